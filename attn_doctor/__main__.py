@@ -1,0 +1,20 @@
+"""The entry point: `attn-doctor` and `python -m attn_doctor`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    if sys.argv[1:] in (["--version"], ["-V"]):  # before anything is imported: it must cost no more than Python itself
+        from attn_doctor import __version__
+
+        sys.stdout.write(f"attn-doctor {__version__}\n")
+        return 0
+    from attn_doctor.cli import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

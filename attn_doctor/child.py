@@ -1,0 +1,342 @@
+"""Runs foreign code in a child process: framed records, a deadline, the whole process group ended, and what it died of.
+
+Nothing of the target is ever imported into the doctor's own process; everything that may crash, hang, exit or print
+goes through here. Waiting is always bounded, even after SIGKILL: a process stuck in a driver does not die.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attn_doctor.facts import Fault
+
+OLDEST_TARGET = (3, 8)
+SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
+_KEEP = 64 * 1024  # bytes of chatter kept, half from either end
+_GRACE = 2.0  # seconds for a killed process to be reaped, and for pipes held open by grandchildren
+_SEPARATOR = b"\x1e"
+_alive: set[subprocess.Popen[bytes]] = set()
+
+
+def end_all() -> None:
+    """End every child that still runs: for an interrupted doctor. They have sessions of their own, so Ctrl-C is not theirs."""
+    for process in list(_alive):
+        kill(process)
+
+
+class Message(NamedTuple):
+    """One line of the channel. `at` is hello, begin, fact, raised, end or done."""
+
+    at: str
+    section: str
+    data: Any
+
+
+class Outcome(NamedTuple):
+    """How a child went. `fault` is None when it said that it was done."""
+
+    messages: list[Message]
+    fault: Fault | None
+    chatter: str
+    open_section: str | None
+    seconds: float
+    returncode: int | None
+
+    def facts(self, section: str) -> list[Any]:
+        return [m.data for m in self.messages if m.at == "fact" and m.section == section]
+
+    def raised(self, section: str) -> Fault | None:
+        """The exception that ended a section, if one did."""
+        for message in self.messages:
+            if message.at == "raised" and message.section == section:
+                return Fault(**message.data)
+        return None
+
+
+class Finished(NamedTuple):
+    """A plain command that ended, or did not: `fault` says why there is no output to trust."""
+
+    stdout: str
+    stderr: str
+    returncode: int | None
+    fault: Fault | None
+
+
+def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str) -> str:
+    """One Python program, ASCII, from scripts of this package (by name, "target/channel.py") or from elsewhere (by Path).
+
+    Its first lines parse under any Python, 2.7 included, so that an old target can say what it is.
+    """
+    sources = [(str(script), _source(script)) for script in scripts]
+    return "\n".join(
+        [
+            "import sys",
+            f"_NONCE = {nonce!a}",
+            f"_CONFIG = {json.dumps(config)!a}",
+            f"if sys.version_info < {OLDEST_TARGET!r}:",
+            '    sys.stdout.write(\'\\x1e\' + _NONCE + \' {"at": "too-old", "section": "", "data": "%d.%d"}\\n\'',
+            "                     % sys.version_info[:2])",
+            "    sys.exit(0)",
+            f"for _name, _source in {sources!a}:",
+            "    exec(compile(_source, '<attn-doctor ' + _name + '>', 'exec'), globals())",
+            "send('done', '')",
+            "os._exit(0)",  # taking torch down again costs a tenth of a second, and may crash
+            "",
+        ]
+    )
+
+
+def _source(script: str | Path) -> str:
+    place = script if isinstance(script, Path) else resources.files("attn_doctor").joinpath(script)
+    return place.read_text("utf-8")
+
+
+def run(
+    python: Sequence[str],
+    scripts: Sequence[str | Path],
+    *,
+    config: Mapping[str, Any] | None = None,
+    deadline: float = 120.0,
+    quiet: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    on_message: Callable[[Message], None] | None = None,
+    on_slow: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
+
+    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours.
+    Raises OSError when the interpreter cannot be started at all.
+    """
+    nonce = secrets.token_hex(8)
+    limit = min(deadline, quiet) if quiet else deadline
+    text = program(scripts, {"deadline": deadline, "quiet": limit, **(config or {})}, nonce)
+    started = time.monotonic()
+    process = _start([*python, "-"], environment)
+    reader = _Reader(process, nonce.encode(), on_message)
+    reader.feed(text.encode("ascii"))
+    killed = False
+    told = False
+    while not reader.ended.wait(0.05) and process.poll() is None:
+        now = time.monotonic()
+        if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
+            told = True
+            on_slow(reader.open_sections[-1] if reader.open_sections else "")
+        if now - started > deadline or (quiet and now - reader.heard > quiet):
+            killed = True
+            kill(process)
+            break
+    if not killed and not _reaped(process, started + deadline - time.monotonic()):
+        killed = not reader.done
+        kill(process)
+    reader.finish()
+    seconds = time.monotonic() - started
+    open_section = reader.open_sections[-1] if reader.open_sections else None
+    fault = None
+    if killed or not reader.done:
+        fault = _fault(process, killed, reader.chatter, open_section, seconds)
+    return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
+
+
+def command(
+    argv: Sequence[str], *, deadline: float = 10.0, environment: Mapping[str, str] | None = None, cwd: str | None = None
+) -> Finished:
+    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it."""
+    started = time.monotonic()
+    try:
+        process = _start(argv, environment, stdin=subprocess.DEVNULL, cwd=cwd)
+    except OSError as error:
+        kind = Fault(kind="raised", type=type(error).__name__, message=str(error))
+        return Finished("", "", None, kind)
+    reader = _Reader(process, None, None)
+    killed = False
+    try:
+        process.wait(deadline)
+    except subprocess.TimeoutExpired:
+        killed = True
+        kill(process)
+    reader.finish()
+    fault = None
+    if killed or process.returncode != 0:
+        fault = _fault(process, killed, reader.chatter, None, time.monotonic() - started)
+    return Finished(reader.output, reader.chatter, process.returncode, fault)
+
+
+def _start(
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None,
+    stdin: int = subprocess.PIPE,
+    cwd: str | None = None,
+) -> subprocess.Popen[bytes]:
+    env = {**os.environ, **(environment or {})}
+    env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
+    process = subprocess.Popen(
+        list(argv),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=cwd,
+        start_new_session=os.name == "posix",
+        creationflags=flags,
+    )
+    _alive.add(process)
+    return process
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a child and all that it started. Gives up after a moment: a process in the kernel cannot be waited for."""
+    try:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except (ProcessLookupError, PermissionError):
+        pass
+    _reaped(process, _GRACE)
+
+
+def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(max(0.05, min(seconds, _GRACE)))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+class _Reader:
+    """Reads both pipes of a child in threads, so that neither can fill up and stop it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], nonce: bytes | None, on_message: Callable[[Message], None] | None
+    ) -> None:
+        self.process = process
+        self.mark = _SEPARATOR + nonce + b" " if nonce else None
+        self.on_message = on_message
+        self.messages: list[Message] = []
+        self.open_sections: list[str] = []
+        self.done = False
+        self.ended = threading.Event()  # done was said, or standard output was closed
+        self.heard = time.monotonic()
+        self._out = bytearray()
+        self._err = bytearray()
+        self._threads = [
+            threading.Thread(target=self._read, args=(stream, take), daemon=True)
+            for stream, take in ((process.stdout, self._take_out), (process.stderr, self._take_err))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def feed(self, program: bytes) -> None:
+        def write() -> None:
+            try:
+                with self.process.stdin as pipe:  # type: ignore[union-attr]
+                    pipe.write(program)
+            except (BrokenPipeError, OSError):
+                pass  # the child died while it was being told what to do: its exit code says so
+
+        threading.Thread(target=write, daemon=True).start()
+
+    def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
+        descriptor = stream.fileno()
+        while True:
+            try:
+                block = os.read(descriptor, 65536)
+            except OSError:
+                block = b""
+            if not block:
+                if take == self._take_out:
+                    self.ended.set()
+                return
+            take(block)
+
+    def _take_out(self, block: bytes) -> None:
+        self._out += block
+        if self.mark is None:
+            return
+        *lines, rest = bytes(self._out).split(b"\n")
+        self._out = bytearray(rest)
+        for line in lines:
+            place = line.find(self.mark)
+            if place < 0:
+                self._take_err(line + b"\n")  # written before the channel stood: sitecustomize, a wrapper script
+                continue
+            if place:
+                self._take_err(line[:place] + b"\n")
+            self._take_message(Message(**json.loads(line[place + len(self.mark) :])))
+
+    def _take_message(self, message: Message) -> None:
+        self.heard = time.monotonic()
+        if message.at == "begin":
+            self.open_sections.append(message.section)
+        elif message.at == "end" and message.section in self.open_sections:
+            self.open_sections.remove(message.section)
+        elif message.at in ("done", "too-old"):
+            self.done = True
+            self.ended.set()
+        self.messages.append(message)
+        if self.on_message:
+            self.on_message(message)
+
+    def _take_err(self, block: bytes) -> None:
+        self._err += block
+        if len(self._err) > 2 * _KEEP:
+            half = _KEEP // 2
+            self._err = self._err[:half] + b"\n[...]\n" + self._err[-half:]
+
+    def finish(self) -> None:
+        _alive.discard(self.process)
+        until = time.monotonic() + _GRACE
+        for thread, stream in zip(self._threads, (self.process.stdout, self.process.stderr), strict=True):
+            thread.join(max(0.0, until - time.monotonic()))
+            if not thread.is_alive() and stream:
+                stream.close()
+        self.process.poll()
+
+    @property
+    def output(self) -> str:
+        return self._out.decode("utf-8", "replace")
+
+    @property
+    def chatter(self) -> str:
+        return self._err.decode("utf-8", "replace")
+
+
+# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f'. Ours and importlib's own say nothing.
+_FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
+
+
+def _fault(
+    process: subprocess.Popen[bytes], killed: bool, chatter: str, open_section: str | None, seconds: float
+) -> Fault:
+    frame = _FRAME.search(chatter)
+    where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
+    code = process.returncode
+    tail = chatter.strip()[-2000:] or None
+    if killed:
+        kind = "timeout" if code is not None else "vanished"
+        return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
+    if code is not None and code < 0:
+        return Fault(kind="signal", signal=signal_name(-code), where=where, message=tail, seconds=seconds)
+    return Fault(kind="exited", exit_code=code, where=where, message=tail, seconds=seconds)
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,106 @@
+"""`attn-doctor check`: examine, prove, recommend, report."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from attn_doctor.cli.options import add_outputs, add_target, whole
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="examine this machine, try the attention backends, and say what to do",
+        description="Examines the target environment, runs a short YOLOv12 training under every attention backend that "
+        "this machine can run, and says what is wrong, what to do and which backend to use.",
+        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 the target did not "
+        "answer at all; 130 interrupted.",
+        formatter_class=formatter,
+    )
+    add_target(parser)
+    parser.add_argument(
+        "--goal",
+        choices=("train", "flash-attn"),
+        help="train with what is here, or have flash-attn installed and working (default: as the environment implies)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--static", action="store_true", help="read files only: import nothing of the target, run no trial"
+    )
+    how.add_argument("--no-trial", action="store_true", help="examine, but do not run the model")
+    parser.add_argument(
+        "--model", default="yolo12n.yaml", metavar="NAME", help="model of the trial (default: yolo12n.yaml)"
+    )
+    parser.add_argument(
+        "--imgsz", type=whole, default=640, metavar="N", help="image size, a multiple of 32 (default: 640)"
+    )
+    parser.add_argument("--batch", type=whole, default=2, metavar="N", help="images in a batch (default: 2)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
+    parser.add_argument(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="try this attention backend only; repeat for more",
+    )
+    parser.add_argument(
+        "--log", action="append", default=[], metavar="FILE", help="read a build or run log too; - for standard input"
+    )
+    parser.add_argument("--facts", metavar="FILE", help="judge recorded facts (or a report) instead of this machine")
+    add_outputs(parser)
+    parser.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "never"),
+        default="error",
+        help="exit with 1 from this severity on (default: error)",
+    )
+    parser.add_argument(
+        "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import os
+    import sys
+
+    from attn_doctor.cli import NOT_EXAMINED
+    from attn_doctor.cli.output import Progress, check_outputs, show
+    from attn_doctor.examination import Options, examine
+    from attn_doctor.failure_modes import check_names
+    from attn_doctor.findings import Goal, Severity
+    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.trials.plan import TrialOptions
+
+    check_outputs(arguments)
+    check_names(arguments.ignore)
+    options = Options(
+        target=arguments.target,
+        goal=Goal(arguments.goal) if arguments.goal else None,
+        static=arguments.static,
+        trial=not arguments.no_trial,
+        trials=TrialOptions(
+            model=arguments.model,
+            imgsz=arguments.imgsz,
+            batch=arguments.batch,
+            device=arguments.device,
+            backends=tuple(arguments.backend),
+        ),
+        logs=tuple(arguments.log),
+        facts=arguments.facts,
+        timeout=arguments.timeout,
+        fail_on=None if arguments.fail_on == "never" else Severity(arguments.fail_on),
+        ignore=tuple(arguments.ignore),
+        command=("attn-doctor", *sys.argv[1:]),
+        root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),  # a simulated machine, see docs/testing.md
+    )
+    with Progress() as progress:
+        try:
+            report = examine(options, progress.say)
+        except NoAnswer as error:
+            progress.close()
+            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
+            return NOT_EXAMINED
+    show(report, arguments)
+    return report.exit_code

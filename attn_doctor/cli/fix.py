@@ -1,0 +1,201 @@
+"""`attn-doctor fix`: suggest a plan, prove it in a copy, apply it, undo it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from attn_doctor.cli.options import add_target
+
+if TYPE_CHECKING:
+    from attn_doctor.cli.output import Progress
+    from attn_doctor.fixes.cure import Request, Suggested
+    from attn_doctor.fixes.plan import Way
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "fix",
+        help="suggest what puts this machine right, prove it in a throw-away copy, apply it, undo it",
+        description="Makes a plan for the root causes: ordered steps, what each changes, and what the alternatives are. "
+        "Nothing in your environment is touched before you say --apply, and --undo takes that back.",
+        epilog="Exit codes: 0 nothing is wrong, or there is a plan (with --verify: one that verified; with --apply: it was "
+        "applied and verified; with --undo: all is as it was); 1 there is none, or it did not hold and was taken back; 2 "
+        "wrong usage, or it may not be done here; 3 the target did not answer at all; 130 interrupted.",
+        formatter_class=formatter,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, one that was tried")
+    what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
+    what.add_argument("--undo", action="store_true", help="take back what --apply did last, file for file")
+    add_target(parser)
+    parser.add_argument(
+        "--goal",
+        choices=("train", "flash-attn"),
+        help="train with what is here, or have flash-attn installed and working (default: as the environment implies)",
+    )
+    parser.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
+    parser.add_argument(
+        "--installer",
+        choices=("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm"),
+        help="speak to this installer (default: the one that keeps this environment)",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="try the ways in a throw-away copy of the environment until one holds"
+    )
+    parser.add_argument("--way", metavar="NAME", help="apply this way instead of the first: B")
+    parser.add_argument("--yes", action="store_true", help="apply or undo without asking")
+    parser.add_argument(
+        "--system-python",
+        action="store_true",
+        help="apply even to a Python that belongs to the operating system (PEP 668)",
+    )
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument(
+        "--offline", action="store_true", help="do not ask the installer what it would change: it asks its index"
+    )
+    network.add_argument(
+        "--online", action="store_true", help="ask for the size of downloads, and let an old pip download to find out"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, redacted; - for standard output")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import sys
+
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, USAGE
+    from attn_doctor.cli.output import Progress
+    from attn_doctor.findings import Goal
+    from attn_doctor.fixes.cure import Request
+    from attn_doctor.fixes.places import Cannot
+    from attn_doctor.fixes.restore import Busy
+    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.report import files
+
+    files.check(arguments.json)
+    if arguments.apply and arguments.report:
+        raise Cannot("--apply examines the machine itself: --report is for --suggest")
+    request = Request(
+        target=arguments.target,
+        goal=Goal(arguments.goal) if arguments.goal else None,
+        report=arguments.report,
+        installer=arguments.installer,
+        verify=arguments.verify,
+        offline=arguments.offline,
+        online=arguments.online,
+        timeout=arguments.timeout,
+        system_python=arguments.system_python,
+        command=("attn-doctor", *sys.argv[1:]),
+    )
+    with Progress() as progress:
+        try:
+            if arguments.undo:
+                return _undo(arguments, request, progress)
+            return _suggest(arguments, request, progress)
+        except NoAnswer as error:
+            progress.close()
+            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
+            return NOT_EXAMINED
+        except Cannot:
+            progress.close()
+            raise
+        except Busy as error:
+            progress.close()
+            sys.stderr.write(f"attn-doctor: nothing was done: {error}\n")
+            return FINDINGS if arguments.undo else USAGE
+
+
+def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+    from attn_doctor import commands
+    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.fixes import outline
+    from attn_doctor.fixes.cure import suggest
+
+    suggested = suggest(request, progress.say)
+    plan = suggested.plan
+    progress.close()
+    way = _chosen(arguments, suggested)
+    if arguments.json != "-":
+        show_blocks(outline.plan(plan, commands.shell_of(suggested.facts)))
+    if arguments.apply and way is not None:
+        return _apply(arguments, request, suggested, way)
+    if arguments.json:
+        write_json(arguments.json, {"plan": plan})
+    if not plan.causes and not plan.ways:
+        return OK
+    if arguments.verify:
+        return OK if any(w.attempt and w.attempt.verified for w in plan.ways) else FINDINGS
+    return OK if plan.ways else FINDINGS
+
+
+def _chosen(arguments: argparse.Namespace, suggested: Suggested) -> Way | None:
+    from attn_doctor.fixes.places import Cannot
+
+    ways = suggested.plan.ways
+    if arguments.way:
+        names = [way.name for way in ways]
+        if arguments.way.upper() not in names:
+            raise Cannot(f"there is no way {arguments.way}: this plan has {', '.join(names) or 'none'}")
+        return ways[names.index(arguments.way.upper())]
+    return ways[0] if ways else None
+
+
+def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested, way: Way) -> int:
+    import sys
+
+    from attn_doctor import commands
+    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.fixes import outline
+    from attn_doctor.fixes.cure import carry_out, check_applicable
+
+    check_applicable(request, suggested, way)
+    if not arguments.yes and not _agreed(f"Apply {way.name} ({way.title})?"):
+        sys.stderr.write("attn-doctor: nothing was done\n")
+        return FINDINGS
+    with Progress() as progress:
+        result = carry_out(request, suggested, way, progress.say)
+    if arguments.json != "-":
+        show_blocks(outline.applied(result, way, commands.shell_of(suggested.facts)))
+    if arguments.json:
+        write_json(arguments.json, {"plan": suggested.plan, "applied": result})
+    return OK if result.outcome == "applied" else FINDINGS
+
+
+def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+    import sys
+
+    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.fixes import outline
+    from attn_doctor.fixes.cure import take_back, to_undo
+
+    places, folder, changed = to_undo(request)
+    if changed and not arguments.yes:
+        progress.close()
+        show_blocks(outline.changed_since(changed))
+        if not _agreed("Undo all the same?"):
+            sys.stderr.write("attn-doctor: nothing was done\n")
+            return FINDINGS
+    undone = take_back(places, folder, changed, progress.say)
+    progress.close()
+    if arguments.json != "-":
+        show_blocks(outline.undone(undone.plan, undone.wrong, undone.kept))
+    if arguments.json:
+        write_json(arguments.json, undone)
+    return FINDINGS if undone.wrong else OK
+
+
+def _agreed(question: str) -> bool:
+    """What a person says on the terminal. Raises Cannot where there is none: nothing waits for an answer then."""
+    import sys
+
+    from attn_doctor.fixes.places import Cannot
+
+    if not sys.stdin.isatty():
+        raise Cannot(f"{question} There is no terminal to ask on: say --yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

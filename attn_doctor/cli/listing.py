@@ -1,0 +1,54 @@
+"""`attn-doctor list`: every failure mode that is known."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from attn_doctor.cli.options import add_target
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "list",
+        help="list the failure modes",
+        description="Lists the failure modes that attn-doctor knows.",
+        formatter_class=formatter,
+    )
+    parser.add_argument("--area", choices=("build", "install", "import", "run", "platform"), help="of one area only")
+    parser.add_argument(
+        "--severity", choices=("error", "warning", "info"), help="of this severity under the goal train only"
+    )
+    parser.add_argument("--predictable", action="store_true", help="only those that can be told before they happen")
+    parser.add_argument("--here", action="store_true", help="only those that are met here, by files alone")
+    add_target(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the list as JSON; - for standard output")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    from attn_doctor.cli.output import check_outputs, show_blocks, write_json
+    from attn_doctor.failure_modes import ALL
+    from attn_doctor.failure_modes.page import page, predictable
+    from attn_doctor.report import pages
+
+    check_outputs(arguments)
+    chosen = [m for m in ALL if arguments.area in (None, page(m).area)]
+    chosen = [m for m in chosen if arguments.severity in (None, m.MODE.train.value)]
+    if arguments.predictable:
+        chosen = [m for m in chosen if predictable(m)]
+    if arguments.here:
+        met = _met_here(arguments)
+        chosen = [m for m in chosen if m.MODE.slug in met]
+    if arguments.json:
+        write_json(arguments.json, pages.table(chosen))
+    if arguments.json != "-":
+        show_blocks(pages.listing(chosen))
+    return 0
+
+
+def _met_here(arguments: argparse.Namespace) -> set[str]:
+    from attn_doctor.examination import Options, examine
+
+    report = examine(Options(target=arguments.target, timeout=arguments.timeout, static=True))
+    return {finding.slug for finding in report.findings}

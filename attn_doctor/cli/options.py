@@ -1,0 +1,44 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target",
+        metavar="PYTHON",
+        help="the Python to examine (default: the active environment, then `python` on PATH)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive,
+        default=120.0,
+        metavar="S",
+        help="seconds for one import or one trial (default: 120)",
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON, redacted; - for standard output")
+    parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, redacted, to paste into an issue")
+    parser.add_argument("--html", metavar="FILE", help="write it as one HTML page, redacted")
+
+
+def positive(text: str) -> float:
+    """A positive number, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def whole(text: str) -> int:
+    """A positive whole number, for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

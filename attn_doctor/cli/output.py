@@ -1,0 +1,111 @@
+"""What commands put out: the report on the terminal, its files, and progress on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from attn_doctor.report.blocks import Block
+    from attn_doctor.report.model import Report
+
+
+class Progress:
+    """What is going on, on standard error: a spinner on a terminal, a line for each text elsewhere."""
+
+    def __enter__(self) -> Progress:
+        self._status: Status | None = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("starting")
+            self._status.start()
+        return self
+
+    def say(self, text: str) -> None:
+        if self._status:
+            from rich.text import Text
+
+            self._status.update(Text(text))
+        else:
+            sys.stderr.write(f"attn-doctor: {text}\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raises Unwritable before any work is done."""
+    from attn_doctor.report import files
+
+    paths = [getattr(arguments, name, None) for name in ("json", "markdown", "html")]
+    for path in paths:
+        files.check(path)
+    if paths.count("-") > 1:
+        raise files.Unwritable("only one output can go to standard output")
+
+
+def show(report: Report, arguments: argparse.Namespace) -> None:
+    """Files first; then the terminal, unless a file went to standard output."""
+    import msgspec
+
+    from attn_doctor.report import files, markdown, redact
+    from attn_doctor.report.model import Report as ReportType
+    from attn_doctor.report.model import encode
+    from attn_doctor.report.outline import outline
+
+    if any((arguments.json, arguments.markdown, arguments.html)):
+        clean = (
+            msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType) if not report.redacted else report
+        )
+        if arguments.json:
+            files.write(arguments.json, encode(clean))
+        if arguments.markdown:
+            files.write(arguments.markdown, markdown.render(outline(clean)).encode())
+        if arguments.html:
+            from attn_doctor.report import html
+
+            files.write(arguments.html, html.render(outline(clean), "attn-doctor report").encode())
+    if "-" in (arguments.json, arguments.markdown, arguments.html):
+        return
+    show_blocks(outline(report))
+
+
+def show_blocks(blocks: Iterable[Block]) -> None:
+    """Blocks on standard output, as a terminal or a file wants them."""
+    from rich.console import Console
+
+    from attn_doctor.report.console import render
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        render(blocks, console)
+        return
+    console.width = 120
+    with console.capture() as captured:
+        render(blocks, console)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def write_json(path: str, data: Any) -> None:
+    """Records as JSON, redacted."""
+    import msgspec
+
+    from attn_doctor.report import files, redact
+
+    plain = msgspec.to_builtins({"data": data})
+    clean = redact.redact(plain)["data"]
+    files.write(path, msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n")

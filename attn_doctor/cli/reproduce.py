@@ -1,0 +1,70 @@
+"""`attn-doctor reproduce`: make a failure happen in a throw-away environment, and see whether it is named."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from attn_doctor.cli.options import add_target
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "reproduce",
+        help="make a failure happen in a throw-away environment and name it",
+        description="Makes a failure happen for real in a throw-away environment, shows what it prints, and checks that "
+        "the doctor names it. Says first what it downloads. The target is only read; nothing is left behind.",
+        epilog="Exit codes: 0 reproduced, and named as the root cause; 1 reproduced, not named; 2 wrong usage; 3 cannot be "
+        "reproduced here; 130 interrupted.",
+        formatter_class=formatter,
+    )
+    parser.add_argument("name", metavar="SLUG|CODE", help="for example numpy-abi or AD311; `attn-doctor list` has all")
+    parser.add_argument("--yes", action="store_true", help="download without asking")
+    add_target(parser)
+    parser.add_argument(
+        "--torch", metavar="REQUIREMENT", help="download this torch instead of borrowing the target's: torch==2.8.0"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the outcome as JSON, redacted; - for standard output")
+    parser.add_argument("--log", metavar="FILE", help="write what was printed to a file; - for standard output")
+    parser.add_argument("--keep", action="store_true", help="leave the throw-away folder behind, and say where it is")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import sys
+
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
+    from attn_doctor.cli.output import Progress, check_outputs, show_blocks, write_json
+    from attn_doctor.failure_modes import find
+    from attn_doctor.probes.choose import choose
+    from attn_doctor.report import files
+    from attn_doctor.reproduction import telling
+    from attn_doctor.reproduction.plan import NotConfirmed, plan
+    from attn_doctor.reproduction.reproduce import reproduce
+
+    check_outputs(arguments)
+    files.check(arguments.log)
+    if arguments.log == arguments.json == "-":
+        raise files.Unwritable("only one output can go to standard output")
+    mode = find(arguments.name).MODE
+    planned = plan(mode, lambda: choose(arguments.target).python, arguments.timeout, arguments.torch)
+    sys.stderr.write("".join(f"{line}\n" for line in telling.intention(planned)))
+    if planned.asks and not arguments.yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
+        sys.stderr.write("Go on? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            sys.stderr.write("attn-doctor: nothing was done\n")
+            return NOT_EXAMINED
+    with Progress() as progress:
+        done = reproduce(planned, say=progress.say, torch=arguments.torch, kept=arguments.keep)
+    if arguments.log:
+        files.write(arguments.log, done.log)
+    if arguments.json:
+        write_json(arguments.json, telling.as_data(planned, done))
+    if "-" not in (arguments.json, arguments.log):
+        show_blocks(telling.outcome(planned, done))
+    if not done.reproduced:
+        return NOT_EXAMINED
+    return OK if done.named else FINDINGS

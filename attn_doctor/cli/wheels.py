@@ -1,0 +1,90 @@
+"""`attn-doctor wheels`: which flash-attn wheel fits a machine, and why the others do not."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from attn_doctor.cli.options import add_target
+
+if TYPE_CHECKING:
+    from attn_doctor.knowledge.key import Candidate
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "wheels",
+        help="say which finished flash-attn wheel fits, and why the others do not",
+        description="Names the official flash-attn wheels that fit, best first, with a reason for each that does not; the "
+        "name that setup.py would ask for; the nearest torch that has a wheel; what a source build would come to; and other "
+        "places. The key is read from the target's files; each option replaces a part of it.",
+        epilog="Exit codes: 0 an official wheel fits; 1 none does, or it cannot be told; 2 wrong usage; 3 the target did not "
+        "answer at all.",
+        formatter_class=formatter,
+    )
+    add_target(parser)
+    parser.add_argument("--torch", metavar="V", help="2.8.0, or 2.8.0+cu128 with its flavour")
+    parser.add_argument("--cuda", metavar="V", help="of that torch: 12.8")
+    parser.add_argument("--python", metavar="V", help="3.12; 3.13t is free-threaded")
+    parser.add_argument("--abi", choices=("TRUE", "FALSE"), help="C++11 ABI of that torch")
+    parser.add_argument("--platform", metavar="TAG", help="linux_x86_64, win_amd64, or a manylinux tag")
+    parser.add_argument("--glibc", metavar="V", help="2.35")
+    parser.add_argument(
+        "--gpu",
+        action="append",
+        default=[],
+        metavar="CC",
+        help="compute capability, 8.9, or a GPU's name; repeat for more",
+    )
+    parser.add_argument("--release", metavar="V", help="this flash-attn release alone, every wheel of it")
+    parser.add_argument(
+        "--online", action="store_true", help="ask the release page and the registry for what is newer than the tables"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, redacted; - for standard output")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import sys
+
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
+    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.examination import Options, facts_of
+    from attn_doctor.fixes.wheels import Wanted, answer, key_for
+    from attn_doctor.fixes.wheels_outline import outline
+    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.report import files
+
+    files.check(arguments.json)
+    wanted = Wanted(
+        torch=arguments.torch,
+        cuda=arguments.cuda,
+        python=arguments.python,
+        abi=None if arguments.abi is None else arguments.abi == "TRUE",
+        platform=arguments.platform,
+        glibc=arguments.glibc,
+        gpus=tuple(arguments.gpu),
+        release=arguments.release,
+    )
+    with Progress() as progress:
+        facts = None
+        if arguments.target or not wanted.whole:
+            try:
+                facts = facts_of(Options(target=arguments.target, static=True, timeout=arguments.timeout), progress.say)
+            except NoAnswer as error:
+                progress.close()
+                sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
+                return NOT_EXAMINED
+        key, _ = key_for(wanted, facts)
+        seen: tuple[Candidate, ...] = ()
+        notes: tuple[str, ...] = ()
+        if arguments.online:
+            from attn_doctor.online import newer_wheels
+
+            seen, notes = newer_wheels(key, progress.say)
+        found = answer(wanted, facts, seen=seen, notes=notes)
+    if arguments.json:
+        write_json(arguments.json, found)
+    if arguments.json != "-":
+        show_blocks(outline(found, facts))
+    return OK if any(c.fits and c.filename for c in found.candidates) else FINDINGS

@@ -1,0 +1,84 @@
+"""Bytes of any tool, in any encoding, as blocks of whole lines without colours. Reads a stream once, and searches nothing."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+BLOCK = 1 << 18  # bytes
+
+# CSI and OSC sequences (colours, cursor movement, links), https://ecma-international.org/publications-and-standards/standards/ecma-48/
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+def blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Blocks of whole lines, as UTF-8 or another ASCII-compatible encoding, without colours.
+
+    A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay apart, line numbers stay true.
+    """
+    rest = b""
+    for raw in _utf8(stream):
+        block = rest + raw
+        end = block.rfind(b"\n") + 1
+        if not end:
+            if len(block) < 4 * BLOCK:
+                rest = block
+                continue
+            end = len(block)  # a line of megabytes: cut it, nothing that is searched for is that long
+        rest = block[end:]
+        yield _plain(block[:end])
+    if rest:
+        yield _plain(rest)
+
+
+def _plain(block: bytes) -> bytes:
+    if b"\x1b" in block:
+        block = _ANSI.sub(b"", block)
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\x0b")
+    return block
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's bytes; UTF-16 (a PowerShell redirection) is turned into UTF-8 on the way."""
+    first = stream.read(BLOCK)
+    encoding = _wide(first)
+    if encoding is None:
+        yield first.removeprefix(codecs.BOM_UTF8)
+        while block := stream.read(BLOCK):
+            yield block
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    yield decoder.decode(first).lstrip("\ufeff").encode()
+    while block := stream.read(BLOCK):
+        yield decoder.decode(block).encode()
+
+
+def _wide(first: bytes) -> str | None:
+    if first.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if first.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    sample = first[:4096]
+    if len(sample) >= 8 and sample[1::2].count(0) > len(sample) // 3:
+        return "utf-16-le"
+    if len(sample) >= 8 and sample[::2].count(0) > len(sample) // 3:
+        return "utf-16-be"
+    return None
+
+
+def as_text(line: bytes) -> str:
+    """A line for people. UTF-8, else the Chinese encoding where its pairs fit, else Latin-1: never an error."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        pairs = re.findall(rb"(?:[\x81-\xfe][\x40-\xfe])+", line)
+        high = sum(byte > 0x7F for byte in line)
+        if pairs and sum(map(len, pairs)) >= high > 2:
+            try:
+                return line.decode("gb18030")
+            except UnicodeDecodeError:
+                pass
+        return line.decode("latin-1")

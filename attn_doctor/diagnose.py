@@ -1,0 +1,192 @@
+"""Judging: facts, what logs showed and what trials showed become findings, ordered by cause and effect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from attn_doctor import commands
+from attn_doctor.facts import Facts, paths_of
+from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
+from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
+from attn_doctor.logs import Log, Seen
+from attn_doctor.trials.rows import Trials
+
+DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
+
+
+class _Met(NamedTuple):
+    module: Module
+    hit: Hit
+    severity: Severity
+
+
+def diagnose(
+    facts: Facts | None,
+    goal: Goal,
+    *,
+    logs: Iterable[Log] = (),
+    trials: Trials | None = None,
+    modules: Iterable[Module] = ALL,
+) -> Diagnosis:
+    """All findings, root causes first, and what could not be judged. Without facts only logs are judged."""
+    met: dict[str, _Met] = {}
+    undetermined: list[Undetermined] = []
+    logs = tuple(logs)
+    known_facts = facts or Facts()
+    for module in modules:
+        hit, unsure = _judge(module, known_facts, logs, trials)
+        if hit is not None:
+            severity = hit.severity or module.MODE.severity(goal)
+            met[module.MODE.slug] = _Met(module, hit, severity)
+        elif facts is not None and unsure is not None and (module.MODE.severity(goal).rank > 0 or not unsure.needs):
+            undetermined.append(unsure)  # what would be no more than a note is not worth a doubt
+    explained = _explanations(met)
+    findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
+    findings.sort(key=lambda finding: _order(finding, explained))
+    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
+    return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
+
+
+def _judge(
+    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
+) -> tuple[Hit | None, Undetermined | None]:
+    """One failure mode over everything that is known. One of the two places that catch everything: a rule may be wrong."""
+    mode = module.MODE
+    try:
+        seen = _seen_in_logs(module, facts, logs)
+        proven = module.observe(facts, trials) if trials is not None and hasattr(module, "observe") else None
+        if proven is not None:
+            return _join(proven, seen), None
+        try:
+            implied = module.detect(facts)
+        except Unsure as unsure:
+            if seen is not None:
+                return seen, None
+            return None, _undetermined(mode, facts, unsure)
+        if implied is None:
+            return seen, None
+        return _join(implied, seen), None
+    except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
+        why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
+        return None, Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why)
+
+
+def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
+    """The failure mode as logs show it: every proof line is evidence; hints alone are weak evidence."""
+    lines = [match for log in logs for match in log.matches if match.slug == module.MODE.slug]
+    proofs = [m for m in lines if m.strength == "proof"]
+    if not proofs and not any(m.strength == "hint" for m in lines):
+        return None
+    evidence = tuple(
+        Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+        for m in (proofs or [m for m in lines if m.strength == "hint"])[:_MOST_LINES]
+    )
+    word = getattr(module, "from_log", None)
+    if word is not None:
+        worded: Hit | None = word(facts, Seen(tuple(lines), logs), evidence)
+        return worded
+    return Hit(
+        message=f"{module.MODE.title}: the log says so.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if proofs else Confidence.LOW,
+    )
+
+
+_MOST_LINES = 4
+
+
+def _join(hit: Hit, seen: Hit | None) -> Hit:
+    """Facts and a log that say the same: it was observed, and both are the evidence."""
+    if seen is None:
+        return hit
+    best = max(hit.confidence, seen.confidence, key=lambda c: c.rank)
+    return Hit(
+        message=hit.message,
+        evidence=(*seen.evidence, *hit.evidence),
+        certainty=Certainty.OBSERVED,
+        confidence=best,
+        severity=hit.severity,
+        blocks=hit.blocks,
+    )
+
+
+def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermined:
+    needs = [path for unknown in unsure.unknowns for path in paths_of(facts, unknown)]
+    return Undetermined(code=mode.code, slug=mode.slug, needs=tuple(dict.fromkeys(needs)), why=str(unsure))
+
+
+def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
+    """Slug of a finding -> slug of the root cause that explains it. An info explains only infos."""
+    direct: dict[str, str] = {}
+    for slug, effect in met.items():
+        causes = [
+            cause
+            for cause in met
+            if cause != slug
+            and slug in met[cause].module.MODE.explains
+            and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
+        ]
+        if causes:
+            direct[slug] = max(causes, key=lambda cause: _weight(met[cause], effect))
+    roots = {slug: _root(slug, direct, met) for slug in direct}
+    return {slug: root for slug, root in roots.items() if root != slug}
+
+
+def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
+    """The end of the chain of explanations; of a circle the gravest member, so that somebody is to blame."""
+    chain = [slug]
+    while chain[-1] in direct:
+        following = direct[chain[-1]]
+        if following in chain:
+            circle = chain[chain.index(following) :]
+            return max(circle, key=lambda member: (*_weight(met[member], met[slug]), member))
+        chain.append(following)
+    return chain[-1]
+
+
+def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
+    """Of several explanations: the gravest, seen where the effect was seen (in the same log, say), surest, observed."""
+    together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
+    return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
+
+
+def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], facts: Facts) -> Finding:
+    mode, hit = met.module.MODE, met.hit
+    return Finding(
+        code=mode.code,
+        slug=mode.slug,
+        title=mode.title,
+        message=hit.message,
+        severity=met.severity,
+        certainty=hit.certainty,
+        confidence=hit.confidence,
+        root_cause=explained_by is None and met.severity is not Severity.INFO,
+        explained_by=all_met[explained_by].module.MODE.code if explained_by else None,
+        blocks=mode.blocks if hit.blocks is None else hit.blocks,
+        evidence=hit.evidence,
+        fixes=_fixes(met.module, facts, hit.evidence),
+        docs=f"{DOCS}{mode.slug}.md",
+    )
+
+
+def _fixes(module: Module, facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none."""
+    try:
+        return tuple(commands.prepared(facts, fix) for fix in module.fixes(facts, evidence))
+    except Unsure:
+        return ()
+
+
+def _order(finding: Finding, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, str]:
+    """Root causes first; among equals the graver, surer, observed one, and the one that explains more."""
+    return (
+        not finding.root_cause,
+        -finding.severity.rank,
+        -finding.confidence.rank,
+        finding.certainty is not Certainty.OBSERVED,
+        -sum(root == finding.slug for root in explained.values()),
+        finding.code,
+    )

@@ -1,0 +1,169 @@
+"""How each backend computes attention: one function a backend, (query, key, value, scale) -> output.
+
+Query, key and value are [batch, heads, tokens, width] with a last stride of 1, the output is [batch, heads, tokens, width of
+value] with whatever strides the kernel likes. torch and the standard library only, and nothing else of attn_doctor: this file
+is also run inside a target that has no attn_doctor. It must not choose a backend; it does what it is told, and where
+the kernel that was asked for cannot serve a call it falls back to what PyTorch has rather than stop somebody's training.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, cannot subscript them
+    from collections.abc import Callable
+
+    Kernel = Callable[[Any, Any, Any, float], Any]
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Unavailable(Exception):
+    """A backend that cannot be had here; the text says why, in the package's own words."""
+
+
+def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
+    """The textbook: two matrix products and a softmax, the whole attention matrix in memory."""
+    return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+
+
+def sdpa(query: Any, key: Any, value: Any, scale: float) -> Any:
+    """PyTorch's own choice among its kernels."""
+    return functional.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+# PyTorch's kernel switches are one set for the whole process, not one a thread: two threads that set and restore them in
+# turn would leave them wrong for good.
+_switches = threading.Lock()
+
+
+def allowed(names: tuple[str, ...]) -> Any:
+    """A context in which PyTorch may use these kernels only, the first that fits: names of SDPBackend."""
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+    except ImportError:  # torch 2.2 and older have the switches, and no names for them
+        return torch.backends.cuda.sdp_kernel(
+            enable_flash="FLASH_ATTENTION" in names,
+            enable_mem_efficient="EFFICIENT_ATTENTION" in names,
+            enable_math="MATH" in names,
+        )
+    backends = [getattr(SDPBackend, name) for name in names if hasattr(SDPBackend, name)]
+    try:
+        return sdpa_kernel(backends, set_priority=True)
+    except TypeError:  # before `set_priority` PyTorch went by an order of its own, in which math comes before cuDNN
+        fused = [backend for backend in backends if backend is not SDPBackend.MATH]
+        return sdpa_kernel(fused if names[0] == "CUDNN_ATTENTION" else backends)
+
+
+def only(*names: str) -> Kernel:
+    """SDPA by the first of these kernels that PyTorch can use for the call."""
+    first = _number(names[0])
+    chosen = getattr(torch, "_fused_sdp_choice", None)
+
+    def kernel(query: Any, key: Any, value: Any, scale: float) -> Any:
+        if _compiling():
+            with allowed(names):
+                return sdpa(query, key, value, scale)
+        # Setting the switches costs three times as much as the call itself: not where PyTorch would choose so anyway.
+        if chosen is not None and chosen(query, key, value, scale=scale) == first:
+            return sdpa(query, key, value, scale)
+        with _switches, allowed(names):
+            return sdpa(query, key, value, scale)
+
+    return kernel
+
+
+def equal_widths(kernel: Kernel) -> Kernel:
+    """For a kernel that wants heads of one width: the narrower ones are filled up with zeros, which change nothing."""
+
+    def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
+        narrow, wide = query.shape[-1], value.shape[-1]
+        if narrow < wide:
+            query, key = functional.pad(query, (0, wide - narrow)), functional.pad(key, (0, wide - narrow))
+        elif wide < narrow:
+            return kernel(query, key, functional.pad(value, (0, narrow - wide)), scale)[..., :wide]
+        return kernel(query, key, value, scale)
+
+    return padded
+
+
+def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
+    """A function of a package that takes [batch, tokens, heads, width] and 16 bits; the first (module, name) that is there.
+
+    Raises Unavailable with the import error's own text.
+    """
+    function = _function(names)
+
+    def kernel(query: Any, key: Any, value: Any, scale: float) -> Any:
+        if query.dtype not in HALF or not query.is_cuda:
+            return sdpa(query, key, value, scale)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        out = function(query, key, value, **{scale_name: scale})
+        return (out[0] if isinstance(out, tuple) else out).transpose(1, 2)
+
+    return kernel
+
+
+def flex() -> Kernel:
+    """FlexAttention, compiled at the first call for each shape."""
+    function = _function((("torch.nn.attention.flex_attention", "flex_attention"),))
+    compiled = torch.compile(function, dynamic=False)
+
+    def kernel(query: Any, key: Any, value: Any, scale: float) -> Any:
+        return compiled(query, key, value, scale=scale)
+
+    return kernel
+
+
+def _function(names: tuple[tuple[str, str], ...]) -> Any:
+    errors: list[str] = []
+    for module_name, name in names:
+        try:
+            return getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError, OSError) as error:
+            errors.append(f"{module_name}: {error}")
+    raise Unavailable("; ".join(errors))
+
+
+def _number(name: str) -> int | None:
+    try:
+        from torch.nn.attention import SDPBackend
+    except ImportError:
+        return None
+    backend = getattr(SDPBackend, name, None)
+    return None if backend is None else int(getattr(backend, "value", backend))
+
+
+def _compiling() -> bool:
+    compiler = getattr(torch, "compiler", None)
+    return bool(compiler and hasattr(compiler, "is_compiling") and compiler.is_compiling())
+
+
+_MAKERS: dict[str, Callable[[], Kernel]] = {
+    "eager": lambda: eager,
+    "sdpa": lambda: sdpa,
+    "sdpa-math": lambda: only("MATH"),
+    "sdpa-efficient": lambda: only("EFFICIENT_ATTENTION", "MATH"),
+    "sdpa-flash": lambda: equal_widths(only("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH")),
+    "sdpa-cudnn": lambda: only("CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH"),
+    "flash-attn-2": lambda: equal_widths(from_package((("flash_attn", "flash_attn_func"),))),
+    "flash-attn-3": lambda: equal_widths(
+        from_package(
+            (("flash_attn_interface", "flash_attn_func"), ("flash_attn_3.flash_attn_interface", "flash_attn_func"))
+        )
+    ),
+    "flash-attn-4": lambda: equal_widths(from_package((("flash_attn.cute", "flash_attn_func"),))),
+    "xformers": lambda: from_package((("xformers.ops", "memory_efficient_attention"),), "scale"),
+    "flex": flex,
+}
+NAMES: tuple[str, ...] = tuple(_MAKERS)
+
+
+def kernel(name: str) -> Kernel:
+    """The kernel of a backend. Raises Unavailable, or KeyError for a name that is none of NAMES."""
+    return _MAKERS[name]()

@@ -1,0 +1,266 @@
+"""Puts another attention into the classes of an installed ultralytics, and takes it out again.
+
+Only `forward` is replaced, on the class: weights, names and checkpoints stay as they are. torch and the standard library only,
+and nothing else of attn_doctor: this file is also run inside a target that has no attn_doctor.
+
+The layout is the point. Query, key and value come out of a 1x1 convolution. In NCHW each of their vectors lies scattered
+over its channel planes, with a last stride of height x width, and every fused kernel refuses that or is handed three copies.
+If the convolution is given its input in channels_last, its output has the channels of a pixel side by side, and query,
+key and value are views of it with a last stride of 1: one copy of the input (a third of the size) instead, none at all for
+a model that is in channels_last anyway. Areas are runs of pixels, so they are views too. The kernel's output, laid out
+[batch, tokens, heads, width], is channels_last as it stands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, cannot subscript them
+    from collections.abc import Callable
+
+    Kernel = Callable[[Any, Any, Any, float], Any]
+    Forward = Callable[..., Any]
+
+MODULE = "ultralytics.nn.modules.block"
+NAMES = ("AAttn", "Attention")  # YOLO12's, and that of YOLO10, 11 and 26
+
+
+class Refused(Exception):
+    """A class that the exchange does not understand, in one sentence."""
+
+
+def _area(self: Any, x: Any, kernel: Kernel) -> Any:
+    """YOLO12, mainline: channels are [head][query, key, value][width]."""
+    batch, _, height, width = x.shape
+    heads, head = self.num_heads, self.head_dim
+    pixels = _pixels(self.qkv(_channels_last(x)))
+    tokens = pixels.reshape(batch * self.area, height * width // self.area, heads, 3 * head).transpose(1, 2)
+    query, key, value = tokens.split(head, dim=3)
+    out = kernel(query, key, value, head**-0.5)
+    return self.proj(_image(out, batch, height, width) + self.pe(_image(value, batch, height, width)))
+
+
+def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
+    """YOLO12, sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
+    batch, _, height, width = x.shape
+    heads, head = self.num_heads, self.head_dim
+    x = _channels_last(x)
+    image = self.v(x)
+    shape = (batch * self.area, height * width // self.area, heads, head)
+    query, key = (part.reshape(shape).transpose(1, 2) for part in _pixels(self.qk(x)).split(heads * head, dim=3))
+    value = _pixels(image).reshape(shape).transpose(1, 2)
+    out = kernel(query, key, value, head**-0.5)
+    return self.proj(_image(out, batch, height, width) + self.pe(image))
+
+
+def _narrow(self: Any, x: Any, kernel: Kernel) -> Any:
+    """YOLO10, 11 and 26: query and key are narrower than the value; channels are [head][query, key, value][width]."""
+    batch, _, height, width = x.shape
+    heads, narrow, wide = self.num_heads, self.key_dim, self.head_dim
+    pixels = _pixels(self.qkv(_channels_last(x)))
+    tokens = pixels.reshape(batch, height * width, heads, 2 * narrow + wide).transpose(1, 2)
+    query, key, value = tokens.split((narrow, narrow, wide), dim=3)
+    out = kernel(query, key, value, float(self.scale))
+    return self.proj(_image(out, batch, height, width) + self.pe(_image(value, batch, height, width)))
+
+
+def _channels_last(x: Any) -> Any:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _pixels(x: Any) -> Any:
+    """[batch, height, width, channels], without a copy where `x` is in channels_last."""
+    return x.permute(0, 2, 3, 1)
+
+
+def _image(x: Any, batch: int, height: int, width: int) -> Any:
+    """[batch x areas, heads, tokens, width of a head] as an image in channels_last."""
+    return x.transpose(1, 2).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+class Layout(NamedTuple):
+    """What a class is recognised by: the attributes that its instances have, and how one is made to try it."""
+
+    name: str
+    forward: Callable[[Any, Any, Kernel], Any]
+    convolutions: tuple[str, ...]
+    numbers: tuple[str, ...]
+    arguments: tuple[Any, ...]  # of a small instance
+    other: bool = False  # it has another way to compute, chosen by its attribute `format`
+
+
+LAYOUTS = (
+    Layout("area", _area, ("qkv", "proj", "pe"), ("area", "num_heads", "head_dim"), (64, 2, 4)),
+    Layout("area, split", _area_split, ("qk", "v", "proj", "pe"), ("area", "num_heads", "head_dim"), (64, 2, 4)),
+    Layout("narrow", _narrow, ("qkv", "proj", "pe"), ("num_heads", "key_dim", "head_dim", "scale"), (64, 1), True),
+)
+
+
+def recognise(cls: Any) -> Layout:
+    """The layout of a class, proven: a small instance computes the same with it as with its own code.
+
+    Raises Refused. The proof is in float64, outputs and gradients, so that only the order of additions can differ.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would set that of every GPU too
+        for layout in LAYOUTS:
+            sample = _sample(cls, layout)
+            if sample is not None and _agrees(sample, cls.forward, layout):
+                return layout
+    raise Refused(
+        f"{cls.__module__}.{cls.__name__} is not an attention that attn-doctor knows: it was left as it is"
+        " (known are the AAttn of YOLO12 and of sunsmarterjie's fork, and the Attention of YOLO10, 11 and 26)"
+    )
+
+
+def _sample(cls: type, layout: Layout) -> Any:
+    try:
+        sample = cls(*layout.arguments)
+        fits = isinstance(sample, torch.nn.Module) and all(
+            isinstance(getattr(sample, name, None), torch.nn.Module) for name in layout.convolutions
+        )
+        fits = fits and all(isinstance(getattr(sample, name, None), (int, float)) for name in layout.numbers)
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        return None
+    return sample.double() if fits else None
+
+
+def _agrees(sample: Any, forward: Forward, layout: Layout) -> bool:
+    x = torch.randn(2, layout.arguments[0], 8, 4, dtype=torch.float64, requires_grad=True)
+
+    def textbook(query: Any, key: Any, value: Any, scale: float) -> Any:
+        return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+
+    def exchanged(self: Any, image: Any) -> Any:
+        return layout.forward(self, image, textbook)
+
+    ways: tuple[Forward, ...] = (forward, exchanged)
+    leaves = [x, *sample.parameters()]
+    found = []
+    try:
+        for compute in ways:
+            with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+                out = compute(sample, x)
+                weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+                found.append([out, *torch.autograd.grad((out * weights).sum(), leaves)])
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return False
+    expected, got = found
+    return all(
+        expected[i].shape == got[i].shape and torch.allclose(expected[i], got[i], rtol=1e-8, atol=1e-10)
+        for i in range(len(expected))
+    )
+
+
+def classes() -> tuple[type, ...]:
+    """The attention classes of the installed ultralytics. Raises ImportError where there is none."""
+    block = importlib.import_module(MODULE)
+    return tuple(getattr(block, name) for name in NAMES if isinstance(getattr(block, name, None), type))
+
+
+class _Entry(NamedTuple):
+    kernel: Kernel
+    classes: tuple[type, ...]
+    thread: int
+
+
+_lock = threading.RLock()
+_entries: list[_Entry] = []
+_originals: dict[type, Forward] = {}  # of classes that are exchanged now
+_ours: dict[type, Forward] = {}
+_layouts: dict[type, Layout] = {}
+
+
+class Exchange:
+    """A kernel in the attention of ultralytics, from now until `restore`; as a context manager, until its end.
+
+    The exchange holds for the whole process, as classes do. Where several are in force, in whatever order they end, a
+    thread has the newest that it made itself, and one that made none has the newest of all.
+
+    Raises Refused for a class that is not known, ImportError where there is no ultralytics.
+    """
+
+    def __init__(self, kernel: Kernel, only: tuple[type, ...] | None = None) -> None:
+        wanted = classes() if only is None else only
+        refused = []
+        known = []
+        for cls in wanted:
+            try:
+                _layouts[cls] = _layouts.get(cls) or recognise(cls)
+                known.append(cls)
+            except Refused as reason:
+                refused.append(reason)
+        if refused and (only is not None or not known):
+            raise refused[0]
+        if not known:
+            raise Refused(f"{MODULE} has none of the classes {', '.join(NAMES)}: there is no attention to exchange")
+        self.classes = tuple(known)
+        self._entry: _Entry | None = _Entry(kernel, self.classes, threading.get_ident())
+        with _lock:
+            _entries.append(self._entry)
+            _settle()
+
+    def restore(self) -> None:
+        """Take this kernel out again. A second call does nothing."""
+        with _lock:
+            # By identity: two entries may be equal, and another thread's must not go.
+            places = [index for index, entry in enumerate(_entries) if entry is self._entry]
+            if places:
+                del _entries[places[0]]
+                _settle()
+            self._entry = None
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.restore()
+
+
+def _settle() -> None:
+    """Make the classes agree with the entries. Called with the lock held."""
+    wanted = {cls for entry in _entries for cls in entry.classes}
+    for cls in [cls for cls in _originals if cls not in wanted]:
+        original = _originals.pop(cls)
+        ours = _ours.pop(cls)
+        if cls.__dict__.get("forward") is ours:  # somebody else may have put theirs on top of ours
+            cls.forward = original  # type: ignore[attr-defined]
+    for cls in wanted:
+        # Before the first exchange only: afterwards `forward` is ours.
+        original = _originals.setdefault(cls, cls.__dict__.get("forward") or cls.forward)  # type: ignore[attr-defined]
+        _ours[cls] = _forward(cls, original, _layouts[cls])
+        cls.forward = _ours[cls]  # type: ignore[attr-defined]
+
+
+def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
+    entries = [entry for entry in _entries if cls in entry.classes]
+    compute = layout.forward
+    newest = entries[-1].kernel
+    own = {entry.thread: entry.kernel for entry in entries}
+
+    def exchanged(self: Any, x: Any) -> Any:
+        if _exporting() or (layout.other and getattr(self, "format", None) == "coreml"):
+            return original(self, x)
+        return compute(self, x, newest)
+
+    def by_thread(self: Any, x: Any) -> Any:
+        if _exporting() or (layout.other and getattr(self, "format", None) == "coreml"):
+            return original(self, x)
+        return compute(self, x, own.get(threading.get_ident(), newest))
+
+    # With one thread, the usual case, there is nothing to look up: torch.compile then sees plain code.
+    return exchanged if len(own) == 1 else by_thread
+
+
+def _exporting() -> bool:
+    """An exported file holds the model's own attention: whoever loads it has no attn-doctor, and it needs none."""
+    compiler = getattr(torch, "compiler", None)
+    return bool(
+        torch.jit.is_tracing()
+        or torch.onnx.is_in_onnx_export()
+        or (compiler is not None and getattr(compiler, "is_exporting", bool)())
+    )

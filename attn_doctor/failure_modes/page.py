@@ -1,0 +1,70 @@
+"""The documentation page of a failure mode: its docstring, taken apart. Used by `explain`, by docs/ and by reports."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import NamedTuple
+
+from attn_doctor import commands
+from attn_doctor.facts import Facts
+from attn_doctor.failure_modes.mode import FailureMode, Module, Unsure
+from attn_doctor.findings import Fix
+
+AREAS = {
+    "AD1": ("build", "Building flash-attn"),
+    "AD2": ("install", "Finding, fetching and installing packages"),
+    "AD3": ("import", "Importing: libraries and binary interfaces"),
+    "AD4": ("run", "GPU, driver, and what runs"),
+    "AD5": ("platform", "Operating systems"),
+}
+# In the order in which somebody with a problem wants them.
+ORDER = ("What it is", "Why it happens", "What to do", "How it shows", "How to reproduce", "References")
+
+
+class Page(NamedTuple):
+    mode: FailureMode
+    summary: str
+    sections: dict[str, tuple[str, ...]]  # heading -> paragraphs
+
+    @property
+    def area(self) -> str:
+        return AREAS[self.mode.code[:3]][0]
+
+
+def page(module: Module) -> Page:
+    text = inspect.cleandoc(module.__doc__ or "")
+    summary, _, rest = text.partition("\n\n")
+    sections: dict[str, tuple[str, ...]] = {}
+    heading = ""
+    lines: list[str] = []
+    for line in [*rest.splitlines(), "END"]:
+        if line and not line[0].isspace():
+            if heading:
+                sections[heading] = _paragraphs(lines, whole_lines=heading == "References")
+            heading = line.strip()
+            lines = []
+        else:
+            lines.append(line)
+    return Page(module.MODE, " ".join(summary.split()), sections)
+
+
+def _paragraphs(lines: list[str], *, whole_lines: bool) -> tuple[str, ...]:
+    text = inspect.cleandoc("\n".join(lines))
+    if whole_lines:
+        return tuple(line for line in text.splitlines() if line)
+    return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
+
+
+def predictable(module: Module) -> bool:
+    """Whether facts can tell of it before it happens: its rule looks at something."""
+    return bool(module.detect.__code__.co_names)
+
+
+def usual_fixes(module: Module) -> tuple[Fix, ...]:
+    """Its fixes as they are where nothing is known of the machine: `python` stands for the target's interpreter."""
+    facts = Facts()
+    try:
+        return tuple(commands.prepared(facts, fix) for fix in module.fixes(facts, ()))
+    except Unsure:
+        return ()

@@ -1,0 +1,211 @@
+"""How a failure is made to happen: data only. `attn_doctor.reproduction` prepares the ingredients and runs the commands.
+
+A recipe stands in the record of its failure mode. Its commands, and the texts of its ingredients, may hold
+    {folder}    the throw-away folder             {python}      Python of the throw-away environment
+    {site}      its site-packages                 {source}      flash-attn's own source, unpacked
+    {toolkit}   a stand-in CUDA toolkit           {nvcc}        a real nvcc
+    {torch}     the folder of the torch in use    {pair}        the torchvision that goes with it
+"""
+
+from __future__ import annotations
+
+from attn_doctor.facts import Record
+from attn_doctor.findings import Goal
+
+
+class Torch(Record, frozen=True, kw_only=True):
+    """A torch: the target's own where it will do, only read; otherwise one that is downloaded."""
+
+    versions: str = ""  # which will do, as in a requirement: ">=2.14"
+    build: str = "any"  # "any" | "cpu" | "cuda"; a CUDA build is never downloaded, it is several gigabytes
+    cuda: str | None = None  # looks, to a setup.py, like a build for this CUDA: what is compiled for it is not run
+    without: tuple[str, ...] = ()  # distributions that must not be there with it
+    besides: tuple[str, ...] = ()  # distributions of the target that are borrowed with it
+
+
+class Packages(Record, frozen=True, kw_only=True):
+    """Packages from the registry."""
+
+    requirements: tuple[str, ...]
+    megabytes: int  # of the download
+    options: tuple[str, ...] = ()
+
+
+class Source(Record, frozen=True, kw_only=True):
+    """flash-attn's source distribution, unpacked at {source}."""
+
+    release: str | None = None  # the newest
+    without: tuple[str, ...] = ()  # folders of it that are taken away
+
+
+class File(Record, frozen=True, kw_only=True):
+    path: str
+    text: str = ""
+    executable: bool = False
+
+
+class Wheel(Record, frozen=True, kw_only=True):
+    """A wheel that holds nothing but its metadata, and so many bytes; built for the environment unless `tag` says otherwise."""
+
+    name: str
+    version: str
+    tag: str = "py3-none-any"
+    requires: tuple[str, ...] = ()
+    megabytes: int = 0
+
+
+class StubToolkit(Record, frozen=True, kw_only=True):
+    """A stand-in CUDA toolkit at {toolkit}: an nvcc that says which version it is, and compiles nothing.
+
+    With `silent`, c++ fails without a word too; with `waits`, neither of them ever ends.
+    """
+
+    version: str
+    nvcc: bool = True
+    silent: bool = False
+    waits: bool = False
+
+
+class Nvcc(Record, frozen=True, kw_only=True):
+    """A real nvcc at {nvcc}: one of this machine, or the registry's."""
+
+
+class Library(Record, frozen=True, kw_only=True):
+    """A small shared library, compiled here. A symbol may name its version: "name@VERSION"."""
+
+    path: str  # in {folder}; the file name is its soname
+    exports: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()  # symbols that it does not have itself
+    needs: tuple[str, ...] = ()  # paths of other libraries of the recipe
+
+
+class Extension(Record, frozen=True, kw_only=True):
+    """A small Python extension module, compiled here into the environment."""
+
+    name: str
+    asks: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    body: str = ""  # C statements that run when it is imported
+
+
+class Gone(Record, frozen=True, kw_only=True):
+    """A file of {folder} that is taken away again when everything is made: a library that is there for the linker only."""
+
+    path: str
+
+
+class Variable(Record, frozen=True, kw_only=True):
+    """An environment variable of the run; None: not set."""
+
+    name: str
+    value: str | None
+
+
+class Without(Record, frozen=True, kw_only=True):
+    """Programs that are not found on PATH."""
+
+    programs: tuple[str, ...]
+
+
+class Hidden(Record, frozen=True, kw_only=True):
+    """Entries of a folder that cannot be seen during the run: a namespace of its own."""
+
+    folder: str
+    names: str  # a pattern: "cuda*"
+
+
+class SmallDisk(Record, frozen=True, kw_only=True):
+    """A file system of its own at a folder, in memory."""
+
+    path: str
+    megabytes: int
+    noexec: bool = False
+
+
+class ReadOnly(Record, frozen=True, kw_only=True):
+    path: str
+
+
+class Network(Record, frozen=True, kw_only=True):
+    """No network but this.
+
+    "none" · "404": a stand-in for GitHub that has no such file · "self-signed": the same, with a certificate that nobody
+    trusts · "hang": a server that never answers · "reset": one that ends every connection.
+    """
+
+    kind: str
+    hosts: tuple[str, ...] = ()
+
+
+class Memory(Record, frozen=True, kw_only=True):
+    """A limit on the address space of every process of the run."""
+
+    megabytes: int
+
+
+class StubDriver(Record, frozen=True, kw_only=True):
+    """A stand-in for libcuda.so.1: it says which CUDA it supports, and refuses with an error code."""
+
+    cuda: str
+    refusal: int = 0
+
+
+class Apt(Record, frozen=True, kw_only=True):
+    """apt with a state of its own over the real package index of an Ubuntu release; `packages` is a repository beside it."""
+
+    release: str
+    packages: str = ""
+
+
+Ingredient = (
+    Torch
+    | Packages
+    | Source
+    | File
+    | Wheel
+    | StubToolkit
+    | Nvcc
+    | Library
+    | Extension
+    | Gone
+    | Variable
+    | Without
+    | Hidden
+    | SmallDisk
+    | ReadOnly
+    | Network
+    | Memory
+    | StubDriver
+    | Apt
+)
+
+
+# What flash-attn's setup.py looks for before it does anything. Older releases of torch import pkg_resources, which
+# setuptools had until 80.
+BUILD_TOOLS = Packages(requirements=("setuptools<81", "wheel", "packaging", "psutil", "ninja"), megabytes=3)
+PIP = ("{python}", "-m", "pip")
+INSTALL = (*PIP, "install", "--no-build-isolation", "--no-deps")
+INSTALL_SOURCE = (*INSTALL, "{source}")
+GITHUB = ("github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com")
+LOOKS_LIKE_CUDA = "a torch that only looks like a CUDA build"
+
+
+class Recipe(Record, frozen=True, kw_only=True):
+    """How one failure is made to happen.
+
+    Without commands it is a simulated machine, recorded in reproduction/machines/<slug>.json. Such a machine also stands in
+    where the real thing cannot be had.
+    """
+
+    does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."
+    of: tuple[Ingredient, ...] = ()
+    run: tuple[tuple[str, ...], ...] = ()
+    shows: str = ""  # a pattern that the output holds if the failure did happen
+    examine: tuple[str, ...] | None = (
+        None  # options of `attn-doctor check` for the environment; None: the output is judged
+    )
+    goal: Goal = Goal.FLASH_ATTN
+    downloads: int = 0  # megabytes that the commands themselves download
+    seconds: int = 2  # about, without downloads
+    deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
+    stands_in: tuple[str, ...] = ()  # what of it is not the real thing, in words

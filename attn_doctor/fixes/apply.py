@@ -1,0 +1,249 @@
+"""Carries out a way in the target itself: kept first, journalled, verified, and put back by itself where it does not hold.
+
+The order is what makes it safe: nothing is run before everything is kept and the journal says so, and every step is announced in
+the journal before it begins. docs/fixes.md has the reasoning and the measurements.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attn_doctor.facts import Facts, Record
+from attn_doctor.findings import Finding
+from attn_doctor.fixes import judge, restore, running
+from attn_doctor.fixes.judge import Say
+from attn_doctor.fixes.keep import NoRoom, copy_tree
+from attn_doctor.fixes.places import Cannot, Places, Root
+from attn_doctor.fixes.plan import PlannedStep, Way
+from attn_doctor.fixes.verify import STEP_DEADLINE
+from attn_doctor.probes.gather import NoAnswer
+
+# What poetry, PDM and pixi write beside the environment.
+_BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
+
+
+class Applied(Record, frozen=True, kw_only=True):
+    """How it went. `outcome`: "applied" | "rolled back" | "not undone" (what could not be put back is in `wrong`)."""
+
+    outcome: str
+    summary: str
+    undo: tuple[str, ...] = ()  # the command that takes it back, where there is something to take back
+    kept: str | None = None  # the folder that holds what was there before
+    wrong: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()  # what is left to the user
+
+
+class Work(NamedTuple):
+    """What applying needs to know beside the way."""
+
+    places: Places
+    findings: Sequence[Finding]
+    timeout: float
+    say: Say
+    system_python: bool = False
+    books: str | None = None  # folder of a project whose books are kept by the installer
+
+
+def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
+    """Why nothing may be applied here; None where it may."""
+    if facts.system.os == "windows":
+        return "applying was never tried on Windows: run the commands that `fix --suggest` shows"
+    of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
+    if of_system and not system_python:
+        return (
+            f"{places.python} belongs to the operating system (PEP 668), whose own programs need what is in it: make a virtual "
+            "environment instead, or say --system-python if you really mean it"
+        )
+    if not os.access(places.purelib, os.W_OK):
+        return f"{places.purelib} may not be written by you"
+    if not way.runnable():
+        return "this plan has no step that attn-doctor could take: what it shows is for you to do"
+    missing = [s.argv[0] for s in way.runnable() if shutil.which(s.argv[0]) is None]
+    if missing:
+        return f"{missing[0]} is not installed here"
+    waiting = unfinished(places)
+    if waiting:
+        return f"an earlier plan was cut short here: `attn-doctor fix --undo --target {places.python}` first"
+    return None
+
+
+def unfinished(places: Places) -> Path | None:
+    """A plan that was neither applied to its end nor undone."""
+    folder = latest(places)
+    journal = restore.events(str(folder)) if folder else []
+    return folder if restore.has(journal, "kept") and not restore.has(journal, "applied") else None
+
+
+def latest(places: Places) -> Path | None:
+    """What was kept last and is not undone yet, or not to its end; it may be no more than a folder."""
+    home = places.home / "undo"
+    for folder in sorted(home.iterdir(), reverse=True) if home.is_dir() else ():
+        if not any(event["at"] == "undone" and event["keep"] for event in restore.events(str(folder))):
+            return folder
+    return None
+
+
+def apply(way: Way, work: Work) -> Applied:
+    """Raises Cannot where nothing was done at all, restore.Busy where somebody else is at work on this environment."""
+    home = work.places.home
+    (home / "undo").mkdir(parents=True, exist_ok=True)
+    lock = restore.take_lock(str(home))
+    folder = home / "undo" / f"{dt.datetime.now(dt.timezone.utc):%Y%m%dT%H%M%S%fZ}"
+    folder.mkdir(mode=0o700)
+    try:
+        _keep(folder, way, work)
+        failed, left = _carry_out(folder, way, work, lock)
+        if failed is None:
+            _finish(folder)
+    except BaseException:
+        os.close(lock)
+        lock = -1
+        work.say("putting everything back")
+        restore.undo(str(home), str(folder))
+        raise
+    finally:
+        if lock >= 0:
+            os.close(lock)
+    if failed is not None:
+        work.say("putting everything back")
+        return _rolled_back(home, folder, failed, left)
+    return Applied(
+        outcome="applied",
+        summary="applied and verified" if not left else f"applied and verified; {len(left)} to know about",
+        undo=("attn-doctor", "fix", "--undo", "--target", work.places.python),
+        kept=str(folder),
+        left=left,
+        by_hand=tuple(step.why for step in way.by_hand()),
+    )
+
+
+def _rolled_back(home: Path, folder: Path, failed: str, left: tuple[str, ...]) -> Applied:
+    wrong = tuple(restore.undo(str(home), str(folder)))
+    if wrong:
+        return Applied(outcome="not undone", summary=failed, kept=str(folder), wrong=wrong, left=left)
+    return Applied(outcome="rolled back", summary=failed, left=left)
+
+
+def _keep(folder: Path, way: Way, work: Work) -> None:
+    """Set aside all that may change. Until the journal says "kept", nothing was run."""
+    roots = [*work.places.roots(), *_books(work)]
+    restore.write_event(
+        str(folder),
+        at="begin",
+        doctor=[os.getpid(), restore.started(os.getpid())],
+        python=work.places.python,
+        plan=way.title,
+        steps=[list(step.argv) for step in way.runnable()],
+        roots=[{"path": root.path, "skip": list(root.skip)} for root in roots],
+        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+    )
+    shutil.copyfile(restore.__file__, folder / "undo.py")
+    (folder / "freeze.txt").write_text(work.places.freeze() + _conda_revision(work.places))
+    (folder / "kept").mkdir()
+    work.say(f"keeping what is there, beside it in {folder}")
+    before: dict[str, dict[str, restore.Entry]] = {}
+    for number, root in enumerate(roots):
+        before[root.path] = restore.manifest(root.path, root.skip)
+        if os.path.lexists(root.path):
+            try:
+                copy_tree(Path(root.path), folder / "kept" / str(number), root.skip)
+            except NoRoom as error:
+                raise Cannot(f"nothing was done: {error}") from error
+            except OSError as error:
+                raise Cannot(f"nothing was done: {root.path} cannot be set aside: {error}") from error
+    _write(folder / restore.MANIFEST, before)
+    restore.write_event(str(folder), at="kept")
+
+
+def _books(work: Work) -> list[Root]:
+    if work.books is None:
+        return []
+    return [Root(path=str(Path(work.books).resolve() / name)) for name in _BOOKS]
+
+
+def _conda_revision(places: Places) -> str:
+    history = Path(places.prefix) / "conda-meta" / "history"
+    if not history.is_file():
+        return ""
+    revisions = sum(line.startswith("==>") for line in history.read_text("utf-8", "replace").splitlines())
+    return f"# conda revision {revisions - 1}\n"
+
+
+def _write(path: Path, value: Any) -> None:
+    with path.open("w", encoding="ascii") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
+    """Run the steps and look at what they made. Returns why it failed, and what is left."""
+    environ = _environ(way, work)
+    for number, step in enumerate(way.runnable(), 1):
+        work.say(f"step {number} of {len(way.runnable())}: {step.what or step.why}")
+        done = _run(_Journalled(folder, number, step), environ, work, lock)
+        if not done.ok:
+            log = folder / f"step-{number}.log"
+            return f"step {number} fails ({step.what or step.why}): {judge.explain(log, way.goal)}", ()
+    work.say("examining what it made")
+    try:
+        report = judge.examine(work.places.python, way.goal, environ, work.timeout)
+    except NoAnswer as error:
+        return f"after this plan the environment does not answer: {error}", ()
+    why = judge.verdict(way, work.findings, report)
+    left = tuple(f"{f.code} {f.slug}: {f.message}" for f in judge.remaining(report))
+    return (f"after this plan {why}" if why else None), left
+
+
+def _environ(way: Way, work: Work) -> dict[str, str]:
+    variables: dict[str, str | None] = dict(way.variables())
+    if work.system_python:
+        variables["PIP_BREAK_SYSTEM_PACKAGES"] = "1"
+    places = work.places
+    if places.kind == "bare":
+        made = running.changed(os.environ, {**variables, "PIP_NO_INPUT": "1"})
+        return {**made, "PATH": os.pathsep.join([places.scripts, made.get("PATH", os.defpath)])}
+    return running.environment(places.prefix, places.scripts, variables, conda=places.kind == "conda")
+
+
+class _Journalled(NamedTuple):
+    folder: Path
+    number: int
+    step: PlannedStep
+
+
+def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -> running.Ran:
+    folder, number, step = this
+    journal = str(folder)
+    restore.write_event(journal, at="step", number=number, argv=list(step.argv))
+
+    def started(pid: int) -> None:
+        restore.write_event(journal, at="running", number=number, pid=pid, started=restore.started(pid))
+
+    done = running.run(
+        step.argv,
+        environ,
+        folder / f"step-{number}.log",
+        deadline=STEP_DEADLINE,
+        lock=lock,
+        cwd=work.books,
+        on_start=started,
+        on_line=work.say,
+    )
+    restore.write_event(journal, at="ended", number=number, code=done.code)
+    return done
+
+
+def _finish(folder: Path) -> None:
+    """From here on it stays: what is there now is what a later undo compares with."""
+    journal = restore.events(str(folder))
+    after = {root["path"]: restore.manifest(root["path"], root["skip"]) for root in restore.roots(journal)}
+    _write(folder / restore.AFTER, after)
+    restore.write_event(str(folder), at="applied")

@@ -1,0 +1,80 @@
+"""What a way goes against: requirements of the project in the current folder, and of what is installed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from attn_doctor.facts import Facts, Pin, Unknown
+from attn_doctor.fixes.installers import Request, name_of
+from attn_doctor.fixes.plan import Change
+from attn_doctor.fixes.resolve import wanted
+
+Done = tuple[
+    Sequence[Change] | None, Request | None
+]  # what a step changes, where somebody resolved it; what it asks for
+
+
+def broken(facts: Facts, steps: Sequence[Done]) -> tuple[str, ...]:
+    """A sentence for each pin that does not hold once these steps were taken, in this order."""
+    pins = facts.project.pins
+    ends: dict[str, str | Requirement | None] = {}  # a version, what is asked for, or None: removed
+    for changes, request in steps:
+        ends.update(_ends(changes, request))
+    found = [text for pin in (() if isinstance(pins, Unknown) else pins) for text in _against(pin, ends)]
+    return tuple(dict.fromkeys(found))
+
+
+def _ends(changes: Sequence[Change] | None, request: Request | None) -> dict[str, str | Requirement | None]:
+    if changes is not None:
+        return {change.package: change.after for change in changes}
+    if request is None:
+        return {}
+    if request.verb == "uninstall":
+        return dict.fromkeys(request.names())
+    return {name: asked for name, text in wanted(request).items() if (asked := _read(text)) is not None}
+
+
+def _against(pin: Pin, ends: dict[str, str | Requirement | None]) -> Iterator[str]:
+    requirement = _read(pin.requirement)
+    name = canonicalize_name(requirement.name) if requirement else name_of(pin.requirement)
+    if name is None or name not in ends:
+        return
+    where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
+    end = ends[name]
+    if end is None:
+        yield f"{where}, and this removes it"
+    elif requirement is None:
+        return
+    elif isinstance(end, str):
+        if not _met(requirement, end):
+            yield f"{where}, and this installs {end}"
+    elif _exclude(requirement, end):
+        yield f"{where}, and this asks for {end}"
+
+
+def _read(text: str) -> Requirement | None:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
+
+
+def _met(requirement: Requirement, version: str) -> bool:
+    """A pin without a local part is met by any: torch==2.8.0 by 2.8.0+cu128."""
+    try:
+        return requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def _exclude(one: Requirement, other: Requirement) -> bool:
+    """Whether two requirements exclude each other, as far as the exact versions in them tell."""
+    for first, second in ((one, other), (other, one)):
+        exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
+        if any(not _met(second, version) for version in exact):
+            return True
+    return False

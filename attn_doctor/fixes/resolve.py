@@ -1,0 +1,180 @@
+"""Asks the target's own installer what a step would change, without changing anything: its dry run, read back.
+
+The installer asks its index, as it would when the step is run; attn-doctor itself opens no connection.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlparse
+
+from packaging.utils import canonicalize_name
+
+from attn_doctor import child
+from attn_doctor.failure_modes.asking import index_options
+from attn_doctor.fixes.installers import Request, name_of, parse
+from attn_doctor.fixes.places import QUIET
+from attn_doctor.fixes.plan import Change
+from attn_doctor.knowledge.rows import Row
+from attn_doctor.knowledge.tables import load
+from attn_doctor.versions import local
+from attn_doctor.versions import parse as version
+
+# Packages of which every wheel is so large that an installer which downloads them for a dry run is not asked unprompted.
+_LARGE = re.compile(r"torch|torchvision|flash-attn|xformers|triton|nvidia-.*|vllm.*")
+_UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
+
+
+class InstallerFeature(Row, frozen=True, kw_only=True):
+    """From which version on an installer can do something."""
+
+    TABLE = "installers"
+
+    installer: str
+    feature: str
+    since: str
+
+
+class Resolved(NamedTuple):
+    """What the resolver said. `changes` is None, and `why` a sentence, where it could not be asked or had no answer."""
+
+    changes: tuple[Change, ...] | None
+    why: str | None = None
+    download_bytes: int | None = None
+    urls: tuple[str, ...] = ()
+    output: str = ""
+
+
+def since(feature: str, installer: str = "pip") -> str:
+    """The version that brought a feature of the table."""
+    return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
+
+
+def resolve(
+    argv: Sequence[str],
+    have: Mapping[str, str],
+    *,
+    pip: str | None,
+    deadline: float,
+    environment: Mapping[str, str],
+    downloads: bool = False,
+) -> Resolved:
+    """What this command would change. `have`: normal name -> version now; `pip`: version of the target's pip.
+
+    `downloads`: ask an old pip too, which downloads whole wheels for a dry run.
+    """
+    request = parse(argv)
+    if request is None:
+        return Resolved(None, "only pip and uv can say beforehand what they would change")
+    if request.verb == "uninstall":
+        gone = [Change(package=n, before=have[n], after=None) for n in request.names() if n in have]
+        return Resolved(tuple(gone), download_bytes=0)
+    if argv[0] == "uv":
+        return _uv(argv, have, deadline, environment)
+    refused = _refused(request, pip, downloads)
+    if refused:
+        return Resolved(None, refused)
+    answer = child.command(
+        [*argv, "--dry-run", "--quiet", "--report", "-"],
+        deadline=deadline,
+        environment={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    if answer.fault:
+        return Resolved(None, _why_not(answer, "pip", deadline), output=answer.stderr)
+    try:
+        return _from_report(json.loads(answer.stdout), have)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Resolved(None, f"what pip reported cannot be read ({error})", output=answer.stdout)
+
+
+def _refused(request: Request, pip: str | None, downloads: bool) -> str | None:
+    have = version(pip) if pip else None
+    if have is None:
+        return "this environment has no pip that could be asked"
+    first, lean = version(since("dry-run")), version(since("dry-run-reads-metadata-only"))
+    if first and have < first:
+        return f"pip {pip} has no dry run ({since('dry-run')} brought it)"
+    if lean and have < lean and not downloads and any(_LARGE.fullmatch(name) for name in request.names()):
+        return (
+            f"pip {pip} would download whole wheels to say ({since('dry-run-reads-metadata-only')} and newer do not): "
+            "--online lets it, --verify runs it"
+        )
+    return None
+
+
+def _from_report(report: Mapping[str, Any], have: Mapping[str, str]) -> Resolved:
+    changes, urls = [], []
+    for item in report.get("install", ()):
+        name = canonicalize_name(item["metadata"]["name"])
+        changes.append(Change(package=name, before=have.get(name), after=item["metadata"]["version"]))
+        urls.append(item["download_info"]["url"])
+    return Resolved(tuple(changes), download_bytes=_local_bytes(urls), urls=tuple(urls))
+
+
+def _local_bytes(urls: Sequence[str]) -> int | None:
+    """The size of files that lie on this machine already; None as soon as one does not."""
+    total = 0
+    for url in urls:
+        parts = urlparse(url)
+        path = Path(unquote(parts.path))
+        if parts.scheme != "file" or not path.is_file():
+            return None
+        total += path.stat().st_size
+    return total
+
+
+def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environment: Mapping[str, str]) -> Resolved:
+    answer = child.command(
+        [*argv, "--dry-run", "--color", "never"], deadline=deadline, environment={**environment, **QUIET}
+    )
+    if answer.fault:
+        return Resolved(None, _why_not(answer, "uv", deadline), output=answer.stderr)
+    return Resolved(tuple(_from_uv(answer.stderr + answer.stdout, have)))
+
+
+def _from_uv(text: str, have: Mapping[str, str]) -> Iterator[Change]:
+    """What uv prints: "- name==1.0" for what goes, "+ name==2.0" for what comes, "~ name==1.0" for what is put in again."""
+    gone: dict[str, str] = {}
+    come: dict[str, str] = {}
+    for sign, name, number in _UV_LINE.findall(text):
+        if sign in "-~":
+            gone[canonicalize_name(name)] = number
+        if sign in "+~":
+            come[canonicalize_name(name)] = number
+    for name in dict.fromkeys([*come, *gone]):
+        yield Change(package=name, before=gone.get(name) or have.get(name), after=come.get(name))
+
+
+def _why_not(answer: child.Finished, name: str, deadline: float) -> str:
+    """One sentence on why the installer gave no plan. What its output means, the failure modes say."""
+    fault = answer.fault
+    if fault and fault.kind in ("timeout", "vanished"):
+        return f"{name} gave no answer in {deadline:.0f} s"
+    if fault and fault.kind == "raised":
+        return f"{name} cannot be started: {fault.message}"
+    lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+    said = [line for line in lines if re.match(r"(?i)(?:error|×)[: ]", line)] or lines
+    return f"{name} says: {said[-1][:300]}" if said else f"{name} ended with exit code {answer.returncode}"
+
+
+def by_hand(changes: Sequence[Change], python: str) -> tuple[tuple[str, ...], ...]:
+    """The commands that take changes back: the versions of before again, and what was added removed."""
+    pip = (python, "-m", "pip")
+    before = [f"{c.package}=={c.before}" for c in changes if c.before is not None]
+    added = [c.package for c in changes if c.before is None]
+    flavours = [index_options(c.before) for c in changes if c.before is not None and local(c.before)]
+    made: list[tuple[str, ...]] = []
+    if before:
+        made.append((*pip, "install", "--force-reinstall", "--no-deps", *next(iter(flavours), ()), *before))
+    if added:
+        made.append((*pip, "uninstall", "-y", *added))
+    return tuple(made)
+
+
+def wanted(request: Request) -> dict[str, str]:
+    """Normal name -> requirement, for what a request asks for by version."""
+    return {name: text for text in request.requirements if (name := name_of(text)) and not text.endswith(".whl")}

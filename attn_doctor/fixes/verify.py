@@ -1,0 +1,180 @@
+"""Tries ways in throw-away copies of the target until one does what it promises. The target itself is never touched."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor.findings import Goal
+from attn_doctor.fixes import judge, running
+from attn_doctor.fixes.installers import Context, translated
+from attn_doctor.fixes.judge import Say
+from attn_doctor.fixes.making import planned
+from attn_doctor.fixes.mirror import Mirror, mirrored
+from attn_doctor.fixes.places import Cannot, Places, ask
+from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
+from attn_doctor.fixes.ways import drafts
+from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.report.model import Report
+
+MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
+STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
+
+
+class Trying(NamedTuple):
+    """What trying needs to know beside the way."""
+
+    places: Places
+    goal: Goal
+    here: Context
+    timeout: float
+    say: Say
+
+
+def verify(plan: Plan, trying: Trying) -> Plan:
+    """The plan with an attempt at its ways, in order, up to the first that verifies, which then stands first."""
+    tried: list[Way] = []
+    for index, way in enumerate(plan.ways):
+        if tried and tried[-1].attempt and tried[-1].attempt.verified:
+            tried += plan.ways[index:]
+            break
+        trying.say(f"trying {way.name} in a copy: {way.title}")
+        tried.append(attempt(way, trying))
+    ordered = sorted(tried, key=lambda way: not (way.attempt and way.attempt.verified))
+    return msgspec.structs.replace(plan, ways=tuple(ordered))
+
+
+def attempt(way: Way, trying: Trying) -> Way:
+    """The way with what came of it; carried on where the examination after it knows more to do."""
+    began = time.monotonic()
+    hopeless = _not_to_be_tried(way)
+    if hopeless:
+        return msgspec.structs.replace(way, attempt=Attempt(verified=False, summary=hopeless))
+    try:
+        with mirrored(trying.places) as mirror:
+            carried, made = _in_copy(way, trying, mirror)
+    except Cannot as error:
+        carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
+    made = msgspec.structs.replace(made, seconds=round(time.monotonic() - began, 1))
+    return msgspec.structs.replace(carried, attempt=made)
+
+
+def _not_to_be_tried(way: Way) -> str | None:
+    if way.runnable() or way.variables():
+        return None
+    return "only you can take these steps: nothing of them can be tried in a copy"
+
+
+def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
+    plain = _environ(mirror, trying, {})
+    before = judge.remaining(_examined(mirror, trying.goal, plain, trying))
+    missing = set(way.cures) - {f.code for f in before} - _only_by_hand(way)
+    if missing and not set(way.cures) & {f.code for f in before}:
+        return way, Attempt(
+            verified=False,
+            summary=f"could not be tried: a copy of this environment does not show {', '.join(sorted(missing))}",
+        )
+    had = ask(mirror.python).versions()
+    first = way
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-logs-") as folder:
+        pending = list(way.runnable())
+        for more in range(MORE_ROUNDS + 1):
+            environ = _environ(mirror, trying, way.variables())
+            failed = _run(pending, trying, mirror, environ, Path(folder))
+            if failed:
+                return first, Attempt(verified=False, summary=failed)
+            report = _examined(mirror, way.goal, environ, trying)
+            why = judge.verdict(way, before, report)
+            if why is None:
+                break
+            further = _further(way, report, mirror, trying) if more < MORE_ROUNDS else []
+            if not further:
+                return first, _failed(why, report, had, mirror)
+            pending = [step for step in further if step.kind == "run" and step.argv]
+            way = msgspec.structs.replace(way, steps=(*way.steps, *further))
+        backends = judge.ran(mirror.python, way, environ, trying.timeout)
+    return way, _succeeded(report, backends, had, mirror)
+
+
+def _only_by_hand(way: Way) -> set[str]:
+    return set(way.cures) if not way.runnable() and not way.variables() else set()
+
+
+def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
+    try:
+        return judge.examine(mirror.python, goal, environ, trying.timeout)
+    except NoAnswer as error:
+        raise Cannot(str(error)) from error
+
+
+def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
+    conda = trying.places.kind == "conda"
+    return running.environment(mirror.prefix, mirror.scripts, variables, conda=conda)
+
+
+def _run(
+    steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
+) -> str | None:
+    """Why a step failed; None where none did."""
+    for step in steps:
+        argv = mirror.argv(step.tried_as or step.argv, trying.here.python)
+        trying.say(f"in the copy: {step.what or step.why}")
+        log = folder / "step.log"
+        done = running.run(argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say)
+        if not done.ok:
+            return f"a step fails ({step.what or step.why}): {judge.explain(log, trying.goal)}"
+    return None
+
+
+def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
+    """What the examination after the way would do next, in the target's own paths; nothing that was done already."""
+    done = {step.tried_as or step.argv for step in way.steps}
+    for draft in drafts(report.facts, report.findings, way.goal)[0]:
+        steps = [msgspec.structs.replace(s, argv=mirror.back(s.argv, trying.here.python)) for s in draft.steps]
+        verify = mirror.back(draft.verify, trying.here.python)
+        made = [planned(translated(s, trying.here), s, verify, trying.here) for s in steps if s.argv]
+        new = [s for s in made if (s.tried_as or s.argv) not in done]
+        if any(s.kind == "run" for s in new):
+            return new
+    return []
+
+
+def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str], mirror: Mirror) -> Attempt:
+    left = judge.remaining(report)
+    errors = [f for f in left if f.severity.rank == 2]
+    parts = [f"{len(left)} finding{'' if len(left) == 1 else 's'}"]
+    if errors:
+        parts.append(f"{errors[0].slug} stays as it was, and is not this plan's to change")
+    served = [name for name in backends if name != "eager"] or list(backends)
+    if served:
+        parts.append(f"{' and '.join(served)} run{'s' if len(served) == 1 else ''}")
+    return Attempt(
+        verified=True,
+        summary=f"after this plan {', '.join(parts)}",
+        left=tuple(f"{f.code} {f.slug}: {f.message}" for f in left),
+        ran=tuple(backends),
+        changes=difference(had, ask(mirror.python).versions()),
+    )
+
+
+def _failed(why: str, report: Report, had: Mapping[str, str], mirror: Mirror) -> Attempt:
+    return Attempt(
+        verified=False,
+        summary=f"after this plan {why}",
+        left=tuple(f"{f.code} {f.slug}: {f.message}" for f in judge.remaining(report)),
+        changes=difference(had, ask(mirror.python).versions()),
+    )
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
+    """What really changed, by normal names."""
+    return tuple(
+        Change(package=name, before=before.get(name), after=after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    )

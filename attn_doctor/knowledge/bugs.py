@@ -1,0 +1,29 @@
+"""Bugs of torch itself that make results wrong. Versions that nobody looked at are unknown, not healthy."""
+
+from __future__ import annotations
+
+from attn_doctor.facts import Unknown
+from attn_doctor.knowledge.answers import Judgement, no, yes
+from attn_doctor.knowledge.rows import KnownBug
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import parse
+
+CPU_BATCHNORM_GRADIENT = "cpu-batchnorm-gradient"
+
+
+def bug(name: str) -> KnownBug | Unknown:
+    return next((row for row in load(KnownBug) if row.name == name), None) or unlisted(name)
+
+
+def has(name: str, torch: str) -> Judgement:
+    """Whether this torch has the bug. Yes and no only for versions in which somebody looked."""
+    row, version = bug(name), parse(torch)
+    if isinstance(row, Unknown):
+        return row
+    if version is None:
+        return Unknown(f"cannot read the torch version {torch!r}")
+    if version.base_version in row.seen:
+        return yes(f"torch {version.base_version}: {row.what}")
+    if version.base_version in row.not_seen:
+        return no(f"torch {version.base_version} was tried and does not show it: {row.what}")
+    return unlisted(f"whether torch {version.base_version} has this bug ({row.name})")

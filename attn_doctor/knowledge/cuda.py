@@ -1,0 +1,138 @@
+"""What drivers, toolkits and host compilers allow. Nothing here looks for any of them.
+
+Three CUDA versions are told apart everywhere: that of the build (torch.version.cuda), that of the toolkit (nvcc), and the
+most that the driver supports. Only majors must agree; within a major an older driver runs newer programs, but does not
+compile their PTX. https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+"""
+
+from __future__ import annotations
+
+import functools
+
+from packaging.version import Version
+
+from attn_doctor.facts import Unknown
+from attn_doctor.knowledge.answers import Answer, Judgement, no, yes
+from attn_doctor.knowledge.rows import Driver, Floor, Nvcc
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import dotted, pair, parse
+
+
+class Coverage(Answer, frozen=True, kw_only=True):
+    """Whether a driver runs programs of a CUDA version."""
+
+    needs: str  # oldest driver that does
+    paired: str | None  # driver that this CUDA came with; from it on PTX is compiled too
+    compiles_ptx: bool | None  # None: not known
+
+
+def driver_needed(cuda: str, os: str = "linux") -> str | Unknown:
+    """The oldest driver for programs built with this CUDA. `os`: "linux" or "windows" (WSL counts as Windows)."""
+    floor = _floor(cuda)
+    if isinstance(floor, Unknown):
+        return floor
+    return floor.windows if os == "windows" else floor.linux
+
+
+def driver_covers(driver: str, cuda: str, os: str = "linux") -> Coverage | Unknown:
+    """Whether this driver runs programs built with this CUDA.
+
+    Under WSL the driver is the Windows host's: say os="windows". A cuda-compat package brings a newer libcuda of its own;
+    ask with that libcuda's version then.
+    """
+    needs = driver_needed(cuda, os)
+    if isinstance(needs, Unknown):
+        return needs
+    have, floor = parse(driver), parse(needs)
+    if have is None or floor is None:
+        return Unknown(f"the driver version {driver!r} cannot be read")
+    paired = _paired(cuda, os)
+    if have < floor:
+        return Coverage(
+            yes=False,
+            why=f"CUDA {cuda} needs driver {needs} or newer, here {driver}",
+            needs=needs,
+            paired=paired,
+            compiles_ptx=False,
+        )
+    compiles = None if paired is None else have >= Version(paired)
+    why = f"driver {driver} runs CUDA {cuda}"
+    if compiles is False:
+        why += f" by minor-version compatibility, but does not compile its PTX (that needs {paired})"
+    return Coverage(yes=True, why=why, needs=needs, paired=paired, compiles_ptx=compiles)
+
+
+def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
+    """The same from what the driver says of itself ("CUDA Version: 12.2"), where its own version is not known."""
+    have, need = pair(driver_cuda), pair(cuda)
+    if have is None or need is None:
+        return Unknown(f"cannot read the CUDA versions {driver_cuda!r} and {cuda!r}")
+    if have[0] >= need[0]:
+        return yes(f"a driver for CUDA {driver_cuda} runs CUDA {cuda}: the major is not newer")
+    return no(f"built for CUDA {cuda}, the driver supports CUDA {driver_cuda} at most")
+
+
+def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
+    """Whether torch lets this nvcc compile an extension. It refuses another major and only warns at another minor."""
+    have, need = pair(nvcc), pair(torch_cuda)
+    if have is None or need is None:
+        return Unknown(f"cannot read the CUDA versions {nvcc!r} and {torch_cuda!r}")
+    if have[0] != need[0]:
+        return no(f"nvcc is {dotted(have)}, torch was built with CUDA {torch_cuda}: the majors differ")
+    return yes(f"nvcc {dotted(have)} and torch's CUDA {torch_cuda} have the same major")
+
+
+def nvcc_archs(nvcc: str) -> tuple[str, ...] | Unknown:
+    """The architectures that an nvcc compiles, "sm_80"."""
+    row = _nvcc(nvcc)
+    return row if isinstance(row, Unknown) else row.archs
+
+
+def nvcc_compiles(nvcc: str, arch: str) -> Judgement:
+    """Whether this nvcc compiles for this architecture ("sm_120")."""
+    row = _nvcc(nvcc)
+    if isinstance(row, Unknown):
+        return row
+    sure = "archs" not in row.inferred
+    if arch in row.archs:
+        return yes(f"nvcc {row.cuda} compiles {arch}", verified=sure)
+    return no(f"nvcc {row.cuda} does not know {arch}", verified=sure)
+
+
+def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
+    """Whether this nvcc takes this host compiler. `compiler`: "gcc" or "clang"; nvcc's own check knows an upper bound alone."""
+    row = _nvcc(nvcc)
+    if isinstance(row, Unknown):
+        return row
+    limit = row.max_gcc if compiler in {"gcc", "g++"} else row.max_clang if compiler.startswith("clang") else None
+    have = parse(version)
+    if limit is None or have is None:
+        return unlisted(f"whether nvcc {row.cuda} takes {compiler} {version}")
+    sure = "max_gcc" not in row.inferred
+    if have.major <= limit:
+        return yes(f"nvcc {row.cuda} takes {compiler} up to {limit}, here {version}", verified=sure)
+    return no(f"nvcc {row.cuda} takes {compiler} up to {limit}, here {version}", verified=sure)
+
+
+def _floor(cuda: str) -> Floor | Unknown:
+    version = pair(cuda)
+    for row in load(Floor):
+        if version is not None and row.major == version[0]:
+            return row
+    return unlisted(f"which driver CUDA {cuda} needs")
+
+
+@functools.cache
+def _paired(cuda: str, os: str) -> str | None:
+    """The oldest driver named for this CUDA minor, whatever the update."""
+    version = pair(cuda)
+    named = [row.windows if os == "windows" else row.linux for row in load(Driver) if pair(row.cuda) == version]
+    return min((text for text in named if text is not None), key=Version, default=None)
+
+
+def _nvcc(version: str) -> Nvcc | Unknown:
+    wanted = pair(version)
+    for row in load(Nvcc):
+        if pair(row.cuda) == wanted:
+            return row
+    return unlisted(f"nvcc {version}")

@@ -1,0 +1,36 @@
+"""What Linux distribution releases ship: their glibc, and whether libtinfo5 can be had."""
+
+from __future__ import annotations
+
+from attn_doctor.facts import Unknown
+from attn_doctor.knowledge.answers import Judgement, no, yes
+from attn_doctor.knowledge.rows import Distribution
+from attn_doctor.knowledge.tables import load, unlisted
+
+
+def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002 - as os-release calls it
+    """The row of an os-release ID and VERSION_ID; "9.4" is found under "9"."""
+    major = version.partition(".")[0]
+    rows = [row for row in load(Distribution) if row.id == id.lower()]
+    for wanted in (version, major):
+        for row in rows:
+            if row.version == wanted:
+                return row
+    return unlisted(f"{id} {version}")
+
+
+def has_libtinfo5(id: str, version: str) -> Judgement:  # noqa: A002 - as os-release calls it
+    """Whether the package libtinfo5, which older Nsight tools want, can be installed there."""
+    row = distribution(id, version)
+    if isinstance(row, Unknown):
+        return row
+    if row.libtinfo5 is None:
+        return unlisted(f"libtinfo5 on {id} {version}")
+    return yes(f"{id} {row.version} has libtinfo5") if row.libtinfo5 else no(f"{id} {row.version} has no libtinfo5")
+
+
+def glibc(id: str, version: str) -> str | Unknown:  # noqa: A002 - as os-release calls it
+    row = distribution(id, version)
+    if isinstance(row, Unknown):
+        return row
+    return row.glibc or unlisted(f"the glibc of {id} {version}")

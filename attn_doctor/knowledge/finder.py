@@ -1,0 +1,266 @@
+"""The wheel finder: for a key, the official wheels best first, and for each one that does not fit, every reason why.
+
+`fits` is True only for a wheel of which every part of the key is known and agrees; False where a known part disagrees;
+None where something unknown is all that stands between. Builds from elsewhere are pointers, and never True.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from attn_doctor.facts import Record, Unknown
+from attn_doctor.knowledge import elsewhere, flash_attention, wheels
+from attn_doctor.knowledge.answers import Judgement, no, yes
+from attn_doctor.knowledge.key import UNREADABLE, Candidate, Key, numbers
+from attn_doctor.knowledge.tables import unlisted
+from attn_doctor.knowledge.wheels import Wheel
+from attn_doctor.versions import Pair, dotted, parse
+
+_SOURCE = {
+    "matrix": "official",
+    "by hand": "official, added by hand",
+    "reported": "official, reported once",
+    "asked for": "the name that setup.py asks for",
+}
+_AGREES = yes("agrees")
+
+
+class Found(Record, frozen=True, kw_only=True):
+    """What `wheels --json` prints."""
+
+    key: Key
+    candidates: tuple[Candidate, ...]
+
+
+def find(key: Key, *, release: str | None = None) -> Found:
+    """Candidates best first: what fits, what may fit, pointers elsewhere, what does not fit (fewest reasons first).
+
+    Each release is stood for by its wheel nearest to the key; with `release`, every wheel of that one is judged and
+    nothing else.
+    """
+    if release is None:
+        known, releases = _known(key), [row.release for row in flash_attention.releases()]
+        stand_ins = [_nearest(release, known) or _asked(release, key) for release in releases]
+        ours = [_judged(wheel, key) for wheel in stand_ins if wheel is not None]
+        others = list(elsewhere.pointers(key))
+    else:
+        named = wheels.of_release(release) or tuple(filter(None, [_asked(release, key)]))
+        ours, others = [_judged(wheel, key) for wheel in named], []
+    refused = sorted((c for c in ours if c.fits is False), key=lambda candidate: len(candidate.reasons))
+    return Found(
+        key=key,
+        candidates=(
+            *(c for c in ours if c.fits is True),
+            *(c for c in ours if c.fits is None),
+            *(c for c in others if c.fits is None),
+            *refused,
+            *(c for c in others if c.fits is False),
+        ),
+    )
+
+
+def judge(wheel: Wheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
+    """Whether this wheel fits this key, and every reason why not, both sides named."""
+    against: list[str] = []
+    unknown: list[str] = []
+    for part in _parts(wheel, key):
+        if isinstance(part, Unknown):
+            unknown.append(part.why)
+        elif not part.yes:
+            against.append(part.why)
+    if against:
+        return False, tuple(against)
+    return (None, tuple(unknown)) if unknown else (True, ())
+
+
+def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
+    yield _compare(key.platform, wheel.platform, f"built for {wheel.platform}", "the platform")
+    yield _compare(key.python, wheel.python, f"built for Python {wheel.python}", "the Python version")
+    yield _torch(wheel, key.torch)
+    yield _cuda(wheel, key.cuda)
+    yield _abi(wheel, key.cxx11_abi)
+    if key.platform == wheel.platform or isinstance(key.platform, Unknown):
+        yield _glibc(wheel, key.glibc)
+    yield _gpus(wheel, key.gpus)
+    if isinstance(key.torch, str):
+        yield _same_kind(wheel, key.torch)
+    if wheel.grounds == "reported":
+        yield Unknown("named in public, and nothing else is known of it")
+    if wheel.grounds == "asked for":
+        yield unlisted(f"which wheels flash-attn {wheel.release} has")
+
+
+def _compare(have: str | Unknown, built_for: str, said: str, what: str) -> Judgement:
+    if isinstance(have, Unknown):
+        return Unknown(f"{said}, and {what} here is not known: {have.why}")
+    return _AGREES if have == built_for else no(f"{said}, you have {have}")
+
+
+def _torch(wheel: Wheel, torch: str | Unknown | None) -> Judgement:
+    said = f"built for torch {wheel.torch}"
+    if isinstance(torch, Unknown):
+        return Unknown(f"{said}, and the torch here is not known: {torch.why}")
+    if torch is None:
+        return no(f"{said}, and there is no torch here")
+    minor = numbers(torch)
+    if minor == numbers(wheel.torch):
+        return _AGREES
+    return no(f"{said}, you have {dotted(minor) if minor != UNREADABLE else torch}")
+
+
+def _same_kind(wheel: Wheel, torch: str) -> Judgement:
+    """A nightly and a release of one minor may export different symbols. NGC's "2.6.0a0+..." are nightlies."""
+    if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
+        return _AGREES
+    if wheel.nightly:
+        return Unknown(f"built against the nightly {wheel.built_against}: undefined symbols are possible with yours")
+    if _prerelease(torch):
+        return Unknown(f"built for releases of torch, yours is the pre-release {torch}: undefined symbols are possible")
+    return _AGREES
+
+
+def _cuda(wheel: Wheel, cuda: str | Unknown | None) -> Judgement:
+    said = f"built for CUDA {wheel.cuda_major}"
+    if isinstance(cuda, Unknown):
+        return Unknown(f"{said}, and the CUDA of torch is not known: {cuda.why}")
+    if cuda is None:
+        return no(f"{said}, your torch is built without CUDA")
+    return _AGREES if numbers(cuda)[0] == wheel.cuda_major else no(f"{said}, your torch is built for CUDA {cuda}")
+
+
+def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
+    label, really = ("TRUE" if value else "FALSE" for value in (wheel.cxx11_abi, wheel.really))
+    said = f"built with cxx11abi {really}" if label == really else f"labelled abi{label} but really {really}"
+    if isinstance(abi, Unknown):
+        return Unknown(f"{said}, and that of torch is not known: {abi.why}")
+    if abi is None:
+        return no(f"{said}, and torch has no such ABI here")
+    return _AGREES if wheel.really is abi else no(f"{said}, your torch has {'TRUE' if abi else 'FALSE'}")
+
+
+def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
+    if not wheel.platform.startswith("linux"):
+        return _AGREES
+    if isinstance(glibc, Unknown):
+        return Unknown(f"the glibc here is not known: {glibc.why}")
+    return no("needs glibc, and the C library here is another") if glibc is None else _glibc_of(wheel.release, glibc)
+
+
+@functools.lru_cache(maxsize=1024)
+def _glibc_of(release: str, glibc: str) -> Judgement:
+    """Nothing else checks it: the tag of these wheels is linux_x86_64, not manylinux."""
+    row, have = wheels.matrix(release), numbers(glibc)
+    if isinstance(row, Unknown):
+        return row
+    if row.needs_glibc is not None:
+        return _AGREES if have >= numbers(row.needs_glibc) else no(f"needs glibc {row.needs_glibc}, here {glibc}")
+    if row.runner_glibc is None or have >= numbers(row.works_on_glibc or row.runner_glibc):
+        return _AGREES
+    return Unknown(f"built on glibc {row.runner_glibc}; whether it needs that is not known, here {glibc}")
+
+
+def _gpus(wheel: Wheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
+    """One GPU that runs it is enough."""
+    if isinstance(gpus, Unknown):
+        return Unknown(f"the GPU here is not known: {gpus.why}")
+    if not gpus:
+        return no("FlashAttention runs on NVIDIA GPUs alone, and there is none here")
+    answers = [_gpu(wheel.release, wheel.cuda, device) for device in gpus]
+    able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
+    unknown = [answer for answer in answers if isinstance(answer, Unknown)]
+    return (able or unknown or answers)[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _gpu(release: str, cuda: str, device: str) -> Judgement:
+    row = wheels.matrix(release)
+    if isinstance(row, Unknown):
+        return row
+    code = (*row.sm.get(cuda, ()), *row.ptx) or None
+    answer = flash_attention.runs_on(release, device, code=code, cuda=row.cuda.get(cuda))
+    return answer if isinstance(answer, Unknown) or answer.yes else no(answer.why.replace("the GPU", "your GPU"))
+
+
+class _Known(NamedTuple):
+    """The known parts of a key that choose among the wheels of a release."""
+
+    platform: str | None
+    python: str | None
+    cuda_major: int | None
+    torch: Pair | None
+    cxx11_abi: bool | None
+
+
+def _known(key: Key) -> _Known:
+    return _Known(
+        platform=key.platform if isinstance(key.platform, str) else None,
+        python=key.python if isinstance(key.python, str) else None,
+        cuda_major=numbers(key.cuda)[0] if isinstance(key.cuda, str) else None,
+        torch=numbers(key.torch) if isinstance(key.torch, str) else None,
+        cxx11_abi=key.cxx11_abi if isinstance(key.cxx11_abi, bool) else None,
+    )
+
+
+@functools.lru_cache(maxsize=65536)
+def _nearest(release: str, known: _Known) -> Wheel | None:
+    """The wheel of a release that stands for it; None for a release whose wheels nobody could list.
+
+    What agrees is kept, part after part, as long as something does; then the nearest torch and the newest Python.
+    """
+    rest: Sequence[Wheel] = wheels.of_release(release)
+    if known.platform is not None:
+        rest = [wheel for wheel in rest if wheel.platform == known.platform] or rest
+    if known.python is not None:
+        rest = [wheel for wheel in rest if wheel.python == known.python] or rest
+    if known.cuda_major is not None:
+        rest = [wheel for wheel in rest if wheel.cuda_major == known.cuda_major] or rest
+    if known.torch is not None:
+        rest = [wheel for wheel in rest if numbers(wheel.torch) == known.torch] or rest
+    if known.cxx11_abi is not None:
+        rest = [wheel for wheel in rest if wheel.cxx11_abi is known.cxx11_abi] or rest
+    return min(rest, key=lambda wheel: _distance(wheel, known.torch), default=None)
+
+
+def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
+    major, minor = numbers(wheel.torch)
+    here = 100 * major + minor
+    away = abs(here - 100 * torch[0] - torch[1]) if torch else -here
+    mislabelled = wheel.really is not wheel.cxx11_abi
+    return away, mislabelled, -wheel.cuda_major, -numbers(wheel.python)[1]
+
+
+def _asked(release: str, key: Key) -> Wheel | None:
+    """The name that setup.py would ask for; None where the key has not all that it reads."""
+    if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
+        return None
+    if not (isinstance(key.python, str) and isinstance(key.platform, str)):
+        return None
+    asked = wheels.asked_for(
+        release,
+        torch=key.torch,
+        cuda=key.cuda,
+        cxx11_abi=key.cxx11_abi,
+        python=key.python,
+        platform=key.platform,
+    )
+    return None if isinstance(asked, Unknown) else asked
+
+
+def _judged(wheel: Wheel, key: Key) -> Candidate:
+    fits, reasons = judge(wheel, key)
+    return Candidate(
+        release=wheel.release,
+        filename=wheel.filename,
+        url=wheel.url,
+        source=_SOURCE[wheel.grounds],
+        fits=fits,
+        reasons=reasons,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _prerelease(version: str) -> bool:
+    parsed = parse(version)
+    return parsed is not None and parsed.is_prerelease

@@ -1,0 +1,160 @@
+"""What the FlashAttention packages themselves check, compile and refuse: flash-attn 2 by release, 3 and 4 as they are."""
+
+from __future__ import annotations
+
+import functools
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from attn_doctor.facts import Unknown
+from attn_doctor.knowledge import gpu, pytorch
+from attn_doctor.knowledge.answers import Judgement, names, no, yes
+from attn_doctor.knowledge.rows import BackwardLimit, FlashPackage, FlashRelease, FlashVariable
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import capability, parse
+
+FLASH_ATTN = "flash-attn"
+
+
+def release(version: str) -> FlashRelease | Unknown:
+    """The row of a flash-attn 2 release; its local part ("+cu12torch2.8...") does not matter."""
+    wanted = parse(version)
+    found = _releases().get(wanted.public) if wanted is not None else None
+    return found or unlisted(f"flash-attn {version}")
+
+
+@functools.cache
+def releases() -> tuple[FlashRelease, ...]:
+    """Those on PyPI, newest first."""
+    return tuple(row for row in _releases().values() if row.pypi)
+
+
+def latest() -> FlashRelease:
+    return releases()[0]
+
+
+def package(name: str) -> FlashPackage | Unknown:
+    """The row of flash-attn-3 or flash-attn-4."""
+    return next((row for row in load(FlashPackage) if row.package == name), None) or unlisted(name)
+
+
+def variable(name: str) -> FlashVariable | None:
+    """An environment variable that some release's setup.py reads; None for one that none does."""
+    return next((row for row in load(FlashVariable) if row.name == name), None)
+
+
+def supports_python(version: str, python: str) -> Judgement:
+    """Whether this release's Requires-Python admits this Python ("3.12")."""
+    row = release(version)
+    if isinstance(row, Unknown):
+        return row
+    if SpecifierSet(row.requires_python).contains(python):
+        return yes(f"flash-attn {row.release} takes Python {row.requires_python}")
+    return no(f"flash-attn {row.release} needs Python {row.requires_python}, here {python}")
+
+
+def arch_names(version: str) -> tuple[str, ...] | Unknown:
+    """The code that this release can compile, "sm_80"; which of it a build holds depends on nvcc."""
+    row = release(version)
+    if isinstance(row, Unknown):
+        return row
+    return tuple(f"sm_{arch}" for arch in row.archs)
+
+
+def runs_on(
+    version: str,
+    device: str,
+    *,
+    code: tuple[str, ...] | None = None,
+    cuda: str | None = None,
+    backward: bool = False,
+    head_dim: int | None = None,
+    dropout: bool = False,
+) -> Judgement:
+    """Whether flash-attn 2 of this release runs on a device of this capability.
+
+    `code`: what the binary really holds, where that is known; else what the release can compile. `cuda`: CUDA of that
+    build. Without a head dim nothing is said of head dims.
+    """
+    row = release(version)
+    if isinstance(row, Unknown):
+        return row
+    target = capability(device)
+    if target < capability(row.min_capability):
+        return no(f"FlashAttention 2 needs compute capability {row.min_capability} or newer, the GPU is {device}")
+    if row.majors and target[0] not in row.majors:
+        return no(
+            f"flash-attn {row.release} lets compute capability {names(f'{major}.x' for major in row.majors)} through and"
+            f" no other, the GPU is {device}"
+        )
+    held = gpu.runs(code if code is not None else [f"sm_{arch}" for arch in row.archs], device, cuda=cuda)
+    if isinstance(held, Unknown) or not held.yes:
+        return held
+    if head_dim is not None:
+        if head_dim > row.max_head_dim:
+            return no(f"FlashAttention 2 takes head dims up to {row.max_head_dim}, here {head_dim}")
+        if backward and (limit := limit_hit(row.backward_limits, device, head_dim, dropout=dropout)):
+            return no(
+                f"the backward pass of flash-attn {row.release} takes head dim {head_dim}"
+                f"{' with dropout' if limit.with_dropout_only else ''} on {names(limit.only_on)} alone, the GPU is {device}"
+            )
+    return yes(f"flash-attn {row.release}: {held.why}")
+
+
+def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, dropout: bool) -> BackwardLimit | None:
+    """The limit on training with large heads that this case runs into."""
+    for limit in limits:
+        if (
+            limit.above < head_dim <= limit.to
+            and device not in limit.only_on
+            and (dropout or not limit.with_dropout_only)
+        ):
+            return limit
+    return None
+
+
+def package_runs_on(name: str, device: str, *, backward: bool = False, through_torch: bool = False) -> Judgement:
+    """Whether flash-attn-3 or flash-attn-4 runs on this capability. `through_torch`: by torch's own registry of them."""
+    row = package(name)
+    if isinstance(row, Unknown):
+        return row
+    major = str(capability(device)[0])
+    if through_torch and int(major) not in row.torch_sdpa_majors:
+        listed = names(f"{m}.x" for m in row.torch_sdpa_majors)
+        return no(
+            f"torch lets {name} run on {listed} alone, the GPU is {device}",
+            verified="torch_sdpa_majors" not in row.inferred,
+        )
+    held = row.backward if backward else row.forward
+    what = "backward" if backward else "forward"
+    if device in held or major in held:
+        return yes(f"{name} {row.version} has {what} kernels for {device}")
+    if device in row.forward_unverified or major in row.forward_unverified:
+        return Unknown(f"the code of {name} lets {device} through, its documentation does not name it: not tried")
+    newest = max((capability(text if "." in text else f"{text}.0") for text in held), default=(0, 0))
+    if capability(device)[0] > newest[0]:
+        return unlisted(f"{name} on {device}")
+    return no(f"{name} {row.version} has {what} kernels for {names(held)}, the GPU is {device}")
+
+
+def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
+    """Whether the C++ standard that this release passes satisfies torch's headers.
+
+    `header_cxx`: what the installed headers really demand, where somebody read them; it goes before the table.
+    """
+    row = release(version)
+    needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)
+    if isinstance(row, Unknown):
+        return row
+    if isinstance(needs, Unknown):
+        return needs
+    sure = "cxx" not in row.inferred
+    said = f"the headers of torch {torch} need C++{needs}, flash-attn {row.release} compiles with -std=c++{row.cxx}"
+    return yes(said, verified=sure) if row.cxx >= needs else no(said, verified=sure)
+
+
+@functools.cache
+def _releases() -> dict[str, FlashRelease]:
+    rows = sorted(load(FlashRelease), key=lambda row: Version(row.release), reverse=True)
+    return {Version(row.release).public: row for row in rows}

@@ -1,0 +1,156 @@
+"""Which compiled GPU code runs on which GPU, and which capability a GPU of a given name has.
+
+The rules are NVIDIA's: compiled code (sm_XY) runs on devices of the same major whose minor is not below its own, with
+the exceptions of the `gpu_code` table; PTX (compute_XY) is compiled by the driver for any device not below it.
+https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+from attn_doctor.facts import Record, Unknown
+from attn_doctor.knowledge.answers import Judgement, names, no, yes
+from attn_doctor.knowledge.rows import CodeException, GpuModel
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import Pair, capability, dotted, pair
+
+
+class Code(Record, frozen=True, kw_only=True):
+    """One piece of GPU code as its name tells it: "sm_90a", "compute_120"."""
+
+    name: str
+    capability: Pair
+    ptx: bool
+    variant: str  # "", "a" (that very architecture), "f" (its family)
+
+
+@functools.cache
+def parse(name: str) -> Code | None:
+    """The code that a name stands for; None for what is not NVIDIA's ("gfx942")."""
+    match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name)
+    if match is None:
+        return None
+    kind, major, minor, variant = match.groups()
+    return Code(name=name, capability=(int(major), int(minor)), ptx=kind == "compute", variant=variant)
+
+
+def name(dotted_capability: str, *, ptx: bool = False) -> str:
+    """The spelling that `runs` wants: "sm_90a" for the "9.0a" of a fatbin reader."""
+    return ("compute_" if ptx else "sm_") + dotted_capability.replace(".", "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _runs(code_names: tuple[str, ...], device: str, cuda: str | None, driver_cuda: str | None) -> Judgement:
+    target = capability(device)
+    codes = [code for code in map(parse, code_names) if code is not None]
+    refused = f"holds {names(code_names)}, the GPU is {device}"
+    doubts: list[str] = []
+    for code in codes:
+        fits = _ptx_runs(code, target, cuda, driver_cuda) if code.ptx else _cubin_runs(code, target, cuda)
+        if fits is True and code.ptx:
+            return yes(f"the driver compiles the {code.name} PTX for {device}")
+        if fits is True:
+            exact = code.capability == target
+            return yes(
+                f"{code.name} code runs on {device}" + ("" if exact else ": same major, and its minor is not above")
+            )
+        if isinstance(fits, Unknown):
+            doubts.append(fits.why)
+        elif code.ptx and _reaches(code, target):
+            refused += f"; the {code.name} PTX needs a driver for CUDA {cuda} or newer, here {driver_cuda}"
+    return Unknown("; ".join(doubts)) if doubts else no(refused)
+
+
+def runs(
+    code_names: Iterable[str], device: str, *, cuda: str | None = None, driver_cuda: str | None = None
+) -> Judgement:
+    """Whether a binary that holds this code runs on a device of this capability ("8.9").
+
+    `cuda` is the CUDA that the binary was built with ("13.2"), `driver_cuda` the most that the driver supports. They
+    decide PTX, and 8.0 code on 8.7; without them those cases are unknown.
+    """
+    return _runs(tuple(code_names), device, cuda, driver_cuda)
+
+
+def _cubin_runs(code: Code, target: Pair, cuda: str | None) -> bool | Unknown:
+    if code.variant == "a":
+        return code.capability == target
+    exception = _exceptions().get(code.capability)
+    if exception is not None and exception.only_on:
+        return dotted(target) in exception.only_on
+    if not _same_major(code, target):
+        return False
+    if exception is None or dotted(target) not in exception.not_on:
+        return True
+    if exception.lifted_from_cuda is None:
+        return False
+    if cuda is None:
+        return Unknown(
+            f"{code.name} code runs on {dotted(target)} only in builds for CUDA {exception.lifted_from_cuda} and newer,"
+            " and the CUDA of this one is not known"
+        )
+    return _at_least(cuda, exception.lifted_from_cuda)
+
+
+def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | None) -> bool | Unknown:
+    """PTX of a newer CUDA than the driver's is refused, whatever minor-version compatibility says."""
+    if not _reaches(code, target):
+        return False
+    if cuda is None or driver_cuda is None:
+        return Unknown(
+            f"whether the driver can compile the {code.name} PTX is not known: its CUDA or the build's is not"
+        )
+    return _at_least(driver_cuda, cuda)
+
+
+def _reaches(code: Code, target: Pair) -> bool:
+    """Whether PTX of this kind could be compiled for the device at all."""
+    if code.variant == "a":
+        return code.capability == target
+    if code.variant == "f":
+        return _same_major(code, target)
+    return code.capability <= target
+
+
+def _same_major(code: Code, target: Pair) -> bool:
+    return code.capability[0] == target[0] and code.capability[1] <= target[1]
+
+
+def _at_least(version: str, floor: str) -> bool:
+    have, need = pair(version), pair(floor)
+    return have is not None and need is not None and have >= need
+
+
+@functools.cache
+def _exceptions() -> dict[Pair, CodeException]:
+    return {capability(row.code): row for row in load(CodeException)}
+
+
+def model(reported: str) -> GpuModel | Unknown:
+    """The table's row for a GPU name as drivers report it: "NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"."""
+    words = _words(reported)
+    best: tuple[int, GpuModel] | None = None
+    for known, row in _models():
+        if words[: len(known)] == known and (best is None or len(known) > best[0]):
+            best = len(known), row
+    return best[1] if best else unlisted(f"the GPU {reported!r}")
+
+
+def capability_of(reported: str) -> str | Unknown:
+    """Compute capability by name, where nothing better answers. See `model`."""
+    row = model(reported)
+    return row if isinstance(row, Unknown) else row.capability
+
+
+@functools.cache
+def _models() -> tuple[tuple[tuple[str, ...], GpuModel], ...]:
+    return tuple((_words(text), row) for row in load(GpuModel) for text in (row.name, *row.also))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Without the maker's name, and "Tesla", which drivers print for some cards and NVIDIA's own list does not."""
+    words = re.split(r"[\s\-_/]+", text.lower().strip())
+    return tuple(word for word in words if word not in {"nvidia", "tesla", ""})

@@ -1,0 +1,241 @@
+"""What PyTorch's own releases need and hold: CUDA builds, GPU code, ABI, Python, numpy, torchvision.
+
+All of it is about the wheels of the PyTorch project. A torch from conda-forge, from NGC, or built at home may differ in
+every point; what is measured in the target goes before these tables.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from packaging.specifiers import SpecifierSet
+
+from attn_doctor.facts import Record, Unknown
+from attn_doctor.knowledge import cuda as cuda_rules
+from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge.answers import Answer, Judgement, no, yes
+from attn_doctor.knowledge.rows import NumpyPair, TorchAbi, TorchBuild, TorchRelease, Torchvision
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import Pair, dotted, local, pair, parse
+
+LINUX = "linux_x86_64"
+
+
+def flavour(cuda: str) -> str:
+    """How PyTorch spells a CUDA version in local versions and index names: "cu132" for "13.2"."""
+    return "cu" + cuda.replace(".", "")
+
+
+def release(torch: str) -> TorchRelease | Unknown:
+    """The row of a torch version, by its minor. A nightly ("2.16.0a0+git4c71eef") has none."""
+    minor = pair(torch)
+    version = parse(torch)
+    if minor is None or version is None or version.is_prerelease or version.is_devrelease:
+        return unlisted(f"torch {torch}")
+    return _releases().get(minor) or unlisted(f"torch {torch}")
+
+
+def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
+    """The CUDA builds that are recorded for a torch minor; none for Windows, where they are not."""
+    minor = pair(torch)
+    return tuple(row for row in load(TorchBuild) if pair(row.torch) == minor and row.platform == platform)
+
+
+def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unknown:
+    """The GPU code that torch's wheel for this CUDA is expected to hold, "sm_80"; the row in `builds` says how sure."""
+    wanted = pair(cuda)
+    for row in builds(torch, platform):
+        if pair(row.cuda) == wanted and row.verified:
+            return row.archs
+    return unlisted(f"the GPU code of torch {torch} for CUDA {cuda} on {platform}")
+
+
+def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
+    """The CUDA of the wheel that PyPI gives; None: a CPU build."""
+    row = release(torch)
+    if isinstance(row, Unknown):
+        return row
+    key = "macosx" if platform.startswith("macosx") else platform
+    if key not in row.pypi_cuda:
+        return unlisted(f"what PyPI has of torch {torch} for {platform}")
+    return row.pypi_cuda[key]
+
+
+def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Judgement:
+    """Whether this wheel is built with the new C++ ABI. The local part of the version decides ("+cu126"), else `cuda`."""
+    minor = pair(torch)
+    if minor is None:
+        return unlisted(f"torch {torch}")
+    name = local(torch) or (flavour(cuda) if cuda else None)
+    for row in load(TorchAbi):
+        first, last = pair(row.first), pair(row.last)
+        if first is None or last is None or not first <= minor <= last:
+            continue
+        if row.platforms and platform not in row.platforms:
+            continue
+        if row.flavours and (name is None or not name.startswith(row.flavours)):
+            continue
+        why = f"torch {dotted(minor)}{' ' + name if row.flavours and name else ''} is built with cxx11abi "
+        return yes(why + "TRUE") if row.cxx11_abi else no(why + "FALSE")
+    return unlisted(f"the C++ ABI of torch {torch} on {platform}")
+
+
+def supports_python(torch: str, python: str) -> Judgement:
+    """Whether there are wheels of this torch for this Python ("3.12")."""
+    row = release(torch)
+    version = pair(python)
+    if isinstance(row, Unknown) or version is None:
+        return row if isinstance(row, Unknown) else Unknown(f"cannot read the Python version {python!r}")
+    known = [pair(text) for text in row.pythons]
+    if version in known:
+        return yes(f"torch {row.minor} has wheels for Python {dotted(version)}")
+    return no(f"torch {row.minor} has wheels for Python {row.pythons[0]} to {row.pythons[-1]}, here {dotted(version)}")
+
+
+def numpy(torch: str, numpy: str, os: str = "linux") -> Judgement:
+    """Whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin"."""
+    minor, version = pair(torch), pair(numpy)
+    if minor is None or version is None:
+        return Unknown(f"cannot read the versions {torch!r} and {numpy!r}")
+    if version < (2, 0):
+        return yes(f"numpy {numpy} is older than 2, which every torch takes")
+    for row in load(NumpyPair):
+        first, last = pair(row.first), pair(row.last)
+        if first is not None and last is not None and first <= minor <= last and os in row.os:
+            said = f"torch {dotted(minor)} was built for numpy 1, you have numpy {numpy}"
+            if row.numpy2:
+                return yes(f"torch {dotted(minor)} works with numpy 2", verified=row.verified)
+            return no(said, verified=row.verified)
+    return unlisted(f"whether torch {torch} works with numpy {numpy} on {os}")
+
+
+def torchvision_fits(torch: str, torchvision: str) -> Judgement:
+    """Whether this torchvision belongs to this torch. Judged by minors: patches of one minor are binary compatible."""
+    have, wanted = parse(torch), parse(torchvision)
+    if have is None or wanted is None:
+        return Unknown(f"cannot read the versions {torch!r} and {torchvision!r}")
+    row = next((row for row in load(Torchvision) if parse(row.torchvision) == parse(wanted.base_version)), None)
+    if row is None:
+        return unlisted(f"torchvision {torchvision}")
+    demand = SpecifierSet(row.torch)
+    built = pair(row.torch.lstrip("=>"))
+    if demand.contains(have.base_version) or (row.torch.startswith("==") and built == pair(torch)):
+        return yes(f"torchvision {row.torchvision} takes torch {row.torch.lstrip('=')}")
+    return no(f"torchvision {row.torchvision} was built for torch {row.torch.lstrip('=')}, you have {torch}")
+
+
+def triton_fits(torch: str, triton: str) -> Judgement:
+    """Whether this triton is of the minor that torch's Linux wheels demand; patches of torch differ in triton's patch."""
+    row, version = release(torch), pair(triton)
+    if isinstance(row, Unknown):
+        return row
+    wanted = pair(row.triton.removeprefix("triton").lstrip("=~"))
+    if version is None or wanted is None:
+        return Unknown(f"cannot read the triton version {triton!r}")
+    if version == wanted:
+        return yes(f"torch {row.minor} takes triton {dotted(wanted)}")
+    return no(f"torch {row.minor} takes triton {dotted(wanted)}, you have {triton}")
+
+
+def torchvision_for(torch: str) -> str | Unknown:
+    """The newest torchvision that was released with this torch."""
+    version = parse(torch)
+    rows = [row for row in load(Torchvision) if pair(row.built_for) == pair(torch)]
+    if not rows or version is None:
+        return unlisted(f"the torchvision of torch {torch}")
+    exact = [row for row in rows if SpecifierSet(row.torch).contains(version.base_version)]
+    return (exact or rows)[-1].torchvision
+
+
+def torch_for(torchvision: str) -> str | Unknown:
+    """What this torchvision demands of torch: "==2.8.0", ">=2.14.0"."""
+    wanted = parse(torchvision)
+    for row in load(Torchvision):
+        if wanted is not None and parse(row.torchvision) == parse(wanted.base_version):
+            return row.torch
+    return unlisted(f"torchvision {torchvision}")
+
+
+def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
+    """The oldest C++ standard with which this torch's headers compile: 17, 20. `compiler`: "gcc", "clang" or "msvc"."""
+    row = release(torch)
+    if isinstance(row, Unknown):
+        return row
+    return row.cxx_minimum_msvc if compiler == "msvc" else row.cxx_minimum
+
+
+class Choice(Record, frozen=True, kw_only=True):
+    """A torch that could be installed."""
+
+    torch: str  # "2.14.1"
+    cuda: str
+    flavour: str
+    pypi: bool  # PyPI gives this build; else it is on PyTorch's own index
+    torchvision: str | Unknown
+    verified: bool
+
+
+def newest(
+    *,
+    capability: str | None = None,
+    driver: str | None = None,
+    os: str = "linux",
+    python: str | None = None,
+    platform: str = LINUX,
+    below: str | None = None,
+) -> Choice | Unknown:
+    """The newest torch that runs on this GPU, driver and Python; what is None is not asked for.
+
+    Builds that were only announced come after those that are known to be there. `below`: older than this torch minor.
+    """
+    limit = pair(below) if below else None
+    rows = sorted(load(TorchBuild), key=lambda row: (row.verified, pair(row.torch) or (0, 0), row.pypi), reverse=True)
+    for row in rows:
+        if row.platform != platform or (limit is not None and (pair(row.torch) or limit) >= limit):
+            continue
+        if all(_is_yes(part) for part in _demands(row, capability, driver, os, python)):
+            latest = _releases()[pair(row.torch) or (0, 0)].latest
+            return Choice(
+                torch=latest,
+                cuda=row.cuda,
+                flavour=flavour(row.cuda),
+                pypi=row.pypi,
+                torchvision=torchvision_for(latest),
+                verified=row.verified,
+            )
+    return unlisted("a torch build for this GPU, driver and Python")
+
+
+def _demands(
+    row: TorchBuild, capability: str | None, driver: str | None, os: str, python: str | None
+) -> list[Judgement]:
+    parts: list[Judgement] = []
+    if capability is not None:
+        parts.append(gpu.runs([arch for arch in row.archs if arch.startswith("sm_")], capability, cuda=row.cuda))
+    if driver is not None:
+        parts.append(cuda_rules.driver_covers(driver, row.cuda, os))
+    if python is not None:
+        parts.append(supports_python(row.torch, python))
+    return parts
+
+
+def builds_for_driver(
+    torch: str, driver: str, os: str = "linux", platform: str = LINUX
+) -> tuple[tuple[TorchBuild, cuda_rules.Coverage | Unknown], ...]:
+    """Each CUDA build of this torch and whether the driver runs it; a build may be unverified itself."""
+    return tuple((row, cuda_rules.driver_covers(driver, row.cuda, os)) for row in builds(torch, platform))
+
+
+def driver_needed(torch: str, os: str = "linux", platform: str = LINUX) -> str | Unknown | None:
+    """The oldest driver for the torch that PyPI gives; None: PyPI gives a CPU build."""
+    cuda = pypi_cuda(torch, platform)
+    return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
+
+
+def _is_yes(part: Judgement) -> bool:
+    return isinstance(part, Answer) and part.yes
+
+
+@functools.cache
+def _releases() -> dict[Pair, TorchRelease]:
+    return {minor: row for row in load(TorchRelease) if (minor := pair(row.minor)) is not None}

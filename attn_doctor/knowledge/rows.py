@@ -1,0 +1,319 @@
+"""The rows of the tables, one record a table. What a field means stands here; what is true stands in `data/`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all rows. A row says no more than its source does."""
+
+    TABLE: ClassVar[str]
+
+    source: str
+    checked: str  # ISO date
+    verified: bool = True  # False: inferred, or reported once, or announced
+    inferred: tuple[str, ...] = ()  # fields of a verified row that are inferred
+    note: str | None = None
+
+
+class TorchRelease(Row, frozen=True, kw_only=True):
+    """A minor release of torch as the PyTorch project ships it."""
+
+    TABLE: ClassVar[str] = "torch"
+
+    minor: str
+    latest: str
+    pythons: tuple[str, ...]
+    pypi_cuda: dict[str, str | None]  # platform tag -> CUDA of the wheel that PyPI gives; None: a CPU build
+    cxx_default: int  # standard that cpp_extension passes when nobody else does
+    cxx_minimum: int  # standard below which its headers do not compile with gcc
+    cxx_minimum_msvc: int
+    cudnn: str
+    triton: str
+    nccl: str
+    sdpa_flash: str  # which flash kernel its SDPA holds, in words
+
+
+class TorchBuild(Row, frozen=True, kw_only=True):
+    """One CUDA build of a torch minor: what `torch.version.cuda` says, and the GPU code inside."""
+
+    TABLE: ClassVar[str] = "torch_builds"
+
+    torch: str
+    cuda: str
+    platform: str
+    pypi: bool  # this is the build that PyPI gives on that platform
+    archs: tuple[str, ...]  # as torch.cuda.get_arch_list() has them
+    glibc: str
+
+
+class TorchAbi(Row, frozen=True, kw_only=True):
+    """C++ ABI of the torch wheels of PyPI and of the PyTorch index; not of conda-forge or NGC builds."""
+
+    TABLE: ClassVar[str] = "torch_abi"
+
+    first: str
+    last: str
+    flavours: tuple[str, ...]  # "cu126", "rocm", "xpu"; empty: every flavour
+    platforms: tuple[str, ...]  # empty: every platform
+    cxx11_abi: bool
+
+
+class Torchvision(Row, frozen=True, kw_only=True):
+    """Which torch a torchvision release demands."""
+
+    TABLE: ClassVar[str] = "torchvision"
+
+    torchvision: str
+    torch: str  # requirement, "==2.8.0" or ">=2.14.0"
+    built_for: str  # torch minor that it was released with
+    python: str
+
+
+class NumpyPair(Row, frozen=True, kw_only=True):
+    """Whether torch's wheels of these minors work with numpy 2."""
+
+    TABLE: ClassVar[str] = "numpy"
+
+    first: str
+    last: str
+    os: tuple[str, ...]
+    numpy2: bool
+
+
+class FlashRelease(Row, frozen=True, kw_only=True):
+    """What the setup.py and the C++ of one flash-attn 2 release do."""
+
+    TABLE: ClassVar[str] = "flash_attn"
+
+    release: str
+    date: str
+    pypi: bool
+    requires_python: str
+    min_nvcc: str
+    archs: dict[str, str]  # arch that is compiled -> nvcc from which on
+    archs_variable: bool  # reads FLASH_ATTN_CUDA_ARCHS
+    ptx: bool
+    nvcc_threads: int
+    nvcc_threads_variable: bool  # reads NVCC_THREADS
+    sets_max_jobs: bool  # works out MAX_JOBS from cores and memory where it is unset
+    cxx: int  # the -std that it passes
+    wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for; "else" for all others
+    min_capability: str
+    majors: tuple[int, ...]  # capability majors that its own check lets through; empty: all from min_capability on
+    max_head_dim: int
+    backward_limits: tuple[BackwardLimit, ...]
+    known_bad: tuple[str, ...]
+
+
+class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Head dims above `above` and up to `to` whose backward pass is refused outside `only_on`."""
+
+    above: int
+    to: int
+    with_dropout_only: bool
+    only_on: tuple[str, ...]
+
+
+class WheelMatrix(Row, frozen=True, kw_only=True):
+    """The wheels of one flash-attn release: what its workflow was set to build, and what else is known."""
+
+    TABLE: ClassVar[str] = "flash_attn_wheels"
+
+    release: str
+    known: bool = True  # False: nobody could say which wheels there are
+    released: bool = True
+    pythons: tuple[str, ...] = ()
+    torch: dict[str, str] = {}  # torch minor -> version that was built against; "dev" in it: a nightly
+    cuda: dict[str, str] = {}  # CUDA part of the name -> toolkit
+    torch_flavour: dict[str, dict[str, str]] = {}  # CUDA part -> torch minor -> flavour built against
+    cxx11_abi: tuple[bool, ...] = ()
+    platforms: tuple[str, ...] = ()
+    excludes: tuple[Combination, ...] = ()
+    added: tuple[Combination, ...] = ()  # uploaded by hand beside the matrix
+    absent: tuple[Combination, ...] = ()  # looked for by somebody and not found
+    really: tuple[AbiLabel, ...] = ()
+    sm: dict[str, tuple[str, ...]] = {}  # CUDA part -> cubins, "sm_80"
+    ptx: tuple[str, ...] = ()
+    runner_glibc: str | None = None  # of the machine that built them
+    needs_glibc: str | None = None  # below it the import fails; None: not known
+    works_on_glibc: str | None = None  # somebody ran it there
+    seen: tuple[str, ...] = ()  # evidence that wheels of this release are there
+
+
+class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of a wheel's key; what is None stands for every value."""
+
+    torch: str | None = None
+    cuda: str | None = None
+    python: str | None = None
+    cxx11_abi: bool | None = None
+    platform: str | None = None
+    verified: bool = True
+    source: str | None = None
+
+
+class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Wheels whose name says one C++ ABI and whose code has the other."""
+
+    torch: str
+    label: bool
+    really: bool
+    source: str
+
+
+class FlashPackage(Row, frozen=True, kw_only=True):
+    """FlashAttention 3 and 4: separate packages with their own demands."""
+
+    TABLE: ClassVar[str] = "flash_packages"
+
+    package: str
+    version: str
+    module: str
+    forward: tuple[str, ...]  # capabilities, "9.0", or whole majors, "9"
+    backward: tuple[str, ...]
+    forward_unverified: tuple[str, ...]  # accepted by the code, not named by the documentation
+    head_dims: dict[str, str]  # capability major -> in words
+    dtypes: tuple[str, ...]
+    dropout: bool
+    min_nvcc: str | None  # None: nothing is compiled at installation
+    min_python: str | None
+    min_torch: str | None
+    pypi: bool
+    torch_sdpa_majors: tuple[int, ...]  # where torch's own registry lets it run; empty: not through torch
+
+
+class FlashVariable(Row, frozen=True, kw_only=True):
+    """An environment variable that flash-attn's setup.py reads."""
+
+    TABLE: ClassVar[str] = "flash_variables"
+
+    name: str
+    since: str
+    values: str
+    meaning: str
+    exactly_true: bool  # only the text TRUE counts
+
+
+class Driver(Row, frozen=True, kw_only=True):
+    """The driver that a CUDA toolkit release is paired with. Not its minimum: see Floor."""
+
+    TABLE: ClassVar[str] = "cuda_drivers"
+
+    cuda: str
+    update: str
+    linux: str
+    windows: str | None
+
+
+class Floor(Row, frozen=True, kw_only=True):
+    """The oldest driver that runs programs of a CUDA major (minor-version compatibility)."""
+
+    TABLE: ClassVar[str] = "cuda_floors"
+
+    major: int
+    linux: str
+    windows: str
+
+
+class Nvcc(Row, frozen=True, kw_only=True):
+    """What one nvcc compiles and which host compilers it takes."""
+
+    TABLE: ClassVar[str] = "nvcc"
+
+    cuda: str
+    archs: tuple[str, ...]  # "sm_80"
+    max_gcc: int
+    max_clang: int | None
+
+
+class GpuModel(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "gpus"
+
+    name: str
+    also: tuple[str, ...] = ()  # other names under which drivers report it
+    capability: str
+
+
+class CodeException(Row, frozen=True, kw_only=True):
+    """Where "same major, minor not above" does not hold for compiled GPU code."""
+
+    TABLE: ClassVar[str] = "gpu_code"
+
+    code: str  # capability that the code was compiled for
+    not_on: tuple[str, ...] = ()  # devices that are left out although the rule would let them in
+    only_on: tuple[str, ...] = ()  # not empty: these devices and no others
+    lifted_from_cuda: str | None = None  # CUDA of the build from which on the rule holds again
+
+
+class SdpaKernel(Row, frozen=True, kw_only=True):
+    """What one CUDA kernel of scaled_dot_product_attention demands."""
+
+    TABLE: ClassVar[str] = "sdpa"
+
+    kernel: str
+    torch: str  # version whose source was read
+    lowest: str | None  # compute capability; None: any
+    highest: str | None
+    dtypes: tuple[str, ...]
+    bf16_from: str | None
+    mask: bool
+    equal_head_dims: str  # "all" | "qk" | "none"
+    max_head_dim: int | None
+    head_dim_multiple: int | None  # for 16-bit dtypes
+    last_stride_one: bool
+    dropout: bool
+    training_limits: tuple[BackwardLimit, ...]
+    causal_needs_equal_lengths: bool
+    os: tuple[str, ...]
+
+
+class Distribution(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "distributions"
+
+    id: str  # os-release ID
+    version: str
+    glibc: str | None
+    libtinfo5: bool | None  # package of that name can be installed; None: not looked up
+
+
+class KnownBug(Row, frozen=True, kw_only=True):
+    """A bug of torch itself, by the versions in which somebody looked."""
+
+    TABLE: ClassVar[str] = "bugs"
+
+    name: str
+    what: str
+    seen: tuple[str, ...]
+    not_seen: tuple[str, ...]
+
+
+class Elsewhere(Row, frozen=True, kw_only=True):
+    """A place other than the official release that gives out a FlashAttention; the package "torch" is doing without."""
+
+    TABLE: ClassVar[str] = "elsewhere"
+
+    name: str
+    package: str
+    kind: str  # "community" | "index" | "conda" | "hub" | "pypi" | "none"
+    url: str
+    platforms: tuple[str, ...]  # empty: not said
+    torch_first: str | None
+    torch_last: str | None
+    cuda_majors: tuple[int, ...]
+    pythons: tuple[str, ...]
+    trust: str  # who builds it, and what cannot be checked
+
+
+class Calibration(Row, frozen=True, kw_only=True):
+    """Measured cost of compiling flash-attn from source."""
+
+    TABLE: ClassVar[str] = "build_calibration"
+
+    release: str
+    files: int
+    cpu_hours_per_arch: float
+    gigabytes_per_job: float  # peak of the worst file at NVCC_THREADS=1; adds up over threads

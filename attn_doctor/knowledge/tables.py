@@ -1,0 +1,48 @@
+"""The one loader of the tables: strict, lazy, cached. It judges nothing."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from attn_doctor.facts import Unknown
+from attn_doctor.knowledge.rows import Row
+
+DATA = Path(__file__).with_name("data")
+
+R = TypeVar("R", bound=Row)
+
+
+class Table(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields=True):
+    about: str
+    rows: tuple[R, ...]
+
+
+class _Date(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    date: str
+
+
+def load(kind: type[R]) -> tuple[R, ...]:
+    """All rows of a table, in the order of its file. Raises msgspec.ValidationError where the file breaks its schema."""
+    return cast("tuple[R, ...]", _read(kind))
+
+
+@functools.cache
+def _read(kind: type[Row]) -> tuple[Row, ...]:
+    shape: Any = Table[kind]  # type: ignore[valid-type]
+    table: Table[Row] = msgspec.json.decode((DATA / f"{kind.TABLE}.json").read_bytes(), type=shape)
+    return table.rows
+
+
+@functools.cache
+def knowledge_date() -> str:
+    """The day up to which the tables were checked as a whole, "2026-11-20"."""
+    return msgspec.json.decode((DATA / "date.json").read_bytes(), type=_Date).date
+
+
+def unlisted(what: str) -> Unknown:
+    """The answer for what the tables do not hold; mostly because it is newer than they are."""
+    return Unknown(f"{what} is not known to this table of {knowledge_date()}")

@@ -1,0 +1,187 @@
+"""The official wheels of flash-attn: which names exist, and which name setup.py would ask for, bugs included.
+
+"Exists" means: the release workflow was set to build it, or somebody uploaded it by hand and others use it. Release pages
+are not read here; `absent` and `verified` say how sure a row is.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from typing import NamedTuple
+
+from attn_doctor.facts import Record, Unknown
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.answers import Judgement, no, yes
+from attn_doctor.knowledge.rows import Combination, WheelMatrix
+from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.versions import dotted, pair, parse
+
+URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}/{filename}"
+
+
+class Wheel(Record, frozen=True, kw_only=True):
+    """One wheel file, and on what grounds it is thought to exist.
+
+    `cxx11_abi` is what its name says, `really` what its code has. `grounds`: "matrix" (the release workflow was set to
+    build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
+    that setup.py makes up; whether it exists is another question).
+    """
+
+    release: str
+    cuda: str  # as its name spells it: "cu122", "cu12"
+    torch: str  # minor, "2.8"
+    cxx11_abi: bool
+    really: bool
+    python: str  # "3.12"
+    platform: str  # "linux_x86_64"
+    grounds: str
+    built_against: str | None = None  # the exact torch
+
+    @property
+    def filename(self) -> str:
+        tag = "cp" + self.python.replace(".", "")
+        abi = "TRUE" if self.cxx11_abi else "FALSE"
+        build = f"{self.cuda}torch{self.torch}cxx11abi{abi}"
+        return f"flash_attn-{self.release}+{build}-{tag}-{tag}-{self.platform}.whl"
+
+    @property
+    def url(self) -> str:
+        return URL.format(release=self.release, filename=self.filename)
+
+    @property
+    def cuda_major(self) -> int:
+        """11 for "cu118" and "cu11"; the spelling changed with 2.7.0."""
+        return int(self.cuda[2:4])
+
+    @property
+    def nightly(self) -> bool:
+        return self.built_against is not None and "dev" in self.built_against
+
+
+def asked_for(
+    release: str, *, torch: str, cuda: str | None, cxx11_abi: bool, python: str, platform: str = "linux_x86_64"
+) -> Wheel | Unknown:
+    """The wheel that this release's own setup.py asks for, bugs included.
+
+    `cuda` is torch.version.cuda, never nvcc's. A CPU-only torch has none, and setup.py fails before it asks.
+    `python` is "3.12"; a free-threaded "3.13t" asks for cp313 all the same.
+    """
+    row = flash_attention.release(release)
+    minor = pair(torch)
+    if isinstance(row, Unknown):
+        return row
+    if minor is None:
+        return Unknown(f"cannot read the torch version {torch!r}")
+    major = pair(cuda) if cuda else None
+    if major is None:
+        return Unknown("torch is built without CUDA: setup.py ends before it asks for a wheel")
+    return Wheel(
+        release=row.release,
+        cuda=row.wheel_tag.get(str(major[0]), row.wheel_tag["else"]),
+        torch=dotted(minor),
+        cxx11_abi=cxx11_abi,
+        really=cxx11_abi,
+        python=python.rstrip("t"),
+        platform=platform,
+        grounds="asked for",
+    )
+
+
+def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
+    """Every official wheel that is known, release by release."""
+    return tuple(
+        wheel for matrix in load(WheelMatrix) if matrix.released or unreleased for wheel in of_release(matrix.release)
+    )
+
+
+def matrix(release: str) -> WheelMatrix | Unknown:
+    wanted = parse(release)
+    row = _matrices().get(wanted.public) if wanted is not None else None
+    return row or unlisted(f"which wheels flash-attn {release} has")
+
+
+@functools.cache
+def of_release(release: str) -> tuple[Wheel, ...]:
+    """The wheels of one release; none where they are not known."""
+    row = matrix(release)
+    if isinstance(row, Unknown):
+        return ()
+    axes = itertools.product(row.cuda, row.torch, row.cxx11_abi, row.pythons, row.platforms)
+    built = [
+        parts for parts in itertools.starmap(Parts, axes) if not any(_covers(part, parts) for part in row.excludes)
+    ]
+    by_hand = [
+        _wheel(row, Parts(p.cuda, p.torch, p.cxx11_abi, p.python, p.platform), "by hand" if p.verified else "reported")
+        for p in row.added
+        if p.cuda and p.torch and p.python and p.platform and p.cxx11_abi is not None
+    ]
+    return (*(_wheel(row, parts, "matrix") for parts in built), *by_hand)
+
+
+def exists(filename: str) -> Judgement:
+    """Whether there is an official wheel of exactly this name."""
+    release = filename.removeprefix("flash_attn-").partition("+")[0]
+    row = matrix(release)
+    if isinstance(row, Unknown):
+        return row
+    if not row.known:
+        return unlisted(f"which wheels flash-attn {row.release} has")
+    if not row.released:
+        return no(f"flash-attn {row.release} is not released")
+    wheel = _by_name().get(filename)
+    if wheel is not None and wheel.grounds == "reported":
+        return Unknown(f"{filename} is named in public, and nothing else is known of it")
+    if wheel is not None:
+        how = "was added by hand to" if wheel.grounds == "by hand" else "is in the build matrix of"
+        return yes(f"{filename} {how} flash-attn {row.release}")
+    parts = _parts(filename)
+    looked_for = parts is not None and any(_covers(part, parts) for part in row.absent)
+    # Wheels come and go by hand on releases that already have some: only what somebody looked for is surely absent.
+    sure = looked_for or not row.added
+    return no(f"{filename} is not among the wheels of flash-attn {row.release}", verified=sure)
+
+
+class Parts(NamedTuple):
+    """What a wheel's name says beside its release."""
+
+    cuda: str
+    torch: str
+    cxx11_abi: bool
+    python: str
+    platform: str
+
+
+def _wheel(row: WheelMatrix, parts: Parts, grounds: str) -> Wheel:
+    labels = {(label.torch, label.label): label.really for label in row.really}
+    return Wheel(
+        release=row.release,
+        really=labels.get((parts.torch, parts.cxx11_abi), parts.cxx11_abi),
+        grounds=grounds,
+        built_against=row.torch.get(parts.torch) if grounds == "matrix" else None,
+        **parts._asdict(),
+    )
+
+
+def _covers(combination: Combination, parts: Parts) -> bool:
+    return all(getattr(combination, name) in {None, value} for name, value in parts._asdict().items())
+
+
+def _parts(filename: str) -> Parts | None:
+    """None for a name of another make."""
+    match = re.search(r"\+(cu\d+)torch([\d.]+)cxx11abi(TRUE|FALSE)-cp(\d)(\d+)-[^-]+-(\w+)\.whl$", filename)
+    if match is None:
+        return None
+    cuda, torch, abi, major, minor, platform = match.groups()
+    return Parts(cuda, torch, abi == "TRUE", f"{major}.{minor}", platform)
+
+
+@functools.cache
+def _matrices() -> dict[str, WheelMatrix]:
+    return {row.release: row for row in load(WheelMatrix)}
+
+
+@functools.cache
+def _by_name() -> dict[str, Wheel]:
+    return {wheel.filename: wheel for wheel in official(unreleased=True)}

@@ -1,0 +1,140 @@
+"""Finding which lines of a large text hold one of many short texts, quickly. It knows nothing of what they mean.
+
+Two ideas make it quick. Lines are looked at without their digits, so that the thousands of lines of a progress display or
+a build, which differ in numbers alone, become one, and what is known of it is remembered. And hundreds of needles are sought
+together: first by three bytes of each, chosen so that they begin with a few rare bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_DIGITS = b"0123456789"
+_ANCHOR = 3  # bytes of a needle that are sought first
+_SHORTEST = 2  # fewer where it has no more
+_REMEMBERED = 8 << 20  # bytes of lines that are remembered
+_LONG = 4096  # a line longer than this is not remembered: there are never two of them
+
+# Bytes by how often they stand in logs of builds and programs, the commonest first; all others are rare.
+_COMMON = b" etaoinsrhcl/_pdum-.,gbf\"'()=:kxyvw[]jqzI{}<>T|CDSAEUNMLPRFOHB*+#@^~$&%;\\`!?GKVWXYJQZ"
+_RANK = {byte: len(_COMMON) - place for place, byte in enumerate(_COMMON)}
+
+
+def bare(text: bytes) -> bytes:
+    """A text without its digits."""
+    return text.translate(None, _DIGITS)
+
+
+class Needles:
+    """Sought in any number of texts. A needle must have two bytes that are no digits."""
+
+    def __init__(self, needles: Sequence[bytes]) -> None:
+        numbers: dict[bytes, list[int]] = {}
+        for number, needle in enumerate(needles):
+            rest = bare(needle)
+            if len(rest) < _SHORTEST:
+                raise ValueError(f"{needle!r} is too short to be sought")
+            numbers.setdefault(rest, []).append(number)
+        firsts = _few_and_rare(list(numbers))
+        self._by_anchor: dict[bytes, list[_Needle]] = {}
+        for rest, same in numbers.items():
+            place = _anchored_at(rest, firsts)
+            self._by_anchor.setdefault(rest[place : place + _ANCHOR], []).append(_Needle(rest, place, tuple(same)))
+        self._finders = _finders(self._by_anchor)
+        self._known: dict[bytes, tuple[int, ...]] = {}
+        self._size = 0
+
+    def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
+        """Of these bare lines those that may hold a needle, with the needles' numbers.
+
+        That a line is named says that its bare text holds a needle's bare text; whether the digits fit is for the caller
+        to see. No line that holds a needle is left out.
+        """
+        distinct = set(lines)
+        if self._size > _REMEMBERED:
+            self._known.clear()
+            self._size = 0
+        known = self._known
+        fresh = [line for line in distinct if line not in known]
+        found = self._search(fresh) if fresh else {}
+        for line in fresh:
+            if len(line) <= _LONG:
+                known[line] = found.get(line, ())
+                self._size += len(line) + 100
+        return {**{line: known[line] for line in distinct if known.get(line)}, **found}
+
+    def _search(self, lines: list[bytes]) -> dict[bytes, tuple[int, ...]]:
+        text = b"\n".join(lines)
+        hits: dict[bytes, set[int]] = {}
+        for finder in self._finders:
+            end, held = -1, set[int]()
+            for match in finder.finditer(text):
+                place = match.start()
+                at = text[place : place + _ANCHOR]
+                anchored = self._by_anchor.get(at, [])
+                if at[:_SHORTEST] in self._by_anchor:
+                    anchored = anchored + self._by_anchor[at[:_SHORTEST]]
+                for needle, offset, numbers in anchored:
+                    if place >= offset and text.startswith(needle, place - offset):
+                        if place >= end:
+                            start = text.rfind(b"\n", 0, place) + 1
+                            end = text.find(b"\n", place)
+                            end = len(text) if end < 0 else end
+                            held = hits.setdefault(text[start:end], set())
+                        held.update(numbers)
+        return {line: tuple(sorted(numbers)) for line, numbers in hits.items()}
+
+
+class _Needle(NamedTuple):
+    text: bytes  # without its digits
+    anchor: int  # where its anchor begins in it
+    numbers: tuple[int, ...]  # of the needles that are the same but for their digits
+
+
+def _rank(byte: int) -> int:
+    return _RANK.get(byte, 0)
+
+
+def _starts(needle: bytes) -> range:
+    """Where an anchor may begin in a needle."""
+    return range(max(1, len(needle) - _ANCHOR + 1))
+
+
+def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
+    """Bytes such that an anchor of every needle begins with one: each is a search of its own, and stops at each of them."""
+    possible = [{needle[start] for start in _starts(needle)} for needle in needles]
+    chosen = set().union(*possible)
+    for byte in sorted(chosen, key=_rank, reverse=True):
+        if all(bytes_ & chosen - {byte} for bytes_ in possible):
+            chosen.discard(byte)
+    return frozenset(chosen)
+
+
+def _anchored_at(needle: bytes, firsts: frozenset[int]) -> int:
+    """Where the anchor of a needle begins: the rarest of those that begin with one of these bytes."""
+    return min(
+        (start for start in _starts(needle) if needle[start] in firsts),
+        key=lambda start: (sum(map(_rank, needle[start : start + _ANCHOR])), start),
+    )
+
+
+def _finders(anchors: Iterable[bytes]) -> tuple[re.Pattern[bytes], ...]:
+    """A search for each first byte, which the regular expression engine finds by memchr.
+
+    The rest is looked ahead for, so that overlapping anchors are all found.
+    """
+    tails: dict[bytes, dict[bytes, set[bytes]]] = {}
+    for anchor in anchors:
+        tails.setdefault(anchor[:1], {}).setdefault(anchor[1:2], set()).add(anchor[2:])
+    made = []
+    for first, seconds in sorted(tails.items()):
+        rest = b"|".join(re.escape(second) + _one_of(thirds) for second, thirds in sorted(seconds.items()))
+        made.append(re.compile(re.escape(first) + b"(?=" + rest + b")", re.DOTALL))
+    return tuple(made)
+
+
+def _one_of(single: set[bytes]) -> bytes:
+    """One of these bytes; nothing, where one of them is empty."""
+    return b"" if b"" in single else b"[" + b"".join(re.escape(byte) for byte in sorted(single)) + b"]"

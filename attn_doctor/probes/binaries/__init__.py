@@ -1,0 +1,69 @@
+"""Static evidence: what compiled extensions need, hold and lack, read from files; nothing is executed or imported.
+
+`read` judges extensions against a target; `torch_static` reads a torch; `libstdcxx` the versions of a libstdc++.
+docs/binaries.md says which rules are followed, and what stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attn_doctor.facts import Binary, Interpreter, Unknown
+from attn_doctor.probes.root import Root
+
+
+def read(
+    interpreter: Interpreter,
+    torch_location: str | None,
+    site_packages: Sequence[str],
+    extensions: Mapping[str, str],
+    environ: Mapping[str, str],
+    *,
+    root: Root | None = None,
+) -> tuple[Binary, ...]:
+    """Judge extension modules (name -> path) against the interpreter and the torch in this folder.
+
+    Each is taken to be loaded after `import torch`, by a process with this environment; the module "torch._C" stands
+    for that import itself. `site_packages` are the folders
+    of sys.path in which torch looks for NVIDIA's libraries. Paths are as the machine under `root` names them.
+    """
+    from attn_doctor.probes.binaries.files import Files
+    from attn_doctor.probes.binaries.target import Target
+    from attn_doctor.probes.binaries.together import Judged, settle
+    from attn_doctor.probes.binaries.verdict import judge, judge_torch
+
+    target = Target(Files(root), interpreter, torch_location, site_packages, environ)
+    packages: dict[str, dict[str, Judged]] = {}
+    for module, path in extensions.items():
+        judged = Judged(judge_torch(target, path)) if module == "torch._C" else judge(target, module, path)
+        packages.setdefault(module.partition(".")[0], {})[module] = judged
+    records = {
+        record.module: record
+        for package in packages.values()
+        for record in settle(list(package.values()), target.torch_minor)
+    }
+    return tuple(records[module] for module in extensions)
+
+
+def torch_static(location: str, root: Root | None = None) -> dict[str, Any]:
+    """The fields `archs` and `cxx11_abi` of facts.Torch for the torch in this folder."""
+    from attn_doctor.probes.binaries import target
+    from attn_doctor.probes.binaries.files import Files
+
+    return target.torch_static(location, Files(root))
+
+
+def libstdcxx(path: Path) -> dict[str, str | Unknown | None]:
+    """The newest `glibcxx` ("3.4.30") and `cxxabi` ("1.3.13") version that a libstdc++.so.6 defines."""
+    from attn_doctor.probes.binaries.files import Binary as File
+    from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
+    from attn_doctor.probes.binaries.target import newest_version
+
+    try:
+        file = File(Mapped.open(path))
+        return {"glibcxx": newest_version(file, "GLIBCXX"), "cxxabi": newest_version(file, "CXXABI")}
+    except (OSError, DamagedFile) as error:
+        why = Unknown(f"{path} cannot be read: {error}")
+        return {"glibcxx": why, "cxxabi": why}

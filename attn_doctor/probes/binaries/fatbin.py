@@ -1,0 +1,104 @@
+"""The GPU code inside a library: for which architectures it holds machine code (cubins) and PTX. Headers only.
+
+nvcc packs each source file's code into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with -rdc.
+The layout is not documented by NVIDIA; this one gives the counts of cuobjdump on every file tried (docs/binaries.md).
+Compressed entries say what they are in their headers, so nothing is ever decompressed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from attn_doctor.probes.binaries.elf import Elf, Section
+
+# What runs is in the first; with -rdc the second holds what that was linked from.
+SECTIONS = (".nv_fatbin", "__nv_relfatbin")
+
+_MAGIC = 0xBA55ED50
+_MAGIC_BYTES = struct.pack("<I", _MAGIC)
+_REGION = struct.Struct("<IHHQ")  # magic, version, size of this header, size of what follows
+# kind, version, size of this header, size of the payload, compressed size, a string's place, minor, major, SM, string
+_ENTRY = struct.Struct("<HHIQIIHHI")
+_FLAGS = struct.Struct("<Q")
+_FLAGS_AT = 40
+_PTX, _CUBIN = 1, 2
+_ARCHITECTURE_SPECIFIC, _FAMILY_SPECIFIC = 0x100000, 0x200000  # sm_90a, sm_100f
+_NOBITS = 8
+
+
+class Code(NamedTuple):
+    """GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
+
+    kind: str  # "sm" machine code | "ptx"
+    capability: str
+
+    @property
+    def arch(self) -> str:
+        """As nvcc and torch name it: "sm_80", "sm_90a", "compute_90"."""
+        return f"{'sm' if self.kind == 'sm' else 'compute'}_{self.capability.replace('.', '')}"
+
+
+def gpu_code(elf: Elf) -> Counter[Code]:
+    """How many pieces of each kind a library holds; empty for one without GPU code.
+
+    Raises DamagedFile where its section table is lost.
+    """
+    for name in SECTIONS:
+        section = elf.sections.get(name)
+        found = Counter(_codes(elf, section)) if section is not None and section.kind != _NOBITS else Counter()
+        if found:
+            return found
+    return Counter()
+
+
+def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
+    """The capabilities of one kind, lowest first."""
+    return tuple(sorted((c.capability for c in codes if c.kind == kind), key=_rank))
+
+
+def baseline(codes: Counter[Code]) -> tuple[str, ...]:
+    """The architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
+
+    Single kernels are compiled for more of them (sm_90a for some matrix products); those do not carry the library.
+    """
+    most = max(codes.values(), default=0)
+    chosen = [code for code, count in codes.items() if 2 * count > most]
+    chosen.sort(key=lambda code: (code.kind == "ptx", _rank(code.capability)))
+    return tuple(code.arch for code in chosen)
+
+
+def _codes(elf: Elf, section: Section) -> Iterator[Code]:
+    for start, end in _regions(elf, section.offset, section.offset + section.size):
+        place = start
+        while place + _FLAGS_AT + _FLAGS.size <= end:
+            kind, _, header, payload, _, _, _, _, number = elf.file.unpack(_ENTRY, place)
+            if header < _FLAGS_AT:
+                break  # nothing that is known
+            if kind in (_PTX, _CUBIN):
+                flags = elf.file.unpack(_FLAGS, place + _FLAGS_AT)[0]
+                suffix = "a" if flags & _ARCHITECTURE_SPECIFIC else "f" if flags & _FAMILY_SPECIFIC else ""
+                yield Code("sm" if kind == _CUBIN else "ptx", f"{number // 10}.{number % 10}{suffix}")
+            place += header + payload
+
+
+def _regions(elf: Elf, place: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the entries of each container begin and end. Containers are padded to 8 bytes, and sometimes to more."""
+    end = min(end, elf.file.size)
+    while place + _REGION.size <= end:
+        magic, _, header, size = elf.file.unpack(_REGION, place)
+        if magic != _MAGIC or header < _REGION.size:
+            place = elf.file.find(_MAGIC_BYTES, place + 1, end)
+            if place < 0:
+                return
+            continue
+        stop = min(place + header + size, end)
+        yield place + header, stop
+        place = (stop + 7) & ~7
+
+
+def _rank(capability: str) -> tuple[int, int, str]:
+    major, _, rest = capability.partition(".")
+    return int(major), int(rest.rstrip("af")), rest.lstrip("0123456789")

@@ -1,0 +1,344 @@
+"""What glibc's dynamic loader would do in the target: which files it would map, and what it would miss. Runs nothing.
+
+Rules, each checked against real imports in the tests: ld.so(8), and glibc's elf/dl-load.c (search), elf/dl-deps.c
+(order), elf/dl-version.c (versions), elf/dl-lookup.c (symbols), elf/dl-open.c (scopes).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from attn_doctor.probes.binaries.elf import Need
+from attn_doctor.probes.binaries.files import Binary, Files
+from attn_doctor.probes.binaries.mapped import DamagedFile
+from attn_doctor.probes.binaries.symbol_table import Undefined, gnu_hash
+
+_SHARED_OBJECT = 3
+# Folders that glibc was built to search; distributions differ in which of them they use.
+_DEFAULT_FOLDERS = ("/lib/{t}", "/usr/lib/{t}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
+_TRIPLETS = {"x86-64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc64": "powerpc64le-linux-gnu"}
+
+
+class Library:
+    """A file that is mapped."""
+
+    def __init__(self, path: str, real: str, binary: Binary, asked_by: Library | None) -> None:
+        self.path = path  # as it was found: $ORIGIN is its folder, links not followed
+        self.real = real
+        self.binary = binary
+        self.asked_by = asked_by
+        self.needs: dict[str, Library] = {}  # by the names in DT_NEEDED
+
+    @property
+    def origin(self) -> str:
+        return self.path.rpartition("/")[0] or "/"
+
+    def __repr__(self) -> str:
+        return f"<{self.path}>"
+
+
+class Missing(NamedTuple):
+    """A needed library that is nowhere. `other_kind`: a file of that name for another machine was passed over."""
+
+    name: str
+    wanted_by: str
+    other_kind: str | None = None
+
+
+class Broken(NamedTuple):
+    """A file that cannot be mapped. `why` completes a sentence that begins with its path."""
+
+    path: str
+    why: str
+    foreign: bool = False  # it is for another machine: on its way through folders the loader passes over it in silence
+
+
+class Lacking(NamedTuple):
+    """A library that was found, but is older than what was compiled against it."""
+
+    need: Need
+    path: str
+    wanted_by: str
+
+
+class Unresolved(NamedTuple):
+    """A symbol that no library in reach exports."""
+
+    symbol: Undefined
+    wanted_by: str
+
+
+Trouble = Missing | Broken | Lacking | Unresolved
+
+
+class Opening(NamedTuple):
+    """How an attempt to load a file would go. The loader stops at the first trouble; here they all are, in its order."""
+
+    library: Library | None
+    found: dict[str, str | None]  # what the file itself needs, and where it would come from
+    troubles: list[Trouble]
+
+
+class Process:
+    """A process as far as its libraries go."""
+
+    def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
+        """`program`: the executable; None where it is not here to be read. `machine` is then taken on trust."""
+        self.files = files
+        self.libraries: list[Library] = []
+        self._names: dict[str, Library] = {}  # sonames of what is mapped, and names under which it was asked for
+        self.troubles: list[Trouble] = []  # of the program itself
+        self._everyone: list[Library] = []  # the global scope: searched first for every symbol
+        self._folders = [p for p in re.split("[:;]", environ.get("LD_LIBRARY_PATH", "")) if p]
+        self._preloads = re.split("[ :]+", environ.get("LD_PRELOAD", ""))
+        self.program: Library | None = None
+        self.machine = machine
+        if program is not None:
+            self._start(program)
+
+    def _start(self, program: str) -> None:
+        try:
+            binary = self.files.open(program)
+            self.machine = binary.identity.machine
+            interpreter = binary.elf.interpreter
+        except (OSError, DamagedFile) as error:
+            self.troubles.append(_broken(program, error))
+            return
+        # The kernel tells a program its own path with all links followed.
+        real = self.files.real(program)
+        self.program = Library(real, real, binary, None)
+        self._add(self.program)
+        if interpreter:
+            self._add_if_sound(self._open(interpreter, self.program))
+        preloaded = [self._place(name, self.program) for name in filter(None, self._preloads)]
+        roots = [self.program, *filter(None, map(self._add_if_sound, preloaded))]
+        self.troubles = self._map(roots)
+        self._everyone = _breadth_first(roots)
+
+    def _add(self, library: Library) -> None:
+        self.libraries.append(library)
+        self._names.setdefault(library.path, library)
+        if library.binary.elf.soname:
+            self._names.setdefault(library.binary.elf.soname, library)
+
+    def _add_if_sound(self, place: Library | Missing | Broken) -> Library | None:
+        if not isinstance(place, Library):
+            return None  # with no more than a warning
+        self._add(place)
+        return place
+
+    def known(self, name: str) -> Library | None:
+        """What is mapped under this name: it wins over every search path."""
+        return self._names.get(name)
+
+    def branch(self) -> Process:
+        """A process in the same state, in which something else can be tried."""
+        twin = Process(self.files, {}, None, self.machine)
+        twin.libraries, twin._names, twin.program = list(self.libraries), dict(self._names), self.program
+        twin._everyone, twin._folders = list(self._everyone), self._folders
+        return twin
+
+    @property
+    def python(self) -> Library | None:
+        """What calls dlopen for an import: libpython where the program has one, else the program."""
+        shared = (lib for lib in self.libraries if "/libpython" in lib.path)
+        return next(shared, self.program)
+
+    def dlopen(self, path: str, *, everybody: bool = False, trusted: str | None = None) -> Opening:
+        """Load a file by its path, RTLD_NOW. `everybody`: RTLD_GLOBAL. `trusted`: a folder whose symbols are not checked."""
+        known = next((lib for lib in self.libraries if lib.real == self.files.real(path)), None)
+        if known is not None:
+            return Opening(known, {}, [])
+        first = self._open(path, self.python)
+        if isinstance(first, Broken):
+            return Opening(None, {}, [first])
+        before, names = list(self.libraries), dict(self._names)
+        self._add(first)
+        troubles = self._map([first])
+        reach = _breadth_first([first])
+        if not troubles:
+            troubles = self._wrong(self.libraries[len(before) :], [*self._everyone, *reach], trusted)
+        if troubles:
+            self.libraries, self._names = before, names
+        elif everybody:
+            self._everyone += [lib for lib in reach if lib not in self._everyone]
+        found = {name: first.needs.get(name) for name in first.binary.elf.needed}
+        return Opening(first, {name: lib.path if lib else None for name, lib in found.items()}, troubles)
+
+    # Mapping
+
+    def _map(self, roots: list[Library]) -> list[Trouble]:
+        """Map all that these need, breadth first."""
+        troubles: list[Trouble] = []
+        queue = list(roots)
+        for library in queue:
+            try:
+                needed = library.binary.elf.needed
+            except DamagedFile as error:
+                troubles.append(Broken(library.path, str(error)))
+                continue
+            for name in needed:
+                if self.program is None and name.startswith("ld-linux"):
+                    continue  # the loader itself, which the program would have brought
+                place = self.known(name) or self._place(name, library)
+                if not isinstance(place, Library):
+                    if place not in troubles:
+                        troubles.append(place)
+                    continue
+                same = next((lib for lib in self.libraries if lib.real == place.real), None)
+                if same is None:
+                    self._add(place)
+                    queue.append(place)
+                library.needs[name] = same or place
+                self._names.setdefault(name, same or place)
+        return troubles
+
+    def _place(self, name: str, by: Library) -> Library | Missing | Broken:
+        other_kind = None
+        for path in self._candidates(name, by):
+            if not self.files.exists(path):
+                continue
+            library = self._open(path, by)
+            if isinstance(library, Broken) and library.foreign:
+                other_kind = f"{path} {library.why}"
+                continue
+            return library
+        return Missing(name, by.path, other_kind)
+
+    def _open(self, path: str, by: Library | None) -> Library | Broken:
+        try:
+            binary = self.files.open(path)
+            identity = binary.identity
+            if (identity.bits, identity.machine) != (64, self.machine):
+                return Broken(path, f"is a {identity} file, and this is a 64-bit {self.machine} process", foreign=True)
+            if identity.kind != _SHARED_OBJECT:
+                return Broken(path, "has the header of no shared library")
+            binary.elf.needed  # noqa: B018 - reads so far that damage shows here
+            binary.elf.soname  # noqa: B018
+        except (OSError, DamagedFile) as error:
+            return _broken(path, error)
+        return Library(path, self.files.real(path), binary, by)
+
+    def _candidates(self, name: str, by: Library) -> Iterator[str]:
+        if "/" in name:
+            yield _expanded(name, by)
+            return
+        elf = by.binary.elf
+        if elf.runpath is None:
+            yield from (f"{folder}/{name}" for folder in self._inherited(by))
+        yield from (f"{folder}/{name}" for folder in self._folders)
+        yield from (f"{folder}/{name}" for folder in _listed(elf.runpath, by))
+        if elf.shuns_default_folders:
+            return
+        cached = self.files.cached_libraries(self.machine).get(name)
+        if cached is not None:
+            yield cached
+        triplet = _TRIPLETS.get(self.machine, "")
+        yield from (f"{folder.format(t=triplet)}/{name}" for folder in _DEFAULT_FOLDERS)
+
+    def _inherited(self, by: Library) -> Iterator[str]:
+        """DT_RPATH of the library, of those that asked for it, and of the program."""
+        chain: list[Library] = []
+        library: Library | None = by
+        while library is not None:
+            chain.append(library)
+            library = library.asked_by
+        if self.program is not None and self.program not in chain:
+            chain.append(self.program)
+        for link in chain:
+            yield from _listed(link.binary.elf.rpath, link)
+
+    # Checking
+
+    def _may_lack(self, library: Library) -> bool:
+        """Without its program a process has no C library yet; that one is not to be judged."""
+        return self.program is not None or not any(v.startswith("GLIBC_") for v in library.binary.elf.defines.values())
+
+    def _wrong(self, new: list[Library], scope: list[Library], trusted: str | None) -> list[Trouble]:
+        """What is wrong with libraries that were all found: versions first, then symbols."""
+        troubles: list[Trouble] = list(self._lacking(new))
+        checked = [lib for lib in new if self._may_lack(lib) and (trusted is None or not _is_in(lib.path, trusted))]
+        versions = {trouble.need.version for trouble in troubles if isinstance(trouble, Lacking)}
+        # What belongs to a version that is not there is not there either: said once is enough.
+        return troubles + [t for t in self._unresolved(checked, scope) if _version(t) not in versions]
+
+    def _lacking(self, new: list[Library]) -> Iterator[Lacking | Broken]:
+        for library in new:
+            try:
+                needs = library.binary.elf.needs
+                for need in needs:
+                    # A library without versions answers to every wish, with no more than a warning.
+                    asked = library.needs.get(need.library) or self.known(need.library)
+                    defined = asked.binary.elf.defines.values() if asked and not need.weak else ()
+                    if asked and defined and need.version not in defined:
+                        yield Lacking(need, asked.path, library.path)
+            except DamagedFile as error:
+                yield Broken(library.path, str(error))
+
+    def _unresolved(self, new: list[Library], scope: list[Library]) -> Iterator[Unresolved | Broken]:
+        search = _Search(scope)
+        for library in reversed(new):  # what others need is relocated before them
+            try:
+                yield from search.unresolved(library)
+            except DamagedFile as error:
+                yield Broken(library.path, str(error))
+
+
+class _Search:
+    """The search for symbols in one scope."""
+
+    def __init__(self, scope: list[Library]) -> None:
+        self._scope = scope
+        self._hashes: dict[bytes, int] = {}
+        self._by_name = {lib.binary.elf.soname or "": lib for lib in reversed(scope)}
+
+    def unresolved(self, library: Library) -> list[Unresolved]:
+        open_ones: dict[int, Undefined] = {}
+        for symbol in library.binary.symbols.undefined:
+            if not symbol.weak and not self._found(symbol):
+                open_ones[symbol.number] = symbol
+        if not open_ones:
+            return []
+        # A name that nothing refers to is never looked for.
+        order = library.binary.symbols.in_order_of_relocation(set(open_ones))
+        return [Unresolved(open_ones[number], library.path) for number in order]
+
+    def _found(self, symbol: Undefined) -> bool:
+        hashed = self._hashes.get(symbol.name)
+        if hashed is None:
+            hashed = self._hashes[symbol.name] = gnu_hash(symbol.name)
+        likely = self._by_name.get(symbol.library or "")  # asked first: the answer is the same
+        scope = self._scope if likely is None else [likely, *self._scope]
+        return any(lib.binary.symbols.exports(symbol.name, symbol.version, hashed) for lib in scope)
+
+
+def _breadth_first(roots: list[Library]) -> list[Library]:
+    """The order in which symbols are searched."""
+    order = list(roots)
+    for library in order:
+        order += [needed for needed in dict.fromkeys(library.needs.values()) if needed not in order]
+    return order
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return posixpath.normpath(path).startswith(folder.rstrip("/") + "/")
+
+
+def _version(trouble: Unresolved | Broken) -> str | None:
+    return trouble.symbol.version if isinstance(trouble, Unresolved) else None
+
+
+def _listed(path: str | None, of: Library) -> list[str]:
+    """The folders of a DT_RPATH or DT_RUNPATH."""
+    return [_expanded(folder, of).rstrip("/") for folder in (path or "").split(":") if folder]
+
+
+def _expanded(text: str, of: Library) -> str:
+    return text.replace("${ORIGIN}", of.origin).replace("$ORIGIN", of.origin)
+
+
+def _broken(path: str, error: OSError | DamagedFile) -> Broken:
+    return Broken(path, str(error) if isinstance(error, DamagedFile) else f"cannot be read ({error.strerror or error})")

@@ -1,0 +1,54 @@
+"""Bytes of a file, read with bounds: what is not there raises DamagedFile, and nothing else does."""
+
+from __future__ import annotations
+
+import mmap
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+
+class DamagedFile(ValueError):
+    """The file is not what it says. The text completes a sentence that begins with its name: "is empty"."""
+
+
+class ForeignFile(DamagedFile):
+    """The file is sound, perhaps, but for another system or machine."""
+
+
+class Mapped:
+    """A whole file, mapped or in memory."""
+
+    def __init__(self, data: bytes | mmap.mmap) -> None:
+        self._data = data
+        self.size = len(data)
+
+    @classmethod
+    def open(cls, path: Path) -> Mapped:
+        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is empty or no plain file."""
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for somebody to write
+            raise DamagedFile("is no plain file")
+        with path.open("rb") as file:
+            try:
+                return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            except ValueError:  # mmap cannot map nothing
+                raise DamagedFile("is empty") from None
+
+    def take(self, offset: int, size: int) -> bytes:
+        if offset + size > self.size:
+            raise DamagedFile("refers to bytes behind its end")
+        return self._data[offset : offset + size]
+
+    def unpack(self, shape: struct.Struct, offset: int) -> tuple[Any, ...]:
+        if offset + shape.size > self.size:
+            raise DamagedFile("refers to bytes behind its end")
+        return shape.unpack_from(self._data, offset)
+
+    def find(self, needle: bytes, start: int, end: int) -> int:
+        """Offset of `needle` between two offsets, or -1."""
+        return self._data.find(needle, min(start, self.size), min(end, self.size))
+
+    def says(self, offset: int, text: bytes) -> bool:
+        """Whether these bytes stand there; False also behind the end."""
+        return offset <= self.size and self._data[offset : offset + len(text)] == text

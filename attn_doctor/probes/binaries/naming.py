@@ -1,0 +1,45 @@
+"""What the name of an extension module says: which Python would look at it at all, and as which module. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from attn_doctor.facts import Interpreter
+
+_SUFFIXED = re.compile(r"(?P<module>[^.]+)\.(?P<tag>[^.]+)\.so")
+_CPYTHON = re.compile(r"cpython-(\d)(\d+)(t?)")
+
+
+class FileName(NamedTuple):
+    """The parts of "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so". `tag` is None for a plain ".so"."""
+
+    module: str
+    tag: str | None
+
+
+def parse(name: str) -> FileName:
+    match = _SUFFIXED.fullmatch(name)
+    if match:
+        return FileName(match["module"], match["tag"])
+    return FileName(name.partition(".so")[0], None)
+
+
+def refused(name: str, interpreter: Interpreter) -> str | None:
+    """Why the target's import system would not even look at a file of this name. None where it would, or may."""
+    tag = parse(name).tag
+    suffix = interpreter.extension_suffix
+    if tag is None or not isinstance(suffix, str) or suffix == f".{tag}.so":
+        return None
+    if tag == "abi3":
+        # https://docs.python.org/3/howto/free-threading-extensions.html#limited-c-api-and-stable-abi
+        if interpreter.free_threaded is True:
+            return "it is for the stable ABI (abi3), and a free-threaded Python takes no such modules"
+        return None
+    match = _CPYTHON.match(tag)
+    own = _CPYTHON.match(suffix.lstrip("."))
+    if match and own and match.groups() == own.groups():
+        return f"its name says {tag}; this Python looks for {suffix}"
+    made_for = f"Python {match[1]}.{match[2]}{' free-threaded' if match[3] else ''}" if match else tag
+    here = f"Python {own[1]}.{own[2]}{' free-threaded' if own[3] else ''}" if own else suffix
+    return f"its name says {made_for}, and the target is {here}: Python does not look at it"

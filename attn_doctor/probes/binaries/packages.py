@@ -1,0 +1,42 @@
+"""Which package has a shared library that is nowhere to be found. Pure: asks the table of sonames."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import ClassVar
+
+import msgspec
+
+from attn_doctor.knowledge.rows import Row
+from attn_doctor.knowledge.tables import load
+
+
+class Soname(Row, frozen=True, kw_only=True):
+    """Who brings a shared library."""
+
+    TABLE: ClassVar[str] = "sonames"
+
+    soname: str
+    pip: dict[str, str] = msgspec.field(default_factory=dict)  # CUDA major of torch -> requirement
+    apt: str | None = None  # package of Debian and Ubuntu
+    words: str | None = None  # where it is no package
+
+
+@functools.cache
+def _by_name() -> dict[str, Soname]:
+    return {row.soname: row for row in load(Soname)}
+
+
+def package_of(soname: str, cuda: str | None = None) -> str | None:
+    """What brings a library: a requirement for pip, "apt: libgl1", or words. None where the table does not know.
+
+    `cuda` is the CUDA major of the target's torch: several packages have a libcudnn.so.9.
+    """
+    row = _by_name().get(soname)
+    if row is None:
+        match = re.fullmatch(r"libpython(3\.\d+)t?\.so\.1\.0", soname)
+        return f"the shared library of Python {match[1]}" if match else None
+    if row.pip:
+        return row.pip.get(cuda or "") or row.pip[max(row.pip, key=int)]
+    return f"apt: {row.apt}" if row.apt else row.words

@@ -1,0 +1,153 @@
+"""The torch and the Python of the target, read from files: against them an extension is judged."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from attn_doctor.facts import Interpreter, Unknown
+from attn_doctor.probes.binaries import dated, fatbin
+from attn_doctor.probes.binaries.files import Binary, Files
+from attn_doctor.probes.binaries.loader import Process, Trouble
+from attn_doctor.probes.binaries.mapped import DamagedFile
+from attn_doctor.probes.binaries.torch_import import import_torch
+from attn_doctor.versions import dotted, pair
+
+_VERSION = re.compile(r"^__version__\b[^=]*=\s*['\"]([^'\"]+)", re.MULTILINE)
+_MACHINES = {"x86_64": "x86-64", "aarch64": "aarch64", "ppc64le": "ppc64"}  # of sysconfig -> as ELF names them
+_CUDA = re.compile(r"^cuda\b[^=]*=\s*['\"](\d+)", re.MULTILINE)
+
+
+class Target:
+    """One interpreter with its torch. Nothing is read before it is asked for."""
+
+    def __init__(
+        self,
+        files: Files,
+        interpreter: Interpreter,
+        torch: str | None,
+        site_packages: Sequence[str],
+        environ: Mapping[str, str],
+    ) -> None:
+        """`torch` is the folder of the package, None where there is none."""
+        self.files = files
+        self.interpreter = interpreter
+        self.torch = torch
+        self.torch_troubles: list[Trouble] = []  # that end `import torch`
+        self._site_packages = site_packages
+        self._environ = environ
+
+    @cached_property
+    def process(self) -> Process:
+        """A process of the target in which torch has been imported."""
+        machine = _MACHINES.get(_last_part(self.interpreter.platform), "x86-64")
+        process = Process(self.files, self._environ, self._program, machine)
+        if self.torch is not None:
+            suffix = self.interpreter.extension_suffix
+            branch = process.branch()
+            self.torch_troubles = import_torch(
+                branch, self.torch, self._site_packages, suffix if isinstance(suffix, str) else None, self.cuda
+            )
+            process = process if self.torch_troubles else branch
+        return process
+
+    @property
+    def _program(self) -> str | None:
+        """The file that runs Python. What people call `python` may be a script that starts it (pyenv, conda-pack)."""
+        told = self.interpreter
+        version = ".".join(told.version.split(".")[:2]) if isinstance(told.version, str) else "3"
+        folders = [f"{p}/bin" for p in (told.prefix, told.base_prefix) if isinstance(p, str)]
+        places = [told.python] if isinstance(told.python, str) else []
+        for path in [*places, *(f"{folder}/python{version}" for folder in folders)]:
+            try:
+                if self.files.exists(path) and self.files.open(path).identity:
+                    return path
+            except (OSError, DamagedFile):
+                continue
+        return None
+
+    @cached_property
+    def _version_py(self) -> str:
+        return (self.files.text(f"{self.torch}/version.py") or "") if self.torch else ""
+
+    @property
+    def torch_minor(self) -> str | None:
+        match = _VERSION.search(self._version_py)
+        numbers = pair(match[1]) if match else None
+        return dotted(numbers) if numbers else None
+
+    @property
+    def cuda(self) -> str | None:
+        """CUDA major of the target's torch."""
+        match = _CUDA.search(self._version_py)
+        return match[1] if match else None
+
+    @property
+    def has_cuda(self) -> bool:
+        return self.brings("libc10_cuda.so")
+
+    def brings(self, soname: str) -> bool:
+        """Whether torch itself has a library of this name."""
+        return self.torch is not None and self.files.exists(library_of(self.files, self.torch, soname))
+
+    @cached_property
+    def new_strings(self) -> bool | None:
+        """Whether torch was built with the C++ ABI in which std::string is std::__cxx11::basic_string."""
+        return strings_of(self.files, self.torch) if self.torch else None
+
+
+def library_of(files: Files, torch: str, name: str) -> str:
+    """Where a library of torch's own lies: in its folder, or with conda in that of the environment."""
+    places = (f"{torch}/lib/{name}", posixpath.normpath(f"{torch}/../../../{name}"))
+    return next((place for place in places if files.exists(place)), places[0])
+
+
+def strings_of(files: Files, torch: str) -> bool | None:
+    """The C++ ABI of a torch by the names that its libc10.so exports; None where that cannot be read."""
+    try:
+        symbols = files.open(library_of(files, torch, "libc10.so")).symbols
+        names = (name.decode("ascii", "replace") for name in symbols.exported())
+        return dated.flavours(name for name in names if dated.TORCH_NAME.match(name))
+    except (OSError, DamagedFile):
+        return None
+
+
+def torch_static(location: str, files: Files | None = None) -> dict[str, Any]:
+    """`archs` and `cxx11_abi` of facts.Torch, from the files of the torch in this folder."""
+    files = files or Files()
+    new_strings = strings_of(files, location)
+    return {
+        "cxx11_abi": Unknown("libc10.so could not be read") if new_strings is None else new_strings,
+        "archs": _archs(files, location),
+    }
+
+
+def _archs(files: Files, location: str) -> tuple[str, ...] | Unknown:
+    path = library_of(files, location, "libtorch_cuda.so")
+    if not files.exists(path):
+        if files.exists(library_of(files, location, "libtorch_hip.so")):
+            return Unknown("GPU code for AMD is not read")
+        return ()
+    try:
+        return fatbin.baseline(fatbin.gpu_code(files.open(path).elf))
+    except (OSError, DamagedFile) as error:
+        return Unknown(f"{path} {error}")
+
+
+def _last_part(platform: object) -> str:
+    """The machine of a sysconfig platform, "linux-x86_64"."""
+    return platform.rpartition("-")[2] if isinstance(platform, str) else ""
+
+
+def newest_version(binary: Binary, prefix: str) -> str | None:
+    """The newest version of a family that a library defines: "3.4.30" for GLIBCXX. None where it defines none."""
+    return newest(binary.elf.defines.values(), prefix)
+
+
+def newest(versions: Iterable[str], prefix: str) -> str | None:
+    """The highest number behind a prefix: "2.34" among GLIBC_2.17, GLIBC_2.34 and GLIBC_PRIVATE."""
+    found = [m[1] for m in (re.fullmatch(rf"{prefix}_(\d+(?:\.\d+)+)", v) for v in versions) if m]
+    return max(found, key=lambda text: tuple(map(int, text.split("."))), default=None)

@@ -1,0 +1,140 @@
+"""A wheel before it is installed: its extension modules, read out of the archive, and whether its tags fit the target.
+
+A member is unpacked when it is read, one at a time: up to 64 MiB in memory, larger ones into a temporary file that has no
+name. So the cost of a wheel is the size of its largest library in the temporary folder, while it is looked at.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from attn_doctor.facts import Interpreter
+from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
+from attn_doctor.versions import Pair, pair
+
+_IN_MEMORY = 64 << 20
+_LARGEST = 8 << 30  # what a member may unpack to; the largest library of torch 2.8 has 1 GiB
+_BLOCK = 4 << 20
+_LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 600
+
+
+class Wheel:
+    """One .whl file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError where it cannot be opened, DamagedFile where it is no archive."""
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise DamagedFile(f"is no sound wheel ({error})") from None
+        self._members = {m.filename: m for m in self._archive.infolist() if not m.is_dir()}
+
+    def __enter__(self) -> Wheel:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._archive.close()
+
+    @property
+    def extensions(self) -> list[str]:
+        """Members that may be extension modules: shared objects outside the folder of vendored libraries."""
+        return sorted(m for m in self._members if m.endswith(".so") and ".libs/" not in m)
+
+    def laid_over(self, site_packages: str) -> dict[str, Callable[[], Mapped]]:
+        """Every shared object, by the path at which it would be installed."""
+        shared = (m for m in self._members if m.endswith(".so") or ".so." in m)
+        return {self.place(member, site_packages): partial(self._read, member) for member in shared}
+
+    @staticmethod
+    def place(member: str, site_packages: str) -> str:
+        """Where a member would be installed; those in NAME.data/platlib/ lie where the others do."""
+        head, _, rest = member.partition("/")
+        scheme, _, inside = rest.partition("/")
+        if head.endswith(".data") and scheme in ("platlib", "purelib"):
+            member = inside
+        return f"{site_packages}/{member}"
+
+    def _read(self, name: str) -> Mapped:
+        member = self._members[name]
+        if member.file_size > _LARGEST:
+            raise DamagedFile(f"would unpack to {member.file_size >> 30} GiB")
+        try:
+            if member.file_size <= _IN_MEMORY:
+                return Mapped(self._archive.read(member))
+            with tempfile.TemporaryFile() as file, self._archive.open(member) as source:
+                while block := source.read(_BLOCK):
+                    file.write(block)
+                file.flush()
+                return Mapped(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            # RuntimeError: encrypted; NotImplementedError: a compression that this Python lacks
+            raise DamagedFile(f"cannot be unpacked ({error})") from None
+
+
+def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None) -> str | None:
+    """Why an installer would refuse a wheel of this name. None where it would take it, or where that cannot be told.
+
+    `machine` is as in ELF names ("x86-64"), `glibc` the target's; None: its C library is another.
+    """
+    if not isinstance(interpreter.tag, str) or not interpreter.tag.startswith("cp"):
+        return None
+    try:
+        _, _, _, tags = parse_wheel_filename(name)
+    except InvalidWheelFilename:
+        return "its name is no wheel's, so no installer takes it"
+    for_python = [tag for tag in tags if tag in _supported(interpreter.tag, tag.platform)]
+    if not for_python:
+        made_for = ", ".join(sorted({f"{tag.interpreter}-{tag.abi}" for tag in tags}))
+        return f"its name says {made_for}, and the target is {interpreter.tag}: an installer refuses it"
+    doubts = [_platform_refused(tag.platform, machine, glibc) for tag in for_python]
+    return None if None in doubts else doubts[0]
+
+
+def _supported(tag: str, platform: str) -> set[Tag]:
+    """The tags of a CPython ("cp311", "cp313t") on one platform."""
+    digits = tag.removeprefix("cp").rstrip("t")
+    version = (int(digits[0]), int(digits[1:]))
+    plain = f"cp{digits}"
+    return {
+        *cpython_tags(version, abis=[tag], platforms=[platform]),
+        *compatible_tags(version, interpreter=plain, platforms=[platform]),
+    }
+
+
+def _platform_refused(platform: str, machine: str, glibc: str | None) -> str | None:
+    if platform == "any":
+        return None
+    here = machine.replace("-", "_")
+    if not platform.endswith(f"_{here}"):
+        return f"its name says {platform}, and the target is Linux on {here}: an installer refuses it"
+    if platform.startswith("musllinux"):
+        return f"its name says {platform}, and the target's C library is glibc {glibc}" if glibc else None
+    if not platform.startswith(("manylinux", "linux")):
+        return f"its name says {platform}, and the target is Linux: an installer refuses it"
+    floor = _floor(platform)
+    if floor is None:
+        return None
+    have = pair(glibc) if glibc else None
+    if have is None:
+        return f"its name says {platform}, and the target's C library is not glibc"
+    if have < floor:
+        return f"its name says {platform}, and the target has glibc {glibc}: an installer refuses it"
+    return None
+
+
+def _floor(platform: str) -> Pair | None:
+    """The oldest glibc that a platform tag allows; None for "linux_x86_64", which names none."""
+    parts = platform.split("_")
+    if parts[0] in _LEGACY:
+        return _LEGACY[parts[0]]
+    return (int(parts[1]), int(parts[2])) if parts[0] == "manylinux" else None

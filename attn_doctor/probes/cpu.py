@@ -1,0 +1,96 @@
+"""The processor, and the instruction sets that PyTorch's CPU kernels choose by.
+
+`cpu` reads files and is done in a millisecond; `cpu_by_cpuinfo` asks py-cpuinfo in a child, which takes a second or more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import platform
+import re
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from attn_doctor import child
+from attn_doctor.facts import Cpu, Text, Unknown, all_unknown
+from attn_doctor.probes.root import Root
+
+# What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
+# The names of Linux and of py-cpuinfo; Arm's is "bf16".
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
+
+
+def cpu(root: Path = Path("/")) -> tuple[Cpu, dict[str, str]]:
+    """The section, and where it was read."""
+    tree = Root(root)
+    text = tree.text("/proc/cpuinfo")
+    if text is None:
+        if tree.real and sys.platform == "darwin":
+            return _of_macos(), {"": "sysctl"}
+        if tree.real and sys.platform == "win32":
+            return _of_windows(), {"": "the registry and IsProcessorFeaturePresent"}
+        return all_unknown(Cpu, "/proc/cpuinfo cannot be read"), {}
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    board = tree.text("/sys/firmware/devicetree/base/model")  # Arm kernels name the board where they name no processor
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    model: Text = named[1].strip() if named else board or Unknown("/proc/cpuinfo does not name the processor")
+    if flags is None:
+        return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model), {"": "/proc/cpuinfo"}
+    return _cpu(model, flags[1].split()), {"": "/proc/cpuinfo"}
+
+
+def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
+    """The same by py-cpuinfo, in a child of our own interpreter."""
+    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline)
+    try:
+        told = json.loads(answer.stdout)
+        return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}
+    except (ValueError, KeyError, AttributeError):
+        last = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        return all_unknown(Cpu, f"py-cpuinfo gave no answer: {last[0]}"), {}
+
+
+def _cpu(model: Text, flags: Collection[str]) -> Cpu:
+    return Cpu(
+        model=model,
+        avx2="avx2" in flags,
+        avx512=_AVX512.issubset(flags),
+        amx=bool({"amx_tile", "amxtile"}.intersection(flags)),
+        bf16=bool(_BF16.intersection(flags)),
+    )
+
+
+def _of_macos() -> Cpu:
+    """Names of sysctl: https://developer.apple.com/documentation/kernel/1387446-sysctlbyname."""
+    names = {
+        "avx2": "hw.optional.avx2_0",
+        "avx512f": "hw.optional.avx512f",
+        "avx512bw": "hw.optional.avx512bw",
+        "avx512dq": "hw.optional.avx512dq",
+        "avx512vl": "hw.optional.avx512vl",
+        "bf16": "hw.optional.arm.FEAT_BF16",
+    }
+    answer = child.command(["sysctl", "machdep.cpu.brand_string", *names.values()], deadline=5.0)
+    told = dict(line.split(": ", 1) for line in answer.stdout.splitlines() if ": " in line)
+    if not told:
+        return all_unknown(Cpu, "sysctl does not answer")
+    model = told.get("machdep.cpu.brand_string") or Unknown("sysctl does not name it")
+    return _cpu(model, [flag for flag, name in names.items() if told.get(name) == "1"])
+
+
+def _of_windows() -> Cpu:
+    """Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not tell of AMX and bf16."""
+    import winreg
+
+    present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent  # type: ignore[attr-defined]
+    try:
+        path = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:  # type: ignore[attr-defined]
+            model: Text = str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()  # type: ignore[attr-defined]
+    except OSError:
+        model = platform.processor() or Unknown("the registry does not name it")
+    why = Unknown("Windows does not tell")
+    return Cpu(model=model, avx2=bool(present(40)), avx512=bool(present(41)), amx=why, bf16=why)

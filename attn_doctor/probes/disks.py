@@ -1,0 +1,78 @@
+"""The file systems that an installation or a build writes to: temporary files, pip's cache, site-packages."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from shutil import disk_usage
+
+from attn_doctor.facts import Disk, Flag, Unknown
+from attn_doctor.probes.root import Root
+
+
+def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> tuple[Disk, ...]:
+    places = {"tmp": _temporary(root, environ), "cache": _pip_cache(environ), "site-packages": site_packages}
+    return tuple(disk(root, purpose, path) for purpose, path in places.items() if path)
+
+
+def disk(root: Root, purpose: str, path: str) -> Disk:
+    """What can be said of the file system under a folder, or where the folder is yet to be made, under its parent."""
+    here = root.at(path)
+    try:
+        while not here.exists() and here != here.parent:
+            here = here.parent
+        return Disk(
+            purpose=purpose,
+            path=path,
+            free_bytes=disk_usage(here).free,
+            device=here.stat().st_dev,
+            writable=os.access(here, os.W_OK),
+            noexec=_noexec(root, path),
+        )
+    except OSError as error:
+        why = Unknown(f"{path}: {error.strerror or error}")
+        return Disk(purpose=purpose, path=path, free_bytes=why, device=why, writable=why, noexec=why)
+
+
+def _noexec(root: Root, path: str) -> Flag:
+    """Whether the mount forbids to run programs from it. Fields: proc_pid_mountinfo(5)."""
+    if root.real and sys.platform != "linux":
+        return None
+    text = root.text("/proc/self/mountinfo")
+    if text is None:
+        return Unknown("/proc/self/mountinfo cannot be read")
+    here = root.resolve(path)
+    best, options = "", ""
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 6:
+            continue
+        at = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])  # a space is written \040
+        within = at in ("/", here) or here.startswith(at + "/")
+        if within and len(at) >= len(best):  # of two mounts on one folder the later one covers the other
+            best, options = at, fields[5]
+    if not best:
+        return Unknown(f"no mount point of {path} is listed")
+    return "noexec" in options.split(",")
+
+
+def _temporary(root: Root, environ: Mapping[str, str]) -> str:
+    """As Python's tempfile and pip choose it."""
+    named = (environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    usable = (path for path in named if path and root.is_dir(path))
+    return next(usable, tempfile.gettempdir() if os.name == "nt" else "/tmp")  # noqa: S108 - looked at, not written to
+
+
+def _pip_cache(environ: Mapping[str, str]) -> str:
+    """The folder that pip itself chooses, see https://pip.pypa.io/en/stable/topics/caching/ for the rule."""
+    if environ.get("PIP_CACHE_DIR"):
+        return environ["PIP_CACHE_DIR"]
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    if sys.platform == "darwin":
+        return f"{home}/Library/Caches/pip"
+    if sys.platform == "win32":
+        return f"{environ.get('LOCALAPPDATA') or home}\\pip\\Cache"
+    return f"{environ.get('XDG_CACHE_HOME') or home + '/.cache'}/pip"

@@ -1,0 +1,88 @@
+"""What files tell of the NVIDIA driver: kernel module, libraries within reach, device nodes. Nothing is loaded or run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import NamedTuple
+
+from attn_doctor.facts import PciDevice, Text, Unknown
+from attn_doctor.probes import pci
+from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.root import Root
+from attn_doctor.probes.system import wsl
+
+# The driver's version in a file name, "libcuda.so.580.65.06"; WSL's "libcuda.so.1.1" holds none.
+_VERSION = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)*)$")
+
+
+class DriverFiles(NamedTuple):
+    kernel_module: Text
+    libcuda: str | None  # path that the loader would take
+    libnvml: str | None
+    nvidia_smi: str | None
+    nodes: tuple[str, ...]
+    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that cannot be seen from here
+    wsl: bool
+
+    @property
+    def signs(self) -> bool:
+        """Whether anything at all speaks of NVIDIA. If nothing does, there is nobody to ask."""
+        files = self.kernel_module or self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
+        return bool(files) or self.card is not False
+
+
+def driver_files(
+    tree: Root, environ: Mapping[str, str], loader: Loader, bus: tuple[PciDevice, ...] | Unknown
+) -> DriverFiles:
+    within_wsl = wsl(tree, environ) is not None
+    windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and sys.platform == "win32" else None
+    module = _kernel_module(tree)
+    card = _card(tree, bus)
+    nodes = tuple(sorted(tree.matching("/dev", "nvidia")))
+    return DriverFiles(
+        kernel_module=module,
+        libcuda=_file(tree, f"{windows}/nvcuda.dll") if windows else loader.find("libcuda.so.1"),
+        libnvml=_file(tree, f"{windows}/nvml.dll") if windows else loader.find("libnvidia-ml.so.1"),
+        nvidia_smi=tree.program("nvidia-smi", environ.get("PATH", ""))
+        or _file(tree, "/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"),
+        nodes=nodes,
+        # Under WSL the card is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
+        card=None if not card and (within_wsl or nodes or module) else card,
+        wsl=within_wsl,
+    )
+
+
+def _card(tree: Root, bus: tuple[PciDevice, ...] | Unknown) -> bool | None:
+    if pci.tegra(tree):
+        return True
+    return None if isinstance(bus, Unknown) else any(d.vendor == pci.NVIDIA for d in bus)
+
+
+def _file(tree: Root, *paths: str) -> str | None:
+    return next((path for path in paths if tree.is_file(path)), None)
+
+
+def version_in_name(tree: Root, path: str) -> Text:
+    """The driver's version, from the name of the file that a library's links lead to."""
+    real = tree.resolve(path)
+    written = _VERSION.search(real)
+    return written[1] if written else Unknown(f"the name {PurePath(real).name} holds no version")
+
+
+def _kernel_module(tree: Root) -> Text:
+    """Version of the loaded module; None where none is loaded."""
+    version = tree.text("/sys/module/nvidia/version")
+    if version:
+        return version
+    banner = tree.text("/proc/driver/nvidia/version")
+    written = re.search(r"^NVRM version:.*?\s(\d{3,}\.\d+(?:\.\d+)*)\s", banner or "", re.MULTILINE)
+    if written:
+        return written[1]
+    if banner is not None or tree.is_dir("/sys/module/nvidia"):
+        return Unknown("the nvidia module is loaded and does not say its version")
+    if tree.is_dir("/sys/module") or (tree.real and sys.platform != "linux"):
+        return None
+    return Unknown("/sys/module cannot be read")

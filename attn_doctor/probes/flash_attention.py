@@ -1,0 +1,70 @@
+"""What is installed under the name flash_attn: flash-attn 2, 3 and 4 share names and overwrite each other's files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attn_doctor.facts import Distribution, FlashAttention, Unknown
+from attn_doctor.versions import local
+
+# cu12torch2.8cxx11abiTRUE: official since 2.7.0; cu122torch2.3cxx11abiFALSE before; cu128torch2.7 and
+# cu124torch2.6.0cxx11abiFALSE: builds by others. https://github.com/Dao-AILab/flash-attention (setup.py)
+_LOCAL = re.compile(r"cu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FALSE))?", re.IGNORECASE)
+EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flash_attn_3/_C", "dropout_layer_norm")
+
+
+def flash_attention(
+    distributions: Iterable[Distribution], modules: Mapping[str, Mapping[str, Any]], path: Iterable[str]
+) -> tuple[FlashAttention, dict[str, str]]:
+    """The section, from distributions, from where the target would find the modules, and from the files there."""
+    versions = {d.name: d.version for d in distributions}
+    version = versions.get("flash-attn")
+    wheel = _wheel_of(version if isinstance(version, str) else None, distributions)
+    module = modules.get("flash_attn", {})
+    cute = any((Path(folder) / "cute").is_dir() for folder in module.get("folders", ()))
+    record = FlashAttention(
+        version=version,
+        modules=tuple(_extension_files(path)),
+        namespace_only=bool(module.get("namespace")) if module.get("folders") else None,
+        fa3=versions.get("flash-attn-3")
+        or ("no metadata" if modules.get("flash_attn_interface", {}).get("origin") else None),
+        fa4=versions.get("flash-attn-4") if cute or "flash-attn-4" in versions else None,
+        wheel_torch=wheel["torch"],
+        wheel_cuda=wheel["cuda"],
+        wheel_abi=wheel["abi"],
+    )
+    return record, {"": "metadata and files on the target's sys.path"}
+
+
+def _wheel_of(version: str | None, distributions: Iterable[Distribution]) -> dict[str, Any]:
+    """What the wheel was built for, by its local version or by the name of the file that it was installed from."""
+    texts = [local(version) if version else None]
+    texts += [d.direct_url for d in distributions if d.name == "flash-attn" and isinstance(d.direct_url, str)]
+    for text in texts:
+        match = _LOCAL.search(text or "")
+        if match:
+            cuda, torch, abi = match.groups()
+            return {"torch": torch, "cuda": _cuda(cuda), "abi": None if abi is None else abi.upper() == "TRUE"}
+    if version is None:
+        return {"torch": None, "cuda": None, "abi": None}
+    why = Unknown("its version has no local part that names it (built here, or by others)")
+    return {"torch": why, "cuda": why, "abi": why}
+
+
+def _cuda(digits: str) -> str:
+    """The CUDA version that a wheel's tag means: 12.2 for cu122; only the major, 12, for cu12."""
+    return digits if len(digits) <= 2 else f"{digits[:2]}.{digits[2:]}"
+
+
+def _extension_files(path: Iterable[str]) -> list[str]:
+    found = []
+    for name in EXTENSIONS:
+        for entry in path:
+            folder = Path(entry)
+            if any(folder.glob(f"{name}.*so")) or any(folder.glob(f"{name}.*pyd")):
+                found.append(name.replace("/", "."))
+                break
+    return found

@@ -1,0 +1,303 @@
+"""Collecting: runs all probes at once, with their deadlines, and puts their answers together into Facts.
+
+Whatever fails becomes an Unknown with its reason. Only a target that does not answer at all ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from attn_doctor import child
+from attn_doctor.facts import (
+    Cpu,
+    Facts,
+    FlashAttention,
+    Graphics,
+    Import,
+    Interpreter,
+    Packages,
+    ProbeRun,
+    Project,
+    Record,
+    System,
+    Toolchain,
+    Torch,
+    Unknown,
+    Variable,
+    Yolo,
+    all_unknown,
+)
+from attn_doctor.probes import torch as torch_probe
+from attn_doctor.probes.choose import Choice, NoTarget
+
+R = TypeVar("R", bound=Record)
+Section = tuple[R, dict[str, str]]
+
+# Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
+WATCHED = (
+    "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
+    "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
+).split()
+# Variables that change how something is built, found or run. Others are nobody's business.
+VARIABLES = (
+    "CUDA_HOME CUDA_PATH CUDACXX CC CXX CUDAHOSTCXX NVCC_PREPEND_FLAGS NVCC_APPEND_FLAGS LD_LIBRARY_PATH LD_PRELOAD "
+    "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES "
+    "HSA_OVERRIDE_GFX_VERSION MAX_JOBS NVCC_THREADS TORCH_CUDA_ARCH_LIST FLASH_ATTENTION_FORCE_BUILD "
+    "FLASH_ATTENTION_SKIP_CUDA_BUILD FLASH_ATTENTION_FORCE_CXX11_ABI FLASH_ATTN_CUDA_ARCHS FLASH_ATTN_LOCAL_VERSION "
+    "FLASH_ATTENTION_TRITON_AMD_ENABLE FLASH_ATTENTION_DISABLE_BACKWARD PYTHONPATH PYTHONHOME PYTHONNOUSERSITE VIRTUAL_ENV "
+    "CONDA_PREFIX CONDA_DEFAULT_ENV TMPDIR TEMP TMP PIP_CACHE_DIR PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS "
+    "PIP_NO_BUILD_ISOLATION PIP_CONSTRAINT PIP_NO_CACHE_DIR PIP_TARGET PIP_USER UV_CACHE_DIR UV_INDEX_URL "
+    "UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy no_proxy "
+    "SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE OMP_NUM_THREADS MKL_NUM_THREADS TORCH_CUDNN_SDPA_DEPRIORITIZED "
+    "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL TORCH_ROCM_FA_PREFER_CK PYTORCH_CUDA_ALLOC_CONF PYTORCH_NVML_BASED_CUDA_CHECK "
+    "TORCH_EXTENSIONS_DIR CUDA_LAUNCH_BLOCKING XFORMERS_IGNORE_FLASH_VERSION_CHECK DISTUTILS_USE_SDK SLURM_JOB_ID "
+    "COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE"
+).split()
+
+
+class NoAnswer(RuntimeError):
+    """The target did not answer at all. The text is for the user."""
+
+
+class Request(NamedTuple):
+    choice: Choice
+    static: bool = False  # import nothing of the target
+    timeout: float = 120.0
+    on_slow: Callable[[str], None] | None = None
+    environ: Mapping[str, str] = os.environ
+    root: Path = Path("/")
+
+
+def gather(request: Request) -> Facts:
+    """All facts. Raises NoTarget for a target that is no usable Python, NoAnswer for one that cannot say anything."""
+    with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
+        try:
+            return _gather(request, pool)
+        except BaseException:
+            child.end_all()  # Ctrl-C, or no such target: the pool waits for its threads, and they wait for children
+            raise
+
+
+def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
+    runner = _Runner(pool)
+    imports = None if request.static else pool.submit(_import_everything, request)
+    inventory = pool.submit(_inventory, request)
+    isolated = pool.submit(_isolated, request)
+    machine = _machine(request, runner)
+    told = inventory.result()
+    target = _target(request, told, isolated.result(), runner)
+    outcome = imports.result() if imports else None
+    return _assemble(request, {**machine, **target}, outcome, told, runner)
+
+
+class _Runner:
+    """Starts probes and keeps how they went. One of the two places that catch everything: a probe may be wrong."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self.pool = pool
+        self.runs: list[ProbeRun] = []
+
+    def start(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Future[Section[R]]:
+        return self.pool.submit(self.run, name, kind, probe)
+
+    def run(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Section[R]:
+        started = time.monotonic()
+        note = None
+        try:
+            section = probe()
+        except Exception as error:  # noqa: BLE001 - what it was is recorded, and asks to be reported
+            note = f"the probe itself failed ({type(error).__name__}: {error}); please report this"
+            section = (all_unknown(kind, note), {})
+        self.runs.append(ProbeRun(name=name, seconds=round(time.monotonic() - started, 3), note=note))
+        return section
+
+
+def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]]]:
+    """The probes that do not ask the target."""
+    from attn_doctor.probes import cpu, graphics, project, system, toolchain
+
+    environ, root = request.environ, request.root
+    prefix = str(Path(request.choice.python).parent.parent)
+    # As if the target were activated: a build in it would find its ninja and its compilers first.
+    inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
+    return {
+        "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix})),
+        "graphics": runner.start(
+            "graphics", Graphics, lambda: graphics.graphics(root, environ, on_slow=request.on_slow)
+        ),
+        "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix)),
+        "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root)),
+        "project": runner.start("project", Project, lambda: project.project(Path.cwd())),
+    }
+
+
+def _inventory(request: Request) -> dict[str, Any]:
+    """The raw records of target/inventory.py by name."""
+    try:
+        outcome = child.run(
+            [request.choice.python],
+            ["target/channel.py", "target/inventory.py"],
+            config={"watched": WATCHED},
+            deadline=request.timeout,
+            on_slow=request.on_slow,
+        )
+    except OSError as error:
+        raise NoTarget(f"{request.choice.python} cannot be started: {error.strerror or error}") from error
+    if any(m.at == "too-old" for m in outcome.messages):
+        version = next(m.data for m in outcome.messages if m.at == "too-old")
+        oldest = ".".join(map(str, child.OLDEST_TARGET))
+        raise NoTarget(f"{request.choice.python} is Python {version}; attn-doctor examines Python {oldest} and newer")
+    if not any(m.at == "hello" for m in outcome.messages):
+        if "python" not in Path(request.choice.python).name.lower() and "Fatal Python error" not in outcome.chatter:
+            raise NoTarget(f"{request.choice.python} is no Python interpreter")
+        died = torch_probe.describe(outcome.fault) if outcome.fault else "it said nothing"
+        tail = outcome.chatter.strip().splitlines()[-1:]
+        raise NoAnswer(f"{request.choice.python} did not answer: {died}" + (f" ({tail[0]})" if tail else ""))
+    told: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
+    told["seconds"] = outcome.seconds
+    if "interpreter" not in told:
+        raise NoAnswer(
+            f"{request.choice.python} started, but could not say what it is: {outcome.chatter.strip()[-300:]}"
+        )
+    return told
+
+
+def _isolated(request: Request) -> list[Any] | Unknown:
+    """Where the same modules come from when PYTHONPATH and user-site are left out."""
+    try:
+        outcome = child.run(
+            [request.choice.python, "-I"],
+            ["target/channel.py", "target/inventory.py"],
+            config={"watched": WATCHED, "modules_only": True},
+            deadline=request.timeout,
+        )
+    except OSError as error:
+        return Unknown(f"a second run with -I did not start: {error.strerror or error}")
+    modules = outcome.facts("modules")
+    return modules[0] if modules else Unknown("a second run with -I did not answer")
+
+
+def _import_everything(request: Request) -> child.Outcome:
+    def run(config: dict[str, Any]) -> child.Outcome:
+        return child.run(
+            [request.choice.python],
+            ["target/channel.py", "target/imports.py"],
+            config={"each": request.timeout * 0.9, **config},  # before the whole is given up
+            deadline=request.timeout * 4,
+            quiet=request.timeout,
+            on_slow=request.on_slow,
+        )
+
+    try:
+        outcome = run({})
+        for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
+            alone = run({"only": message.section})
+            outcome.messages.extend(m for m in alone.messages if m.section == message.section)
+            if alone.fault and alone.open_section == message.section:
+                lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
+                outcome.messages.append(child.Message("fact", message.section, lost))
+    except OSError:  # the inventory says the same, and it is the one that is reported
+        return child.Outcome([], None, "", None, 0.0, None)
+    return outcome
+
+
+def _target(
+    request: Request, told: dict[str, Any], isolated: list[Any] | Unknown, runner: _Runner
+) -> dict[str, Section[Any]]:
+    """The sections that come from the target's own files."""
+    from attn_doctor.probes import flash_attention, interpreter, packages, yolo
+
+    modules = {m["name"]: m for m in told.get("modules", ())}
+    empty: dict[str, Any] = {"found": [], "remnants": [], "broken": []}
+    raw = told.get("distributions", empty)
+    installed = runner.run("packages", Packages, lambda: packages.packages(raw, told.get("markers", {})))
+    listed = installed[0].distributions
+    distributions = () if isinstance(listed, Unknown) else listed
+    path = [p for p in told.get("path", ()) if p]
+    ultralytics = modules.get("ultralytics", {}).get("origin")
+    return {
+        "packages": installed,
+        "interpreter": runner.run(
+            "interpreter",
+            Interpreter,
+            lambda: interpreter.interpreter(request.choice, told, isolated, distributions, request.environ),
+        ),
+        "torch": runner.run(
+            "torch",
+            Torch,
+            lambda: (
+                torch_probe.from_files(modules.get("torch", {}), distributions),
+                {"": "torch/version.py, headers and metadata"},
+            ),
+        ),
+        "flash_attention": runner.run(
+            "flash-attention",
+            FlashAttention,
+            lambda: flash_attention.flash_attention(distributions, modules, path),
+        ),
+        "yolo": runner.run("yolo", Yolo, lambda: yolo.yolo(Path(ultralytics).parent if ultralytics else None)),
+    }
+
+
+def _assemble(
+    request: Request,
+    found: dict[str, Any],
+    outcome: child.Outcome | None,
+    told: dict[str, Any],
+    runner: _Runner,
+) -> Facts:
+    sections: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, value in found.items():
+        record, origin = value.result() if isinstance(value, Future) else value
+        sections[name] = record
+        sources.update({f"{name}.{path}" if path else name: text for path, text in origin.items()})
+    imports: tuple[Import, ...] | Unknown = Unknown("nothing was imported (--static)")
+    if outcome is not None:
+        sections["torch"] = torch_probe.from_import(sections["torch"], outcome)
+        imports = imported(outcome)
+        sections["yolo"] = _behind_the_fork(sections["yolo"], imports)
+        sources["torch"] = "the target, importing torch in a child"
+        sources["imports"] = "the target, importing each module in a process of its own"
+        runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
+    runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3)))
+    sources["environment"] = "the environment of attn-doctor"
+    return Facts(
+        grade="static" if outcome is None else "dynamic",
+        environment=tuple(Variable(name=n, value=request.environ[n]) for n in VARIABLES if n in request.environ),
+        imports=imports,
+        sources=sources,
+        probes=tuple(sorted(runner.runs, key=lambda r: r.name)),
+        **sections,
+    )
+
+
+def imported(outcome: child.Outcome) -> tuple[Import, ...]:
+    """The import records; a section that was open when the child died is one too."""
+    records = [
+        msgspec.convert(m.data, Import)
+        for m in outcome.messages
+        if m.at == "fact" and isinstance(m.data, dict) and "module" in m.data
+    ]
+    open_section = outcome.open_section
+    if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
+        records.append(Import(module=open_section, ok=False, fault=outcome.fault))
+    return tuple(records)
+
+
+def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
+    """The exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
+    if yolo.kind != "fork":
+        return yolo
+    attempt = next((i for i in imports if i.module == "flash_attn"), None)
+    if attempt is None:
+        return msgspec.structs.replace(yolo, flash_error="ModuleNotFoundError: No module named 'flash_attn'")
+    error = torch_probe.describe(attempt.fault) if attempt.fault else None
+    return msgspec.structs.replace(yolo, flash_error=error)

@@ -1,0 +1,168 @@
+"""How much of the machine this process may use: cores, memory and swap, and what control groups leave of them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from attn_doctor import child
+from attn_doctor.facts import Number, Real, Unknown
+from attn_doctor.probes.root import Root
+
+_PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages
+
+
+class Memory(NamedTuple):
+    total: Number
+    available: Number
+    swap: Number
+
+
+def memory(root: Root) -> Memory:
+    """Bytes of memory in the machine, free for a new program without swapping, and of swap space."""
+    if root.real and sys.platform == "darwin":
+        return _memory_of_macos()
+    if root.real and sys.platform == "win32":
+        return _memory_of_windows()
+    text = root.text("/proc/meminfo")
+    if text is None:
+        why = Unknown("/proc/meminfo cannot be read")
+        return Memory(why, why, why)
+    kilobytes = {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+
+    def value(name: str) -> Number:
+        return kilobytes.get(name, Unknown(f"/proc/meminfo has no {name}"))
+
+    return Memory(value("MemTotal"), value("MemAvailable"), value("SwapTotal"))
+
+
+def cores(root: Root) -> Number:
+    """Logical processors that are switched on."""
+    if root.real:
+        return os.cpu_count() or Unknown("the operating system does not say")
+    found = len(re.findall(r"^processor\s*:", root.text("/proc/cpuinfo") or "", re.MULTILINE))
+    return found or Unknown("/proc/cpuinfo lists no processors")
+
+
+def cores_allowed(root: Root) -> Number:
+    """Logical processors that the affinity mask leaves to this process."""
+    listed = re.search(r"^Cpus_allowed_list:\s*(\S+)", root.text("/proc/self/status") or "", re.MULTILINE)
+    if listed is None:
+        return Unknown("there is no affinity mask to read (/proc/self/status)")
+    ranges = [part.split("-") for part in listed[1].split(",")]
+    return sum(int(r[-1]) - int(r[0]) + 1 for r in ranges)
+
+
+class Quota(NamedTuple):
+    """What control groups allow: cores and bytes. None: no limit."""
+
+    cpus: Real
+    memory: Number
+
+
+class _Hierarchy(NamedTuple):
+    """One mounted control group hierarchy, and the groups that this process is in, the innermost first."""
+
+    version: int
+    folders: tuple[str, ...]
+
+
+def quota(root: Root) -> Quota:
+    """The tightest limits of the control groups around this process; every group above it counts too."""
+    groups = root.text("/proc/self/cgroup")
+    mounts = root.text("/proc/self/mountinfo")
+    if groups is None or mounts is None:
+        if root.real and sys.platform != "linux":
+            return Quota(None, None)
+        why = Unknown("/proc/self/cgroup or /proc/self/mountinfo cannot be read")
+        return Quota(why, why)
+    cpus = [limit for h in _hierarchies(groups, mounts, "cpu") for limit in _each(root, h, _cpus)]
+    sizes = [limit for h in _hierarchies(groups, mounts, "memory") for limit in _each(root, h, _bytes)]
+    return Quota(min(cpus, default=None), int(min(sizes)) if sizes else None)
+
+
+def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarchy]:
+    """Format of the mount lines: proc_pid_mountinfo(5); of the group lines: cgroups(7)."""
+    inside = {}
+    for line in groups.splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        for name in names.split(",") if number != "0" else [""]:
+            inside[name] = path
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(), right.split()
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        if kind[0] == "cgroup2" and "" in inside:
+            version, path = 2, inside[""]
+        elif kind[0] == "cgroup" and controller in kind[2].split(",") and controller in inside:
+            version, path = 1, inside[controller]
+        else:
+            continue
+        mounted, at = fields[3], fields[4]
+        if mounted != "/" and (path == mounted or path.startswith(mounted + "/")):
+            path = path[len(mounted) :]  # a container sees a part of the tree, and names its group from the top
+        parts = [p for p in path.split("/") if p and p != ".."]
+        yield _Hierarchy(version, tuple("/".join([at.rstrip("/"), *parts[:n]]) for n in range(len(parts), -1, -1)))
+
+
+def _each(root: Root, hierarchy: _Hierarchy, limit: Callable[[Root, str, int], float | None]) -> Iterator[float]:
+    found = (limit(root, folder, hierarchy.version) for folder in hierarchy.folders)
+    return (value for value in found if value is not None)
+
+
+def _cpus(root: Root, folder: str, version: int) -> float | None:
+    if version == 2:
+        numbers = (root.text(f"{folder}/cpu.max") or "").split()
+    else:
+        numbers = [root.text(f"{folder}/cpu.cfs_{what}_us") or "" for what in ("quota", "period")]
+    if len(numbers) != 2 or not all(n.isdigit() for n in numbers) or int(numbers[1]) == 0:
+        return None  # "max", or -1
+    return int(numbers[0]) / int(numbers[1])
+
+
+def _bytes(root: Root, folder: str, version: int) -> float | None:
+    text = root.text(f"{folder}/memory.max" if version == 2 else f"{folder}/memory.limit_in_bytes") or ""
+    if not text.isdigit() or int(text) >= _PAGE_ROUNDED_MAXIMUM:
+        return None
+    return int(text)
+
+
+def _memory_of_macos() -> Memory:
+    answer = child.command(["sysctl", "-n", "hw.memsize", "vm.swapusage"], deadline=5.0)
+    total, _, swap = answer.stdout.partition("\n")
+    used = re.search(r"total = ([\d.]+)M", swap)
+    return Memory(
+        int(total) if total.strip().isdigit() else Unknown("sysctl does not answer"),
+        Unknown("macOS keeps no such figure"),
+        int(float(used[1]) * 1024**2) if used else Unknown("sysctl does not answer"),
+    )
+
+
+def _memory_of_windows() -> Memory:
+    class Status(ctypes.Structure):
+        """MEMORYSTATUSEX of sysinfoapi.h."""
+
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            ("total", ctypes.c_uint64),
+            ("available", ctypes.c_uint64),
+            ("total_page_file", ctypes.c_uint64),
+            ("available_page_file", ctypes.c_uint64),
+            ("total_virtual", ctypes.c_uint64),
+            ("available_virtual", ctypes.c_uint64),
+            ("available_extended_virtual", ctypes.c_uint64),
+        )
+
+    status = Status()
+    status.length = ctypes.sizeof(Status)
+    if not ctypes.WinDLL("kernel32").GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
+        why = Unknown("GlobalMemoryStatusEx failed")
+        return Memory(why, why, why)
+    return Memory(status.total, status.available, max(0, status.total_page_file - status.total))

@@ -1,0 +1,107 @@
+"""What nvidia-smi says, for when NVML could not be asked: its table of GPUs, and its own words where it fails.
+
+It may hang in the kernel, so it is given a few seconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from attn_doctor import child
+from attn_doctor.facts import Flag, Gpu, Number, Real, Text, Unknown
+from attn_doctor.probes.nvml import ended
+
+# The last ones are not known to old drivers, which then refuse the whole question.
+_COLUMNS = ("index", "name", "uuid", "memory.total", "memory.free", "power.limit")
+_NEWER = ("ecc.mode.current", "mig.mode.current", "compute_cap")
+_ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
+
+
+class Answer(NamedTuple):
+    """`error` is None where it answered."""
+
+    error: Text
+    driver: Text
+    cuda: Text
+    gpus: tuple[Gpu, ...] | Unknown
+
+
+def not_asked(because: str) -> Answer:
+    why = Unknown(f"nvidia-smi was not asked: {because}")
+    return Answer(why, why, why, why)
+
+
+def ask(program: str, environ: Mapping[str, str], deadline: float) -> Answer:
+    """`program` is a path that can be run. Its table of values first, then the picture that people know."""
+    rows: list[dict[str, str]] | None = None
+    for columns in ((*_COLUMNS, *_NEWER), _COLUMNS):
+        argv = [program, f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits"]
+        answer = child.command(argv, deadline=deadline, environment=environ)
+        if answer.fault is None:
+            rows = table(columns, answer.stdout)
+            break
+        if answer.fault.kind != "exited":
+            return _failed(ended(answer.fault))
+    plain = child.command([program], deadline=deadline, environment=environ)
+    if plain.fault:
+        words = (plain.stdout.strip() or plain.stderr.strip()).splitlines()
+        return _failed(words[0].strip() if words else ended(plain.fault))
+    # "CUDA UMD Version" and "KMD Version" since driver 610: https://docs.nvidia.com/deploy/nvidia-smi/index.html
+    shown = re.search(r"CUDA (?:UMD )?Version:\s*(\d+\.\d+)", plain.stdout)
+    driver = re.search(r"(?:Driver|KMD) Version:\s*(\d+(?:\.\d+)+)", plain.stdout)
+    return Answer(
+        error=None,
+        driver=driver[1] if driver else Unknown("nvidia-smi shows none"),
+        cuda=shown[1] if shown else Unknown("nvidia-smi shows none"),
+        gpus=tuple(_gpu(row) for row in rows) if rows is not None else Unknown("nvidia-smi gives no table"),
+    )
+
+
+def _failed(error: str) -> Answer:
+    why = Unknown(f"nvidia-smi: {error}")
+    return Answer(error, why, why, why)
+
+
+def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
+    """Rows of its CSV by column. None where that is no such table."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    if any(len(row) != len(columns) or not row[0].isdigit() for row in rows):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _gpu(row: Mapping[str, str]) -> Gpu:
+    def number(column: str, scale: int = 1) -> Real:
+        text = row[column]
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text) * scale
+        return None if text.lower() in _ABSENT else Unknown(f"nvidia-smi says {text!r}")
+
+    def count(column: str, scale: int) -> Number:
+        value = number(column, scale)
+        return int(value) if isinstance(value, float) else Unknown(f"nvidia-smi says {row[column]!r}")
+
+    def flag(column: str) -> Flag:
+        if column not in row:
+            return Unknown("this nvidia-smi is too old to say")
+        known = {"enabled": True, "disabled": False, **dict.fromkeys(_ABSENT)}
+        return known.get(row[column].lower(), Unknown(f"nvidia-smi says {row[column]!r}"))
+
+    capability = row.get("compute_cap", "")
+    return Gpu(
+        index=int(row["index"]),
+        name=row["name"],
+        compute_capability=capability
+        if re.fullmatch(r"\d+\.\d", capability)
+        else Unknown("this nvidia-smi is too old to say"),
+        memory_bytes=count("memory.total", 1024**2),
+        free_bytes=count("memory.free", 1024**2),
+        uuid=row["uuid"],
+        mig=flag("mig.mode.current"),
+        mig_slices=Unknown("only NVML tells"),
+        ecc=flag("ecc.mode.current"),
+        power_limit_watts=number("power.limit"),
+    )

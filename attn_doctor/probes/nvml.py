@@ -1,0 +1,163 @@
+"""Asks NVML and libcuda, each in a child of our own interpreter, and makes records of what they say.
+
+Both are the driver's own code. A child that hangs or crashes is an answer too, and is told as one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from attn_doctor import child
+from attn_doctor.facts import Fault, Gpu, Text, Unknown, all_unknown
+
+OnSlow = Callable[[str], None] | None  # told what is being waited for
+
+_LIBRARY_NOT_FOUND = 12
+_DRIVER_NOT_LOADED = 9
+_ONLY_NVML_TELLS = {
+    name: {"unknown": "only NVML tells"}
+    for name in ("free_bytes", "uuid", "mig", "mig_slices", "ecc", "power_limit_watts")
+}
+
+
+class Nvml(NamedTuple):
+    """What NVML said. `error` is None where it answered for every GPU."""
+
+    error: str | None
+    code: int | None
+    driver: Text
+    cuda: Text
+    gpus: tuple[Gpu, ...] | Unknown
+    mig_uuids: tuple[tuple[str, ...], ...] = ()  # a tuple a GPU
+    fabric: str | None = None  # state of the first GPU that has a part in an NVLink fabric
+    source: str = "NVML"
+    hangs: bool = False
+
+    @property
+    def nobody_there(self) -> bool:
+        """Whether its answer was that there is no driver."""
+        return self.code in (_DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND)
+
+
+class Cuda(NamedTuple):
+    """What libcuda said. `error` is None where cuInit worked."""
+
+    error: Text
+    version: Text  # the CUDA version that it supports
+    path: str | None
+    gpus: tuple[Gpu, ...] | Unknown
+
+
+def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Nvml:
+    outcome = child.run(
+        [sys.executable],
+        ["target/channel.py", "target/nvml.py"],
+        deadline=deadline,
+        environment=environ,
+        on_slow=on_slow,
+    )
+    start = next(iter(outcome.facts("start")), None)
+    if start is None or start["error"] is not None:
+        error, code = (start["error"], start["code"]) if start else (_what_happened(outcome), None)
+        why = Unknown(f"NVML: {error}")
+        return Nvml(error, code, why, why, why, hangs=_hangs(outcome))
+    driver: dict[str, Any] = next(iter(outcome.facts("driver")), {})
+    told = outcome.facts("gpus")
+    lost = next((g for g in told if "error" in g), None)
+    error, code = (f"GPU {lost['index']}: {lost['error']}", lost["code"]) if lost else (None, None)
+    if outcome.fault:
+        error = _what_happened(outcome)
+    why = Unknown(f"NVML: {error or 'it did not say'}")
+    count = next(iter(outcome.facts("count")), None)
+    bindings = next(iter(outcome.facts("bindings")), {"own": True, "path": ""})
+    return Nvml(
+        error=error,
+        code=code,
+        driver=_text(driver.get("version", why)),
+        cuda=_text(driver.get("cuda", why)),
+        gpus=tuple(_gpu(g) for g in told) if count == len(told) else why,
+        mig_uuids=tuple(tuple(g.get("mig_uuids") or ()) for g in told),
+        fabric=next((g["fabric"] for g in told if g.get("fabric")), None),
+        source="NVML" if bindings["own"] else f"NVML, by {bindings['path']}, which is not nvidia-ml-py",
+        hangs=_hangs(outcome),
+    )
+
+
+def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Cuda:
+    """`library` is the name that a program loads it by: libcuda.so.1, or nvcuda.dll on Windows."""
+    outcome = child.run(
+        [sys.executable],
+        ["target/channel.py", "target/libcuda.py"],
+        config={"library": library},
+        deadline=deadline,
+        environment=environ,
+        on_slow=on_slow,
+    )
+    refused = outcome.raised("load")
+    if refused:
+        return cannot_load(library, refused.message or "")
+    path = next(iter(outcome.facts("load")), None)
+    version = _text(next(iter(outcome.facts("version")), {"unknown": _what_happened(outcome)}))
+    started = next(iter(outcome.facts("cuInit")), None)
+    if started is None:
+        error = f"cuInit {_what_happened(outcome)}"
+        return Cuda(error, version, path, Unknown(error))
+    if started["code"] != 0:
+        error = f"{started['code']} {started['text'] or 'an error that the library has no text for'}"
+        return Cuda(error, version, path, Unknown(f"cuInit: {error}"))
+    if outcome.fault:
+        return Cuda(None, version, path, Unknown(f"listing the GPUs {_what_happened(outcome)}"))
+    return Cuda(None, version, path, tuple(_gpu({**g, "visible": True}) for g in outcome.facts("devices")))
+
+
+def without_library() -> Nvml:
+    """What nvidia-ml-py says where there is no library to load."""
+    why = Unknown("NVML: NVML Shared Library Not Found")
+    return Nvml("NVML Shared Library Not Found", _LIBRARY_NOT_FOUND, why, why, why)
+
+
+def cannot_load(library: str, because: str) -> Cuda:
+    why = Unknown(f"{library} cannot be loaded: {because}")
+    return Cuda(why, why, None, why)
+
+
+def _what_happened(outcome: child.Outcome) -> str:
+    """In words, for an outcome without the answer that was asked for."""
+    for section in ("bindings", "start", "driver", "gpus", "load", "cuInit", "devices"):
+        raised = outcome.raised(section)
+        if raised:
+            return f"failed: {raised.type}: {raised.message}"
+    return ended(outcome.fault) if outcome.fault else "gave no answer"
+
+
+def _hangs(outcome: child.Outcome) -> bool:
+    return outcome.fault is not None and outcome.fault.kind in ("timeout", "vanished")
+
+
+def ended(fault: Fault) -> str:
+    if fault.kind in ("timeout", "vanished"):
+        return f"did not answer within {fault.seconds:.0f} s"
+    if fault.kind == "signal":
+        return f"crashed ({fault.signal})"
+    if fault.kind == "raised":
+        return f"could not be started: {fault.message}"
+    return f"ended with exit code {fault.exit_code}"
+
+
+def _gpu(told: Mapping[str, Any]) -> Gpu:
+    """A record of what was told; for a GPU that NVML has lost, of why nothing is known."""
+    if "error" in told:
+        return all_unknown(Gpu, f"NVML: {told['error']}", index=told["index"])
+    known = {name: value for name, value in told.items() if name in Gpu.__struct_fields__}
+    slices = told.get("mig_uuids", {})
+    if not isinstance(slices, dict):
+        known["mig_slices"] = None if slices is None else len(slices)
+    return msgspec.convert({**_ONLY_NVML_TELLS, **known}, Gpu)
+
+
+def _text(told: Any) -> Text:
+    return Unknown(told["unknown"]) if isinstance(told, dict) else told

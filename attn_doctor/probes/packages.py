@@ -1,0 +1,93 @@
+"""What is installed in the target, from the raw inventory: distributions that matter, duplicates, remnants, conflicts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import InvalidMarker, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from attn_doctor.facts import Conflict, Distribution, Packages
+
+# Distributions that take part in some failure mode; of the others only the conflicts are of interest.
+RELEVANT = frozenset(
+    "torch torchvision torchaudio triton pytorch-triton triton-windows numpy scipy flash-attn flash-attn-3 flash-attn-4 "
+    "vllm-flash-attn xformers transformers timm ultralytics setuptools wheel packaging psutil ninja einops opencv-python "
+    "opencv-python-headless opencv-contrib-python transformer-engine apex kernels sageattention pip uv deepspeed "
+    "nvidia-ml-py pynvml py-cpuinfo cuda-toolkit pytorch-cuda bitsandbytes".split()
+)
+
+
+def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
+    """The section, and where it was read."""
+    found: Sequence[Mapping[str, Any]] = inventory["found"]
+    by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for item in found:
+        by_name[canonicalize_name(item["name"])].append(item)
+    relevant = [i for name, items in by_name.items() for i in items if name in RELEVANT or name.startswith("nvidia-")]
+    record = Packages(
+        distributions=tuple(sorted((_distribution(i) for i in relevant), key=lambda d: (d.name, str(d.location)))),
+        duplicates=tuple(sorted(f"{name} {_versions(items)}" for name, items in by_name.items() if _doubled(items))),
+        remnants=tuple(sorted({Path(p).name for p in inventory["remnants"]})),
+        broken=tuple(sorted(Path(p).name for p in inventory["broken"])),
+        conflicts=tuple(_conflicts(by_name, markers)),
+    )
+    return record, {"": "metadata of the folders on the target's sys.path"}
+
+
+def _distribution(item: Mapping[str, Any]) -> Distribution:
+    tags = item["wheel_tags"]
+    return Distribution(
+        name=canonicalize_name(item["name"]),
+        version=item["version"],
+        location=item["location"],
+        installer=item["installer"],
+        direct_url=item["direct_url"],
+        wheel_tag=" ".join(tags) if tags else None,
+    )
+
+
+def _doubled(items: Sequence[Mapping[str, Any]]) -> bool:
+    """Two records in one folder: an installation over another. In two folders the first one wins, which is layering."""
+    return max(Counter(i["location"] for i in items).values()) > 1
+
+
+def _versions(items: Sequence[Mapping[str, Any]]) -> str:
+    return "and ".join(f"{i['version']} " for i in items).strip()
+
+
+def _conflicts(by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str]) -> list[Conflict]:
+    """Requirements of installed distributions that what is installed does not meet, as `pip check` would say."""
+    conflicts = []
+    for items in by_name.values():
+        item = items[0]  # the first on sys.path is the one that is imported
+        for text in item["requires"]:
+            met, found = _met(text, by_name, markers)
+            if not met:
+                label = f"{canonicalize_name(item['name'])} {item['version']}"
+                conflicts.append(Conflict(package=label, requires=text, found=found))
+    return sorted(conflicts, key=lambda c: (c.package, c.requires))
+
+
+def _met(
+    text: str, by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str]
+) -> tuple[bool, str | None]:
+    """Whether a requirement is met, and the version that is there."""
+    try:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({**markers, "extra": ""}):
+            return True, None
+        name = canonicalize_name(requirement.name)
+        if name not in by_name:
+            return False, None
+        found = by_name[name][0]["version"]
+        met = requirement.specifier.contains(Version(found), prereleases=True)
+    except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
+        return True, None  # unreadable metadata is no proof of a conflict
+    return met, found

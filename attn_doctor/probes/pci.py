@@ -1,0 +1,113 @@
+"""What the buses say is in the machine, whether or not a driver knows it. No driver is asked, no program is run."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from pathlib import Path
+
+from attn_doctor.facts import AmdGpu, PciDevice, Text, Unknown
+from attn_doctor.probes.root import Root
+
+NVIDIA, AMD = "10de", "1002"
+# VGA, 3D and other display controllers, and processing accelerators: https://pci-ids.ucw.cz/read/PD/
+_GRAPHICS = ("0300", "0302", "0380", "1200")
+_BRIDGE = "0680"  # the class under which NVSwitches appear, with NVIDIA as their vendor
+_DEVICES = "/sys/bus/pci/devices"
+
+
+def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
+    """Display and accelerator functions."""
+    if tree.real and sys.platform == "win32":
+        return _of_windows()
+    if tree.real and sys.platform == "darwin":
+        return ()  # no NVIDIA card has had a driver there since macOS 10.13, and Apple's GPUs are on no PCI bus
+    if not tree.is_dir(_DEVICES):
+        # A virtual machine may have no PCI at all (WSL, some microVMs): then the kernel says so by having no bus.
+        return () if tree.is_dir("/sys/bus") else Unknown("/sys cannot be read")
+    return tuple(found for slot in tree.entries(_DEVICES) if (found := _device(tree, slot)).pci_class in _GRAPHICS)
+
+
+def nvswitches(tree: Root) -> bool:
+    """Whether the GPUs of this machine hang on NVSwitches, which have to be set up by the fabric manager."""
+    found = (_device(tree, slot) for slot in tree.entries(_DEVICES))
+    on_bus = any(d.vendor == NVIDIA and d.pci_class == _BRIDGE for d in found)
+    return on_bus or bool(tree.entries("/proc/driver/nvidia-nvswitch/devices"))
+
+
+def tegra(tree: Root) -> bool:
+    """Whether this is a Jetson: its GPU is a part of the processor and on no PCI bus."""
+    compatible = tree.text("/proc/device-tree/compatible") or tree.text("/sys/firmware/devicetree/base/compatible")
+    return "nvidia,tegra" in (compatible or "") or tree.exists("/etc/nv_tegra_release")
+
+
+def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu, ...] | Unknown:
+    """AMD GPUs: those that the amdkfd driver has taken for computing, else those on the bus."""
+    nodes = "/sys/class/kfd/kfd/topology/nodes"
+    computing = [_kfd_node(tree, f"{nodes}/{n}") for n in sorted(tree.entries(nodes), key=lambda n: n.zfill(4))]
+    gpus = tuple(gpu for gpu in computing if gpu is not None)
+    if gpus:
+        return gpus
+    if isinstance(found, Unknown):
+        return found
+    why = Unknown("the amdgpu driver has not taken it for computing (/sys/class/kfd)")
+    return tuple(AmdGpu(name=why, gfx=why) for device in found if device.vendor == AMD)
+
+
+def _kfd_node(tree: Root, node: str) -> AmdGpu | None:
+    """A node of the amdkfd topology; None for a processor. 90402 stands for gfx942, 90010 for gfx90a."""
+    number = re.search(r"^gfx_target_version (\d+)$", tree.text(f"{node}/properties") or "", re.MULTILINE)
+    if number is None or int(number[1]) == 0:
+        return None
+    major, rest = divmod(int(number[1]), 10000)
+    minor, stepping = divmod(rest, 100)
+    name = tree.text(f"{node}/name")
+    return AmdGpu(name=name or Unknown("the driver gives it no name"), gfx=f"gfx{major}{minor:x}{stepping:x}")
+
+
+def _device(tree: Root, slot: str) -> PciDevice:
+    folder = f"{_DEVICES}/{slot}"
+
+    def number(name: str) -> str:
+        return (tree.text(f"{folder}/{name}") or "").removeprefix("0x").lower()
+
+    link = tree.at(folder) / "driver"
+    driver: Text = None
+    try:
+        driver = Path(link.readlink()).name
+    except FileNotFoundError:
+        pass  # no driver is bound to it
+    except OSError as error:
+        driver = Unknown(f"{link}: {error.strerror or error}")
+    return PciDevice(vendor=number("vendor"), device=number("device"), pci_class=number("class")[:4], driver=driver)
+
+
+def _of_windows() -> tuple[PciDevice, ...] | Unknown:
+    """The adapters that Windows knows, by EnumDisplayDevicesW of winuser.h."""
+
+    class DisplayDevice(ctypes.Structure):
+        """DISPLAY_DEVICEW of wingdi.h."""
+
+        _fields_ = (
+            ("size", ctypes.c_uint32),
+            ("name", ctypes.c_wchar * 32),
+            ("text", ctypes.c_wchar * 128),
+            ("flags", ctypes.c_uint32),
+            ("id", ctypes.c_wchar * 128),
+            ("key", ctypes.c_wchar * 128),
+        )
+
+    ask = ctypes.WinDLL("user32").EnumDisplayDevicesW  # type: ignore[attr-defined]
+    why = Unknown("Windows is not asked for it")
+    found: dict[tuple[str, str], PciDevice] = {}
+    for number in range(64):
+        device = DisplayDevice()
+        device.size = ctypes.sizeof(DisplayDevice)
+        if not ask(None, number, ctypes.byref(device), 0):
+            break
+        ids = re.search(r"VEN_([0-9A-F]{4})&DEV_([0-9A-F]{4})", device.id.upper())
+        if ids:  # each output of a card is listed
+            key = (ids[1].lower(), ids[2].lower())
+            found[key] = PciDevice(vendor=key[0], device=key[1], pci_class="0300", driver=why)
+    return tuple(found.values())

@@ -1,0 +1,114 @@
+"""What the project in the current folder asks for, from its requirement files; and whether it is flash-attn's source."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from attn_doctor.facts import Pin, Project, Unknown
+from attn_doctor.probes.packages import RELEVANT
+
+_LARGEST = 1 << 20  # bytes; a requirement file is never larger
+
+
+def project(folder: Path) -> tuple[Project, dict[str, str]]:
+    pins: list[Pin] | Unknown = []
+    try:
+        files = sorted(p for p in folder.iterdir() if _is_requirement_file(p.name) and p.is_file())
+        pins = [pin for path in files if path.stat().st_size < _LARGEST for pin in _pins(path)]
+    except OSError as error:
+        pins = Unknown(f"the current folder cannot be read: {error.strerror}")
+    checkout = (folder / "flash_attn").is_dir() and (folder / "csrc").is_dir() and (folder / "setup.py").is_file()
+    record = Project(
+        folder=str(folder),
+        pins=pins if isinstance(pins, Unknown) else tuple(pins),
+        source_checkout="flash-attention" if checkout else None,
+        cutlass_missing=not (folder / "csrc" / "cutlass" / "include").is_dir() if checkout else None,
+    )
+    return record, {"": "files of the current folder"}
+
+
+def _is_requirement_file(name: str) -> bool:
+    return bool(
+        re.fullmatch(
+            r"(?i)requirements[\w.-]*\.(txt|in)|constraints[\w.-]*\.txt|pyproject\.toml|environment[\w.-]*\.ya?ml", name
+        )
+    )
+
+
+def _pins(path: Path) -> Iterator[Pin]:
+    text = path.read_text("utf-8", "replace")
+    if path.suffix == ".toml":
+        yield from _toml(path, text)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = re.sub(r"(^|\s)#.*", "", line).strip()
+        if path.suffix in (".yml", ".yaml"):
+            bare = _conda(bare)
+        requirement = _relevant(bare)
+        if requirement:
+            yield Pin(file=path.name, line=number, requirement=requirement)
+
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+    def _toml(path: Path, text: str) -> Iterator[Pin]:
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            return
+        lines = text.splitlines()
+        tables = data.get("project", {})
+        asked = [tables.get("dependencies"), tables.get("optional-dependencies"), data.get("dependency-groups")]
+        for value in _strings(asked):
+            requirement = _relevant(value)
+            if requirement:
+                line = next((n for n, content in enumerate(lines, 1) if value in content), 1)
+                yield Pin(file=path.name, line=line, requirement=requirement)
+        for name, value in data.get("tool", {}).get("poetry", {}).get("dependencies", {}).items():
+            if canonicalize_name(name) in RELEVANT and isinstance(value, str):
+                line = next((n for n, content in enumerate(lines, 1) if content.strip().startswith(name)), 1)
+                yield Pin(file=path.name, line=line, requirement=f"{name} {value}")
+
+else:
+
+    def _toml(path: Path, text: str) -> Iterator[Pin]:  # noqa: ARG001
+        """Nothing: the standard library of 3.10 has no TOML reader, and a pin is not worth a dependency."""
+        return iter(())
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for item in value for text in _strings(item)] if isinstance(value, list) else []
+
+
+def _conda(line: str) -> str:
+    """A list item of an environment.yml as a requirement: "- pytorch=2.5=py3.11_cuda" is torch==2.5.*."""
+    item = line.removeprefix("-").strip().strip("'\"")
+    match = re.fullmatch(r"([\w.-]+)\s*={1,2}\s*([\w.*]+)(?:=[\w.*]+)?", item)
+    if not match:
+        return item
+    name = "torch" if match[1].lower() == "pytorch" else match[1]
+    return f"{name}=={match[2].removesuffix('.*').removesuffix('*')}.*" if "==" not in item else f"{name}=={match[2]}"
+
+
+def _relevant(text: str) -> str | None:
+    """The requirement, where it names a distribution that matters here. A wheel's file name or URL counts too."""
+    wheel = re.search(r"(?:^|/)(flash_attn[\w.]*-[\w.+]+-cp\d+-\w+-\w+\.whl)", text)
+    if wheel:
+        return text
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    return text if canonicalize_name(requirement.name) in RELEVANT else None

@@ -1,0 +1,109 @@
+"""The file tree of the machine: `/`, or a folder that stands for it, so that a simulated machine is a folder.
+
+Reads only. Paths go in and come out as the machine would name them; links are followed without leaving the tree.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_MOST_LINKS = 40  # as the kernel has it
+
+
+class Root:
+    """A tree. `outside` names folders that are taken from the real one where this one lacks them: the target's own."""
+
+    def __init__(self, top: Path = Path("/"), outside: Iterable[str] = ()) -> None:
+        self.real = str(top) in ("/", "\\")  # "\\": Path("/") on Windows
+        self._top = "" if self.real else os.path.realpath(top)
+        beside = (str(Path(p).absolute()) for p in outside if p)
+        self._outside = tuple(p for p in beside if self.name(p) == p and not Path(self._top + p).exists())
+
+    def name(self, path: str) -> str:
+        """The path as the machine names it."""
+        inside = path == self._top or path.startswith(self._top + os.sep)
+        return path[len(self._top) :] or "/" if self._top and inside else path
+
+    def at(self, path: str) -> Path:
+        """Where a path of the machine really lies, its links followed."""
+        name = self.name(path)
+        if self.real or _below(name, self._outside):
+            return Path(name)
+        return Path(self._top + self.resolve(name))
+
+    def resolve(self, path: str) -> str:
+        """The path with its links followed, as the machine names it."""
+        name = self.name(path)
+        if self.real or _below(name, self._outside):
+            return os.path.realpath(name)
+        done, parts, links = "", _parts(name), 0
+        while parts:
+            part = parts.pop()
+            if part == "..":
+                done = done.rpartition("/")[0]
+                continue
+            here = f"{done}/{part}"
+            link = Path(self._top + here)
+            if links < _MOST_LINKS and link.is_symlink():
+                links += 1
+                target = self.name(str(link.readlink()))
+                if target.startswith("/"):
+                    done = ""
+                parts.extend(_parts(target))
+            else:
+                done = here
+        return done or "/"
+
+    def exists(self, path: str) -> bool:
+        return self.at(path).exists()
+
+    def is_file(self, path: str) -> bool:
+        return self.at(path).is_file()
+
+    def is_dir(self, path: str) -> bool:
+        return self.at(path).is_dir()
+
+    def text(self, path: str) -> str | None:
+        """What a file says, without white space around it. None where there is none, or none that may be read."""
+        raw = self.bytes(path)
+        return None if raw is None else raw.decode("utf-8", "replace").strip(" \t\r\n\0")
+
+    def bytes(self, path: str) -> bytes | None:
+        try:
+            return self.at(path).read_bytes()
+        except (OSError, ValueError):  # ValueError: a path with a NUL in it
+            return None
+
+    def entries(self, folder: str) -> list[str]:
+        """Names in a folder, sorted. None of them where there is no such folder, or none that may be read."""
+        try:
+            return sorted(entry.name for entry in self.at(folder).iterdir())
+        except (OSError, ValueError):
+            return []
+
+    def matching(self, folder: str, prefix: str) -> Iterator[str]:
+        """Paths in a folder whose names begin so."""
+        return (f"{folder}/{name}" for name in self.entries(folder) if name.startswith(prefix))
+
+    def program(self, name: str, search: str) -> str | None:
+        """The first executable file of this name on a search path, as a shell would take it."""
+        return next(self.programs(name, search), None)
+
+    def programs(self, name: str, search: str) -> Iterator[str]:
+        """Every executable file of this name on a search path, in its order."""
+        for folder in dict.fromkeys(search.split(os.pathsep)):
+            for suffix in (".exe", ".bat", ".cmd") if os.name == "nt" else ("",):
+                path = f"{folder}/{name}{suffix}"
+                if folder and self.is_file(path) and os.access(self.at(path), os.X_OK):
+                    yield self.name(path)
+
+
+def _parts(path: str) -> list[str]:
+    """The parts of a path, the last one first."""
+    return [p for p in reversed(path.split("/")) if p not in ("", ".")]
+
+
+def _below(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == f or path.startswith(f + os.sep) for f in folders)

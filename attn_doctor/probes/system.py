@@ -1,0 +1,196 @@
+"""The machine apart from its GPUs: operating system, C libraries, WSL, container, memory, cores and disks.
+
+Read from files under the root; the limits and the disks have modules of their own. Only macOS is asked by a program.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from attn_doctor.facts import Number, System, Text, Unknown
+from attn_doctor.probes import disks, limits
+from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.prefixes import prefixes_of, site_packages
+from attn_doctor.probes.root import Root
+
+# Libraries whose place in the loader's cache decides which CUDA a program gets.
+CUDA_LIBRARY = re.compile(
+    r"lib(cuda|cudart|cudadebugger|nvrtc\S*|nvJitLink|nvidia-ml|nvidia-ptxjitcompiler|cublas(Lt)?|cudnn\S*"
+    r"|cufft|curand|cusolver|cusparse(Lt)?|cufile|cupti|nccl|nvshmem\S*)\.so(\.|$)"
+)
+_NO_LIBSTDCXX = Unknown("no libstdc++.so.6 was found where the loader looks") if sys.platform == "linux" else None
+_SHELLS = frozenset("sh bash zsh fish dash ksh mksh tcsh csh nu xonsh elvish pwsh powershell cmd ash".split())
+
+
+def system(
+    root: Path = Path("/"),
+    environ: Mapping[str, str] = os.environ,
+    folders: Mapping[str, str] | None = None,
+) -> tuple[System, dict[str, str]]:
+    """The section, and where its values were read. `folders` may name the target's "prefix" and "site-packages"."""
+    folders = folders or {}
+    prefix = folders.get("prefix")
+    prefixes = prefixes_of(prefix)
+    tree = Root(root, outside=[*folders.values(), *prefixes])
+    release = _release(tree)
+    machine = machine_of(tree)
+    loader = Loader(tree, environ, machine)
+    glibc, musl = _c_library(tree, loader)
+    # conda's interpreter has an RPATH to its own lib, so what lies there is loaded before the system's.
+    conda = [f"{p}/lib" for p in prefixes if tree.is_dir(f"{p}/conda-meta")]
+    cxx = loader.find("libstdc++.so.6", first=conda)
+    versions = tree.bytes(cxx) if cxx else None
+    memory, quota = limits.memory(tree), limits.quota(tree)
+    record = System(
+        os=_os(tree),
+        distribution=release.name,
+        distribution_version=release.version,
+        distribution_name=release.title,
+        kernel=_kernel(tree),
+        machine=machine,
+        glibc=glibc,
+        musl=musl,
+        libstdcxx=cxx or _NO_LIBSTDCXX,
+        glibcxx=_newest(versions, b"GLIBCXX"),
+        cxxabi=_newest(versions, b"CXXABI"),
+        wsl=wsl(tree, environ),
+        wsl_driver_folder=tree.is_dir("/usr/lib/wsl/lib"),
+        dxg=tree.exists("/dev/dxg"),
+        container=_container(tree, environ),
+        cores=limits.cores(tree),
+        cores_allowed=limits.cores_allowed(tree),
+        cgroup_cpus=quota.cpus,
+        memory_bytes=memory.total,
+        available_bytes=memory.available,
+        swap_bytes=memory.swap,
+        cgroup_memory_bytes=quota.memory,
+        disks=disks.disks(tree, environ, folders.get("site-packages") or site_packages(tree, prefix)),
+        loader_cache=tuple(f"{e.soname} => {e.path}" for e in loader.cache or () if CUDA_LIBRARY.match(e.soname)),
+        shell=_shell(tree, environ),
+    )
+    return record, {
+        "": "files under /proc, /sys and /etc",
+        "glibc": "confstr" if tree.real else "the text inside libc.so.6",
+        "glibcxx": "the version names inside the libstdc++ that would be loaded",
+        "cxxabi": "the version names inside the libstdc++ that would be loaded",
+        "disks": "the file systems and /proc/self/mountinfo",
+        "loader_cache": "/etc/ld.so.cache",
+    }
+
+
+class _Release(NamedTuple):
+    name: Text
+    version: Text
+    title: Text
+
+
+def _release(tree: Root) -> _Release:
+    """What the system calls itself; the fields of os-release(5)."""
+    text = tree.text("/etc/os-release") or tree.text("/usr/lib/os-release")
+    if text is not None:
+        named = {m[1]: m[2].strip("\"'") for m in re.finditer(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE)}
+        return _Release(named.get("ID"), named.get("VERSION_ID"), named.get("PRETTY_NAME"))
+    if tree.real and sys.platform == "darwin":
+        version = platform.mac_ver()[0]
+        return _Release("macos", version, f"macOS {version}")
+    if tree.real and sys.platform == "win32":
+        release, version = platform.win32_ver()[:2]
+        return _Release("windows", version, f"Windows {release}")
+    why = Unknown("there is no os-release file")
+    return _Release(why, why, why)
+
+
+def _os(tree: Root) -> Text:
+    """A folder that stands for a machine is always one with Linux."""
+    if not tree.real:
+        return "linux"
+    return {"linux": "linux", "darwin": "darwin", "win32": "windows"}.get(sys.platform, sys.platform)
+
+
+def _kernel(tree: Root) -> Text:
+    """The file before uname(2): under a simulated WSL the call still tells of the host."""
+    release = tree.text("/proc/sys/kernel/osrelease")
+    if release:
+        return release
+    return platform.release() if tree.real else Unknown("there is no /proc/sys/kernel/osrelease")
+
+
+def machine_of(tree: Root) -> str:
+    """As `uname -m`. The file is there since Linux 6.1."""
+    return tree.text("/proc/sys/kernel/arch") or platform.machine()
+
+
+def _c_library(tree: Root, loader: Loader) -> tuple[Text, Text]:
+    """Versions of glibc and musl; None for the one that is not the machine's."""
+    if tree.real and sys.platform != "linux":
+        return None, None
+    told = os.confstr("CS_GNU_LIBC_VERSION") if tree.real else None  # "glibc 2.36"; musl knows no such name
+    if told:
+        return told.split()[-1], None
+    path = loader.find("libc.so.6")
+    written = re.search(rb"stable release version (\d+\.\d+)", tree.bytes(path) or b"") if path else None
+    if written:
+        return written[1].decode(), None
+    if any(name.startswith("ld-musl-") for name in tree.entries("/lib")):
+        package = re.search(r"^P:musl\nV:(\d+(?:\.\d+)+)", tree.text("/lib/apk/db/installed") or "", re.MULTILINE)
+        return None, package[1] if package else Unknown("musl writes its version into no file")
+    why = Unknown(f"{path} does not say its version" if path else "neither glibc nor musl was found")
+    return why, None if path else why
+
+
+def _newest(library: bytes | None, family: bytes) -> Text:
+    """The highest version name of a family, such as GLIBCXX_3.4.30, among those that a library defines."""
+    if library is None:
+        return _NO_LIBSTDCXX
+    found = re.findall(rb"\0" + family + rb"_(\d+(?:\.\d+)+)(?=\0)", library)
+    versions = [tuple(int(n) for n in v.split(b".")) for v in found]
+    return (
+        ".".join(map(str, max(versions))) if versions else Unknown(f"the libstdc++ names no {family.decode()} versions")
+    )
+
+
+def wsl(tree: Root, environ: Mapping[str, str]) -> Number:
+    """1, 2, or None outside of it. Microsoft's kernels name it; a kernel of one's own is known by the interop."""
+    release = tree.text("/proc/sys/kernel/osrelease") or ""
+    if "microsoft" in release.lower():
+        # WSL1 has no Linux kernel: it answers as one of that age, "4.4.0-22621-Microsoft".
+        return 1 if re.fullmatch(r"4\.4\.\d+-\d+-Microsoft", release) else 2
+    if environ.get("WSL_INTEROP") or tree.exists("/run/WSL"):
+        return 2
+    return None
+
+
+def _container(tree: Root, environ: Mapping[str, str]) -> Text:
+    """The kind of container, by the marks that each leaves. None where there are none of them."""
+    groups = (tree.text("/proc/self/cgroup") or "") + (tree.text("/proc/1/cgroup") or "")
+    mounts = tree.text("/proc/self/mountinfo") or ""
+    marks = {
+        "kubernetes": environ.get("KUBERNETES_SERVICE_HOST") or "kubepods" in groups,
+        "apptainer": environ.get("APPTAINER_CONTAINER")
+        or environ.get("SINGULARITY_CONTAINER")
+        or tree.exists("/.singularity.d"),
+        "podman": tree.exists("/run/.containerenv") or environ.get("container") == "podman" or "/libpod" in groups,
+        # The host of containers has their folders mounted too, but not over its own /etc.
+        "docker": tree.exists("/.dockerenv")
+        or re.search(r" \S*/docker/containers/\S+ /etc/(hostname|hosts|resolv\.conf) ", mounts)
+        or "/docker/" in groups,
+        "lxc": environ.get("container") == "lxc" or "/lxc/" in groups or "/lxc.payload" in groups,
+    }
+    kind = next((name for name, mark in marks.items() if mark), None)
+    return kind or tree.text("/run/systemd/container") or environ.get("container") or None
+
+
+def _shell(tree: Root, environ: Mapping[str, str]) -> Text:
+    """The shell that the user types into: the parent process if that is one, else the login shell."""
+    parent = tree.text(f"/proc/{os.getppid()}/comm") if hasattr(os, "getppid") else None
+    login = Path(environ.get("SHELL", "")).name
+    for name in (parent, login):
+        if name in _SHELLS:
+            return name
+    return Unknown("neither the parent process nor SHELL tells")

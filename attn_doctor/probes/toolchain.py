@@ -1,0 +1,141 @@
+"""What a source build would use: CUDA toolkits, the choice of PyTorch among them, compilers, ninja, cmake, git.
+
+Each program is asked for its version, all at once. Whether the versions fit together is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path, PurePath
+
+from attn_doctor import child
+from attn_doctor.facts import Compiler, Flag, Shadow, Text, Toolchain, Unknown
+from attn_doctor.probes.cuda_home import cuda_home, with_toolkits
+from attn_doctor.probes.prefixes import prefixes_of, site_packages
+from attn_doctor.probes.root import Root
+from attn_doctor.probes.system import CUDA_LIBRARY
+from attn_doctor.probes.toolkits import toolkits
+
+# In the order in which a build comes to them: PyTorch hands CC to nvcc as its host compiler, and compiles with CXX.
+_COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
+
+
+def toolchain(
+    root: Path = Path("/"), environ: Mapping[str, str] = os.environ, prefix: str | None = None
+) -> tuple[Toolchain, dict[str, str]]:
+    """The section, and where its values were read. `prefix`: the target's folder, which may hold a toolkit of its own."""
+    prefixes = prefixes_of(prefix)
+    tree = Root(root, outside=prefixes)
+    search = environ.get("PATH", "")
+    nvcc = tree.program("nvcc", search)
+    windows = tree.real and sys.platform == "win32"
+    with ThreadPoolExecutor(max_workers=12, thread_name_prefix="toolchain") as pool, ThreadPoolExecutor(4) as outer:
+        found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool)
+        compilers = outer.submit(_compilers, tree, environ, pool)
+        tools = {name: pool.submit(_version, tree, environ, name) for name in ("ninja", "cmake", "git")}
+        home = with_toolkits(tree, cuda_home(tree, environ, nvcc, windows), found.result())
+        record = Toolchain(
+            toolkits=found.result(),
+            nvcc_on_path=nvcc,
+            cuda_home=home.path,
+            cuda_home_by=home.by,
+            cuda_home_problem=home.problem,
+            compilers=compilers.result(),
+            ninja=tools["ninja"].result(),
+            cmake=tools["cmake"].result(),
+            git=tools["git"].result(),
+            library_path=tuple(_shadows(tree, environ)),
+            long_paths=_long_paths() if windows else None,
+        )
+    return record, {
+        "": "each program's own --version",
+        "cuda_home": "the rule of torch.utils.cpp_extension",
+        "toolkits": "CUDA_HOME, CUDA_PATH, PATH, /usr/local, /opt, conda and site-packages",
+        "library_path": "the folders in LD_LIBRARY_PATH",
+    }
+
+
+def _version(tree: Root, environ: Mapping[str, str], name: str) -> Text:
+    """None where there is no such program on PATH."""
+    path = tree.program(name, environ.get("PATH", ""))
+    if path is None:
+        return None
+    answer = child.command([str(tree.at(path)), "--version"], deadline=5.0, environment=environ)
+    number = re.search(r"\d+(\.\d+)+", answer.stdout)
+    if number and answer.fault is None:
+        return number[0]
+    said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:] or ["nothing"]
+    return Unknown(f"`{path} --version` names none; it says: {said[0][:200]}")
+
+
+def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor) -> tuple[Compiler, ...]:
+    """Those that CC and CXX name, then those on PATH; one program once for each name that it goes by."""
+    asked = [pool.submit(_compiler, tree, environ, name, path) for name, path in _candidates(tree, environ)]
+    found: dict[tuple[str, str], Compiler] = {}
+    for future in asked:
+        compiler = future.result()
+        found.setdefault((compiler.name, tree.resolve(compiler.path)), compiler)
+    return tuple(found.values())
+
+
+def _candidates(tree: Root, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    search = environ.get("PATH", "")
+    for variable in ("CC", "CXX"):
+        try:
+            words = shlex.split(environ.get(variable, ""))
+        except ValueError:  # an open quotation
+            words = []
+        # "ccache gcc -m64": the compiler is the last word that names a program
+        programs = [word for word in words if not word.startswith("-")]
+        if programs:
+            path = tree.program(programs[-1], search) if "/" not in programs[-1] else programs[-1]
+            yield PurePath(programs[-1]).name, path or programs[-1]
+    for name in _COMPILERS:
+        path = tree.program(name, search)
+        if path:
+            yield name, path
+
+
+def _compiler(tree: Root, environ: Mapping[str, str], name: str, path: str) -> Compiler:
+    if not tree.is_file(path):
+        return Compiler(name=name, path=path, version=None)
+    argv = [str(tree.at(path))] if PurePath(name).stem == "cl" else [str(tree.at(path)), "--version"]
+    answer = child.command(argv, deadline=5.0, environment={**environ, "LC_ALL": "C"})
+    text = answer.stdout + answer.stderr
+    plus = "++" if "++" in name else ""
+    clang = re.search(r"clang version (\d+(?:\.\d+)+)", text)
+    if clang:
+        return Compiler(name=f"clang{plus}", path=path, version=clang[1])
+    gcc = re.search(r"^\S*(?:g\+\+|gcc|cc|c\+\+)\S* \(.*?\) (\d+(?:\.\d+)+)", text, re.MULTILINE)
+    if gcc:
+        return Compiler(name="g++" if plus else "gcc", path=path, version=gcc[1])
+    microsoft = re.search(r"Microsoft.*?(\d+\.\d+\.\d+)", text)
+    if microsoft:
+        return Compiler(name="cl", path=path, version=microsoft[1])
+    said = text.strip().splitlines()[:1] or ["nothing"]
+    return Compiler(name=name, path=path, version=Unknown(f"it says: {said[0][:200]}"))
+
+
+def _shadows(tree: Root, environ: Mapping[str, str]) -> Iterator[Shadow]:
+    """Entries of LD_LIBRARY_PATH with CUDA libraries: they are loaded before those that PyTorch brings."""
+    for folder in dict.fromkeys(environ.get("LD_LIBRARY_PATH", "").split(":")):
+        libraries = tuple(name for name in tree.entries(folder) if CUDA_LIBRARY.match(name)) if folder else ()
+        if libraries:
+            yield Shadow(folder=tree.name(folder), libraries=libraries)
+
+
+def _long_paths() -> Flag:
+    """Whether Windows lets programs use paths of more than 260 characters."""
+    import winreg
+
+    try:
+        path = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:  # type: ignore[attr-defined]
+            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])  # type: ignore[attr-defined]
+    except OSError as error:
+        return Unknown(f"the registry does not say: {error.strerror or error}")

@@ -1,0 +1,215 @@
+"""CUDA toolkits: every one that can be found, each counted once whatever links and scripts lead to it.
+
+An nvcc is asked for its version and architectures; the rest is read from the toolkit's files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import PurePath
+from typing import NamedTuple
+
+from attn_doctor import child
+from attn_doctor.facts import Number, Text, Toolkit, Unknown
+from attn_doctor.probes.root import Root
+from attn_doctor.versions import dotted, sm
+
+# What PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the compiler.
+HEADERS = (
+    "cuda.h",
+    "cuda_runtime.h",
+    "cuda_fp16.h",
+    "cuda_bf16.h",
+    "cuda_fp8.h",
+    "crt/host_config.h",
+    "cublas_v2.h",
+    "cublasLt.h",
+    "cusparse.h",
+    "cusolverDn.h",
+    "nv/target",
+    "thrust/complex.h",
+)
+_NVCC = "nvcc.exe" if sys.platform == "win32" else "nvcc"
+_WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
+
+
+class Where(NamedTuple):
+    """One way by which a toolkit was found: a folder that should be one, or an nvcc."""
+
+    by: str
+    root: str
+    nvcc: str | None
+
+
+class _Nvcc(NamedTuple):
+    """Where an nvcc really belongs. `script`: the wrapper in between. `problem`: why it leads nowhere."""
+
+    root: str
+    nvcc: str
+    script: str | None = None
+    problem: str | None = None
+
+
+def toolkits(
+    tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor
+) -> tuple[Toolkit, ...]:
+    """All of them, those that the environment names first. `prefixes`: the target's; `packages`: its site-packages."""
+    ways = list(_ways(tree, environ, prefixes, packages))
+    traced = {way.nvcc: pool.submit(_trace, tree, environ, way.nvcc) for way in ways if way.nvcc}
+    merged: dict[str, tuple[list[str], _Nvcc | None]] = {}
+    for way in ways:
+        nvcc = traced[way.nvcc].result() if way.nvcc else None
+        root = nvcc.root if nvcc else tree.resolve(way.root)
+        by, first = merged.setdefault(root, ([], nvcc))
+        text = f"{way.by}, through the script {nvcc.script}" if nvcc and nvcc.script else way.by
+        if text not in by:
+            by.append(text)
+        if first is None and nvcc is not None:
+            merged[root] = (by, nvcc)
+    asked = [pool.submit(_toolkit, tree, environ, root, tuple(by), nvcc) for root, (by, nvcc) in merged.items()]
+    return tuple(future.result() for future in asked)
+
+
+def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None) -> Iterator[Where]:
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        value = environ.get(name, "")
+        if _is_toolkit(tree, value):
+            yield _in(tree, name, tree.name(value))
+    for path in tree.programs("nvcc", environ.get("PATH", "")):
+        yield Where("PATH", str(PurePath(path).parent.parent), path)
+    homes = [*tree.matching("/usr/local", "cuda"), *tree.matching("/opt", "cuda"), "/usr/lib/nvidia-cuda-toolkit"]
+    for home in [*tree.matching(_WINDOWS_HOME, "v"), *homes]:
+        if tree.is_dir(home):
+            yield _in(tree, home, home)
+    for prefix in dict.fromkeys([*prefixes, environ.get("CONDA_PREFIX", "")]):
+        if prefix and tree.is_dir(f"{prefix}/conda-meta"):
+            for home in (prefix, f"{prefix}/Library"):
+                if tree.is_file(f"{home}/bin/{_NVCC}"):
+                    yield _in(tree, "conda", home)
+    for home in tree.matching(f"{packages}/nvidia", "cu") if packages else ():
+        if tree.is_file(f"{home}/bin/{_NVCC}"):
+            yield _in(tree, "pip", home)
+
+
+def _is_toolkit(tree: Root, folder: str) -> bool:
+    """Whether a folder that somebody names is a toolkit, if a partial one; /usr/local and the like are not."""
+    marks = (f"bin/{_NVCC}", "version.json", "version.txt", "include/cuda.h", "targets", "nvvm")
+    return PurePath(folder).is_absolute() and any(tree.exists(f"{folder}/{mark}") for mark in marks)
+
+
+def _in(tree: Root, by: str, home: str) -> Where:
+    nvcc = str(PurePath(home, "bin", _NVCC))
+    return Where(by, home, nvcc if tree.is_file(nvcc) else None)
+
+
+def _trace(tree: Root, environ: Mapping[str, str], path: str) -> _Nvcc:
+    """The toolkit behind an nvcc. A compiled nvcc knows the folder above its own; a script has to be followed."""
+    real = PurePath(tree.resolve(path))
+    home = str(real.parent.parent)
+    head = _head(tree, str(real))
+    compiled = real.name == _NVCC and not head.startswith(b"#!")
+    if compiled or not os.access(tree.at(str(real)), os.X_OK):
+        return _Nvcc(home, str(real))
+    # It names its own folder before it would compile anything; the file need not exist, but the host compiler must.
+    answer = child.command([str(tree.at(path)), "--dryrun", "x.cu"], deadline=10.0, environment=environ)
+    told = re.search(r"^#\$ _HERE_=(.+)$", answer.stderr + answer.stdout, re.MULTILINE)
+    here = tree.name(told[1].strip()) if told else ""
+    if PurePath(here).is_absolute() and tree.is_file(f"{here}/{_NVCC}"):
+        own = PurePath(tree.resolve(f"{here}/{_NVCC}"))
+        return _Nvcc(str(own.parent.parent), str(own), None if own == real else path)
+    started = re.search(rb"(/[^\s\"'$;|&]+/nvcc)\b", head)
+    target = tree.name(started[1].decode("utf-8", "replace")) if started else str(real)
+    if tree.resolve(target) == str(real):
+        return _Nvcc(home, str(real))
+    if tree.is_file(target):
+        own = PurePath(tree.resolve(target))
+        return _Nvcc(str(own.parent.parent), str(own), path)
+    return _Nvcc(home, path, path, f"is a script that starts {target}, which does not exist")
+
+
+def _head(tree: Root, path: str) -> bytes:
+    try:
+        with tree.at(path).open("rb") as file:
+            return file.read(8192)
+    except OSError:
+        return b""
+
+
+def _toolkit(tree: Root, environ: Mapping[str, str], root: str, by: tuple[str, ...], nvcc: _Nvcc | None) -> Toolkit:
+    includes = include_folders(tree, root)
+    missing = tuple(h for h in HEADERS if not any(tree.is_file(f"{folder}/{h}") for folder in includes))
+    version: Text = _written_version(tree, root)
+    archs: tuple[str, ...] | Unknown = Unknown("there is no nvcc to ask")
+    if nvcc is None:
+        problem: str | None = f"has no bin/{_NVCC}"
+    elif nvcc.problem:
+        problem = nvcc.problem
+    else:
+        told, problem = _asked_version(tree, environ, nvcc.nvcc)
+        version = told or version
+        archs = _archs(tree, environ, nvcc.nvcc) if told else Unknown("nvcc does not answer")
+    return Toolkit(
+        root=root,
+        found_by=by,
+        nvcc=nvcc.nvcc if nvcc else None,
+        version=version,
+        problem=problem,
+        missing_headers=missing,
+        archs=archs,
+        max_gcc=_newest_gcc(tree, includes),
+    )
+
+
+def include_folders(tree: Root, root: str) -> list[str]:
+    """Where the headers of a toolkit may lie: its own folder, conda's and NVIDIA's target folders, CCCL's since 13.0."""
+    targets = [f"{root}/targets/{name}/include" for name in tree.entries(f"{root}/targets")]
+    own = [f"{root}/include", *targets]
+    if root.startswith("/usr/lib/"):
+        own.append("/usr/include")  # Debian's package has its headers where the compiler looks anyway
+    return [*own, *(f"{folder}/cccl" for folder in own)]
+
+
+def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str | None, str | None]:
+    """Release, or why there is none."""
+    if not os.access(tree.at(nvcc), os.X_OK):
+        return None, f"{nvcc} is not executable"
+    answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environment=environ)
+    release = re.search(r"release (\d+\.\d+)", answer.stdout)
+    if release:
+        return release[1], None
+    said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:] or ["nothing"]
+    if answer.fault is None:
+        return None, f"`nvcc --version` names no release; it says: {said[0][:200]}"
+    ended = {"timeout": "does not end", "vanished": "does not end", "signal": f"crashes ({answer.fault.signal})"}
+    how = ended.get(answer.fault.kind, f"fails with exit code {answer.returncode}")
+    return None, f"`nvcc --version` {how}; it says: {said[0][:200]}"
+
+
+def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...] | Unknown:
+    answer = child.command([str(tree.at(nvcc)), "--list-gpu-arch"], deadline=10.0, environment=environ)
+    known = sorted(pair for name in answer.stdout.split() if (pair := sm(name)))
+    return tuple(dict.fromkeys(dotted(pair) for pair in known)) or Unknown("this nvcc cannot list them")
+
+
+def _written_version(tree: Root, root: str) -> Text:
+    """From the file that NVIDIA's installers leave, for a toolkit whose nvcc is missing or silent."""
+    try:
+        return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    written = re.search(r"CUDA Version (\d+\.\d+)", tree.text(f"{root}/version.txt") or "")
+    return written[1] if written else Unknown("no nvcc answers, and no file says it")
+
+
+def _newest_gcc(tree: Root, includes: Sequence[str]) -> Number:
+    """The largest major version of gcc that the toolkit's own header lets pass."""
+    text = next((t for folder in includes if (t := tree.text(f"{folder}/crt/host_config.h"))), None)
+    limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d+)", text or "", re.MULTILINE)
+    if limit:
+        return int(limit[1])
+    return Unknown("crt/host_config.h is missing" if text is None else "crt/host_config.h names no limit")

@@ -1,0 +1,143 @@
+"""The torch of the target: first from its files, then as it came back from being imported in a child."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from attn_doctor.child import Outcome
+from attn_doctor.facts import Distribution, Fault, Torch, Unknown, all_unknown
+
+NOT_INSTALLED: dict[str, Any] = {
+    "version": None,
+    "location": None,
+    "cuda": None,
+    "hip": None,
+    "cxx11_abi": None,
+    "archs": (),
+    "cudnn": None,
+    "header_cxx": None,
+    "flash_compiled": None,
+    "importable": None,
+    "available": None,
+    "cuda_error": None,
+    "devices": (),
+    "mps": None,
+    "numpy_bridge": None,
+    "numpy_error": None,
+    "threads": None,
+    "chatter": None,
+}
+
+
+def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution]) -> Torch:
+    """What torch/version.py, its headers and its metadata say. `module` is where the target would import it from.
+
+    The metadata alone cannot tell a CPU build from a CUDA build: registry wheels leave the local part out of it.
+    """
+    recorded = next((d for d in distributions if d.name == "torch"), None)
+    folder = Path(module["origin"]).parent if module.get("origin") else None
+    if folder is None or not (folder / "version.py").is_file():
+        if recorded is None and not module.get("folders"):
+            return Torch(**NOT_INSTALLED)
+        why = "torch is recorded as installed, but torch/version.py is not there"
+        version = recorded.version if recorded else Unknown(why)
+        return all_unknown(Torch, why, version=version, location=str(folder) if folder else None)
+    values = _version_py(folder / "version.py")
+    return Torch(
+        version=values.get("__version__", Unknown("torch/version.py names no version")),
+        location=str(folder),
+        cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
+        hip=values.get("hip"),
+        header_cxx=_header_standard(folder),
+    )
+
+
+def _version_py(path: Path) -> dict[str, str | None]:
+    """The literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    values: dict[str, str | None] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, value = node.targets[0].id, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            name, value = node.target.id, node.value
+        else:
+            continue
+        if isinstance(value, ast.Constant) and (value.value is None or isinstance(value.value, str)):
+            values[name] = value.value
+    return values
+
+
+def _header_standard(folder: Path) -> int | Unknown | None:
+    """The C++ standard without which the headers refuse to compile: they say so in an #error line."""
+    for name in ("ATen/ATen.h", "c10/util/C++17.h", "torch/csrc/api/include/torch/all.h"):
+        try:
+            text = (folder / "include" / name).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        match = re.search(r"#error C\+\+(\d\d) or later compatible compiler is required", text)
+        if match:
+            return int(match[1])
+    return Unknown("its headers name no C++ standard") if (folder / "include").is_dir() else None
+
+
+def from_import(static: Torch, outcome: Outcome) -> Torch:
+    """What was observed, laid over what the files said."""
+    observed: dict[str, Any] = {}
+    for record in outcome.facts("torch"):
+        observed.update(record)
+    warnings = tuple(observed.pop("warnings", ())) + tuple(observed.pop("cuda_warnings", ()))
+    fault = _import_fault(outcome)
+    if fault is not None:
+        why = f"torch does not import: {describe(fault)}"
+        blank = all_unknown(Torch, why)
+        kept = {
+            n: getattr(static, n) for n in ("version", "location", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
+        }
+        return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
+    if "version" not in observed:
+        trouble = outcome.raised("torch facts") or outcome.fault
+        reason = f"torch imports, but does not say what it is: {describe(trouble)}" if trouble else "not imported"
+        return all_unknown(Torch, reason, version=static.version, location=static.location, cuda=static.cuda)
+    merged = {**msgspec.to_builtins(static), **observed, "importable": True, "chatter": _tail(outcome.chatter)}
+    cuda_fault = outcome.raised("cuda") or (outcome.fault if outcome.open_section == "cuda" else None)
+    if cuda_fault is not None:
+        why = msgspec.to_builtins(Unknown(f"asking CUDA ended with: {describe(cuda_fault)}"))
+        merged.update({"cuda_fault": msgspec.to_builtins(cuda_fault), "available": False, "devices": why})
+        merged["cuda_error"] = describe(cuda_fault)
+    elif warnings and not merged.get("chatter"):
+        merged["chatter"] = _tail("\n".join(warnings))
+    return msgspec.convert(merged, Torch)
+
+
+def _import_fault(outcome: Outcome) -> Fault | None:
+    raised = outcome.raised("torch")
+    if raised is not None:
+        return raised
+    return outcome.fault if outcome.open_section == "torch" else None
+
+
+def describe(fault: Fault) -> str:
+    """A fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
+    if fault.kind == "raised":
+        lines = (fault.message or "").strip().splitlines()
+        return f"{fault.type}: {lines[0]}" if lines else str(fault.type)
+    if fault.kind == "signal":
+        return f"killed by {fault.signal}"
+    if fault.kind == "exited":
+        return f"it ended the process with exit code {fault.exit_code}"
+    seconds = f" in {fault.seconds:.0f} s" if fault.seconds else ""
+    return f"no answer{seconds}" + (", and it cannot be killed" if fault.kind == "vanished" else "")
+
+
+def _tail(text: str) -> str | None:
+    return text.strip()[-4000:] or None

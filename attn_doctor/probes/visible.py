@@ -1,0 +1,78 @@
+"""What CUDA_VISIBLE_DEVICES leaves of the GPUs. Pure: a text and a list of GPUs in, a verdict a GPU out.
+
+The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html, and where they
+are silent, how PyTorch reads the variable (torch/cuda/__init__.py), which says that it follows the driver.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attn_doctor.facts import Flag, Unknown
+
+
+class Identity(NamedTuple):
+    """What the variable can name a GPU by. `kind` is equal for GPUs of one model."""
+
+    uuid: str | None
+    mig_uuids: tuple[str, ...] = ()
+    kind: object = None
+
+
+def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
+    """Whether a program sees each of the GPUs, which come in bus order.
+
+    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Else CUDA counts from the fastest, by a measure that it keeps to itself.
+    """
+    if setting is None:
+        return [True] * len(gpus)
+    if setting.startswith(("GPU-", "MIG-")):
+        return _by_uuid(gpus, setting)
+    chosen = _by_index(len(gpus), setting)
+    same = len({gpu.kind for gpu in gpus}) <= 1
+    if same or bus_order or len(chosen) in (0, len(gpus)):
+        return [number in chosen for number in range(len(gpus))]
+    why = (
+        "CUDA numbers unlike GPUs from the fastest, NVML by their slots; CUDA_DEVICE_ORDER=PCI_BUS_ID makes them agree"
+    )
+    return [Unknown(why) for _ in gpus]
+
+
+def _by_index(count: int, setting: str) -> list[int]:
+    """Indexes up to the first that names no GPU; a number is read as far as it goes. One named twice hides them all."""
+    chosen: list[int] = []
+    for item in setting.split(","):
+        leading = re.match(r"\s*([+-]?\d+)", item)
+        index = int(leading[1]) if leading else -1
+        if not 0 <= index < count:
+            break
+        if index in chosen:
+            return []
+        chosen.append(index)
+    return chosen
+
+
+def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
+    """UUIDs, abbreviated as one likes, up to the first that fits no GPU or more than one."""
+    if any(gpu.uuid is None for gpu in gpus):
+        return [Unknown("CUDA_VISIBLE_DEVICES names UUIDs, and that of a GPU is not known") for _ in gpus]
+    chosen: list[int] = []
+    for item in (part.strip() for part in setting.split(",")):
+        fitting = [number for number, gpu in enumerate(gpus) for name in _names(gpu, item) if name.startswith(item)]
+        if len(fitting) != 1:
+            break
+        if fitting[0] in chosen and item.startswith("GPU-"):
+            return [False] * len(gpus)
+        chosen.append(fitting[0])
+        if item.startswith("MIG-"):
+            break  # a process gets one MIG device, whatever else is listed
+    return [number in chosen for number in range(len(gpus))]
+
+
+def _names(gpu: Identity, item: str) -> tuple[str, ...]:
+    if item.startswith("MIG-GPU-"):
+        # The form of drivers before R470: MIG-<UUID of the GPU>/<GPU instance>/<compute instance>
+        return (item,) if gpu.uuid is not None and item.startswith(f"MIG-{gpu.uuid}/") else ()
+    return gpu.mig_uuids if item.startswith("MIG-") else (gpu.uuid or "",)

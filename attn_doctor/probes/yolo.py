@@ -1,0 +1,107 @@
+"""What the installed ultralytics calls in its YOLO12 attention, read from its source. Nothing of it is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from attn_doctor.facts import Unknown, Yolo, all_unknown
+
+_FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
+_SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
+
+
+def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
+    """The section for the ultralytics package folder `location` (None: not installed)."""
+    if location is None:
+        return Yolo(version=None, kind=None, location=None, attention=None, calls=(), layout=None, flash_error=None), {}
+    source = {"": "ultralytics/__init__.py and ultralytics/nn/modules/block.py, read as text"}
+    block = location / "nn" / "modules" / "block.py"
+    version = _version(location / "__init__.py")
+    try:
+        tree = ast.parse(block.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        why = f"{block.name} of ultralytics cannot be read: {error}"
+        return all_unknown(Yolo, why, version=version, location=str(location)), source
+    attention = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "AAttn"), None)
+    fork = any("flash_attn" in name for name in _imported(tree))
+    if attention is None:
+        return (
+            Yolo(
+                version=version,
+                kind="fork" if fork else "mainline",
+                location=str(location),
+                attention=None,
+                calls=(),
+                layout=None,
+                flash_error=None,
+            ),
+            source,
+        )
+    record = Yolo(
+        version=version,
+        kind="fork" if fork else "mainline",
+        location=str(location),
+        attention=attention.name,
+        calls=_calls(attention),
+        layout=_layout(attention),
+        flash_error=Unknown("not imported") if fork else None,
+    )
+    return record, source
+
+
+def _version(path: Path) -> str | Unknown:
+    try:
+        match = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", path.read_text("utf-8", "replace"), re.MULTILINE)
+    except OSError as error:
+        return Unknown(f"{path.name} of ultralytics cannot be read: {error.strerror}")
+    return match[1] if match else Unknown("ultralytics/__init__.py names no version")
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Modules imported at the top of the file, inside try and if too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def _calls(attention: ast.ClassDef) -> tuple[str, ...]:
+    """Which ways of computing attention the forward method holds, whether or not a run takes them."""
+    forward = next((n for n in attention.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
+    if forward is None:
+        return ()
+    called = {_name(n.func) for n in ast.walk(forward) if isinstance(n, ast.Call)}
+    products = any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in ast.walk(forward))
+    ways = []
+    if called & _FLASH:
+        ways.append("flash-attn")
+    if called & _SDPA:
+        ways.append("sdpa")
+    if products or called & {"matmul", "bmm", "einsum", "baddbmm"}:
+        ways.append("eager")
+    return tuple(ways)
+
+
+def _name(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _layout(attention: ast.ClassDef) -> str | None:
+    """How the projections are kept, which decides whose checkpoints load: "qkv" (mainline) or "qk+v" (fork)."""
+    assigned = {
+        target.attr
+        for node in ast.walk(attention)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+    if "qkv" in assigned:
+        return "qkv"
+    return "qk+v" if {"qk", "v"} <= assigned else None

@@ -1,0 +1,161 @@
+"""Advising: which attention backend this machine should use, and whether flash-attn is worth installing here. Pure."""
+
+from __future__ import annotations
+
+from attn_doctor.facts import Facts, Record, Unknown
+from attn_doctor.findings import Diagnosis
+from attn_doctor.knowledge.flash_attention import latest
+from attn_doctor.knowledge.sdpa import Call, takes
+from attn_doctor.trials.rows import Trial, Trials
+from attn_doctor.versions import capability
+
+YOLO12_HEAD_DIM = 32
+
+# A difference below this is not worth a change of code: repeated runs of one backend differ by as much on a busy machine.
+WORTH_NAMING = 0.05
+
+
+class Reason(Record, frozen=True, kw_only=True):
+    text: str
+    refers_to: str  # a fact path, a finding's code, or "trials.N"
+
+
+class Recommendation(Record, frozen=True, kw_only=True):
+    backend: str | None
+    install_flash_attn: str  # "yes" | "no" | "not-here"
+    measured: bool
+    summary: str
+    because: tuple[Reason, ...] = ()
+    do: tuple[str, ...] = ()  # titles of fixes, first things first
+
+
+def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
+    install, install_reasons = _flash_attn(facts, trials)
+    backend, sentence, reasons, measured = _backend(facts, trials)
+    blocked = [f for f in diagnosis.findings if f.root_cause and f.severity.rank == 2]
+    do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
+    first = f"First put {blocked[0].slug} right. " if blocked and blocked[0].fixes else ""
+    tail = {
+        "yes": " flash-attn is worth installing here.",
+        "no": " flash-attn is not worth installing here.",
+        "not-here": " flash-attn cannot run here.",
+    }[install]
+    return Recommendation(
+        backend=backend,
+        install_flash_attn=install,
+        measured=measured,
+        summary=f"{first}{sentence}{tail}",
+        because=(
+            *(Reason(text=f"{f.slug} comes first: {f.title}", refers_to=f.code) for f in blocked[:1]),
+            *reasons,
+            *install_reasons,
+        ),
+        do=do,
+    )
+
+
+def _backend(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
+    rows = [(index, row) for index, row in enumerate(trials.rows) if row.status == "ok" and row.step_ms]
+    if not rows:
+        return _unmeasured(facts, trials)
+    # The dtype that training uses: the one in which eager itself is quickest.
+    dtype = min(rows, key=lambda r: _step(r[1]))[1].dtype
+    rows = [r for r in rows if r[1].dtype == dtype]
+    best_index, best = min(rows, key=lambda r: _step(r[1]))
+    eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
+    if eager is None:
+        return best.backend, f"Use {best.backend}.", (_reason(best_index, best),), True
+    eager_index, base = eager
+    where = f"{best.model or 'YOLO12 attention'} at {best.imgsz}, batch {best.batch}, {best.device}, {dtype}"
+    if best.backend == "eager" or not _clearly_faster(best, base):
+        reasons = (_reason(eager_index, base), *[_reason(i, r) for i, r in rows if r.backend != "eager"][:2])
+        text = f"Keep eager, the attention as installed: no other backend is measurably faster ({where})."
+        return "eager", text, reasons, True
+    gain = _step(base) / _step(best)
+    sentence = f"Use {best.backend}: a training step is {gain:.2f} times as fast as with eager ({where})."
+    return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
+
+
+def _clearly_faster(row: Trial, base: Trial) -> bool:
+    assert row.step_ms
+    assert base.step_ms
+    return row.step_ms.high < base.step_ms.low and row.step_ms.median < base.step_ms.median * (1 - WORTH_NAMING)
+
+
+def _step(row: Trial) -> float:
+    assert row.step_ms
+    return row.step_ms.median
+
+
+def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
+    assert row.step_ms
+    interval = row.step_ms
+    text = (
+        f"{row.backend}: {interval.median:.1f} ms a step ({interval.low:.1f} to {interval.high:.1f}, n = {interval.n})"
+    )
+    if base and base.step_ms:
+        text += f" against {base.step_ms.median:.1f} ms"
+    return Reason(text=text, refers_to=f"trials.{index}")
+
+
+def _unmeasured(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
+    """Advice from facts alone, and it says so."""
+    why = trials.skipped or "no backend could be measured"
+    if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
+        refers = "torch.importable" if facts.torch.importable is False else "torch.version"
+        reason = Reason(text="there is no torch that imports", refers_to=refers)
+        return None, f"No backend can be named yet ({why}).", (reason,), False
+    gpu = _first_gpu(facts)
+    if gpu is not None and facts.torch.available is True and isinstance(facts.torch.cuda, str):
+        index, name, device = gpu
+        call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True)
+        for kernel in ("sdpa-flash", "sdpa-efficient"):
+            answer = takes(kernel, call)
+            if not isinstance(answer, Unknown) and answer.yes:
+                text = f"{name} (compute capability {device}) can run PyTorch's own kernel of that name"
+                reason = Reason(text=text, refers_to=f"graphics.gpus.{index}.compute_capability")
+                return kernel, f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}.", (reason,), False
+    reason = Reason(text="PyTorch takes the best kernel that the device has", refers_to="torch.version")
+    return "sdpa", f"Use sdpa, PyTorch's own choice. Not measured: {why}.", (reason,), False
+
+
+def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:
+    """Index, name and capability of the first GPU that a program would see."""
+    for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
+        if gpu.visible is not False and isinstance(gpu.compute_capability, str):
+            return index, str(gpu.name) if isinstance(gpu.name, str) else "the GPU", gpu.compute_capability
+    return None
+
+
+def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
+    """Whether installing flash-attn would do anything for YOLO12 here."""
+    gpus = facts.graphics.gpus
+    if facts.system.os == "darwin":
+        return "not-here", (
+            Reason(text="flash-attn needs an NVIDIA or AMD GPU; macOS has neither", refers_to="system.os"),
+        )
+    if not isinstance(gpus, Unknown) and not gpus and not _amd(facts):
+        return "not-here", (Reason(text="flash-attn needs a GPU, and none is usable here", refers_to="graphics.gpus"),)
+    gpu = _first_gpu(facts)
+    needed = latest().min_capability
+    if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
+        text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
+        return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
+    flash = _best(trials, ("flash-attn-2", "flash-attn-3", "flash-attn-4"))
+    fused = _best(trials, ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient"))
+    if flash and fused and _clearly_faster(flash[1], fused[1]):
+        return "yes", (_reason(flash[0], flash[1], fused[1]),)
+    if facts.yolo.kind == "mainline":
+        text = f"ultralytics {facts.yolo.version} never calls flash-attn: installing it changes nothing"
+        return "no", (Reason(text=text, refers_to="yolo.calls"),)
+    text = "PyTorch's own fused kernels compute the same and need no installation"
+    return "no", (Reason(text=text, refers_to="torch.version"),)
+
+
+def _amd(facts: Facts) -> bool:
+    return not isinstance(facts.graphics.amd, Unknown) and bool(facts.graphics.amd)
+
+
+def _best(trials: Trials, names: tuple[str, ...]) -> tuple[int, Trial] | None:
+    rows = [(i, r) for i, r in enumerate(trials.rows) if r.backend in names and r.status == "ok" and r.step_ms]
+    return min(rows, key=lambda r: _step(r[1]), default=None)

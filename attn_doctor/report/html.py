@@ -1,0 +1,17 @@
+"""A report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attn_doctor.report.blocks import Block
+
+
+def render(blocks: Iterable[Block], title: str) -> str:
+    import jinja2  # only here: it costs a tenth of a second, and few runs write HTML
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("attn_doctor", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    parts = [(type(block).__name__, block) for block in blocks]
+    return environment.get_template("report.html.j2").render(title=title, parts=parts)

@@ -1,0 +1,101 @@
+"""The report: everything that one run found out, versioned. Its JSON is a contract (docs/report.schema.json)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor.facts import Facts, Record
+from attn_doctor.findings import Finding, Goal, Undetermined
+from attn_doctor.recommend import Recommendation
+from attn_doctor.trials.rows import Trial, TrialRun
+
+SCHEMA_VERSION = 1
+
+
+class Tool(Record, frozen=True, kw_only=True):
+    name: str = "attn-doctor"
+    version: str
+    knowledge_date: str  # of the bundled tables
+
+
+class Target(Record, frozen=True, kw_only=True):
+    python: str
+    why: str
+    version: str | None
+
+
+class Report(Record, frozen=True, kw_only=True):
+    schema_version: int = SCHEMA_VERSION
+    tool: Tool
+    created: str  # UTC, ISO 8601
+    command: tuple[str, ...]
+    goal: Goal
+    target: Target
+    exit_code: int
+    facts: Facts
+    findings: tuple[Finding, ...]
+    undetermined: tuple[Undetermined, ...]
+    trials: tuple[Trial, ...]
+    trial_run: TrialRun | None = None
+    trials_skipped: str | None = None  # why there are no rows
+    recommendation: Recommendation
+    redacted: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Unreadable(ValueError):
+    """A file that should hold facts or a report does not. The text is one sentence for the user."""
+
+
+class _Header(msgspec.Struct):
+    schema_version: int | None = None
+    facts: msgspec.Raw = msgspec.Raw()  # empty: this is no report but facts themselves
+
+
+def decode_facts(data: bytes, name: str) -> Facts:
+    """Facts from a facts file or from inside a report. Raises Unreadable."""
+    header = _header(data, name)
+    try:
+        if bytes(header.facts):
+            return msgspec.json.decode(header.facts, type=Facts)
+        return msgspec.json.decode(data, type=Facts)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} does not hold facts: {error}") from error
+
+
+def decode_report(data: bytes, name: str) -> Report:
+    """A saved report. Raises Unreadable."""
+    _header(data, name)
+    try:
+        return msgspec.json.decode(data, type=Report)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error
+
+
+def _header(data: bytes, name: str) -> _Header:
+    if not data.strip():
+        raise Unreadable(f"{name} is empty")
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} is JSON, but no report or facts of attn-doctor: {error}") from error
+    except msgspec.DecodeError as error:
+        what = "ends too early (a truncated file?)" if "truncated" in str(error) else f"is not JSON: {error}"
+        raise Unreadable(f"{name} {what}") from error
+    if header.schema_version is not None and header.schema_version > SCHEMA_VERSION:
+        raise Unreadable(
+            f"{name} was written by a newer attn-doctor (schema {header.schema_version}, this one reads up to "
+            f"{SCHEMA_VERSION}): upgrade attn-doctor to read it"
+        )
+    return header
+
+
+def encode(report: Report) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def schema() -> bytes:
+    """The JSON Schema of a report, generated from the types."""
+    made = msgspec.json.schema(Report)
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "attn-doctor report"
+    return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"

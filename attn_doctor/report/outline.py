@@ -1,0 +1,210 @@
+"""The one outline: wording and order of a report, the same for every format. Pure; renderers decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attn_doctor import commands
+from attn_doctor.claims import disagreements
+from attn_doctor.facts import Facts
+from attn_doctor.findings import Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
+from attn_doctor.goals import implied
+from attn_doctor.logs import Log
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.machine import at_a_glance, size
+from attn_doctor.report.model import Report
+from attn_doctor.trials.rows import Interval, Trial
+
+MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
+_DO = {Goal.TRAIN: "train", Goal.FLASH_ATTN: "run flash-attn"}
+STATUS_TONE = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+
+
+def outline(report: Report) -> tuple[Block, ...]:
+    """All blocks of a report, in order."""
+    blocks: list[Block] = [
+        Heading(f"attn-doctor {report.tool.version}"),
+        Fields(
+            (
+                *_target(report),
+                *at_a_glance(report.facts),
+            )
+        ),
+        _verdict(report),
+    ]
+    blocks += problems(report.findings, report.facts)
+    blocks += _trials(report)
+    blocks += _recommendation(report)
+    blocks += _undetermined(report.undetermined)
+    return tuple(blocks)
+
+
+def _target(report: Report) -> tuple[Field, ...]:
+    version = f"Python {report.target.version}, " if report.target.version else ""
+    implied_goal, why = implied(report.facts)
+    return (
+        Field("target", f"{report.target.python} ({version}{report.target.why})"),
+        Field("goal", f"{report.goal.value} ({why})" if implied_goal is report.goal else report.goal.value),
+    )
+
+
+def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
+    """What `diagnose` shows: findings of logs, and where they and the facts disagree."""
+    roots = [f for f in diagnosis.findings if f.root_cause]
+    blocks: list[Block] = []
+    if not roots:
+        lines = sum(log.lines for log in logs)
+        blocks.append(Verdict(f"Nothing known to fail in {lines} line{'' if lines == 1 else 's'}.", "good"))
+    blocks += problems(diagnosis.findings, facts or Facts())
+    wrong = disagreements(facts, logs) if facts else ()
+    if wrong:
+        blocks.append(Notes("The log and this machine disagree", wrong))
+    if facts:
+        blocks += _undetermined(diagnosis.undetermined)
+    return blocks
+
+
+def _verdict(report: Report) -> Verdict:
+    roots = [f for f in report.findings if f.root_cause]
+    purpose = "flash-attn" if report.goal is Goal.FLASH_ATTN else "training"
+    errors = [f for f in roots if f.severity is Severity.ERROR]
+    if errors:
+        return Verdict(f"{counted(len(errors))} in the way of {purpose} here.", "bad")
+    if roots:
+        return Verdict(
+            f"Nothing stands in the way of {purpose} here, with {counted(len(roots), 'to know about')}.", "warn"
+        )
+    return Verdict(f"Nothing stands in the way of {purpose} here.", "good")
+
+
+def counted(number: int, what: str = "") -> str:
+    """How many, as the beginning of a sentence that says where they stand, or followed by what they are."""
+    if what:
+        return f"one thing {what}" if number == 1 else f"{number} things {what}"
+    return "One thing stands" if number == 1 else f"{number} things stand"
+
+
+def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
+    """Findings of warning and above as blocks with their consequences folded in; infos as one list."""
+    shell = commands.shell_of(facts)
+    findings = tuple(findings)
+    by_root: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.explained_by:
+            by_root.setdefault(finding.explained_by, []).append(finding)
+    blocks: list[Block] = [problem(f, by_root.get(f.code, []), shell) for f in findings if f.root_cause]
+    notes = [f for f in findings if f.severity is Severity.INFO and not f.explained_by]
+    if notes:
+        blocks.append(Notes("Good to know", tuple(f"{f.code} {f.slug}: {f.message}" for f in notes)))
+    return blocks
+
+
+def problem(finding: Finding, consequences: list[Finding], shell: str) -> Problem:
+    mark, tone = MARKS[finding.severity]
+    sure = "" if finding.confidence.value == "high" else f", {finding.confidence.value} confidence"
+    return Problem(
+        mark=mark,
+        tone=tone,
+        code=finding.code,
+        slug=finding.slug,
+        qualifiers=f"{finding.severity.value}, {finding.certainty.value}{sure}",
+        message=finding.message,
+        evidence=tuple(evidence(e) for e in finding.evidence if not _said(e.text, finding.message)),
+        consequences=tuple(f"{f.code} {f.slug}: {f.message}" for f in consequences),
+        cures=tuple(cure(fix, shell) for fix in finding.fixes),
+        docs=finding.docs,
+    )
+
+
+def _said(text: str, message: str) -> bool:
+    """Whether the message says this already: "import torch: killed by SIGSEGV" under "... is killed by SIGSEGV"."""
+    return text.partition(": ")[2].rstrip(".") in message if ": " in text else False
+
+
+def evidence(item: Evidence) -> str:
+    if item.kind == "log":
+        return f"{item.file}:{item.line}: {item.text}"
+    return item.text
+
+
+def cure(fix: Fix, shell: str) -> Cure:
+    lines = [Command(commands.shown(step, shell), step.why, step.kind == "system") for step in fix.steps]
+    return Cure(fix.title, tuple(lines))
+
+
+def _trials(report: Report) -> list[Block]:
+    if report.trials_skipped:
+        return [Notes("Attention backends: not tried", (report.trials_skipped,))]
+    if not report.trials:
+        return []
+    ran = [t for t in report.trials if t.status != "ruled-out"]
+    ruled_out = [t for t in report.trials if t.status == "ruled-out"]
+    first = (ran or list(report.trials))[0]
+    where = first.model or "YOLO12's attention alone"
+    caption = f"Attention backends: {where}, image size {first.imgsz}, batch {first.batch}, {first.device}"
+    if first.threads and first.device == "cpu":
+        caption += f", {first.threads} threads"
+    columns = ("backend", "dtype", "forward", "training step", "step vs eager", "attention calls", "memory", "result")
+    notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
+    notes += tuple(_grouped(ruled_out))
+    notes += report.trial_run.notes if report.trial_run else ()
+    return [Table(caption, columns, tuple(_row(t, report.trials) for t in ran), notes)]
+
+
+def _grouped(ruled_out: list[Trial]) -> list[str]:
+    """Backends that share a reason, on one line."""
+    by_reason: dict[str, list[str]] = {}
+    for trial in ruled_out:
+        names = by_reason.setdefault(trial.reason or "no reason was given", [])
+        if trial.backend not in names:
+            names.append(trial.backend)
+    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def _row(trial: Trial, rows: tuple[Trial, ...]) -> tuple[Cell, ...]:
+    base = next((t for t in rows if t.backend == "eager" and t.dtype == trial.dtype and t.step_ms), None)
+    ratio = ""
+    if trial.step_ms and base and base.step_ms and trial is not base:
+        ratio = f"{base.step_ms.median / trial.step_ms.median:.2f}× as fast"
+    calls = trial.attention_calls
+    counted = (
+        ", ".join(f"{n} {k}" for k, n in (("fused", calls.fused), ("math", calls.math), ("eager", calls.eager)) if n)
+        if calls
+        else ""
+    )
+    return (
+        Cell(trial.backend, "strong"),
+        Cell(trial.dtype),
+        Cell(_milliseconds(trial.forward_ms)),
+        Cell(_milliseconds(trial.step_ms)),
+        Cell(ratio),
+        Cell(counted),
+        Cell(size(trial.peak_bytes) if trial.peak_bytes is not None else ""),
+        Cell(trial.status, STATUS_TONE.get(trial.status, "bad")),
+    )
+
+
+def _milliseconds(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    digits = 1 if interval.median < 1000 else 0
+    return f"{interval.median:.{digits}f} ms ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
+
+
+def _recommendation(report: Report) -> list[Block]:
+    advice = report.recommendation
+    tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
+    blocks: list[Block] = [Heading("Recommendation"), Verdict(advice.summary, tone)]
+    items = tuple(f"{reason.text}  [{reason.refers_to}]" for reason in advice.because)
+    if items:
+        blocks.append(Notes("Because", items))
+    if advice.do:
+        blocks.append(Notes("Do first", advice.do))
+    return blocks
+
+
+def _undetermined(undetermined: Sequence[Undetermined]) -> list[Block]:
+    if not undetermined:
+        return []
+    items = tuple(f"{u.code} {u.slug}: {u.why}" for u in undetermined)
+    return [Notes("Could not be judged", items)]

@@ -1,0 +1,135 @@
+"""Takes out of a report what must not leave the machine. Placeholders are stable within a report and over runs.
+
+`<home>`, `<user>` and `<host>` stand for this machine's own, so that the machine that wrote a report can put them back.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Accounts and host names that say nothing about anybody.
+_COMMON = frozenset(
+    "root user users ubuntu debian admin docker jovyan colab kaggle runner vscode nobody localhost home host python "
+    "torch cuda nvidia conda test build workspace".split()
+)
+
+
+class Own(NamedTuple):
+    """What this machine would betray of itself."""
+
+    home: str
+    user: str
+    host: str
+
+    @classmethod
+    def of_this_machine(cls) -> Own:
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # no such user in the password database: containers
+            user = os.environ.get("USER", "")
+        return cls(str(Path.home()), user, socket.gethostname())
+
+
+_TOKEN = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|"
+    r"AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|pypi-[\w-]{40,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+)
+_NAMED_SECRET = re.compile(
+    r"(?i)\b([\w-]*(?:password|passwd|secret|api_?key|access_?key|auth_?token|token))(\s*[=:]\s*)(['\"]?)([^\s'\"&,;]{6,})"
+)
+_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@")
+_UUID = re.compile(r"(?i)\b(?:GPU-|MIG-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_MAC = re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
+_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
+# Not after a dash, an equals sign or a letter: 13.4.1.3 in "nvidia-cublas==13.4.1.3" is a version.
+_IPV4 = re.compile(r"(?<![\w.=+-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.-]*\w)")
+_IPV6 = re.compile(
+    r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){2,6}:[0-9a-f]{1,4})(?![\w:])"
+)
+_HOMES = re.compile(r"(?i)(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)([^/\\\s'\":]+)")
+_SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[:=]\s*)([\w-]{6,})")
+_HARMLESS_IPS = ("127.", "0.0.0.0", "255.255.255")  # noqa: S104 - texts, no sockets
+
+# Strings under these names are versions and tags: four numbers are no address there.
+_VERBATIM = frozenset(
+    {"version", "wheel_tag", "driver", "cudnn", "compute_capability", "tag", "slug", "code", "created"}
+)
+
+
+class _Redactor:
+    def __init__(self, own: Own) -> None:
+        self.count: Counter[str] = Counter()
+        self._known: dict[str, dict[str, str]] = {}
+        self._own: list[tuple[re.Pattern[str], str, str]] = []
+        if len(own.home) > 1:
+            self._own.append((re.compile(re.escape(own.home) + r"(?![\w.-])"), "home", "<home>"))
+        for kind, name in (("user", own.user), ("host", own.host)):
+            if len(name) >= 3 and name.lower() not in _COMMON:
+                word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+                self._own.append((word, kind, f"<{kind}>"))
+
+    def text(self, text: str) -> str:
+        for pattern, kind, placeholder in self._own:
+            text, times = pattern.subn(placeholder, text)
+            self.count[kind] += times
+        text = self._sub(_CREDENTIALS, text, lambda m: m[1] + self._counted("credentials", "<credentials>") + "@")
+        text = self._sub(_TOKEN, text, lambda m: self._named("token", m[0]))
+        text = self._sub(_NAMED_SECRET, text, lambda m: m[1] + m[2] + m[3] + self._named("secret", m[4]))
+        text = self._sub(_UUID, text, lambda m: self._named("uuid", m[0]))
+        text = self._sub(_SERIAL, text, lambda m: m[1] + self._named("serial", m[2]))
+        text = self._sub(_MAC, text, lambda m: self._named("mac", m[0]))
+        text = self._sub(_EMAIL, text, lambda m: m[0] if m[0].startswith("git@") else self._named("email", m[0]))
+        text = self._sub(_IPV6, text, lambda m: self._named("ip", m[0]))
+        text = self._sub(_IPV4, text, lambda m: m[0] if m[0].startswith(_HARMLESS_IPS) else self._named("ip", m[0]))
+        return self._sub(_HOMES, text, self._home)
+
+    def _home(self, match: re.Match[str]) -> str:
+        if match[1].startswith("<"):
+            return match[0]
+        return match[0][: match.start(1) - match.start()] + self._named("user", match[1])
+
+    @staticmethod
+    def _sub(pattern: re.Pattern[str], text: str, replace: Callable[[re.Match[str]], str]) -> str:
+        return pattern.sub(replace, text)
+
+    def _counted(self, kind: str, placeholder: str) -> str:
+        self.count[kind] += 1
+        return placeholder
+
+    def _named(self, kind: str, value: str) -> str:
+        """A placeholder with a number of its own for each value, the same at each place."""
+        if value.startswith("<"):
+            return value
+        self.count[kind] += 1
+        known = self._known.setdefault(kind, {})
+        return known.setdefault(value, f"<{kind}-{len(known) + 1}>")
+
+    def value(self, value: Any, name: str = "") -> Any:
+        if isinstance(value, str):
+            return value if name in _VERBATIM else self.text(value)
+        if isinstance(value, list | tuple):
+            return [self.value(item, name) for item in value]
+        if isinstance(value, dict):
+            return {key: self.value(item, key) for key, item in value.items()}
+        return value
+
+
+def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
+    """Plain data of a report with everything private replaced, and `redacted` filled with what was: {kind: count}."""
+    redactor = _Redactor(own or Own.of_this_machine())
+    cleaned: dict[str, Any] = redactor.value({k: v for k, v in data.items() if k != "redacted"})
+    cleaned["redacted"] = {kind: n for kind, n in sorted(redactor.count.items()) if n}
+    return cleaned
+
+
+def restore(text: str, own: Own | None = None) -> str:
+    """The own home, user and host put back into a text of a report that it wrote itself."""
+    own = own or Own.of_this_machine()
+    return text.replace("<home>", own.home).replace("<user>", own.user).replace("<host>", own.host)

@@ -1,0 +1,125 @@
+"""Preparing what surrounds a run: what it cannot see, the network it has, where it may write, and apt's own world."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from attn_doctor.failure_modes import recipe as of
+from attn_doctor.reproduction import here
+from attn_doctor.reproduction.bench import Bench, CannotReproduce
+
+UBUNTU = "http://archive.ubuntu.com/ubuntu"
+
+
+def without(bench: Bench, made: of.Without) -> None:
+    """PATH without these programs: a folder that holds one is replaced by links to all else in it."""
+    parts = []
+    for number, part in enumerate(os.environ.get("PATH", os.defpath).split(os.pathsep)):
+        if not any((Path(part) / name).exists() for name in made.programs):
+            parts.append(part)
+            continue
+        folder = bench.folder / "path" / str(number)
+        folder.mkdir(parents=True)
+        for entry in os.scandir(part):
+            if entry.name not in made.programs:
+                (folder / entry.name).symlink_to(entry.path)
+        parts.append(str(folder))
+    bench.variables["PATH"] = os.pathsep.join([str(bench.programs), *parts])
+
+
+def hidden(bench: Bench, made: of.Hidden) -> None:
+    """Only where there is something to hide: else no namespace is needed."""
+    folder = Path(bench.filled(made.folder))
+    if any(folder.glob(made.names)):
+        bench.conditions.setdefault("hidden", []).append([str(folder), made.names])
+
+
+def disk(bench: Bench, made: of.SmallDisk) -> None:
+    path = bench.path(made.path)
+    path.mkdir(parents=True, exist_ok=True)
+    bench.conditions.setdefault("disks", []).append([str(path), made.megabytes, made.noexec])
+
+
+def read_only(bench: Bench, made: of.ReadOnly) -> None:
+    bench.conditions.setdefault("read_only", []).append(str(bench.path(made.path)))
+
+
+def memory(bench: Bench, made: of.Memory) -> None:
+    bench.conditions["memory"] = made.megabytes << 20
+
+
+def network(bench: Bench, made: of.Network) -> None:
+    bench.conditions["network"] = True
+    if made.kind == "none":
+        return
+    folder = bench.folder / "network"
+    names = " ".join(made.hosts)
+    hosts = bench.write(folder / "hosts", f"127.0.0.1 localhost {names}\n")
+    bench.conditions["files"] = [[str(hosts), "/etc/hosts"]]
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", f"/CN={made.hosts[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{h}" for h in made.hosts)]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2".split()
+    bench.prepare("no certificate can be made", [*command, *files, *subject])
+    server = bench.throwaway.program("server.py")
+    bench.conditions["server"] = [sys.executable, "-I", str(server), made.kind, str(certificate), str(key)]
+    if made.kind != "self-signed":
+        bench.variables["SSL_CERT_FILE"] = str(certificate)
+
+
+def nvcc(bench: Bench) -> None:
+    """The machine's own nvcc, else the registry's: from CUDA 13 on that is a whole compiler."""
+    if here.nvcc():
+        return
+    bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])
+    found = next(bench.site.glob("nvidia/*/bin/nvcc"), None)
+    if found is None:
+        raise CannotReproduce("there is no nvcc here, and the registry's package holds none for this machine")
+    bench.words["nvcc"] = str(found)
+
+
+def apt(bench: Bench, made: of.Apt) -> None:
+    """An apt with lists, cache and status of its own: the system's are neither read nor written."""
+    folder = bench.folder / "apt"
+    for name in ("state/lists/partial", "cache/archives/partial", "parts"):
+        (folder / name).mkdir(parents=True)
+    bench.write(folder / "status", "")
+    bench.write(folder / "beside" / "Packages", made.packages)
+    sources = [
+        f"deb [trusted=yes arch=amd64] {UBUNTU} {made.release} main universe",  # only resolved, never installed
+        f"deb [trusted=yes arch=amd64] file:{folder}/beside ./",
+    ]
+    bench.write(folder / "sources.list", "\n".join(sources) + "\n")
+    settings = {
+        "Dir::State": folder / "state",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": folder / "parts",
+        "Dir::Etc::preferencesparts": folder / "parts",
+        "APT::Architecture": "amd64",
+        "APT::Architectures": "amd64",
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+    }
+    text = "".join(f'{name} "{value}";\n' for name, value in settings.items())
+    bench.variables["APT_CONFIG"] = str(bench.write(folder / "apt.conf", text))
+    bench.say(f"fetching the package lists of Ubuntu ({made.release})")
+    bench.prepare(
+        "the package lists of Ubuntu cannot be fetched",
+        ["apt-get", "update", "-q"],
+        APT_CONFIG=str(folder / "apt.conf"),
+    )
+
+
+def unneeded(bench: Bench) -> None:
+    """Take away what was there to make other things with."""
+    for path in bench.gone:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,63 @@
+"""C texts of the small libraries and extension modules of recipes, and their compilation. No header of Python or torch is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attn_doctor.failure_modes.recipe import Extension, Library
+
+# Python's module structure written out; it has been the same since 3.5 (not in free-threaded builds).
+_MODULE = """
+#include <stdlib.h>
+#include <unistd.h>
+struct module {{ long count; void *type; void *init; long index; void *copy; const char *name; const char *doc;
+                long size; void *methods, *slots, *traverse, *clear, *free; }};
+extern void *PyModule_Create2(struct module *, int);
+static struct module definition = {{ 1, 0, 0, 0, 0, "{name}", 0, -1, 0, 0, 0, 0, 0 }};
+void *PyInit_{name}(void) {{
+    {body}
+    return PyModule_Create2(&definition, 1013);
+}}
+"""
+
+
+def extension(made: Extension) -> str:
+    """A Python extension module in C."""
+    return _MODULE.format(name=made.name, body=made.body) + _asking(made.asks)
+
+
+def library(made: Library) -> str:
+    given = [
+        f'void given{number}(void) __asm__("{_name(symbol)}");\nvoid given{number}(void) {{}}'
+        for number, symbol in enumerate(made.exports)
+    ]
+    return "\n".join([*given, _asking(made.asks)]) + "\n"
+
+
+def _asking(symbols: Sequence[str]) -> str:
+    """Functions that call these symbols, by their mangled names."""
+    return "\n".join(
+        f'extern void asked{number}(void) __asm__("{_name(symbol)}");\nvoid call{number}(void) {{ asked{number}(); }}'
+        for number, symbol in enumerate(symbols)
+    )
+
+
+def versions(made: Library) -> str | None:
+    """A linker's version script for symbols that name a version; None: no symbol does."""
+    named = [symbol.split("@") for symbol in made.exports if "@" in symbol]
+    return "".join(f"{version} {{ global: {name}; }};\n" for name, version in named) or None
+
+
+def _name(symbol: str) -> str:
+    return symbol.partition("@")[0]
+
+
+def argv(gcc: str, source: Path, to: Path, needs: Sequence[Path] = (), script: Path | None = None) -> list[str]:
+    """The command that makes a shared object of a C text."""
+    command = [gcc, "-shared", "-fPIC", "-O0", "-w", f"-Wl,-soname,{to.name}", "-o", str(to), str(source)]
+    if script:
+        command.append(f"-Wl,--version-script={script}")
+    if needs:
+        command += ["-Wl,--no-as-needed,--allow-shlib-undefined", *[str(path) for path in needs]]
+    return command

@@ -1,0 +1,167 @@
+"""What one reproduction will take here: downloads, disk, time, or why it cannot be. Looks at the machine, changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+from attn_doctor.failure_modes import recipe as of
+from attn_doctor.failure_modes.mode import FailureMode
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.reproduction import borrowed, here
+
+# Megabytes, measured on x86-64 Linux with CPython 3.11 in 2026-11: of the download, and of disk once installed.
+ENVIRONMENT = (0, 20)  # an environment with pip
+TORCH = (200, 1000)  # a CPU build
+SOURCE = (10, 60)
+PER_DOWNLOADED = 3.5  # disk for each megabyte of a wheel that is downloaded
+UBUNTU_LISTS = (25, 150)
+NVCC = (110, 400)
+_SPARE = 200  # megabytes that stay free
+
+
+class Plan(NamedTuple):
+    """`obstacles` are why the real thing cannot be had here; then `machine` may stand in. Neither: it can be made to happen."""
+
+    mode: FailureMode
+    recipe: Recipe
+    lender: borrowed.Lender | None
+    downloads: tuple[str, ...]
+    download_mb: int
+    disk_mb: int
+    obstacles: tuple[str, ...]
+    machine: bytes | None  # facts of a simulated machine
+
+    @property
+    def simulated(self) -> bool:
+        return self.machine is not None and (not self.recipe.run or bool(self.obstacles))
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is to be asked first: something will be downloaded."""
+        return bool(self.downloads) and not self.simulated and not self.obstacles
+
+    def lent(self, made: of.Torch) -> borrowed.Torch | None:
+        """The target's torch, where it is what the recipe wants."""
+        torch = self.lender.torch if self.lender else None
+        if torch is None or made.build not in ("any", torch.build):
+            return None
+        return torch if SpecifierSet(made.versions).contains(torch.version, prereleases=True) else None
+
+
+class NotConfirmed(ValueError):
+    """Something is to be downloaded, and nobody is there to say yes. The text is one sentence for the user."""
+
+
+def plan(mode: FailureMode, python: Callable[[], str], timeout: float, torch: str | None = None) -> Plan:
+    """What it takes to reproduce a failure mode with the target `python`. Raises NotAPython.
+
+    `torch` is a requirement: this torch is downloaded rather than the target's borrowed.
+    """
+    recipe = mode.recipe
+    if recipe is None:
+        why = f"it has no recipe; `attn-doctor explain {mode.slug}` says how it is met"
+        return Plan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None)
+    machine = simulated_machine(mode.slug)
+    made = Plan(mode, recipe, None, (), 0, 0, (), machine)
+    if not recipe.run:
+        return made
+    obstacles = tuple(dict.fromkeys(why for ingredient in recipe.of for why in _missing(ingredient)))
+    if obstacles:
+        return made._replace(obstacles=obstacles)
+    torches = [ingredient for ingredient in recipe.of if isinstance(ingredient, of.Torch)]
+    besides = [name for wanted in torches for name in wanted.besides]
+    lender = borrowed.ask(python(), timeout, torch=bool(torches) and torch is None, besides=besides)
+    made = made._replace(lender=lender)
+    parts = [part for ingredient in recipe.of if (part := _costs(ingredient, made, torch))]
+    if recipe.downloads:
+        parts.append(("what its commands ask for", recipe.downloads, recipe.downloads))
+    obstacles = tuple(reason for wanted in torches if torch is None and (reason := _not_lent(made, wanted)))
+    if obstacles:
+        return made._replace(obstacles=obstacles)
+    disk = sum(part[2] for part in parts) + ENVIRONMENT[1]
+    free = shutil.disk_usage(tempfile.gettempdir()).free >> 20
+    if free < disk + _SPARE:
+        return made._replace(obstacles=(f"it takes {disk} MB in {tempfile.gettempdir()}, where {free} MB are free",))
+    downloads = tuple(part[0] for part in parts if part[1])
+    return made._replace(downloads=downloads, download_mb=sum(part[1] for part in parts), disk_mb=disk)
+
+
+def _not_lent(made: Plan, wanted: of.Torch) -> str | None:
+    """Why a recipe that lives on the target's torch cannot have it."""
+    assert made.lender is not None
+    torch = made.lender.torch
+    have = f"has torch {torch.version}" if torch else made.lender.why_no_torch
+    if wanted.build == "cuda" and not made.lent(wanted):
+        return f"it takes a CUDA build of torch, which is too large to download, and the target {have}"
+    lacks = [name for name in wanted.besides if torch is None or name not in torch.entries]
+    if lacks:
+        return f"it takes {' and '.join(lacks)} beside torch, and the target {have} and no {lacks[0]}"
+    return None
+
+
+def simulated_machine(slug: str) -> bytes | None:
+    file = resources.files("attn_doctor.reproduction") / "machines" / f"{slug}.json"
+    return file.read_bytes() if file.is_file() else None
+
+
+def needs_pip(recipe: Recipe, made: Plan, torch: str | None) -> bool:
+    """Whether the environment needs pip: for what is installed into it, or because a command of the recipe is pip."""
+    commands = any("pip" in word for argv in recipe.run for word in argv)
+    return commands or any(_costs(i, made, torch) for i in recipe.of if not isinstance(i, of.Apt))
+
+
+def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[str, int, int] | None:
+    """(what, megabytes to download, megabytes of disk) of an ingredient that is downloaded."""
+    if isinstance(ingredient, of.Torch) and (torch or not made.lent(ingredient)):
+        what = (
+            f"{torch} (a CPU build; a CUDA build is many times that)"
+            if torch
+            else f"a CPU build of torch{ingredient.versions}"
+        )
+        return (what, *TORCH)
+    if isinstance(ingredient, of.Packages):
+        return ", ".join(ingredient.requirements), ingredient.megabytes, round(ingredient.megabytes * PER_DOWNLOADED)
+    if isinstance(ingredient, of.Source):
+        return "the source of flash-attn", *SOURCE
+    if isinstance(ingredient, of.Apt):
+        return "the package lists of Ubuntu", *UBUNTU_LISTS
+    if isinstance(ingredient, of.Nvcc) and here.nvcc() is None:
+        return "nvcc from the registry", *NVCC
+    return None
+
+
+def _missing(ingredient: of.Ingredient) -> Iterator[str]:
+    """Why this ingredient cannot be had on this machine."""
+    if isinstance(ingredient, of.Library | of.Extension | of.StubDriver):
+        if not here.linux():
+            yield "its libraries are made for Linux"
+        elif here.program("gcc") is None:
+            yield "there is no gcc here"
+    needs_namespace = isinstance(ingredient, of.SmallDisk | of.ReadOnly | of.Network) or (
+        isinstance(ingredient, of.Hidden) and bool(list(_matches(ingredient)))
+    )
+    if needs_namespace:
+        refused = here.namespaces_refused(network=isinstance(ingredient, of.Network))
+        if refused:
+            yield refused
+    if isinstance(ingredient, of.Memory) and not here.linux():
+        yield "only Linux limits the memory of a process so"
+    if isinstance(ingredient, of.Network) and ingredient.kind != "none" and here.program("openssl") is None:
+        yield "there is no openssl here to make a certificate with"
+    if isinstance(ingredient, of.Apt) and here.program("apt-get") is None:
+        yield "there is no apt here"
+    if isinstance(ingredient, of.Without) and not here.linux():
+        yield "programs can be hidden on Linux only"
+
+
+def _matches(ingredient: of.Hidden) -> Iterator[object]:
+    from pathlib import Path
+
+    if ingredient.folder.startswith("/"):
+        yield from Path(ingredient.folder).glob(ingredient.names)

@@ -1,0 +1,14 @@
+# ruff: noqa: INP001, PTH109, PTH110 - a program
+"""A program, not a module: put on PYTHONPATH as sitecustomize.py, it keeps the source that pip has just unpacked.
+
+pip runs the setup.py of a source distribution even for `pip download`, and for flash-attn that fails where torch is not
+installed. The first Python that pip starts inside the unpacked source copies the folder and ends.
+"""
+
+import os
+import shutil
+
+_TO = os.environ.get("ATTN_DOCTOR_KEEP_SOURCE")
+if _TO and os.path.exists("setup.py") and not os.path.exists(_TO):
+    shutil.copytree(os.getcwd(), _TO, symlinks=True)
+    os._exit(1)

@@ -1,0 +1,177 @@
+"""The order of a reproduction: prepare, run, judge what it printed or left, and throw everything away."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor import claims
+from attn_doctor.diagnose import diagnose
+from attn_doctor.failure_modes import patterns
+from attn_doctor.failure_modes import recipe as of
+from attn_doctor.failure_modes.mode import FailureMode
+from attn_doctor.findings import Diagnosis, Severity
+from attn_doctor.logs import Log, Reader
+from attn_doctor.report.model import Report, decode_facts
+from attn_doctor.reproduction import conditions
+from attn_doctor.reproduction.bench import Bench, CannotReproduce
+from attn_doctor.reproduction.plan import Plan, needs_pip
+from attn_doctor.reproduction.throwaway import Throwaway
+
+Say = Callable[[str], None]
+_CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
+
+
+class Reproduction(NamedTuple):
+    """What came of it. `why_not` is None where the failure did happen; a simulated machine may stand in where it did not."""
+
+    slug: str
+    reproduced: bool
+    simulated: bool
+    named: bool
+    diagnosis: Diagnosis
+    log: bytes
+    why_not: str | None = None
+    kept: str | None = None  # the folder, where it was to be kept
+    seconds: float = 0.0
+
+
+def reproduce(plan: Plan, *, say: Say = lambda _: None, torch: str | None = None, kept: bool = False) -> Reproduction:
+    """Make the failure happen as planned and judge it. Nothing is left behind, unless it is to be `kept`."""
+    started = time.monotonic()
+    if plan.simulated:
+        done = _judge_machine(plan)
+    elif plan.obstacles:
+        done = _not_here(plan, plan.obstacles[0])
+    else:
+        with Throwaway(kept=kept) as throwaway:
+            done = _run(plan, throwaway, say, torch)
+            if kept:
+                done = done._replace(kept=str(throwaway.folder))
+        if not done.reproduced and plan.machine is not None:
+            done = _judge_machine(plan)._replace(why_not=done.why_not, kept=done.kept)
+    return done._replace(seconds=time.monotonic() - started)
+
+
+def _run(plan: Plan, throwaway: Throwaway, say: Say, torch: str | None) -> Reproduction:
+    log = b""
+    try:
+        assert plan.lender is not None
+        bench = Bench(throwaway, plan.lender, say, torch)
+        bench.environment(pip=needs_pip(plan.recipe, plan, torch))
+        for ingredient in plan.recipe.of:
+            prepare(bench, ingredient, plan, torch)
+        conditions.unneeded(bench)
+        for command in plan.recipe.run:
+            say(f"running {' '.join(Path(bench.filled(command[0])).name.split() + list(command[1:3]))} ...")
+            _, text = bench.run(command, plan.recipe.deadline)
+            log += text
+        happened = re.search(plan.recipe.shows, log.decode("utf-8", "replace"), re.MULTILINE)
+        if not happened:
+            why = f"it ran, and did not fail as it should: nothing it printed matches {plan.recipe.shows!r}"
+            return _not_here(plan, why)._replace(log=log)
+        if plan.recipe.examine is None:
+            diagnosis = judge_log(log, plan)
+        else:
+            say("examining the throw-away environment")
+            diagnosis, text = _examine(bench, plan)
+            log += text
+    except CannotReproduce as error:
+        return _not_here(plan, str(error))._replace(log=log)
+    return Reproduction(
+        plan.mode.slug, True, False, named(plan.mode, diagnosis, of_log=plan.recipe.examine is None), diagnosis, log
+    )
+
+
+def prepare(bench: Bench, made: of.Ingredient, plan: Plan, torch: str | None) -> None:
+    """One ingredient. Raises CannotReproduce."""
+    match made:
+        case of.Torch():
+            bench.torch(made, None if torch else plan.lent(made))
+        case of.Packages():
+            bench.install(made.requirements, made.options)
+        case of.Source():
+            bench.source(made)
+        case of.File():
+            bench.file(made)
+        case of.Wheel():
+            bench.wheel(made)
+        case of.StubToolkit():
+            bench.toolkit(made)
+        case of.Library():
+            bench.library(made)
+        case of.Extension():
+            bench.extension(made)
+        case of.StubDriver():
+            bench.driver(made)
+        case of.Gone():
+            bench.gone.append(bench.path(made.path))
+        case of.Variable():
+            bench.variables[made.name] = None if made.value is None else bench.filled(made.value)
+        case of.Nvcc():
+            conditions.nvcc(bench)
+        case of.Without():
+            conditions.without(bench, made)
+        case of.Hidden():
+            conditions.hidden(bench, made)
+        case of.SmallDisk():
+            conditions.disk(bench, made)
+        case of.ReadOnly():
+            conditions.read_only(bench, made)
+        case of.Network():
+            conditions.network(bench, made)
+        case of.Memory():
+            conditions.memory(bench, made)
+        case of.Apt():
+            conditions.apt(bench, made)
+
+
+def _not_here(plan: Plan, why: str) -> Reproduction:
+    return Reproduction(plan.mode.slug, False, plan.simulated, False, Diagnosis(), b"", why)
+
+
+def judge_log(log: bytes, plan: Plan) -> Diagnosis:
+    """What the log alone shows, with nothing known of the machine."""
+    return diagnose(None, plan.recipe.goal, logs=[read(log, f"{plan.mode.slug}.log")])
+
+
+def read(log: bytes, name: str) -> Log:
+    return Reader([*patterns(), *claims.PATTERNS]).read(io.BytesIO(log), name)
+
+
+def _judge_machine(plan: Plan) -> Reproduction:
+    assert plan.machine is not None
+    diagnosis = diagnose(decode_facts(plan.machine, f"{plan.mode.slug}.json"), plan.recipe.goal)
+    return Reproduction(plan.mode.slug, True, True, named(plan.mode, diagnosis, of_log=False), diagnosis, b"")
+
+
+def _examine(bench: Bench, plan: Plan) -> tuple[Diagnosis, bytes]:
+    """What `attn-doctor check` says of the throw-away environment, run as its user would, under the same conditions."""
+    report = bench.folder / "report.json"
+    start = f"import sys; sys.path.insert(0, {bench.words['doctor']}); from attn_doctor.__main__ import main; main()"
+    options = ["--target", str(bench.python), "--goal", plan.recipe.goal.value, "--json", str(report)]
+    command = [sys.executable, "-c", start, "check", *options, *(plan.recipe.examine or ())]
+    ended, _ = bench.run(command, _CHECKING)
+    if not report.exists():
+        raise CannotReproduce(f"the throw-away environment could not be examined: {ended.output.decode()[-300:]}")
+    found = msgspec.json.decode(report.read_bytes(), type=Report)
+    shown = " ".join(["$ attn-doctor check", *options[:4], *(plan.recipe.examine or ())])
+    log = shown.encode() + b"\n" + ended.output + f"[exit code: {ended.returncode}]\n".encode()
+    return Diagnosis(findings=found.findings, undetermined=found.undetermined), log
+
+
+def named(mode: FailureMode, diagnosis: Diagnosis, *, of_log: bool) -> bool:
+    """Whether the doctor says that this is it: a root cause, or what is worth no more than a note, as a note.
+
+    A log shows one failure: there a note beside a root cause would say that the failure is another one.
+    """
+    ours = [finding for finding in diagnosis.findings if finding.slug == mode.slug]
+    other_cause = of_log and any(finding.root_cause for finding in diagnosis.findings)
+    return any(f.root_cause or (f.severity is Severity.INFO and not other_cause) for f in ours)

@@ -1,0 +1,77 @@
+"""A plan and its outcome in words: what it will take, what happened, and whether the doctor named it. Renders nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attn_doctor.report.blocks import Block, Heading, Notes, Paragraph, Verdict
+from attn_doctor.report.outline import of_diagnosis
+from attn_doctor.reproduction.plan import Plan
+from attn_doctor.reproduction.reproduce import Reproduction, read
+
+_MOST_LINES = 60  # of a log on the screen; --log has all
+
+
+def intention(plan: Plan) -> tuple[str, ...]:
+    """What is about to be done, before it is done."""
+    lines = [f"{plan.mode.slug}: {plan.recipe.does}."]
+    if plan.simulated:
+        why = f" ({plan.obstacles[0]})" if plan.obstacles else ""
+        return (*lines, f"Simulated here: the facts of such a machine are judged, nothing is run{why}.")
+    if plan.obstacles:
+        return (*lines, f"It cannot be reproduced here: {plan.obstacles[0]}.")
+    if plan.recipe.stands_in:
+        lines.append(f"Stand-ins in it: {'; '.join(plan.recipe.stands_in)}.")
+    if plan.downloads:
+        lines.append(
+            f"Downloads up to {plan.download_mb} MB (less where pip has it already): {'; '.join(plan.downloads)}."
+        )
+    else:
+        lines.append("Downloads nothing.")
+    where = "of disk in a temporary folder that is removed afterwards; your environments are only read"
+    lines.append(f"Takes about {plan.disk_mb} MB {where}, and about {plan.recipe.seconds} s beside the download.")
+    return tuple(lines)
+
+
+def outcome(plan: Plan, done: Reproduction) -> list[Block]:
+    """What happened, for a person."""
+    blocks: list[Block] = []
+    if done.log:
+        blocks += [Heading("What it printed"), Paragraph("\n".join(_shortened(done.log)))]
+    if not done.reproduced:
+        return [*blocks, Verdict(f"{plan.mode.slug} cannot be reproduced here: {done.why_not}.", "warn")]
+    how = "was simulated" if done.simulated else "happened"
+    said = "and the doctor named it" if done.named else "and the doctor did not name it"
+    blocks.append(Verdict(f"{plan.mode.slug} {how}, {said}.", "good" if done.named else "bad"))
+    blocks += [
+        block
+        for block in of_diagnosis(done.diagnosis, None, [read(done.log, f"{plan.mode.slug}.log")])
+        if done.diagnosis.findings or not isinstance(block, Verdict)
+    ]
+    if done.kept:
+        blocks.append(Notes("Kept", (done.kept,)))
+    return blocks
+
+
+def _shortened(log: bytes) -> list[str]:
+    """The log's lines, without the middle of a long one."""
+    lines = log.decode("utf-8", "replace").rstrip("\n").split("\n")
+    if len(lines) <= _MOST_LINES:
+        return lines
+    half = _MOST_LINES // 2
+    return [*lines[:half], f"[{len(lines) - 2 * half} lines left out: --log FILE has all]", *lines[-half:]]
+
+
+def as_data(plan: Plan, done: Reproduction) -> dict[str, Any]:
+    """The outcome as JSON has it. `why_not` is null where it was reproduced."""
+    return {
+        "slug": done.slug,
+        "reproduced": done.reproduced,
+        "simulated": done.simulated,
+        "named": done.named,
+        "findings": done.diagnosis.findings,
+        "log": done.log.decode("utf-8", "replace"),
+        "why_not": done.why_not,
+        "stands_in": plan.recipe.stands_in if done.reproduced and not done.simulated else (),
+        "seconds": round(done.seconds, 1),
+    }

@@ -1,0 +1,171 @@
+"""The throw-away folder of one reproduction and the children that run in it. Both are gone when it is left, whatever happens.
+
+A child is told the folder in a variable of its environment, and its own children inherit it: so even what has left the
+child's process group is found and ended. A run of the doctor that was itself killed is cleaned up after by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+
+from attn_doctor import child
+
+PREFIX = "attn-doctor-reproduce-"
+MARK = "ATTN_DOCTOR_REPRODUCTION"  # in the environment of every child: the folder
+_LOCK = ".running"  # held as long as the doctor that made the folder lives
+_MOST_OUTPUT = 32 << 20  # bytes of one command
+_LOOK = 0.05  # seconds between two looks at a child
+
+
+class Ended(NamedTuple):
+    """How a command ended. `returncode` is None when it was stopped at its deadline."""
+
+    returncode: int | None
+    output: bytes
+
+
+class Throwaway:
+    """A context: its folder exists inside it. `kept` leaves the folder behind."""
+
+    def __init__(self, *, kept: bool = False) -> None:
+        self.kept = kept
+
+    def __enter__(self) -> Throwaway:
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        self._lock = _locked(self.folder / _LOCK)
+        self._alive: subprocess.Popen[bytes] | None = None
+        (self.folder / "tmp").mkdir()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._alive:
+            child.kill(self._alive)
+        end_all_of(self.folder)
+        if self.kept:
+            (self.folder / _LOCK).unlink(missing_ok=True)
+        else:
+            remove(self.folder)
+        if self._lock:
+            self._lock.close()
+
+    def program(self, name: str, as_name: str | None = None) -> Path:
+        """A program of this package (programs/<name>) as a file of the folder."""
+        place = self.folder / "programs" / (as_name or name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes((resources.files("attn_doctor.reproduction") / "programs" / name).read_bytes())
+        return place
+
+    def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
+        """Run a command to its end or its deadline; what it prints comes back, both streams as they were written.
+
+        Raises OSError where it cannot be started.
+        """
+        with tempfile.TemporaryFile(dir=self.folder) as output:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environ, MARK: str(self.folder)},
+                cwd=cwd or self.folder,
+                start_new_session=os.name == "posix",
+            )
+            self._alive = process
+            ended = self._wait(process, output, deadline)
+            self._alive = None
+            end_all_of(self.folder)
+            output.seek(0)
+            return Ended(process.returncode if ended else None, output.read(_MOST_OUTPUT))
+
+    @staticmethod
+    def _wait(process: subprocess.Popen[bytes], output: IO[bytes], deadline: float) -> bool:
+        until = time.monotonic() + deadline
+        while process.poll() is None:
+            if time.monotonic() > until or os.fstat(output.fileno()).st_size > _MOST_OUTPUT:
+                child.kill(process)
+                return False
+            time.sleep(_LOOK)
+        return True
+
+
+def sweep(folder: Path | None = None) -> list[Path]:
+    """Remove what earlier runs left that were killed: their folders are there, and nobody holds the lock any more."""
+    removed = []
+    for left in (folder or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        lock = left / _LOCK
+        with contextlib.suppress(OSError):
+            if left.stat().st_uid != _user() or not lock.exists():
+                continue
+            held = _locked(lock)
+            if held:
+                end_all_of(left.resolve())
+                remove(left)
+                held.close()
+                removed.append(left)
+    return removed
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """The file, open and locked; None when another process holds it, or where there are no such locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def end_all_of(folder: Path) -> None:
+    """End every process that was started inside this reproduction, wherever it has gone. Linux only."""
+    for _ in range(3):  # one that is being started may escape the first look
+        found = list(_started_in(folder))
+        for number in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(_LOOK)
+
+
+def _started_in(folder: Path) -> Iterator[int]:
+    wanted = f"{MARK}={folder}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
+                yield int(entry.name)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, read-only parts included. Links are removed, never what they lead to."""
+    for root, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = Path(root, name)
+            with contextlib.suppress(OSError):
+                if not inner.is_symlink():
+                    inner.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)

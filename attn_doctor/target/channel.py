@@ -1,0 +1,98 @@
+# The channel between a child and the doctor. Runs first, in the target: stdlib only, Python 3.8 grammar.
+#
+# The real standard output is set aside and fd 1 points at standard error from here on, so that whatever else writes
+# there (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the nonce,
+# JSON. It is written at once, so that a crash keeps all that came before it.
+import faulthandler
+import json
+import os
+import sys
+import time
+
+if sys.path and sys.path[0] == "":
+    # `python -` puts the current folder first. What that would hide is reported; it must not hide it from the doctor.
+    # No -I and no -P instead: the first drops PYTHONPATH and user-site, which the user's program does see.
+    del sys.path[0]
+
+CONFIG = json.loads(_CONFIG)  # noqa: F821 - set by the program's first lines, as _NONCE is
+_real_stdout = os.dup(1)
+os.dup2(2, 1)
+_open_sections = []
+_deadline = time.monotonic() + float(CONFIG["deadline"])
+
+
+def _watch():
+    """Arm the message on standard error that says where a hang is, shortly before the doctor ends this process."""
+    seconds = min(float(CONFIG["quiet"]), _deadline - time.monotonic())
+    if seconds > 0.3:
+        faulthandler.dump_traceback_later(seconds - min(1.0, seconds / 4), exit=False, file=2)
+
+
+def send(at, section, data=None):
+    line = "\x1e" + _NONCE + " " + json.dumps({"at": at, "section": section, "data": data}) + "\n"  # noqa: F821
+    raw = line.encode("ascii")
+    while raw:
+        raw = raw[os.write(_real_stdout, raw) :]
+
+
+def tell(section, data):
+    """Send one fact record of a section."""
+    send("fact", section, data)
+
+
+class section:
+    """Names what is going on, so that a crash or a hang has a culprit. An exception inside is reported and ends it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        self.started = time.monotonic()
+        _open_sections.append(self.name)
+        _watch()
+        send("begin", self.name)
+        return self
+
+    def __exit__(self, kind, error, trace):
+        _open_sections.pop()
+        spent = time.monotonic() - self.started
+        if error is not None:
+            send("raised", self.name, fault_of(error, spent))
+        send("end", self.name, {"seconds": spent})
+        # SystemExit too: `import x` that calls sys.exit() must not end the examination of everything after it.
+        return error is not None and not isinstance(error, KeyboardInterrupt)
+
+
+def fault_of(error, seconds=None):
+    """An exception as a Fault record: the innermost frame that is not ours says where."""
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<attn-doctor")]
+    frames = [f for f in frames if not f.filename.startswith("<frozen importlib")]
+    where = "{}:{} in {}".format(frames[-1].filename, frames[-1].lineno, frames[-1].name) if frames else None
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    fault = {
+        "kind": "exited" if isinstance(error, SystemExit) else "raised",
+        "type": type(error).__name__,
+        "message": str(error)[:4000],
+        "where": where,
+        "traceback": text[-6000:],
+        "seconds": seconds,
+    }
+    if isinstance(error, SystemExit):
+        fault["exit_code"] = error.code if isinstance(error.code, int) else (0 if error.code is None else 1)
+    return fault
+
+
+def unknown(why):
+    return {"unknown": str(why)}
+
+
+def remaining():
+    """Seconds until the doctor will end this process."""
+    return max(0.0, _deadline - time.monotonic())
+
+
+faulthandler.enable(file=2, all_threads=False)
+_watch()
+send("hello", "", {"executable": sys.executable, "version": list(sys.version_info[:3]), "pid": os.getpid()})

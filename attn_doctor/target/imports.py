@@ -1,0 +1,262 @@
+# What happens when the target really imports things: numpy, torch, then each extension alone, then CUDA.
+#
+# torch is imported once. The extensions are imported in forks of that process, before CUDA is touched (a CUDA context
+# does not survive a fork), so that one that crashes or hangs takes only its fork with it. Where there is no fork
+# (Windows) the doctor starts this program again for each of them, with CONFIG["only"].
+import glob
+import importlib
+import importlib.machinery
+import select
+import signal
+import warnings
+
+
+class Caught:
+    """Warnings of a block, as short texts, most of them the only place where a library says what is wrong."""
+
+    def __enter__(self):
+        self._catch = warnings.catch_warnings(record=True)
+        self._list = self._catch.__enter__()
+        warnings.simplefilter("always")
+        return self
+
+    def __exit__(self, *error):
+        self._catch.__exit__(*error)
+        return False
+
+    def texts(self):
+        # An instance whose state was reset inside the block has no list any more on some torch versions.
+        return [str(w.message)[:1500] for w in self._list or ()][:12]
+
+
+def value_of(function, *arguments):
+    """The value, or unknown with the exception's text."""
+    try:
+        return function(*arguments)
+    except Exception as error:  # noqa: BLE001 - a foreign library may raise anything, and what it raised is the answer
+        return unknown("{}: {}".format(type(error).__name__, error))
+
+
+def attempt(name, module_names):
+    """Import modules in order, the first that fails decides. Sends one record: ok, path, version, warnings."""
+    started = time.monotonic()
+    report = {"module": name, "ok": None, "warnings": []}
+    with Caught() as caught:
+        try:
+            for module_name in module_names:
+                if module_name.startswith("library:"):
+                    import torch
+
+                    torch.ops.load_library(module_name[len("library:") :])
+                    report["path"] = module_name[len("library:") :]
+                    continue
+                module = importlib.import_module(module_name)
+                report["path"] = getattr(module, "__file__", None)
+                version = getattr(module, "__version__", None)
+                if isinstance(version, str):
+                    report["version"] = version
+            report["ok"] = True
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt from a broken module included
+            report["ok"] = False
+            report["fault"] = fault_of(error, time.monotonic() - started)
+    report["warnings"] = caught.texts()
+    report["seconds"] = round(time.monotonic() - started, 3)
+    return report
+
+
+class Fork:
+    """`attempt` in a fork of this process, at most CONFIG["each"] seconds long."""
+
+    def __init__(self, name, module_names):
+        self.name = name
+        self.started = time.monotonic()
+        self.pipe, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(self.pipe)
+                raw = json.dumps(attempt(name, module_names)).encode("ascii")
+                while raw:
+                    raw = raw[os.write(writer, raw) :]
+            finally:
+                os._exit(0)
+        os.close(writer)
+
+    def report(self):
+        limit = min(float(CONFIG["each"]), remaining())
+        collected, ended = bytearray(), False
+        while not ended:
+            left = limit - (time.monotonic() - self.started)
+            if not select.select([self.pipe], [], [], max(0.0, left))[0]:
+                break  # also after its time is over, what it has said by then counts
+            block = os.read(self.pipe, 65536)
+            collected += block
+            ended = not block
+        os.close(self.pipe)
+        if not ended:
+            os.kill(self.pid, signal.SIGKILL)
+        status = wait_a_moment(self.pid)
+        seconds = round(time.monotonic() - self.started, 3)
+        try:
+            return json.loads(collected.decode("ascii"))
+        except ValueError:
+            fault = died(status, ended, seconds, self.name)
+            return {"module": self.name, "ok": False, "warnings": [], "seconds": seconds, "fault": fault}
+
+
+def wait_a_moment(pid):
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    return None
+
+
+def died(status, ended, seconds, name):
+    if not ended:
+        return {"kind": "timeout", "seconds": seconds, "where": "import " + name}
+    if status is None:
+        return {"kind": "vanished", "seconds": seconds, "where": "import " + name}
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            text = signal.Signals(number).name
+        except ValueError:
+            text = "signal {}".format(number)
+        return {"kind": "signal", "signal": text, "seconds": seconds, "where": "import " + name}
+    return {"kind": "exited", "exit_code": os.WEXITSTATUS(status), "seconds": seconds, "where": "import " + name}
+
+
+def torch_facts(torch):
+    config = value_of(lambda: torch.__config__.show())
+    archs = value_of(lambda: torch._C._cuda_getArchFlags().split() if torch.version.cuda else [])
+    cudnn = value_of(lambda: torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None)
+    facts = {
+        "version": str(torch.__version__),
+        "location": os.path.dirname(getattr(torch, "__file__", None) or "") or None,
+        "cuda": value_of(lambda: torch.version.cuda),
+        "hip": value_of(lambda: getattr(torch.version, "hip", None)),
+        "cxx11_abi": value_of(lambda: bool(torch._C._GLIBCXX_USE_CXX11_ABI)),
+        "archs": archs,
+        "cudnn": cudnn if isinstance(cudnn, dict) or cudnn is None else str(cudnn),
+        "threads": value_of(lambda: torch.get_num_threads()),
+        "mps": value_of(lambda: bool(torch.backends.mps.is_available())),
+    }
+    if isinstance(facts["cuda"], str) and isinstance(config, str) and "USE_FLASH_ATTENTION=" in config:
+        facts["flash_compiled"] = "USE_FLASH_ATTENTION=0" not in config
+    if isinstance(facts["cuda"], str):
+        answer = value_of(lambda: bool(torch.backends.cuda.is_flash_attention_available()))  # since 2.6
+        facts["flash_compiled"] = answer if isinstance(answer, bool) else facts.get("flash_compiled", answer)
+    return facts
+
+
+def numpy_bridge(torch):
+    try:
+        torch.ones(1).numpy()
+        return {"numpy_bridge": True, "numpy_error": None}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is why arrays cannot cross
+        return {"numpy_bridge": False, "numpy_error": "{}: {}".format(type(error).__name__, error)}
+
+
+def cuda_facts(torch):
+    facts = {}
+    with Caught() as caught:
+        facts["available"] = bool(torch.cuda.is_available())
+        if facts["available"]:
+            count = torch.cuda.device_count()
+            devices = []
+            for index in range(count):
+                major, minor = torch.cuda.get_device_capability(index)
+                name = torch.cuda.get_device_name(index)
+                devices.append({"index": index, "name": name, "compute_capability": "{}.{}".format(major, minor)})
+            facts["devices"] = devices
+        else:
+            facts["devices"] = []
+            try:
+                torch.cuda.init()
+            except Exception as error:  # noqa: BLE001 - this text is the reason that is_available() keeps to itself
+                facts["cuda_error"] = "{}: {}".format(type(error).__name__, error)
+    texts = caught.texts()
+    if texts and "cuda_error" not in facts:
+        facts["cuda_error"] = texts[0]
+    facts["cuda_warnings"] = texts
+    return facts
+
+
+def found(name):
+    """Whether a top-level module is there at all, without importing it."""
+    try:
+        return importlib.machinery.PathFinder.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def extensions():
+    """What to import, of what is there: those that need no torch first. name -> modules, or library:PATH."""
+    alone = [("cv2", ["cv2"])]
+    with_torch = [("flash_attn_2_cuda", ["flash_attn_2_cuda"])]
+    spec = found("flash_attn")
+    if spec is not None:
+        # What the fork of ultralytics and most model code import; a failure here is what they swallow.
+        with_torch.append(("flash_attn", ["flash_attn.flash_attn_interface"]))
+        if any(os.path.isdir(os.path.join(p, "cute")) for p in spec.submodule_search_locations or ()):
+            with_torch.append(("flash_attn.cute", ["flash_attn.cute.interface"]))
+    with_torch.append(("flash_attn_interface", ["flash_attn_interface"]))
+    with_torch.append(("flash_attn_3", ["flash_attn_3.flash_attn_interface"]))
+    with_torch.append(("xformers", ["xformers.ops"]))
+    spec = found("torchvision")
+    if spec is not None and spec.submodule_search_locations:
+        # torchvision swallows why its library does not load; loading the library by hand does not.
+        for folder in spec.submodule_search_locations:
+            for library in sorted(glob.glob(os.path.join(glob.escape(folder), "_C*.so"))):
+                with_torch.append(("torchvision", ["library:" + library]))
+    present = lambda item: found(item[1][0].split(".")[0]) is not None or item[1][0].startswith("library:")
+    return [e for e in alone if present(e)], [e for e in with_torch if present(e)]
+
+
+ONLY = CONFIG.get("only")
+FORKS = hasattr(os, "fork") and not ONLY
+torch = None
+early, late = extensions()
+pending = []
+
+if not ONLY:
+    with section("numpy"):
+        with Caught() as caught:
+            tell("numpy", attempt("numpy", ["numpy"]))
+    if FORKS:
+        # These import in their own processes while this one is busy with torch.
+        pending = [Fork(name, module_names) for name, module_names in early]
+
+with section("torch"):
+    with Caught() as caught:
+        import torch
+    if getattr(torch, "__file__", None) is None:
+        raise ImportError("torch is a folder without code: " + ", ".join(getattr(torch, "__path__", [])))
+    if not hasattr(torch, "Tensor"):
+        raise ImportError("what is imported as torch is not PyTorch: " + str(torch.__file__))
+
+if torch is not None and hasattr(torch, "Tensor") and not ONLY:
+    with section("torch facts"):
+        tell("torch", torch_facts(torch))
+        tell("torch", numpy_bridge(torch))
+        tell("torch", {"warnings": caught.texts()})
+
+for name, module_names in late + ([] if FORKS else early):
+    with section(name):
+        if FORKS:
+            tell("import", Fork(name, module_names).report())
+        elif ONLY == name:
+            tell("import", attempt(name, module_names))
+        elif not ONLY:
+            send("later", name)  # the doctor starts this program again for it
+
+for fork in pending:
+    with section(fork.name):
+        tell("import", fork.report())
+
+if torch is not None and hasattr(torch, "Tensor") and not ONLY:
+    with section("cuda"):
+        tell("torch", cuda_facts(torch))

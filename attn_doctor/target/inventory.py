@@ -1,0 +1,233 @@
+# What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
+import glob
+import importlib.machinery
+import platform
+import site
+import sysconfig
+
+STDLIB_OFTEN_HIDDEN = (
+    "abc ast asyncio base64 calendar code collections copy csv dataclasses datetime email enum functools glob html http "
+    "inspect io json logging math numbers operator os pickle platform profile queue random re secrets select signal "
+    "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
+    "uuid warnings weakref xml zipfile"
+).split()
+WATCHED = CONFIG["watched"]  # top-level modules whose place matters
+
+
+def find(name, path=None):
+    """Where a top-level module would come from, without importing it."""
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+    except (ImportError, ValueError, AttributeError) as error:
+        return {"name": name, "error": repr(error)}
+    if spec is None:
+        return {"name": name, "origin": None, "namespace": False}
+    folders = [str(p) for p in spec.submodule_search_locations or ()]
+    return {
+        "name": name,
+        "origin": spec.origin if spec.has_location else None,
+        "namespace": spec.loader is None or not spec.has_location,
+        "folders": folders,
+    }
+
+
+def kind_of_environment():
+    if os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+        return "pixi" if os.sep + ".pixi" + os.sep in sys.prefix + os.sep else "conda"
+    if sys.prefix != sys.base_prefix:
+        try:
+            with open(os.path.join(sys.prefix, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+                return "uv" if any(line.split("=")[0].strip() == "uv" for line in file) else "venv"
+        except OSError:
+            return "venv"
+    if sys.prefix in ("/usr", "/usr/local") or sys.prefix.startswith("/Library/Frameworks"):
+        return "system"
+    return "standalone"
+
+
+def interpreter():
+    paths = sysconfig.get_paths()
+    purelib = paths["purelib"]
+    include = paths["include"]
+    return {
+        "python": sys.executable,
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "bits": 64 if sys.maxsize > 2**32 else 32,
+        "tag": "{}{}{}".format(
+            {"cpython": "cp", "pypy": "pp"}.get(sys.implementation.name, sys.implementation.name),
+            sys.version_info[0],
+            sys.version_info[1],
+        )
+        + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""),
+        "platform": sysconfig.get_platform(),
+        "extension_suffix": sysconfig.get_config_var("EXT_SUFFIX"),
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+        "kind": kind_of_environment(),
+        # https://packaging.python.org/en/latest/specifications/externally-managed-environments/
+        "externally_managed": sys.prefix == sys.base_prefix
+        and os.path.exists(os.path.join(paths["stdlib"], "EXTERNALLY-MANAGED")),
+        "site_packages": purelib,
+        "writable": os.access(purelib if os.path.isdir(purelib) else sys.prefix, os.W_OK),
+        "user_site": bool(site.ENABLE_USER_SITE and os.path.isdir(site.getusersitepackages())),
+        "headers": os.path.exists(os.path.join(include, "Python.h")),
+    }
+
+
+def metadata_of(folder):
+    """Name, version and requirements of a dist-info or egg-info, by reading its header lines only."""
+    name = version = None
+    requires = []
+    for file_name in ("METADATA", "PKG-INFO"):
+        try:
+            with open(os.path.join(folder, file_name), encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if not line.strip():
+                        break
+                    if line.startswith("Name:"):
+                        name = line[5:].strip()
+                    elif line.startswith("Version:"):
+                        version = line[8:].strip()
+                    elif line.startswith("Requires-Dist:"):
+                        requires.append(line[14:].strip())
+            return name, version, requires
+        except OSError:
+            continue
+    return None, None, requires
+
+
+def first_line(folder, file_name):
+    try:
+        with open(os.path.join(folder, file_name), encoding="utf-8", errors="replace") as file:
+            return file.readline().strip() or None
+    except OSError:
+        return None
+
+
+def wheel_tags(folder):
+    try:
+        with open(os.path.join(folder, "WHEEL"), encoding="utf-8", errors="replace") as file:
+            return [line[4:].strip() for line in file if line.startswith("Tag:")]
+    except OSError:
+        return []
+
+
+def direct_url(folder):
+    try:
+        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
+            return json.load(file).get("url")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def distributions():
+    found, remnants, broken = [], [], []
+    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and os.path.isdir(p)):
+        try:
+            names = sorted(os.listdir(entry))
+        except OSError:
+            continue
+        for base in names:
+            if base.startswith("~"):
+                # pip renames a package so while it replaces it; what stays is a removal that was cut short.
+                remnants.append(os.path.join(entry, base))
+                continue
+            if not base.endswith((".dist-info", ".egg-info")):
+                continue
+            folder = os.path.join(entry, base)
+            if not os.path.isdir(folder):
+                continue
+            name, version, requires = metadata_of(folder)
+            if not name or not version:
+                broken.append(folder)
+                continue
+            found.append(
+                {
+                    "name": name,
+                    "version": version,
+                    "location": entry,
+                    "folder": folder,
+                    "installer": first_line(folder, "INSTALLER"),
+                    "direct_url": direct_url(folder),
+                    "wheel_tags": wheel_tags(folder),
+                    "requires": requires,
+                }
+            )
+    return {"found": found, "remnants": remnants, "broken": broken}
+
+
+def hidden_here():
+    """Files and folders of the current folder that a program started here would import instead of the real thing."""
+    names = set(WATCHED) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    try:
+        entries = sorted(os.listdir("."))
+    except OSError:
+        return unknown("the current folder cannot be read")
+    hidden = []
+    inside = {os.path.realpath(p) for p in sys.path if p}
+    if os.path.realpath(".") in inside:
+        return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
+    for entry in entries:
+        stem, extension = os.path.splitext(entry)
+        if extension == ".py" and stem in names:
+            hidden.append(entry)
+        elif not extension and entry in WATCHED and os.path.isdir(entry):
+            has_code = os.path.exists(os.path.join(entry, "__init__.py"))
+            # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
+            if has_code or find(entry)["origin"] is None:
+                hidden.append(entry + "/")
+    return hidden
+
+
+def broken_pth():
+    """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
+    problems = []
+    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and "-packages" in p):
+        for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    lines = file.read().splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                line = line.strip()
+                if not line or line.startswith(("#", "import ", "import\t")):
+                    continue
+                if not os.path.exists(os.path.join(entry, line)):
+                    problems.append("{}: {}".format(os.path.basename(path), line))
+    return problems
+
+
+with section("interpreter"):
+    tell("interpreter", interpreter())
+with section("modules"):
+    tell("modules", [find(name) for name in WATCHED])
+if not CONFIG.get("modules_only"):
+    with section("path"):
+        tell("path", sys.path)
+    with section("here"):
+        tell("here", hidden_here())
+    with section("pth"):
+        tell("pth", broken_pth())
+    with section("distributions"):
+        tell("distributions", distributions())
+    with section("markers"):
+        full = platform.python_version()
+        tell(
+            "markers",
+            {
+                "implementation_name": sys.implementation.name,
+                "implementation_version": full,
+                "os_name": os.name,
+                "platform_machine": platform.machine(),
+                "platform_python_implementation": platform.python_implementation(),
+                "platform_release": platform.release(),
+                "platform_system": platform.system(),
+                "platform_version": platform.version(),
+                "python_full_version": full,
+                "python_version": ".".join(platform.python_version_tuple()[:2]),
+                "sys_platform": sys.platform,
+            },
+        )

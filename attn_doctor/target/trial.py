@@ -1,0 +1,232 @@
+# One trial process: every backend on one subject, in the target. It sends records and decides nothing but its own time.
+#
+# Runs last, after channel.py, exchange/ and the other scripts of the trial, in one namespace with them. What takes the
+# whole process with it happens inside a section that bears its cell's name, and the doctor starts again without that cell.
+import platform
+
+STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
+WARM_UPS = 3  # passes at most
+LEAST_ROUNDS = 3
+
+
+def make_subject():
+    """The model, or the attention shapes alone where there is none to be had. Tells why."""
+    if CONFIG["scope"] == "model":
+        try:
+            return ModelSubject(CONFIG)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raised is the reason, and the shapes still work
+            fault = fault_of(error)
+            fault["kind"] = "out-of-memory" if is_out_of_memory(error) else fault["kind"]
+            tell("no-model", fault)
+            if isinstance(error, NoAttention) or fault["kind"] == "out-of-memory":
+                return None
+    return AttentionSubject(CONFIG)
+
+
+def check_reference(subject):
+    """Finite differences, and the model in float64: (outputs, gradients) or None."""
+    wanted = None
+    report = {"ok": True, "error": 0.0, "module": None, "note": None}
+    call = subject.captured("float32")[-1]
+    device = torch.device("cpu") if subject.device.type == "mps" else subject.device
+    inputs = list(in_double(call, device)[:3])
+    cotangent = noise((*call[0].shape[:-1], call[2].shape[-1]), CONFIG["seed"], device, torch.float64)
+    gradients = passes(eager, (*inputs, call[3]), cotangent)[1:]
+
+    def loss(query, key, value):
+        return (eager(query, key, value, call[3]) * cotangent).sum()
+
+    report["error"] = directional(loss, inputs, list(gradients))
+    if report["error"] > TOLERANCE:
+        report.update(ok=False, module="attention", note="of textbook attention in float64")
+    if subject.scope == "model" and device == subject.device:
+        twin = subject.in_double()
+        watched = ModuleGradients(twin)
+        wanted = subject.probe("eager", "float32", twin)
+        wrong, count = watched.wrong()
+        report["examined"] = count
+        if wrong:
+            kind, error, strides, shape = wrong[0]
+            report.update(ok=False, module=kind, error=error)
+            report["note"] = "a gradient of shape {} with strides {}".format(tuple(shape), tuple(strides))
+            # The reference itself must be right: the same pass with these gradients made contiguous first.
+            watched.contiguous = {w[0] for w in wrong}
+            watched.examples.clear()
+            wanted = subject.probe("eager", "float32", twin)
+        watched.remove()
+    tell("reference", report)
+    return wanted
+
+
+def prove(subject, cell, reference, wanted):
+    """Hold the numbers against float64, count the calls of one pass, and take its peak of memory."""
+    call = reference.calls[0]
+    compute = kernel_of("eager" if cell.backend == "compile" else cell.backend)
+    clock = Clock(subject.device)
+    with autocast(subject.device, cell.dtype):
+        errors = reference.errors(compute)
+        core = [clock.time(lambda: reference.run(compute)) for _ in range(2)]
+    report = {"cell": cell.name, "errors": errors, "core_ms": min(core), "calls": None}
+    report["tokens"] = max(given[1].shape[2] for given in reference.calls)
+    report["eps"] = torch.finfo(call[0].dtype).eps
+    watch = None if cell.backend in ("compile", "flex") else Watch()  # compiled code does not run under a watch
+    passed = []
+
+    def one_pass():
+        started = time.perf_counter()
+        if subject.scope == "model":
+            passed.extend(subject.probe(cell.backend, cell.dtype, watch=watch))
+        else:
+            subject.step(cell.backend, cell.dtype, watch=watch)
+        clock.wait()
+        cell.fastest = 1e3 * (time.perf_counter() - started)
+
+    with subject.using(cell.backend):
+        hooks = watch.hook(subject.layers) if watch else []
+        try:
+            report["peak_bytes"] = Memory(subject.device).peak(one_pass)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        report["kernels"] = kernels_seen(subject, cell, clock) if subject.device.type == "cuda" or not watch else None
+    if passed:
+        report["finite"] = all(bool(torch.isfinite(t).all()) for t in passed[0])
+    if passed and wanted is not None:
+        report["model_output_error"] = total_error(passed[0], wanted[0])
+        names = [name for name in wanted[1] if name in passed[1]]
+        report["model_gradient_error"] = total_error([passed[1][n] for n in names], [wanted[1][n] for n in names])
+    if watch:
+        report["calls"] = watch.calls
+        unfused = [given for given, seen in zip(reference.calls, watch.calls) if "softmax" in " ".join(seen["forward"])]
+        report["reasons"] = pytorch_says(cell.backend, unfused) if cell.backend.startswith("sdpa") else []
+        if all("scaled_dot_product" in name for seen in watch.calls for name in seen["forward"]):
+            cell.served = [seen["forward"] + seen["backward"] for seen in watch.calls if seen["forward"]]
+    subject.clear()
+    tell("proof", report)
+
+
+def kernels_seen(subject, cell, clock):
+    """Names of what ran in one step and its share of the time, by torch.profiler: GPU kernels, or operators on the CPU."""
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = subject.device.type == "cuda"
+    subject.step(cell.backend, cell.dtype)  # what is compiled on first use is not what is asked for
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
+        subject.step(cell.backend, cell.dtype)
+        clock.wait()
+    spent = {}
+    for event in seen.key_averages():
+        own = getattr(event, "self_device_time_total", getattr(event, "self_cuda_time_total", 0.0))
+        own = own if on_gpu else event.self_cpu_time_total
+        if own:
+            spent[event.key] = spent.get(event.key, 0.0) + own
+    total = sum(spent.values()) or 1.0
+    ranked = sorted(spent.items(), key=lambda item: -item[1])
+    return [[name[:300], own / total] for name, own in ranked if INTERESTING.search(name)][:40]
+
+
+def measure(subject, cells, clock):
+    """Rounds A B C A B C: what drifts, drifts for all of them alike."""
+    started = time.monotonic()
+    for _ in range(WARM_UPS):
+        steady = True
+        for cell in cells:
+            taken = cell.attempt("warm-up", lambda: one_round(subject, cell, clock))
+            if taken:
+                steady = steady and taken[1] <= STEADY * cell.fastest
+                cell.fastest = min(taken[1], cell.fastest)
+        if steady or time.monotonic() - started > CONFIG["seconds"] / 2:
+            break
+    tell("steady", steady)
+    started = time.monotonic()
+    gc.collect()
+    gc.disable()
+    for number in range(CONFIG["rounds"]):
+        spent = time.monotonic() - started
+        if number >= LEAST_ROUNDS and spent + spent / number > CONFIG["seconds"]:
+            break
+        for cell in cells:
+            taken = cell.attempt("measuring", lambda: one_round(subject, cell, clock))
+            if taken:
+                tell("sample", {"cell": cell.name, "round": number, "forward_ms": taken[0], "step_ms": taken[1]})
+        gc.collect()
+    gc.enable()
+
+
+def together(cells, subject):
+    """Cells without those that were proven to do the very same as another: on the CPU, `sdpa` and the kernel it chose."""
+    if subject.device.type != "cpu":
+        return cells
+    left = []
+    for cell in cells:
+        twin = next((c for c in left if cell.served and c.served == cell.served and cell.alive and c.alive), None)
+        if twin is None:
+            left.append(cell)
+        else:
+            tell("together", {"cell": cell.name, "with": twin.name})
+    return left
+
+
+def one_round(subject, cell, clock):
+    with subject.using(cell.backend):
+        forward = clock.time(lambda: subject.forward(cell.backend, cell.dtype))
+        step = clock.time(lambda: subject.step(cell.backend, cell.dtype))
+        subject.clear()
+    return forward, step
+
+
+def try_out(subject, cells, wanted):
+    """Prove and measure these cells on one subject. Returns the seconds that were spent measuring."""
+    clock = Clock(subject.device)
+    measured = 0.0
+    for dtype in dict.fromkeys(cell.dtype for cell in cells):
+        mine = [cell for cell in cells if cell.dtype == dtype]
+        reference = None
+        with section("reference " + dtype):
+            reference = Reference(eager, subject.captured(dtype), CONFIG["seed"])
+            with autocast(subject.device, dtype):
+                tell("eager-errors", {"cells": [cell.name for cell in mine], "errors": reference.errors(eager)})
+        if reference is None:
+            continue
+        for cell in mine:
+            cell.attempt("proof", lambda: prove(subject, cell, reference, wanted))
+        mine = together(mine, subject)
+        started = time.monotonic()
+        measure(subject, mine, clock)
+        measured += time.monotonic() - started
+    return measured
+
+
+def trial():
+    began = time.monotonic()
+    measured = 0.0
+    cells = [Cell(*entry) for entry in CONFIG["cells"]]
+    for place, (batch, heads, tokens, width) in enumerate(CONFIG["grid"]):
+        subject = AttentionSubject(dict(CONFIG, batch=batch, shapes=[[1, heads, tokens, width]]))
+        if not place:
+            tell("subject", {"scope": subject.scope, "model": None})
+            with section("reference"):
+                if CONFIG["reference"]:
+                    check_reference(subject)
+        measured += try_out(subject, [cell for cell in cells if cell.place == place], None)
+    if not CONFIG["grid"]:
+        subject = wanted = None
+        with section("model"):
+            subject = make_subject()
+        if subject is None:
+            return
+        tell("subject", {"scope": subject.scope, "model": subject.name})
+        with section("reference"):
+            if CONFIG["reference"]:
+                wanted = check_reference(subject)
+        measured = try_out(subject, cells, wanted)
+    tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
+
+
+with section("torch"):
+    tell("torch", {"version": str(torch.__version__), "threads": torch.get_num_threads(), "python": platform.python_version()})
+with section("trial"):
+    try:
+        trial()
+    except Poisoned:
+        pass

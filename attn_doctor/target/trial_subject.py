@@ -1,0 +1,261 @@
+# What is tried: the model with its attention exchanged, or, without an ultralytics, YOLO12's attention shapes alone.
+#
+# Runs after channel.py and the files of exchange/, in one namespace with them. A subject knows how to do a forward pass and
+# a training step in the way its users do; it measures nothing and judges nothing.
+import contextlib
+import copy
+import re
+
+import torch
+
+HALF_NAMES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class NoAttention(Exception):
+    """There is nothing to try in this model; the text says why."""
+
+
+_kernels = {}
+
+
+def kernel_of(backend):
+    """Made once: FlexAttention is compiled for the function that it was asked for."""
+    if backend not in _kernels:
+        _kernels[backend] = kernel(backend)
+    return _kernels[backend]
+
+
+def autocast(device, dtype):
+    """Mixed precision as ultralytics trains with it; nothing for float32."""
+    if dtype == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=HALF_NAMES[dtype])
+
+
+def tensors_of(output):
+    """The floating-point tensors of a model's output, in order."""
+    if isinstance(output, torch.Tensor):
+        return [output] if output.is_floating_point() else []
+    if isinstance(output, dict):
+        return [t for value in output.values() for t in tensors_of(value)]
+    if isinstance(output, (list, tuple)):
+        return [t for value in output for t in tensors_of(value)]
+    return []
+
+
+class ModelSubject:
+    scope = "model"
+
+    def __init__(self, config):
+        self.device = torch.device(config["device"])
+        self.batch, self.imgsz, self.seed = config["batch"], config["imgsz"], config["seed"]
+        self.name, model = build_model(config["model"], self.seed)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        self.model = model.to(self.device)
+        classes = tuple(layer_classes())
+        self.layers = [m for m in self.model.modules() if type(m) in classes]
+        if not self.layers:
+            known = ", ".join(c.__name__ for c in classes)
+            raise NoAttention("{} has no attention to exchange (none of its layers is {})".format(self.name, known))
+        self.images = noise((self.batch, 3, self.imgsz, self.imgsz), self.seed, self.device).sigmoid()
+        self.labels = boxes(self.batch, self.seed, self.device)
+        if not self.name.endswith(".pt"):
+            self._settle()
+        self.fused = None
+        self.compiled = {}
+        self.cotangents = {}
+
+    def _settle(self):
+        """Fresh batch norms let the activations of an evaluated model shrink towards denormals: give them statistics."""
+        norms = [m for m in self.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        before = [m.momentum for m in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        self.model.train()
+        with torch.no_grad():
+            self.model(self.images)
+        for norm, momentum in zip(norms, before):
+            norm.momentum = momentum
+
+    @contextlib.contextmanager
+    def using(self, backend):
+        """The attention of this backend in the model's classes; `eager` and `compile` leave what is installed."""
+        if backend in ("eager", "compile"):
+            yield
+            return
+        with Exchange(kernel_of(backend)):
+            yield
+
+    def forward(self, backend, dtype):
+        """Inference as `predict` does it: evaluated, batch norms folded into the convolutions, inference mode."""
+        if self.fused is None:
+            self.fused = copy.deepcopy(self.model).eval()
+            self.fused.fuse(verbose=False)
+        run = self._compiled("forward", self.fused) if backend == "compile" else self.fused
+        with torch.inference_mode(), autocast(self.device, dtype):
+            return run(self.images)
+
+    def step(self, backend, dtype):
+        """A training step without the optimiser: forward pass, the model's own loss, backward pass."""
+        self.model.train()
+        run = self._compiled("step", self.model) if backend == "compile" else self.model
+        with autocast(self.device, dtype):
+            predictions = run(self.images)
+            loss = self.model.loss(dict(self.labels, img=self.images), predictions)
+        tensors_of(loss)[0].sum().backward()
+
+    def clear(self):
+        self.model.zero_grad(set_to_none=True)
+
+    def probe(self, backend, dtype, model=None, watch=None):
+        """One pass with a fixed cotangent at the raw outputs: (outputs, gradients of all parameters)."""
+        model = self.model if model is None else model
+        model.train()
+        model.zero_grad(set_to_none=True)
+        images = self.images.to(next(model.parameters()).dtype)
+        run = self._compiled("step", self.model) if backend == "compile" else model
+        with (contextlib.nullcontext() if watch is None else watch):
+            with autocast(self.device, dtype):
+                outputs = tensors_of(run(images))
+            total = 0.0
+            for place, out in enumerate(outputs):
+                total = total + (out.to(torch.promote_types(out.dtype, torch.float32)) * self._cotangent(out, place)).sum()
+            total.backward()
+        gradients = {n: p.grad.detach() for n, p in model.named_parameters() if p.grad is not None}
+        outputs = [out.detach() for out in outputs]
+        model.zero_grad(set_to_none=True)
+        return outputs, gradients
+
+    def _cotangent(self, out, place):
+        if place not in self.cotangents:
+            self.cotangents[place] = noise(tuple(out.shape), self.seed + 1 + place, out.device) / out.numel() ** 0.5
+        return self.cotangents[place].to(torch.promote_types(out.dtype, torch.float32))
+
+    def _compiled(self, what, model):
+        if what not in self.compiled:
+            self.compiled[what] = torch.compile(model)
+        return self.compiled[what]
+
+    def in_double(self):
+        """A copy of the model in float64."""
+        twin = copy.deepcopy(self.model)
+        twin.criterion = None
+        return twin.double()
+
+    def captured(self, dtype):
+        """What each attention call is given in training, in this dtype: [(query, key, value, scale)], strides kept."""
+        calls = []
+
+        def recorder(query, key, value, scale):
+            calls.append((query.detach(), key.detach(), value.detach(), scale))
+            return sdpa(query, key, value, scale)
+
+        self.model.train()
+        with torch.no_grad(), autocast(self.device, dtype), Exchange(recorder):
+            self.model(self.images)
+        return calls
+
+
+class AttentionSubject:
+    """The attention calls of YOLO12 alone, on random numbers in the layout that the exchange makes."""
+
+    scope = "attention"
+    layers = ()
+
+    def __init__(self, config):
+        self.name = None
+        self.device = torch.device(config["device"])
+        self.batch, self.imgsz, self.seed = config["batch"], config["imgsz"], config["seed"]
+        self.inputs = {}
+        self.shapes = config["shapes"]
+
+    @contextlib.contextmanager
+    def using(self, backend):
+        if backend == "compile":
+            _kernels.setdefault("compile", torch.compile(eager))
+        self.kernel = kernel_of(backend)
+        yield
+
+    def captured(self, dtype):
+        if dtype not in self.inputs:
+            wanted = HALF_NAMES.get(dtype, torch.float32)
+            self.inputs[dtype] = calls = []
+            for place, (areas, heads, tokens, width) in enumerate(self.shapes):
+                shape = (self.batch * areas, tokens, heads, 3 * width)
+                packed = noise(shape, self.seed + place, self.device, wanted)
+                calls.append((*packed.transpose(1, 2).chunk(3, dim=3), width**-0.5))
+        return self.inputs[dtype]
+
+    def forward(self, backend, dtype):
+        with torch.no_grad():
+            for query, key, value, scale in self.captured(dtype):
+                self.kernel(query, key, value, scale)
+
+    def step(self, backend, dtype, watch=None):
+        with contextlib.nullcontext() if watch is None else watch:
+            for query, key, value, scale in self.captured(dtype):
+                query, key, value = (t.detach().requires_grad_() for t in (query, key, value))
+                with contextlib.nullcontext() if watch is None else watch.call():
+                    out = self.kernel(query, key, value, scale)
+                out.sum().backward()
+
+    def clear(self):
+        pass
+
+
+def layer_classes():
+    """The attention classes that the exchange knows in this ultralytics."""
+    found = []
+    for cls in classes():
+        try:
+            recognise(cls)
+            found.append(cls)
+        except Refused:
+            pass
+    return found
+
+
+def build_model(name, seed):
+    """(name, model) with random weights of a fixed seed, or those of a weights file. Raises FileNotFoundError."""
+    from ultralytics.cfg import get_cfg
+
+    torch.manual_seed(seed)
+    if name.endswith(".pt"):
+        from ultralytics import YOLO
+
+        model = YOLO(name).model.float()
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+    else:
+        from ultralytics.nn.tasks import DetectionModel
+
+        stem = re.sub(r"\.ya?ml$", "", name)
+        # The fork writes "yolov12", mainline "yolo12".
+        other = re.sub(r"^yolo(v?)(?=\d)", lambda m: "yolo" if m[1] else "yolov", stem)
+        errors = []
+        for candidate in [name] if os.path.isfile(name) else [stem + ".yaml", other + ".yaml"]:
+            try:
+                model = DetectionModel(candidate, ch=3, verbose=False)
+                name = candidate
+                break
+            except FileNotFoundError as error:
+                errors.append(str(error))
+        else:
+            raise FileNotFoundError("this ultralytics does not know {}: {}".format(name, "; ".join(errors)))
+    if not hasattr(model, "loss"):
+        raise NoAttention("{} has no loss to train with".format(name))
+    model.args = get_cfg()  # the gains of the loss, which a trainer would put there
+    return name, model
+
+
+def boxes(batch, seed, device):
+    """Two boxes an image, in the shape that a data loader gives: centre and size relative to the image."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = 0.3 + 0.4 * torch.rand((2 * batch, 2), generator=generator)
+    size = 0.1 + 0.3 * torch.rand((2 * batch, 2), generator=generator)
+    return {
+        "batch_idx": torch.arange(batch).repeat_interleave(2).float().to(device),
+        "cls": torch.zeros((2 * batch, 1), device=device),
+        "bboxes": torch.cat((centre, size), dim=1).to(device),
+    }

@@ -1,0 +1,230 @@
+"""The backends, one entry each: what facts rule it out and how the operators and kernels that serve it are called.
+
+Pure: questions of facts alone. A requirement answers None (nothing known stands against it: try it) or one sentence that says
+why it is ruled out and what would make it run. What is unknown rules nothing out, and where PyTorch or a package can
+say itself what it refuses, it is left to say so: it knows its own limits better than a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from attn_doctor.facts import Facts, Unknown
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.answers import Answer, Judgement
+
+
+class Case(NamedTuple):
+    """What a requirement is asked about."""
+
+    facts: Facts
+    device: str  # "cpu", "cuda:0", "mps"
+    dtype: str
+    asked: bool = False  # for by name
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+
+Requirement = Callable[[Case], str | None]
+
+
+class Backend(NamedTuple):
+    """One way to compute attention.
+
+    `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
+    backward), and the names that its kernels have in a GPU profile. Empty operators: attention composed of a matrix
+    product, a softmax and another product.
+    """
+
+    name: str
+    title: str
+    requirement: Requirement
+    operators: str = ""
+    kernels: str = ""
+
+    @property
+    def composed(self) -> bool:
+        return not self.operators
+
+
+def _anywhere(case: Case) -> str | None:  # noqa: ARG001 - what is asked of every backend
+    return None
+
+
+def _flash(case: Case) -> str | None:
+    if case.device == "mps":
+        return "PyTorch has no flash kernel for Apple GPUs: it runs on the CPU and on NVIDIA and AMD GPUs"
+    if case.on_gpu and case.dtype == "float32":
+        return _half_only("PyTorch's flash kernel for GPUs")
+    return None
+
+
+def _efficient(case: Case) -> str | None:
+    return _gpu_only("PyTorch's memory-efficient kernel", case)
+
+
+def _cudnn(case: Case) -> str | None:
+    if reason := _gpu_only("cuDNN attention", case):
+        return reason
+    if isinstance(case.facts.torch.hip, str):
+        return "cuDNN is NVIDIA's, and this torch is built for AMD GPUs: use sdpa-flash or sdpa-efficient"
+    return _half_only("cuDNN attention") if case.dtype == "float32" else None
+
+
+def _flash_attn_2(case: Case) -> str | None:
+    version = case.facts.flash_attention.version
+    if reason := _package("flash-attn", version, ("flash_attn", "flash_attn_2_cuda"), case):
+        return reason
+    capability = _capability(case)
+    if capability and isinstance(version, str) and not isinstance(case.facts.torch.hip, str):
+        return _refusal(flash_attention.runs_on(version, capability))
+    return None
+
+
+def _flash_attn_3(case: Case) -> str | None:
+    modules = ("flash_attn_interface", "flash_attn_3", "flash_attn_3/_C")
+    return _newer_package("flash-attn-3", case.facts.flash_attention.fa3, modules, case)
+
+
+def _flash_attn_4(case: Case) -> str | None:
+    return _newer_package("flash-attn-4", case.facts.flash_attention.fa4, ("flash_attn.cute",), case)
+
+
+def _newer_package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
+    if reason := _package(name, version, modules, case):
+        return reason
+    capability = _capability(case)
+    return _refusal(flash_attention.package_runs_on(name, capability)) if capability else None
+
+
+def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
+    """A package of flash-attn's family: a GPU, installed, importable, and 16 bits."""
+    return (
+        _gpu_only(name, case)
+        or _not_installed(name, version)
+        or _import_failed(modules, case)
+        or (_half_only(name) if case.dtype == "float32" else None)
+    )
+
+
+def _xformers(case: Case) -> str | None:
+    if reason := _gpu_only("xformers", case):
+        return reason
+    installed = case.facts.packages.distributions
+    if isinstance(installed, Unknown):
+        return None
+    version = next((d.version for d in installed if d.name.lower() == "xformers"), None)
+    return _not_installed("xformers", version) or _import_failed(("xformers",), case)
+
+
+def _flex(case: Case) -> str | None:
+    if case.device == "mps":
+        return "FlexAttention is compiled for NVIDIA and AMD GPUs and for the CPU, not for Apple GPUs"
+    if case.device == "cpu":
+        return "PyTorch says: FlexAttention does not support backward on CPU. It would run on a GPU"
+    return _compiler(case)
+
+
+def _compile(case: Case) -> str | None:
+    if case.device == "cpu" and not case.asked:
+        return "compiling the model takes minutes on a CPU: ask for it with --backend compile"
+    return _compiler(case)
+
+
+def _compiler(case: Case) -> str | None:
+    """What torch.compile needs beside PyTorch."""
+    compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
+    if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
+        return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
+    if case.on_gpu and not isinstance(installed, Unknown):
+        triton = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-rocm", "triton-windows")
+        if installed and not any(d.name.lower() in triton for d in installed):
+            return "torch.compile needs Triton for a GPU, and it is not installed in the target"
+    return None
+
+
+def _gpu_only(what: str, case: Case) -> str | None:
+    if case.on_gpu:
+        return None
+    torch = case.facts.torch
+    where = {"cpu": "the CPU", "mps": "an Apple GPU"}.get(case.device, case.device)
+    built = (
+        f", and torch {torch.version} is built for the CPU alone" if torch.cuda is None and torch.hip is None else ""
+    )
+    return f"{what} runs on NVIDIA and AMD GPUs only: this trial runs on {where}{built}"
+
+
+def _half_only(what: str) -> str:
+    return f"{what} takes float16 and bfloat16 only: it runs under autocast (amp=True)"
+
+
+def _not_installed(name: str, version: str | Unknown | None) -> str | None:
+    return f"{name} is not installed in the target" if version is None else None
+
+
+def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
+    if isinstance(case.facts.imports, Unknown):
+        return None
+    for attempt in case.facts.imports:
+        if attempt.module in modules and attempt.ok is False:
+            fault = attempt.fault
+            said = (fault.message or fault.signal or fault.kind).strip() if fault else ""
+            return f"{attempt.module} does not import: {said.splitlines()[-1] if said else 'no reason given'}"
+    return None
+
+
+def _refusal(judged: Judgement) -> str | None:
+    """The reason of a sure no."""
+    return judged.why if isinstance(judged, Answer) and not judged.yes and judged.verified else None
+
+
+def _capability(case: Case) -> str | None:
+    devices = case.facts.torch.devices
+    if not case.on_gpu or isinstance(devices, Unknown):
+        return None
+    index = int(case.device.partition(":")[2] or 0)
+    return next((d.compute_capability for d in devices if d.index == index), None)
+
+
+_FLASH_OPERATOR = r"_scaled_dot_product_flash_attention"
+_EFFICIENT_OPERATOR = r"_scaled_dot_product_efficient_attention"
+_CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
+_MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
+_FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
+
+ALL: tuple[Backend, ...] = (
+    Backend("eager", "the attention as installed", _anywhere),
+    Backend("sdpa", "PyTorch's own choice", _anywhere, "|".join(_FUSED_OPERATORS), r"flash|fmha|sdpa|attention"),
+    Backend("sdpa-math", "PyTorch's unfused attention", _anywhere),
+    Backend(
+        "sdpa-efficient",
+        "PyTorch's memory-efficient kernel",
+        _efficient,
+        _EFFICIENT_OPERATOR,
+        r"fmha|attn_fwd|attn_bwd",
+    ),
+    Backend("sdpa-flash", "PyTorch's flash kernel", _flash, _FLASH_OPERATOR, r"flash_|attn_fwd|attn_bwd"),
+    Backend("sdpa-cudnn", "cuDNN's kernel, through PyTorch", _cudnn, _CUDNN_OPERATOR, r"cudnn.*(sdpa|attention|flash)"),
+    Backend("flash-attn-2", "the package flash-attn", _flash_attn_2, r"^flash_attn::", r"flash_(fwd|bwd)"),
+    Backend(
+        "flash-attn-3",
+        "the package flash-attn-3",
+        _flash_attn_3,
+        r"^flash_attn_3::",
+        r"flash(_|::)?Flash|flash_(fwd|bwd)",
+    ),
+    Backend(
+        "flash-attn-4",
+        "the package flash-attn-4",
+        _flash_attn_4,
+        r"^flash_attn(_4)?(_cute)?::",
+        r"[Ff]lash.*(Forward|Backward)",
+    ),
+    Backend("xformers", "the package xformers", _xformers, r"^xformers(_flash\w*|_python)?::", r"fmha|flash_"),
+    Backend("flex", "FlexAttention, compiled", _flex, r"flex_attention", r"flex_attention"),
+    Backend("compile", "the eager model under torch.compile", _compile),
+)
+BY_NAME: dict[str, Backend] = {backend.name: backend for backend in ALL}

@@ -1,0 +1,250 @@
+"""What the records of a trial process mean: which kernel served the calls, whether the numbers are right, and the rows. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from attn_doctor.exchange.rule import limit
+from attn_doctor.facts import Fault
+from attn_doctor.trials.backends import BY_NAME, Backend
+from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.rows import AttentionCalls, Gain, Trial
+from attn_doctor.trials.statistics import compare, decide, interval
+
+
+class Judged:
+    """Records of one or more processes, sorted by cell. A later process overrides an earlier one."""
+
+    def __init__(self) -> None:
+        self.proofs: dict[str, dict[str, Any]] = {}
+        self.faults: dict[str, dict[str, Any]] = {}
+        self.samples: dict[str, list[tuple[float, float]]] = {}
+        self.together: dict[str, str] = {}  # cells that do the very same as another, which was measured for both
+        self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
+
+    def take(self, section: str, data: Any) -> None:
+        """One record of the channel."""
+        if section == "proof":
+            self.proofs[data["cell"]] = data
+        elif section == "fault":
+            self.faults[data["cell"]] = data
+        elif section == "sample":
+            self.samples.setdefault(data["cell"], []).append((data["forward_ms"], data["step_ms"]))
+        elif section == "together":
+            self.together[data["cell"]] = data["with"]
+        elif section == "eager-errors":
+            self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
+
+    def start_again(self) -> None:
+        """A new process measures all that is left from the beginning: samples of two processes are no pairs."""
+        self.samples.clear()
+        self.together.clear()
+
+
+def name_of(cell: Cell) -> str:
+    """What a cell is called on the channel and in progress messages."""
+    return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
+
+
+def rows(
+    plan: Plan, seen: Judged, *, scope: str, model: str | None, threads: int | None, ended: str
+) -> tuple[Trial, ...]:
+    """A row for every cell of the plan, in its order. `ended`: why a cell that nothing is known of was not run."""
+    common = {
+        "scope": scope,
+        "model": model,
+        "device": plan.device,
+        "batch": plan.options.batch,
+        "imgsz": plan.options.imgsz,
+        "threads": threads,
+    }
+    return tuple(_with_gains([_row(cell, seen, ended, common) for cell in plan.cells]))
+
+
+def _row(cell: Cell, seen: Judged, ended: str, common: dict[str, Any]) -> Trial:
+    common = {"backend": cell.backend, "dtype": cell.dtype, **common}
+    if cell.shape:
+        common |= {"batch": cell.shape.batch, "imgsz": None, "shape": str(cell.shape)}
+    if cell.ruled_out:
+        return Trial(status="ruled-out", reason=cell.ruled_out, **common)
+    name = name_of(cell)
+    fault, proof = seen.faults.get(name), seen.proofs.get(name)
+    samples = seen.samples.get(seen.together.get(name, name), [])
+    if proof:
+        common |= _proven(BY_NAME[cell.backend], proof, seen.eager_errors.get(name, ()))
+    if samples:
+        forward, step = [s[0] for s in samples], [s[1] for s in samples]
+        common |= {"forward_samples": tuple(forward), "step_samples": tuple(step)}
+        common |= {"forward_ms": interval(forward), "step_ms": interval(step)}
+        if proof and proof.get("core_ms"):
+            # The quickest of either: what disturbs a measurement only ever adds to it.
+            common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
+    if fault:
+        common |= {"status": _status(fault), "reason": _reason(fault)}
+    elif not proof:
+        common |= {"status": "failed", "reason": ended}
+    return Trial(**common)
+
+
+def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    counted, names = count(backend, proof["calls"]) if proof["calls"] is not None else (None, ())
+    profile = [name for name, _ in proof.get("kernels") or ()]
+    worst = [max(errors) for errors in zip(*proof["errors"], strict=True)]
+    found: dict[str, Any] = {
+        "status": "ok",
+        "attention_calls": counted,
+        "kernels": tuple(dict.fromkeys((*names, *profile))),
+        "output_error": worst[0],
+        "gradient_error": worst[1],
+        "peak_bytes": proof.get("peak_bytes"),
+        "model_output_error": proof.get("model_output_error"),
+        "model_gradient_error": proof.get("model_gradient_error"),
+    }
+    wrong = inaccurate(proof["errors"], eager_errors, proof["eps"], proof["tokens"])
+    served = other_kernel(backend, proof["calls"], profile)
+    if wrong:
+        found |= {"status": "failed", "reason": wrong}
+    elif served:
+        said = "; ".join(proof.get("reasons") or ())
+        found |= {"status": "other-kernel", "reason": f"{served}. PyTorch says: {said}" if said else served}
+    elif proof.get("finite") is False:
+        found |= {"status": "failed", "reason": "the model's outputs are not all finite with it"}
+    return found
+
+
+def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
+    """Calls by what served them, forward and backward both, and the operators seen."""
+    kinds = [kind_of(call) for call in calls]
+    composed = kinds.count("composed")
+    as_installed = backend.name in ("eager", "compile")
+    names = dict.fromkeys(name for call in calls for way in ("forward", "backward") for name in call[way])
+    return (
+        AttentionCalls(
+            fused=kinds.count("fused"), math=0 if as_installed else composed, eager=composed if as_installed else 0
+        ),
+        tuple(names),
+    )
+
+
+def kind_of(call: Mapping[str, Sequence[str]]) -> str:
+    """What served a call. "fused": a kernel of its own both ways · "composed": a softmax between two products · "unseen": neither, in full."""
+    forward, backward = call["forward"], call["backward"]
+    if any("softmax" in name for name in (*forward, *backward)):
+        return "composed"
+    return "fused" if forward and backward else "unseen"
+
+
+def other_kernel(
+    backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
+) -> str | None:
+    """None where every call, forward and backward, was served by what was asked for; else what was seen instead."""
+    if calls is None:  # compiled code hides its operators: the profile must name them
+        if backend.composed or any(re.search(backend.kernels, name) for name in profile):
+            return None
+        return "no kernel of its own was seen in the profile"
+    if not calls:
+        return "no attention call was seen"
+    kinds = [kind_of(call) for call in calls]
+    if backend.composed:
+        fused = sorted(
+            {name for call, kind in zip(calls, kinds, strict=True) if kind == "fused" for name in call["forward"]}
+        )
+        if fused:
+            return f"{kinds.count('fused')} of {len(calls)} calls were served by {', '.join(fused)}"
+        unseen = kinds.count("unseen")
+        return f"the operators of {unseen} of {len(calls)} calls were not seen" if unseen else None
+    own = re.compile(backend.operators)
+    good = [
+        kind == "fused" and all(any(own.search(name) for name in call[way]) for way in ("forward", "backward"))
+        for call, kind in zip(calls, kinds, strict=True)
+    ]
+    if all(good):
+        return None
+    if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
+        return None  # a package that calls its kernels past PyTorch's dispatcher: the GPU profile names them
+    parts = []
+    if "composed" in kinds:
+        parts.append(f"{kinds.count('composed')} of {len(calls)} calls fell back to math")
+    others = {
+        name
+        for call, kind, mine in zip(calls, kinds, good, strict=True)
+        if kind == "fused" and not mine
+        for name in call["forward"]
+    }
+    if others:
+        parts.append(f"calls were served by {', '.join(sorted(others))}")
+    if "unseen" in kinds:
+        parts.append(f"{kinds.count('unseen')} of {len(calls)} calls were not seen both forward and backward")
+    return ", ".join(parts)
+
+
+def inaccurate(
+    errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
+) -> str | None:
+    """What error is larger than it may be beside eager's in the same dtype, call by call; None where none is."""
+    for index, what in enumerate(("output", "gradient")):
+        for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
+            most = limit(base[index], eps, tokens)
+            if not mine[index] <= most:
+                return (
+                    f"its numbers are wrong: {what} error {mine[index]:.2g} at attention call {call},"
+                    f" where eager in the same dtype has {base[index]:.2g} and {most:.2g} is the limit"
+                )
+    return None
+
+
+def _status(fault: Mapping[str, Any]) -> str:
+    kind = fault["kind"]
+    if kind in ("timeout", "vanished"):
+        return "timeout"
+    if kind == "out-of-memory" or (kind == "signal" and fault.get("signal") == "SIGKILL"):
+        return "out-of-memory"
+    return "ruled-out" if fault.get("type") == "Unavailable" else "failed"
+
+
+def _reason(fault: Mapping[str, Any]) -> str:
+    what = fault.get("what") or "trial"
+    kind, where = fault["kind"], fault.get("where")
+    if kind in ("timeout", "vanished"):
+        return f"no answer for {fault.get('seconds') or 0:.0f} s ({where or what}): --timeout gives it longer"
+    if kind == "signal":
+        died = f"the process died of {fault.get('signal')}"
+        memory = " (the kernel ends a process so when memory runs out)" if fault.get("signal") == "SIGKILL" else ""
+        return died + memory + (f" in {where}" if where else "")
+    if kind == "exited":
+        return f"the process exited with code {fault.get('exit_code')}" + (f" in {where}" if where else "")
+    if fault.get("type") == "Unavailable":
+        return str(fault.get("message"))
+    text = str(fault.get("text") or fault.get("message") or "no reason given").strip()
+    return text.splitlines()[0][:500] if kind == "out-of-memory" else text[:1000]
+
+
+def fault_record(fault: Fault) -> dict[str, Any]:
+    """A child's death in the shape of an exception's record."""
+    return {
+        name: getattr(fault, name) for name in ("kind", "type", "message", "signal", "exit_code", "where", "seconds")
+    }
+
+
+def _with_gains(rows: list[Trial]) -> Iterable[Trial]:
+    gains: dict[int, dict[str, Gain]] = {}
+    for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
+        base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
+        if base is None or not base.step_samples:
+            continue
+        mine = [
+            (index, row)
+            for index, row in enumerate(rows)
+            if (row.dtype, row.shape) == group and row is not base and len(row.step_samples) == len(base.step_samples)
+        ]
+        for samples, field in (("forward_samples", "forward_gain"), ("step_samples", "step_gain")):
+            # Backends that were measured together are one comparison, not two.
+            distinct = list(dict.fromkeys(getattr(row, samples) for _, row in mine))
+            decided = decide([compare(getattr(base, samples), other) for other in distinct])
+            for index, row in mine:
+                gains.setdefault(index, {})[field] = decided[distinct.index(getattr(row, samples))]
+    return [msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows)]

@@ -1,0 +1,179 @@
+"""What the trial will do: which model, device, backends and dtypes, decided from facts and options. Runs nothing.
+
+A request that cannot be met (a model nobody knows, an image size that is no multiple of the stride) is refused here, before
+anything has been started. The only thing looked at is whether a model file is there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from attn_doctor.facts import Facts, Record, Unknown
+from attn_doctor.trials.backends import ALL, BY_NAME, Case
+
+STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
+DTYPES = ("float32", "float16", "bfloat16")
+_ROUNDS_CPU, _ROUNDS_GPU = 9, 30
+_FAMILIES = {"yolo12": "nsmlx", "yolov12": "nsmlx", "yolo11": "nsmlx", "yolo26": "nsmlx", "yolov10": "nsmblx"}
+_NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
+
+
+class BadRequest(ValueError):
+    """The trial that was asked for cannot be run by anybody: one sentence, with what would do."""
+
+
+class Shape(Record, frozen=True, kw_only=True):
+    """One attention call: self-attention of `tokens` in `heads` of this width."""
+
+    batch: int
+    heads: int
+    tokens: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.heads}x{self.tokens}x{self.width}"
+
+
+class TrialOptions(Record, frozen=True, kw_only=True):
+    """What the user asked for. Sizes in pixels, times in seconds."""
+
+    model: str = "yolo12n.yaml"
+    imgsz: int = 640
+    batch: int = 2
+    device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N" | "mps"
+    backends: tuple[str, ...] = ()  # empty: all
+    dtypes: tuple[str, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
+    shapes: tuple[Shape, ...] = ()  # not empty: these attention calls alone, one by one, and no model
+    rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
+    seconds: float = 20.0  # for the measured rounds of one dtype; at least three rounds are measured whatever they take
+    reference: bool = True  # finite differences and the whole model in float64
+    seed: int = 0
+
+
+class Cell(Record, frozen=True, kw_only=True):
+    """One backend in one dtype: to be run, or ruled out and why."""
+
+    backend: str
+    dtype: str
+    shape: Shape | None = None
+    ruled_out: str | None = None
+
+
+class Plan(Record, frozen=True, kw_only=True):
+    options: TrialOptions
+    device: str = "cpu"
+    cells: tuple[Cell, ...] = ()
+    skipped: str | None = None  # why nothing can be run at all
+    rounds: int = 9
+    scope: str = "model"  # "attention": no ultralytics that could be imported
+    note: str | None = None
+
+
+def plan(facts: Facts, options: TrialOptions) -> Plan:
+    """Raises BadRequest."""
+    check(options)
+    skipped = _no_torch(facts)
+    if skipped:
+        return Plan(options=options, skipped=skipped)
+    device = choose_device(facts, options.device)
+    scope, note = ("attention", None) if options.shapes else _scope(facts)
+    dtypes = options.dtypes or (DTYPES if device.startswith("cuda") else DTYPES[:1])
+    names = options.backends or tuple(backend.name for backend in ALL)
+    # Whatever is asked for is held against eager in the same dtype.
+    names = ("eager", *(name for name in names if name != "eager"))
+    cells = tuple(
+        Cell(
+            backend=name,
+            dtype=dtype,
+            shape=shape,
+            ruled_out=BY_NAME[name].requirement(Case(facts, device, dtype, name in options.backends)),
+        )
+        for shape in options.shapes or (None,)
+        for dtype in dtypes
+        for name in names
+    )
+    rounds = options.rounds or (_ROUNDS_CPU if device == "cpu" else _ROUNDS_GPU)
+    return Plan(options=options, device=device, cells=cells, rounds=rounds, scope=scope, note=note)
+
+
+def check(options: TrialOptions) -> None:
+    """Whether the request makes sense on any machine. Raises BadRequest."""
+    check_model(options.model)
+    if options.imgsz <= 0 or options.imgsz % STRIDE:
+        below = max(options.imgsz // STRIDE, 1) * STRIDE
+        fits = f"{below}" if options.imgsz <= below else f"{below} or {below + STRIDE}"
+        raise BadRequest(f"image size {options.imgsz} is not a multiple of {STRIDE}: {fits} would do")
+    for name in ("batch", "rounds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise BadRequest(f"{name} {value} is too small: 1 is the least")
+    for shape in options.shapes:
+        if min(shape.batch, shape.heads, shape.tokens, shape.width) < 1:
+            raise BadRequest(f"there is no attention of shape {shape}: batch, heads, tokens and width are 1 at least")
+    for name in options.backends:
+        if name not in BY_NAME:
+            raise BadRequest(f"there is no backend {name!r}: use {', '.join(BY_NAME)}")
+    for name in options.dtypes:
+        if name not in DTYPES:
+            raise BadRequest(f"there is no dtype {name!r} for a trial: use {', '.join(DTYPES)}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", options.device):
+        raise BadRequest(f"there is no device {options.device!r}: use auto, cpu, cuda:0 (or another number) or mps")
+
+
+def check_model(model: str) -> None:
+    """A name that ultralytics knows, or a YAML or weights file that is there. Raises BadRequest."""
+    path = Path(model)
+    if path.is_file() and path.suffix in (".yaml", ".yml", ".pt"):
+        return
+    match = _NAME.fullmatch(model)
+    if match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]:
+        return
+    if path.is_file():
+        raise BadRequest(f"{model} is no model that can be tried: give a .yaml or .pt file")
+    if path.suffix == ".pt" or path.parent != Path():
+        raise BadRequest(
+            f"there is no model file {model}, and nothing is downloaded: give a file that is there, or yolo12n.yaml"
+        )
+    raise BadRequest(
+        f"there is no model {model!r} with attention in it: use yolo12n.yaml (or s, m, l, x), yolo11n.yaml, yolo26n.yaml,"
+        " or the path of a YAML or weights file"
+    )
+
+
+def choose_device(facts: Facts, wanted: str) -> str:
+    """The device to run on, as torch names it. Raises BadRequest for one that the target does not have."""
+    torch = facts.torch
+    if wanted == "auto":
+        if torch.available is True:
+            return "cuda:0"
+        return "mps" if torch.mps is True else "cpu"
+    if wanted.startswith("cuda"):
+        index = int(wanted.partition(":")[2] or 0)
+        if torch.available is False:
+            why = torch.cuda_error if isinstance(torch.cuda_error, str) else "torch.cuda.is_available() is False"
+            raise BadRequest(f"the target's torch sees no CUDA device ({why.strip()}): use --device cpu")
+        if not isinstance(torch.devices, Unknown) and index >= len(torch.devices):
+            there = ", ".join(f"cuda:{device.index}" for device in torch.devices)
+            raise BadRequest(f"there is no device {wanted}: the target's torch sees {there or 'none'}")
+        return f"cuda:{index}"
+    if wanted == "mps" and torch.mps is False:
+        raise BadRequest("the target's torch sees no Apple GPU: use --device cpu")
+    return wanted
+
+
+def _no_torch(facts: Facts) -> str | None:
+    torch = facts.torch
+    if torch.version is None:
+        return "there is no torch in the target"
+    if torch.importable is False:
+        fault = torch.fault
+        how = (fault.type or fault.signal or fault.kind) if fault else "no reason given"
+        return f"torch does not import in the target ({how})"
+    return None
+
+
+def _scope(facts: Facts) -> tuple[str, str | None]:
+    if facts.yolo.version is None:
+        return "attention", "there is no ultralytics in the target: YOLO12's attention shapes alone were tried"
+    return "model", None

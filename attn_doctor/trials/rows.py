@@ -1,0 +1,89 @@
+"""The record types of a trial's results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
+
+from __future__ import annotations
+
+from attn_doctor.facts import Record
+
+
+class Interval(Record, frozen=True, kw_only=True):
+    """A median with its 95 % bootstrap interval over `n` samples."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+class Gain(Record, frozen=True, kw_only=True):
+    """How many times as fast as eager in the same dtype, by pairs of the same round: 1.2 is a fifth faster."""
+
+    ratio: float
+    low: float
+    high: float
+    n: int
+    p: float  # after Holm's correction over the backends of this dtype
+    verdict: str | None = None  # "faster" | "slower" | "no difference" | "undecided" (too few rounds)
+
+
+class AttentionCalls(Record, frozen=True, kw_only=True):
+    """Attention calls of one forward and backward pass, counted by the operator that served them."""
+
+    fused: int = 0
+    math: int = 0
+    eager: int = 0
+
+
+class Trial(Record, frozen=True, kw_only=True):
+    """One backend in one dtype."""
+
+    backend: str
+    status: str  # "ok" | "other-kernel" | "ruled-out" | "failed" | "timeout" | "out-of-memory"
+    dtype: str  # "float32" | "float16" | "bfloat16" (autocast below float32)
+    reason: str | None = None  # why it is not ok, in PyTorch's or the package's own words where it has any
+    scope: str = "model"  # "attention": the model's attention shapes alone, without ultralytics
+    model: str | None = None
+    device: str = "cpu"
+    batch: int = 0
+    imgsz: int | None = None
+    shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, where shapes were asked for
+    threads: int | None = None
+    kernels: tuple[str, ...] = ()
+    attention_calls: AttentionCalls | None = None
+    forward_ms: Interval | None = None
+    step_ms: Interval | None = None  # forward, loss and backward
+    peak_bytes: int | None = None
+    output_error: float | None = None  # at the attention operator, against float64
+    gradient_error: float | None = None
+    attention_share: float | None = None  # of the step's time, 0..1
+    model_output_error: float | None = None  # of the whole model: reported, never judged
+    model_gradient_error: float | None = None
+    forward_gain: Gain | None = None
+    step_gain: Gain | None = None
+    forward_samples: tuple[float, ...] = ()  # milliseconds, round by round
+    step_samples: tuple[float, ...] = ()
+
+
+class ReferenceCheck(Record, frozen=True, kw_only=True):
+    """Finite differences against autograd: whether the gradients that everything else is held to are right at all."""
+
+    ok: bool | None = None
+    error: float | None = None
+    module: str | None = None  # the first module whose input gradient is wrong, e.g. "BatchNorm2d"
+    note: str | None = None
+
+
+class TrialRun(Record, frozen=True, kw_only=True):
+    """What went on around the rows."""
+
+    reference: ReferenceCheck | None = None
+    cpu: str | None = None  # model name, by py-cpuinfo
+    torch: str | None = None
+    fixed_seconds: float | None = None  # import, model, reference, proof
+    measured_seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Trials(Record, frozen=True, kw_only=True):
+    rows: tuple[Trial, ...] = ()
+    run: TrialRun = TrialRun()
+    skipped: str | None = None  # why there are no rows

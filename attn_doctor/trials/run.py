@@ -1,0 +1,271 @@
+"""Runs a planned trial in the target, in one process for all backends, and again without the one that took it down.
+
+Whatever a backend does (raise, crash, hang, exhaust the memory), it becomes a row with its reason; the rest is measured all
+the same. The model's code never runs in the doctor's own process.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attn_doctor import child
+from attn_doctor.facts import Fault
+from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
+from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.rows import ReferenceCheck, TrialRun, Trials
+from attn_doctor.trials.shapes import shapes
+
+Say = Callable[[str], None]
+
+SCRIPTS = (
+    "target/channel.py",
+    "exchange/accuracy.py",
+    "exchange/kernels.py",
+    "exchange/layers.py",
+    "target/trial_subject.py",
+    "target/trial_proof.py",
+    "target/trial_cell.py",
+    "target/trial.py",
+)
+_CPU_DEADLINE = 15.0
+_DAY = 24 * 3600.0
+_NO_MODEL = "the model could not be built ({}): YOLO12's attention shapes alone were tried"
+
+
+def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say | None = None) -> Trials:
+    """Run the plan in the interpreter `python` (an argv prefix); `timeout` bounds each silent stretch, in seconds.
+
+    Raises OSError where the interpreter cannot be started.
+    """
+    if plan.skipped:
+        return Trials(skipped=plan.skipped)
+    cpu = _CpuName()
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+        supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), environment(folder))
+        supervisor.go()
+    return supervisor.trials(cpu.name())
+
+
+def environment(folder: str) -> dict[str, str]:
+    """Keeps ultralytics off the network, out of the user's settings, and from installing anything.
+
+    What is written on the way (settings, a font cache, compiled code) goes into a folder that is thrown away.
+    """
+    return {
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": folder,
+        "MPLCONFIGDIR": folder,
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        "TRITON_CACHE_DIR": folder,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+class _CpuName:
+    """The processor's name by py-cpuinfo, which takes a second and starts processes: beside the trial, and once."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=_cpu_name, daemon=True)
+        self._thread.start()
+
+    def name(self) -> str | None:
+        self._thread.join(_CPU_DEADLINE + 5)
+        return None if self._thread.is_alive() else _cpu_name()
+
+
+@functools.cache
+def _cpu_name() -> str | None:
+    answer = child.command([sys.executable, "-m", "cpuinfo", "--json"], deadline=_CPU_DEADLINE)
+    if answer.fault is not None:
+        return None
+    try:
+        name = json.loads(answer.stdout).get("brand_raw")
+    except ValueError:
+        return None
+    return name if isinstance(name, str) else None
+
+
+class _Supervisor:
+    def __init__(
+        self, plan: Plan, python: Sequence[str], timeout: float, say: Say, environment: dict[str, str]
+    ) -> None:
+        self.plan = plan
+        self.python = python
+        self.timeout = timeout
+        self.say = say
+        self.environment = environment
+        self.scope = plan.scope
+        self.reference = plan.options.reference
+        self.left = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
+        self.seen = Judged()
+        self.notes: list[str] = [plan.note] if plan.note else []
+        self.told: dict[str, Any] = {}
+        self.check: ReferenceCheck | None = None
+        self.skipped: str | None = None
+        self.round = 0
+        self.ended = "the trial ended before it was reached"
+
+    def go(self) -> None:
+        """Every turn ends the trial or leaves one thing out, so the turns are bounded."""
+        while self.left:
+            self.told = {}
+            outcome = child.run(
+                self.python,
+                SCRIPTS,
+                config=self._config(),
+                deadline=max(_DAY, self.timeout),
+                quiet=self.timeout,
+                environment=self.environment,
+                on_message=self._take,
+                on_slow=lambda section: self.say(f"still waiting ({section or 'starting'})"),
+            )
+            if (outcome.fault is None and "poisoned" not in self.told) or not self._leave_out(outcome):
+                return
+            self.seen.start_again()
+
+    def _leave_out(self, outcome: child.Outcome) -> bool:
+        """Leave out what ended the process and go on; False where nobody knows what it was."""
+        culprit = self.told.get("poisoned") or outcome.open_section or ""
+        said = _said(outcome.fault)
+        if culprit in self.left:
+            del self.left[culprit]
+            if outcome.fault:
+                self.seen.faults[culprit] = fault_record(outcome.fault) | {"seconds": self.timeout}
+            self.say(f"{culprit} took the trial down: going on without it")
+            self.notes.append(f"started again without {culprit}, after {outcome.seconds:.0f} s")
+        elif "torch" not in self.told:
+            self.skipped = f"torch did not come up in the trial: {said}"
+        elif culprit == "model" and self.scope == "model":
+            self.scope = "attention"
+            self.notes.append(_NO_MODEL.format(said))
+        elif culprit.startswith("reference") and self.reference:
+            self.reference = False
+            self.notes.append(f"the float64 reference was left out: it ended with {said}")
+        else:
+            self.ended = f"the trial ended with {said}"
+            self.notes.append(self.ended)
+            return False
+        return self.skipped is None
+
+    def _config(self) -> dict[str, Any]:
+        options = self.plan.options
+        return {
+            "scope": self.scope,
+            "model": options.model,
+            "imgsz": options.imgsz,
+            "batch": options.batch,
+            "device": self.plan.device,
+            "seed": options.seed,
+            "reference": self.reference,
+            "rounds": self.plan.rounds,
+            "seconds": options.seconds,
+            "cells": [[name, cell.backend, cell.dtype, self._place(cell)] for name, cell in self.left.items()],
+            "grid": [[s.batch, s.heads, s.tokens, s.width] for s in options.shapes],
+            "shapes": shapes(options.model, options.imgsz),
+        }
+
+    def _place(self, cell: Cell) -> int | None:
+        return self.plan.options.shapes.index(cell.shape) if cell.shape else None
+
+    def _take(self, message: child.Message) -> None:
+        if message.at == "begin":
+            self._announce(message.section)
+        if message.at == "raised":
+            self.notes.append(f"{message.section}: {_said(Fault(**message.data))}")
+        if message.at != "fact":
+            return
+        self.told[message.section] = message.data
+        self.seen.take(message.section, message.data)
+        if message.section == "fault" and message.data.get("poisoned"):
+            self.told["poisoned"] = message.data["cell"]
+        elif message.section == "reference":
+            self.check = ReferenceCheck(
+                ok=message.data["ok"],
+                error=message.data["error"],
+                module=message.data["module"],
+                note=message.data["note"],
+            )
+        elif message.section == "no-model":
+            self._no_model(Fault(**{k: v for k, v in message.data.items() if k in Fault.__struct_fields__}))
+        elif message.section == "together":
+            self.notes.append(
+                "{cell} is served by the same operators as {with}: measured together".format(**message.data)
+            )
+        elif message.section == "sample":
+            self._say_round(message.data["round"] + 1)
+
+    def _say_round(self, number: int) -> None:
+        if number != self.round:
+            self.round = number
+            self.say(f"measuring, round {number} of {self.plan.rounds} at most")
+
+    def _no_model(self, fault: Fault) -> None:
+        if fault.type == "NoAttention":
+            self.skipped = fault.message or "there is no attention in this model"
+        elif fault.kind == "out-of-memory":
+            self.skipped = f"the model does not fit into memory: {fault.message}"
+        else:
+            self.notes.append(_NO_MODEL.format(_said(fault)))
+
+    def _announce(self, section: str) -> None:
+        if section == "model":
+            self.say("building the model")
+        elif section == "reference":
+            self.say("computing the float64 reference")
+        elif section in self.left and section not in self.seen.proofs:
+            self.say(f"proving {section}")
+
+    def trials(self, cpu: str | None) -> Trials:
+        if not self.seen.proofs and not self.seen.faults and not self.skipped:
+            self.skipped = self.ended
+        if self.skipped:
+            return Trials(skipped=self.skipped, run=TrialRun(cpu=cpu, notes=tuple(self.notes)))
+        torch = self.told.get("torch") or {}
+        subject = self.told.get("subject") or {}
+        seconds = self.told.get("seconds") or {}
+        if self.told.get("steady") is False:
+            self.notes.append("the times had not become steady when measuring began")
+        return Trials(
+            rows=rows(
+                self.plan,
+                self.seen,
+                scope=subject.get("scope", self.scope),
+                model=subject.get("model"),
+                threads=torch.get("threads"),
+                ended=self.ended,
+            ),
+            run=TrialRun(
+                reference=self.check,
+                cpu=cpu,
+                torch=torch.get("version"),
+                fixed_seconds=_rounded(seconds.get("fixed")),
+                measured_seconds=_rounded(seconds.get("measured")),
+                notes=tuple(dict.fromkeys(self.notes)),
+            ),
+        )
+
+
+def _said(fault: Fault | None) -> str:
+    if fault is None:
+        return "no reason given"
+    if fault.signal:
+        return fault.signal + (f" in {fault.where}" if fault.where else "")
+    if fault.kind in ("timeout", "vanished"):
+        return f"no answer for {fault.seconds or 0:.0f} s" + (f" in {fault.where}" if fault.where else "")
+    if fault.type:
+        last = (fault.message or "").strip().splitlines()
+        return f"{fault.type}: {last[0]}" if last else fault.type
+    last = (fault.message or "").strip().splitlines()
+    return f"exit code {fault.exit_code}" + (f": {last[-1]}" if last else "")
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)

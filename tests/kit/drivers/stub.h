@@ -1,0 +1,75 @@
+/* The machine that a stub plays, read from the file `machine.conf` beside the stub's own library. */
+#ifndef STUB_H
+#define STUB_H
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST_GPUS 16
+
+struct gpu {
+    char name[96];
+    int major, minor;
+    unsigned long long memory, free; /* MiB */
+    char uuid[64];
+    int mig, slices; /* mig: -1 no such thing, 0 off, 1 on */
+    int ecc;         /* the same */
+    int power;       /* mW, -1: no such thing */
+    int error;       /* what NVML says when it is asked for this GPU */
+    int fabric;      /* NVML_GPU_FABRIC_STATE_*, 0: not supported */
+};
+
+static struct {
+    int loaded, count;
+    char driver[32];
+    int cuda;       /* 13000 */
+    int nvml_error; /* of nvmlInit */
+    int cuinit;     /* of cuInit */
+    char hang[16], crash[16]; /* "nvml" or "cuda" */
+    struct gpu gpus[MOST_GPUS];
+} machine;
+
+static void read_line(char *line) {
+    struct gpu *g = &machine.gpus[machine.count];
+    int fields = sscanf(line, "gpu=%95[^|]|%d|%d|%llu|%llu|%63[^|]|%d|%d|%d|%d|%d|%d", g->name, &g->major, &g->minor,
+                        &g->memory, &g->free, g->uuid, &g->mig, &g->slices, &g->ecc, &g->power, &g->error, &g->fabric);
+    if (fields == 12 && machine.count < MOST_GPUS - 1)
+        machine.count++;
+    sscanf(line, "driver=%31s", machine.driver);
+    sscanf(line, "cuda=%d", &machine.cuda);
+    sscanf(line, "nvml_error=%d", &machine.nvml_error);
+    sscanf(line, "cuinit=%d", &machine.cuinit);
+    sscanf(line, "hang=%15s", machine.hang);
+    sscanf(line, "crash=%15s", machine.crash);
+}
+
+static void load(void) {
+    Dl_info self;
+    char path[4096], line[512];
+    FILE *file;
+    if (machine.loaded)
+        return;
+    machine.loaded = 1;
+    dladdr((void *)&load, &self);
+    snprintf(path, sizeof path - 16, "%s", self.dli_fname);
+    strcat(dirname(path), "/machine.conf");
+    if (!(file = fopen(path, "r")))
+        return;
+    while (fgets(line, sizeof line, file))
+        read_line(line);
+    fclose(file);
+}
+
+/* What a driver in trouble does instead of answering. */
+static void misbehave(const char *library) {
+    if (strcmp(machine.hang, library) == 0)
+        for (;;)
+            pause();
+    if (strcmp(machine.crash, library) == 0)
+        *(volatile int *)0 = 0;
+}
+#endif

@@ -1,0 +1,282 @@
+"""Failure modes AD4xx: GPU, driver and container, judged on whole machines."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from ailing_machines import (
+    AMD_CARD,
+    COMPAT,
+    CONTAINER,
+    FABRIC,
+    FLASH_2_7,
+    HIDDEN,
+    MIG_EMPTY,
+    MISMATCH,
+    WSL,
+    H,
+    card,
+    cpu_torch,
+    environment,
+    old_driver,
+    static,
+)
+from whole_machines import INTEL, changed, gpu, refused, with_flash_attn, without_driver
+
+from attn_doctor.diagnose import diagnose
+from attn_doctor.facts import AmdGpu, Facts, Fault, Unknown
+from attn_doctor.failure_modes import find
+from attn_doctor.failure_modes.out_of_memory_gpu import attention_heads
+from attn_doctor.findings import Certainty, Finding, Goal, Severity
+from attn_doctor.trials.rows import AttentionCalls, ReferenceCheck, Trial, TrialRun, Trials
+
+# slug, a machine that has it, and a piece of its message
+PRESENT = [
+    (
+        "driver-too-old",
+        old_driver("550.54.15", "12.4"),
+        "550.54.15 (CUDA 12.4 at most) is too old for torch 2.15.0+cu132, which is built for CUDA 13.2 and needs driver 580",
+    ),
+    ("driver-too-old", static(old_driver("550.54.15", "12.4")), "needs driver 580"),
+    (
+        "driver-too-old",
+        static(old_driver("470.256.02", "11.4", changed(H, torch__version="2.5.1+cu124", torch__cuda="12.4"))),
+        "needs driver 525",
+    ),
+    ("driver-missing", without_driver(H), "its driver is not loaded"),
+    ("driver-library-mismatch", MISMATCH, "(580.95.05) do not fit the kernel module (570.133.07)"),
+    (
+        "driver-library-mismatch",
+        static(changed(H, graphics__kernel_module="570.133.07", graphics__nvml_error=Unknown("x"))),
+        "they must be one version",
+    ),
+    ("cuda-forward-compat-804", COMPAT, "refuses the newer libcuda in /usr/local/cuda/compat"),
+    ("cuda-forward-compat-804", static(COMPAT), "allows no forward compatibility"),
+    ("cuda-fabric-manager-802", FABRIC, "nvidia-fabricmanager is inactive"),
+    ("cuda-fabric-manager-802", static(FABRIC), "nvidia-fabricmanager is inactive: CUDA does not start without it"),
+    ("cuda-init-error", changed(refused(H, 999, "unknown error"), graphics__uvm=False), "/dev/nvidia-uvm is missing"),
+    ("cuda-init-error", refused(H, 34, "CUDA driver is a stub library"), "is a stub for linking"),
+    (
+        "cuda-init-error",
+        changed(refused(H, 46, "devices are busy"), graphics__cuda_error="cuInit did not answer within 15 s"),
+        "CUDA does not start",
+    ),
+    ("container-without-gpu", CONTAINER, "This docker container was not given a GPU"),
+    ("wsl2-driver-stub", WSL, "A Linux driver inside WSL"),
+    ("mig", MIG_EMPTY, "is in MIG mode and has no instance"),
+    ("no-kernel-image", card("NVIDIA GeForce GTX 1080", "6.1"), "sm_120, NVIDIA GeForce GTX 1080 is sm_61"),
+    (
+        "no-kernel-image",
+        static(
+            card(
+                "NVIDIA GeForce RTX 5090",
+                "12.0",
+                changed(H, torch__version="2.5.1+cu124", torch__cuda="12.4", torch__archs=Unknown("x")),
+            )
+        ),
+        "torch 2.5.1+cu124 holds code for sm_50",
+    ),
+    (
+        "no-kernel-image",
+        changed(with_flash_attn(card("NVIDIA B200", "10.0"), version="2.7.4.post1"), binaries=(FLASH_2_7,)),
+        "flash-attn 2.7.4.post1 holds code for sm_80, sm_90, NVIDIA B200 is sm_100",
+    ),
+    (
+        "no-kernel-image",
+        with_flash_attn(card("NVIDIA GeForce RTX 5090", "12.0"), version="2.7.4.post1", wheel_cuda="12"),
+        "NVIDIA GeForce RTX 5090 is sm_120",
+    ),
+    (
+        "gpu-arch-unsupported-by-flash-attn",
+        card("Tesla T4", "7.5"),
+        "Tesla T4 has compute capability 7.5, flash-attn 2 needs 8.0",
+    ),
+    ("torch-built-without-flash", changed(H, torch__flash_compiled=False), "was built without its flash kernel"),
+    ("config-device-cpu", HIDDEN, "CUDA_VISIBLE_DEVICES=-1 hides the GPU of this machine"),
+    ("no-gpu-present", changed(without_driver(H), graphics__pci=(INTEL,)), "no GPU that PyTorch can use"),
+    ("torch-cpu-build", cpu_torch(H), "torch 2.15.0+cpu is a CPU build"),
+    (
+        "rocm-specific",
+        changed(
+            without_driver(H),
+            graphics__pci=(AMD_CARD,),
+            graphics__amd=(AmdGpu(name="Radeon RX 7900 XTX", gfx="gfx1100"),),
+            graphics__rocm="7.1",
+        ),
+        "Radeon RX 7900 XTX and ROCm 7.1 are here, but torch 2.15.0+cu132 was not built for AMD GPUs",
+    ),
+]
+
+# slug, and a machine that looks like it and has something else or nothing
+ABSENT = [
+    (
+        "driver-too-old",
+        static(old_driver("525.60.13", "12.0", changed(H, torch__version="2.5.1+cu124", torch__cuda="12.4"))),
+    ),  # same major
+    ("driver-too-old", cpu_torch(old_driver("470.256.02", "11.4"))),
+    (
+        "driver-too-old",
+        changed(static(old_driver("550.54.15", "12.4")), graphics__libcuda_version="580.65.06"),
+    ),  # cuda-compat in front
+    ("driver-missing", CONTAINER),
+    ("driver-missing", WSL),
+    ("driver-missing", changed(without_driver(H), graphics__pci=(INTEL,))),
+    ("driver-library-mismatch", changed(H, graphics__libcuda_version="580.65.06")),  # odd, and both answer
+    ("driver-library-mismatch", static(changed(COMPAT, graphics__libcuda_version="580.65.06"))),  # another trouble
+    (
+        "cuda-forward-compat-804",
+        static(changed(COMPAT, graphics__gpus=(gpu("NVIDIA A100-SXM4-80GB", "8.0"),))),
+    ),  # allowed there
+    ("cuda-fabric-manager-802", changed(FABRIC, graphics__cuda_error=None, torch__available=True)),
+    ("cuda-init-error", refused(H, 803, "system has unsupported display driver / cuda driver combination")),
+    ("cuda-init-error", HIDDEN),
+    ("container-without-gpu", without_driver(H)),
+    ("container-without-gpu", changed(H, system__container="docker")),
+    ("mig", H),
+    ("no-kernel-image", H),  # sm_86 code runs on 8.9
+    ("no-kernel-image", card("NVIDIA GB10", "12.1")),  # sm_120 code runs on 12.1
+    (
+        "no-kernel-image",
+        with_flash_attn(card("Tesla T4", "7.5"), version="2.8.3"),
+    ),  # too old for flash-attn: another failure mode
+    ("no-kernel-image", changed(with_flash_attn(H), binaries=(FLASH_2_7,))),  # sm_80 code runs on 8.9
+    ("gpu-arch-unsupported-by-flash-attn", H),
+    ("config-device-cpu", changed(H, environment=environment(CUDA_VISIBLE_DEVICES="0"))),
+    (
+        "config-device-cpu",
+        changed(without_driver(H), environment=environment(CUDA_VISIBLE_DEVICES="")),
+    ),  # nothing there to hide
+    ("no-gpu-present", without_driver(H)),
+    ("torch-cpu-build", cpu_torch(changed(without_driver(H), graphics__pci=(INTEL,)))),
+    (
+        "rocm-specific",
+        changed(H, graphics__amd=(AmdGpu(name="Radeon 780M", gfx="gfx1103"),)),
+    ),  # a laptop's own graphics
+    (
+        "rocm-specific",
+        changed(
+            without_driver(H),
+            graphics__pci=(AMD_CARD,),
+            graphics__amd=(AmdGpu(name="MI300X", gfx="gfx942"),),
+            graphics__rocm="7.1",
+            torch__hip="7.1",
+        ),
+    ),
+    ("torch-built-without-flash", H),
+]
+
+
+def found(slug: str, facts: Facts, goal: Goal = Goal.FLASH_ATTN, trials: Trials | None = None) -> Finding | None:
+    diagnosis = diagnose(facts, goal, modules=[find(slug)], trials=trials)
+    assert not [u for u in diagnosis.undetermined if "please report" in u.why], diagnosis.undetermined
+    return diagnosis.findings[0] if diagnosis.findings else None
+
+
+@pytest.mark.parametrize(("slug", "facts", "says"), PRESENT)
+def test_it_is_found_and_says_both_sides(slug, facts, says):
+    finding = found(slug, facts)
+    assert finding is not None
+    assert says in finding.message
+    assert finding.evidence
+
+
+@pytest.mark.parametrize(("slug", "facts"), ABSENT)
+def test_it_is_not_found_in_a_look_alike(slug, facts):
+    assert found(slug, facts) is None
+
+
+@pytest.mark.parametrize("slug", sorted({slug for slug, _, _ in PRESENT}))
+def test_the_healthy_machine_has_none_of_them(slug):
+    assert found(slug, H) is None
+
+
+def test_a_healthy_machine_has_nothing_above_a_note():
+    assert [f.slug for f in diagnose(H, Goal.TRAIN).findings if f.severity is not Severity.INFO] == []
+    assert diagnose(H, Goal.TRAIN).undetermined == ()
+
+
+@pytest.mark.parametrize(
+    ("slug", "certainty"),
+    [
+        ("driver-too-old", Certainty.OBSERVED),
+        ("cuda-fabric-manager-802", Certainty.OBSERVED),
+        ("no-kernel-image", Certainty.PREDICTED),
+    ],
+)
+def test_what_torch_said_is_observed_and_what_a_table_says_is_predicted(slug, certainty):
+    facts = next(facts for name, facts, _ in PRESENT if name == slug)
+    assert found(slug, facts).certainty is certainty
+
+
+def test_one_of_two_cards_without_code_is_a_warning():
+    both = changed(
+        H,
+        graphics__gpus=(
+            gpu("NVIDIA GeForce GTX 1080", "6.1"),
+            msgspec.structs.replace(gpu("NVIDIA GeForce RTX 4090", "8.9"), index=1),
+        ),
+    )
+    assert found("no-kernel-image", both).severity is Severity.WARNING
+
+
+def test_mig_that_works_is_a_note():
+    assert found("mig", card("NVIDIA A100-SXM4-80GB", "8.0", mig=True, slices=2)).severity is Severity.INFO
+
+
+def trial(backend: str, status: str, **values: object) -> Trials:
+    row = Trial(backend=backend, status=status, dtype="float16", device="cuda:0", batch=1, imgsz=640, **values)
+    return Trials(rows=(Trial(backend="eager", status="ok", dtype="float16"), row))
+
+
+def test_math_in_the_place_of_a_fused_kernel_is_told_with_pytorchs_own_reason():
+    reason = "math served it. PyTorch says: All fused kernels require the last dimension of the input to have stride 1."
+    trials = trial("sdpa", "other-kernel", reason=reason, attention_calls=AttentionCalls(fused=4, math=4))
+    finding = found("sdpa-silent-math-fallback", H, trials=trials)
+    assert finding.severity is Severity.WARNING
+    assert "4 of 8 attention calls ran unfused" in finding.message
+    assert "stride 1" in finding.message
+    assert finding.evidence[0].path == "trials.1"
+
+
+def test_a_kernel_asked_for_by_name_that_refused_is_a_note():
+    trials = trial("sdpa-flash", "other-kernel", reason="math served it")
+    assert found("sdpa-silent-math-fallback", H, trials=trials).severity is Severity.INFO
+    assert found("sdpa-silent-math-fallback", H, trials=trial("sdpa-flash", "ok")) is None
+
+
+def test_memory_that_one_backend_lacks_and_another_does_not():
+    finding = found("out-of-memory-gpu", H, trials=trial("sdpa-math", "out-of-memory", reason="CUDA out of memory."))
+    assert finding.severity is Severity.WARNING
+    assert "sdpa-math" in finding.message
+    assert "eager did the same work" in finding.message
+
+
+def test_a_torch_that_computes_wrong_gradients():
+    wrong = TrialRun(reference=ReferenceCheck(ok=False, error=0.4, module="BatchNorm2d"))
+    trials = msgspec.structs.replace(trial("sdpa", "ok"), run=wrong)
+    assert "wrong gradients here: BatchNorm2d" in found("torch-cpu-batchnorm-gradient", H, trials=trials).message
+    assert found("torch-cpu-batchnorm-gradient", H, trials=trial("sdpa", "ok")) is None
+
+
+def test_results_that_are_no_numbers():
+    trials = trial("flash-attn-2", "failed", reason="the model's outputs are not all finite with it")
+    assert "flash-attn-2 in float16" in found("nan-outputs", H, trials=trials).message
+    assert found("nan-outputs", H, trials=trial("flash-attn-2", "failed", reason="no kernel")) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "imgsz", "heads"),
+    [
+        (2.0 * 2**30, 1, 2048, 8),  # 8 heads, 4 areas of 4096 tokens in float32
+        (64.0 * 2**30, 16, 2048, 16),  # the same with 16 heads and a batch of 16
+        (23.0 * 2**20, 1, 2048, None),
+        (1.17 * 2**30, 16, 640, None),
+    ],
+)
+def test_the_size_asked_for_tells_an_attention_matrix(size, batch, imgsz, heads):
+    assert attention_heads(size, batch, imgsz) == heads
+
+
+def test_an_import_that_crashes_with_torch_is_torchs_own_matter():
+    facts = changed(H, torch__importable=False, torch__fault=Fault(kind="signal", signal="SIGSEGV"))
+    assert found("segfault", facts) is None

@@ -1,0 +1,132 @@
+"""Recorded logs and what must be said of each: the expectations stand beside the logs, written by hand (fixtures/README.md)."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from attn_doctor.decoding import as_text
+from attn_doctor.diagnose import diagnose
+from attn_doctor.facts import Facts
+from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.findings import Certainty, Confidence, Diagnosis, Finding, Goal, Severity
+from attn_doctor.logs import Reader
+
+LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
+NOTHING = ("healthy", "unrelated")  # folders of logs in which nothing is wrong
+
+
+class Case(NamedTuple):
+    folder: str
+    name: str
+    expect: dict[str, Any]
+
+    @property
+    def data(self) -> bytes:
+        return (LOGS / self.folder / f"{self.name}.log").read_bytes()
+
+    @property
+    def root(self) -> str | None:
+        return None if self.folder in NOTHING else self.folder
+
+
+@functools.cache
+def reader() -> Reader:
+    return Reader(patterns())
+
+
+def judge(*datas: bytes) -> Diagnosis:
+    """What is said of logs of which nothing else is known."""
+    logs = [reader().read(io.BytesIO(data), f"log {number}") for number, data in enumerate(datas)]
+    return diagnose(Facts(), Goal.FLASH_ATTN, logs=logs)
+
+
+def first_root(diagnosis: Diagnosis) -> Finding | None:
+    first = diagnosis.findings[0] if diagnosis.findings else None
+    return first if first and first.root_cause else None
+
+
+def tables(folder: Path, name: str) -> dict[str, Any]:
+    return msgspec.toml.decode((folder / name).read_bytes()) if sys.version_info >= (3, 11) else {}
+
+
+def cases() -> list[Case]:
+    return [
+        Case(folder.name, name, expect)
+        for folder in sorted(LOGS.iterdir())
+        if folder.is_dir()
+        for name, expect in tables(folder, "expect.toml").items()
+    ]
+
+
+CASES = cases()
+each_case = pytest.mark.parametrize("case", CASES, ids=[f"{c.folder}/{c.name}" for c in CASES])
+
+
+@each_case
+def test_what_is_said_of_a_log_is_what_its_reader_expects(case):
+    diagnosis = judge(case.data)
+    met = {finding.slug: finding for finding in diagnosis.findings}
+    also, wanted = set(case.expect.get("also", ())), case.root
+    roots = {finding.slug for finding in diagnosis.findings if finding.root_cause}
+    assert roots <= {wanted, *also}, roots
+    assert also <= set(met)
+    assert not set(case.expect.get("not", ())) & set(met)
+    assert not [u.why for u in diagnosis.undetermined if "the rule itself failed" in u.why]
+    if wanted is None:
+        assert all(finding.severity is Severity.INFO for finding in diagnosis.findings)
+        return
+    root = first_root(diagnosis)
+    assert root is not None
+    assert root.slug == wanted
+    assert root.certainty is Certainty.OBSERVED
+    confidence = case.expect.get("confidence")
+    assert root.confidence is Confidence(confidence) if confidence else root.confidence is not Confidence.LOW
+    texts = [line.text for line in root.evidence if line.kind == "log"]
+    assert texts
+    for text in case.expect.get("proof", ()):
+        assert any(text in line for line in texts), texts
+
+
+@each_case
+def test_the_lines_of_evidence_are_lines_of_the_log(case):
+    lines = [as_text(line) for line in case.data.splitlines()]
+    for finding in judge(case.data).findings:
+        for line in finding.evidence:
+            if line.kind == "log":
+                said = line.text.strip("…").strip()
+                assert line.line is not None
+                assert said[:40] in lines[line.line - 1].replace("\t", " "), (finding.slug, line)
+
+
+def test_every_log_is_expected_and_its_origin_told():
+    keys = {"also", "not", "proof", "confidence", "cut"}
+    for folder in sorted(path for path in LOGS.iterdir() if path.is_dir()):
+        logs = {path.stem for path in folder.glob("*.log")}
+        expect, origin = tables(folder, "expect.toml"), tables(folder, "origin.toml")
+        assert logs == set(expect) == set(origin), folder.name
+        assert folder.name in NOTHING or folder.name in SLUGS
+        for name, table in expect.items():
+            assert set(table) <= keys, (folder.name, name)
+            assert {*table.get("also", ()), *table.get("not", ())} <= SLUGS
+        for name, table in origin.items():
+            assert table["made"] in {"run", "simulated"}, (folder.name, name)
+            assert table["how"], (folder.name, name)
+
+
+SLUGS = {module.MODE.slug for module in ALL}
+
+
+def test_two_logs_together_say_what_each_says():
+    """Joined into one, or given side by side."""
+    proven = [c for c in CASES if c.root and not c.expect and c.folder != "build-failed-unspecified"]
+    for one, other in zip(proven, proven[7:], strict=False):
+        both = {one.root, other.root}
+        for diagnosis in (judge(one.data, other.data), judge(one.data + b"\n" + other.data)):
+            assert both <= {finding.slug for finding in diagnosis.findings}, (one, other)

@@ -1,0 +1,114 @@
+"""Whole machines: recorded or simulated facts, each with what must be said of it, written by hand.
+
+fixtures/machines/<name>/facts.json (partial facts are fine: what is not recorded is unknown), expect.toml, origin.toml. The
+format is in fixtures/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from attn_doctor.diagnose import diagnose
+from attn_doctor.facts import Facts, Unknown, walk
+from attn_doctor.findings import Goal, Severity
+from attn_doctor.goals import implied
+from attn_doctor.logs import Reader
+from attn_doctor.failure_modes import find, patterns
+from attn_doctor.recommend import recommend
+from attn_doctor.trials.rows import Trials
+
+MACHINES = sorted((Path(__file__).parent.parent / "fixtures" / "machines").glob("*/"))
+CASES = [
+    pytest.param(folder, goal, id=f"{folder.name}-{goal}")
+    for folder in MACHINES
+    for goal in tomllib.loads((folder / "expect.toml").read_text())
+    if goal in ("train", "flash-attn")
+]
+
+
+def read(folder: Path) -> tuple[Facts, Trials, tuple]:
+    facts = msgspec.json.decode((folder / "facts.json").read_bytes(), type=Facts)
+    trials_file = folder / "trials.json"
+    trials = msgspec.json.decode(trials_file.read_bytes(), type=Trials) if trials_file.exists() else Trials(skipped="recorded")
+    reader = Reader(patterns())
+    logs = []
+    for path in sorted(folder.glob("*.log")):
+        with path.open("rb") as stream:
+            logs.append(reader.read(stream, path.name))
+    return facts, trials, tuple(logs)
+
+
+@pytest.mark.parametrize(("folder", "goal"), CASES)
+def test_exactly_what_is_expected(folder, goal):
+    facts, trials, logs = read(folder)
+    expected = tomllib.loads((folder / "expect.toml").read_text())
+    diagnosis = diagnose(facts, Goal(goal), logs=logs, trials=trials if trials.rows else None)
+    wanted = expected[goal]
+    said = {f.slug for f in diagnosis.findings if f.severity is not Severity.INFO}
+    assert said == set(wanted["findings"])
+    roots = [f.slug for f in diagnosis.findings if f.root_cause]
+    assert (roots[0] if roots else "") == wanted["root"]
+    infos = {f.slug for f in diagnosis.findings if f.severity is Severity.INFO}
+    assert set(wanted.get("info", [])) <= infos
+    assert set(wanted.get("undetermined", [])) <= {u.slug for u in diagnosis.undetermined}
+    assert not set(wanted.get("absent", [])) & (said | infos)
+    assert not [u for u in diagnosis.undetermined if "please report" in u.why]
+    advice = recommend(facts, diagnosis, trials)
+    assert (advice.backend or "") == wanted["backend"]
+    if "install_flash_attn" in wanted:
+        assert advice.install_flash_attn == wanted["install_flash_attn"]
+    if "goal" in expected:
+        assert implied(facts)[0].value == expected["goal"]
+
+
+@pytest.mark.parametrize("folder", MACHINES, ids=lambda f: f.name)
+def test_not_knowing_a_fact_never_makes_a_finding(folder):
+    """Each fact in turn turned into Unknown: a finding may go or become undetermined, none may come."""
+    data = json.loads((folder / "facts.json").read_text())
+    facts = msgspec.convert(data, Facts)
+    for goal in Goal:
+        before = {f.slug for f in diagnose(facts, goal).findings}
+        for path in _leaves(data):
+            changed = msgspec.convert(_without(data, path), Facts)
+            after = {f.slug for f in diagnose(changed, goal).findings}
+            assert after <= before, f"without {'.'.join(map(str, path))}"
+
+
+def _leaves(value, path=()):
+    if isinstance(value, dict) and set(value) != {"unknown"}:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif path and path[0] not in ("schema_version", "grade", "sources", "probes") and _may_be_unknown(path):
+        yield path
+
+
+_UNKNOWABLE = {path for path, value in walk(Facts()) if isinstance(value, Unknown)}
+
+
+def _may_be_unknown(path) -> bool:
+    return ".".join(map(str, path)) in _UNKNOWABLE
+
+
+def _without(data, path):
+    copy = json.loads(json.dumps(data))
+    place = copy
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = {"unknown": "for the test"}
+    return copy
+
+
+def test_expectations_name_failure_modes_that_exist():
+    for folder in MACHINES:
+        expected = tomllib.loads((folder / "expect.toml").read_text())
+        for goal in ("train", "flash-attn"):
+            wanted = expected.get(goal, {})
+            for key in ("findings", "info", "undetermined", "absent"):
+                for slug in wanted.get(key, []):
+                    find(slug)
+        assert (folder / "origin.toml").exists(), f"{folder.name} does not say where it comes from"
