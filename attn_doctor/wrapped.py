@@ -15,10 +15,8 @@ from attn_doctor.needles import bare
 _NARROWEST, _WIDEST = 40, 250  # columns: nobody wraps at less, and where a line is longer, none was wrapped
 _MOST = 60  # lines put together into one at most
 _FEW = 3
-_BEGINNING, _SAME = (
-    80,
-    8,
-)  # bytes that are looked at, and that are the same without digits and prefix, in records of one kind
+_BEGINNING, _SAME = 80, 8  # bytes that are looked at, and that are the same behind the prefix, in records of one kind
+_SURE = 40  # bytes that are the same, prefix and all, in records of one kind: seen without looking for a prefix
 
 
 class Joined(NamedTuple):

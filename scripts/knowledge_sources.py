@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - beside the scripts that use it, not part of the package
 """Reads the public sources of the knowledge tables: git, pip, web pages, and the texts that they give.
 
 Only `refresh_knowledge.py` uses it. It knows how each source spells its facts, and nothing of the tables.
@@ -67,7 +66,7 @@ def metadata_on_pypi(requirement: str, *options: str) -> Row:
 
 def fetch(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - https addresses of this file alone
+        with urllib.request.urlopen(url, timeout=30) as answer:
             content: bytes = answer.read()
             return content
     except (urllib.error.URLError, TimeoutError) as error:

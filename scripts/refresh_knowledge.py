@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script for maintainers, not part of the package
 """Holds the knowledge tables against their public sources and, with --write, brings them up to date.
 
 For maintainers only: it needs a network and a git, attn-doctor itself never runs it. It says of each table what it

@@ -85,7 +85,7 @@ class _Ranges(io.RawIOBase):
 
     def __init__(self, url: str) -> None:
         self._url, self._at = url, 0
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT) as answer:  # noqa: S310
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT) as answer:
             self._size = int(answer.headers["Content-Length"])
 
     def readable(self) -> bool:
@@ -115,8 +115,8 @@ def _range(url: str, start: int, size: int) -> bytes:
 
 
 def _blocks(url: str, start: int, size: int) -> Iterator[bytes]:
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-{start + size - 1}"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-{start + size - 1}"})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
         if answer.status != 206:
             raise SystemExit(f"{url} does not answer to range requests")
         while block := answer.read(_BLOCK):
@@ -135,7 +135,7 @@ class _Links(HTMLParser):
 def wheels_of(index: str, project: str) -> list[Wheel]:
     """The x86-64 Linux wheels of a project, one a release, of the Python that comes first in PYTHONS."""
     page = urllib.parse.urljoin(index.rstrip("/") + "/", project + "/")
-    with urllib.request.urlopen(page, timeout=_TIMEOUT) as answer:  # noqa: S310
+    with urllib.request.urlopen(page, timeout=_TIMEOUT) as answer:
         links = _Links()
         links.feed(answer.read().decode())
     best: dict[Version, tuple[int, Wheel]] = {}

@@ -42,7 +42,12 @@ def add_metadata(folder: Path, name: str, version: str, requires: tuple[str, ...
     """A dist-info as an installer would leave it."""
     info = site_packages(folder) / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *[f"Requires-Dist: {r}" for r in requires]]
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {name}",
+        f"Version: {version}",
+        *[f"Requires-Dist: {r}" for r in requires],
+    ]
     (info / "METADATA").write_text("\n".join(lines) + "\n\n")
     (info / "INSTALLER").write_text(installer + "\n")
     return info

@@ -42,7 +42,7 @@ def test_records_arrive_in_order_and_whole(tmp_path):
 def test_chatter_cannot_corrupt_records_and_is_kept(tmp_path):
     code = (
         "import os, subprocess, sys\n"
-        "print('{\"at\": \"done\"}')\n"
+        'print(\'{"at": "done"}\')\n'
         "os.write(1, b'\\x1e raw bytes \\xff\\n')\n"
         "sys.__stdout__.write('no newline')\n"
         "subprocess.run(['echo', 'from a grandchild'])\n"
@@ -80,7 +80,9 @@ def test_what_is_printed_before_the_channel_stands_does_no_harm(tmp_path):
     ],
 )
 def test_what_it_died_of(code, kind, detail, tmp_path):
-    code = "with section('before'):\n    tell('before', 1)\nwith section('culprit'):\n    " + code.replace("\n", "\n    ")
+    code = "with section('before'):\n    tell('before', 1)\nwith section('culprit'):\n    " + code.replace(
+        "\n", "\n    "
+    )
     outcome = run(code, tmp_path, deadline=1.5)
     assert outcome.fault is not None
     assert outcome.fault.kind == kind
@@ -167,7 +169,7 @@ def test_flooding_standard_error_costs_bounded_memory(tmp_path):
 
 def test_a_command_that_hangs_fails_or_is_missing(tmp_path):
     tool = tmp_path / "tool"
-    tool.write_text("#!/bin/sh\nif [ \"$1\" = hang ]; then sleep 60; fi\necho out; echo err >&2; exit ${1:-0}\n")
+    tool.write_text('#!/bin/sh\nif [ "$1" = hang ]; then sleep 60; fi\necho out; echo err >&2; exit ${1:-0}\n')
     tool.chmod(0o755)
     good = child.command([str(tool)])
     assert (good.stdout, good.stderr, good.returncode, good.fault) == ("out\n", "err\n", 0, None)
@@ -182,7 +184,8 @@ def test_an_old_python_can_say_what_it_is():
     assert text.isascii()
     text = text.replace(f"if sys.version_info < {child.OLDEST_TARGET!r}", "if sys.version_info < (99, 0)")
     done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True, check=True)
-    assert done.stdout == '\x1eabc {"at": "too-old", "section": "", "data": "%d.%d"}\n' % sys.version_info[:2]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert done.stdout == f'\x1eabc {{"at": "too-old", "section": "", "data": "{version}"}}\n'
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -196,5 +199,13 @@ def test_programs_of_the_target_are_of_python_3_8(name):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
-    allowed = set(sys.stdlib_module_names) | {"torch", "numpy", "ultralytics", "pynvml", "flash_attn", "flash_attn_interface", "xformers"}
+    allowed = set(sys.stdlib_module_names) | {
+        "torch",
+        "numpy",
+        "ultralytics",
+        "pynvml",
+        "flash_attn",
+        "flash_attn_interface",
+        "xformers",
+    }
     assert imported <= allowed

@@ -18,7 +18,11 @@ ROOT = Path(__file__).parent.parent
 
 def doctor(*argv: str, stdin: bytes = b"", **environ: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "attn_doctor", *argv], cwd=ROOT, input=stdin, capture_output=True, env={**os.environ, **environ}
+        [sys.executable, "-m", "attn_doctor", *argv],
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **environ},
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -37,7 +41,9 @@ def test_version_imports_nothing():
 
 
 def test_the_readme_and_the_generated_docs_are_fresh():
-    done = subprocess.run([sys.executable, "scripts/refresh_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "scripts/refresh_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -78,7 +84,12 @@ def test_bad_input_is_one_clear_line_and_exit_2(argv, text):
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b'{"torch": {"version": "2.', "truncated"), (b"hello", "is not JSON"), (b'{"schema_version": 7}', "upgrade attn-doctor"), (b"", "empty")],
+    [
+        (b'{"torch": {"version": "2.', "truncated"),
+        (b"hello", "is not JSON"),
+        (b'{"schema_version": 7}', "upgrade attn-doctor"),
+        (b"", "empty"),
+    ],
 )
 def test_facts_that_cannot_be_used(content, text, tmp_path):
     path = tmp_path / "facts.json"
@@ -146,7 +157,13 @@ def test_a_saved_report_is_shown_again_the_same(tmp_path, target):
 
 def test_recorded_facts_are_judged_on_any_machine(tmp_path):
     facts = {
-        "torch": {"version": "2.2.2+cu121", "cuda": "12.1", "hip": None, "numpy_bridge": False, "numpy_error": "RuntimeError: Numpy is not available"},
+        "torch": {
+            "version": "2.2.2+cu121",
+            "cuda": "12.1",
+            "hip": None,
+            "numpy_bridge": False,
+            "numpy_error": "RuntimeError: Numpy is not available",
+        },
         "system": {"os": "linux"},
         "packages": {"distributions": [{"name": "numpy", "version": "2.2.6"}]},
     }
@@ -172,7 +189,10 @@ def test_a_log_is_read_beside_the_facts(tmp_path, target):
 def test_an_interrupt_ends_the_children_and_is_exit_130(tmp_path):
     python = broken_torch(tmp_path / "env", "hangs")
     process = subprocess.Popen(
-        [sys.executable, "-m", "attn_doctor", "check", "--target", str(python)], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "attn_doctor", "check", "--target", str(python)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not running(str(python)):

@@ -131,9 +131,7 @@ def run(torch, module, x, train):
 @pytest.mark.parametrize("batch", [1, 2, 4])
 @pytest.mark.parametrize("last", [False, True], ids=["NCHW", "channels_last"])
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
-def test_same_values_and_gradients(  # noqa: PLR0917 - fixtures and the cases of a grid
-    torch, layers, kernels, block, case, kernel, batch, last, train
-):
+def test_same_values_and_gradients(torch, layers, kernels, block, case, kernel, batch, last, train):
     module = make(case, torch, block).double()
     x = torch.randn(
         batch, module.qk.conv.in_channels if "fork" in case else module.qkv.conv.in_channels, 8, 12

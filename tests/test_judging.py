@@ -26,7 +26,14 @@ def dunno() -> bool:
 
 @pytest.mark.parametrize(
     ("parts", "expected"),
-    [((), True), ((yes, yes), True), ((yes, no), False), ((dunno, no), False), ((no, dunno), False), ((yes, dunno), None)],
+    [
+        ((), True),
+        ((yes, yes), True),
+        ((yes, no), False),
+        ((dunno, no), False),
+        ((no, dunno), False),
+        ((yes, dunno), None),
+    ],
 )
 def test_every(parts, expected):
     if expected is None:
@@ -38,7 +45,14 @@ def test_every(parts, expected):
 
 @pytest.mark.parametrize(
     ("parts", "expected"),
-    [((), False), ((no, no), False), ((no, yes), True), ((dunno, yes), True), ((yes, dunno), True), ((no, dunno), None)],
+    [
+        ((), False),
+        ((no, no), False),
+        ((no, yes), True),
+        ((dunno, yes), True),
+        ((yes, dunno), True),
+        ((no, dunno), None),
+    ],
 )
 def test_some(parts, expected):
     if expected is None:
@@ -54,7 +68,12 @@ class Rule:
     def __init__(self, slug, hit=None, explains=(), train=Severity.ERROR, error=None):
         self.__name__ = slug
         self.MODE = FailureMode(
-            code=f"AD9{slug[-2:]}", slug=slug, title=slug, train=train, flash_attn=Severity.ERROR, explains=tuple(explains)
+            code=f"AD9{slug[-2:]}",
+            slug=slug,
+            title=slug,
+            train=train,
+            flash_attn=Severity.ERROR,
+            explains=tuple(explains),
         )
         self.hit, self.error = hit, error
 
@@ -77,7 +96,9 @@ def judged(*rules, goal=Goal.TRAIN):
 
 def test_a_consequence_points_at_its_root_not_at_the_link_between():
     diagnosis = judged(
-        Rule("effect-01", hit()), Rule("link-02", hit(), explains=["effect-01"]), Rule("root-03", hit(), explains=["link-02"])
+        Rule("effect-01", hit()),
+        Rule("link-02", hit(), explains=["effect-01"]),
+        Rule("root-03", hit(), explains=["link-02"]),
     )
     assert [(f.slug, f.root_cause, f.explained_by) for f in diagnosis.findings] == [
         ("root-03", True, None),

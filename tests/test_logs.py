@@ -33,7 +33,7 @@ LINE = "AttributeError: _ARRAY_API not found"
         LINE.encode(),
         b"\n\n" + LINE.encode() + b"\n",
         b"\r\n\r\n" + LINE.encode() + b"\r\n",
-        ("\n\n\x1b[31;1mAttributeError\x1b[0m: \x1b[33m_ARRAY_API not found\x1b[0m\n").encode(),
+        (b"\n\n\x1b[31;1mAttributeError\x1b[0m: \x1b[33m_ARRAY_API not found\x1b[0m\n"),
         ("\n\n\x1b]8;;http://x\x07" + LINE + "\x1b]8;;\x07\n").encode(),
         b"\n\n  10%|# | 1/10\r 100%|##########| 10/10\r" + LINE.encode() + b"\n",
         ("\n\n" + LINE + "\n").encode("utf-16"),

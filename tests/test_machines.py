@@ -7,7 +7,7 @@ format is in fixtures/README.md.
 from __future__ import annotations
 
 import json
-import tomllib
+import sys
 from pathlib import Path
 
 import msgspec
@@ -15,12 +15,17 @@ import pytest
 
 from attn_doctor.diagnose import diagnose
 from attn_doctor.facts import Facts, Unknown, walk
+from attn_doctor.failure_modes import find, patterns
 from attn_doctor.findings import Goal, Severity
 from attn_doctor.goals import implied
 from attn_doctor.logs import Reader
-from attn_doctor.failure_modes import find, patterns
 from attn_doctor.recommend import recommend
 from attn_doctor.trials.rows import Trials
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 MACHINES = sorted((Path(__file__).parent.parent / "fixtures" / "machines").glob("*/"))
 CASES = [
@@ -34,7 +39,11 @@ CASES = [
 def read(folder: Path) -> tuple[Facts, Trials, tuple]:
     facts = msgspec.json.decode((folder / "facts.json").read_bytes(), type=Facts)
     trials_file = folder / "trials.json"
-    trials = msgspec.json.decode(trials_file.read_bytes(), type=Trials) if trials_file.exists() else Trials(skipped="recorded")
+    trials = (
+        msgspec.json.decode(trials_file.read_bytes(), type=Trials)
+        if trials_file.exists()
+        else Trials(skipped="recorded")
+    )
     reader = Reader(patterns())
     logs = []
     for path in sorted(folder.glob("*.log")):

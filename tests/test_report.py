@@ -129,7 +129,9 @@ def test_facts_that_cannot_be_read(data, text):
 
 
 def test_partial_facts_are_welcome():
-    facts = decode_facts(b'{"torch": {"version": "2.3.1+cu121", "cuda": "12.1"}, "system": {"os": "linux", "wsl": null}}', "f")
+    facts = decode_facts(
+        b'{"torch": {"version": "2.3.1+cu121", "cuda": "12.1"}, "system": {"os": "linux", "wsl": null}}', "f"
+    )
     assert facts.torch.cuda == "12.1"
     assert facts.system.wsl is None
     assert isinstance(facts.graphics.gpus, Unknown)
@@ -225,7 +227,9 @@ def test_what_only_looks_private(text):
 
 
 def test_the_same_thing_gets_the_same_placeholder_and_versions_are_left_alone():
-    data = redact({"a": "10.1.2.3 and 10.1.2.4", "b": "again 10.1.2.3", "version": "9.26.0.51", "cudnn": "9.26.0.51"}, ALICE)
+    data = redact(
+        {"a": "10.1.2.3 and 10.1.2.4", "b": "again 10.1.2.3", "version": "9.26.0.51", "cudnn": "9.26.0.51"}, ALICE
+    )
     assert data["a"] == "<ip-1> and <ip-2>"
     assert data["b"] == "again <ip-1>"
     assert data["version"] == "9.26.0.51"
@@ -239,7 +243,9 @@ def test_redacting_twice_changes_nothing_more():
 
 
 def test_the_machine_that_wrote_it_can_put_its_own_back():
-    assert restore(cleaned("/home/alice/env/bin/python on cygnus-7")[0], ALICE) == "/home/alice/env/bin/python on cygnus-7"
+    assert (
+        restore(cleaned("/home/alice/env/bin/python on cygnus-7")[0], ALICE) == "/home/alice/env/bin/python on cygnus-7"
+    )
 
 
 def test_common_accounts_are_no_secret():

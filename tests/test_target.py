@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from targets import TORCHES, add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
+from targets import add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
 
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.probes.choose import Choice, NoTarget
@@ -115,7 +115,12 @@ def test_packages_duplicates_remnants_and_conflicts(tmp_path):
     python = make_target(folder)
     add_metadata(folder, "numpy", "1.26.4")
     add_metadata(folder, "numpy", "2.2.6")
-    add_metadata(folder, "torch", "2.3.0", ("numpy", "typing-extensions>=4.8", 'nvidia-cublas-cu12==12.1.3.1; sys_platform == "nowhere"'))
+    add_metadata(
+        folder,
+        "torch",
+        "2.3.0",
+        ("numpy", "typing-extensions>=4.8", 'nvidia-cublas-cu12==12.1.3.1; sys_platform == "nowhere"'),
+    )
     add_metadata(folder, "torchvision", "0.17.2", ("torch==2.2.2", 'scipy; extra == "scipy"'), installer="uv")
     (site_packages(folder) / "~orch-2.2.2.dist-info").mkdir()
     (site_packages(folder) / "nameless-1.0.dist-info").mkdir()
@@ -162,7 +167,12 @@ def test_flash_attn_by_its_name_and_by_its_files(tmp_path):
     add_metadata(folder, "flash-attn", "2.8.3+cu12torch2.8cxx11abiTRUE")
     (site_packages(folder) / "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so").write_bytes(b"")
     flash = examine(python, static=True).flash_attention
-    assert (flash.version, flash.wheel_torch, flash.wheel_cuda, flash.wheel_abi) == ("2.8.3+cu12torch2.8cxx11abiTRUE", "2.8", "12", True)
+    assert (flash.version, flash.wheel_torch, flash.wheel_cuda, flash.wheel_abi) == (
+        "2.8.3+cu12torch2.8cxx11abiTRUE",
+        "2.8",
+        "12",
+        True,
+    )
     assert flash.modules == ("flash_attn_2_cuda",)
     assert flash.namespace_only is False
 
@@ -213,7 +223,9 @@ def test_what_yolo12_calls(block, kind, calls, layout, tmp_path):
     add_package(folder, "ultralytics", {"__init__.py": '__version__ = "8.4.0"\n', "nn/modules/block.py": block})
     facts = examine(folder / "bin" / "python")
     assert (facts.yolo.version, facts.yolo.kind, facts.yolo.calls, facts.yolo.layout) == ("8.4.0", kind, calls, layout)
-    assert facts.yolo.flash_error == (None if kind == "mainline" else "ModuleNotFoundError: No module named 'flash_attn'")
+    assert facts.yolo.flash_error == (
+        None if kind == "mainline" else "ModuleNotFoundError: No module named 'flash_attn'"
+    )
 
 
 def test_the_fork_says_not_available_and_the_doctor_says_why(tmp_path):

@@ -21,7 +21,9 @@ def add_wheel(
     """A wheel in `house`: files by their path in site-packages; by default a package that knows its version."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
-    content = dict(files) if files is not None else {f"{name.replace('-', '_')}/__init__.py": f"__version__ = {version!r}\n"}
+    content = (
+        dict(files) if files is not None else {f"{name.replace('-', '_')}/__init__.py": f"__version__ = {version!r}\n"}
+    )
     for script, text in (scripts or {}).items():
         content[f"{stem}.data/scripts/{script}"] = text
     head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *[f"Requires-Dist: {r}" for r in requires]]
@@ -42,7 +44,9 @@ def _hash(text: str) -> str:
     return f"sha256={digest.decode()}"
 
 
-def torch_files(version: str, cuda: str | None = None, *, numpy_below: int | None = None, broken: str = "") -> dict[str, str]:
+def torch_files(
+    version: str, cuda: str | None = None, *, numpy_below: int | None = None, broken: str = ""
+) -> dict[str, str]:
     """A torch of a few lines. `numpy_below`: numpy of this major or newer cannot take its arrays, as with the real 2.2."""
     bridge = "import numpy\n        return numpy.zeros(1)"
     if numpy_below is not None:

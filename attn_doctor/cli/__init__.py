@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Command modules import nothing heavy before they are executed."""
-    from attn_doctor.cli import check, diagnose, explain, fix, listing, reproduce, show, wheels
+    from attn_doctor.cli import check, diagnose, explain, fix, inspect, listing, reproduce, show, wheels
 
     made = argparse.ArgumentParser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         diagnose,
         explain,
         fix,
+        inspect,
         listing,
         reproduce,
         show,

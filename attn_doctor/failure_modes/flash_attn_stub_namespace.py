@@ -61,12 +61,12 @@ MODE = FailureMode(
             sample="ModuleNotFoundError: No module named 'flash_attn_2_cuda'",
         ),
         Sign(
-            pattern=r"(?P<damaged>[\w.+-]+\.so[.\d]*): file too short",
+            pattern=r"(?P<damaged>[\w.+-]{1,200}\.so[.\d]{0,20}): file too short",
             literal=": file too short",
             sample="ImportError: /venv/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so: file too short",
         ),
         Sign(
-            pattern=r"(?P<damaged>[\w.+-]+\.so[.\d]*): (?:invalid ELF header|wrong ELF class)",
+            pattern=r"(?P<damaged>[\w.+-]{1,200}\.so[.\d]{0,20}): (?:invalid ELF header|wrong ELF class)",
             literal=" ELF ",
             sample="ImportError: /venv/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so: invalid ELF "
             "header",

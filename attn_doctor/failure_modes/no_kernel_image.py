@@ -77,7 +77,7 @@ MODE = FailureMode(
             sample="RuntimeError: CUDA error: device kernel image is invalid",
         ),
         Sign(
-            pattern=r"supports CUDA capabilities (?P<archs>(?:sm_\d+a? ?)+)",
+            pattern=r"supports CUDA capabilities (?P<archs>sm_[\w ]{1,300})",
             literal="supports CUDA capabilities",
             sample="The current PyTorch install supports CUDA capabilities sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90.",
             strength="context",

@@ -224,7 +224,10 @@ def trial():
 
 
 with section("torch"):
-    tell("torch", {"version": str(torch.__version__), "threads": torch.get_num_threads(), "python": platform.python_version()})
+    tell(
+        "torch",
+        {"version": str(torch.__version__), "threads": torch.get_num_threads(), "python": platform.python_version()},
+    )
 with section("trial"):
     try:
         trial()

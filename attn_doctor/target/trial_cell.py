@@ -105,7 +105,10 @@ class Cell:
             text = "".join(traceback.format_exception_only(type(error), error)).strip()
             kind = "out-of-memory" if is_out_of_memory(error) else "raised"
             poisoned = kind == "raised" and is_poison(error)
-            tell("fault", dict(fault_of(error), cell=self.name, what=what, kind=kind, text=text[:2000], poisoned=poisoned))
+            tell(
+                "fault",
+                dict(fault_of(error), cell=self.name, what=what, kind=kind, text=text[:2000], poisoned=poisoned),
+            )
             if poisoned:
                 raise Poisoned()
             error = None
@@ -119,7 +122,9 @@ class Cell:
 
 def is_out_of_memory(error):
     known = getattr(torch.cuda, "OutOfMemoryError", ())
-    return isinstance(error, (MemoryError, known)) or bool(re.search(r"out of memory|can't allocate memory", str(error)))
+    return isinstance(error, (MemoryError, known)) or bool(
+        re.search(r"out of memory|can't allocate memory", str(error))
+    )
 
 
 def is_poison(error):

@@ -217,4 +217,8 @@ def pattern(tensor):
         exact = torch.empty(tensor.shape, device="meta").stride() == tensor.stride()
         return "contiguous" if exact else "contiguous, odd"
     order = tuple(sorted(range(tensor.dim()), key=lambda d: (-tensor.stride(d), d)))
-    return order, tensor.stride(order[-1]), tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return (
+        order,
+        tensor.stride(order[-1]),
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last),
+    )

@@ -115,12 +115,14 @@ class ModelSubject:
         model.zero_grad(set_to_none=True)
         images = self.images.to(next(model.parameters()).dtype)
         run = self._compiled("step", self.model) if backend == "compile" else model
-        with (contextlib.nullcontext() if watch is None else watch):
+        with contextlib.nullcontext() if watch is None else watch:
             with autocast(self.device, dtype):
                 outputs = tensors_of(run(images))
             total = 0.0
             for place, out in enumerate(outputs):
-                total = total + (out.to(torch.promote_types(out.dtype, torch.float32)) * self._cotangent(out, place)).sum()
+                total = (
+                    total + (out.to(torch.promote_types(out.dtype, torch.float32)) * self._cotangent(out, place)).sum()
+                )
             total.backward()
         gradients = {n: p.grad.detach() for n, p in model.named_parameters() if p.grad is not None}
         outputs = [out.detach() for out in outputs]
