@@ -252,17 +252,18 @@ class _Reader:
         threading.Thread(target=write, daemon=True).start()
 
     def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
-        descriptor = stream.fileno()
-        while True:
-            try:
-                block = os.read(descriptor, 65536)
-            except OSError:
-                block = b""
-            if not block:
-                if take == self._take_out:
-                    self.ended.set()
-                return
-            take(block)
+        with stream:  # closed here: a grandchild may hold the other end long after the child is gone
+            while block := self._block(stream.fileno()):
+                take(block)
+        if take == self._take_out:
+            self.ended.set()
+
+    @staticmethod
+    def _block(descriptor: int) -> bytes:
+        try:
+            return os.read(descriptor, 65536)
+        except OSError:
+            return b""
 
     def _take_out(self, block: bytes) -> None:
         self._out += block
@@ -301,10 +302,8 @@ class _Reader:
     def finish(self) -> None:
         _alive.discard(self.process)
         until = time.monotonic() + _GRACE
-        for thread, stream in zip(self._threads, (self.process.stdout, self.process.stderr), strict=True):
+        for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-            if not thread.is_alive() and stream:
-                stream.close()
         self.process.poll()
 
     @property

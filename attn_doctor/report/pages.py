@@ -123,6 +123,9 @@ def index(modules: Iterable[Module]) -> str:
         ]
         lines.append("")
     lines += ["## I see …", "", "| in the log or on the screen | it is |", "|---|---|"]
-    signs = sorted((s.sample, m.MODE) for m in ordered for s in m.MODE.signs if s.strength != "context")
+    signs = sorted(
+        ((s.sample, m.MODE) for m in ordered for s in m.MODE.signs if s.strength != "context"),
+        key=lambda pair: (pair[0], pair[1].slug),
+    )
     lines += [f"| {escape(sample)} | [{mode.slug}]({mode.slug}.md) |" for sample, mode in signs]
     return "\n".join(lines) + "\n"
