@@ -52,7 +52,7 @@ def _problem(block: Problem, console: Console) -> None:
     console.print(Text.assemble((f"{block.mark} {block.slug} ", style), (f"{block.code}, {block.qualifiers}", "dim")))
     _framed(console, style, [Text(block.message, style="bold")])
     _framed(console, style, [Text(f"because  {text}", style="dim") for text in block.evidence])
-    _framed(console, style, [Text(f"hence    {text}") for text in block.consequences])
+    _framed(console, style, [Text(f"with it  {text}") for text in block.consequences])
     for index, cure in enumerate(block.cures):
         _cure(cure, console, style, "do" if index == 0 else "or", last=index == len(block.cures) - 1)
     if not block.cures:

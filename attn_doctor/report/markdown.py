@@ -42,7 +42,7 @@ def _problem(block: Problem) -> list[str]:
     lines = [f"### {block.mark} {escape(block.slug)} ({block.code})", "", escape(block.message), ""]
     lines += [f"_{escape(block.qualifiers)}_ · [what this is]({block.docs})", ""]
     lines += [f"- because: {escape(text)}" for text in block.evidence]
-    lines += [f"- hence: {escape(text)}" for text in block.consequences]
+    lines += [f"- with it: {escape(text)}" for text in block.consequences]
     lines.append("")
     for index, cure in enumerate(block.cures):
         lines += [f"{'Do' if index == 0 else 'Or'}: {escape(cure.title)}", "", fence(cure.commands), ""]
