@@ -74,6 +74,8 @@ def _verdict(report: Report) -> Verdict:
         return Verdict(
             f"Nothing stands in the way of {purpose} here, with {counted(len(roots), 'to know about')}.", "warn"
         )
+    if report.facts.torch.version is None:
+        return Verdict("There is no torch in this Python. If you train with another one, name it with --target.", "warn")
     return Verdict(f"Nothing stands in the way of {purpose} here.", "good")
 
 
