@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.findings import Diagnosis
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.trials.rows import Trial, Trials
+from attn_doctor.trials.statistics import compare, decide
 from attn_doctor.versions import capability
 
 YOLO12_HEAD_DIM = 32
 
 # A difference below this is not worth a change of code: repeated runs of one backend differ by as much on a busy machine.
 WORTH_NAMING = 0.05
+WORTH_SAVING = 0.15  # of the peak memory of a training step
 
 
 class Reason(Record, frozen=True, kw_only=True):
@@ -69,6 +73,7 @@ def _backend(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reaso
     where = f"{best.model or 'YOLO12 attention'} at {best.imgsz}, batch {best.batch}, {best.device}, {dtype}"
     if best.backend == "eager" or not _clearly_faster(best, base):
         reasons = (_reason(eager_index, base), *[_reason(i, r) for i, r in rows if r.backend != "eager"][:2])
+        reasons += tuple(_leaner(rows, base))
         text = f"Keep eager, the attention as installed: no other backend is measurably faster ({where})."
         return "eager", text, reasons, True
     gain = _step(base) / _step(best)
@@ -76,10 +81,25 @@ def _backend(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reaso
     return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
 
 
+def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
+    """The backend that needs the least memory, where that is much less than eager needs."""
+    held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
+    least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
+    if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
+        saved = 1 - least / base.peak_bytes
+        text = f"where memory is short: {row.backend} needs {saved:.0%} less of it for a step than eager"
+        yield Reason(text=text, refers_to=f"trials.{index}")
+
+
 def _clearly_faster(row: Trial, base: Trial) -> bool:
+    """Whether the pairs of rounds show it, and by enough to be worth a change of code. Rows of old reports may lack samples."""
     assert row.step_ms
     assert base.step_ms
-    return row.step_ms.high < base.step_ms.low and row.step_ms.median < base.step_ms.median * (1 - WORTH_NAMING)
+    if _step(row) > _step(base) * (1 - WORTH_NAMING):
+        return False
+    if row.step_samples and len(row.step_samples) == len(base.step_samples):
+        return decide([compare(base.step_samples, row.step_samples)])[0].verdict == "faster"
+    return row.step_ms.high < base.step_ms.low
 
 
 def _step(row: Trial) -> float:

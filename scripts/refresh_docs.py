@@ -20,13 +20,13 @@ def help_of(command: str) -> str:
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def readme() -> bytes:
-    """README.md with each help text between its marks replaced by the present one."""
+def with_help(page: Path) -> bytes:
+    """A page with each help text between its marks replaced by the present one."""
 
     def block(match: re.Match[str]) -> str:
         return f"<!-- help: {match[1]} -->\n```text\n$ {match[1]} --help\n{help_of(match[1])}```\n<!-- /help -->\n"
 
-    return _HELP.sub(block, (ROOT / "README.md").read_text("utf-8")).encode()
+    return _HELP.sub(block, page.read_text("utf-8")).encode()
 
 
 def made() -> dict[Path, bytes]:
@@ -36,7 +36,7 @@ def made() -> dict[Path, bytes]:
 
     folder = ROOT / "docs" / "failure-modes"
     return {
-        ROOT / "README.md": readme(),
+        **{page: with_help(page) for page in (ROOT / "README.md", ROOT / "docs" / "commands.md")},
         ROOT / "docs" / "report.schema.json": schema(),
         folder / "README.md": pages.index(ALL).encode(),
         **{folder / f"{module.MODE.slug}.md": pages.markdown(module).encode() for module in ALL},

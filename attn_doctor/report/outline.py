@@ -75,7 +75,9 @@ def _verdict(report: Report) -> Verdict:
             f"Nothing stands in the way of {purpose} here, with {counted(len(roots), 'to know about')}.", "warn"
         )
     if report.facts.torch.version is None:
-        return Verdict("There is no torch in this Python. If you train with another one, name it with --target.", "warn")
+        return Verdict(
+            "There is no torch in this Python. If you train with another one, name it with --target.", "warn"
+        )
     return Verdict(f"Nothing stands in the way of {purpose} here.", "good")
 
 
@@ -150,7 +152,7 @@ def _trials(report: Report) -> list[Block]:
     notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
     notes += tuple(_grouped(ruled_out))
     notes += report.trial_run.notes if report.trial_run else ()
-    return [Table(caption, columns, tuple(_row(t, report.trials) for t in ran), notes)]
+    return [Table(caption, columns, tuple(_row(t) for t in ran), notes)]
 
 
 def _grouped(ruled_out: list[Trial]) -> list[str]:
@@ -163,11 +165,7 @@ def _grouped(ruled_out: list[Trial]) -> list[str]:
     return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
-def _row(trial: Trial, rows: tuple[Trial, ...]) -> tuple[Cell, ...]:
-    base = next((t for t in rows if t.backend == "eager" and t.dtype == trial.dtype and t.step_ms), None)
-    ratio = ""
-    if trial.step_ms and base and base.step_ms and trial is not base:
-        ratio = f"{base.step_ms.median / trial.step_ms.median:.2f}× as fast"
+def _row(trial: Trial) -> tuple[Cell, ...]:
     calls = trial.attention_calls
     counted = (
         ", ".join(f"{n} {k}" for k, n in (("fused", calls.fused), ("math", calls.math), ("eager", calls.eager)) if n)
@@ -179,11 +177,22 @@ def _row(trial: Trial, rows: tuple[Trial, ...]) -> tuple[Cell, ...]:
         Cell(trial.dtype),
         Cell(_milliseconds(trial.forward_ms)),
         Cell(_milliseconds(trial.step_ms)),
-        Cell(ratio),
+        Cell(_against_eager(trial)),
         Cell(counted),
         Cell(size(trial.peak_bytes) if trial.peak_bytes is not None else ""),
         Cell(trial.status, STATUS_TONE.get(trial.status, "bad")),
     )
+
+
+def _against_eager(trial: Trial) -> str:
+    """What the pairs of rounds say; a ratio that they do not bear out is not put before anybody."""
+    gain = trial.step_gain
+    if gain is None:
+        return ""
+    ratio = f"{gain.ratio:.2f}× as fast"
+    if gain.verdict in ("no difference", "undecided"):
+        return gain.verdict if gain.verdict == "no difference" else f"{ratio}, undecided"
+    return ratio
 
 
 def _milliseconds(interval: Interval | None) -> str:
