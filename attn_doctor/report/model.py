@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
+
 import msgspec
 
 from attn_doctor.facts import Facts, Record
@@ -98,4 +100,7 @@ def schema() -> bytes:
     made = msgspec.json.schema(Report)
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "attn-doctor report"
+    for definition in made["$defs"].values():
+        if "description" in definition:  # docstrings: Python 3.13 takes their indentation off, older ones do not
+            definition["description"] = cleandoc(definition["description"])
     return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
