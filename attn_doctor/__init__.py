@@ -12,10 +12,11 @@ TYPE_CHECKING = False  # importing typing would cost --version more than Python 
 if TYPE_CHECKING:
     from typing import Any
 
+    from attn_doctor.prescription import Attention
     from attn_doctor.report.model import Report
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "examine"]
+__all__ = ["__version__", "attention", "examine"]
 
 
 def examine(**options: Any) -> Report:
@@ -29,3 +30,14 @@ def examine(**options: Any) -> Report:
     from attn_doctor.examination import examine as run
 
     return run(Options(**options))
+
+
+def attention(backend: str = "auto", device: str | None = None) -> Attention:
+    """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
+
+    `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. Weights and checkpoints stay
+    as they are. See `attn_doctor.prescription.prescribe` for what it raises; imports torch and ultralytics.
+    """
+    from attn_doctor.prescription import prescribe
+
+    return prescribe(backend, device)

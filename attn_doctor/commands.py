@@ -9,6 +9,9 @@ from attn_doctor.facts import Facts, Unknown
 from attn_doctor.findings import Fix, Step
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+# Splatting, an alias, a list; and an unquoted -a.b or -a:b reaches a program as two words,
+# https://github.com/PowerShell/PowerShell/issues/6291
+_POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
 
 
 def python(facts: Facts) -> str:
@@ -117,7 +120,7 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     """An argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell" or "cmd"."""
     if shell == "powershell":
-        words = [a if _PLAIN.fullmatch(a) and not a.startswith(("@", "%")) else _powershell(a) for a in argv]
+        words = [a if _PLAIN.fullmatch(a) and not _POWERSHELL_ODD.search(a) else _powershell(a) for a in argv]
         return ("& " if words and words[0].startswith("'") else "") + " ".join(words)
     if shell == "cmd":
         import subprocess

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts, paths_of
+from attn_doctor.facts import Facts, Unknown, paths_of
 from attn_doctor.failure_modes import ALL
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
 from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
@@ -14,6 +14,9 @@ from attn_doctor.logs import Log, Seen
 from attn_doctor.trials.rows import Trials
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
+
+
+_FAILED = "the rule itself failed"
 
 
 class _Met(NamedTuple):
@@ -40,11 +43,15 @@ def diagnose(
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
-        elif facts is not None and unsure is not None and (module.MODE.severity(goal).rank > 0 or not unsure.needs):
+        elif (
+            facts is not None
+            and unsure is not None
+            and (module.MODE.severity(goal).rank > 0 or unsure.why.startswith(_FAILED))
+        ):
             undetermined.append(unsure)  # what would be no more than a note is not worth a doubt
     explained = _explanations(met)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
-    findings.sort(key=lambda finding: _order(finding, explained))
+    findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
     return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
 
@@ -69,7 +76,7 @@ def _judge(
             return seen, None
         return _join(implied, seen), None
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
-        why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
+        why = f"{_FAILED} ({type(error).__name__}: {error}); please report this"
         return None, Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why)
 
 
@@ -173,20 +180,29 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 
 
 def _fixes(module: Module, facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none."""
+    """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none.
+
+    Where nothing is known of torch, as for a log alone, what usually helps is said instead.
+    """
     try:
-        return tuple(commands.prepared(facts, fix) for fix in module.fixes(facts, evidence))
+        made: tuple[Fix, ...] = module.fixes(facts, evidence)
     except Unsure:
-        return ()
+        made = ()
+    usual = getattr(module, "usual", None)
+    if not made and usual is not None and isinstance(facts.torch.version, Unknown):
+        made = usual(facts)
+    return tuple(commands.prepared(facts, fix) for fix in made)
 
 
-def _order(finding: Finding, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, str]:
-    """Root causes first; among equals the graver, surer, observed one, and the one that explains more."""
+def _order(finding: Finding, met: _Met, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, int, str]:
+    """Root causes first; among equals the graver, surer, observed one, what stops training too, and what explains more."""
+    for_training = met.hit.severity or met.module.MODE.severity(Goal.TRAIN)
     return (
         not finding.root_cause,
         -finding.severity.rank,
         -finding.confidence.rank,
         finding.certainty is not Certainty.OBSERVED,
+        -for_training.rank,
         -sum(root == finding.slug for root in explained.values()),
         finding.code,
     )

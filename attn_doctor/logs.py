@@ -29,7 +29,7 @@ _TAIL = 12  # last lines kept
 # What other programs put before a line: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
     r"^\s*(?:#\d+ (?:\d+\.\d+ )?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
-    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
+    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|\d{1,5}\.\d{3} (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
 )
 _PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
 # A pattern that says where a line begins is also tried on the line without what other programs put before it.
@@ -145,7 +145,8 @@ class Reader:
         hot = self._needles.among(whole.values()) if whole else {}
         for one, key in whole.items():
             for index, found in self._held(one.text, hot.get(key, ()), one):
-                kept.setdefault(index, _Kept()).put(_Place(line_of(one.first), *found))
+                at = one.first + one.before(found.start)
+                kept.setdefault(index, _Kept()).put(_Place(line_of(at), found.text, found.groups))
 
     def _scan(
         self, lines: list[bytes], keys: list[bytes], line_of: Callable[[int], int], kept: dict[int, _Kept]
@@ -159,7 +160,7 @@ class Reader:
         rest: dict[int, int] = {}  # signs that were seen often enough -> the line from which on nobody looked for them
         for line, at in reversed(rows.items()):
             for index, found in self._held_by(line, hot[keys[at]], rest):
-                kept.setdefault(index, _Kept()).add(_Place(line_of(at), *found))
+                kept.setdefault(index, _Kept()).add(_Place(line_of(at), found.text, found.groups))
                 counts[index] += 1
                 if counts[index] == _ENOUGH:
                     rest[index] = at
@@ -167,7 +168,7 @@ class Reader:
         for line, at in rows.items():
             sought = [i for i in hot[keys[at]] if i in last and at > rest[i] and len(last[i]) < _MOST // 2]
             for index, found in self._held(line, sought):
-                last[index].append(_Place(line_of(at), *found))
+                last[index].append(_Place(line_of(at), found.text, found.groups))
         for index, places in last.items():
             for place in reversed(places):
                 kept[index].add(place)
@@ -213,14 +214,16 @@ class Reader:
         if found is None or (whole is not None and not _spans(found, text, begin, whole)):
             return None
         groups = {k: v for k, v in found.groupdict().items() if v is not None}
-        return _Found(excerpt(text, found.start(), found.end()), groups)
+        start = 0 if whole is None else begin + _bytes(text[: found.start()])
+        return _Found(excerpt(text, found.start(), found.end()), groups, start)
 
 
 class _Found(NamedTuple):
-    """A sign in a line: the line as it is shown, and the named groups."""
+    """A sign in a line: the line as it is shown, the named groups, and of lines put together where in them it begins."""
 
     text: str
     groups: dict[str, str]
+    start: int
 
 
 class _Place(NamedTuple):
@@ -246,7 +249,7 @@ class _Kept:
             del self._last[: -(_MOST // 2)]
 
     def put(self, place: _Place) -> None:
-        """Add what a broken line really says, in place of what its first part says."""
+        """Add what a broken line really says, in place of what the part says in which it begins."""
         for held in (self._first, self._last):
             held[:] = [other for other in held if other.line != place.line]
         self.add(place)
@@ -274,9 +277,11 @@ def _numbers(block: bytes, number: int) -> list[int]:
 
 def _spans(found: re.Match[str], text: str, begin: int, whole: Joined) -> bool:
     """Whether a match goes over a place where two lines were put together."""
-    start = begin + len(text[: found.start()].encode("utf-8", "surrogatepass"))
-    end = begin + len(text[: found.end()].encode("utf-8", "surrogatepass"))
-    return whole.spanned(start, end)
+    return whole.spanned(begin + _bytes(text[: found.start()]), begin + _bytes(text[: found.end()]))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _around(line: bytes, place: int) -> tuple[int, bytes]:

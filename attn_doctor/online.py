@@ -167,8 +167,8 @@ def _open(request: urllib.request.Request) -> Any:
 
 def _words(reason: object) -> str:
     proxies = urllib.request.getproxies()
-    through = f" through the proxy that {'HTTPS_PROXY'} names" if "https" in proxies else ""
-    text = str(reason)
+    through = " through the proxy that HTTPS_PROXY names" if "https" in proxies else ""
+    text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else str(reason)
     if "CERTIFICATE" in text:
         return f"its certificate is not trusted{through}: SSL_CERT_FILE may name your own authority"
     if "Name or service" in text or "name resolution" in text or "getaddrinfo" in text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attn_doctor.facts import Facts, Record, Unknown
-from attn_doctor.findings import Diagnosis
+from attn_doctor.findings import Diagnosis, Severity
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.trials.rows import Trial, Trials
@@ -13,6 +13,7 @@ from attn_doctor.trials.statistics import compare, decide
 from attn_doctor.versions import capability
 
 YOLO12_HEAD_DIM = 32
+_ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
 
 # A difference below this is not worth a change of code: repeated runs of one backend differ by as much on a busy machine.
 WORTH_NAMING = 0.05
@@ -35,7 +36,7 @@ class Recommendation(Record, frozen=True, kw_only=True):
 
 def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
     install, install_reasons = _flash_attn(facts, trials)
-    backend, sentence, reasons, measured = _backend(facts, trials)
+    backend, sentence, reasons, measured = _backend(facts, diagnosis, trials)
     blocked = [f for f in diagnosis.findings if f.root_cause and f.severity.rank == 2]
     do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
     first = f"First put {blocked[0].slug} right. " if blocked and blocked[0].fixes else ""
@@ -58,10 +59,10 @@ def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendat
     )
 
 
-def _backend(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
+def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
     rows = [(index, row) for index, row in enumerate(trials.rows) if row.status == "ok" and row.step_ms]
     if not rows:
-        return _unmeasured(facts, trials)
+        return _unmeasured(facts, diagnosis, trials)
     # The dtype that training uses: the one in which eager itself is quickest.
     dtype = min(rows, key=lambda r: _step(r[1]))[1].dtype
     rows = [r for r in rows if r[1].dtype == dtype]
@@ -118,7 +119,7 @@ def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
     return Reason(text=text, refers_to=f"trials.{index}")
 
 
-def _unmeasured(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
+def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
     """Advice from facts alone, and it says so."""
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
@@ -126,10 +127,14 @@ def _unmeasured(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Re
         reason = Reason(text="there is no torch that imports", refers_to=refers)
         return None, f"No backend can be named yet ({why}).", (reason,), False
     gpu = _first_gpu(facts)
-    if gpu is not None and facts.torch.available is True and isinstance(facts.torch.cuda, str):
+    if gpu is not None and _usable(facts, diagnosis):
         index, name, device = gpu
-        call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True)
+        # What torch says of its own flash kernel goes before a table of systems on which it is compiled.
+        os = "linux" if facts.torch.flash_compiled is True or not isinstance(facts.system.os, str) else facts.system.os
+        call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True, os=os)
         for kernel in ("sdpa-flash", "sdpa-efficient"):
+            if kernel == "sdpa-flash" and facts.torch.flash_compiled is False:
+                continue
             answer = takes(kernel, call)
             if not isinstance(answer, Unknown) and answer.yes:
                 text = f"{name} (compute capability {device}) can run PyTorch's own kernel of that name"
@@ -137,6 +142,12 @@ def _unmeasured(facts: Facts, trials: Trials) -> tuple[str | None, str, tuple[Re
                 return kernel, f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}.", (reason,), False
     reason = Reason(text="PyTorch takes the best kernel that the device has", refers_to="torch.version")
     return "sdpa", f"Use sdpa, PyTorch's own choice. Not measured: {why}.", (reason,), False
+
+
+def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
+    """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
+    in_the_way = any(f.severity is Severity.ERROR and _ONLY_ON_A_GPU in f.blocks for f in diagnosis.findings)
+    return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 
 
 def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:

@@ -16,6 +16,7 @@ _NARROWEST, _WIDEST = 40, 250  # columns: nobody wraps at less, and where a line
 _MOST = 60  # lines put together into one at most
 _FEW = 3
 _BEGINNING, _SAME = 80, 8  # bytes that are looked at, and that are the same behind the prefix, in records of one kind
+_TIMED = 18  # bytes that are the same in records of one kind which begin with a date, their digits left out
 _SURE = 40  # bytes that are the same, prefix and all, in records of one kind: seen without looking for a prefix
 
 
@@ -25,6 +26,10 @@ class Joined(NamedTuple):
     first: int  # number of its first line among those given
     text: bytes
     joints: tuple[tuple[int, int], ...]  # where a line ends and where the next begins: apart where a blank was put back
+
+    def before(self, start: int) -> int:
+        """How many of its lines end before this place."""
+        return sum(following <= start for _, following in self.joints)
 
     def spanned(self, start: int, end: int) -> bool:
         """Whether a stretch of the text goes over the end of a line."""
@@ -61,25 +66,30 @@ def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[by
     width = max(lengths, default=0)
     if not _NARROWEST <= width <= _WIDEST:
         return
+    known: tuple[int, bytes] = -1, b""  # the line whose beginning was looked at last
     for number in range(len(lines) - 1):
         length = lengths[number]
         if (
             4 * length > width
             and length + lengths[number + 1] > width
             and keys[number][:_SURE] != keys[number + 1][:_SURE]
+            and (keys[number][:2] != b"--" or keys[number][:_TIMED] != keys[number + 1][:_TIMED])
         ):
             words = lines[number + 1].split(None, 1)
             full = length == width
             fits = not full and length + len(words[0] if words else b"") + (lines[number][-1:] != b" ") <= width
-            if words and not fits and not _alike(lines[number], lines[number + 1], prefix):
-                yield _Break(number, full)
+            if words and not fits:
+                begun = known[1] if known[0] == number else _beginning(lines[number], prefix)
+                known = number + 1, _beginning(lines[number + 1], prefix)
+                if len(begun) != _SAME or begun != known[1]:  # else both begin as records of one kind do
+                    yield _Break(number, full)
 
 
-def _alike(line: bytes, following: bytes, prefix: re.Pattern[bytes]) -> bool:
-    """Whether both begin as records of one kind do, behind their times and numbers: then neither is a half."""
-    beginnings = (bare(prefix.sub(b"", text[:_BEGINNING], count=1))[:_SAME] for text in (line, following))
-    first, second = beginnings
-    return len(first) == _SAME and first == second
+def _beginning(line: bytes, prefix: re.Pattern[bytes]) -> bytes:
+    """How a line begins, behind its time and without its numbers."""
+    text = line[:_BEGINNING]
+    found = prefix.match(text)
+    return bare(text[found.end() :] if found else text)[:_SAME]
 
 
 def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:

@@ -22,14 +22,24 @@ from attn_doctor.probes.binaries.inspection import ask
 
 
 def timed(rounds, function):
-    """Seconds of the first call, and median, lowest and highest of the others."""
-    taken = []
+    """Median, lowest and highest of wall clock and of processor time; children count, the first call does not."""
+    walls, processors = [], []
     for _ in range(rounds + 1):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), sum(os.times()[:4])
         function()
-        taken.append(time.perf_counter() - started)
-    first, *others = taken
-    return f"first {first:.3f} s, median {statistics.median(others):.3f} s ({min(others):.3f} to {max(others):.3f})"
+        walls.append(time.perf_counter() - started)
+        processors.append(sum(os.times()[:4]) - worked)
+    return f"wall clock {shown(walls[1:])}, processor {shown(processors[1:])}"
+
+
+def shown(taken):
+    return f"{statistics.median(taken):.3f} s ({min(taken):.3f} to {max(taken):.3f})"
+
+
+def size(*folders):
+    """Bytes of all shared libraries below."""
+    files = (p for folder in folders for p in Path(folder).rglob("*.so*") if not p.is_symlink())
+    return sum(p.stat().st_size for p in files)
 
 
 def main():
@@ -44,8 +54,10 @@ def main():
     suffix = place.interpreter.extension_suffix
     found = {Path(e).name.partition(".")[0]: e for e in arguments.extensions}
     found = found or installed.installed(place.path, suffix if isinstance(suffix, str) else None)
-    size = sum(p.stat().st_size for p in Path(place.torch, "lib").iterdir() if p.is_file())
-    print(f"torch in {place.torch} ({size >> 20} MiB of libraries); extensions: {', '.join(found)}")
+    libraries = size(place.torch, Path(place.torch).parent / "nvidia")
+    print(
+        f"torch in {place.torch} ({libraries / 1e9:.1f} GB of libraries, NVIDIA's included); extensions: {', '.join(found)}"
+    )
     print("flavour and architectures:", timed(arguments.rounds, lambda: torch_static(place.torch)))
     print("torch alone:", timed(arguments.rounds, lambda: judged(place, {})))
     print("torch and extensions:", timed(arguments.rounds, lambda: judged(place, found)))

@@ -1,91 +1,71 @@
-"""What the exchange of attention is worth on this machine, how honest the trial's clock is, and how many calls are fused.
+"""How honest the trial's clock is: its step against a loop as anybody would write it, and eager against itself.
 
-    python benchmarks/trial_speed.py --target PYTHON [--imgsz 640 1280] [--batch 2] [--rounds 9] [--pairs 30]
+    python benchmarks/trial_speed.py --target PYTHON [--imgsz 640] [--batch 2] [--threads 1] [--pairs 30] [--json FILE]
 
-Runs in the target, one process, interleaved: eager, sdpa-flash, and an attention that costs nothing (it hands back its
-value), which is the most that any backend could gain. `--pairs` holds the trial's step time against a loop as anybody would
-write it. The load of the machine is printed before and after: on a busy one the figures mean little.
+Runs in the target, one process, in turns: the trial's step, the hand-written one, the trial's step again. Wall clock and the
+processor time of the process are both taken: on a machine that others use too, the latter is the one to trust (with one
+thread). What the exchange is worth is measured by attention_speed.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
 import tempfile
 from pathlib import Path
 
-from attn_doctor import child
-from attn_doctor.trials.run import SCRIPTS, environment
-from attn_doctor.trials.statistics import compare, interval
-
 HERE = Path(__file__).parent
-BACKENDS = ("eager", "sdpa-flash", "nothing")
+sys.path.insert(0, str(HERE.parent))
+
+from attn_doctor import child  # noqa: E402
+from attn_doctor.trials.run import SCRIPTS, environment  # noqa: E402
+from attn_doctor.trials.statistics import compare, decide  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default=sys.executable)
     parser.add_argument("--model", default="yolo12n.yaml")
-    parser.add_argument("--imgsz", type=int, nargs="+", default=[640, 1280])
+    parser.add_argument("--imgsz", type=int, default=640)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch chooses")
     parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--json", help="raw samples")
     options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}")
-    config = {
-        "device": "cpu",
-        "model": options.model,
-        "sizes": options.imgsz,
-        "batch": options.batch,
-        "rounds": options.rounds,
-        "pairs": options.pairs,
-        "backends": BACKENDS,
-        "seed": 0,
-    }
+    config = {name: getattr(options, name) for name in ("model", "imgsz", "batch", "threads", "pairs")}
     with tempfile.TemporaryDirectory() as folder:
         outcome = child.run(
             [options.target],
-            (*SCRIPTS[:-1], str(HERE / "trial_speed_target.py")),
-            config=config,
+            (*SCRIPTS[:-1], HERE / "trial_speed_target.py"),
+            config={**config, "device": "cpu", "seed": 0},
             deadline=7200.0,
-            environment=environment(folder),
+            environment={
+                **environment(folder),
+                **({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}),
+            },
             on_message=lambda m: sys.stderr.write(".") if m.at == "fact" else None,
         )
     sys.stderr.write("\n")
-    if outcome.fault:
-        sys.exit(f"the target ended with {outcome.fault}\n{outcome.chatter[-2000:]}")
-    for section in [m.section for m in outcome.messages if m.at == "raised"]:
-        print("raised:", outcome.raised(section))
-    show(outcome)
-    print(f"load {os.getloadavg()[0]:.2f}")
-
-
-def show(outcome: child.Outcome) -> None:
-    for fact in outcome.facts("torch"):
-        print(f"torch {fact['version']}, {fact['threads']} threads")
-    for fact in outcome.facts("fused"):
-        print(f"batch {fact['batch']}, {fact['layout']:13}: {fact['fused']} of {fact['calls']} calls fused")
-    samples = outcome.facts("sample")
-    for size in dict.fromkeys(s["imgsz"] for s in samples):
-        for what in ("forward", "step"):
-            times = {b: [s[what] for s in samples if s["imgsz"] == size and s["backend"] == b] for b in BACKENDS}
-            for backend in BACKENDS:
-                took = interval(times[backend])
-                line = f"{size} {what:8} {backend:11} {took.median:9.1f} ms ({took.low:.1f} to {took.high:.1f}, n = {took.n})"
-                if backend != "eager":
-                    gain = compare(times["eager"], times[backend])
-                    line += f"   {gain.ratio:.2f} times eager ({gain.low:.2f} to {gain.high:.2f}, p = {gain.p:.4f})"
-                print(line)
-    for fact in outcome.facts("memory"):
-        print(f"{fact['imgsz']} peak of a step, {fact['backend']:11} {fact['bytes'] / 2**20:7.0f} MiB")
-    pairs = outcome.facts("pair")
-    if pairs:
-        ratio = compare([p["trial"] for p in pairs], [p["hand"] for p in pairs])
+    pairs, torch = outcome.facts("pair"), (outcome.facts("torch") or [{}])[0]
+    if not pairs:
+        sys.exit(f"nothing was measured: {outcome.fault} {[m.data for m in outcome.messages if m.at == 'raised']}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch['version']}, {torch['threads']} threads, load {os.getloadavg()[0]:.1f}"
+    )
+    if options.json:
+        record = {"cores": os.cpu_count(), "torch": torch, "options": config, "samples": pairs}
+        Path(options.json).write_text(json.dumps(record).replace('{"trial', '\n{"trial') + "\n", "utf-8")
+    for clock in ("cpu", "wall"):
+        trial, hand, again = ([p[f"{what}_{clock}"] for p in pairs] for what in ("trial", "hand", "again"))
+        gain = compare(trial, hand)
         print(
-            f"the trial's step over a hand-written one: {ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f}, n = {ratio.n})"
+            f"{clock}: the trial's step takes {gain.ratio:.3f} ({gain.low:.3f} to {gain.high:.3f}, n = {gain.n}) of a hand-written one"
         )
+        gain = decide([compare(trial, again)])[0]
+        print(f"{clock}: eager against itself: {gain.ratio:.3f} ({gain.low:.3f} to {gain.high:.3f}), {gain.verdict}")
 
 
 if __name__ == "__main__":

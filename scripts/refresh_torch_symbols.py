@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from attn_doctor.probes.binaries import dated
+from attn_doctor.knowledge import dated
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable

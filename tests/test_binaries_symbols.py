@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_doctor.probes.binaries import dated
-from attn_doctor.probes.binaries.demangle import demangle
+from attn_doctor.knowledge import dated
+from attn_doctor.knowledge.demangle import demangle
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
 

@@ -257,7 +257,8 @@ def test_the_command_answers_a_person(files):
     assert done.returncode == 1
     assert "would not load" in done.stdout
     assert "libcudart.so.11.0 is nowhere where the loader looks; nvidia-cuda-runtime-cu11 has it" in done.stdout
-    assert "on a GPU of compute capability 8.9: cannot be told: it holds no GPU code" in done.stdout
+    assert "  holds no GPU code\n" in done.stdout
+    assert "8.9" not in done.stdout
     assert "\x1b" not in done.stdout
 
 

@@ -37,6 +37,24 @@ def prescription():
     return prescription
 
 
+def operators(block) -> list[str]:
+    """What computes the attention of a layer now: "flash" or "softmax"."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    names = []
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            names.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    module, x = block.AAttn(64, 2, 4).eval(), torch.rand(1, 64, 8, 8)
+    with Seen(), torch.no_grad():
+        module(x)
+    return [kind for kind in ("flash", "softmax") if any(kind in name for name in names)]
+
+
 @pytest.mark.parametrize("backend", ["sdpa", "sdpa-flash", "sdpa-math"])
 def test_as_a_context_manager_it_ends_with_the_block(prescription, block, backend):
     before = block.AAttn.forward
@@ -73,7 +91,8 @@ def test_auto_takes_what_is_quickest_and_right(prescription, block, monkeypatch)
         monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda ill=ill: ill)
         with prescription.prescribe("auto", device="cpu") as attention:
             assert attention.backend == "eager"
-            assert block.AAttn.forward is before
+            assert operators(block) == ["softmax"]
+    assert block.AAttn.forward is before
 
 
 def test_auto_on_this_machine(prescription):
@@ -118,9 +137,133 @@ def test_a_kernel_that_does_not_run_is_not_used(prescription, block, monkeypatch
 
 
 def test_eager_is_what_is_installed(prescription, block):
-    before = block.AAttn.forward
-    with prescription.prescribe("eager"):
-        assert block.AAttn.forward is before
+    with prescription.prescribe("eager") as attention:
+        assert attention.backend == "eager"
+        assert operators(block) == ["softmax"]
+
+
+def test_nested_the_innermost_counts(prescription, block):
+    with prescription.prescribe("sdpa-flash"):
+        assert operators(block) == ["flash"]
+        with prescription.prescribe("eager"):
+            assert operators(block) == ["softmax"]
+            with prescription.prescribe("sdpa-math"):
+                assert operators(block) == ["softmax"]
+        assert operators(block) == ["flash"]
+    assert operators(block) == ["softmax"]
+
+
+def test_the_function_of_the_package(block):
+    import attn_doctor
+
+    with attn_doctor.attention("sdpa-flash") as attention:
+        assert attention.backend == "sdpa-flash"
+        assert operators(block) == ["flash"]
+    attention = attn_doctor.attention("auto")
+    assert attention.backend in ("eager", "sdpa-flash")
+    attention.restore()
+    assert operators(block) == ["softmax"]
+
+
+class Counted:
+    """A kernel that counts its calls, right or wrong."""
+
+    def __init__(self, scale=1.0):
+        self.scale, self.dtypes = scale, []
+
+    def __call__(self, query, key, value, scale):
+        from attn_doctor.exchange import kernels
+
+        self.dtypes.append(query.dtype)
+        return kernels.sdpa(query, key, value, self.scale * scale)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_later_it_proves_itself_where_it_is_first_used(prescription, block, monkeypatch, inference):
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    kernel, said = Counted(), []
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: kernel)
+    module, x = block.AAttn(64, 2, 4).eval(), torch.rand(2, 64, 8, 8)
+    with prescription.prescribe("sdpa-flash", now=False, say=said.append) as attention:
+        assert (kernel.dtypes, said) == ([], [])
+        with torch.inference_mode(inference):
+            module(x)
+        assert attention.backend == "sdpa-flash"
+        assert kernel.dtypes == [torch.float32] * 4  # three to prove itself, one to be used
+        with torch.inference_mode(inference), torch.autocast("cpu", dtype=torch.bfloat16):
+            module(x)
+        assert kernel.dtypes[4:] == [torch.bfloat16] * 4
+        module(x)
+    assert len(kernel.dtypes) == 9
+    assert said == [f"the attention is computed by sdpa-flash on cpu, {name}" for name in ("float32", "bfloat16")]
+
+
+def test_later_a_wrong_one_is_left_out_and_the_program_goes_on(prescription, block, monkeypatch):
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: Counted(1.001))
+    module, x = block.AAttn(64, 2, 4).eval(), torch.rand(2, 64, 8, 8)
+    expected = module(x)
+    with prescription.prescribe("sdpa-flash", now=False):
+        with pytest.warns(RuntimeWarning, match="attn-doctor: sdpa-flash gives wrong numbers on cpu"):
+            assert torch.equal(module(x), expected)
+        assert torch.equal(module(x), expected)  # said once
+
+
+def test_many_threads_at_once_prove_it_once(prescription, block, monkeypatch):
+    import threading
+
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    kernel, said = Counted(), []
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: kernel)
+    module, x = block.AAttn(64, 2, 4).eval(), torch.rand(1, 64, 8, 8)
+    with prescription.prescribe("sdpa-flash", now=False, say=said.append):
+        threads = [threading.Thread(target=module, args=(x,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(said) == 1
+    assert len(kernel.dtypes) == 3 + 8
+
+
+@pytest.mark.parametrize("backend", ["auto", "sdpa-flash"])
+@pytest.mark.parametrize("now", [False, True])
+def test_compiled_it_is_one_graph_with_the_kernel_in_it(prescription, block, backend, now):
+    import torch
+
+    module, x, graphs = block.AAttn(64, 2, 4).eval(), torch.rand(2, 64, 8, 8), []
+
+    def compiler(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = module(x)
+        with prescription.prescribe(backend, now=now):
+            torch._dynamo.reset()
+            got = torch.compile(module, backend=compiler, fullgraph=True)(x)
+    assert len(graphs) == 1
+    assert "scaled_dot_product_attention" in graphs[0].code
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_looking_for_a_gpu_leaves_the_environment_and_cuda_alone(prescription, monkeypatch):
+    import torch
+
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
+    assert prescription._default_device() in ("cpu", "mps", None)
+    assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ
+    assert not torch.cuda.is_initialized()
 
 
 def test_names_that_are_none(prescription):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from attn_doctor.facts import (
@@ -78,7 +80,9 @@ def test_each_dtype_of_a_gpu_has_its_own_eager():
 
 def test_flash_attn_that_is_not_installed_is_ruled_out():
     planned = plan(facts(H100, flash_attention=FlashAttention(version=None)), TrialOptions())
-    assert reasons(planned, "float16")["flash-attn-2"] == "flash-attn is not installed in the target"
+    assert reasons(planned, "float16")["flash-attn-2"] == (
+        "flash-attn is not installed in the target: attn-doctor wheels names a wheel that fits"
+    )
 
 
 def test_flash_attn_that_does_not_import_is_ruled_out_in_its_own_words():
@@ -218,3 +222,13 @@ def test_the_shapes_of_yolo12n_at_640():
     assert shapes("yolo12n.yaml", 640) == [(4, 2, 400, 32)] * 4 + [(1, 4, 400, 32)] * 4
     assert shapes("yolo12s.yaml", 1280)[0] == (4, 4, 1600, 32)
     assert shapes("somebody/else.pt", 640) == shapes("yolo12n.yaml", 640)
+
+
+def test_the_method_names_every_backend_and_how_it_is_asked_for():
+    """The table of docs/method.md, row by row."""
+    text = (Path(__file__).parent.parent / "docs" / "method.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert list(rows) == [backend.name for backend in ALL]
+    for backend in ALL:
+        last = backend.select.removesuffix(")").rpartition(".")[2].rpartition("(")[2]
+        assert last in rows[backend.name]

@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Command modules import nothing heavy before they are executed."""
-    from attn_doctor.cli import check, diagnose, explain, fix, inspect, listing, reproduce, show, wheels
+    from attn_doctor.cli import check, diagnose, explain, fix, inspect, launch, listing, reproduce, show, trial, wheels
 
     made = argparse.ArgumentParser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
         inspect,
         listing,
         reproduce,
+        launch,
         show,
+        trial,
         wheels,
     ):
         module.register(commands, made.formatter_class)

@@ -76,6 +76,8 @@ def execute(arguments: argparse.Namespace) -> int:
     files.check(arguments.json)
     if arguments.apply and arguments.report:
         raise Cannot("--apply examines the machine itself: --report is for --suggest")
+    if arguments.apply and not arguments.yes and not sys.stdin.isatty():
+        raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
     request = Request(
         target=arguments.target,
         goal=Goal(arguments.goal) if arguments.goal else None,
@@ -117,9 +119,11 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
     plan = suggested.plan
     progress.close()
     way = _chosen(arguments, suggested)
+    shell = commands.shell_of(suggested.facts)
+    applies = arguments.apply and way is not None
     if arguments.json != "-":
-        show_blocks(outline.plan(plan, commands.shell_of(suggested.facts)))
-    if arguments.apply and way is not None:
+        show_blocks(outline.chosen(plan, way, shell) if applies and way else outline.plan(plan, shell))
+    if applies and way is not None:
         return _apply(arguments, request, suggested, way)
     if arguments.json:
         write_json(arguments.json, {"plan": plan})
@@ -158,7 +162,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
     with Progress() as progress:
         result = carry_out(request, suggested, way, progress.say)
     if arguments.json != "-":
-        show_blocks(outline.applied(result, way, commands.shell_of(suggested.facts)))
+        show_blocks(outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
     if arguments.json:
         write_json(arguments.json, {"plan": suggested.plan, "applied": result})
     return OK if result.outcome == "applied" else FINDINGS

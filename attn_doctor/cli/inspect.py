@@ -80,7 +80,7 @@ def as_json(record: Binary, gpus: Sequence[str] = ()) -> dict[str, Any]:
     import msgspec
 
     from attn_doctor.facts import Unknown
-    from attn_doctor.probes.binaries.demangle import demangle
+    from attn_doctor.knowledge.demangle import demangle
 
     known = msgspec.to_builtins(record)
     needs = () if isinstance(record.needs, Unknown) else record.needs
@@ -143,6 +143,9 @@ def lines(record: Binary, gpus: Sequence[str] = ()) -> Iterator[str]:
     ):
         if isinstance(value, str):
             yield f"  {title} {value}"
+    if gpus and record.sm == record.ptx == ():
+        yield "  holds no GPU code"
+        return
     for gpu in gpus:
         answer = runs_on(record, gpu)
         said = "cannot be told" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"

@@ -66,7 +66,7 @@ def only(*names: str) -> Kernel:
     chosen = getattr(torch, "_fused_sdp_choice", None)
 
     def kernel(query: Any, key: Any, value: Any, scale: float) -> Any:
-        if _compiling():
+        if compiling():
             with allowed(names):
                 return sdpa(query, key, value, scale)
         # Setting the switches costs three times as much as the call itself: not where PyTorch would choose so anyway.
@@ -139,7 +139,8 @@ def _number(name: str) -> int | None:
     return None if backend is None else int(getattr(backend, "value", backend))
 
 
-def _compiling() -> bool:
+def compiling() -> bool:
+    """Whether torch.compile is making a graph of this."""
     compiler = getattr(torch, "compiler", None)
     return bool(compiler and hasattr(compiler, "is_compiling") and compiler.is_compiling())
 

@@ -179,7 +179,8 @@ class Exchange:
     """A kernel in the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
     The exchange holds for the whole process, as classes do. Where several are in force, in whatever order they end, a
-    thread has the newest that it made itself, and one that made none has the newest of all.
+    thread has the newest that it made itself, and one that made none has the newest of all. A kernel may have a method
+    `ready(x)`: a layer whose input it declines computes as installed.
 
     Raises Refused for a class that is not known, ImportError where there is no ultralytics.
     """
@@ -242,15 +243,16 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
     newest = entries[-1].kernel
     own = {entry.thread: entry.kernel for entry in entries}
 
-    def exchanged(self: Any, x: Any) -> Any:
+    def exchanged(self: Any, x: Any, *, kernel: Kernel = newest) -> Any:
         if _exporting() or (layout.other and getattr(self, "format", None) == "coreml"):
             return original(self, x)
-        return compute(self, x, newest)
+        ready = getattr(kernel, "ready", None)
+        if ready is not None and not ready(x):
+            return original(self, x)
+        return compute(self, x, kernel)
 
     def by_thread(self: Any, x: Any) -> Any:
-        if _exporting() or (layout.other and getattr(self, "format", None) == "coreml"):
-            return original(self, x)
-        return compute(self, x, own.get(threading.get_ident(), newest))
+        return exchanged(self, x, kernel=own.get(threading.get_ident(), newest))
 
     # With one thread, the usual case, there is nothing to look up: torch.compile then sees plain code.
     return exchanged if len(own) == 1 else by_thread

@@ -45,7 +45,7 @@ MODE = FailureMode(
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
         Sign(
-            pattern=r"undefined symbol: (?P<symbol>_Z\w*(?:__cxx1112basic_string\w*|RKSs\w*|ESs\w*))",
+            pattern=r"undefined symbol: (?P<symbol>_Z\w*(?:__cxx1112basic_string\w*|RKSs\w*|ESs\w*|14SourceLocationENSt7\w*))",
             literal="undefined symbol: _Z",
             sample="undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
         ),

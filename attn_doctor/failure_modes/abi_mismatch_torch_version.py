@@ -39,7 +39,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.logs import Match, Seen
-from attn_doctor.versions import pair
+from attn_doctor.versions import local, pair
 
 MODE = FailureMode(
     code="AD301",
@@ -157,7 +157,7 @@ def _of_line(match: Match) -> tuple[str, Confidence] | None:
         text = f"An extension was built for {built or 'another torch'}: it looks for {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
     if "built" in groups:
-        if pair(groups["built"]) == pair(groups["have"]):
+        if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (
             f"An extension was built for torch {groups['built']}, and torch {groups['have']} is there.",

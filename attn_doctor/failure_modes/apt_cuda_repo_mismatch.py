@@ -37,7 +37,7 @@ from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity
 from attn_doctor.logs import Seen
 
-_OURS = r"(?:cuda|nvidia|nsight|libnv|libcu|libnpp|xserver-xorg-video-nvidia)[\w.+-]*"
+_OURS = r"(?:cuda|nvidia|nsight|libnv|libcu|libnpp|xserver-xorg-video-nvidia|hip-runtime-nvidia)[\w.+-]*"
 
 MODE = FailureMode(
     code="AD505",

@@ -62,6 +62,8 @@ def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
+# A source file of flash-attn or of what it is built with, in front of a compiler's error.
+_SOURCE = r"(?:csrc[\\/]flash_attn|cutlass|flash_(?:fwd|bwd|api))[\w\\/.]{0,100}"
 _PACKAGE = r"[`'\"]?(?P<package>[A-Za-z][\w.-]+)"
 
 MODE = FailureMode(
@@ -97,7 +99,27 @@ MODE = FailureMode(
         _tail(
             "ailed to build ",
             "  × Failed to build `flash-attn==2.8.3`",
-            r"[Ff]ailed to (?:download and )?build (?!installable)" + _PACKAGE,
+            r"[Ff]ailed to build (?!installable)" + _PACKAGE,
+        ),
+        _tail(
+            "download and build ",
+            "  × Failed to download and build `flash-attn==2.8.1`",
+            r"ailed to download and build " + _PACKAGE,
+        ),
+        _tail(
+            " died ",
+            "nvcc error   : 'cicc' died due to signal 11 (Invalid memory reference)",
+            r"nvcc error\s*: '[\w+]{1,20}' died (?:due to signal|with status) (?!9\b|0x9\b)",
+        ),
+        _tail(
+            "error: ",
+            "csrc/flash_attn/src/flash_fwd_kernel.h(91): error: no instance of overloaded function matches",
+            _SOURCE + r"(?:\(\d+\)|:\d+(?::\d+)?): (?:fatal |catastrophic )?error: ",
+        ),
+        _tail(
+            "error C",
+            "csrc\\flash_attn\\flash_api.cpp : fatal error C1083: Cannot open compiler generated file: '': Invalid argument",
+            _SOURCE + r"(?:\(\d+\)| )?: (?:fatal )?error C\d{4}: ",
         ),
         _tail("metadata-generation-failed", "error: metadata-generation-failed"),
         _tail("legacy-install-failure", "error: legacy-install-failure"),
@@ -211,6 +233,13 @@ MODE = FailureMode(
     ),
 )
 
+# A package, or a line of a log, that has to do with torch or CUDA. Other builds fail too, and are none of this program's.
+_CONCERNS = re.compile(
+    r"flash|torch|cuda|nvcc|nvidia|triton|xformers|apex|deepspeed|sage|mamba|causal|vllm|transformer|bitsandbytes|natten|"
+    r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d",
+    re.IGNORECASE,
+)
+
 SEND = (
     "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', with some twenty lines around it; "
     "or the whole log"
@@ -224,6 +253,13 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     package = seen.group("package")
+    if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
+        return observed(
+            f"The build of {package} failed, which has nothing to do with attention.",
+            evidence,
+            Confidence.LOW,
+            Severity.INFO,
+        )
     what = f"The build of {package} failed" if package else "A build failed"
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:

@@ -16,7 +16,7 @@ NEEDED = ("setuptools", "wheel", "packaging", "psutil", "ninja")
 
 def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
     """What a build without isolation would miss in the target."""
-    if not building.would_be_built(facts):
+    if not building.setup_would_run(facts):
         return None
     absent = [name for name in wanted if package(facts, name) is None]
     if not absent:

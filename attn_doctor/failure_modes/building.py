@@ -16,12 +16,14 @@ from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity,
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.answers import Answer, Judgement, no
 from attn_doctor.knowledge.build import BuildKey, Prediction, predict
-from attn_doctor.knowledge.key import key_of
+from attn_doctor.knowledge.key import Key, key_of
 from attn_doctor.knowledge.nearest import Nearest, nearest_torch
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.logs import Match, Seen
+from attn_doctor.versions import pair
 
 FLASH_ATTN = "flash-attn"
+_ENDED = "network-proxy-ssl"  # it looks, for context, for what pip and uv say when an installation ended well
 FAILED = "build-failed-unspecified"  # its signs are what every failed build prints, whatever the cause
 
 
@@ -92,23 +94,44 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
     return asked
 
 
-def would_be_built(facts: Facts) -> bool:
-    """Whether somebody who wants flash-attn here would come to compile it: it does not work, and no wheel is known."""
+def setup_would_run(facts: Facts) -> bool:
+    """Whether pip would run flash-attn's setup.py here, which looks for nvcc and imports build tools before it asks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
         lambda: cuda_build(facts),
-        lambda: not _surely_there(facts),
     )
+
+
+def would_be_built(facts: Facts) -> bool:
+    """Whether somebody who wants flash-attn here would come to compile it: it does not work, and no wheel is known."""
+    return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 
 def _surely_there(facts: Facts) -> bool:
     key = key_of(facts)
     parts = (key.torch, key.cuda, key.cxx11_abi, key.python, key.platform)
-    if any(part is None or isinstance(part, Unknown) for part in parts):
-        return False  # then nobody can say which wheel it would be, and what is said of a build is true of any build
+    if any(part is None for part in parts):
+        return False
+    doubt = next((part for part in parts if isinstance(part, Unknown)), None)
+    if doubt is not None:
+        # Where none of the release's wheels agrees with what is known, it is no matter what the rest would say.
+        if any(_may_be_named(wheel, key) for wheel in wheels.of_release(wanted_release(facts))):
+            raise Unsure(doubt)
+        return False
     found = wheel_is_there(facts, wanted_release(facts))
     return isinstance(found, Answer) and found.yes
+
+
+def _may_be_named(wheel: Wheel, key: Key) -> bool:
+    """Whether what is known of the key is in the name of this wheel."""
+    pairs = (
+        (key.torch, lambda torch: pair(torch) == pair(wheel.torch)),
+        (key.cxx11_abi, lambda abi: abi is wheel.cxx11_abi),
+        (key.python, lambda python: python == wheel.python),
+        (key.platform, lambda platform: platform == wheel.platform),
+    )
+    return all(isinstance(value, Unknown) or agrees(value) for value, agrees in pairs)
 
 
 def toolkit(facts: Facts) -> Toolkit | None:
@@ -185,8 +208,16 @@ def variables(prediction: Prediction | None) -> dict[str, str]:
 
 
 def in_build(seen: Seen, match: Match) -> bool:
-    """Whether the log that holds this match is, or has in it, the log of a build."""
-    return any(log.of(FAILED) for log in seen.logs if log.file == match.file)
+    """Whether this match stands in the log of a build: not where the installation before it ended well, and none came after."""
+    log = next((log for log in seen.logs if log.file == match.file), None)
+    built = [m.line for m in log.of(FAILED)] if log else []
+    if log is None or not built:
+        return False
+    before = max((line for line in built if line <= match.line), default=None)
+    if before is None or any(line > match.line for line in built):
+        return True
+    ended = (m.line for m in log.of(_ENDED) if m.strength == "context")
+    return not any(before <= line <= match.line for line in ended)
 
 
 def observed(
@@ -211,9 +242,16 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
 def missing_header(names: str) -> str:
     """A pattern for a line by which some compiler says that one of these headers (a regular expression) is not there."""
     return (
-        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：] ?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
-        rf"(?P<header>{names})(?=[:：'\"])"
+        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
+        rf"(?P<header>{names})(?=\s?[:：'\"])"
     )
+
+
+# What shells say of a program that they do not find. Python and the dynamic loader always speak English; gcc and shells do not.
+NO_COMMAND = (
+    r"\s?[:：]\s?(?:(?:command )?not found|未找到命令|找不到命令|Kommando nicht gefunden|Befehl nicht gefunden|commande introuvable|"
+    r"orden no encontrada|comando no encontrado|comando não encontrado|コマンドが見つかりません|команда не найдена)"
+)
 
 
 def verify(facts: Facts) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ What it is
 
 How it shows
     "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid CUDA
-    'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available".
+    'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it is
+    given tensors that lie on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with arguments from the
+    'CPU' backend".
 
 Why it happens
     A variable left over in a shell or a job script, a launcher that numbers processes above the GPUs, device=cpu in a configuration.
@@ -65,6 +67,16 @@ MODE = FailureMode(
             literal="one of build variants",
             sample="FileNotFoundError: Kernel at path `/home/user/.cache/x` does not have one of build variants: torch29-cxx11-cpu-x86_64-"
             "linux, torch-cpu, torch-universal",
+        ),
+        Sign(
+            pattern=r"Could not run 'flash_attn\w*::\w+' with arguments from the 'CPU' backend",
+            literal="Could not run 'flash_attn",
+            sample="NotImplementedError: Could not run 'flash_attn::_flash_attn_forward' with arguments from the 'CPU' backend.",
+        ),
+        Sign(
+            pattern=r"RuntimeError: (?:Input tensor|q|k|v|qkv) must be on CUDA( device)?",
+            literal=" must be on CUDA",
+            sample="RuntimeError: q must be on CUDA",
         ),
         Sign(
             pattern=r"(?:os\.environ\[')?CUDA_VISIBLE_DEVICES(?:'\])?\s*[=:]\s*(?P<hidden>''|\"\"|-1|'-1'|\"-1\"|\s*$)",

@@ -48,8 +48,8 @@ MODE = FailureMode(
     ),
     signs=(
         Sign(
-            pattern=r"Error 802: ",
-            literal="Error 802: ",
+            pattern=r"Error 802:(?:\s*$| system not)",
+            literal="Error 802:",
             sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
             "NumCudaDevices() that might have already set an error? Error 802: system not yet initialized",
         ),

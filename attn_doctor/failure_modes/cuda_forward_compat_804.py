@@ -62,8 +62,8 @@ MODE = FailureMode(
             "supported HW",
         ),
         Sign(
-            pattern=r"Error 804: ",
-            literal="Error 804: ",
+            pattern=r"Error 804:(?:\s*$| forward)",
+            literal="Error 804:",
             sample="Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted on non supported HW",
         ),
     ),

@@ -52,7 +52,7 @@ MODE = FailureMode(
     signs=(
         Sign(
             pattern=building.missing_header(_HEADERS),
-            literal=": fatal error: ",
+            literal="fatal error: ",
             sample="/v/torch/include/ATen/cuda/CUDAContextLight.h:7:10: fatal error: cusparse.h: No such file or directory",
         ),
         *(
@@ -63,7 +63,7 @@ MODE = FailureMode(
                     "/v/torch/include/ATen/cuda/CUDAContextLight.h:7:10: 致命错误：cusparse.h：没有那个文件或目录",
                 ),
                 (
-                    ": cusparse.h:",
+                    ": cusparse.h",
                     "CUDAContextLight.h:7:10: schwerwiegender Fehler: cusparse.h: Datei oder Verzeichnis nicht gefunden",
                 ),
                 (

@@ -31,7 +31,6 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
-from attn_doctor.failure_modes.asking import cuda_build
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -42,7 +41,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.findings import Evidence, Fix, Severity, fact
+from attn_doctor.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.logs import Seen
 
 # A path of nvcc that comes of something that is no folder of a toolkit. The colon of a Windows drive is none of these.
@@ -97,7 +96,7 @@ _HEADERLESS = "no include/cuda_runtime.h"
 def detect(facts: Facts) -> Hit | None:
     chain = facts.toolchain
     if not every(
-        lambda: cuda_build(facts),
+        lambda: building.setup_would_run(facts),
         lambda: known(chain.cuda_home_problem) is not None,
         lambda: not any(text in str(known(chain.cuda_home_problem)) for text in _INCOMPLETE),
     ):
@@ -133,6 +132,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(
         f"PyTorch took {parent} for the CUDA toolkit, from where nvcc lies on PATH; the headers are elsewhere.",
         evidence,
+        Confidence.MEDIUM,
     )
 
 

@@ -33,7 +33,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
-from attn_doctor.failure_modes.asking import cuda_build, variable
+from attn_doctor.failure_modes.asking import variable
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -70,8 +70,13 @@ MODE = FailureMode(
             "available?",
         ),
         Sign(
-            pattern=r"MissingCUDAException|CUDA_HOME does not exist, unable to compile CUDA",
-            literal="CUDA_HOME does not exist, unable to compile",
+            pattern=r"Cannot find CUDA_HOME\. CUDA must be available",
+            literal="Cannot find CUDA_HOME",
+            sample="RuntimeError: Cannot find CUDA_HOME. CUDA must be available to build the package.",
+        ),
+        Sign(
+            pattern=r"MissingCUDAException",
+            literal="MissingCUDAException",
             sample="op_builder.builder.MissingCUDAException: CUDA_HOME does not exist, unable to compile CUDA op(s)",
         ),
         # Older setup.py files add "/bin/nvcc" to a CUDA_HOME that is None.
@@ -102,9 +107,8 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     home = facts.toolchain.cuda_home
     if not every(
-        lambda: known(facts.system.os) in ("linux", "windows"),
-        lambda: cuda_build(facts),
         lambda: known(home) is None,
+        lambda: building.setup_would_run(facts),
     ):
         return None
     evidence = [fact(facts, "toolchain.cuda_home", "CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda lead to no toolkit")]
@@ -149,6 +153,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
             )
         )
     return (
+        *building.without_compiling(facts),
         Fix(
             title=f"Install a CUDA {label} toolkit",
             steps=tuple(steps),

@@ -71,6 +71,11 @@ MODE = FailureMode(
             sample="RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable",
         ),
         Sign(
+            pattern=r"cudaGetDeviceCount returned (?:999|46|30|3|2)\s*$",
+            literal="cudaGetDeviceCount returned ",
+            sample="cudaGetDeviceCount returned 999",
+        ),
+        Sign(
             pattern=r"failed call to cuInit: (?P<said>CUDA_ERROR_(?!NO_DEVICE)\w+)",
             literal="failed call to cuInit",
             sample="failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error",
@@ -135,7 +140,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def _named(match: Match) -> bool:
     code = match.groups.get("code")
-    return (code is not None and int(code) in _NAMED) or ("cudaGetDeviceCount" in match.text and code is None)
+    return (code is not None and int(code) in _NAMED) or ("from cudaGetDeviceCount" in match.text and code is None)
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:

@@ -89,7 +89,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
+    if not every(lambda: building.setup_would_run(facts), lambda: building.nvcc(facts) is not None):
         return None
     row = flash_attention.release(building.wanted_release(facts))
     have = str(building.nvcc(facts))

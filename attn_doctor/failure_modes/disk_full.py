@@ -61,9 +61,20 @@ MODE = FailureMode(
                 ),
                 (r"\[Errno 122\]", "[Errno 122]", "OSError: [Errno 122] Disk quota exceeded"),
                 (
-                    r"No space left on device",
-                    "No space left on device",
+                    r"[Nn]o space left on device",
+                    "o space left on device",
                     "cp: error writing '/tmp/b': No space left on device",
+                ),
+                (r"设备上没有空间", "设备上没有空间", "/usr/bin/ld: final link failed: 设备上没有空间"),
+                (
+                    r"kein Speicherplatz mehr verfügbar",
+                    "kein Speicherplatz mehr",
+                    "cp: Fehler beim Schreiben von '/tmp/b': Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
+                ),
+                (
+                    r"Aucun espace disponible sur le périphérique",
+                    "Aucun espace disponible sur",
+                    "cp: erreur d'écriture de '/tmp/b': Aucun espace disponible sur le périphérique",
                 ),
                 (r"\(os error (?:28|122|112)\)", "(os error ", "cause: No space left on device (os error 28)"),
                 (r"[Dd]isk quota exceeded", "isk quota exceeded", "tar: write error: Disk quota exceeded"),

@@ -65,8 +65,8 @@ MODE = FailureMode(
             sample="pynvml.NVMLError_LibRmVersionMismatch: RM has detected an NVML/RM version mismatch.",
         ),
         Sign(
-            pattern=r"Error 803: ",
-            literal="Error 803: ",
+            pattern=r"Error 803:(?:\s*$| system has)",
+            literal="Error 803:",
             sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
             "NumCudaDevices() that might have already set an error? Error 803: system has unsupported display driver / cuda driver "
             "combination",

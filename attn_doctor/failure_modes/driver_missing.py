@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found no
-    NVIDIA driver on your system".
+    NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert 'nvidia': Key was
+    rejected by service" where Secure Boot does not know the module's key.
 
 Why it happens
     No driver was installed; or a kernel update came without rebuilding it (no DKMS); or Secure Boot refuses its unsigned
@@ -66,6 +67,11 @@ MODE = FailureMode(
             sample="modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.8.0-40-generic",
         ),
         Sign(
+            pattern=r"modprobe: (?:ERROR|FATAL): could not insert 'nvidia\w*'",
+            literal="could not insert 'nvidia",
+            sample="modprobe: ERROR: could not insert 'nvidia': Key was rejected by service",
+        ),
+        Sign(
             pattern=r"Found no NVIDIA driver on your system",
             literal="Found no NVIDIA driver",
             sample="RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a "
@@ -89,7 +95,13 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"CUDA error: no CUDA-capable device is detected",
+            pattern=r"(?:ImportError|OSError): libcuda\.so\.1: cannot open shared object file",
+            literal="libcuda.so.1: cannot open",
+            sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:CUDA error: |-> )no CUDA-capable device is detected",
             literal="no CUDA-capable device is detected",
             sample="RuntimeError: CUDA error: no CUDA-capable device is detected",
             strength="hint",

@@ -6,6 +6,8 @@ What it is
 How it shows
     "FlashAttention only support fp16 and bf16 data type"; "query and key must have the same dtype"; "Expected q_dtype ==
     torch::kFloat16 || ... to be true". transformers says it beforehand in a warning, which stops nothing.
+    bfloat16 on a card older than Ampere: "Your setup doesn't support bf16/gpu", "Bfloat16 is only supported on GPUs with compute
+    capability of at least 8.0".
 
 Why it happens
     The model was loaded in float32, or a layer (a norm, a LoRA adapter, a rotary embedding) turns its output into float32 again, and
@@ -62,6 +64,17 @@ MODE = FailureMode(
             "value.dtype: c10::BFloat16 instead.",
         ),
         Sign(
+            pattern=r"assert .{0,80}dtype in [\[(]torch\.float16, torch\.bfloat16[\])]",
+            literal="dtype in ",
+            sample="    assert qkv.dtype in [torch.float16, torch.bfloat16]",
+            strength="proof",
+        ),
+        Sign(
+            pattern=r"(?P<card>Your setup doesn't support bf16|Bfloat16 is only supported on GPUs with compute capability)",
+            literal="support",
+            sample="ValueError: Your setup doesn't support bf16/gpu. You need torch>=1.10, using Ampere GPU with cuda>=11.0",
+        ),
+        Sign(
             pattern=r"only supports torch\.float16 and torch\.bfloat16 dtypes",
             literal="only supports torch.float16",
             sample="Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtypes, but the current dype in Model is torch.float32.",
@@ -106,6 +119,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             certainty=Certainty.OBSERVED,
             severity=Severity.INFO,
+        )
+    if seen.group("card"):
+        return Hit(
+            message="bfloat16 was asked for on a GPU that is older than Ampere and does not have it.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
         )
     return Hit(
         message="Attention was called with a dtype that its kernel does not take: flash-attn takes float16 and bfloat16 alone, of one kind.",

@@ -29,6 +29,7 @@ References
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -46,6 +47,19 @@ from attn_doctor.logs import Seen
 _STDLIB = (
     "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
     "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
+)
+# What each of them has had since Python 3.7: without it, what was imported is not that module. Other names come and go.
+_ALWAYS = (
+    r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
+    r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
+    r"enum' has no attribute '(?:Enum|IntEnum)|inspect' has no attribute '(?:signature|isclass|getmembers)|io' has no attribute "
+    r"'(?:BytesIO|StringIO)|json' has no attribute '(?:loads?|dumps?)|logging' has no attribute '(?:getLogger|Logger|handlers)|"
+    r"math' has no attribute '(?:sqrt|pi|floor)|numbers' has no attribute '(?:Number|Integral)|operator' has no attribute "
+    r"'(?:itemgetter|attrgetter)|platform' has no attribute '(?:system|machine|python_version)|queue' has no attribute 'Queue|"
+    r"random' has no attribute '(?:Random|random|seed|randint|choice|shuffle)|select' has no attribute 'select|signal' has no "
+    r"attribute 'signal|socket' has no attribute 'socket|statistics' has no attribute 'mean|string' has no attribute "
+    r"'(?:ascii_letters|digits|Template)|struct' has no attribute '(?:pack|unpack|Struct)|time' has no attribute '(?:time|sleep)|"
+    r"types' has no attribute '(?:ModuleType|FunctionType|MethodType|SimpleNamespace|GenericAlias)|warnings' has no attribute 'warn"
 )
 
 MODE = FailureMode(
@@ -105,7 +119,7 @@ MODE = FailureMode(
             sample="ImportError: cannot import name 'Random' from 'random' (/home/user/work/random.py)",
         ),
         Sign(
-            pattern=rf"module '(?P<shadow>{_STDLIB})' has no attribute '\w+'",
+            pattern=rf"partially initialized module '(?P<shadow>{_STDLIB})' has no attribute '\w+'|module '(?P<hidden>{_ALWAYS})'",
             literal="' has no attribute '",
             sample="AttributeError: module 'types' has no attribute 'GenericAlias'",
         ),
@@ -175,7 +189,7 @@ def _ours(conflict: Conflict) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Pip's word on a conflict counts as a warning where it is about what attention needs; else it is a notice."""
-    shadow = seen.group("shadow")
+    shadow = seen.group("shadow") or (seen.group("hidden") or "").partition("'")[0]
     if shadow:
         where = seen.group("path")
         place = f" in {where}" if where else ""
@@ -239,15 +253,30 @@ def _asked_for(facts: Facts) -> Part:
             wanted[f"{requirement.name}{requirement.specifier}"] = None
     if not wanted:
         return "", ()
-    step = commands.install(
-        facts,
-        *wanted,
-        *(index_options(torch) if isinstance(torch, str) and any(w.startswith("torch") for w in wanted) else ()),
-        why="all of what the installed packages ask for, in one run of the resolver",
-        changes=", ".join(wanted),
-        risk="medium: the resolver may find that they cannot all be had, and says so before it changes anything",
-    )
-    return "Install what the packages ask for", (step,)
+    steps = []
+    for names, index in _by_index(wanted, torch):
+        steps.append(
+            commands.install(
+                facts,
+                *names,
+                *index,
+                why="all of what the installed packages ask for, in one run of the resolver",
+                changes=", ".join(names),
+                risk="medium: the resolver may find that they cannot all be had, and says so before it changes anything",
+            )
+        )
+    return "Install what the packages ask for", tuple(steps)
+
+
+def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    """What comes from the index of torch's flavour, which has little else, and what comes from the registry."""
+    index = index_options(torch) if isinstance(torch, str) else ()
+    of_torch = [name for name in wanted if name.startswith("torch")] if index else []
+    rest = [name for name in wanted if name not in of_torch]
+    if of_torch:
+        yield of_torch, index
+    if rest:
+        yield rest, ()
 
 
 def _strangers(facts: Facts) -> Part:
@@ -303,3 +332,28 @@ def _left_over(facts: Facts) -> Part:
     if facts.system.os == "windows":
         return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(argv[2:])}", changes),)
     return "Remove what an interrupted pip left", (Step(argv=argv, why=why, changes=changes, risk="low"),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    told = commands.by_hand(
+        (commands.python(facts), "-m", "pip", "check"), "lists what contradicts what", "nothing", "none"
+    )
+    fresh = commands.by_hand(
+        (commands.python(facts), "-m", "venv", "fresh"),
+        "an environment in which nothing was replaced yet",
+        "a new folder",
+    )
+    once = commands.by_hand(
+        ("fresh/bin/python", "-m", "pip", "install", "torch", "torchvision", "ultralytics"),
+        "all that you need in one command, so that the resolver sees it all; add your own packages to it",
+        "packages in the new environment",
+        takes="up to 5 GB",
+    )
+    return (
+        Fix(
+            title="Install everything at once into a fresh environment",
+            steps=(told, fresh, once),
+            verify=commands.check(facts),
+        ),
+    )

@@ -59,7 +59,7 @@ MODE = FailureMode(
             sample="ImportErrorImportError: : cannot import name 'flash_attn_unpadded_qkvpacked_func'",
         ),
         Sign(
-            pattern=r"No module named '?(?P<module>flash_attn\.(?!cute)[\w.]+|flash_attn_cuda|flash_attn_3_cuda|flashattn_hopper_cuda|"
+            pattern=r"No module named '?(?P<module>flash_attn\.(?!cute)[\w.]+|flash_attn_cuda|flash_attn_3(?:_cuda)?|flashattn_hopper_cuda|"
             r"flash_attn_interface)\b",
             literal="No module named ",
             sample="ModuleNotFoundError: No module named 'flash_attn.flash_attention'",
@@ -134,7 +134,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     wanted = seen.group("name") or seen.group("module") or seen.group("argument")
     text = f"A program asks flash_attn for {wanted}" if wanted else "A program calls flash_attn with other arguments"
-    three = wanted in ("flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
+    three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
     side = "that is flash-attn 3, a package of its own" if three else "the release there does not have it"
     return Hit(message=f"{text}: {side}.", evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.ERROR)
 

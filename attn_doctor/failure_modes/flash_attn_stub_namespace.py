@@ -6,7 +6,8 @@ What it is
 
 How it shows
     "ModuleNotFoundError: No module named 'flash_attn_2_cuda'"; "...flash_attn_2_cuda...so: file too short", "invalid ELF header";
-    "dynamic module does not define module export function".
+    "dynamic module does not define module export function". "No module named 'dropout_layer_norm'" (or rotary_emb, fused_dense_lib,
+    xentropy_cuda_lib) is the same of an extra extension: those stand in flash-attn's csrc folder and are built one by one.
 
 Why it happens
     Python was started inside a checkout of the source, so that its folder flash_attn hides the installed one (a file of one's own
@@ -59,6 +60,12 @@ MODE = FailureMode(
             pattern=r"No module named '?(?P<module>flash_attn_2_cuda)\b",
             literal="No module named",
             sample="ModuleNotFoundError: No module named 'flash_attn_2_cuda'",
+        ),
+        Sign(
+            pattern=r"No module named '?(?P<extra>dropout_layer_norm|rotary_emb|fused_dense_lib|xentropy_cuda_lib|fused_softmax_lib|"
+            r"ft_attention)\b",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'dropout_layer_norm'",
         ),
         Sign(
             pattern=r"(?P<damaged>[\w.+-]{1,200}\.so[.\d]{0,20}): file too short",
@@ -154,11 +161,12 @@ def _sentence(facts: Facts, said: str) -> str:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     named = [m for m in proofs if "module" in m.groups]
-    damaged = [m for m in proofs if "module" not in m.groups]
+    extra = seen.group("extra")
+    damaged = [m for m in proofs if "module" not in m.groups and "extra" not in m.groups]
     if not proofs:
         return None
     shadowed = [m for m in proofs if "shadowed" in m.groups]
-    chosen = named or shadowed or damaged
+    chosen = named or shadowed or damaged or proofs
     lines = {m.line for m in chosen}
     kept = tuple(e for e in evidence if e.line in lines)
     if named:
@@ -168,6 +176,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message, confidence = f"flash_attn was imported without its compiled part, {_NAME}{why}.", Confidence.HIGH
     elif shadowed:
         message, confidence = "A file of one's own called flash_attn.py hides the package flash_attn.", Confidence.HIGH
+    elif extra and not damaged:
+        message = f"{extra} is an extension of its own in flash-attn's csrc folder, and was not built: pip installs flash_attn_2_cuda alone."
+        confidence = Confidence.MEDIUM
     else:
         file = (damaged[0].groups.get("damaged") or damaged[0].groups.get("broken") or "").rsplit("/", 1)[-1]
         message = f"{file} is no whole library: it was cut short, or made by something else than its build."

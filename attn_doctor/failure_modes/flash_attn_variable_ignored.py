@@ -107,3 +107,9 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     advised = building.variables(building.foreseen(facts)).get(_ARCHS)
     step = commands.variable(_ARCHS, advised, "what serves the GPU of this machine" if advised else "it does nothing")
     return (Fix(title=f"Set {_ARCHS} to what is known", steps=(step,), verify=verify),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.variable(_BOOLEANS[0], "TRUE", "the one value that counts, for each of these variables")
+    return (Fix(title=f"Set {_BOOLEANS[0]} to TRUE", steps=(step,), verify=building.verify(facts)),)

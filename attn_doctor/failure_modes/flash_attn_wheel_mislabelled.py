@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor.facts import Facts, Unknown
-from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes import building, wheel_fixes
 from attn_doctor.failure_modes.asking import cuda_build
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -128,3 +128,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     key = key_of(facts)
     return () if isinstance(key.torch, Unknown) else building.without_compiling(facts)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    return (wheel_fixes.look_it_up(facts),)

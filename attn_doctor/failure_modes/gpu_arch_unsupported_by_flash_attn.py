@@ -102,3 +102,11 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         facts, "flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it"
     )
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.uninstall(
+        facts, "flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it"
+    )
+    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)

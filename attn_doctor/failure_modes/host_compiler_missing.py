@@ -83,10 +83,20 @@ MODE = FailureMode(
             literal=": not found",
             sample="sh: 1: gcc: not found",
         ),
-        Sign(
-            pattern=r"(?:^|[\s:])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc): command not found",
-            literal=": command not found",
-            sample="/bin/bash: line 1: g++: command not found",
+        *(
+            Sign(
+                pattern=rf"(?:^|[\s:：])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc){building.NO_COMMAND}",
+                literal=literal,
+                sample=sample,
+            )
+            for literal, sample in (
+                (": command not found", "/bin/bash: line 1: g++: command not found"),
+                ("未找到命令", "bash: gcc: 未找到命令"),
+                (" nicht gefunden", "bash: gcc: Kommando nicht gefunden."),
+                ("commande introuvable", "bash: g++: commande introuvable"),
+                (" no encontrad", "bash: gcc: orden no encontrada"),
+                ("команда не найдена", "bash: gcc: команда не найдена"),
+            )
         ),
         Sign(
             pattern=r"nvcc fatal\s*: Cannot find compiler '(?P<compiler>[^']{1,40})' in PATH",

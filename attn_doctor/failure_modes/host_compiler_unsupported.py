@@ -8,14 +8,17 @@ How it shows
     "#error -- unsupported GNU version! gcc versions later than 11 are not supported!", "unsupported Microsoft Visual Studio
     version!", "error STL1002: Unexpected compiler version, expected CUDA 12.4 or newer", "The current installed version of g++
     (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h ...
-    parameter packs not expanded with '...'".
+    parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with that of
+    previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with traditional
+    preprocessor is used": there it is options that are missing as often as a newer compiler.
 
 Why it happens
     The distribution moved on to a newer gcc (or Visual Studio updated itself) and the CUDA toolkit stayed.
 
 What to do
     Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or use a
-    newer CUDA toolkit of the same major. `-allow-unsupported-compiler` gets past the check and mostly into other errors.
+    newer CUDA toolkit of the same major. `-allow-unsupported-compiler` gets past the check and mostly into other errors. On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC
+    the options that cutlass needs.
 
 How to reproduce
     `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler says that
@@ -30,7 +33,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes import building, wheel_fixes
 from attn_doctor.failure_modes.asking import holds
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
@@ -84,9 +87,25 @@ MODE = FailureMode(
             sample="/usr/include/c++/11/bits/std_function.h:435:145: error: parameter packs not expanded with '...':",
         ),
         Sign(
+            pattern=r"cutlass[\\/][\w\\/.]{1,80}\(\d+\): error C2(?:039|275|061|065|988|143|872)\b",
+            literal="): error C2",
+            sample="csrc\\cutlass\\include\\cutlass/integer_subbyte.h(46): error C2039: 'is_unsigned_v': is not a member of 'cutlass::platform'",
+        ),
+        Sign(
+            pattern=r"MSVC/cl\.exe with traditional preprocessor is used",
+            literal="traditional preprocessor is used",
+            sample="preprocessor.h(23): fatal error C1189: #error:  MSVC/cl.exe with traditional preprocessor is used. This may lead to "
+            "unexpected compilation errors.",
+        ),
+        Sign(
             pattern=r"(?:avx|amx)\w{0,20}intrin\.h\(\d+\): error",
             literal="intrin.h(",
             sample='/usr/lib/gcc/x86_64-linux-gnu/13/include/amxtileintrin.h(42): error: identifier "__builtin_ia32_ldtilecfg" is undefined',
+        ),
+        Sign(
+            pattern=r"identifier \"(?:_Float(?:32|64|128)x?|__float128|__bf16|__builtin_ia32_\w{1,60})\" is undefined",
+            literal='" is undefined',
+            sample='/usr/include/stdlib.h(141): error: identifier "_Float32" is undefined',
         ),
         Sign(
             pattern=r"error: exception specification is incompatible with that of previous function \"(?:cospi|sinpi|rsqrt)",
@@ -147,6 +166,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if kind:
         return building.observed(f"The {kind} compiler there is not one that the nvcc there takes.", evidence)
+    if any("cl.exe" in m.text or "error C2" in m.text for m in seen.matches):
+        return building.observed(
+            "MSVC does not compile what the build gives it: nvcc takes other releases of it, or it needs options "
+            "(/Zc:__cplusplus, /Zc:preprocessor) that setup.py sets only with DISTUTILS_USE_SDK=1.",
+            evidence,
+            Confidence.MEDIUM,
+        )
     return building.observed(
         "nvcc cannot read the headers of the host compiler or C library there: they are newer than it.",
         evidence,
@@ -194,3 +220,21 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
 def _newest_gcc(facts: Facts) -> int | None:
     chosen = building.toolkit(facts)
     return chosen.max_gcc if chosen is not None and isinstance(chosen.max_gcc, int) else None
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.by_hand(
+        (),
+        "install the newest gcc or Visual Studio that this CUDA takes (nvcc's message names the limit), and give it to both halves: "
+        "CC, CXX and NVCC_PREPEND_FLAGS='-ccbin g++-N'; for Visual Studio build in its x64 Native Tools prompt with DISTUTILS_USE_SDK=1",
+        "a compiler",
+    )
+    return (
+        wheel_fixes.look_it_up(facts),
+        Fix(
+            title="Build with a compiler that nvcc takes",
+            steps=(step, building.build(facts)),
+            verify=building.verify(facts),
+        ),
+    )

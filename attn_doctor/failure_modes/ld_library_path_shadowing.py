@@ -7,7 +7,8 @@ What it is
 How it shows
     "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"
     at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined in file libnvJitLink.so.12
-    with link time reference".
+    with link time reference". cuDNN says it in its own words: "Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/...:
+    undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch was compiled against ...".
 
 Why it happens
     `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...` in a shell profile, a module system, or an image that sets it. torch
@@ -68,6 +69,17 @@ MODE = FailureMode(
             sample="ImportError: libcusparse.so.12: symbol __nvJitLinkComplete_12_4, version libnvJitLink.so.12 not defined in file "
             "libnvJitLink.so.12 with link time reference",
         ),
+        Sign(
+            pattern=r"Could not load library (?P<file>libcudnn\w*\.so[.\d]*)\. Error: \S{1,300}: undefined symbol",
+            literal="Could not load library libcudnn",
+            sample="Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/cuda/lib64/libcudnn_cnn_train.so.8: undefined "
+            "symbol: _ZTIN10cask_cudnn14BaseKernelInfoE, version libcudnn_ops_infer.so.8",
+        ),
+        Sign(
+            pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
+            literal="cuDNN version incompatibility",
+            sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
+        ),
     ),
     recipe=Recipe(
         does="loads a library under a LD_LIBRARY_PATH that puts an older CUDA in front",
@@ -107,7 +119,12 @@ def detect(facts: Facts) -> Hit | None:
             )
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         said = "; ".join(binary.because)
-        if binary.module == "torch._C" and binary.cause == "library-version" and _SYMBOL.search(said):
+        if (
+            facts.torch.importable is not True
+            and binary.module == "torch._C"
+            and binary.cause == "library-version"
+            and _SYMBOL.search(said)
+        ):
             return Hit(
                 message=f"torch would not import: {said}.",
                 evidence=(fact(facts, f"binaries.{index}.because", said),),
@@ -140,11 +157,11 @@ def _shadow(facts: Facts, library: str) -> tuple[int, Shadow] | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    symbol = str(seen.group("symbol"))
-    library = symbols.explain(symbol).library or "a CUDA library"
+    symbol = seen.group("symbol")
+    library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
     return Hit(
-        message=f"{user} met an older {library} than it was built for: another copy stands in front of torch's own.",
+        message=f"{user} met another {library} than it was built for: another copy stands in front of torch's own.",
         evidence=evidence,
         certainty=Certainty.OBSERVED,
     )

@@ -119,3 +119,22 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     step = commands.by_hand(argv, "the system library that OpenCV was linked against", f"adds {package}")
     made.append(Fix(title="Install the system library", steps=(step,), verify=verify))
     return tuple(made)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    verify = commands.check(facts)
+    steps = (
+        commands.uninstall(facts, "opencv-python", why="the build with windows"),
+        commands.install(
+            facts, "opencv-python-headless", why="OpenCV without windows", changes="opencv-python-headless"
+        ),
+    )
+    argv = ("sudo", "apt-get", "install", "-y", "libgl1", "libglib2.0-0")
+    system = commands.by_hand(
+        argv, "on Debian and Ubuntu: the system libraries that OpenCV was linked against", "adds them"
+    )
+    return (
+        Fix(title="Use OpenCV without windows", steps=steps, verify=verify),
+        Fix(title="Install the system libraries", steps=(system,), verify=verify),
+    )

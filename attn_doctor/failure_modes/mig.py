@@ -42,6 +42,7 @@ MODE = FailureMode(
     title="A GPU that is cut into MIG instances",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=("cuda-init-error", "no-gpu-present", "config-device-cpu", "driver-missing"),
     signs=(
         Sign(
@@ -62,6 +63,18 @@ MODE = FailureMode(
             literal="CUDA_VISIBLE_DEVICES",
             sample="CUDA_VISIBLE_DEVICES=MIG-00000000-0000-0000-0000-000000000001 python train.py",
             strength="context",
+        ),
+        Sign(
+            pattern=r"NVIDIA .{0,60}\bMIG \d{1,2}g\.\d{1,3}gb",
+            literal="NVIDIA ",
+            sample="GPU 0: NVIDIA A100-SXM4-80GB MIG 3g.40gb",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"In \[\d+\]: (?P<asked>torch\.cuda\.device_count\(\))",
+            literal="]: torch.cuda.device_count()",
+            sample="In [7]: torch.cuda.device_count()",
+            strength="hint",
         ),
         Sign(
             pattern=r"MIG devices:",
@@ -123,6 +136,7 @@ def _note(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit:
         evidence=evidence,
         certainty=Certainty.OBSERVED,
         severity=Severity.INFO,
+        blocks=(),
     )
 
 
@@ -130,6 +144,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     cut = any(m.strength == "context" for m in seen.matches)
     if not cut and not any("num_gpus" in m.text for m in seen.matches):
         return None  # a count of 0 says nothing of MIG
+    told = all(
+        "asked" in m.groups for m in seen.matches if m.strength != "context"
+    )  # the answer stands in a line of its own
     return Hit(
         message="CUDA counted other GPUs than torch did"
         + (
@@ -139,7 +156,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         ),
         evidence=evidence,
         certainty=Certainty.OBSERVED,
-        confidence=Confidence.HIGH if cut else Confidence.LOW,
+        confidence=Confidence.LOW if not cut else Confidence.MEDIUM if told else Confidence.HIGH,
     )
 
 

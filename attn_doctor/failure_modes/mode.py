@@ -98,7 +98,8 @@ class Module(Protocol):
     """The module of a failure mode.
 
     It may also have `from_log(facts, seen, evidence) -> Hit | None`, its own wording of what logs showed, and
-    `observe(facts, trials) -> Hit | None`, what trials showed.
+    `observe(facts, trials) -> Hit | None`, what trials showed, and `usual(facts) -> tuple[Fix, ...]`, what puts it right where
+    too little is known of the machine for `fixes`.
     """
 
     __name__: str

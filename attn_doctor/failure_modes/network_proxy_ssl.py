@@ -65,6 +65,13 @@ MODE = FailureMode(
         building.FAILED,
     ),
     signs=(
+        Sign(
+            pattern=r"unable to access 'https?://(?P<host>[^/']{1,100})/(?![^']{0,200}flash-attention)[^']{0,200}': (?:Failed to connect|"
+            r"Connection|Recv failure|GnuTLS|OpenSSL|gnutls|Empty reply|Operation timed out)",
+            literal="unable to access 'http",
+            sample="fatal: unable to access 'https://github.com/NVIDIA/cutlass.git/': Failed to connect to github.com port 443",
+            strength="hint",
+        ),
         _certain(
             "CERTIFICATE_VERIFY_FAILED",
             "urllib.error.URLError: <urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "

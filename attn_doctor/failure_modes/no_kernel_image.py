@@ -8,6 +8,7 @@ How it shows
     "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with CUDA capability
     sm_120 is not compatible with the current PyTorch installation". In flash-attn's own words: "CUDA error
     (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but running on sm121".
+    "CUDA error: invalid device function" mostly means the same.
 
 Why it happens
     The card is newer than the binary (RTX 50xx with a torch for CUDA 12.4 or older; B200 with flash-attn 2.7.4), or older (torch
@@ -39,6 +40,7 @@ from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.knowledge import flash_attention, gpu, pytorch, wheels
 from attn_doctor.knowledge.answers import Answer
+from attn_doctor.knowledge.key import key_of
 from attn_doctor.logs import Match, Seen
 from attn_doctor.versions import capability, pair
 
@@ -70,6 +72,21 @@ MODE = FailureMode(
             pattern=r"kernel built for (?P<built>sm\d+(?:-sm\d+)?), but running on (?P<on>sm\d+)",
             literal="FATAL: kernel",
             sample="FATAL: kernel built for sm80-sm100, but running on sm121",
+        ),
+        Sign(
+            pattern=r"FATAL: (?:kernel \S{1,200}|this function) is for (?P<built>sm\d+(?:-sm\d+)?), but was built for (?P<on>sm\d+)",
+            literal=", but was built for sm",
+            sample="FATAL: kernel `fmha_cutlassF_f32_aligned_64x64_rf_sm80` is for sm80-sm90, but was built for sm37",
+        ),
+        Sign(
+            pattern=r"PyTorch no longer supports this GPU because it is too old",
+            literal="no longer supports this GPU",
+            sample="    PyTorch no longer supports this GPU because it is too old.",
+        ),
+        Sign(
+            pattern=r"CUDA error: (?P<function>invalid device function)",
+            literal="CUDA error: invalid device function",
+            sample="RuntimeError: CUDA error: invalid device function",
         ),
         Sign(
             pattern=r"CUDA error: device kernel image is invalid",
@@ -118,7 +135,7 @@ def detect(facts: Facts) -> Hit | None:
 def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     archs = facts.torch.archs
     cuda = str(known(facts.torch.cuda))
-    codes = archs if isinstance(archs, tuple) and archs else known(pytorch.archs(str(known(facts.torch.version)), cuda))
+    codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
     refused = [(index, card) for index, card in seen if not _runs(facts, codes, card, cuda)]
     if not refused:
         return None
@@ -137,6 +154,11 @@ def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
         severity=Severity.ERROR if len(refused) == len(seen) else Severity.WARNING,
         blocks=_GPU_BACKENDS,
     )
+
+
+def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
+    platform = known(key_of(facts).platform)
+    return known(pytorch.archs(str(known(facts.torch.version)), cuda, platform))
 
 
 def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
@@ -210,10 +232,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
     built = seen.group("built")
     if built:
         message = f"A kernel was built for {built} and started on {seen.group('on')}."
-    elif any(_near(m, seen) for m in seen.matches if m.strength == "proof"):
+    elif any(_near(m, seen) for m in proofs):
         message = "flash-attn there has no code for the GPU (torch itself does not complain of it)."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
@@ -221,7 +246,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=message,
         evidence=evidence,
         certainty=Certainty.OBSERVED,
-        confidence=Confidence.HIGH,
+        confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
 
@@ -265,3 +290,18 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     return (
         Fix(title=f"Install torch {choice.torch} for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts)),
     )
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        "--upgrade",
+        "torch",
+        "torchvision",
+        why="for a new card: the newest torch holds code for it (an old card needs an old torch)",
+        changes="torch and torchvision, to the newest that fit",
+        risk="medium: packages that pin torch may complain, and the newest needs a recent driver",
+        takes="3 to 5 GB",
+    )
+    return (Fix(title="Install a torch that knows the card", steps=(step,), verify=commands.check(facts)),)

@@ -54,7 +54,7 @@ MODE = FailureMode(
     signs=(
         Sign(
             pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"
-            r"\(from versions: (?P<versions>[^)]{0,60})",
+            r"\(from versions: (?P<versions>[^)]{0,4000})",
             literal="Could not find a version that satisfies",
             sample="ERROR: Could not find a version that satisfies the requirement flash-attn==9.9.9 (from versions: 0.2.0, 0.2.1)",
             strength="hint",
@@ -118,7 +118,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return building.observed(
             f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".", building.lines(proofs)
         )
-    ours = tuple(m for m in seen.matches if m.strength == "hint" and not _of_python(m) and not _refused(seen, m))
+    elsewhere = any(other_index(m) for m in seen.matches)
+    ours = tuple(
+        m for m in seen.matches if m.strength == "hint" and (elsewhere or not _of_python(m)) and not _refused(seen, m)
+    )
     if not ours:
         return None
     wanted = ours[0].groups["requirement"].rstrip(".,")
@@ -129,6 +132,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = f"There is no {wanted} on the index that was asked."
     return building.observed(message, building.lines(ours), Confidence.HIGH if listed else Confidence.MEDIUM)
+
+
+def other_index(match: Match) -> bool:
+    """Whether the very version is there, but for its local part (2.3.1+cu121): that is not Python's doing."""
+    version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
+    return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 
 
 def _of_python(match: Match) -> bool:

@@ -31,7 +31,7 @@ References
 from __future__ import annotations
 
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes import building, wheel_fixes
 from attn_doctor.failure_modes.asking import cuda_build
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
@@ -81,6 +81,12 @@ MODE = FailureMode(
             sample="Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl",
             strength="context",
         ),
+        Sign(
+            pattern=r"Successfully (?:built|installed)(?: |.{0,4000} )flash[-_]attn",
+            literal="Successfully ",
+            sample="Successfully built flash-attn",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="lets flash-attn's own setup.py ask a server for its wheel that does not have it, and stops the build that follows",
@@ -128,6 +134,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return building.observed(f"{what}.", building.lines(proofs))
     asked = tuple(m for m in seen.matches if m.strength == "hint")
     message = f"{what}, or GitHub did not give it; flash-attn began to compile."
+    if any("uccessfully" in m.text for m in seen.matches):
+        return building.observed(
+            f"{what}, so it was compiled, and that ended well.", building.lines(asked), severity=Severity.INFO
+        )
     # What went wrong after it is the cause; that it had to be compiled is then worth knowing, and no more.
     if any(_something_else_after(seen, m) for m in asked):
         return building.observed(message, building.lines(asked), severity=Severity.INFO)
@@ -151,3 +161,8 @@ def _an_error(other: Match) -> bool:
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     return building.without_compiling(facts)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    return (wheel_fixes.look_it_up(facts),)

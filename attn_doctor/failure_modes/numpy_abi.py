@@ -7,7 +7,8 @@ What it is
 How it shows
     "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.x", "AttributeError: _ARRAY_API not found",
     "numpy.core.multiarray failed to import", "numpy.dtype size changed, may indicate binary incompatibility". With torch
-    the import itself succeeds; only later `tensor.numpy()` fails with "RuntimeError: Numpy is not available".
+    the import itself succeeds; only later `tensor.numpy()` fails with "RuntimeError: Numpy is not available", or a NumPy number
+    with "Could not infer dtype of numpy.int64".
 
 Why it happens
     torch up to 2.2 is built for NumPy 1 and does not say so in its metadata, so pip installs the newest NumPy beside it. On
@@ -47,7 +48,7 @@ MODE = FailureMode(
     explains=("torch-install-broken",),
     signs=(
         Sign(
-            pattern=r"A module that was compiled using NumPy 1\.x cannot be run in\s*NumPy (?P<numpy>\d[\w.]*)",
+            pattern=r"A module that was compiled using NumPy 1\.x cannot be run in(?:\s+NumPy (?P<numpy>\d[\w.]*))?",
             literal="compiled using NumPy 1.x",
             sample="A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.6 as it may crash.",
         ),
@@ -73,6 +74,12 @@ MODE = FailureMode(
             sample="RuntimeError: Numpy is not available",
             strength="hint",
         ),
+        Sign(
+            pattern=r"RuntimeError: Could not infer dtype of numpy\.\w+",
+            literal="Could not infer dtype of numpy.",
+            sample="RuntimeError: Could not infer dtype of numpy.int64",
+            strength="hint",
+        ),
     ),
     recipe=Recipe(
         does="imports OpenCV 4.8, which was built for NumPy 1, with NumPy 2",
@@ -84,6 +91,7 @@ MODE = FailureMode(
 )
 
 _ABI = re.compile(r"compiled using NumPy 1|_ARRAY_API|numpy\.core\.multiarray failed|binary incompatibility")
+_EITHER = re.compile(r"multiarray failed to import|is not available|Could not infer")  # said of a NumPy too old, too
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -97,8 +105,8 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     torch, numpy = facts.torch.version, version(facts, "numpy")
-    if numpy is None or known(torch) is None:
-        return None
+    if numpy is None or known(torch) is None or facts.torch.importable is False:
+        return None  # a torch that does not import has its own trouble first
     torch, os = str(known(torch)), str(known(facts.system.os))
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
         return None
@@ -121,13 +129,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message="torch can use no NumPy there: most likely NumPy 2 is installed beside a torch that was built for NumPy 1.",
             evidence=evidence,
             certainty=Certainty.OBSERVED,
-            confidence=Confidence.LOW,
+            confidence=Confidence.LOW if "not available" in seen.matches[0].text else Confidence.MEDIUM,
         )
+    if all(_EITHER.search(m.text) for m in seen.matches) and any(
+        m.strength == "proof" for log in seen.logs for m in log.of("numpy-missing-or-old")
+    ):
+        return None  # it is the NumPy that is too old
     have = seen.group("numpy")
     return Hit(
         message=f"A package built for NumPy 1 was imported under NumPy {have or '2'}.",
         evidence=evidence,
         certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM if all(_EITHER.search(m.text) for m in seen.matches) else Confidence.HIGH,
     )
 
 

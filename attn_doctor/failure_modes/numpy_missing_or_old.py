@@ -94,9 +94,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    if any(log.of("numpy-abi") and any(m.strength == "proof" for m in log.of("numpy-abi")) for log in seen.logs):
-        return None  # NumPy is there, and too new
     old = any("compiled against" in m.text for m in seen.matches)
+    if not old and any(m.strength == "proof" for log in seen.logs for m in log.of("numpy-abi")):
+        return None  # NumPy is there, and too new
     absent = any("No module named" in m.text for m in seen.matches)
     bridge = any("Numpy is not available" in m.text for m in seen.matches)
     raised = any("Error: No module named" in m.text for m in seen.matches)

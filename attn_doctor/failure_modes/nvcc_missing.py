@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'" from get_cuda_bare_metal_version;
-    "PermissionError: ... nvcc"; "Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127".
+    "PermissionError: ... nvcc"; "Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127"; "nvcc: command not found";
+    "Could not find NVCC executable".
 
 Why it happens
     Docker images come as -runtime (no compiler) and -devel (with it). conda's cuda-runtime and cudatoolkit have no nvcc either.
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Toolkit
-from attn_doctor.failure_modes.asking import cuda_build
+from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -91,9 +92,19 @@ MODE = FailureMode(
             sample="/bin/sh: 1: nvcc: not found",
         ),
         Sign(
-            pattern=r"(?P<nvcc>nvcc): command not found",
-            literal="nvcc: command not found",
+            pattern=r"Could not find (?P<nvcc>NVCC) executable",
+            literal="Could not find NVCC",
+            sample="FileNotFoundError: Could not find NVCC executable",
+        ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc: ",
             sample="/bin/bash: line 1: nvcc: command not found",
+        ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc：",
+            sample="bash: nvcc：未找到命令",
         ),
     ),
     recipe=Recipe(
@@ -118,7 +129,7 @@ _NO_COMPILER = ("no bin/nvcc", "nvcc is not executable", "nvcc does not run")
 
 def detect(facts: Facts) -> Hit | None:
     chain = facts.toolchain
-    if not every(lambda: cuda_build(facts), lambda: known(chain.cuda_home) is not None):
+    if not every(lambda: known(chain.cuda_home) is not None, lambda: building.setup_would_run(facts)):
         return None
     problem = known(chain.cuda_home_problem)
     if problem is None or not any(text in problem for text in _NO_COMPILER):
@@ -153,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     whole = _whole_toolkit(facts)
-    made = []
+    made: list[Fix] = []
     if whole is not None:
         step = commands.variable("CUDA_HOME", whole.root, f"CUDA {whole.version} is whole there")
         made.append(Fix(title=f"Point CUDA_HOME at {whole.root}", steps=(step,), verify=verify))
@@ -167,4 +178,4 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
             (), "install the compiler package of this toolkit (cuda-nvcc and the -dev packages)", "adds nvcc"
         )
         made.append(Fix(title="Install the CUDA compiler", steps=(step,), verify=verify))
-    return tuple(made)
+    return (*building.without_compiling(facts), *made)

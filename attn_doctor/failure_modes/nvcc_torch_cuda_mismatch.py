@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes import building, wheel_fixes
 from attn_doctor.failure_modes.asking import holds
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
@@ -183,3 +183,21 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=verify))
     return tuple(made)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    verify = building.verify(facts)
+    asked = commands.by_hand(
+        (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
+        "says for which CUDA torch was built: the number before the point has to be the toolkit's, too",
+        "nothing",
+        "none",
+    )
+    home = commands.by_hand(
+        (), "set CUDA_HOME to the folder of a toolkit of that major (/usr/local/cuda-12.8, say)", "a variable"
+    )
+    toolkit = Fix(
+        title="Compile with a toolkit of torch's major", steps=(asked, home, building.build(facts)), verify=verify
+    )
+    return (toolkit, wheel_fixes.look_it_up(facts))

@@ -51,9 +51,14 @@ MODE = FailureMode(
     explains=(building.FAILED, "build-timeout-hang"),
     signs=(
         Sign(
-            pattern=r"signal terminated program (?P<program>\w+)",
+            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>\w+)",
             literal="signal terminated program",
             sample="c++: fatal error: Killed signal terminated program cc1plus",
+        ),
+        Sign(
+            pattern=r"信号终止了程序 ?(?P<program>\w+)",
+            literal="信号终止了程序",
+            sample="c++: 致命错误：已杀死 信号终止了程序 cc1plus",
         ),
         Sign(
             pattern=rf"\(program (?P<program>{_COMPILER})\)",
@@ -94,6 +99,18 @@ MODE = FailureMode(
             pattern=r"unable to execute command: Killed",
             literal="unable to execute command: Killed",
             sample="clang++: error: unable to execute command: Killed",
+        ),
+        Sign(
+            pattern=r"(?:pip3? install|uv pip|uv sync|setup\.py)[^']{0,400}' returned a non-zero code: 137",
+            literal="non-zero code: 137",
+            sample="The command '/bin/sh -c pip install flash-attn' returned a non-zero code: 137",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"internal compiler error: Segmentation fault|Segmentation fault signal terminated program",
+            literal="egmentation fault",
+            sample="g++: internal compiler error: Segmentation fault signal terminated program cc1plus",
+            strength="hint",
         ),
         # Each of these is said of any program: only a build in the same log makes it this.
         Sign(
@@ -158,12 +175,12 @@ def detect(facts: Facts) -> Hit | None:
     if cost is None:
         return None
     free = building.memory(facts) / GIGABYTE
-    if free >= cost.gigabytes:
+    if free >= cost.likely_gigabytes:
         return None
     jobs = max(1, round(cost.gigabytes / cost.gigabytes_per_job))
     return Hit(
-        message=f"Compiling flash-attn {release} with its own settings takes some {cost.gigabytes:.0f} GB ({jobs} "
-        f"job{'s' if jobs > 1 else ''} of {cost.gigabytes_per_job:.0f} GB), and {free:.0f} GB are available.",
+        message=f"Compiling flash-attn {release} with its own settings takes some {cost.likely_gigabytes:.0f} GB "
+        f"({jobs} job{'s' if jobs > 1 else ''} of up to {cost.gigabytes_per_job:.0f} GB), and {free:.0f} GB are available.",
         evidence=(fact(facts, "system.available_bytes", f"{free:.1f} GB of memory are available to a build"),),
         confidence=Confidence.HIGH if cost.verified else Confidence.MEDIUM,
     )
@@ -174,7 +191,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
         return building.observed(f"A compiler{who} was stopped for want of memory.", evidence)
-    hints = tuple(m for m in seen.matches if building.in_build(seen, m))
+    hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
+    crash = all("egmentation" in m.text for m in hints)
+    if hints and crash:
+        return building.observed(
+            "A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
+            evidence,
+            Confidence.LOW,
+        )
     if not hints:
         return None
     sure = any(_a_kill(m) for m in hints)
@@ -183,6 +207,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         building.lines(hints),
         Confidence.HIGH if sure else Confidence.MEDIUM,
     )
+
+
+_INSTALL = re.compile(
+    r"pip3? install|uv (?:pip|sync|add)|setup\.py|ninja|flash[-_]attn|cc1plus|nvcc|internal compiler error"
+)
 
 
 def _a_kill(match: Match) -> bool:

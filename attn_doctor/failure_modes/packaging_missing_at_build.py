@@ -48,8 +48,8 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"depends on `(?P<module>packaging|psutil)`, but",
-            literal="depends on `p",
+            pattern=r"on `(?P<module>packaging|psutil)`, but doesn't declare",
+            literal="on `p",
             sample="hint: This error likely indicates that `flash-attn@2.5.8` depends on `packaging`, but doesn't declare it",
         ),
     ),

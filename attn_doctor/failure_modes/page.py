@@ -65,6 +65,10 @@ def usual_fixes(module: Module) -> tuple[Fix, ...]:
     """Its fixes as they are where nothing is known of the machine: `python` stands for the target's interpreter."""
     facts = Facts()
     try:
-        return tuple(commands.prepared(facts, fix) for fix in module.fixes(facts, ()))
+        made = module.fixes(facts, ())
     except Unsure:
-        return ()
+        made = ()
+    usual = getattr(module, "usual", None)
+    if not made and usual is not None:
+        made = usual(facts)
+    return tuple(commands.prepared(facts, fix) for fix in made)

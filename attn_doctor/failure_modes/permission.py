@@ -4,7 +4,7 @@ What it is
     The environment, the cache or a folder of the build belongs to somebody else; or the system says that its Python is not for pip.
 
 How it shows
-    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "Consider using the `--user` option or check the
+    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system", "Consider using the `--user` option or check the
     permissions", "[WinError 5]", "error: externally-managed-environment", "EnvironmentNotWritableError" (conda). A library on a disk
     that is mounted noexec: "failed to map segment from shared object".
 
@@ -30,10 +30,10 @@ from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
 from attn_doctor.failure_modes.recipe import PIP, ReadOnly, Recipe, Wheel
-from attn_doctor.findings import Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.findings import Evidence, Fix, Severity, Step, fact
 from attn_doctor.logs import Seen
 
-_INSTALLING = r"(?:site-packages|dist-packages|/usr/|/opt/|/root/|\.cache|\.local|[Cc]onda|\\Python|Program Files|/pip|/tmp|cache)"
+_INSTALLING = r"(?:site-packages|dist-packages|/usr/|/opt/|/root/|\.cache|\.local|[Cc]onda|\\Python|Program Files|/pip|/tmp|cache|triton|\.so\b|/nvidia)"
 
 MODE = FailureMode(
     code="AD211",
@@ -44,14 +44,14 @@ MODE = FailureMode(
     explains=(building.FAILED,),
     signs=(
         Sign(
-            pattern=rf"\[Errno 13\](?!.{{0,300}}nvcc')[^']{{0,60}}'(?P<path>[^']{{0,300}}{_INSTALLING}[^']{{0,300}})'",
-            literal="[Errno 13]",
+            pattern=rf"\[Errno (?:13|30)\](?!.{{0,300}}nvcc')[^']{{0,60}}'(?P<path>[^']{{0,300}}{_INSTALLING}[^']{{0,300}})'",
+            literal="[Errno ",
             sample="ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: "
             "'/usr/local/lib/python3.11/site-packages/flash_attn'",
         ),
         Sign(
-            pattern=r"\[Errno 13\](?!.{0,300}nvcc')",
-            literal="[Errno 13]",
+            pattern=r"\[Errno (?:13|30)\](?!.{0,300}nvcc')",
+            literal="[Errno ",
             sample="PermissionError: [Errno 13] Permission denied: 'build'",
             strength="hint",
         ),
@@ -128,10 +128,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return building.observed(f"There was no permission to use {path}.", evidence)
     if any("externally" in m.text for m in seen.matches):
         return building.observed("pip refused to change the system's Python.", evidence)
-    sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
-    return building.observed(
-        "There was no permission to write there.", evidence, Confidence.HIGH if sure else Confidence.LOW
-    )
+    if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
+        return None  # some program's own file
+    return building.observed("There was no permission to write there.", evidence)
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:

@@ -32,7 +32,7 @@ from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
-from attn_doctor.failure_modes.no_matching_distribution import BINARY
+from attn_doctor.failure_modes.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.findings import Confidence, Evidence, Fix, Severity, Step, fact
 from attn_doctor.knowledge import pytorch
@@ -46,11 +46,11 @@ MODE = FailureMode(
     title="There is no release for this Python or platform",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=(building.FAILED, "no-matching-distribution", "environment-pollution"),
+    explains=(building.FAILED, "no-matching-distribution", "environment-pollution", "torch-missing-at-build"),
     signs=(
         Sign(
             pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"
-            r"\(from versions: (?P<versions>[^)]{0,60})",
+            r"\(from versions: (?P<versions>[^)]{0,4000})",
             literal="Could not find a version that satisfies",
             sample="ERROR: Could not find a version that satisfies the requirement torch==2.1.0 (from versions: none)",
             strength="hint",
@@ -135,6 +135,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
         )
         return building.observed(f"{what}.", building.lines(proofs))
+    if any(other_index(m) for m in seen.matches):
+        return None  # it is there for this Python, on another index
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
     asked = [m for m in seen.matches if m.groups.get("requirement")]
@@ -153,7 +155,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
         sure = Confidence.MEDIUM
     else:
-        message = f"The index has no {name} for that Python; what it has is {versions.strip()}..."
+        message = f"The index has no {name} for that Python; what it has is {versions.strip()[:60]}..."
         sure = Confidence.HIGH
     return building.observed(message, building.lines(wanted), sure)
 

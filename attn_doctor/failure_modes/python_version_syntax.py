@@ -56,6 +56,12 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
+            pattern=r"[Pp]ython(?P<old>3\.?[5-9])(?!\d)[^\"]{0,300}\", line \d+",
+            literal="ython3",
+            sample='  File "/venv/lib/python3.8/site-packages/ultralytics/utils/x.py", line 12, in <module>',
+            strength="context",
+        ),
+        Sign(
             pattern=r"ImportError: cannot import name '\w+' from '(?P<module>typing|collections|importlib\.metadata|functools)'",
             literal="ImportError: cannot import name",
             sample="ImportError: cannot import name 'TypeGuard' from 'typing' (/usr/lib/python3.8/typing.py)",
@@ -116,7 +122,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = (
             "A package there is written for an older Python: names that it imports are gone from the standard library."
         )
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]
     told = [*sure, *inside] or [m for m in seen.matches if m.strength == "hint"]
@@ -126,16 +132,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message="What was imported there is written for a newer Python than the one that imported it.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
         certainty=Certainty.OBSERVED,
-        # A file of one's own may just be wrong.
-        confidence=Confidence.HIGH if sure or inside else Confidence.LOW,
+        # A file of one's own may just be wrong, and so may the use of a type.
+        confidence=_confidence(seen, told)
+        if told[0].strength == "proof"
+        else Confidence.HIGH
+        if inside
+        else Confidence.LOW,
     )
+
+
+def _confidence(seen: Seen, told: list[Match]) -> Confidence:
+    """A type that cannot be subscripted may be anybody's mistake; under an old Python it is the old Python."""
+    if all("subscriptable" in m.text or "operand" in m.text for m in told) and not seen.group("old"):
+        return Confidence.MEDIUM
+    return Confidence.HIGH
 
 
 def _in_a_package(seen: Seen, match: Match) -> bool:
     """Whether the frame just above is a file of an installed package."""
     return any(
-        m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _FRAME_LINES
-        for m in seen.matches
+        "file" in m.groups and m.file == match.file and 0 < match.line - m.line <= _FRAME_LINES for m in seen.matches
     )
 
 

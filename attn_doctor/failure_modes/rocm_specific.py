@@ -46,6 +46,7 @@ MODE = FailureMode(
     title="An AMD GPU",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
         "flash-attn-stub-namespace",
         "yolo12-flash-not-used",
@@ -96,6 +97,11 @@ MODE = FailureMode(
             pattern=r"No such file or directory: '[^']{0,200}/hipcc'",
             literal="/hipcc'",
             sample="FileNotFoundError: [Errno 2] No such file or directory: '/opt/rocm/bin/hipcc'",
+        ),
+        Sign(
+            pattern=r"RuntimeError: Device\w+_(?:Xdl|Wmma|Dl)\w*<.{0,400}> does not support this problem",
+            literal=" does not support this problem",
+            sample="RuntimeError: DeviceGroupedMultiheadAttentionForward_Xdl_CShuffle_V2<256, 128, 128, 32> does not support this problem",
         ),
         Sign(
             pattern=r"HIP error: \w+",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from attn_doctor.probes.binaries import dated
+from attn_doctor.knowledge import dated
 
 _UNDEFINED = re.compile(r"undefined symbol: ([^\s,;)'\"]+)")
 # "symbol X, version V not defined in file F with link time reference": the same trouble, where the file has versions.
@@ -33,11 +33,11 @@ _OWNERS = (
 PROCEDURE = (
     r"specified procedure|找不到指定的程序|angegebene Prozedur|procédure spécifiée|prozedur|proceso especificado|"
     r"procedimiento especificado|procedimento especificado|procedura specificata|指定されたプロシージャ|지정된 프로시저|"
-    r"указанная процедура|WinError 127\b"
+    r"указанная процедура|określonej procedury|[Bb]elirtilen yordam|WinError 127\b"
 )
 MODULE = (
     r"specified module|找不到指定的模块|找不到指定的模組|angegebene Modul|module spécifié|módulo especificado|modulo specificato|"
-    r"指定されたモジュール|지정된 모듈|указанный модуль|WinError 126\b"
+    r"指定されたモジュール|지정된 모듈|указанный модуль|określonego modułu|[Bb]elirtilen modül|WinError 126\b"
 )
 # Files of a Python environment and of what is built for it; other programs have such troubles too.
 IN_PYTHON = re.compile(r"python|site-packages|dist-packages|flash|torch|cuda|nvidia|triton|xformers|\.venv|conda")
@@ -96,6 +96,8 @@ def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
     """
     told = explain(symbol)
+    if told.new_strings is None and re.search(r"14SourceLocationENSt7\w*$", symbol):
+        return True  # cut short, as in the title of a report: what follows a location there is a string
     if told.new_strings is None or not dated.is_torch(symbol):
         return False
     if torch_new_strings is not None:

@@ -6,14 +6,16 @@ What it is
     that nobody notices.
 
 How it shows
-    Not at all. A check against finite differences shows errors of over 100 %. At batch 2 and more the gradients are right.
+    Not at all. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are as far
+    off. At batch 2 and more they are right.
 
 Why it happens
     A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, and the kernel reads it as
     if it meant something. Neither YOLO12 nor flash-attn is to blame.
 
 What to do
-    Train with batch 2 or more on the CPU; that is also faster. Or use the exchange of attention, whose gradient has another layout.
+    Train with batch 2 or more on the CPU. Or exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the
+    exchanged one hands on a gradient of another layout, and all gradients are right at batch 1 too.
 
 How to reproduce
     `attn-doctor reproduce torch-cpu-batchnorm-gradient` checks the gradients of YOLO12 at batch 1 on the CPU against finite
@@ -79,4 +81,13 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         (), "train with batch=2 or more: the gradients are right there", "your training command", "none"
     )
     verify = commands.check(facts, "--batch", "2", "--device", "cpu")
-    return (Fix(title="Train with a batch of at least 2", steps=(step,), verify=verify),)
+    exchange = commands.by_hand(
+        ("attn-doctor", "run", "--attention", "sdpa-flash", "--", "yolo", "train", "..."),
+        "the exchanged attention hands on a gradient that torch reads rightly, at batch 1 too",
+        "nothing",
+        "none",
+    )
+    return (
+        Fix(title="Train with a batch of at least 2", steps=(step,), verify=verify),
+        Fix(title="Exchange the attention", steps=(exchange,), verify=()),
+    )

@@ -6,7 +6,8 @@ What it is
 How it shows
     "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None; an extension
     that misses libc10_cuda.so. When flash-attn is built under it, the message is "CUDA_HOME environment variable is not set", even
-    when it is set: a CPU torch does not look.
+    when it is set: a CPU torch does not look. Older setup.py files stop in parse(torch.version.cuda), which is None; a file that includes
+    c10/cuda finds no "cuda_cmake_macros.h".
 
 Why it happens
     `pip install torch` gives a CPU build on Windows and on older Linux ARM; an index URL that ends in /cpu; or another
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.asking import NVIDIA, nvidia_card, torch_installed
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
@@ -65,6 +67,24 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
+            pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
+            literal="expected string or bytes-like",
+            sample="TypeError: expected string or bytes-like object",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<none>Invalid version: '?None\b)",
+            literal="Invalid version: ",
+            sample="packaging.version.InvalidVersion: Invalid version: 'None'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<asked>parse\(torch\.version\.cuda\))",
+            literal="parse(torch.version.cuda)",
+            sample="    torch_cuda_version = parse(torch.version.cuda)",
+            strength="hint",
+        ),
+        Sign(
             pattern=r"\btorch-(?P<version>\d[\w.]*\+cpu)\b",
             literal="torch-",
             sample="Ultralytics 8.4.190 Python-3.11.7 torch-2.13.0+cpu CPU (AMD EPYC)",
@@ -79,6 +99,11 @@ MODE = FailureMode(
             pattern=r"(?<!OSError: )\b(?P<library>libc10_cuda\.so|libtorch_cuda\.so): cannot open shared object file",
             literal="_cuda.so: cannot open",
             sample="ImportError: libc10_cuda.so: cannot open shared object file: No such file or directory",
+        ),
+        Sign(
+            pattern=building.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
+            literal="cuda_cmake_macros.h",
+            sample="CUDAMacros.h:9:10: fatal error: c10/cuda/impl/cuda_cmake_macros.h: No such file or directory",
         ),
     ),
     recipe=Recipe(
@@ -119,9 +144,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for one.
     wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
-    if not proven and not wanted and not any(log.of("cuda-home-unset") for log in seen.logs):
-        return None
     version = seen.group("version")
+    parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
+    homeless = version and any(log.of("cuda-home-unset") for log in seen.logs)
+    if not (proven or wanted or parsed or homeless):
+        return None
     library = seen.group("library")
     return Hit(
         message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",

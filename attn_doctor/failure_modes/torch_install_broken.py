@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "libcudnn.so.9:
-    cannot open shared object file", a segmentation fault, or no answer at all.
+    cannot open shared object file" (or libcudart, libcublas, libtorch_cpu) from inside torch/__init__.py, "torch/lib/libtorch_cpu.so:
+    undefined symbol: ...", a segmentation fault, or no answer at all.
 
 Why it happens
     An installation or removal that was cut short; `--no-deps`, so that the nvidia-* packages are missing; a folder or file named
@@ -25,12 +26,26 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.facts import Facts
+from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes.asking import index_options, message, version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.answers import Answer
+from attn_doctor.knowledge.key import key_of
+from attn_doctor.logs import Match, Seen
+from attn_doctor.versions import pair
+
+# What every torch has had since 1.0. A name that came later is missing from an old torch that is whole.
+_ALWAYS = (
+    "__version__|_C|arange|autograd|backends|cat|cuda|device|distributed|dtype|empty|float|float16|float32|FloatTensor|from_numpy|"
+    "int64|jit|load|long|LongTensor|manual_seed|nn|no_grad|ones|optim|rand|randn|save|set_grad_enabled|set_num_threads|Tensor|tensor|"
+    "utils|version|zeros"
+)
 
 MODE = FailureMode(
     code="AD213",
@@ -56,24 +71,51 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "torchvision-mismatch",
         "abi-mismatch-torch-version",
+        "abi-mismatch-cxx11",
+        "libcudart-missing",
         "transformers-flash-attn-2-not-installed",
     ),
     signs=(
         Sign(
-            pattern=r"cannot import name '\w+' from '?(?:partially initialized module )?'?torch'? \(unknown location\)",
+            pattern=r"cannot import name '\w+' from '?(?:partially initialized module )?'?torch(?:\._C)?'? \(unknown location\)",
             literal="(unknown location)",
             sample="ImportError: cannot import name 'einsum' from 'torch' (unknown location)",
         ),
         Sign(
-            pattern=r"module 'torch' has no attribute '(?P<name>\w+)'",
+            pattern=rf"module 'torch' has no attribute '(?P<name>{_ALWAYS})'",
             literal="module 'torch' has no attribute",
             sample="AttributeError: module 'torch' has no attribute '__version__'",
         ),
         Sign(
-            pattern=r"ImportError: (?P<library>lib(?:cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|cupti)\S*): "
-            r"cannot open shared object file",
+            pattern=r"(?:ImportError|OSError): (?P<library>lib(?:cudart|cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|"
+            r"cupti|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
             literal="cannot open shared object",
             sample="ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z])\w+)",
+            literal=": undefined symbol: ",
+            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"[\\/]torch[\\/]__init__\.py\", line \d+",
+            literal='__init__.py", line',
+            sample='  File "/venv/lib/python3.11/site-packages/torch/__init__.py", line 229, in <module>',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"from torch\._C import \*",
+            literal="from torch._C import",
+            sample="    from torch._C import *  # noqa: F403",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?:site|dist)-packages[\\/](?P<other>tensorflow|onnxruntime|jax|paddle|mxnet|cupy|ctranslate2|tensorrt|llama_cpp)",
+            literal="-packages",
+            sample='  File "/venv/lib/python3.11/site-packages/tensorflow/__init__.py", line 24, in <module>',
+            strength="context",
         ),
         Sign(
             pattern=r"ValueError: lib\w+\.so\.\*\[0-9\] not found in the system path",
@@ -117,6 +159,20 @@ def detect(facts: Facts) -> Hit | None:
         )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
         known(torch.cuda)  # torch/version.py is not there: what that means the import shows
+    return _by_its_files(facts)
+
+
+def _by_its_files(facts: Facts) -> Hit | None:
+    """Where nobody imported it: what the loader would say of torch's own libraries."""
+    if isinstance(facts.torch.importable, bool):
+        return None
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.module == "torch._C" and binary.verdict == "fails":
+            said = "; ".join(binary.because)
+            return Hit(
+                message=f"torch {facts.torch.version} would not import: {said}.",
+                evidence=(fact(facts, f"binaries.{index}.because", said), _place(facts)),
+            )
     return None
 
 
@@ -127,6 +183,62 @@ def _place(facts: Facts) -> Evidence:
         "torch.location",
         f"it would come from {place}" if isinstance(place, str) else "there is no torch package there",
     )
+
+
+# Libraries that other programs miss as well: they are torch's trouble only inside of torch.
+_OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if proofs:
+        word = (
+            "torch does not load there"
+            if "library" in proofs[0].groups
+            else "What is imported as torch there is not torch, or a part of it"
+        )
+        return Hit(message=f"{word}.", evidence=evidence, certainty=Certainty.OBSERVED)
+    for match in seen.matches:
+        if match.strength != "hint":
+            continue
+        others = _near(seen, match, "other")
+        inside = [m for m in _near(seen, match) if "other" not in m.groups]
+        if "own" in match.groups:
+            if others or _CUDA.match(match.groups["symbol"]):
+                continue
+            message = f"torch's own {match.groups['own']} looks for what its other libraries do not have: two torch are mixed, or a library of another package comes first."
+            confidence = Confidence.MEDIUM
+        elif inside:
+            message, confidence = (
+                f"torch itself does not find {match.groups['library']}: what it needs is missing or damaged.",
+                Confidence.HIGH,
+            )
+        elif others or _extension(seen, match) or match.groups["library"].startswith(_OTHERS_HAVE_IT):
+            continue
+        else:
+            message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
+        lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
+        return Hit(message=message, evidence=(lines,), certainty=Certainty.OBSERVED, confidence=confidence)
+    return None
+
+
+_CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
+
+
+def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
+    """What stands in the lines of the traceback before a match."""
+    around = [
+        m for m in seen.matches if m.strength == "context" and m.file == match.file and 0 <= match.line - m.line <= 12
+    ]
+    return [m for m in around if group in m.groups] if group else around
+
+
+def _extension(seen: Seen, match: Match) -> bool:
+    """Whether it was an extension of flash-attn that was imported."""
+    marks = [
+        m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
+    ]
+    return any(0 < match.line - m.line <= 8 for m in marks)
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
@@ -161,7 +273,41 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         Fix(title="Install torch and all that it needs afresh", steps=(everything,), verify=verify),
     ]
     lost = facts.torch.fault is not None and "cannot open shared object" in message(facts.torch.fault)
-    return (*made, *(reversed(afresh) if lost else afresh))
+    whole = list(reversed(afresh) if lost else afresh)
+    newer = _for_this_python(facts)
+    if newer is None:
+        return (*made, *whole)
+    step, never = newer
+    instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
+    return (*made, instead) if never else (*made, *whole, instead)
+
+
+def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
+    """Another torch, for where the index has none of the same for this Python; and whether the tables know that it has none."""
+    python = key_of(facts).python
+    if not isinstance(python, str):
+        return None
+    have = facts.torch.version if isinstance(facts.torch.version, str) else None
+    driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
+    choice = pytorch.newest(python=python, driver=driver)
+    if isinstance(choice, Unknown) or (have is not None and pair(have) == pair(choice.torch)):
+        return None
+    served = pytorch.supports_python(have, python) if have else None
+    vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
+    wanted = [f"torch=={choice.torch}"]
+    if vision and isinstance(choice.torchvision, str):
+        wanted.append(f"torchvision=={choice.torchvision}")
+    index = () if choice.pypi else ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    step = commands.install(
+        facts,
+        *wanted,
+        *index,
+        why=f"the newest torch that has wheels for Python {python}",
+        changes=", ".join(wanted),
+        risk="medium: what was made for the old torch may not work with it",
+        takes="3 to 5 GB",
+    )
+    return step, isinstance(served, Answer) and not served.yes
 
 
 def _requirements(facts: Facts) -> tuple[str, ...]:

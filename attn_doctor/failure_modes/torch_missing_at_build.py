@@ -54,8 +54,8 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"`(?P<package>[\w.-]+)(?:@[^`]{0,60})?` depends on `torch`",
-            literal="depends on `torch`",
+            pattern=r"(?:`(?P<package>[\w.-]+)(?:@[^`]{0,60})?` depends )?on `torch`, but doesn't declare",
+            literal="on `torch`, but",
             sample="hint: This error likely indicates that `flash-attn@2.8.3.post2` depends on `torch`, but doesn't declare it",
         ),
     ),

@@ -58,6 +58,16 @@ MODE = FailureMode(
             sample="RuntimeError: operator torchvision::nms does not exist",
         ),
         Sign(
+            pattern=r"No such operator torchvision::\w+",
+            literal="operator torchvision::",
+            sample="RuntimeError: No such operator torchvision::nms",
+        ),
+        Sign(
+            pattern=r"torch\.library\.register_fake\(\"torchvision::",
+            literal="register_fake(",
+            sample='    @torch.library.register_fake("torchvision::nms")',
+        ),
+        Sign(
             pattern=r"module 'torchvision' has no attribute 'extension'",
             literal="module 'torchvision' has no",
             sample="AttributeError: partially initialized module 'torchvision' has no attribute 'extension' (most likely due to a "
@@ -100,11 +110,21 @@ MODE = FailureMode(
 )
 
 
+_OF_ANOTHER_TORCH = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")  # causes of facts.Binary
+
+
 def detect(facts: Facts) -> Hit | None:
     have = version(facts, "torchvision")
     if have is None or not torch_installed(facts):
         return None
     torch = str(known(facts.torch.version))
+    if facts.torch.importable is False or facts.torch.fault is not None:
+        return None  # its own trouble comes first, and torchvision fails with it
+    if _of_the_cpu(facts, have):
+        return Hit(
+            message=f"torchvision {have} is a CPU build beside torch {torch}: its operators know no CUDA tensors.",
+            evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
+        )
     said = (
         next((i for i in facts.imports if i.module == "torchvision"), None)
         if isinstance(facts.imports, tuple)
@@ -122,8 +142,12 @@ def detect(facts: Facts) -> Hit | None:
             ),
             certainty=Certainty.OBSERVED,
         )
-    if facts.torch.importable is False:
-        return None  # its own trouble comes first
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if said is None and binary.module.startswith("torchvision._C") and binary.cause in _OF_ANOTHER_TORCH:
+            return Hit(
+                message=f"torchvision {have} does not fit torch {torch}: {'; '.join(binary.because[:1])}.",
+                evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because)),),
+            )
     flavours = local(have), local(torch)
     if every(
         lambda: None in flavours or flavours[0] == flavours[1], lambda: holds(pytorch.torchvision_fits(torch, have))
@@ -133,6 +157,11 @@ def detect(facts: Facts) -> Hit | None:
         message=f"torchvision {have} was built for another torch than {torch}.",
         evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
     )
+
+
+def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
+    """It loads all the same: only a call with a CUDA tensor fails, "Could not run 'torchvision::nms' ... 'CUDA' backend"."""
+    return local(torchvision) == "cpu" and isinstance(facts.torch.cuda, str)
 
 
 def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
@@ -157,3 +186,18 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         changes="torchvision",
     )
     return (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        "--upgrade",
+        "torch",
+        "torchvision",
+        why="both in one command and from one index, so that they belong together",
+        changes="torch and torchvision, to the newest that fit",
+        risk="medium: for a torch from an index of its own add its --index-url, or the flavour changes",
+        takes="up to 5 GB",
+    )
+    return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)

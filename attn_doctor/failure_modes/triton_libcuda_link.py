@@ -25,6 +25,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
@@ -88,13 +90,24 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+_LAUNCHER = re.compile(
+    r"[\\/](?:main|cuda_utils|driver|launcher|__triton_launcher)\.c'"
+)  # what triton calls its C files
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return building.observed(
             "The linker found no libcuda.so: the driver's library is not where it looks.", evidence
         )
     linked = [
-        m for m in seen.matches if "-lcuda'" in m.text or "libcuda.so" in m.text or "'-l:" in m.text or "…" in m.text
+        m
+        for m in seen.matches
+        if _LAUNCHER.search(m.text)
+        or "-lcuda'" in m.text
+        or "libcuda.so" in m.text
+        or "'-l:" in m.text
+        or "…" in m.text
     ]
     if not linked:
         return None

@@ -110,3 +110,18 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         return ()
     step = commands.install(facts, "triton", why="what torch.compile generates code with", changes="adds triton")
     return (Fix(title="Install triton", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    linux = commands.install(
+        facts, "triton", why="on Linux: what torch.compile generates code with", changes="adds triton"
+    )
+    windows = commands.install(
+        facts, "triton-windows", why="on Windows: a build of triton by one person", changes="adds triton-windows"
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Install triton", steps=(linux,), verify=verify),
+        Fix(title="Install triton for Windows", steps=(windows,), verify=verify),
+    )

@@ -32,7 +32,7 @@ from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.asking import cuda_build, package_evidence, version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.findings import Evidence, Fix, Severity, fact
+from attn_doctor.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs import Seen
 
@@ -95,6 +95,12 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name, module = seen.group("name"), seen.group("module")
+    if not name and not module:
+        return building.observed(
+            "triton could not compile a kernel: the triton there is of another release than the kernel was written for, or the kernel is wrong.",
+            evidence,
+            Confidence.MEDIUM,
+        )
     if name and module:
         message = f"{module} there has no {name}: it is of another release than the code that uses it."
     else:
@@ -111,3 +117,18 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         facts, row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton"
     )
     return (Fix(title="Install the triton that torch asks for", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        "--upgrade",
+        "torch",
+        "triton",
+        why="both in one command: the resolver takes the triton that this torch asks for",
+        changes="torch and triton, to the newest that fit",
+        risk="medium: other packages may ask for the old torch",
+        takes="up to 5 GB",
+    )
+    return (Fix(title="Install torch and its triton together", steps=(step,), verify=commands.check(facts)),)

@@ -6,7 +6,7 @@ The ways out are the wheel that fits, and doing without.
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts
+from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes.asking import holds
 from attn_doctor.failure_modes.mode import Unsure, known
 from attn_doctor.findings import Fix, Step
@@ -66,6 +66,8 @@ def fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
     if wheel is not None:
         steps = (*_removal(facts, because), _installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
+    elif isinstance(facts.torch.version, Unknown):
+        made.append(look_it_up(facts))
     removal = _removal(facts, f"{because}, and PyTorch's own fused attention needs no package")
     if removal:
         made.append(Fix(title="Do without flash-attn", steps=removal, verify=commands.check(facts)))
@@ -76,6 +78,17 @@ def fitting(facts: Facts) -> Candidate | None:
     """The best official wheel of which every part is known to agree with this machine; None where there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
+
+
+def look_it_up(facts: Facts) -> Fix:
+    """For machines of which too little is known: how to find the finished wheel."""
+    step = commands.by_hand(
+        ("attn-doctor", "wheels"),
+        "names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints with --force-reinstall",
+        "nothing",
+        "none",
+    )
+    return Fix(title="Take the flash-attn wheel that fits", steps=(step,), verify=_verify(facts))
 
 
 def _installation(facts: Facts, wheel: Candidate) -> Step:

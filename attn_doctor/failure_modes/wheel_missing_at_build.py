@@ -63,7 +63,7 @@ MODE = FailureMode(
             sample="pip._vendor.pyproject_hooks._impl.BackendUnavailable: Cannot import 'setuptools.build_meta'",
         ),
         Sign(
-            pattern=r"depends on `(?P<module>wheel|setuptools)`, but",
+            pattern=r"on `(?P<module>wheel|setuptools)`, but doesn't declare",
             literal="`, but doesn't declare",
             sample="hint: This error likely indicates that `flash-attn@2.5.8` depends on `wheel`, but doesn't declare it",
         ),

@@ -5,7 +5,9 @@ What it is
 
 How it shows
     "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
-    "A URL dependency is incompatible with the current platform"; "is not a valid wheel filename" for a file that was renamed.
+    "A URL dependency is incompatible with the current platform"; "is not a valid wheel filename" for a file that was renamed. A library
+    that was carried over from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on Windows, one for
+    another processor "%1 is not a valid Win32 application".
 
 Why it happens
     The wheel of another Python was taken from the list, or the requirement file was written for one; the pip that runs belongs to
@@ -33,7 +35,7 @@ from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
-from attn_doctor.findings import Evidence, Fix, Severity, fact
+from attn_doctor.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.knowledge.key import key_of, normal_platform
 from attn_doctor.logs import Seen
 
@@ -46,7 +48,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace"),
     signs=(
         Sign(
             pattern=r"(?<!\S)(?P<wheel>\S{1,300}\.whl) is not a supported wheel on this platform",
@@ -88,6 +90,16 @@ MODE = FailureMode(
             literal="The wheel filename ",
             sample='error: The wheel filename "renamed.whl" is invalid: Must have a version',
         ),
+        Sign(
+            pattern=r"(?:DLL load failed while importing (?:flash|torch|_C|xformers|triton)\w*: |\[WinError 193\] )%1 is not a valid Win32",
+            literal=" Win32",
+            sample="ImportError: DLL load failed while importing flash_attn_2_cuda: %1 is not a valid Win32 application.",
+        ),
+        Sign(
+            pattern=r"(?P<library>[\w.+-]{1,120}\.(?:so|pyd)[.\d]{0,12}): undefined symbol: (?P<symbol>_?Py[A-Z]\w+)",
+            literal=": undefined symbol: ",
+            sample="ImportError: /venv/lib/python3.12/site-packages/x.so: undefined symbol: _PyEval_RequestCodeExtraIndex",
+        ),
     ),
     recipe=Recipe(
         does="asks pip to install an empty wheel that says another Python",
@@ -118,6 +130,17 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    symbol = seen.group("symbol")
+    if symbol:
+        return building.observed(
+            f"{seen.group('library')} was built for another Python: it looks for {symbol}, which the Python there does not have.",
+            evidence,
+            Confidence.MEDIUM,
+        )
+    if any("Win32" in m.text for m in seen.matches):
+        return building.observed(
+            "A library there is for another kind of Windows or processor.", evidence, Confidence.MEDIUM
+        )
     needs, have = seen.group("needs"), seen.group("have")
     if needs and have:
         return building.observed(

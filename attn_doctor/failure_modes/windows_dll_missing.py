@@ -110,7 +110,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
         certainty=Certainty.OBSERVED,
-        confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) else Confidence.MEDIUM,
+        confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
         severity=Severity.ERROR if torch else None,
     )
 

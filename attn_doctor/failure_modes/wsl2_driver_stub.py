@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="WSL's GPU libraries are hidden or missing",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
         "driver-missing",
         "driver-library-mismatch",
@@ -109,6 +110,12 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
+            pattern=r"no CUDA-capable device is detected",
+            literal="no CUDA-capable device is detected",
+            sample="-> no CUDA-capable device is detected",
+            strength="hint",
+        ),
+        Sign(
             pattern=r"Error 304: OS call failed",
             literal="Error 304: OS call failed",
             sample="Unexpected error from cudaGetDeviceCount(). Error 304: OS call failed or operation not supported on this OS",
@@ -172,7 +179,8 @@ def detect(facts: Facts) -> Hit | None:
                 evidence=(fact(facts, "graphics.libcuda", "the loader finds no libcuda.so.1"),),
                 certainty=Certainty.OBSERVED,
             )
-        if graphics.nvml_error is None or isinstance(graphics.nvml_error, str):
+        answered = graphics.nvml_error is None and not known(graphics.gpus)
+        if answered or isinstance(graphics.nvml_error, str):
             return Hit(
                 message=f"WSL2 passes no GPU on: {graphics.nvml_error or 'the driver shows none'}.",
                 evidence=(fact(facts, "graphics.nvml_error"), fact(facts, "system.dxg", "/dev/dxg is there")),

@@ -28,6 +28,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes.asking import package_evidence
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
@@ -105,3 +106,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     return ()
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    argv = (commands.python(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
+    step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
+    return (Fix(title="See why flash_attn does not import", steps=(step,), verify=commands.check(facts)),)

@@ -76,7 +76,10 @@ def suggest(request: Request, say: Say) -> Suggested:
     resolver = unresolved if places is None else _resolver(report.facts, places, request, say)
     plan = make(report.facts, report.findings, report.goal, installer=request.installer, locks=locks, resolver=resolver)
     if not here:
-        plan = msgspec.structs.replace(plan, notes=(*plan.notes, "This plan is for the machine that wrote the report."))
+        note = "This plan is for the machine that wrote the report" + (
+            ", and is not tried here." if request.verify else "."
+        )
+        plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
     if request.verify and places is not None:
         trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say)
         plan = verify(plan, trying)
@@ -121,6 +124,8 @@ def _put_back(report: Report) -> Report:
 def _is_of_this_machine(report: Report) -> bool:
     """Its interpreter and packages are here, and so is its kernel or its memory: /usr/bin/python3 is everywhere."""
     paths = (report.target.python, report.facts.interpreter.site_packages)
+    if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
+        return False  # a report is somebody's file: what it names is started, so it has to be a Python
     if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not Path(path).exists() for path in paths):
         return False
     system = report.facts.system

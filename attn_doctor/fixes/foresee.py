@@ -23,7 +23,11 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
     """The way with the build's variables and cost in it; a sentence where the build cannot succeed. Others as they are."""
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
-    if place is None or building_finds_wheel(facts):
+    if place is None:
+        return draft
+    if facts.graphics.gpus == ():
+        return "there is no NVIDIA GPU here that could run it"
+    if building_finds_wheel(facts):
         return draft
     release = building.wanted_release(facts)
     against = _never(facts, release)
@@ -34,7 +38,8 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
     why = "so that the compilers fit into this machine's memory"
-    variables = [commands.variable(name, value, why) for name, value in settings.items()]
+    named = {step.argv[0] for step in draft.steps if step.kind == "environment"}
+    variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
     step = draft.steps[place]
     built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
     notes = [*draft.notes, foreseen.tmpdir]

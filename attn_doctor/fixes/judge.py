@@ -19,6 +19,7 @@ from attn_doctor.report.model import Report
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 
 Say = Callable[[str], None]
+_MOST_WORDS = 200  # letters of an installer's own message: pip puts whole addresses into it
 
 # Enough to see which kernel serves every attention call; too little to measure anything.
 _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
@@ -115,4 +116,5 @@ def explain(log: Path, goal: Goal) -> str:
 def _own_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     said = [line for line in lines if line.lower().startswith(("error:", "× ", "fatal:"))]
-    return (said or lines or [""])[-1][:300]
+    words = (said or lines or [""])[-1]
+    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}…"

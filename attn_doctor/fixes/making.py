@@ -12,7 +12,8 @@ from attn_doctor.findings import Finding, Goal, Step
 from attn_doctor.fixes import pins
 from attn_doctor.fixes.installers import Context, as_pip, chosen, context, parse, translated
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way
-from attn_doctor.fixes.resolve import Resolved, by_hand
+from attn_doctor.fixes.resolve import Resolved
+from attn_doctor.fixes.sequence import in_order, records
 from attn_doctor.fixes.ways import drafts
 
 SHELLS = ("bash", "fish", "powershell")
@@ -38,7 +39,10 @@ def make(
     name, why = chosen(facts, installer, locks)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
-    ways = tuple(_way(facts, draft, here, NAMES[i], resolver) for i, draft in enumerate(made))
+    unordered = [_way(facts, draft, here, resolver) for draft in made]
+    # What the resolver rules out comes last, what goes against a pin of the project before that; else the order stays.
+    ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
+    ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
     if "uv.lock" in locks:
         notes += ("uv.lock says what is in this environment: `uv sync` takes back what is not added with `uv add`",)
     return Plan(
@@ -56,13 +60,14 @@ def _cause(finding: Finding) -> Cause:
     return Cause(code=finding.code, slug=finding.slug, message=finding.message, severity=finding.severity.value)
 
 
-def _way(facts: Facts, draft: Draft, here: Context, name: str, resolver: Resolver) -> Way:
+def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     variables = {s.argv[0]: s.argv[1] if len(s.argv) > 1 else None for s in draft.steps if s.kind == "environment"}
     pairs = _for_installer(draft.steps, here)
     planned_steps = (planned(step, original, draft.verify, here) for step, original in pairs)
-    steps = tuple(_resolved(step, here, resolver, variables) for step in planned_steps)
+    resolved = [_resolved(step, resolver, variables) for step in planned_steps]
+    steps = in_order(resolved, records(facts), here.python)
     return Way(
-        name=name,
+        name="",
         title=draft.title,
         intent=draft.intent,
         goal=draft.goal,
@@ -80,7 +85,7 @@ def _for_installer(steps: Sequence[Step], here: Context) -> list[tuple[Step, Ste
     return [pair for pair in made if needs_pip or "ensurepip" not in pair[0].argv]
 
 
-def _resolved(made: PlannedStep, here: Context, resolver: Resolver, variables: Mapping[str, str | None]) -> PlannedStep:
+def _resolved(made: PlannedStep, resolver: Resolver, variables: Mapping[str, str | None]) -> PlannedStep:
     argv = made.tried_as or made.argv
     if made.kind != "run" or parse(argv) is None:
         return made
@@ -89,8 +94,8 @@ def _resolved(made: PlannedStep, here: Context, resolver: Resolver, variables: M
         made,
         changes=asked.changes,
         unresolved=asked.why,
+        impossible=asked.impossible,
         download_bytes=asked.download_bytes,
-        undo=by_hand(asked.changes, here.python) if asked.changes else made.undo,
     )
 
 

@@ -42,6 +42,7 @@ class PlannedStep(Record, frozen=True, kw_only=True):
     risk: str
     changes: tuple[Change, ...] | None = None  # None: nobody resolved it
     unresolved: str | None = None  # why not
+    impossible: bool = False  # the resolver says that it cannot be done
     download_bytes: int | None = None
     takes: str | None = None
     verify: tuple[str, ...] = ()
@@ -81,6 +82,10 @@ class Way(Record, frozen=True, kw_only=True):
         """What its environment steps set, or, with None, unset."""
         steps = [step.argv for step in self.steps if step.kind == "environment"]
         return {argv[0]: argv[1] if len(argv) > 1 else None for argv in steps}
+
+    def impossible(self) -> str | None:
+        """What the resolver has against a step, where it says that there is no solution."""
+        return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
         return tuple(step for step in self.steps if step.kind == "system" or not step.argv)

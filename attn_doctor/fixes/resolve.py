@@ -26,6 +26,27 @@ from attn_doctor.versions import parse as version
 
 # Packages of which every wheel is so large that an installer which downloads them for a dry run is not asked unprompted.
 _LARGE = re.compile(r"torch|torchvision|flash-attn|xformers|triton|nvidia-.*|vllm.*")
+_NOT_REACHED = re.compile(
+    r"(?i)Retrying \(|Could not fetch URL|connection broken|Failed to fetch|error sending request|Temporary failure in name resolution|"
+    r"client error \(Connect\)|tcp connect error|dns error"
+)
+_IMPOSSIBLE = re.compile(
+    r"No matching distribution found|ResolutionImpossible|conflicting dependencies|No solution found|Requires-Python"
+)
+_NETWORK = (
+    (r"proxy", "the proxy refuses, or does not answer"),
+    (
+        r"certificate",
+        "its certificate is not trusted (a proxy's own authority is named with PIP_CERT, or SSL_CERT_FILE for uv)",
+    ),
+    (
+        r"name resolution|Name or service|getaddrinfo|dns error",
+        "its name cannot be resolved: there is no network here, or no DNS",
+    ),
+    (r"refused", "the connection is refused"),
+    (r"timed? ?out", "it does not answer in time"),
+    (r"unreachable", "the network is unreachable"),
+)
 _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
@@ -40,10 +61,14 @@ class InstallerFeature(Row, frozen=True, kw_only=True):
 
 
 class Resolved(NamedTuple):
-    """What the resolver said. `changes` is None, and `why` a sentence, where it could not be asked or had no answer."""
+    """What the resolver said. `changes` is None, and `why` a sentence, where it could not be asked or had no answer.
+
+    `impossible`: it was asked, it reached its index, and what is asked for cannot be had.
+    """
 
     changes: tuple[Change, ...] | None
     why: str | None = None
+    impossible: bool = False
     download_bytes: int | None = None
     urls: tuple[str, ...] = ()
     output: str = ""
@@ -84,7 +109,7 @@ def resolve(
         environment={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     if answer.fault:
-        return Resolved(None, _why_not(answer, "pip", deadline), output=answer.stderr)
+        return _no_answer(answer, "pip", deadline)
     try:
         return _from_report(json.loads(answer.stdout), have)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -132,7 +157,7 @@ def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environme
         [*argv, "--dry-run", "--color", "never"], deadline=deadline, environment={**environment, **QUIET}
     )
     if answer.fault:
-        return Resolved(None, _why_not(answer, "uv", deadline), output=answer.stderr)
+        return _no_answer(answer, "uv", deadline)
     return Resolved(tuple(_from_uv(answer.stderr + answer.stdout, have)))
 
 
@@ -149,29 +174,45 @@ def _from_uv(text: str, have: Mapping[str, str]) -> Iterator[Change]:
         yield Change(package=name, before=gone.get(name) or have.get(name), after=come.get(name))
 
 
-def _why_not(answer: child.Finished, name: str, deadline: float) -> str:
-    """One sentence on why the installer gave no plan. What its output means, the failure modes say."""
+def _no_answer(answer: child.Finished, name: str, deadline: float) -> Resolved:
+    """Why the installer gave no plan, in one sentence, and whether that means that there can be none."""
     fault = answer.fault
     if fault and fault.kind in ("timeout", "vanished"):
-        return f"{name} gave no answer in {deadline:.0f} s"
+        return Resolved(None, f"{name} gave no answer in {deadline:.0f} s")
     if fault and fault.kind == "raised":
-        return f"{name} cannot be started: {fault.message}"
+        return Resolved(None, f"{name} cannot be started: {fault.message}")
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     said = [line for line in lines if re.match(r"(?i)(?:error|×)[: ]", line)] or lines
-    return f"{name} says: {said[-1][:300]}" if said else f"{name} ended with exit code {answer.returncode}"
+    # An index that is not reached looks to pip like one that is empty: its last line blames the requirement.
+    network = next((line for line in lines if _NOT_REACHED.search(line)), None)
+    if network:
+        return Resolved(None, f"{name} does not reach its index: {_reason(network)}", output=answer.stderr)
+    words = f"{name} says: {said[-1][:300]}" if said else f"{name} ended with exit code {answer.returncode}"
+    return Resolved(None, words, bool(_IMPOSSIBLE.search(answer.stderr)), output=answer.stderr)
 
 
-def by_hand(changes: Sequence[Change], python: str) -> tuple[tuple[str, ...], ...]:
+def _reason(line: str) -> str:
+    """The innermost of what pip and uv wrap around a failed connection."""
+    for pattern, words in _NETWORK:
+        if re.search(pattern, line, re.IGNORECASE):
+            return words
+    return line[:200]
+
+
+def by_hand(changes: Sequence[Change], python: str, *, uv: bool = False) -> tuple[tuple[str, ...], ...]:
     """The commands that take changes back: the versions of before again, and what was added removed."""
-    pip = (python, "-m", "pip")
     before = [f"{c.package}=={c.before}" for c in changes if c.before is not None]
     added = [c.package for c in changes if c.before is None]
     flavours = [index_options(c.before) for c in changes if c.before is not None and local(c.before)]
+    install: tuple[str, ...] = ("uv", "pip", "install", "--python", python) if uv else (python, "-m", "pip", "install")
+    remove: tuple[str, ...] = (
+        ("uv", "pip", "uninstall", "--python", python) if uv else (python, "-m", "pip", "uninstall", "-y")
+    )
     made: list[tuple[str, ...]] = []
     if before:
-        made.append((*pip, "install", "--force-reinstall", "--no-deps", *next(iter(flavours), ()), *before))
+        made.append((*install, "--force-reinstall", "--no-deps", *next(iter(flavours), ()), *before))
     if added:
-        made.append((*pip, "uninstall", "-y", *added))
+        made.append((*remove, *added))
     return tuple(made)
 
 

@@ -141,7 +141,7 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
 
 def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
     """What was changed in the environment after the plan had been applied, which undoing it takes back too."""
-    if not has(journal, "applied"):
+    if not has(journal, "applied") or has(journal, "undoing"):  # half undone: it was looked at, and agreed to
         return []
     with open(os.path.join(folder, AFTER), encoding="utf-8") as file:
         after = json.load(file)
@@ -165,7 +165,8 @@ def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] 
         journal = events(folder)
         wrong: list[str] = []
         if has(journal, "kept") and not has(journal, "undone"):  # without "kept" nothing had been run
-            write_event(folder, at="undoing")
+            keep = keep or any(event["at"] == "undoing" and event["keep"] for event in journal)
+            write_event(folder, at="undoing", keep=keep)
             say("putting back what was kept in " + folder)
             with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
                 before = json.load(file)

@@ -60,6 +60,8 @@ def attempt(way: Way, trying: Trying) -> Way:
             carried, made = _in_copy(way, trying, mirror)
     except Cannot as error:
         carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
+    if way.by_hand() and not made.verified:
+        made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without what is left to you)")
     made = msgspec.structs.replace(made, seconds=round(time.monotonic() - began, 1))
     return msgspec.structs.replace(carried, attempt=made)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -37,7 +39,8 @@ class Wanted(Record, frozen=True, kw_only=True):
     @property
     def whole(self) -> bool:
         """Whether no target is needed to complete it."""
-        return bool(self.torch and self.python and self.platform and self.glibc and self.gpus)
+        libc = self.glibc or (self.platform and _of_tag(self.platform))
+        return bool(self.torch and self.python and self.platform and libc and self.gpus)
 
 
 class Asked(Record, frozen=True, kw_only=True):
@@ -63,11 +66,20 @@ class Answered(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+def _of_tag(platform: str) -> dict[str, str | None]:
+    """The glibc that a platform tag vouches for: musllinux and Windows have none, manylinux_2_28 has 2.28 or newer."""
+    if "musl" in platform or "linux" not in platform:
+        return {"glibc": None}
+    found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
+    return {"glibc": f"{found[1]}.{found[2]}"} if found else {}
+
+
 _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
     """The key, and where each part of it comes from. A torch that is named brings its own CUDA and ABI. Raises Cannot."""
+    _check(wanted)
     missing = Unknown("neither named nor read from a target")
     here = (
         key_of(facts)
@@ -91,7 +103,9 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
         "glibc": wanted.glibc,
         "gpus": tuple(_capability(text) for text in wanted.gpus) or None,
     }
-    given = {name: value for name, value in named.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if wanted.platform and wanted.glibc is None:
+        given |= _of_tag(wanted.platform)
     sources = {name: _OPTION if name in given else _HERE for name in named}
     key = msgspec.structs.replace(here, **given)
     if wanted.torch and wanted.cuda is None:
@@ -101,6 +115,22 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
         key = msgspec.structs.replace(key, cxx11_abi=_abi_of(key))
         sources["cxx11_abi"] = "the table: what the wheels of this torch are built with"
     return key, sources
+
+
+def _check(wanted: Wanted) -> None:
+    """Raises Cannot for what is no version, and for a musl platform with a glibc."""
+    for option, text in (
+        ("torch", wanted.torch),
+        ("cuda", wanted.cuda),
+        ("python", wanted.python),
+        ("glibc", wanted.glibc),
+    ):
+        if text is not None and not re.fullmatch(r"\d+\.\d+[\w.+-]*", text):
+            raise Cannot(f"--{option} {text!r} is no version")
+    if wanted.platform and not re.fullmatch(r"\w+", wanted.platform.replace("-", "_")):
+        raise Cannot(f"--platform {wanted.platform!r} is no platform tag")
+    if wanted.glibc and wanted.platform and _of_tag(wanted.platform) == {"glibc": None}:
+        raise Cannot(f"--platform {wanted.platform} has no glibc, and --glibc {wanted.glibc} is named")
 
 
 def _capability(text: str) -> str:
@@ -153,7 +183,7 @@ def answer(
     found: Found = find(key, release=wanted.release)
     candidates = _merged(found.candidates, seen)
     fits = any(c.fits and c.filename for c in candidates)
-    nearest = None if fits else _nearest(key, facts)
+    nearest = None if fits or wanted.release else _nearest(key, facts)
     ours = facts is not None and sources["torch"] == _HERE
     release = wanted.release or (building.wanted_release(facts) if facts else flash_attention.latest().release)
     build = prediction(facts, release) if facts is not None and ours and not fits else None
@@ -166,7 +196,7 @@ def answer(
         nearest_why=None if nearest is None or isinstance(nearest, Nearest) else nearest.why,
         build=build,
         knowledge_date=knowledge_date(),
-        notes=(*notes, *_worth(trials)),
+        notes=(*notes, *_newer(key, wanted.release), *_worth(trials)),
     )
 
 
@@ -224,6 +254,13 @@ def _asked_of(release: str, key: Key) -> Asked | None:
         exists=there.yes if isinstance(there, Answer) and known else None,
         why=there.why,
     )
+
+
+def _newer(key: Key, release: str | None) -> tuple[str, ...]:
+    """What is asked for and stands in no table: a table that is old says nothing against it."""
+    torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
+    flash = flash_attention.release(release) if release else None
+    return tuple(f"{row.why}: that is no word against it." for row in (torch, flash) if isinstance(row, Unknown))
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
     blocks: list[Block] = [
         Heading("Wheels of flash-attn"),
         Fields(tuple(Field(label, _part(found, name)) for name, label in _LABELS)),
-        _verdict(fitting, open_ones),
+        _verdict(found, fitting, open_ones),
     ]
     if fitting:
         blocks.append(_install(fitting[0], facts))
@@ -72,12 +72,17 @@ def _part(found: Answered, name: str) -> str:
     return text if isinstance(value, Unknown) else f"{text}  ({found.sources[name]})"
 
 
-def _verdict(fitting: Sequence[Candidate], open_ones: Sequence[Candidate]) -> Verdict:
+def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[Candidate]) -> Verdict:
     if fitting:
         return Verdict(f"A finished wheel fits: flash-attn {fitting[0].release}.", "good")
+    unknown = [label for name, label in _LABELS if isinstance(getattr(found.key, name), Unknown)]
+    if open_ones and unknown:
+        return Verdict(f"Whether a finished wheel fits cannot be told: not known here: {', '.join(unknown)}.", "warn")
     if open_ones:
-        return Verdict("Whether a finished wheel fits cannot be told: something of the key is not known.", "warn")
-    return Verdict("No official wheel fits.", "bad")
+        return Verdict("No wheel in the tables fits; whether there is a newer one, they do not know.", "warn")
+    if not any(c.filename for c in found.candidates):
+        return Verdict("Nothing is known of the wheels of this release.", "warn")
+    return Verdict("No official wheel in the tables fits.", "bad")
 
 
 def _install(best: Candidate, facts: Facts | None) -> Problem:

@@ -52,7 +52,8 @@ class Cost(Record, frozen=True, kw_only=True):
     cpu_hours: float
     hours: float  # on the wall clock, with these settings
     gigabytes_per_job: float  # peak
-    gigabytes: float  # of all jobs together
+    gigabytes: float  # of all jobs together, if all of them meet the worst file
+    likely_gigabytes: float  # if one of them does, and the others compile a usual one, which takes half as much
     verified: bool  # False: measured on another release
 
 
@@ -189,6 +190,7 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
         return None
     measured = _calibration()
     at_once = min(threads, len(listed))
+    jobs = min(jobs, measured.files)
     hours = measured.cpu_hours_per_arch * len(listed)
     each = measured.gigabytes_per_job * at_once
     return Cost(
@@ -197,6 +199,7 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
         hours=round(hours / max(1, min(cores, jobs * at_once)), 1),
         gigabytes_per_job=round(each, 1),
         gigabytes=round(each * jobs, 1),
+        likely_gigabytes=round(each * (jobs + 1) / 2, 1),
         verified=row.release == measured.release,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from attn_doctor.facts import Record, Unknown
@@ -69,8 +70,10 @@ def nearest_torch(
     )
 
 
-def _pairs(key: Key, driver: str | None, os: str) -> Iterator[tuple[Wheel, TorchBuild]]:
+@functools.lru_cache(maxsize=32)  # several failure modes ask for one machine, and it takes a tenth of a second
+def _pairs(key: Key, driver: str | None, os: str) -> tuple[tuple[Wheel, TorchBuild], ...]:
     """Wheels with the torch builds that they fit, as far as this machine allows both."""
+    found = []
     for build in load(TorchBuild):
         if not build.verified or build.platform != key.platform or not _machine_takes(build, key, driver, os):
             continue
@@ -89,7 +92,8 @@ def _pairs(key: Key, driver: str | None, os: str) -> Iterator[tuple[Wheel, Torch
         for wheel in wheels.official():
             fair = wheel.really is wheel.cxx11_abi and not wheel.nightly
             if fair and wheel.torch == build.torch and finder.judge(wheel, here)[0] is not False:
-                yield wheel, build
+                found.append((wheel, build))
+    return tuple(found)
 
 
 def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: str) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 
 from attn_doctor import child
 from attn_doctor.facts import (
+    Binary,
     Cpu,
     Facts,
     FlashAttention,
@@ -38,6 +39,7 @@ from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.choose import Choice, NoTarget
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 Section = tuple[R, dict[str, str]]
 
 # Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
@@ -108,15 +110,19 @@ class _Runner:
         return self.pool.submit(self.run, name, kind, probe)
 
     def run(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Section[R]:
+        return self.attempt(name, probe, lambda why: (all_unknown(kind, why), {}))
+
+    def attempt(self, name: str, probe: Callable[[], T], otherwise: Callable[[str], T]) -> T:
+        """What a probe finds, or what `otherwise` makes of the reason why it found nothing."""
         started = time.monotonic()
         note = None
         try:
-            section = probe()
+            found = probe()
         except Exception as error:  # noqa: BLE001 - what it was is recorded, and asks to be reported
             note = f"the probe itself failed ({type(error).__name__}: {error}); please report this"
-            section = (all_unknown(kind, note), {})
+            found = otherwise(note)
         self.runs.append(ProbeRun(name=name, seconds=round(time.monotonic() - started, 3), note=note))
-        return section
+        return found
 
 
 def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]]]:
@@ -212,7 +218,7 @@ def _target(
     request: Request, told: dict[str, Any], isolated: list[Any] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
     """The sections that come from the target's own files."""
-    from attn_doctor.probes import flash_attention, interpreter, packages, yolo
+    from attn_doctor.probes import extensions, flash_attention, interpreter, packages, yolo
 
     modules = {m["name"]: m for m in told.get("modules", ())}
     empty: dict[str, Any] = {"found": [], "remnants": [], "broken": []}
@@ -222,21 +228,27 @@ def _target(
     distributions = () if isinstance(listed, Unknown) else listed
     path = [p for p in told.get("path", ()) if p]
     ultralytics = modules.get("ultralytics", {}).get("origin")
+    itself = runner.run(
+        "interpreter",
+        Interpreter,
+        lambda: interpreter.interpreter(request.choice, told, isolated, distributions, request.environ),
+    )
+    torch = runner.run(
+        "torch",
+        Torch,
+        lambda: (
+            torch_probe.from_files(modules.get("torch", {}), distributions),
+            {"": "torch/version.py, headers, libraries and metadata"},
+        ),
+    )
+    compiled: tuple[Binary, ...] | Unknown = runner.attempt(
+        "binaries", lambda: extensions.extensions(itself[0], torch[0], path, request.environ), Unknown
+    )
     return {
         "packages": installed,
-        "interpreter": runner.run(
-            "interpreter",
-            Interpreter,
-            lambda: interpreter.interpreter(request.choice, told, isolated, distributions, request.environ),
-        ),
-        "torch": runner.run(
-            "torch",
-            Torch,
-            lambda: (
-                torch_probe.from_files(modules.get("torch", {}), distributions),
-                {"": "torch/version.py, headers and metadata"},
-            ),
-        ),
+        "interpreter": itself,
+        "torch": torch,
+        "binaries": (compiled, {"": "the files of the extensions and of torch's libraries"}),
         "flash_attention": runner.run(
             "flash-attention",
             FlashAttention,

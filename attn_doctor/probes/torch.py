@@ -12,6 +12,7 @@ import msgspec
 
 from attn_doctor.child import Outcome
 from attn_doctor.facts import Distribution, Fault, Torch, Unknown, all_unknown
+from attn_doctor.probes.binaries import torch_static
 
 NOT_INSTALLED: dict[str, Any] = {
     "version": None,
@@ -36,7 +37,7 @@ NOT_INSTALLED: dict[str, Any] = {
 
 
 def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution]) -> Torch:
-    """What torch/version.py, its headers and its metadata say. `module` is where the target would import it from.
+    """What torch/version.py, its headers, libraries and metadata say. `module` is where the target would import it from.
 
     The metadata alone cannot tell a CPU build from a CUDA build: registry wheels leave the local part out of it.
     """
@@ -55,6 +56,7 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
         cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
         hip=values.get("hip"),
         header_cxx=_header_standard(folder),
+        **torch_static(str(folder)),
     )
 
 

@@ -36,7 +36,7 @@ class Backend(NamedTuple):
 
     `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
     backward), and the names that its kernels have in a GPU profile. Empty operators: attention composed of a matrix
-    product, a softmax and another product.
+    product, a softmax and another product. `select` is how code of one's own asks for it.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Backend(NamedTuple):
     requirement: Requirement
     operators: str = ""
     kernels: str = ""
+    select: str = ""
 
     @property
     def composed(self) -> bool:
@@ -104,7 +105,7 @@ def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...],
     """A package of flash-attn's family: a GPU, installed, importable, and 16 bits."""
     return (
         _gpu_only(name, case)
-        or _not_installed(name, version)
+        or _not_installed(name, version, _HOW[name])
         or _import_failed(modules, case)
         or (_half_only(name) if case.dtype == "float32" else None)
     )
@@ -117,14 +118,13 @@ def _xformers(case: Case) -> str | None:
     if isinstance(installed, Unknown):
         return None
     version = next((d.version for d in installed if d.name.lower() == "xformers"), None)
-    return _not_installed("xformers", version) or _import_failed(("xformers",), case)
+    return _not_installed("xformers", version, _HOW["xformers"]) or _import_failed(("xformers",), case)
 
 
 def _flex(case: Case) -> str | None:
-    if case.device == "mps":
-        return "FlexAttention is compiled for NVIDIA and AMD GPUs and for the CPU, not for Apple GPUs"
-    if case.device == "cpu":
-        return "PyTorch says: FlexAttention does not support backward on CPU. It would run on a GPU"
+    if not case.on_gpu:
+        where = {"cpu": "CPU", "mps": "MPS"}.get(case.device, case.device)
+        return f"PyTorch says: FlexAttention does not support backward on {where}. It would run on an NVIDIA or AMD GPU"
     return _compiler(case)
 
 
@@ -161,8 +161,16 @@ def _half_only(what: str) -> str:
     return f"{what} takes float16 and bfloat16 only: it runs under autocast (amp=True)"
 
 
-def _not_installed(name: str, version: str | Unknown | None) -> str | None:
-    return f"{name} is not installed in the target" if version is None else None
+_HOW = {  # what would make it run
+    "flash-attn": "attn-doctor wheels names a wheel that fits",
+    "flash-attn-3": "it is built from the folder hopper of flash-attention, for compute capability 9.0",
+    "flash-attn-4": "pip install flash-attn-4, where pip takes a pre-release",
+    "xformers": "pip install xformers, in the release that was built for this torch",
+}
+
+
+def _not_installed(name: str, version: str | Unknown | None, how: str) -> str | None:
+    return f"{name} is not installed in the target: {how}" if version is None else None
 
 
 def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
@@ -195,26 +203,59 @@ _CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
 _MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
 _FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
 
+_CONTEXT = "torch.nn.attention.sdpa_kernel(SDPBackend.{})"
+
 ALL: tuple[Backend, ...] = (
-    Backend("eager", "the attention as installed", _anywhere),
-    Backend("sdpa", "PyTorch's own choice", _anywhere, "|".join(_FUSED_OPERATORS), r"flash|fmha|sdpa|attention"),
-    Backend("sdpa-math", "PyTorch's unfused attention", _anywhere),
+    Backend("eager", "the attention as installed", _anywhere, select="nothing to do"),
+    Backend(
+        "sdpa",
+        "PyTorch's own choice",
+        _anywhere,
+        "|".join(_FUSED_OPERATORS),
+        r"flash|fmha|sdpa|attention|attn_fwd|bwd_kernel",
+        "torch.nn.functional.scaled_dot_product_attention",
+    ),
+    Backend("sdpa-math", "PyTorch's unfused attention", _anywhere, select=_CONTEXT.format("MATH")),
     Backend(
         "sdpa-efficient",
         "PyTorch's memory-efficient kernel",
         _efficient,
         _EFFICIENT_OPERATOR,
-        r"fmha|attn_fwd|attn_bwd",
+        r"fmha|attn_fwd|bwd_kernel",
+        _CONTEXT.format("EFFICIENT_ATTENTION"),
     ),
-    Backend("sdpa-flash", "PyTorch's flash kernel", _flash, _FLASH_OPERATOR, r"flash_|attn_fwd|attn_bwd"),
-    Backend("sdpa-cudnn", "cuDNN's kernel, through PyTorch", _cudnn, _CUDNN_OPERATOR, r"cudnn.*(sdpa|attention|flash)"),
-    Backend("flash-attn-2", "the package flash-attn", _flash_attn_2, r"^flash_attn::", r"flash_(fwd|bwd)"),
+    Backend(
+        "sdpa-flash",
+        "PyTorch's flash kernel",
+        _flash,
+        _FLASH_OPERATOR,
+        # NVIDIA: flash_fwd_kernel; AMD: attn_fwd and bwd_kernel_* (AOTriton), fmha_* (Composable Kernel)
+        r"flash_|attn_fwd|bwd_kernel|fmha",
+        _CONTEXT.format("FLASH_ATTENTION"),
+    ),
+    Backend(
+        "sdpa-cudnn",
+        "cuDNN's kernel, through PyTorch",
+        _cudnn,
+        _CUDNN_OPERATOR,
+        r"cudnn.*(sdpa|attention|flash)",
+        _CONTEXT.format("CUDNN_ATTENTION"),
+    ),
+    Backend(
+        "flash-attn-2",
+        "the package flash-attn",
+        _flash_attn_2,
+        r"^flash_attn::",
+        r"flash_(fwd|bwd)",
+        "flash_attn.flash_attn_func",
+    ),
     Backend(
         "flash-attn-3",
         "the package flash-attn-3",
         _flash_attn_3,
         r"^flash_attn_3::",
         r"flash(_|::)?Flash|flash_(fwd|bwd)",
+        "flash_attn_interface.flash_attn_func",
     ),
     Backend(
         "flash-attn-4",
@@ -222,9 +263,24 @@ ALL: tuple[Backend, ...] = (
         _flash_attn_4,
         r"^flash_attn(_4)?(_cute)?::",
         r"[Ff]lash.*(Forward|Backward)",
+        "flash_attn.cute.flash_attn_func",
     ),
-    Backend("xformers", "the package xformers", _xformers, r"^xformers(_flash\w*|_python)?::", r"fmha|flash_"),
-    Backend("flex", "FlexAttention, compiled", _flex, r"flex_attention", r"flex_attention"),
-    Backend("compile", "the eager model under torch.compile", _compile),
+    Backend(
+        "xformers",
+        "the package xformers",
+        _xformers,
+        r"^xformers(_flash\w*|_python)?::",
+        r"fmha|flash_",
+        "xformers.ops.memory_efficient_attention",
+    ),
+    Backend(
+        "flex",
+        "FlexAttention, compiled",
+        _flex,
+        r"flex_attention",
+        r"flex_attention",
+        "torch.compile(torch.nn.attention.flex_attention.flex_attention)",
+    ),
+    Backend("compile", "the eager model under torch.compile", _compile, select="torch.compile(model)"),
 )
 BY_NAME: dict[str, Backend] = {backend.name: backend for backend in ALL}

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from attn_doctor.facts import Interpreter, Unknown
-from attn_doctor.probes.binaries import dated, fatbin
+from attn_doctor.knowledge import dated
+from attn_doctor.probes.binaries import fatbin
 from attn_doctor.probes.binaries.files import Binary, Files
 from attn_doctor.probes.binaries.loader import Process, Trouble
 from attn_doctor.probes.binaries.mapped import DamagedFile
@@ -118,6 +119,8 @@ def strings_of(files: Files, torch: str) -> bool | None:
 def torch_static(location: str, files: Files | None = None) -> dict[str, Any]:
     """`archs` and `cxx11_abi` of facts.Torch, from the files of the torch in this folder."""
     files = files or Files()
+    if not files.exists(library_of(files, location, "libc10.so")):
+        return dict.fromkeys(("cxx11_abi", "archs"), Unknown("torch's libraries are not there, or not those of Linux"))
     new_strings = strings_of(files, location)
     return {
         "cxx11_abi": Unknown("libc10.so could not be read") if new_strings is None else new_strings,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor.facts import Binary, Unknown
-from attn_doctor.probes.binaries import dated
+from attn_doctor.knowledge import dated
 
 
 class Judged(NamedTuple):

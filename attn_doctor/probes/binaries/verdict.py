@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from attn_doctor.facts import Binary as Record
 from attn_doctor.facts import Needed, Unknown
-from attn_doctor.probes.binaries import dated, fatbin, naming
-from attn_doctor.probes.binaries.demangle import demangle
+from attn_doctor.knowledge import dated
+from attn_doctor.knowledge.demangle import demangle
+from attn_doctor.knowledge.sonames import package_of
+from attn_doctor.probes.binaries import fatbin, naming
 from attn_doctor.probes.binaries.files import Binary
 from attn_doctor.probes.binaries.loader import Broken, Lacking, Library, Missing, Opening, Trouble, Unresolved
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile
-from attn_doctor.probes.binaries.packages import package_of
 from attn_doctor.probes.binaries.target import Target, newest
 from attn_doctor.probes.binaries.together import Judged, built_for
 

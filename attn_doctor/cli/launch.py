@@ -1,0 +1,51 @@
+"""`attn-doctor run`: any program, with the prescribed backend in its YOLO attention. Not run.py: it would hide `cli.run`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells and env(1) have it
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a program with a faster attention in its YOLO models",
+        description="Runs a program with another backend in the attention of its YOLO models. The program is not edited and "
+        "nothing is written: the environment alone tells every Python that it starts, the processes of multi-GPU training "
+        "included, to exchange the attention when ultralytics is imported. The backend proves itself on the device where "
+        "it is first used; if its numbers are not right there, the attention stays as installed, and a line says so.",
+        epilog="Example: attn-doctor run --attention auto -- yolo detect train model=yolo12n.yaml data=coco8.yaml. Exit codes: "
+        "those of the program; 2 wrong usage; 126 it cannot be executed; 127 there is no such program.",
+        formatter_class=formatter,
+    )
+    parser.add_argument(
+        "--attention",
+        default="auto",
+        metavar="NAME",
+        help="auto (the quickest that proves itself), or a backend such as sdpa-flash (default: auto)",
+    )
+    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import os
+    import sys
+
+    from attn_doctor.launching import NothingToRun, environment, replace
+
+    argv = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    if not argv:
+        raise NothingToRun(
+            "run what? For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
+        )
+    try:
+        return replace(argv, environment(arguments.attention, os.environ))
+    except FileNotFoundError:
+        sys.stderr.write(f"attn-doctor: there is no program {argv[0]}\n")
+        return NOT_FOUND
+    except OSError as error:
+        sys.stderr.write(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}\n")
+        return NOT_EXECUTABLE

@@ -1,0 +1,111 @@
+"""`attn-doctor trial`: the attention backends alone, longer and with more statistics, and settings for training."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from attn_doctor.cli.options import add_target, whole
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "trial",
+        help="measure the attention backends thoroughly, and find settings for training",
+        description="Runs the attention backends in a YOLO model, or alone on shapes of your choice, with more rounds than "
+        "`check` does. Each is proven first: which kernel served every call, and whether its numbers are right.",
+        epilog="Exit codes: 0 measured; 2 wrong usage; 3 nothing could be measured; 130 interrupted.",
+        formatter_class=formatter,
+    )
+    parser.add_argument("--model", default="yolo12n.yaml", metavar="NAME", help="model (default: yolo12n.yaml)")
+    parser.add_argument(
+        "--imgsz",
+        type=whole,
+        nargs="+",
+        default=[640],
+        metavar="N",
+        help="image sizes; several show how each backend grows",
+    )
+    parser.add_argument(
+        "--batch", type=whole, nargs="+", default=[2], metavar="N", help="images in a batch (default: 2)"
+    )
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
+    parser.add_argument(
+        "--backend", action="append", default=[], metavar="NAME", help="this backend only; repeat for more"
+    )
+    parser.add_argument(
+        "--dtype",
+        action="append",
+        default=[],
+        choices=("float32", "float16", "bfloat16"),
+        help="repeat for more (default: float32, on a GPU all three)",
+    )
+    parser.add_argument(
+        "--repeats", type=whole, metavar="N", help="rounds (default: 15 on a CPU, 50 on a GPU, within a minute a dtype)"
+    )
+    alone = parser.add_argument_group("attention alone, without a model: every combination is tried")
+    alone.add_argument("--attention-only", action="store_true", help="shapes instead of a model")
+    alone.add_argument("--heads", type=whole, nargs="+", default=[8], metavar="N", help="default: 8")
+    alone.add_argument("--seq-len", type=whole, nargs="+", default=[256], metavar="N", help="tokens (default: 256)")
+    alone.add_argument(
+        "--head-dim", type=whole, nargs="+", default=[64], metavar="N", help="width of a head (default: 64)"
+    )
+    tune = parser.add_argument_group("settings for training")
+    tune.add_argument(
+        "--tune",
+        action="store_true",
+        help="measure memory too, and print batch=, workers=, cache= and amp= for `yolo train`",
+    )
+    tune.add_argument("--images", type=whole, metavar="N", help="images in your training set, to decide cache=")
+    add_target(parser)
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON, redacted; - for standard output")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    import sys
+
+    from attn_doctor.cli import NOT_EXAMINED, OK
+    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.examination import Options, facts_of
+    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.report import files
+    from attn_doctor.report.trial_outline import outline
+    from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
+    from attn_doctor.trials.study import Wanted, check_request, grid, study
+
+    files.check(arguments.json)
+    shapes: tuple[Shape, ...] = ()
+    if arguments.attention_only:
+        shapes = grid(arguments.batch, arguments.heads, arguments.seq_len, arguments.head_dim)
+    elif len(arguments.batch) > 1:
+        raise BadRequest("several batches need --attention-only; for a model give one batch, or --tune")
+    wanted = Wanted(
+        trial=TrialOptions(
+            model=arguments.model,
+            batch=arguments.batch[0],
+            device=arguments.device,
+            backends=tuple(arguments.backend),
+            dtypes=tuple(arguments.dtype),
+            shapes=shapes,
+            rounds=arguments.repeats,
+        ),
+        sizes=tuple(dict.fromkeys(arguments.imgsz)),
+        tune=arguments.tune,
+        images=arguments.images,
+    )
+    check_request(wanted)
+    with Progress() as progress:
+        try:
+            facts = facts_of(Options(target=arguments.target, timeout=arguments.timeout), progress.say)
+        except NoAnswer as error:
+            progress.close()
+            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
+            return NOT_EXAMINED
+        python = str(facts.interpreter.python)
+        found = study(facts, [python], wanted, timeout=arguments.timeout, say=progress.say)
+    if arguments.json:
+        write_json(arguments.json, found)
+    if arguments.json != "-":
+        show_blocks(outline(found, arguments.model))
+    return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

@@ -1,0 +1,27 @@
+"""The compiled extensions of the target that concern attention, and its torch, read from their files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attn_doctor.facts import Binary, Interpreter, Torch, Unknown
+
+
+def extensions(
+    interpreter: Interpreter, torch: Torch, path: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Binary, ...] | Unknown:
+    """One record for each that is there; `path` is the target's sys.path. Nothing is imported.
+
+    Files are those of this machine even where the doctor looks at a folder that stands for another one: the target
+    runs here, and its loader looks here.
+    """
+    from attn_doctor.probes import binaries
+    from attn_doctor.probes.binaries.installed import installed
+
+    platform = interpreter.platform
+    if isinstance(platform, str) and not platform.startswith("linux"):
+        return Unknown(f"compiled extensions are read on Linux only, and this is {platform}")
+    suffix = interpreter.extension_suffix
+    found = installed(path, suffix if isinstance(suffix, str) else None)
+    location = torch.location if isinstance(torch.location, str) else None
+    return binaries.read(interpreter, location, path, found, environ)

@@ -1,0 +1,181 @@
+"""The outline of `attn-doctor trial`: wording and order, the same for every format. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
+from attn_doctor.report.machine import size
+from attn_doctor.trials.rows import Gain, Interval, Trial
+from attn_doctor.trials.study import Study
+from attn_doctor.trials.tune import Tuned, command
+
+_TONES = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+
+
+def outline(study: Study, model: str) -> list[Block]:
+    """All blocks, in order."""
+    blocks: list[Block] = []
+    if study.trials_skipped:
+        blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
+    groups = list(dict.fromkeys(_group(row) for row in study.trials))
+    blocks += [_table(study, key, last=key == groups[-1]) for key in groups]
+    blocks += _around(study)
+    blocks += _ceilings(study)
+    blocks += _growth(study)
+    if study.best and not study.trials_skipped:
+        same = study.best == "eager"
+        text = "Keep eager: no other backend is faster beyond doubt." if same else f"Use {study.best}."
+        blocks.append(Verdict(text, "good"))
+    if study.tune_skipped:
+        blocks.append(Notes("Settings for training: not measured", (study.tune_skipped,)))
+    if study.tuned:
+        blocks += _tuned(study.tuned, model, study.best or "eager")
+    return blocks
+
+
+def _group(row: Trial) -> tuple[str | None, int | None]:
+    """What one table holds: an image size, or all shapes of a grid."""
+    return (None, row.imgsz) if row.shape is None else ("grid", None)
+
+
+def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> Table:
+    rows = [row for row in study.trials if _group(row) == key]
+    ran = [row for row in rows if row.status != "ruled-out"]
+    first = (ran or rows)[0]
+    alone = first.shape is not None
+    where = "attention alone" if alone else f"{first.model or 'YOLO12 attention alone'}, image size {first.imgsz}"
+    batch = "" if alone else f", batch {first.batch}"
+    threads = f", {first.threads} threads" if first.threads and first.device == "cpu" else ""
+    columns = [
+        "backend",
+        "dtype",
+        *(["shape"] if alone else []),
+        "forward, ms",
+        "training step, ms",
+        "step against eager",
+    ]
+    columns += ["tokens/s"] if alone else ["calls"]
+    columns += ["memory", "errors", "result"]
+    reasons = dict.fromkeys(f"{r.backend} ({r.dtype}): {r.reason}" for r in ran if r.reason)
+    return Table(
+        f"{where}{batch}, {first.device}{threads}",
+        tuple(columns),
+        tuple(_row(row, alone=alone) for row in ran),
+        (*reasons, *(_not_run(rows) if last else ())),
+    )
+
+
+def _not_run(rows: Sequence[Trial]) -> list[str]:
+    """What was ruled out, those that share a reason on one line."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.status == "ruled-out":
+            by_reason.setdefault(row.reason or "no reason was given", {})[row.backend] = None
+    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def _row(row: Trial, *, alone: bool) -> tuple[Cell, ...]:
+    calls = row.attention_calls
+    kinds = [(calls.fused, "fused"), (calls.math, "math"), (calls.eager, "eager")] if calls else []
+    errors = "" if row.output_error is None else f"{row.output_error:.0e}, {row.gradient_error or 0:.0e}"
+    return (
+        Cell(row.backend, "strong"),
+        Cell(row.dtype),
+        *([Cell(row.shape or "")] if alone else []),
+        Cell(_milliseconds(row.forward_ms)),
+        Cell(_milliseconds(row.step_ms)),
+        _gain(row.step_gain),
+        Cell(_tokens(row) if alone else ", ".join(f"{n} {kind}" for n, kind in kinds if n)),
+        Cell(size(row.peak_bytes) if row.peak_bytes is not None else ""),
+        Cell(errors),
+        Cell(row.status, _TONES.get(row.status, "bad")),
+    )
+
+
+def _gain(gain: Gain | None) -> Cell:
+    if gain is None:
+        return Cell("")
+    tone = {"faster": "good", "slower": "bad"}.get(gain.verdict or "", "")
+    return Cell(f"{gain.ratio:.2f}× ({gain.low:.2f}–{gain.high:.2f}) {gain.verdict}", tone)
+
+
+def _tokens(row: Trial) -> str:
+    if row.step_ms is None or row.shape is None:
+        return ""
+    batch, _, tokens, _ = (int(part) for part in row.shape.split("x"))
+    return f"{batch * tokens / row.step_ms.median * 1e3:,.0f}"
+
+
+def _milliseconds(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    digits = 2 if interval.median < 10 else 1 if interval.median < 1000 else 0
+    return f"{interval.median:.{digits}f} ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
+
+
+def _around(study: Study) -> list[Block]:
+    blocks: list[Block] = []
+    wrong = dict.fromkeys(
+        f"{r.reference.module}, {r.reference.note}, {r.reference.error or 0:.0%} off: torch's fault, not the model's."
+        for r in study.runs
+        if r.reference and r.reference.ok is False
+    )
+    if wrong:
+        blocks.append(Notes("torch itself computes wrong gradients here (finite differences)", tuple(wrong)))
+    fixed = sum(r.fixed_seconds or 0 for r in study.runs)
+    measured = sum(r.measured_seconds or 0 for r in study.runs)
+    if measured:
+        text = f"{fixed:.0f} s to import, build and prove, {measured:.0f} s to measure"
+        blocks.append(Fields((Field("time taken", text),)))
+    notes = tuple(dict.fromkeys(note for r in study.runs for note in r.notes))
+    if notes:
+        blocks.append(Notes("Notes", notes))
+    return blocks
+
+
+def _ceilings(study: Study) -> list[Block]:
+    items = tuple(
+        f"{c.imgsz} pixels, {c.dtype}: attention is {c.share:.0%} of a training step of eager's; one that took no time would"
+        f" make it {c.most:.2f} times as fast"
+        for c in study.ceilings
+    )
+    return [Notes("The most that any attention could gain", items)] if items else []
+
+
+def _growth(study: Study) -> list[Block]:
+    """One line a backend and dtype."""
+    items = []
+    for backend, dtype in dict.fromkeys((g.backend, g.dtype) for g in study.growth):
+        mine = [g for g in study.growth if (g.backend, g.dtype) == (backend, dtype)]
+        items.append(f"{backend} ({dtype}): " + ", ".join(f"{g.cost} to the power {g.exponent:.2f}" for g in mine))
+    return (
+        [Notes("Growth with the side of the image (pixels alone: 2; attention over all of them: 4)", tuple(items))]
+        if items
+        else []
+    )
+
+
+def _tuned(tuned: Tuned, model: str, backend: str) -> list[Block]:
+    rows = tuple(
+        (
+            Cell(g.backend, "strong"),
+            Cell(size(g.fixed_bytes) if g.fixed_bytes > 0 else "0 B"),
+            Cell(size(g.bytes_an_image)),
+            Cell("" if g.largest_batch is None else str(max(0, g.largest_batch))),
+        )
+        for g in tuned.growth
+    )
+    notes = [tuned.measured.stopped] if tuned.measured.stopped else []
+    if not tuned.verified:
+        ran = max((p.batch for p in tuned.measured.points), default=0)
+        notes.append(f"batches up to {ran} were run; larger ones are computed from their memory")
+    columns = ("backend", "memory of a step", "and an image", "largest batch")
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(Table(f"Memory of training, image size {tuned.measured.imgsz}", columns, rows, tuple(notes)))
+    blocks.append(Fields(tuple(Field(f"{s.name}={s.value}", s.why) for s in tuned.settings)))
+    line = shlex.join(command(tuned, model, backend))
+    blocks.append(Cure("Train with these settings", (Command(line, "put your data set in"),)))
+    return blocks

@@ -1,0 +1,95 @@
+# What `attn-doctor run` puts on PYTHONPATH: every Python that the program starts runs this file first.
+#
+# It imports nothing but the standard library until the program itself imports the attention of an ultralytics; then that is
+# exchanged, and what the exchange says goes to standard error. Whatever goes wrong here, the program runs on, with its
+# attention as installed. It parses under any Python, 2.7 included: a program may start an older one.
+import os
+import sys
+
+WATCHED = "ultralytics.nn.modules.block"
+VARIABLE = "ATTN_DOCTOR_ATTENTION"
+
+
+def say(text):
+    """A line on standard error; in training on several GPUs the first process speaks for all."""
+    if os.environ.get("RANK", "0") in ("0", "-1"):
+        sys.stderr.write("attn-doctor: " + text + "\n")
+        sys.stderr.flush()
+
+
+def exchange():
+    """Put the backend that was asked for into the ultralytics that has just been imported."""
+    backend = os.environ.get(VARIABLE)
+    if not backend:
+        return
+    try:
+        load_package()
+        from attn_doctor.prescription import prescribe
+
+        prescribe(backend, now=False, say=say)
+    except Exception as error:
+        say("the attention is left as installed: " + str(error))
+
+
+def load_package():
+    """attn_doctor from beside this file, whatever this Python has: the program's environment need not hold it."""
+    import importlib.util
+
+    if "attn_doctor" in sys.modules:
+        return
+    folder = os.path.dirname(os.path.dirname(HERE))
+    spec = importlib.util.spec_from_file_location(
+        "attn_doctor", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["attn_doctor"] = module
+    spec.loader.exec_module(module)
+
+
+class Finder(object):
+    """Lets the other finders find the watched module, and acts once it has been executed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != WATCHED:
+            return None
+        for finder in list(sys.meta_path):
+            found = None if finder is self else getattr(finder, "find_spec", lambda *_: None)(name, path, target)
+            if found is not None:
+                watch(found.loader)
+                return found
+        return None
+
+
+def watch(loader):
+    """Have this one loader call `exchange` after it has executed its module; its type stays what it is."""
+    execute = getattr(loader, "exec_module", None)
+    if execute is None:
+        return
+
+    def exec_module(module):
+        execute(module)
+        exchange()
+
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:
+        say("the attention is left as installed: a %s imports ultralytics here" % type(loader).__name__)
+
+
+def others():
+    """The sitecustomize that this file stands in front of, if there is one."""
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != HERE]
+    mine = sys.modules.pop("sitecustomize", None)
+    try:
+        import sitecustomize  # noqa: F401 - another one: our folder is off the path now
+    except ImportError as error:
+        if getattr(error, "name", "sitecustomize") != "sitecustomize":
+            raise
+        if mine is not None:
+            sys.modules["sitecustomize"] = mine
+
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+if sys.version_info >= (3, 8) and os.environ.get(VARIABLE):
+    sys.meta_path.insert(0, Finder())
+others()

@@ -1,0 +1,65 @@
+# Training steps at growing batches, optimiser included: what each needs of memory and time. Decides nothing.
+#
+# Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them.
+
+
+def step_of(subject, optimiser, backend, clock):
+    with subject.using(backend):
+        taken = clock.time(lambda: (subject.step(backend, CONFIG["dtype"]), optimiser.step()))
+    subject.clear()
+    return taken
+
+
+def point(backend, batch):
+    """One batch of one backend: warm, then measured."""
+    subject = ModelSubject(dict(CONFIG, batch=batch))
+    optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
+    clock, gauge = Clock(subject.device), Memory(subject.device)
+    step_of(subject, optimiser, backend, clock)
+    taken = []
+    if subject.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(subject.device)
+        taken = [step_of(subject, optimiser, backend, clock) for _ in range(3)]
+        needed = torch.cuda.max_memory_reserved(subject.device)
+    else:
+        needed = gauge.peak(lambda: taken.append(step_of(subject, optimiser, backend, clock)))
+        taken.append(step_of(subject, optimiser, backend, clock))
+    tell("point", {"backend": backend, "batch": batch, "bytes": needed, "ms": round(min(taken), 2)})
+    return needed
+
+
+def shared_memory():
+    try:
+        free = os.statvfs("/dev/shm")
+        return free.f_bavail * free.f_frsize
+    except (OSError, AttributeError):
+        return None
+
+
+def tune():
+    device = torch.device(CONFIG["device"])
+    room = CONFIG["room"]
+    if device.type == "cuda":
+        room = torch.cuda.mem_get_info(device)[0]
+    tell("about", {"memory_bytes": room if device.type == "cuda" else None, "shared_bytes": shared_memory()})
+    for backend in CONFIG["backends"]:
+        needed = None
+        for batch in CONFIG["batches"]:
+            # The next batch is twice as large: it needs at most twice as much.
+            if needed and room and 2 * needed > CONFIG["share"] * room:
+                tell("stopped", "batch {} would need more than {:.0%} of memory".format(batch, CONFIG["share"]))
+                break
+            with section("batch {} with {}".format(batch, backend)):
+                try:
+                    needed = point(backend, batch)
+                except Exception as error:  # noqa: BLE001 - only memory that runs out is an answer
+                    if not is_out_of_memory(error):
+                        raise
+                    tell("stopped", "memory ran out at batch {}".format(batch))
+                    break
+            gc.collect()
+
+
+with section("tune"):
+    tune()

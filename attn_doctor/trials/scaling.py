@@ -1,0 +1,91 @@
+"""What the rows of a trial say beyond themselves: how a backend grows with the image, and the most any backend could gain. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from attn_doctor.facts import Record
+from attn_doctor.trials.rows import Trial
+
+
+class Growth(Record, frozen=True, kw_only=True):
+    """How a cost of one backend grows with the side of the image: as its `exponent`-th power, fitted to what was measured.
+
+    Convolutions grow with the second power of the side, an attention over all pixels with the fourth.
+    """
+
+    backend: str
+    dtype: str
+    cost: str  # "forward" | "step" (milliseconds) | "memory" (bytes)
+    sizes: tuple[int, ...]
+    values: tuple[float, ...]
+    exponent: float
+
+
+class Ceiling(Record, frozen=True, kw_only=True):
+    """The most that any attention could gain on a step of eager's (Amdahl): that of one that takes no time at all."""
+
+    dtype: str
+    imgsz: int | None
+    share: float  # of a step of eager's, 0..1
+    most: float  # times as fast
+
+
+def growth(rows: Sequence[Trial]) -> tuple[Growth, ...]:
+    """For each backend and dtype that was measured at two image sizes or more."""
+    found = []
+    for backend, dtype in dict.fromkeys((row.backend, row.dtype) for row in rows):
+        mine = [r for r in rows if (r.backend, r.dtype) == (backend, dtype) and r.imgsz and r.status == "ok"]
+        costs: dict[str, list[tuple[int, float]]] = {"forward": [], "step": [], "memory": []}
+        for row in mine:
+            assert row.imgsz
+            for cost, value in (
+                ("forward", row.forward_ms.median if row.forward_ms else None),
+                ("step", row.step_ms.median if row.step_ms else None),
+                ("memory", row.peak_bytes),
+            ):
+                if value:
+                    costs[cost].append((row.imgsz, float(value)))
+        for cost, points in costs.items():
+            if len({size for size, _ in points}) >= 2:
+                found.append(
+                    Growth(
+                        backend=backend,
+                        dtype=dtype,
+                        cost=cost,
+                        sizes=tuple(size for size, _ in points),
+                        values=tuple(value for _, value in points),
+                        exponent=exponent(points),
+                    )
+                )
+    return tuple(found)
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """The power p of y = c x^p, by least squares of the logarithms. Raises ValueError for fewer than two different x."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    slope, _ = line(logs)
+    return slope
+
+
+def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """(slope, value at 0) by least squares. Raises ValueError for fewer than two different x."""
+    mean_x = sum(x for x, _ in points) / max(len(points), 1)
+    mean_y = sum(y for _, y in points) / max(len(points), 1)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    if not spread:
+        raise ValueError("a line needs two different points")
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    return slope, mean_y - slope * mean_x
+
+
+def ceilings(rows: Sequence[Trial]) -> tuple[Ceiling, ...]:
+    """For each dtype and image size in which eager was measured on the model."""
+    return tuple(
+        Ceiling(
+            dtype=row.dtype, imgsz=row.imgsz, share=row.attention_share, most=1 / max(1 - row.attention_share, 1e-3)
+        )
+        for row in rows
+        if row.backend == "eager" and row.scope == "model" and row.attention_share is not None
+    )

@@ -1,0 +1,129 @@
+"""A longer look than `check` takes: trials at several image sizes, what they say together, and settings for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import msgspec
+
+from attn_doctor.facts import Facts, Fault, Record
+from attn_doctor.trials import tune as tuning
+from attn_doctor.trials.plan import BadRequest, Plan, Shape, TrialOptions, check, choose_device, plan
+from attn_doctor.trials.rows import Trial, TrialRun
+from attn_doctor.trials.run import run
+from attn_doctor.trials.scaling import Ceiling, Growth, ceilings, growth
+
+Say = Callable[[str], None]
+
+ROUNDS_CPU, ROUNDS_GPU = 15, 50
+SECONDS = 60.0  # for the rounds of one dtype, where no number of them was asked for
+_FOREVER = 24 * 3600.0
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """What the user asked for. `trial.imgsz` is not read: the sizes are."""
+
+    trial: TrialOptions = TrialOptions()
+    sizes: tuple[int, ...] = (640,)
+    tune: bool = False
+    images: int | None = None  # in the training set, for cache=
+
+
+class Study(Record, frozen=True, kw_only=True):
+    trials: tuple[Trial, ...] = ()
+    runs: tuple[TrialRun, ...] = ()  # one for each image size
+    trials_skipped: str | None = None
+    ceilings: tuple[Ceiling, ...] = ()
+    growth: tuple[Growth, ...] = ()
+    best: str | None = None  # the quickest backend that is right, at the last size
+    amp: bool = False  # 16 bits were the quicker ones
+    tuned: tuning.Tuned | None = None
+    tune_skipped: str | None = None
+
+
+def grid(
+    batches: Sequence[int], heads: Sequence[int], lengths: Sequence[int], widths: Sequence[int]
+) -> tuple[Shape, ...]:
+    """Every combination, in the order in which they were given."""
+    return tuple(Shape(batch=b, heads=h, tokens=n, width=d) for b, h, n, d in product(batches, heads, lengths, widths))
+
+
+def check_request(wanted: Wanted) -> None:
+    """Raises BadRequest before anything has been examined."""
+    for size in wanted.sizes:
+        check(msgspec.structs.replace(wanted.trial, imgsz=size))
+    if wanted.tune and wanted.trial.shapes:
+        raise BadRequest("--tune is about training a model: leave --attention-only out")
+
+
+def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
+    """Run it all in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started."""
+    check_request(wanted)
+    rows: list[Trial] = []
+    runs: list[TrialRun] = []
+    skipped = None
+    for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
+        planned = _plan(facts, msgspec.structs.replace(wanted.trial, imgsz=size))
+        if len(wanted.sizes) > 1:
+            say(f"image size {size}")
+        trials = run(planned, python, timeout=timeout, on_progress=say)
+        rows += trials.rows
+        runs.append(trials.run)
+        skipped = skipped or trials.skipped
+    best, amp = _best(rows)
+    found = Study(
+        trials=tuple(rows),
+        runs=tuple(runs),
+        trials_skipped=skipped,
+        ceilings=ceilings(rows),
+        growth=growth(rows),
+        best=best,
+        amp=amp,
+    )
+    return _tuned(found, facts, python, wanted, timeout=timeout, say=say) if wanted.tune and not skipped else found
+
+
+def _plan(facts: Facts, options: TrialOptions) -> Plan:
+    if options.rounds:
+        return plan(facts, msgspec.structs.replace(options, seconds=_FOREVER))
+    planned = plan(facts, msgspec.structs.replace(options, seconds=SECONDS))
+    return msgspec.structs.replace(planned, rounds=ROUNDS_CPU if planned.device == "cpu" else ROUNDS_GPU)
+
+
+def _best(rows: Sequence[Trial]) -> tuple[str | None, bool]:
+    """The quickest backend on the model at the last size, if it is faster than eager beyond doubt, and whether in 16 bits."""
+    last = [r for r in rows if r.scope == "model" and r.status == "ok" and r.step_ms]
+    last = [r for r in last if r.imgsz == last[-1].imgsz]
+    if not last:
+        return None, False
+    sure = [r for r in last if r.backend == "eager" or (r.step_gain and r.step_gain.verdict == "faster")]
+    quickest = min(sure, key=lambda r: r.step_ms.median if r.step_ms else 0.0, default=None)
+    return (quickest.backend, quickest.dtype != "float32") if quickest else (None, False)
+
+
+def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
+    if any(row.scope == "attention" for row in found.trials):
+        return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
+    device = choose_device(facts, wanted.trial.device)
+    if device == "mps":
+        return msgspec.structs.replace(
+            found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
+        )
+    best = found.best or "eager"
+    measured = tuning.measure(
+        python,
+        model=wanted.trial.model,
+        imgsz=wanted.sizes[-1],
+        device=device,
+        dtype="float16" if found.amp and device.startswith("cuda") else "float32",
+        backends=tuple(dict.fromkeys(("eager", best))),
+        room=tuning.room_on_cpu(facts),
+        timeout=timeout,
+        say=say,
+    )
+    if isinstance(measured, Fault):
+        said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]
+        return msgspec.structs.replace(found, tune_skipped=f"no training step could be measured: {said}")
+    tuned = tuning.tune(facts, measured, backend=best, amp=found.amp, images=wanted.images)
+    return msgspec.structs.replace(found, tuned=tuned)

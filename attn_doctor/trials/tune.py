@@ -1,0 +1,245 @@
+"""Settings for `yolo train` on this machine, from what a few training steps really needed. `measure` runs them; the rest is pure."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
+from attn_doctor import child
+from attn_doctor.facts import Facts, Fault, Number, Record
+from attn_doctor.trials.run import SCRIPTS, environment, load, patience
+from attn_doctor.trials.scaling import line
+
+Say = Callable[[str], None]
+
+SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and what grows later
+DEFAULT_BATCH = 16  # ultralytics' own, for which its learning rates were chosen
+NOMINAL_BATCH = 64  # beyond it ultralytics scales the weight decay, and does not add gradients up any more
+PREFETCHED = 4  # batches that a loader's process holds ready in shared memory
+_WORKERS = 8  # ultralytics' own, at most
+_CPU_BATCHES = (1, 2, 4)
+_GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Point(Record, frozen=True, kw_only=True):
+    """One training step, optimiser included: what it needed and how long it took."""
+
+    backend: str
+    batch: int
+    bytes: int | None  # on a GPU all that PyTorch had reserved; on the CPU the growth of the process
+    ms: float
+
+
+class Growth(Record, frozen=True, kw_only=True):
+    """Memory of a step as a line in the batch, and the largest batch that fits by it."""
+
+    backend: str
+    fixed_bytes: int
+    bytes_an_image: int
+    largest_batch: int | None
+
+
+class Measured(Record, frozen=True, kw_only=True):
+    """What the target said. Bytes."""
+
+    device: str
+    imgsz: int
+    points: tuple[Point, ...] = ()
+    memory_bytes: int | None = None  # of the GPU that is free; None on a CPU: see the facts
+    shared_bytes: int | None = None  # free in /dev/shm; None: there is none
+    stopped: str | None = None  # why no larger batch was tried
+
+
+class Setting(Record, frozen=True, kw_only=True):
+    name: str
+    value: str
+    why: str
+
+
+class Tuned(Record, frozen=True, kw_only=True):
+    measured: Measured
+    growth: tuple[Growth, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    verified: bool = False  # the batch itself was run, not only computed
+
+
+def measure(
+    python: Sequence[str],
+    *,
+    model: str,
+    imgsz: int,
+    device: str,
+    dtype: str,
+    backends: Sequence[str],
+    room: int | None,
+    timeout: float,
+    say: Say,
+) -> Measured | Fault:
+    """Training steps at growing batches in the target; none that would need more than `room` bytes. Raises OSError."""
+    batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
+    config = {
+        "model": model,
+        "imgsz": imgsz,
+        "device": device,
+        "dtype": dtype,
+        "backends": list(backends),
+        "batches": list(batches),
+        "room": room,
+        "share": SHARE_OF_MEMORY,
+        "seed": 0,
+    }
+
+    def tell(message: child.Message) -> None:
+        if message.at == "begin" and message.section.startswith("batch"):
+            say(f"measuring memory: {message.section}")
+
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+        outcome = child.run(
+            python,
+            (*SCRIPTS[:-1], "target/tune.py"),
+            config=config,
+            deadline=24 * 3600.0,
+            quiet=timeout,
+            environment={**environment(folder), **patience(os.environ, load(), os.cpu_count())[0]},
+            on_message=tell,
+        )
+    points = tuple(Point(**fact) for fact in outcome.facts("point"))
+    raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
+    if not points:
+        return outcome.fault or raised or Fault(kind="vanished")
+    about = (outcome.facts("about") or [{}])[0]
+    stopped = (outcome.facts("stopped") or [None])[0] or (outcome.fault and "the process ended")
+    return Measured(device=device, imgsz=imgsz, points=points, stopped=stopped or None, **about)
+
+
+def room_on_cpu(facts: Facts) -> int | None:
+    """Bytes that a program may still take here; None where nobody can tell."""
+    system = facts.system
+    known = [n for n in (system.available_bytes, system.cgroup_memory_bytes) if isinstance(n, int)]
+    return min(known, default=None)
+
+
+def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None) -> Tuned:
+    """The settings, each with its reason. `images`: in the training set; `amp`: 16 bits were measured to be quicker."""
+    on_gpu = measured.device.startswith("cuda")
+    room = measured.memory_bytes if on_gpu else room_on_cpu(facts)
+    usable = None if room is None else SHARE_OF_MEMORY * room
+    found = tuple(
+        fit for name in dict.fromkeys(p.backend for p in measured.points) if (fit := _growth(name, measured, usable))
+    )
+    mine = next((fit for fit in found if fit.backend == backend), None)
+    batch, why = _batch(measured, mine, backend, on_gpu)
+    workers, workers_why = _workers(facts, measured, batch, on_gpu)
+    left = None if usable is None or mine is None else usable - mine.fixed_bytes - batch * mine.bytes_an_image
+    cache, cache_why = _cache(room_on_cpu(facts) if on_gpu else left, measured.imgsz, images)
+    mixed = on_gpu and amp
+    amp_why = (
+        ("a step in 16 bits was the quicker one" if mixed else "a step in 16 bits was not quicker here")
+        if on_gpu
+        else "ultralytics trains in float32 on this device whatever is asked for"
+    )
+    ran = tuple(p.batch for p in measured.points if p.backend == backend)
+    return Tuned(
+        measured=measured,
+        growth=found,
+        settings=(
+            Setting(name="batch", value=str(batch), why=why),
+            Setting(name="workers", value=str(workers), why=workers_why),
+            Setting(name="cache", value=cache, why=cache_why),
+            Setting(name="amp", value=str(mixed), why=amp_why),
+        ),
+        verified=batch in ran,
+    )
+
+
+def _growth(backend: str, measured: Measured, usable: float | None) -> Growth | None:
+    points = [(float(p.batch), float(p.bytes)) for p in measured.points if p.backend == backend and p.bytes]
+    if len(points) < 2:
+        return None
+    slope, fixed = (round(number) for number in line(points))  # whole bytes
+    largest = int((usable - fixed) // slope) if usable is not None and slope > 0 else None
+    return Growth(backend=backend, fixed_bytes=fixed, bytes_an_image=slope, largest_batch=largest)
+
+
+def _batch(measured: Measured, fit: Growth | None, backend: str, on_gpu: bool) -> tuple[int, str]:
+    most = NOMINAL_BATCH if on_gpu else DEFAULT_BATCH
+    quickest = min((p for p in measured.points if p.backend == backend), key=lambda p: p.ms / p.batch, default=None)
+    pace = f"; {quickest.ms / quickest.batch:.0f} ms an image at best, at batch {quickest.batch}" if quickest else ""
+    limit = "beyond it ultralytics changes the optimiser's settings" if on_gpu else "ultralytics' own"
+    if fit is None or fit.largest_batch is None:
+        ran = max((p.batch for p in measured.points if p.backend == backend), default=2)
+        return min(ran, most), f"the largest that was run: memory could not be measured here{pace}"
+    if fit.largest_batch >= most:
+        return most, f"{limit}; memory would hold {fit.largest_batch} of {_mib(fit.bytes_an_image)} each{pace}"
+    fits = 1
+    while 2 * fits <= fit.largest_batch:
+        fits *= 2
+    return fits, f"memory holds {max(fit.largest_batch, 0)} images of {_mib(fit.bytes_an_image)} each{pace}"
+
+
+def _workers(facts: Facts, measured: Measured, batch: int, on_gpu: bool) -> tuple[int, str]:
+    cores = usable_cores(facts)
+    # On a CPU the training itself wants every core; on a GPU one is left to it.
+    count = min(_WORKERS, max(1, (cores - 1) if on_gpu else cores // 4)) if cores else 1
+    why = f"{cores or 'an unknown number of'} cores may be used" + (
+        "" if on_gpu else ", and training itself needs them"
+    )
+    need = count * PREFETCHED * batch * 3 * measured.imgsz**2
+    if measured.shared_bytes is not None and need > measured.shared_bytes:
+        return 0, (
+            f"shared memory has {_mib(measured.shared_bytes)} free and {count} loading processes may need {_mib(need)}:"
+            " docker run --shm-size gives more"
+        )
+    return count, why
+
+
+def usable_cores(facts: Facts) -> int | None:
+    """Cores that the affinity mask and the control group leave; None where nobody can tell."""
+    system = facts.system
+    quota = system.cgroup_cpus
+    limits: list[Number | None] = [
+        system.cores,
+        system.cores_allowed,
+        max(1, int(quota)) if isinstance(quota, (int, float)) else None,
+    ]
+    return min((n for n in limits if isinstance(n, int)), default=None)
+
+
+def _cache(left: float | None, imgsz: int, images: int | None) -> tuple[str, str]:
+    each = 3 * imgsz**2
+    if left is None:
+        return "False", "how much memory is left is not known"
+    holds = max(0, int(left / 2 // each))  # half: other programs, and mosaics in the making
+    if images is None:
+        return "False", f"cache=ram would do for up to {holds:,} images: --images N decides it"
+    if images <= holds:
+        return "ram", f"{images:,} images of {_mib(each)} fit into half of what is left of memory"
+    return "False", f"{images:,} images of {_mib(each)} do not fit into half of what is left of memory"
+
+
+def _mib(count: float) -> str:
+    return (
+        f"{count / 2**30:.1f} GiB"
+        if count >= 2**30
+        else f"{count / 2**20:.0f} MiB"
+        if count >= 2**21
+        else f"{count / 2**20:.1f} MiB"
+    )
+
+
+def command(tuned: Tuned, model: str, backend: str) -> list[str]:
+    """The training that these settings are for, as an argv."""
+    settings = [f"{s.name}={s.value}" for s in tuned.settings]
+    device = tuned.measured.device
+    device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
+    yolo = [
+        "yolo",
+        "train",
+        f"model={model}",
+        f"imgsz={tuned.measured.imgsz}",
+        f"device={device}",
+        *settings,
+        "data=YOUR.yaml",
+    ]
+    return yolo if backend == "eager" else ["attn-doctor", "run", "--attention", backend, "--", *yolo]

@@ -1,0 +1,50 @@
+"""Of the whole catalogue: every failure mode is met in some case, and told from one that looks like it in another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from test_logs_corpus import CASES
+
+from attn_doctor.failure_modes import ALL
+
+MACHINES = Path(__file__).parents[1] / "fixtures" / "machines"
+SLUGS = sorted(module.MODE.slug for module in ALL)
+# Only a run of the model shows it: tests/test_failure_modes_gpu.py has both cases, as trials.
+BY_TRIALS = {"torch-cpu-batchnorm-gradient"}
+
+
+def expectations() -> list[dict[str, Any]]:
+    """What is expected of each machine, under one goal or the other."""
+    wanted = []
+    for path in sorted(MACHINES.glob("*/expect.toml")):
+        table = msgspec.toml.decode(path.read_bytes()) if sys.version_info >= (3, 11) else {}
+        wanted += [part for part in table.values() if isinstance(part, dict)]
+    return wanted
+
+
+def named(key: str) -> set[str]:
+    return {slug for part in expectations() for slug in part.get(key, ())}
+
+
+each = pytest.mark.parametrize("slug", SLUGS if CASES else [])
+
+
+@each
+def test_it_is_met_in_a_case(slug):
+    in_logs = {case.root for case in CASES} | {also for case in CASES for also in case.expect.get("also", ())}
+    assert slug in in_logs | named("findings") | named("info") | BY_TRIALS
+
+
+@each
+def test_it_is_absent_from_a_case_that_looks_like_it(slug):
+    in_logs = {other for case in CASES for other in case.expect.get("not", ())}
+    assert slug in in_logs | named("absent")
+
+
+def test_machines_name_what_there_is():
+    assert named("findings") | named("info") | named("absent") <= set(SLUGS)

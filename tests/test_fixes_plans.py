@@ -1,0 +1,408 @@
+"""Plans as pure functions of facts: which fixes go together, whose words they are in, which pins they break, what they change."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+from ailing_machines import cpu_torch
+from whole_machines import RTX_4090, changed, packages
+
+from attn_doctor.diagnose import diagnose
+from attn_doctor.facts import Distribution, Import, Pin
+from attn_doctor.findings import Goal, Step
+from attn_doctor.fixes import pins, sequence, sound
+from attn_doctor.fixes.installers import Context, chosen, context, locks_of, parse, translated
+from attn_doctor.fixes.making import make
+from attn_doctor.fixes.plan import WITHOUT, WORK, Change
+from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand
+from attn_doctor.fixes.ways import drafts
+from attn_doctor.report.model import decode_facts
+
+PY = "/venv/bin/python"
+
+
+def plan(facts, goal=Goal.TRAIN, **options):
+    return make(facts, diagnose(facts, goal).findings, goal, **options)
+
+
+def step(*argv, kind="run"):
+    return Step(argv=argv, why="why", changes="something", risk="low", kind=kind)
+
+
+def pip(*argv):
+    return (PY, "-m", "pip", *argv)
+
+
+# --- reading a command back
+
+
+@pytest.mark.parametrize(
+    ("argv", "verb", "names", "options"),
+    [
+        (pip("install", "numpy<2"), "install", ("numpy",), ()),
+        (pip("uninstall", "-y", "Flash_Attn"), "uninstall", ("flash-attn",), ()),
+        (pip("install", "--index-url", "https://x/whl/cpu", "torch==2.8.0"), "install", ("torch",), ("--index-url", "https://x/whl/cpu")),
+        (("uv", "pip", "install", "--python", PY, "--no-deps", "torch"), "install", ("torch",), ("--no-deps",)),
+        (pip("install", "https://x/flash_attn-2.8.3%2Bcu12torch2.8cxx11abiTRUE-cp311-cp311-linux_x86_64.whl"), "install",
+         ("flash-attn",), ()),
+    ],
+)  # fmt: skip
+def test_what_a_command_asks_for(argv, verb, names, options):
+    request = parse(argv)
+    assert (request.verb, request.names(), request.options) == (verb, names, options)
+
+
+@pytest.mark.parametrize(
+    "argv", [("rm", "-r", "x"), pip("cache", "purge"), (PY, "-m", "ensurepip"), ("conda", "install", "x"), ()]
+)
+def test_other_commands_ask_for_nothing(argv):
+    assert parse(argv) is None
+
+
+# --- installers
+
+HERE = {"python": PY, "prefix": "/venv", "folder": "/project"}
+INSTALL, UPGRADE = pip("install", "numpy<2"), pip("install", "--upgrade", "numpy")
+REPAIR, REMOVE = pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6"), pip("uninstall", "-y", "numpy")
+
+
+@pytest.mark.parametrize(
+    ("installer", "argv", "said"),
+    [
+        ("pip", INSTALL, INSTALL),
+        ("uv", INSTALL, ("uv", "pip", "install", "--python", PY, "numpy<2")),
+        ("uv", REMOVE, ("uv", "pip", "uninstall", "--python", PY, "numpy")),
+        ("conda", INSTALL, ("conda", "install", "--prefix", "/venv", "--yes", "numpy<2")),
+        ("mamba", REMOVE, ("mamba", "remove", "--prefix", "/venv", "--yes", "numpy")),
+        ("conda", pip("install", "torch==2.8.0"), pip("install", "torch==2.8.0")),  # pip put it there
+        ("conda", REPAIR, REPAIR),
+        ("poetry", INSTALL, ("poetry", "--directory", "/project", "add", "numpy<2")),
+        ("poetry", UPGRADE, ("poetry", "--directory", "/project", "add", "numpy@latest")),
+        ("poetry", REMOVE, ("poetry", "--directory", "/project", "remove", "numpy")),
+        ("poetry", pip("uninstall", "-y", "torch"), pip("uninstall", "-y", "torch")),  # not declared: nothing to remove there
+        ("pdm", INSTALL, ("pdm", "add", "--project", "/project", "numpy<2")),
+        ("pdm", UPGRADE, ("pdm", "update", "--project", "/project", "--unconstrained", "numpy")),
+        ("pixi", INSTALL, ("pixi", "add", "--manifest-path", "/project", "--pypi", "numpy<2")),
+        ("pixi", REPAIR, REPAIR),
+    ],
+)  # fmt: skip
+def test_each_installers_own_words(installer, argv, said):
+    here = Context(installer=installer, from_conda=frozenset({"numpy"}), declared=frozenset({"numpy"}), **HERE)
+    assert translated(step(*argv), here).argv == said
+
+
+@pytest.mark.parametrize(
+    ("change", "locks", "name"),
+    [
+        ({}, (), "pip"),
+        ({"interpreter__installers": ("uv 0.9.0",)}, (), "uv"),
+        ({"interpreter__installers": (), "interpreter__kind": "uv"}, (), "uv"),
+        ({"interpreter__kind": "conda", "interpreter__installers": ("pip 25.3", "conda 25.9")}, (), "conda"),
+        (
+            {"interpreter__kind": "conda", "interpreter__installers": ("pip 25.3", "conda 25.9", "mamba 2.3")},
+            (),
+            "mamba",
+        ),
+        ({"interpreter__kind": "pixi"}, (), "pixi"),
+        ({}, ("poetry.lock",), "poetry"),
+        ({}, ("pdm.lock",), "pdm"),
+        ({}, ("uv.lock",), "pip"),
+    ],
+)
+def test_whose_environment_it_is(change, locks, name):
+    assert chosen(changed(RTX_4090, **change), None, locks)[0] == name
+    assert chosen(changed(RTX_4090, **change), "uv", locks) == ("uv", "asked for with --installer")
+
+
+def test_a_lock_file_counts_for_the_environment_of_its_own_project(tmp_path):
+    (tmp_path / "poetry.lock").touch()
+    assert locks_of(str(tmp_path), str(tmp_path / ".venv")) == ("poetry.lock",)
+    assert locks_of(str(tmp_path), "/home/user/.cache/pypoetry/virtualenvs/x-py3.11") == ("poetry.lock",)
+    assert locks_of(str(tmp_path), "/opt/other") == ()
+
+
+# --- pins
+
+
+def pinned(*requirements):
+    return changed(
+        RTX_4090,
+        project__pins=tuple(Pin(file="requirements.txt", line=n, requirement=r) for n, r in enumerate(requirements, 1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pin", "changes", "argv", "words"),
+    [
+        ("numpy>=2", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, "and this installs 1.26.4"),
+        ("numpy<3", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, None),
+        ("torch==2.8.0", (Change(package="torch", before="2.8.0", after="2.8.0+cu128"),), INSTALL, None),
+        ("flash-attn==2.8.3", None, pip("uninstall", "-y", "flash-attn"), "and this removes it"),
+        ("torch==2.8.0", None, pip("install", "torch==2.15.0"), "and this asks for torch==2.15.0"),
+        ("torch>=2.9", None, pip("install", "torch==2.15.0"), None),
+        ("pandas==1.0", None, INSTALL, None),
+        ("numpy", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, None),
+    ],
+)
+def test_what_goes_against_a_pin_is_said(pin, changes, argv, words):
+    said = pins.broken(pinned(pin), [(changes, parse(argv))])
+    assert said == ((f"requirements.txt line 1 asks for {pin}, {words}",) if words else ())
+
+
+def test_what_keeps_to_the_pins_comes_first():
+    old = changed(
+        RTX_4090,
+        torch__version="2.2.2+cu121",
+        torch__cuda="12.1",
+        torch__numpy_bridge=False,
+        torch__numpy_error="RuntimeError: Numpy is not available",
+        packages__distributions=packages(
+            torch="2.2.2", torchvision="0.17.2", numpy="2.2.6", ultralytics="8.4.190", pip="25.3"
+        ),
+    )
+    assert plan(old).ways[0].title == "Install NumPy 1"
+    ways = plan(
+        changed(old, project__pins=(Pin(file="pyproject.toml", line=7, requirement="numpy>=2.1"),)), resolver=_numpy_1
+    ).ways
+    assert [(way.name, way.title, bool(way.breaks)) for way in ways] == [
+        ("A", "Install a torch that was built for NumPy 2", False),
+        ("B", "Install NumPy 1", True),
+    ]
+
+
+def _numpy_1(argv, variables):
+    if "numpy<2" in argv:
+        return Resolved((Change(package="numpy", before="2.2.6", after="1.26.4"),))
+    return Resolved(None, "not asked")
+
+
+def test_what_the_resolver_rules_out_comes_last_and_says_so():
+    def no_solution(argv, variables):
+        if "numpy<2" in argv:
+            return Resolved(None, "pip says: ERROR: No matching distribution found for numpy<2", impossible=True)
+        return Resolved((Change(package="torch", before="2.2.2", after="2.15.0"),))
+
+    old = changed(
+        RTX_4090,
+        torch__version="2.2.2+cu121",
+        torch__cuda="12.1",
+        torch__numpy_bridge=False,
+        packages__distributions=packages(torch="2.2.2", numpy="2.2.6", pip="25.3"),
+    )
+    ways = plan(old, resolver=no_solution).ways
+    assert ways[-1].title == "Install NumPy 1"
+    assert "No matching distribution" in ways[-1].impossible()
+    assert ways[0].impossible() is None
+
+
+# --- what goes together
+
+HOLLOW = changed(
+    RTX_4090,
+    torch__version="2.8.0+cu128",
+    torch__cuda="12.8",
+    torch__cxx11_abi=True,
+    flash_attention__version="2.8.3",
+    flash_attention__modules=(),
+    imports=(Import(module="flash_attn_2_cuda", ok=False, path=None),),
+    packages__distributions=packages(
+        torch="2.8.0", torchvision="0.23.0", numpy="2.2.6", ultralytics="8.4.190", flash_attn="2.8.3", pip="25.3"
+    ),
+)
+
+
+def test_making_it_work_and_doing_without_stand_side_by_side():
+    ways = plan(HOLLOW, Goal.FLASH_ATTN).ways
+    assert [way.intent for way in ways] == [WORK, WITHOUT]
+    work, without = ways
+    assert [s.argv[3] for s in work.steps] == ["uninstall", "install"]
+    assert work.steps[-1].argv[-1].endswith("cxx11abiTRUE-cp312-cp312-linux_x86_64.whl")
+    assert [s.argv[3:] for s in without.steps] == [("uninstall", "-y", "flash-attn")]
+
+
+def test_a_broken_flash_attn_without_a_wheel_is_built_again_where_that_can_succeed():
+    built = changed(HOLLOW, torch__version="2.11.0+cu130", torch__cuda="13.0", toolchain__cuda_home="/usr/local/cuda")
+    ways = [way for way in plan(built, Goal.FLASH_ATTN).ways if way.intent == WORK]
+    assert ways
+    for way in ways:
+        compiling = [i for i, s in enumerate(way.steps) if "--no-build-isolation" in s.argv]
+        assert compiling in ([], [len(way.steps) - 1])  # once, and last
+    never = changed(HOLLOW, graphics__gpus=())
+    assert all(way.intent != WORK for way in plan(never, Goal.FLASH_ATTN).ways)
+
+
+def test_a_cpu_torch_is_replaced_whole_and_then_completed():
+    way = plan(cpu_torch(RTX_4090)).ways[0]
+    again, needs = way.steps
+    assert again.argv[:6] == pip("install", "--force-reinstall", "--no-deps")
+    assert needs.argv[:4] == pip("install")
+    assert {word for word in again.argv if "==" in word} == {word for word in needs.argv if "==" in word}
+
+
+def test_without_a_pip_one_is_brought_first():
+    ill = changed(
+        RTX_4090,
+        interpreter__installers=(),
+        torch__version="2.2.2+cu121",
+        torch__cuda="12.1",
+        torch__numpy_bridge=False,
+        packages__distributions=packages(torch="2.2.2", numpy="2.2.6"),
+    )
+    for way in plan(ill).ways:
+        assert [("ensurepip" in s.argv) for s in way.steps] == [True] + [False] * (len(way.steps) - 1)
+
+
+def test_each_of_two_records_has_its_removal():
+    twice = changed(RTX_4090, packages__duplicates=("torch 2.7.1 and 2.8.0",))
+    made, _ = drafts(twice, diagnose(twice, Goal.TRAIN).findings, Goal.TRAIN)
+    assert [s.argv[3] for s in made[0].steps] == ["uninstall", "uninstall", "install"]
+
+
+# --- what steps change
+
+
+def planned(*argvs, said=None):
+    from attn_doctor.fixes.plan import PlannedStep
+
+    return [
+        PlannedStep(kind="run", argv=argv, why="", what="", risk="low", changes=(said or {}).get(n, ()))
+        for n, argv in enumerate(argvs)
+    ]
+
+
+def test_changes_are_those_of_the_moment_at_which_a_step_is_taken():
+    twice = {"numpy": ["1.26.4", "2.2.6"]}
+    steps = sequence.in_order(planned(REMOVE, REMOVE, REMOVE, pip("install", "--no-deps", "numpy==2.2.6")), twice, PY)
+    assert [[str(c) for c in s.changes] for s in steps] == [
+        ["removes numpy 1.26.4"],
+        ["removes numpy 2.2.6"],
+        [],
+        ["adds numpy 2.2.6"],
+    ]
+    assert all(s.undo == () for s in steps)  # no command brings two records back
+
+
+def test_what_an_earlier_step_brought_is_not_told_twice():
+    torch = Change(package="torch", before="2.8.0+cpu", after="2.15.0")
+    steps = planned(
+        pip("install", "--force-reinstall", "--no-deps", "torch==2.15.0"),
+        pip("install", "torch==2.15.0"),
+        said={0: (torch,), 1: (torch, Change(package="sympy", before=None, after="1.14.0"))},
+    )
+    first, second = sequence.in_order(steps, {"torch": ["2.8.0+cpu"]}, PY)
+    assert [str(c) for c in first.changes] == ["torch 2.8.0+cpu → 2.15.0"]
+    assert [str(c) for c in second.changes] == ["adds sympy 1.14.0"]
+    assert first.undo == (
+        pip(
+            "install",
+            "--force-reinstall",
+            "--no-deps",
+            "--index-url",
+            "https://download.pytorch.org/whl/cpu",
+            "torch==2.8.0+cpu",
+        ),
+    )
+    assert second.undo == (pip("uninstall", "-y", "sympy"),)
+
+
+def test_pips_report_and_uvs_list_are_read():
+    report = {
+        "install": [
+            {
+                "metadata": {"name": "Sympy", "version": "1.14.0"},
+                "download_info": {"url": "https://files.pythonhosted.org/s.whl"},
+            },
+            {
+                "metadata": {"name": "numpy", "version": "1.26.4"},
+                "download_info": {"url": "https://files.pythonhosted.org/n.whl"},
+            },
+        ]
+    }
+    resolved = _from_report(report, {"numpy": "2.2.6"})
+    assert [str(c) for c in resolved.changes] == ["adds sympy 1.14.0", "numpy 2.2.6 → 1.26.4"]
+    assert resolved.download_bytes is None
+    text = "Would download 1 package\nWould uninstall 2 packages\n - numpy==2.2.6\n + numpy==1.26.4\n - old==1.0\n ~ same==3.0\n"
+    assert [str(c) for c in _from_uv(text, {})] == ["numpy 2.2.6 → 1.26.4", "same 3.0 again", "removes old 1.0"]
+
+
+def test_taking_back_by_hand():
+    changes = (
+        Change(package="numpy", before="2.2.6", after="1.26.4"),
+        Change(package="sympy", before=None, after="1.14.0"),
+    )
+    assert by_hand(changes, PY) == (
+        pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6"),
+        pip("uninstall", "-y", "sympy"),
+    )
+
+
+def test_what_uv_did_uv_takes_back():
+    steps = planned(
+        ("uv", "pip", "install", "--python", PY, "numpy<2"),
+        said={0: (Change(package="numpy", before="2.2.6", after="1.26.4"),)},
+    )
+    (one,) = sequence.in_order(steps, {"numpy": ["2.2.6"]}, PY)
+    assert one.undo == (("uv", "pip", "install", "--python", PY, "--force-reinstall", "--no-deps", "numpy==2.2.6"),)
+
+
+# --- nothing but what a step may hold
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        step(*pip("install", "--index-url", "https://evil.example/simple", "torch")),
+        step(*pip("install", "--index-url", "https://download.pytorch.org.evil.example/whl/cu128", "torch")),
+        step(*pip("install", "torch @ https://evil.example/torch.tar.gz")),
+        step(*pip("install", "https://evil.example/torch.tar.gz")),
+        step(*pip("install", "http://github.com/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl")),
+        step(*pip("install", "--target", "/etc", "torch")),
+        step(*pip("install", "--config-settings", "x")),
+        step(*pip("install", "-r", "/tmp/x")),
+        step(*pip("install", "../torch")),
+        step(*pip("uninstall", "-y", "torch; rm -rf ~")),
+        step(*pip("install", "torch\nnumpy")),
+        step("rm", "-r", "/venv/lib/python3.12/site-packages/torch"),
+        step("rm", "-r", "/venv/lib/python3.12/site-packages/../~x"),
+        step("rm", "-r", "/etc"),
+        step("rm", "-rf", "/venv/lib/python3.12/site-packages/~x"),
+        step("bash", "-c", "true"),
+        step("/tmp/python", "-m", "pip", "cache", "purge"),
+        step("NAME", "\x1b[2J", kind="environment"),
+    ],
+)  # fmt: skip
+def test_a_step_that_holds_something_else_is_refused(bad):
+    facts = changed(RTX_4090, interpreter__site_packages="/venv/lib/python3.12/site-packages")
+    assert sound.fault(bad, facts) is not None
+
+
+def test_a_strange_name_in_the_facts_never_becomes_an_option():
+    strange = changed(RTX_4090, packages__duplicates=("--target=/etc 1.0 and 2.0",))
+    made, notes = drafts(strange, diagnose(strange, Goal.TRAIN).findings, Goal.TRAIN)
+    assert not any("--target=/etc" in word for draft in made for s in draft.steps for word in s.argv)
+    assert any("was left out" in note for note in notes)
+
+
+def test_every_fix_that_is_known_is_sound():
+    """On simulated machines of all kinds: what failure modes offer passes, so that nothing is left out by mistake."""
+    machines = [
+        f for f in (resources.files("attn_doctor.reproduction") / "machines").iterdir() if f.name.endswith(".json")
+    ]
+    seen = 0
+    for machine in machines:
+        facts = decode_facts(machine.read_bytes(), machine.name)
+        for goal in Goal:
+            for finding in diagnose(facts, goal).findings:
+                for fix in finding.fixes:
+                    for one in fix.steps:
+                        seen += 1
+                        assert sound.fault(one, facts) is None, (machine.name, finding.slug, one.argv)
+    assert seen > 60
+
+
+def test_the_distribution_of_conda_and_of_the_project_are_known():
+    listed = (Distribution(name="numpy", version="2.2.6", location="/venv", installer="conda", files_missing=0),)
+    facts = changed(pinned("torch>=2.8 ; python_version > '3.8'"), packages__distributions=listed)
+    here = context(facts, "conda")
+    assert (here.from_conda, here.declared) == (frozenset({"numpy"}), frozenset({"torch"}))

@@ -1,0 +1,371 @@
+"""attn-doctor run: real programs, whose attention is exchanged by their environment alone."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from targets import make_target, site_packages
+
+ROOT = Path(__file__).parent.parent
+
+# An ultralytics of a few lines, so that most tests need not import the real one: attention in the layout of YOLO12's fork.
+BLOCK = """
+import torch
+from torch import nn
+
+class Conv(nn.Module):
+    def __init__(self, inside, outside, size, groups=1):
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, size, padding=size // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outside)
+
+    def forward(self, x):
+        return self.bn(self.conv(x))
+
+class AAttn(nn.Module):
+    def __init__(self, dim, num_heads, area=1):
+        super().__init__()
+        self.area, self.num_heads, self.head_dim = area, num_heads, dim // num_heads
+        self.qk, self.v, self.proj = Conv(dim, 2 * dim, 1), Conv(dim, dim, 1), Conv(dim, dim, 1)
+        self.pe = Conv(dim, dim, 5, dim)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        shape = (b, self.num_heads, self.head_dim, self.area, h * w // self.area)
+        image = self.v(x)
+        q, k = self.qk(x).chunk(2, dim=1)
+        q, k, v = (t.reshape(shape) for t in (q, k, image))
+        weights = torch.einsum("bhdan,bhdam->bhanm", q, k).mul(self.head_dim**-0.5).softmax(dim=-1)
+        out = torch.einsum("bhanm,bhdam->bhdan", weights, v)
+        return self.proj(out.reshape(b, c, h, w) + self.pe(image)){twist}
+"""
+
+# A program that says by which operators its attention was computed, and what it has imported of the doctor.
+PROGRAM = """
+import sys
+import torch
+from ultralytics.nn.modules.block import AAttn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class Seen(TorchDispatchMode):
+    names = set()
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function._schema.name.partition("::")[2])
+        return function(*args, **(kwargs or {}))
+
+torch.manual_seed(0)
+model, x = AAttn(64, 2, 4).eval(), torch.rand(1, 64, 8, 8)
+model(x)  # the proof is made here
+with Seen() as seen, torch.no_grad():
+    model(x)
+print("fused" if any("flash" in name for name in seen.names) else "eager")
+print([name for name in ("msgspec", "rich", "attn_doctor.facts") if name in sys.modules])
+"""
+
+
+def run(*argv: str | Path, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    # The doctor itself is found by its own path, which is put in front of it, not of the program.
+    start = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import runpy; runpy.run_module('attn_doctor', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", start, "run", *[str(a) for a in argv]]
+    base = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**base, "OMP_NUM_THREADS": "1", **environ}
+    )
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    """An interpreter of its own with torch and without attn_doctor, and the program beside it."""
+    folder = tmp_path_factory.mktemp("program")
+    python = make_target(folder / "env")
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    # A path line: what the folder's own .pth files say (an editable attn_doctor) is not read.
+    (site_packages(folder / "env") / "torch.pth").write_text(str(Path(torch.origin).parent.parent) + "\n")
+    (folder / "program.py").write_text(PROGRAM)
+    add_ultralytics(folder / "known", "")
+    add_ultralytics(folder / "unknown", " * 1.01")
+    return python
+
+
+def add_ultralytics(folder: Path, twist: str) -> None:
+    modules = folder / "ultralytics" / "nn" / "modules"
+    modules.mkdir(parents=True)
+    for package in (modules, modules.parent, modules.parent.parent):
+        (package / "__init__.py").touch()
+    (modules / "block.py").write_text(BLOCK.replace("{twist}", twist))
+
+
+def script(program: Path) -> Path:
+    return program.parent.parent.parent / "program.py"
+
+
+def path_of(program: Path, which: str = "known") -> str:
+    return str(program.parent.parent.parent / which)
+
+
+@pytest.fixture(autouse=True)
+def _doctor_is_not_in_the_program(program):
+    done = subprocess.run(
+        [program, "-c", "import attn_doctor"], capture_output=True, cwd=program.parent, env={"PATH": os.defpath}
+    )
+    assert b"No module named 'attn_doctor'" in done.stderr
+
+
+def test_a_program_without_attn_doctor_gets_the_exchange(program):
+    before = sorted(site_packages(program.parent.parent).rglob("*"))
+    done = run("--attention", "sdpa-flash", "--", program, script(program), PYTHONPATH=path_of(program))
+    assert (done.stdout.split("\n")[:2], done.returncode) == (["fused", "[]"], 0), done.stderr
+    assert done.stderr == "attn-doctor: the attention is computed by sdpa-flash on cpu, float32\n"
+    assert sorted(site_packages(program.parent.parent).rglob("*")) == before
+
+
+def test_children_get_it_too(program):
+    """As a trainer starts the processes of multi-GPU training: the same interpreter, the environment passed on."""
+    parent = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {str(script(program))!r}]))"
+    done = run("--attention", "sdpa-flash", "--", program, "-c", parent, PYTHONPATH=path_of(program), RANK="1")
+    assert (done.stdout.split("\n")[0], done.returncode) == ("fused", 0)
+    assert done.stderr == ""  # only the first process of several speaks
+
+
+def test_spawned_processes_get_it_too(program, tmp_path):
+    text = "import multiprocessing, runpy\nif __name__ == '__main__':\n    multiprocessing.set_start_method('spawn')\n"
+    text += f"    child = multiprocessing.Process(target=runpy.run_path, args=({str(script(program))!r},))\n    child.start()\n    child.join()\n"
+    (tmp_path / "parent.py").write_text(text)
+    done = run("--attention", "sdpa-flash", "--", program, tmp_path / "parent.py", PYTHONPATH=path_of(program))
+    assert done.stdout.split("\n")[0] == "fused", done.stderr
+
+
+def test_an_attention_that_is_not_known_is_left_as_it_is(program):
+    done = run("--", program, script(program), PYTHONPATH=path_of(program, "unknown"))
+    assert (done.stdout.split("\n")[0], done.returncode) == ("eager", 0)
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(
+        "attn-doctor: the attention is left as installed: ultralytics.nn.modules.block.AAttn is not"
+    )
+
+
+def test_a_package_that_is_not_there_leaves_it_as_it_is(program):
+    done = run("--attention", "flash-attn-2", "--", program, script(program), PYTHONPATH=path_of(program))
+    assert (done.stdout.split("\n")[0], done.returncode) == ("eager", 0)
+    assert "left as installed: flash-attn-2 cannot be had here: flash_attn: No module named 'flash_attn'" in done.stderr
+
+
+def test_eager_is_as_installed(program):
+    done = run("--attention", "eager", "--", program, script(program), PYTHONPATH=path_of(program))
+    assert (done.stdout.split("\n")[0], done.stderr) == ("eager", "")
+
+
+def test_nothing_heavy_is_imported_into_a_program_that_has_nothing_to_do_with_it(program):
+    code = "import sys; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'attn_doctor', 'importlib')]); print(sys.path[1:2])"
+    plain = subprocess.run([program, "-c", code], capture_output=True, text=True, env={"PATH": os.defpath})
+    done = run("--", program, "-c", code)
+    assert (done.stdout, done.stderr, done.returncode) == (plain.stdout, "", 0)
+
+
+def test_the_users_own_sitecustomize_is_run(program, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.mine = __file__\n")
+    code = "import sys, sitecustomize; print(sys.mine == sitecustomize.__file__, sys.path[1])"
+    done = run("--", program, "-c", code, PYTHONPATH=str(tmp_path))
+    assert (done.stdout, done.stderr) == (f"True {tmp_path}\n", "")
+
+
+@pytest.mark.parametrize("text", ["raise RuntimeError('mine')\n", "import no_such_module\n", "def\n"])
+def test_one_that_fails_fails_as_it_does_without_us(program, tmp_path, text):
+    (tmp_path / "sitecustomize.py").write_text(text)
+    plain = subprocess.run(
+        [program, "-c", "print(1)"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    done = run("--", program, "-c", "print(1)", PYTHONPATH=str(tmp_path))
+    assert (done.stdout, done.returncode) == (plain.stdout, plain.returncode)
+    assert done.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
+    assert plain.stderr
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
+def test_what_every_python_runs_first_parses_under_old_ones(version):
+    """No annotations, f-strings or keyword-only arguments; ast goes back to 3.4 only, so 2.7 is held by what is not in it."""
+    import ast
+
+    text = (ROOT / "attn_doctor" / "target" / "startup" / "sitecustomize.py").read_text("utf-8")
+    tree = ast.parse(text, feature_version=tuple(int(part) for part in version.replace("2.7", "3.4").split(".")))
+    assert not [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, (ast.JoinedStr, ast.AnnAssign, ast.Nonlocal, ast.Starred, ast.YieldFrom))
+    ]
+    assert text.isascii()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert not node.args.kwonlyargs
+            assert node.returns is None
+
+
+@pytest.mark.parametrize("argv", [["sh", "-c", "exit 7"], ["--", "sh", "-c", "exit 7"]])
+def test_the_exit_code_is_that_of_the_program(argv):
+    assert run(*argv).returncode == 7
+
+
+def test_options_of_the_program_are_its_own():
+    done = run("--attention", "sdpa", "echo", "--help", "--attention", "x", "--")
+    assert (done.stdout, done.returncode) == ("--help --attention x --\n", 0)
+
+
+def test_signals_go_to_the_program_and_it_dies_of_them():
+    code = "import signal, sys; print(signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-m", "attn_doctor", "run", "--", sys.executable, "-S", "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+
+
+def test_a_closed_pipe_ends_the_program():
+    done = run("--", "sh", "-c", "(while echo y; do :; done; echo $? >&2) | head -1; exit 0")
+    assert (done.stdout, done.stderr) == ("y\n", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "text"),
+    [
+        ([], 2, "run what? For example"),
+        (["--"], 2, "run what? For example"),
+        (["--attention", "flash", "--", "true"], 2, "'flash' is no attention to exchange: use auto, eager, sdpa,"),
+        (["--attention", "compile", "--", "true"], 2, "compile=True"),
+        (["--", "no-such-program"], 127, "there is no program no-such-program"),
+        (["--", "/"], 126, "/ cannot be executed: Permission denied"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(argv, code, text):
+    done = run(*argv)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_names_are_those_of_the_exchange():
+    from attn_doctor.exchange import kernels
+    from attn_doctor.launching import names
+
+    assert names() == ("auto", *kernels.NAMES)
+
+
+def make_dataset(folder: Path) -> Path:
+    """Four images of a box each."""
+    import cv2
+    import numpy as np
+
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for number in range(4):
+        image = chance.integers(0, 60, (64, 64, 3), dtype=np.uint8)
+        image[16:48, 10:40] = 200
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
+        (folder / "labels" / f"{number}.txt").write_text("0 0.39 0.5 0.47 0.5\n")
+    (folder / "data.yaml").write_text(f"path: {folder}\ntrain: images\nval: images\nnames: {{0: box}}\n")
+    return folder / "data.yaml"
+
+
+def test_a_real_training_with_and_without(tmp_path, monkeypatch):
+    """Two epochs of YOLO12n by ultralytics' own command: the same losses, and weights that load without it."""
+    import torch
+
+    yolo = Path(sysconfig.get_path("scripts")) / "yolo"
+    arguments = f"detect train model=yolo12n.yaml data={make_dataset(tmp_path / 'data')} epochs=2 batch=2 imgsz=64 device=cpu workers=0"
+    arguments += f" plots=False seed=0 amp=False pretrained=False project={tmp_path / 'runs'}"
+    monkeypatch.setenv("YOLO_OFFLINE", "true")
+    monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
+    for name in ("YOLO_CONFIG_DIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, str(tmp_path / "config"))
+    said = {}
+    for name in ("eager", "sdpa-flash"):
+        done = run("--attention", name, "--", yolo, *arguments.split(), f"name={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        said[name] = [line for line in done.stderr.splitlines() if line.startswith("attn-doctor")]
+    assert said == {"eager": [], "sdpa-flash": ["attn-doctor: the attention is computed by sdpa-flash on cpu, float32"]}
+    losses, weights = {}, {}
+    for name in said:
+        with (tmp_path / "runs" / name / "results.csv").open() as file:
+            losses[name] = [float(v) for row in csv.DictReader(file) for k, v in row.items() if "loss" in k]
+        checkpoint = tmp_path / "runs" / name / "weights" / "last.pt"
+        assert b"attn_doctor" not in checkpoint.read_bytes()
+        weights[name] = torch.load(checkpoint, map_location="cpu", weights_only=False)["model"].float().state_dict()
+    assert losses["sdpa-flash"] == pytest.approx(losses["eager"], rel=1e-3)
+    assert list(weights["eager"]) == list(weights["sdpa-flash"])
+    for key, value in weights["eager"].items():
+        torch.testing.assert_close(weights["sdpa-flash"][key], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.heavy
+def test_the_processes_of_multi_gpu_training_get_it(program):
+    """Started as ultralytics starts them, by torch.distributed.run, here on the CPU."""
+    start = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", str(script(program))]
+    done = run("--attention", "sdpa-flash", "--", program, *start, PYTHONPATH=path_of(program))
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["[]", "[]", "fused", "fused"]
+    assert done.stderr.count("attn-doctor: the attention is computed by sdpa-flash") == 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_an_exported_file_holds_the_models_own_attention(tmp_path, kind):
+    """The same file with and without, operator by operator; onnx is downloaded."""
+    library = tmp_path / "library"
+    if kind == "onnx":
+        packages = ["onnx", "onnxscript", "onnx-ir", "ml_dtypes", "protobuf", "onnxslim", "onnxruntime", "flatbuffers"]
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(library), *packages]
+        subprocess.run(pip, check=True, capture_output=True)
+    environ = {
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_CONFIG_DIR": str(tmp_path / "config"),
+        "MPLCONFIGDIR": str(tmp_path / "config"),
+        "PYTHONPATH": str(library),
+    }
+    make = "from ultralytics import YOLO; import torch; torch.manual_seed(0); YOLO('yolo12n.yaml').save('m.pt')"
+    subprocess.run(
+        [sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True, env={**os.environ, **environ}
+    )
+    yolo = Path(sysconfig.get_path("scripts")) / "yolo"
+    kinds = []
+    for name in ("eager", "sdpa-flash"):
+        done = run(
+            "--attention",
+            name,
+            "--",
+            yolo,
+            "export",
+            "model=m.pt",
+            f"format={kind}",
+            "imgsz=64",
+            cwd=tmp_path,
+            **environ,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        listed = (
+            f"import onnx; print([n.op_type for n in onnx.load('m.{kind}').graph.node])"
+            if kind == "onnx"
+            else f"import torch; print([n.kind() for n in torch.jit.load('m.{kind}').inlined_graph.nodes()])"
+        )
+        shown = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", listed],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, **environ},
+        )
+        kinds.append(shown.stdout)
+    assert kinds[0] == kinds[1]
+    assert "oftmax" in kinds[0]

@@ -1,0 +1,187 @@
+"""What `attn-doctor trial` makes of its rows: growth, the most that could be gained, settings for training."""
+
+from __future__ import annotations
+
+import pytest
+
+from attn_doctor.facts import Facts, System, Torch
+from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
+from attn_doctor.report.trial_outline import outline
+from attn_doctor.trials.plan import BadRequest, TrialOptions
+from attn_doctor.trials.rows import Gain, Interval, Trial
+from attn_doctor.trials.run import patience
+from attn_doctor.trials.scaling import ceilings, exponent, growth, line
+from attn_doctor.trials.study import Study, Wanted, check_request, grid
+from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores
+
+GIB = 2**30
+
+
+def row(backend: str, imgsz: int, step: float, share: float | None = None, **more) -> Trial:
+    took = Interval(median=step, low=step, high=step, n=9)
+    more = {"status": "ok", "dtype": "float32", "peak_bytes": 1000 * imgsz**2, **more}
+    return Trial(backend=backend, imgsz=imgsz, step_ms=took, forward_ms=took, attention_share=share, **more)
+
+
+def machine(**system) -> Facts:
+    system = {"cores": 16, "cores_allowed": 16, "cgroup_cpus": None, "cgroup_memory_bytes": None, **system}
+    return Facts(system=System(**{"available_bytes": 10 * GIB, **system}), torch=Torch())
+
+
+def points(backend: str, *batches: int, each: float = 0.5 * GIB, fixed: float = GIB) -> tuple[Point, ...]:
+    return tuple(Point(backend=backend, batch=b, bytes=int(fixed + b * each), ms=100.0 * b) for b in batches)
+
+
+def settings(facts: Facts, measured: Measured, backend: str = "eager", **more) -> dict[str, tuple[str, str]]:
+    tuned = tune(facts, measured, backend=backend, **{"amp": False, **more})
+    return {s.name: (s.value, s.why) for s in tuned.settings}
+
+
+def test_the_exponent_of_a_power_is_found():
+    assert exponent([(x, 3 * x**2.5) for x in (320, 640, 1280)]) == pytest.approx(2.5)
+    assert line([(1, 5), (2, 7), (4, 11)]) == pytest.approx((2, 3))
+    with pytest.raises(ValueError, match="two different points"):
+        exponent([(640, 1.0), (640, 2.0)])
+
+
+def test_growth_needs_two_sizes_and_a_row_that_is_right():
+    rows = [
+        row("eager", 320, 10),
+        row("eager", 640, 160),
+        row("sdpa", 640, 80),
+        row("sdpa-math", 320, 1, status="failed"),
+    ]
+    found = growth(rows)
+    assert [(g.backend, g.cost, round(g.exponent, 2)) for g in found] == [
+        ("eager", "forward", 4.0),
+        ("eager", "step", 4.0),
+        ("eager", "memory", 2.0),
+    ]
+
+
+def test_the_ceiling_is_amdahls():
+    found = ceilings([row("eager", 640, 10, share=0.25), row("sdpa", 640, 9, share=0.1)])
+    assert [(c.imgsz, c.share, c.most) for c in found] == [(640, 0.25, pytest.approx(4 / 3))]
+
+
+def test_memory_holds_what_a_line_through_the_points_says():
+    tuned = tune(
+        machine(), Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4)), backend="eager", amp=False
+    )
+    fit = tuned.growth[0]
+    assert (fit.fixed_bytes, fit.bytes_an_image) == pytest.approx((GIB, 0.5 * GIB))
+    assert fit.largest_batch == 14  # 8 GiB of the 10 that are free: 1 + 14 halves
+    assert tuned.settings[0].value == "8"
+    assert not tuned.verified
+
+
+def test_a_control_group_counts_and_so_does_the_affinity_mask():
+    facts = machine(cgroup_memory_bytes=5 * GIB, cgroup_cpus=3.5, cores_allowed=12)
+    assert room_on_cpu(facts) == 5 * GIB
+    assert usable_cores(facts) == 3
+    found = settings(facts, Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4)))
+    assert found["batch"][0] == "4"
+    assert found["workers"][0] == "1"
+
+
+def test_with_memory_to_spare_ultralytics_own_batch_is_kept():
+    found = settings(
+        machine(available_bytes=100 * GIB), Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4))
+    )
+    assert found["batch"][0] == "16"
+    assert "memory would hold 158" in found["batch"][1]
+    assert found["amp"] == ("False", "ultralytics trains in float32 on this device whatever is asked for")
+    assert found["workers"][0] == "4"
+
+
+def test_a_gpu_is_filled_by_its_own_memory():
+    measured = Measured(
+        device="cuda:1", imgsz=640, points=points("sdpa-flash", 1, 2, 4, 8, each=GIB), memory_bytes=24 * GIB
+    )
+    found = settings(machine(), measured, "sdpa-flash", amp=True)
+    assert found["batch"][0] == "16"
+    assert found["workers"][0] == "8"
+    assert found["amp"][0] == "True"
+    tuned = tune(machine(), measured, backend="sdpa-flash", amp=True)
+    assert (
+        command(tuned, "yolo12n.yaml", "sdpa-flash")[:8]
+        == "attn-doctor run --attention sdpa-flash -- yolo train model=yolo12n.yaml".split()
+    )
+    assert "device=1" in command(tuned, "yolo12n.yaml", "sdpa-flash")
+
+
+def test_a_small_shared_memory_allows_no_loading_processes():
+    measured = Measured(
+        device="cuda:0", imgsz=640, points=points("eager", 1, 2), memory_bytes=80 * GIB, shared_bytes=64 * 2**20
+    )
+    value, why = settings(machine(), measured)["workers"]
+    assert value == "0"
+    assert why.startswith("shared memory has 64 MiB free")
+
+
+@pytest.mark.parametrize(("images", "value"), [(None, "False"), (1000, "ram"), (10_000_000, "False")])
+def test_the_cache_is_decided_by_the_number_of_images(images, value):
+    measured = Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4))
+    got, why = settings(machine(), measured, images=images)["cache"]
+    assert got == value
+    assert ("up to" in why) == (images is None)
+
+
+def test_without_known_memory_only_what_ran_is_advised():
+    unmeasured = tuple(Point(backend="eager", batch=b, bytes=None, ms=1.0) for b in (1, 2, 4))
+    tuned = tune(Facts(), Measured(device="cpu", imgsz=640, points=unmeasured), backend="eager", amp=False)
+    assert tuned.growth == ()
+    assert (tuned.settings[0].value, tuned.verified) == ("4", True)
+
+
+def test_a_grid_is_every_combination():
+    assert [str(s) for s in grid([1, 4], [8], [64, 512], [32])] == [
+        "1x8x64x32",
+        "1x8x512x32",
+        "4x8x64x32",
+        "4x8x512x32",
+    ]
+
+
+def test_requests_that_cannot_be_met():
+    with pytest.raises(BadRequest, match="650 is not a multiple of 32"):
+        check_request(Wanted(sizes=(640, 650)))
+    with pytest.raises(BadRequest, match="leave --attention-only out"):
+        check_request(Wanted(trial=TrialOptions(shapes=grid([1], [1], [1], [1])), tune=True))
+
+
+def test_the_outline_says_what_was_found():
+    gain = Gain(ratio=2.0, low=1.9, high=2.1, n=9, p=0.01, verdict="faster")
+    rows = (
+        row("eager", 640, 100, share=0.6),
+        row("sdpa-flash", 640, 50, step_gain=gain),
+        row("flex", 640, 1, status="ruled-out", reason="no"),
+    )
+    measured = Measured(device="cpu", imgsz=640, points=points("sdpa-flash", 1, 2, 4))
+    found = Study(
+        trials=rows,
+        ceilings=ceilings(rows),
+        best="sdpa-flash",
+        tuned=tune(machine(), measured, backend="sdpa-flash", amp=False),
+    )
+    blocks = outline(found, "yolo12n.yaml")
+    table = next(b for b in blocks if isinstance(b, Table))
+    assert [cells[0].text for cells in table.rows] == ["eager", "sdpa-flash"]
+    assert "2.00× (1.90–2.10) faster" in [c.text for c in table.rows[1]]
+    assert table.notes == ("not run: flex: no",)
+    assert any("2.50 times as fast" in item for b in blocks if isinstance(b, Notes) for item in b.items)
+    fields = [f.label for b in blocks if isinstance(b, Fields) for f in b.items]
+    assert fields == ["batch=8", "workers=4", "cache=False", "amp=False"]
+    cure = next(b for b in blocks if isinstance(b, Cure))
+    assert isinstance(cure.commands[0], Command)
+    assert cure.commands[0].line.startswith("attn-doctor run --attention sdpa-flash -- yolo train model=yolo12n.yaml")
+
+
+@pytest.mark.parametrize(
+    ("environ", "busy", "set_"),
+    [({}, 0.3, False), ({}, 4.0, True), ({"GOMP_SPINCOUNT": "1"}, 4.0, False), ({}, None, False)],
+)
+def test_on_a_busy_machine_threads_sleep_while_they_wait(environ, busy, set_):
+    given, notes = patience(environ, busy, 2)
+    assert (given == {"OMP_WAIT_POLICY": "passive"}) is set_
+    assert bool(notes) is set_
