@@ -50,6 +50,7 @@ def diagnose(
         ):
             undetermined.append(unsure)  # what would be no more than a note is not worth a doubt
     explained = _explanations(met)
+    met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
@@ -140,6 +141,15 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
             direct[slug] = max(causes, key=lambda cause: _weight(met[cause], effect))
     roots = {slug: _root(slug, direct, met) for slug in direct}
     return {slug: root for slug, root in roots.items() if root != slug}
+
+
+def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:
+    """What causes an error is one: else the verdict would pass over an error that is folded under a warning."""
+    graver = dict(met)
+    for effect, cause in explained.items():
+        if met[effect].severity.rank > graver[cause].severity.rank > 0:
+            graver[cause] = graver[cause]._replace(severity=met[effect].severity)
+    return graver
 
 
 def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:

@@ -160,3 +160,17 @@ def test_a_report_serves_here_and_only_tells_elsewhere(patient):
         in suggested("evil.json", "--verify")["notes"]
     )
     assert snapshot(patient.prefix) == before
+
+
+@pytest.mark.parametrize("patient", ["numpy_too_new"], indirect=True)
+def test_what_the_installer_rules_out_is_said_and_not_begun(patient):
+    for wheel in patient.house.glob("numpy-1.26.4-*"):
+        wheel.unlink()
+    plan = told(patient.doctor("fix", "--suggest", "--json", "-"))["plan"]
+    last = plan["ways"][-1]
+    assert (last["title"], last["steps"][0]["impossible"]) == ("Install NumPy 1", True)
+    assert "No matching distribution found for numpy<2" in last["steps"][0]["unresolved"]
+    before = snapshot(patient.prefix)
+    done = patient.doctor("fix", "--apply", "--yes", "--way", last["name"])
+    assert (done.returncode, "No matching distribution" in done.stderr) == (2, True)
+    assert snapshot(patient.prefix) == before

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from snapshots import snapshot
+from snapshots import snapshot as whole_snapshot
 from targets import site_packages
 
 from attn_doctor.fixes.keep import copy_tree
@@ -27,6 +27,10 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(sys.version_info >= (3, 13), reason=f"torch {TORCH} has no wheels for Python 3.13"),
 ]
+
+
+def snapshot(prefix: Path) -> dict:
+    return whole_snapshot(prefix, hashed_below=1 << 20)
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -73,9 +77,13 @@ def torch_recorded_twice(prefix: Path) -> None:
     info = next(site.glob("torch-*.dist-info"))
     other = site / "torch-2.1.2.dist-info"
     shutil.copytree(info, other)
-    text = (other / "METADATA").read_text().replace(f"Version: {TORCH}", "Version: 2.1.2", 1)
-    (other / "METADATA").unlink()
-    (other / "METADATA").write_text(text)
+    for name, old, new in (
+        ("METADATA", f"Version: {TORCH}", "Version: 2.1.2"),
+        ("RECORD", f"torch-{TORCH}.dist-info/", "torch-2.1.2.dist-info/"),
+    ):
+        text = (other / name).read_text().replace(old, new)
+        (other / name).unlink()
+        (other / name).write_text(text)
 
 
 def hollow_flash_attn(prefix: Path) -> None:

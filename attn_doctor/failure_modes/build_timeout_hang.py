@@ -107,7 +107,8 @@ MODE = FailureMode(
 )
 
 LONG = 2.0  # hours: what somebody should know before the build begins
-_ENDED = re.compile(r"^\[exit code: ?(?P<code>-?\d+)\]")
+# What recorders, shells and people put after the end.
+_ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
     r"|(?:^|\s)Building flash[-_]attn\S*\s*$"

@@ -17,8 +17,8 @@ What to do
     Use channels_last, or attn-doctor's exchange of attention, which hands the kernels what they take.
 
 How to reproduce
-    `attn-doctor reproduce sdpa-silent-math-fallback` tries PyTorch's own attention in YOLO12 on the CPU at batch 1, and
-    counts which kernel served. It takes ultralytics in the target.
+    `attn-doctor reproduce sdpa-silent-math-fallback` tries PyTorch's own attention in YOLO11, whose queries and values differ in
+    length, on the CPU, and counts which kernel served. It takes ultralytics in the target.
 
 References
     https://pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
@@ -51,11 +51,12 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="tries PyTorch's own attention in YOLO12 on the CPU at batch 1, and counts which kernel served",
+        does="tries PyTorch's own attention in YOLO11, whose queries and values differ in length, on the CPU, and counts which "
+        "kernel served",
         of=(Torch(besides=("ultralytics",)),),
         run=(("{python}", "-c", "import ultralytics; print('ultralytics', ultralytics.__version__)"),),
         shows="^ultralytics ",
-        examine=("--device", "cpu", "--batch", "1", "--imgsz", "64", "--backend", "sdpa"),
+        examine=("--model", "yolo11n.yaml", "--device", "cpu", "--batch", "2", "--imgsz", "64", "--backend", "sdpa"),
         goal=Goal.TRAIN,
         seconds=60,
     ),

@@ -263,6 +263,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         facts,
         "--force-reinstall",
         *names,
+        *_numpy_of_now(facts),
         why="whole copies of torch, torchvision and all libraries that they need",
         changes="torch, torchvision, nvidia-* and whatever else they need",
         risk="low: torch stays as it was, what it needs may become newer",
@@ -280,6 +281,15 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     step, never = newer
     instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
     return (*made, instead) if never else (*made, *whole, instead)
+
+
+def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
+    """The NumPy that is there, so that a torch of before NumPy 2 is not given the newest with everything else."""
+    if not isinstance(facts.torch.version, str) or not isinstance(facts.packages.distributions, tuple):
+        return ()
+    have, os = version(facts, "numpy"), facts.system.os
+    fits = pytorch.numpy(facts.torch.version, have, os if isinstance(os, str) else "linux") if have else None
+    return (f"numpy=={have}",) if isinstance(fits, Answer) and fits.yes else ()
 
 
 def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:

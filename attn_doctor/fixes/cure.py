@@ -167,6 +167,7 @@ def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
     """Raises Cannot where this way may not be applied, before anybody is asked."""
     assert suggested.places is not None
     reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
+    reason = reason or way.impossible()
     if reason:
         raise Cannot(reason)
 

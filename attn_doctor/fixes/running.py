@@ -118,7 +118,7 @@ def _open_gate(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], until: float, log: Path, on_line: Callable[[str], None]) -> int | None:
-    pause, shown = 0.01, 0.0
+    pause, shown, said = 0.01, 0.0, ""
     while process.poll() is None:
         now = time.monotonic()
         if now > until:
@@ -126,8 +126,9 @@ def _wait(process: subprocess.Popen[bytes], until: float, log: Path, on_line: Ca
         if now - shown > 2.0:
             shown = now
             lines = _tail(log, 4096).strip().splitlines()
-            if lines:
-                on_line(lines[-1].strip()[:150])
+            if lines and lines[-1] != said:
+                said = lines[-1]
+                on_line(said.strip()[:150])
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
     return process.returncode

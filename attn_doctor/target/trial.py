@@ -7,6 +7,7 @@ import platform
 STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
 WARM_UPS = 3  # passes at most
 LEAST_ROUNDS = 3
+LONGEST = 3  # times the budget, after which even fewer rounds must do
 
 
 def make_subject():
@@ -147,6 +148,10 @@ def measure(subject, cells, clock):
     for number in range(CONFIG["rounds"]):
         spent = time.monotonic() - started
         if number >= LEAST_ROUNDS and spent + spent / number > CONFIG["seconds"]:
+            break
+        if (
+            number and spent > LONGEST * CONFIG["seconds"]
+        ):  # a machine that is this busy decides nothing with three either
             break
         for cell in cells:
             taken = cell.attempt("measuring", lambda: one_round(subject, cell, clock))
