@@ -31,7 +31,7 @@ class Recommendation(Record, frozen=True, kw_only=True):
     measured: bool
     summary: str
     because: tuple[Reason, ...] = ()
-    do: tuple[str, ...] = ()  # titles of fixes, first things first
+    do: tuple[str, ...] = ()  # titles of fixes, first things first; then how to take the backend
 
 
 def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
@@ -39,6 +39,7 @@ def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendat
     backend, sentence, reasons, measured = _backend(facts, diagnosis, trials)
     blocked = [f for f in diagnosis.findings if f.root_cause and f.severity.rank == 2]
     do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
+    do += tuple(_switch(facts, backend))
     first = f"First put {blocked[0].slug} right. " if blocked and blocked[0].fixes else ""
     tail = {
         "yes": " flash-attn is worth installing here.",
@@ -75,11 +76,20 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | 
     if best.backend == "eager" or not _clearly_faster(best, base):
         reasons = (_reason(eager_index, base), *[_reason(i, r) for i, r in rows if r.backend != "eager"][:2])
         reasons += tuple(_leaner(rows, base))
-        text = f"Keep eager, the attention as installed: no other backend is measurably faster ({where})."
-        return "eager", text, reasons, True
+        said = "no other backend is measurably faster"
+        if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in rows):
+            said = "in so few rounds no difference can be told, so try again when the machine is less busy"
+        return "eager", f"Keep eager, the attention as installed: {said} ({where}).", reasons, True
     gain = _step(base) / _step(best)
     sentence = f"Use {best.backend}: a training step is {gain:.2f} times as fast as with eager ({where})."
     return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
+
+
+def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
+    """How the YOLO that is installed here is made to use a backend."""
+    known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
+    if backend and backend not in ("eager", "compile") and known_kind:
+        yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:

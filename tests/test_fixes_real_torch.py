@@ -30,7 +30,7 @@ pytestmark = [
 
 
 def snapshot(prefix: Path) -> dict:
-    return whole_snapshot(prefix, hashed_below=1 << 20)
+    return whole_snapshot(prefix, hashed_below=16 << 20)
 
 
 def environ(**more: str) -> dict[str, str]:

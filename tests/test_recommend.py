@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from attn_doctor.facts import Facts, Gpu, Graphics, System, Torch, Unknown, Yolo
 from attn_doctor.findings import Diagnosis
 from attn_doctor.recommend import recommend
-from attn_doctor.trials.rows import Trial, Trials
+from attn_doctor.trials.rows import Gain, Trial, Trials
 from attn_doctor.trials.statistics import interval
 
 NOTHING = Diagnosis(findings=())
@@ -70,6 +71,22 @@ def test_eager_is_kept_where_nothing_is_clearly_quicker(other):
     assert made.backend == "eager"
     assert made.measured
     assert "no other backend is measurably faster" in made.summary
+
+
+def test_too_few_rounds_are_called_so():
+    undecided = Gain(ratio=1.5, low=0.5, high=3.0, n=3, p=1.0, verdict="undecided")
+    busy = msgspec.structs.replace(row("sdpa", 100.0, 300.0, 50.0), step_gain=undecided)
+    made = advice(machine("8.9"), row("eager", 200.0, 90.0, 400.0), busy)
+    assert made.backend == "eager"
+    assert "no difference can be told" in made.summary
+
+
+def test_how_to_take_it_is_said_where_there_is_something_to_exchange():
+    rows = row("eager", *times(1)), row("sdpa-flash", *times(0.5))
+    (said,) = advice(machine("8.9"), *rows).do
+    assert said.startswith("Train with it: attn-doctor run --attention sdpa-flash -- yolo")
+    assert advice(machine("8.9", kind="none"), *rows).do == ()
+    assert advice(machine("8.9"), rows[0]).do == ()
 
 
 def test_what_was_slow_for_all_alike_is_no_obstacle():

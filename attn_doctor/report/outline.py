@@ -210,7 +210,7 @@ def _recommendation(report: Report) -> list[Block]:
     if items:
         blocks.append(Notes("Because", items))
     if advice.do:
-        blocks.append(Notes("Do first", advice.do))
+        blocks.append(Notes("To do", advice.do))
     return blocks
 
 

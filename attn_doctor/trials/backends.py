@@ -64,11 +64,11 @@ def _flash(case: Case) -> str | None:
 
 
 def _efficient(case: Case) -> str | None:
-    return _gpu_only("PyTorch's memory-efficient kernel", case)
+    return _gpu_only(case)
 
 
 def _cudnn(case: Case) -> str | None:
-    if reason := _gpu_only("cuDNN attention", case):
+    if reason := _gpu_only(case):
         return reason
     if isinstance(case.facts.torch.hip, str):
         return "cuDNN is NVIDIA's, and this torch is built for AMD GPUs: use sdpa-flash or sdpa-efficient"
@@ -104,7 +104,7 @@ def _newer_package(name: str, version: str | Unknown | None, modules: tuple[str,
 def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
     """A package of flash-attn's family: a GPU, installed, importable, and 16 bits."""
     return (
-        _gpu_only(name, case)
+        _gpu_only(case)
         or _not_installed(name, version, _HOW[name])
         or _import_failed(modules, case)
         or (_half_only(name) if case.dtype == "float32" else None)
@@ -112,7 +112,7 @@ def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...],
 
 
 def _xformers(case: Case) -> str | None:
-    if reason := _gpu_only("xformers", case):
+    if reason := _gpu_only(case):
         return reason
     installed = case.facts.packages.distributions
     if isinstance(installed, Unknown):
@@ -146,7 +146,8 @@ def _compiler(case: Case) -> str | None:
     return None
 
 
-def _gpu_only(what: str, case: Case) -> str | None:
+def _gpu_only(case: Case) -> str | None:
+    """In the same words for all that want a GPU: a report says it once."""
     if case.on_gpu:
         return None
     torch = case.facts.torch
@@ -154,7 +155,7 @@ def _gpu_only(what: str, case: Case) -> str | None:
     built = (
         f", and torch {torch.version} is built for the CPU alone" if torch.cuda is None and torch.hip is None else ""
     )
-    return f"{what} runs on NVIDIA and AMD GPUs only: this trial runs on {where}{built}"
+    return f"needs an NVIDIA or AMD GPU, and this trial runs on {where}{built}"
 
 
 def _half_only(what: str) -> str:
