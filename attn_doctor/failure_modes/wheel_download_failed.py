@@ -202,12 +202,7 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
     carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
-    put = commands.install(
-        facts,
-        "./flash_attn-VERSION.whl",
-        why="the file that you copied",
-        changes="adds flash-attn",
-        options=("--no-deps",),
-    )
+    argv = (*commands.installer(facts), "--no-deps", "./flash_attn-VERSION.whl")
+    put = commands.by_hand(argv, "the file that you copied, by its own name", "adds flash-attn")
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Carry the wheel over by hand", steps=(name, carry, put), verify=verify),)
