@@ -26,12 +26,14 @@ SIGNS = [(module.MODE.slug, sign) for module in ALL for sign in module.MODE.sign
 NO_PREFIX = re.compile(rb"(?!)")
 
 MEASURE = """
-import resource, sys
+import re, sys
 from attn_doctor.failure_modes import patterns
 from attn_doctor.logs import Reader
 with open(sys.argv[1], "rb") as stream:
     log = Reader(patterns()).read(stream, "log")
-print(log.size, log.lines, sorted({m.slug for m in log.matches}), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that is inherited from the process that started this one.
+peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+print(log.size, log.lines, sorted({m.slug for m in log.matches}), peak)
 """
 
 
