@@ -89,8 +89,10 @@ def program(tmp_path_factory) -> Path:
     torch = importlib.util.find_spec("torch")
     assert torch is not None
     assert torch.origin is not None
-    # A path line: what the folder's own .pth files say (an editable attn_doctor) is not read.
-    (site_packages(folder / "env") / "torch.pth").write_text(str(Path(torch.origin).parent.parent) + "\n")
+    ours = site_packages(folder / "env")
+    for entry in Path(torch.origin).parent.parent.iterdir():  # all that stands beside torch, the doctor excepted
+        if "attn_doctor" not in entry.name and entry.suffix != ".pth" and not (ours / entry.name).exists():
+            (ours / entry.name).symlink_to(entry)
     (folder / "program.py").write_text(PROGRAM)
     add_ultralytics(folder / "known", "")
     add_ultralytics(folder / "unknown", " * 1.01")
