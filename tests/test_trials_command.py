@@ -72,6 +72,10 @@ def test_two_sizes_and_settings_for_training(tmp_path):
         ("eager", 96),
         ("sdpa-flash", 96),
     ]
+    assert [(run["imgsz"], [s["backend"] for s in run["stages"]]) for run in found["runs"]] == [
+        (64, ["eager", "sdpa-flash"]),
+        (96, ["eager", "sdpa-flash"]),
+    ]
     assert {g["cost"] for g in found["growth"]} >= {"forward", "step"}
     assert [c["imgsz"] for c in found["ceilings"]] == [64, 96]
     measured = found["tuned"]["measured"]["points"]

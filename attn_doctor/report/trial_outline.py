@@ -21,6 +21,7 @@ def outline(study: Study, model: str) -> list[Block]:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
     groups = list(dict.fromkeys(_group(row) for row in study.trials))
     blocks += [_table(study, key, last=key == groups[-1]) for key in groups]
+    blocks += _stages(study)
     blocks += _around(study)
     blocks += _ceilings(study)
     blocks += _growth(study)
@@ -113,6 +114,26 @@ def _milliseconds(interval: Interval | None) -> str:
         return ""
     digits = 2 if interval.median < 10 else 1 if interval.median < 1000 else 0
     return f"{interval.median:.{digits}f} ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
+
+
+def _stages(study: Study) -> list[Block]:
+    """A table an image size: what of an image's time the model is at all."""
+    blocks: list[Block] = []
+    for run in study.runs:
+        rows = tuple(
+            (
+                Cell(s.backend, "strong"),
+                Cell(s.dtype),
+                *(Cell(f"{taken:.2f}") for taken in (s.preprocess_ms, s.model_ms, s.postprocess_ms)),
+                Cell(str(s.n)),
+            )
+            for s in run.stages
+        )
+        columns = ("backend", "dtype", "pre-processing, ms", "model, ms", "post-processing, ms", "calls")
+        if rows:
+            where = f", image size {run.imgsz}" if run.imgsz else ""
+            blocks.append(Table(f"Inference by ultralytics' predictor, an image{where}", columns, rows))
+    return blocks
 
 
 def _around(study: Study) -> list[Block]:

@@ -72,14 +72,27 @@ class ReferenceCheck(Record, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class Stages(Record, frozen=True, kw_only=True):
+    """One image through ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
+
+    backend: str
+    dtype: str
+    preprocess_ms: float
+    model_ms: float
+    postprocess_ms: float
+    n: int
+
+
 class TrialRun(Record, frozen=True, kw_only=True):
     """What went on around the rows."""
 
+    imgsz: int | None = None
     reference: ReferenceCheck | None = None
     cpu: str | None = None  # model name, by py-cpuinfo
     torch: str | None = None
     fixed_seconds: float | None = None  # import, model, reference, proof
     measured_seconds: float | None = None
+    stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
     notes: tuple[str, ...] = ()
 
 

@@ -160,7 +160,7 @@ class _Supervisor:
     def _leave_out(self, outcome: child.Outcome) -> bool:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
-        said = _said(outcome.fault)
+        said = in_words(outcome.fault)
         if culprit in self.left:
             del self.left[culprit]
             if outcome.fault:
@@ -205,7 +205,7 @@ class _Supervisor:
         if message.at == "begin":
             self._announce(message.section)
         if message.at == "raised":
-            self.notes.append(f"{message.section}: {_said(Fault(**message.data))}")
+            self.notes.append(f"{message.section}: {in_words(Fault(**message.data))}")
         if message.at != "fact":
             return
         self.told[message.section] = message.data
@@ -239,7 +239,7 @@ class _Supervisor:
         elif fault.kind == "out-of-memory":
             self.skipped = f"the model does not fit into memory: {fault.message}"
         else:
-            self.notes.append(_NO_MODEL.format(_said(fault)))
+            self.notes.append(_NO_MODEL.format(in_words(fault)))
 
     def _announce(self, section: str) -> None:
         if section == "model":
@@ -269,6 +269,7 @@ class _Supervisor:
                 ended=self.ended,
             ),
             run=TrialRun(
+                imgsz=None if self.plan.options.shapes else self.plan.options.imgsz,
                 reference=self.check,
                 cpu=cpu,
                 torch=torch.get("version"),
@@ -279,7 +280,8 @@ class _Supervisor:
         )
 
 
-def _said(fault: Fault | None) -> str:
+def in_words(fault: Fault | None) -> str:
+    """How it ended, short enough for a note."""
     if fault is None:
         return "no reason given"
     if fault.signal:

@@ -8,6 +8,7 @@ from itertools import product
 import msgspec
 
 from attn_doctor.facts import Facts, Fault, Record
+from attn_doctor.trials import around
 from attn_doctor.trials import tune as tuning
 from attn_doctor.trials.plan import BadRequest, Plan, Shape, TrialOptions, check, choose_device, plan
 from attn_doctor.trials.rows import Trial, TrialRun
@@ -64,12 +65,18 @@ def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float
     runs: list[TrialRun] = []
     skipped = None
     for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
-        planned = _plan(facts, msgspec.structs.replace(wanted.trial, imgsz=size))
+        options = msgspec.structs.replace(wanted.trial, imgsz=size)
+        planned = _plan(facts, options)
         if len(wanted.sizes) > 1:
             say(f"image size {size}")
         trials = run(planned, python, timeout=timeout, on_progress=say)
         rows += trials.rows
-        runs.append(trials.run)
+        found_around = around.measure(python, trials.rows, options, timeout=timeout, say=say)
+        runs.append(
+            msgspec.structs.replace(
+                trials.run, stages=found_around.stages, notes=(*trials.run.notes, *found_around.notes)
+            )
+        )
         skipped = skipped or trials.skipped
     best, amp = _best(rows)
     found = Study(

@@ -1,0 +1,73 @@
+# What a program does around the model: the stages of inference by ultralytics' own predictor. Decides nothing.
+#
+# Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them. Only backends that a trial
+# has proven come here, each named with the dtypes it is right in.
+LEAST_ROUNDS = 3
+STAGES = ("preprocess", "inference", "postprocess")
+
+
+class Predictor:
+    """ultralytics' predictor of the model's own task, on copies of one synthetic image."""
+
+    def __init__(self, subject, half):
+        from ultralytics import YOLO
+
+        self.model = YOLO(subject.name)
+        self.model.model = copy.deepcopy(subject.model)
+        generator = torch.Generator().manual_seed(subject.seed)
+        image = torch.randint(0, 256, (subject.imgsz, subject.imgsz, 3), generator=generator, dtype=torch.uint8).numpy()
+        self.images = [image.copy() for _ in range(subject.batch)]
+        # `half` is not named where it is not asked for: newer versions know it by another name, and say so each time.
+        self.options = {"imgsz": subject.imgsz, "device": str(subject.device), "save": False, "verbose": False}
+        self.options["batch"] = subject.batch
+        if half:
+            self.options["half"] = True
+
+    def stages(self):
+        """Milliseconds an image of each stage, of one call."""
+        speed = self.model.predict(self.images, **self.options)[0].speed
+        return [speed[name] for name in STAGES]
+
+
+def rounds(cells, one_round):
+    """The first round warms up. Rounds A B C A B C, three at least, until the seconds of this dtype are spent."""
+    for cell in cells:
+        cell.attempt("warm-up", lambda: one_round(cell))
+    started = time.monotonic()
+    for number in range(CONFIG["rounds"]):
+        if number >= LEAST_ROUNDS and (time.monotonic() - started) * (number + 1) / number > CONFIG["seconds"]:
+            break
+        for cell in cells:
+            taken = cell.attempt("measuring", lambda: one_round(cell))
+            if taken:
+                tell("around", dict(taken, cell=cell.name, backend=cell.backend, dtype=cell.dtype, round=number))
+
+
+def predicted(subject, cells):
+    """float32, and float16 on a GPU, which is what a predictor knows. It compiles nothing that was not asked for."""
+    half = cells[0].dtype == "float16"
+    if cells[0].dtype == "bfloat16" or (half and subject.device.type != "cuda"):
+        return
+    predictor = Predictor(subject, half)
+
+    def one_round(cell):
+        with subject.using(cell.backend):
+            return {"stages": predictor.stages()}
+
+    rounds([cell for cell in cells if cell.backend != "compile"], one_round)
+
+
+def around():
+    subject = ModelSubject(CONFIG)
+    cells = [Cell(name, backend, dtype, None) for name, backend, dtype in CONFIG["cells"]]
+    for dtype in dict.fromkeys(cell.dtype for cell in cells):
+        mine = [cell for cell in cells if cell.dtype == dtype]
+        with section("stages " + dtype):
+            predicted(subject, mine)
+
+
+with section("around"):
+    try:
+        around()
+    except Poisoned:
+        pass

@@ -1,0 +1,95 @@
+"""What a program does around the model, measured for the backends that a trial has proven: the stages of inference.
+
+In a process of its own after the trial, so that whatever ultralytics' predictor does cannot harm the trial itself.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attn_doctor import child
+from attn_doctor.facts import Fault
+from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.rows import Stages, Trial
+from attn_doctor.trials.run import SCRIPTS, environment, in_words, load, patience
+
+Say = Callable[[str], None]
+
+ROUNDS = 9
+SECONDS = 20.0  # for the rounds of one dtype, of which there are three at least
+
+
+class Around:
+    """What was found, and in words what was not."""
+
+    def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+        self.notes = tuple(notes)
+        self.stages = tuple(_stages(mine) for mine in _by_cell(samples, "stages"))
+
+
+def measure(
+    python: Sequence[str],
+    rows: Sequence[Trial],
+    options: TrialOptions,
+    *,
+    timeout: float,
+    say: Say,
+) -> Around:
+    """Measure the rows that are "ok" on the model in the target. Raises OSError where the interpreter cannot be started."""
+    proven = [row for row in rows if row.status == "ok" and row.scope == "model" and row.shape is None]
+    if not proven:
+        return Around((), ())
+    config = {
+        "model": options.model,
+        "imgsz": options.imgsz,
+        "batch": options.batch,
+        "device": proven[0].device,
+        "seed": options.seed,
+        "rounds": min(ROUNDS, options.rounds or ROUNDS),
+        "seconds": SECONDS,
+        "cells": [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in proven],
+    }
+
+    def tell(message: child.Message) -> None:
+        if message.at == "begin" and message.section.startswith("stages "):
+            say("measuring inference by its stages")
+
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+        outcome = child.run(
+            python,
+            (*SCRIPTS[:-1], "target/around.py"),
+            config=config,
+            deadline=24 * 3600.0,
+            quiet=timeout,
+            environment={**environment(folder), **patience(os.environ, load(), os.cpu_count())[0]},
+            on_message=tell,
+        )
+    notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
+    notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
+    if outcome.fault:
+        where = f" with {outcome.open_section}" if outcome.open_section else ""
+        notes.append(f"what is around the model was not measured to the end{where}: {in_words(outcome.fault)}")
+    return Around(outcome.facts("around"), notes)
+
+
+def _by_cell(samples: Sequence[dict[str, Any]], what: str) -> list[list[dict[str, Any]]]:
+    """The samples that have `what`, those of a cell together, in the order of the cells."""
+    mine = [sample for sample in samples if what in sample]
+    names = dict.fromkeys(sample["cell"] for sample in mine)
+    return [[sample for sample in mine if sample["cell"] == name] for name in names]
+
+
+def _stages(samples: Sequence[dict[str, Any]]) -> Stages:
+    before, model, after = (statistics.median(stage) for stage in zip(*(s["stages"] for s in samples), strict=True))
+    return Stages(
+        backend=samples[0]["backend"],
+        dtype=samples[0]["dtype"],
+        preprocess_ms=before,
+        model_ms=model,
+        postprocess_ms=after,
+        n=len(samples),
+    )

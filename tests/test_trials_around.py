@@ -1,0 +1,110 @@
+"""What is measured around the model: real processes, a real ultralytics, images small enough to be quick."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from attn_doctor.report.blocks import Table
+from attn_doctor.report.trial_outline import outline
+from attn_doctor.trials import around
+from attn_doctor.trials.around import Around, measure
+from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.rows import Stages, Trial, TrialRun
+from attn_doctor.trials.study import Study
+
+OPTIONS = TrialOptions(imgsz=64, batch=2, rounds=3, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """Threads that wait for each other crawl on a machine that runs other tests beside these."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def row(backend: str, status: str = "ok", **more) -> Trial:
+    return Trial(**{"backend": backend, "status": status, "dtype": "float32", "imgsz": 64, "batch": 2, **more})
+
+
+def go(*rows: Trial, options: TrialOptions = OPTIONS) -> Around:
+    return measure([sys.executable], rows, options, timeout=120.0, say=lambda _: None)
+
+
+def with_patient(monkeypatch, tmp_path, text: str) -> None:
+    """A few lines of ours, run in the target just before the measuring begins."""
+    path = tmp_path / "patient.py"
+    path.write_text(text)
+    monkeypatch.setattr(around, "SCRIPTS", (*around.SCRIPTS[:-1], str(path), "target/around.py"))
+
+
+def test_what_is_proven_is_measured_and_nothing_else():
+    found = go(row("eager"), row("sdpa-flash"), row("sdpa-math", "failed"), row("flex", "ruled-out"))
+    assert found.notes == ()
+    assert [(s.backend, s.dtype, s.n) for s in found.stages] == [
+        ("eager", "float32", 3),
+        ("sdpa-flash", "float32", 3),
+    ]
+    for stages in found.stages:
+        assert 0 < stages.preprocess_ms < stages.model_ms
+        assert stages.postprocess_ms > 0
+
+
+def test_nothing_is_started_where_no_model_was_tried(tmp_path):
+    missing = str(tmp_path / "no-python")
+    for rows in ((), (row("eager", "failed"),), (row("eager", scope="attention"),), (row("eager", shape="1x2x64x32"),)):
+        found = measure([missing], rows, OPTIONS, timeout=5.0, say=lambda _: None)
+        assert (found.stages, found.notes) == ((), ())
+
+
+def test_the_predictor_runs_the_exchanged_attention(monkeypatch, tmp_path):
+    text = """
+def _ill():
+    def kernel(query, key, value, scale):
+        raise RuntimeError("the exchanged attention was called")
+    return kernel
+_MAKERS["sdpa-flash"] = _ill
+"""
+    with_patient(monkeypatch, tmp_path, text)
+    found = go(row("eager"), row("sdpa-flash"))
+    assert [s.backend for s in found.stages] == ["eager"]
+    assert "sdpa-flash float32: RuntimeError: the exchanged attention was called" in " ".join(found.notes)
+
+
+def test_a_process_that_dies_leaves_a_note_and_what_was_measured(monkeypatch, tmp_path):
+    text = """
+_well, _calls = Cell.attempt, []
+def _dies(self, what, work):
+    _calls.append(what)
+    return os.abort() if len(_calls) == 5 else _well(self, what, work)
+Cell.attempt = _dies
+"""
+    with_patient(monkeypatch, tmp_path, text)
+    found = go(row("eager"), row("sdpa-flash"))
+    assert [(s.backend, s.n) for s in found.stages] == [("eager", 1), ("sdpa-flash", 1)]
+    assert len(found.notes) == 1
+    assert "SIGABRT" in found.notes[0]
+
+
+def test_an_ultralytics_without_such_a_predictor_is_a_note(monkeypatch, tmp_path):
+    with_patient(monkeypatch, tmp_path, "import ultralytics\nultralytics.YOLO = None\n")
+    found = go(row("eager"))
+    assert found.stages == ()
+    assert found.notes[0].startswith("stages float32: TypeError: 'NoneType' object is not callable")
+
+
+def test_bfloat16_and_compiled_models_have_no_stages():
+    found = go(row("eager"), row("compile"), row("eager", dtype="bfloat16"))
+    assert [(s.backend, s.dtype) for s in found.stages] == [("eager", "float32")]
+    assert found.notes == ()
+
+
+def test_each_image_size_has_its_table():
+    stages = (
+        Stages(backend="eager", dtype="float32", preprocess_ms=0.5, model_ms=20.25, postprocess_ms=1.125, n=9),
+        Stages(backend="sdpa", dtype="float32", preprocess_ms=0.5, model_ms=10.0, postprocess_ms=1.0, n=9),
+    )
+    study = Study(trials=(row("eager"),), runs=(TrialRun(imgsz=64, stages=stages), TrialRun(imgsz=96)))
+    tables = [b for b in outline(study, "yolo12n.yaml") if isinstance(b, Table) and "predictor" in b.caption]
+    assert [table.caption for table in tables] == ["Inference by ultralytics' predictor, an image, image size 64"]
+    assert [cell.text for cell in tables[0].rows[0]] == ["eager", "float32", "0.50", "20.25", "1.12", "9"]
