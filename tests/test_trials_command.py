@@ -76,6 +76,7 @@ def test_two_sizes_and_settings_for_training(tmp_path):
         (64, ["eager", "sdpa-flash"]),
         (96, ["eager", "sdpa-flash"]),
     ]
+    assert all(s["optimised_ms"]["n"] == 2 for run in found["runs"] for s in run["optimised"])
     assert {g["cost"] for g in found["growth"]} >= {"forward", "step"}
     assert [c["imgsz"] for c in found["ceilings"]] == [64, 96]
     measured = found["tuned"]["measured"]["points"]

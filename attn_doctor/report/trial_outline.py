@@ -22,6 +22,7 @@ def outline(study: Study, model: str) -> list[Block]:
     groups = list(dict.fromkeys(_group(row) for row in study.trials))
     blocks += [_table(study, key, last=key == groups[-1]) for key in groups]
     blocks += _stages(study)
+    blocks += _optimised(study)
     blocks += _around(study)
     blocks += _ceilings(study)
     blocks += _growth(study)
@@ -131,8 +132,29 @@ def _stages(study: Study) -> list[Block]:
         )
         columns = ("backend", "dtype", "pre-processing, ms", "model, ms", "post-processing, ms", "calls")
         if rows:
-            where = f", image size {run.imgsz}" if run.imgsz else ""
-            blocks.append(Table(f"Inference by ultralytics' predictor, an image{where}", columns, rows))
+            blocks.append(
+                Table(f"Inference by ultralytics' predictor, an image, image size {run.imgsz}", columns, rows)
+            )
+    return blocks
+
+
+def _optimised(study: Study) -> list[Block]:
+    blocks: list[Block] = []
+    columns = ("backend", "dtype", "step without it, ms", "with it, ms", "rounds")
+    for run in study.runs:
+        rows = tuple(
+            (
+                Cell(s.backend, "strong"),
+                Cell(s.dtype),
+                Cell(_milliseconds(s.step_ms)),
+                Cell(_milliseconds(s.optimised_ms)),
+                Cell(str(s.optimised_ms.n)),
+            )
+            for s in run.optimised
+        )
+        if rows:
+            caption = f"Training step with its optimiser ({run.optimised[0].optimiser}), image size {run.imgsz}"
+            blocks.append(Table(caption, columns, rows))
     return blocks
 
 

@@ -1,4 +1,5 @@
-# What a program does around the model: the stages of inference by ultralytics' own predictor. Decides nothing.
+# What a program does around the model: the stages of inference by ultralytics' own predictor, and training steps with an
+# optimiser. Decides nothing.
 #
 # Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them. Only backends that a trial
 # has proven come here, each named with the dtypes it is right in.
@@ -30,7 +31,7 @@ class Predictor:
 
 
 def rounds(cells, one_round):
-    """The first round warms up. Rounds A B C A B C, three at least, until the seconds of this dtype are spent."""
+    """The first round warms up. Rounds A B C A B C, three at least, until the seconds for them are spent."""
     for cell in cells:
         cell.attempt("warm-up", lambda: one_round(cell))
     started = time.monotonic()
@@ -57,6 +58,23 @@ def predicted(subject, cells):
     rounds([cell for cell in cells if cell.backend != "compile"], one_round)
 
 
+def optimised(subject, cells):
+    """The same step without and with AdamW, one after the other. A rate this small leaves the weights as they are."""
+    optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
+    clock = Clock(subject.device)
+
+    def one_round(cell):
+        with subject.using(cell.backend):
+            subject.clear()
+            step = clock.time(lambda: subject.step(cell.backend, cell.dtype))
+            subject.clear()
+            both = clock.time(lambda: (subject.step(cell.backend, cell.dtype), optimiser.step()))
+        subject.clear()
+        return {"step_ms": step, "optimised_ms": both}
+
+    rounds(cells, one_round)
+
+
 def around():
     subject = ModelSubject(CONFIG)
     cells = [Cell(name, backend, dtype, None) for name, backend, dtype in CONFIG["cells"]]
@@ -64,6 +82,8 @@ def around():
         mine = [cell for cell in cells if cell.dtype == dtype]
         with section("stages " + dtype):
             predicted(subject, mine)
+        with section("optimiser " + dtype):
+            optimised(subject, mine)
 
 
 with section("around"):

@@ -1,4 +1,5 @@
-"""What a program does around the model, measured for the backends that a trial has proven: the stages of inference.
+"""What a program does around the model, measured for the backends that a trial has proven: the stages of inference,
+and a training step with its optimiser.
 
 In a process of its own after the trial, so that whatever ultralytics' predictor does cannot harm the trial itself.
 """
@@ -14,13 +15,15 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.facts import Fault
 from attn_doctor.trials.plan import TrialOptions
-from attn_doctor.trials.rows import Stages, Trial
+from attn_doctor.trials.rows import OptimisedStep, Stages, Trial
 from attn_doctor.trials.run import SCRIPTS, environment, in_words, load, patience
+from attn_doctor.trials.statistics import interval
 
 Say = Callable[[str], None]
 
+OPTIMISER = "AdamW"  # of target/around.py
 ROUNDS = 9
-SECONDS = 20.0  # for the rounds of one dtype, of which there are three at least
+SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with the optimiser, of which there are three at least
 
 
 class Around:
@@ -29,6 +32,7 @@ class Around:
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)
         self.stages = tuple(_stages(mine) for mine in _by_cell(samples, "stages"))
+        self.optimised = tuple(_optimised(mine) for mine in _by_cell(samples, "optimised_ms"))
 
 
 def measure(
@@ -57,6 +61,8 @@ def measure(
     def tell(message: child.Message) -> None:
         if message.at == "begin" and message.section.startswith("stages "):
             say("measuring inference by its stages")
+        if message.at == "begin" and message.section.startswith("optimiser "):
+            say("measuring training steps with an optimiser")
 
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         outcome = child.run(
@@ -92,4 +98,14 @@ def _stages(samples: Sequence[dict[str, Any]]) -> Stages:
         model_ms=model,
         postprocess_ms=after,
         n=len(samples),
+    )
+
+
+def _optimised(samples: Sequence[dict[str, Any]]) -> OptimisedStep:
+    return OptimisedStep(
+        backend=samples[0]["backend"],
+        dtype=samples[0]["dtype"],
+        optimiser=OPTIMISER,
+        step_ms=interval([s["step_ms"] for s in samples]),
+        optimised_ms=interval([s["optimised_ms"] for s in samples]),
     )

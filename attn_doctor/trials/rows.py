@@ -83,6 +83,16 @@ class Stages(Record, frozen=True, kw_only=True):
     n: int
 
 
+class OptimisedStep(Record, frozen=True, kw_only=True):
+    """A training step without and with its optimiser, measured in the same rounds."""
+
+    backend: str
+    dtype: str
+    optimiser: str
+    step_ms: Interval
+    optimised_ms: Interval
+
+
 class TrialRun(Record, frozen=True, kw_only=True):
     """What went on around the rows."""
 
@@ -93,6 +103,7 @@ class TrialRun(Record, frozen=True, kw_only=True):
     fixed_seconds: float | None = None  # import, model, reference, proof
     measured_seconds: float | None = None
     stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
+    optimised: tuple[OptimisedStep, ...] = ()  # the same
     notes: tuple[str, ...] = ()
 
 

@@ -74,7 +74,10 @@ def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float
         found_around = around.measure(python, trials.rows, options, timeout=timeout, say=say)
         runs.append(
             msgspec.structs.replace(
-                trials.run, stages=found_around.stages, notes=(*trials.run.notes, *found_around.notes)
+                trials.run,
+                stages=found_around.stages,
+                optimised=found_around.optimised,
+                notes=(*trials.run.notes, *found_around.notes),
             )
         )
         skipped = skipped or trials.skipped
