@@ -55,7 +55,7 @@ class Cuda(NamedTuple):
 def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Nvml:
     outcome = child.run(
         [sys.executable],
-        ["target/channel.py", "target/nvml.py"],
+        ["target/channel.py", "target/nvml_library.py", "target/nvml.py"],
         deadline=deadline,
         environment=environ,
         on_slow=on_slow,

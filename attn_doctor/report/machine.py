@@ -6,6 +6,7 @@ from collections import Counter
 
 from attn_doctor.facts import Facts, Torch, Unknown
 from attn_doctor.report.blocks import Field
+from attn_doctor.trials.rows import GpuWatch, Range
 
 
 def at_a_glance(facts: Facts) -> tuple[Field, ...]:
@@ -157,3 +158,27 @@ def _yolo(facts: Facts) -> tuple[str, str]:
     if "flash-attn" in yolo.calls and isinstance(yolo.flash_error, str):
         return f"{text}: wants flash-attn, but runs eager ({yolo.flash_error})", "warn"
     return f"{text}: its attention calls {', '.join(yolo.calls)}", ""
+
+
+def watched(gpu: GpuWatch) -> str:
+    """What NVML saw beside the measured rounds, in one line."""
+    parts = []
+    if gpu.sm_megahertz:
+        parts.append(f"clocks {_range(gpu.sm_megahertz)} MHz")
+    if gpu.celsius:
+        parts.append(f"{_range(gpu.celsius)} °C")
+    if gpu.joules_an_image is not None:
+        parts.append(
+            f"{gpu.joules_an_image:.2g} J for a forward pass and a training step of an image, all backends together"
+        )
+    if gpu.most_used_bytes is not None:
+        parts.append(f"{size(gpu.most_used_bytes)} of its memory in use by all programs at most")
+    if gpu.slowed_by:
+        parts.append(f"{', '.join(gpu.slowed_by)} seen")
+        hot = any("thermal" in r or "hardware" in r or "brake" in r for r in gpu.slowed_by)
+        return "the GPU: " + ", ".join(parts) + (": times are not to be trusted" if hot else "")
+    return "the GPU: " + ", ".join(parts)
+
+
+def _range(found: Range) -> str:
+    return f"{found.low}" if found.low == found.high else f"{found.low}–{found.high}"

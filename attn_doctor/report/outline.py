@@ -11,7 +11,7 @@ from attn_doctor.findings import Diagnosis, Evidence, Finding, Fix, Goal, Severi
 from attn_doctor.goals import implied
 from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
-from attn_doctor.report.machine import at_a_glance, size
+from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
 from attn_doctor.trials.rows import Interval, Trial
 
@@ -151,7 +151,9 @@ def _trials(report: Report) -> list[Block]:
     columns = ("backend", "dtype", "forward", "training step", "step vs eager", "attention calls", "memory", "result")
     notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
     notes += tuple(_grouped(ruled_out))
-    notes += report.trial_run.notes if report.trial_run else ()
+    if report.trial_run:
+        notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
+        notes += report.trial_run.notes
     return [Table(caption, columns, tuple(_row(t) for t in ran), notes)]
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
-from attn_doctor.report.machine import size
+from attn_doctor.report.machine import size, watched
 from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
@@ -172,7 +172,9 @@ def _around(study: Study) -> list[Block]:
     if measured:
         text = f"{fixed:.0f} s to import, build and prove, {measured:.0f} s to measure"
         blocks.append(Fields((Field("time taken", text),)))
-    notes = tuple(dict.fromkeys(note for r in study.runs for note in r.notes))
+    notes = tuple(
+        dict.fromkeys([*(watched(r.gpu) for r in study.runs if r.gpu), *(n for r in study.runs for n in r.notes)])
+    )
     if notes:
         blocks.append(Notes("Notes", notes))
     return blocks

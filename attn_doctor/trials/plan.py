@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
+from attn_doctor.trials.watch import gpu_to_watch
 
 STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
 DTYPES = ("float32", "float16", "bfloat16")
@@ -68,6 +69,7 @@ class Plan(Record, frozen=True, kw_only=True):
     rounds: int = 9
     scope: str = "model"  # "attention": no ultralytics that could be imported
     note: str | None = None
+    gpu: str | None = None  # UUID of the GPU to watch by NVML
 
 
 def plan(facts: Facts, options: TrialOptions) -> Plan:
@@ -94,7 +96,8 @@ def plan(facts: Facts, options: TrialOptions) -> Plan:
         for name in names
     )
     rounds = options.rounds or (_ROUNDS_CPU if device == "cpu" else _ROUNDS_GPU)
-    return Plan(options=options, device=device, cells=cells, rounds=rounds, scope=scope, note=note)
+    gpu = gpu_to_watch(facts) if device.startswith("cuda") else None
+    return Plan(options=options, device=device, cells=cells, rounds=rounds, scope=scope, note=note, gpu=gpu)
 
 
 def check(options: TrialOptions) -> None:

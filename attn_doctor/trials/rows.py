@@ -93,6 +93,22 @@ class OptimisedStep(Record, frozen=True, kw_only=True):
     optimised_ms: Interval
 
 
+class Range(Record, frozen=True, kw_only=True):
+    low: int
+    high: int
+
+
+class GpuWatch(Record, frozen=True, kw_only=True):
+    """The GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
+
+    joules_an_image: float | None = None  # of a forward pass and a training step, over all backends; whole GPU
+    sm_megahertz: Range | None = None
+    celsius: Range | None = None
+    slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"
+    most_used_bytes: int | None = None  # by every program on it
+    n: int = 0
+
+
 class TrialRun(Record, frozen=True, kw_only=True):
     """What went on around the rows."""
 
@@ -104,6 +120,7 @@ class TrialRun(Record, frozen=True, kw_only=True):
     measured_seconds: float | None = None
     stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
     optimised: tuple[OptimisedStep, ...] = ()  # the same
+    gpu: GpuWatch | None = None
     notes: tuple[str, ...] = ()
 
 

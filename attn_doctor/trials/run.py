@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ from attn_doctor import child
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan
-from attn_doctor.trials.rows import ReferenceCheck, TrialRun, Trials
+from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
+from attn_doctor.trials.watch import Watching, Window, summary
 
 Say = Callable[[str], None]
 
@@ -52,7 +54,12 @@ def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say |
         given = {**environment(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), given)
         supervisor.notes += note
-        supervisor.go()
+        watching = Watching(plan.gpu) if plan.gpu else None
+        try:
+            supervisor.go()
+        finally:
+            states = watching.stop() if watching else []
+        supervisor.gpu = summary(states, supervisor.windows)
     return supervisor.trials(cpu.name())
 
 
@@ -137,6 +144,8 @@ class _Supervisor:
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
         self.round = 0
+        self.windows: list[Window] = []
+        self.gpu: GpuWatch | None = None
         self.ended = "the trial ended before it was reached"
 
     def go(self) -> None:
@@ -156,6 +165,7 @@ class _Supervisor:
             if (outcome.fault is None and "poisoned" not in self.told) or not self._leave_out(outcome):
                 return
             self.seen.start_again()
+            self.windows.clear()
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
@@ -225,7 +235,11 @@ class _Supervisor:
             self.notes.append(
                 "{cell} is served by the same operators as {with}: measured together".format(**message.data)
             )
+        elif message.section == "steady":
+            self.windows.append(Window(time.monotonic()))
         elif message.section == "sample":
+            whole = (self.told.get("subject") or {}).get("scope") == "model"
+            self.windows[-1].sample(self.plan.options.batch if whole else 0)
             self._say_round(message.data["round"] + 1)
 
     def _say_round(self, number: int) -> None:
@@ -273,6 +287,7 @@ class _Supervisor:
                 reference=self.check,
                 cpu=cpu,
                 torch=torch.get("version"),
+                gpu=self.gpu,
                 fixed_seconds=_rounded(seconds.get("fixed")),
                 measured_seconds=_rounded(seconds.get("measured")),
                 notes=tuple(dict.fromkeys(self.notes)),

@@ -55,11 +55,13 @@ def stub_drivers(
     libcuda: bool = True,
     versioned: bool = True,
     runtime: bool = False,
+    working: Sequence[int] = (),
 ) -> dict[str, str]:
     """Put stubs into a folder, named as a driver's files are, and return the environment that puts them in front.
 
     `hang` and `crash` take "nvml" or "cuda". `versioned`: libcuda.so.1 is a link to libcuda.so.580.65.06; WSL has no such
     names. `runtime`: preload one in front of the CUDA runtime too, see the guide of this package.
+    `working`: milliwatts, lowest and highest clock in MHz, degrees, throttle reasons as a number; 0: NVML does not tell.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, wanted in (("libnvidia-ml", nvml), ("libcuda", libcuda)):
@@ -78,6 +80,7 @@ def stub_drivers(
     }
     lines = [f"{key}={value}" for key, value in settings.items()]
     lines += [f"{key}={value}" for key, value in (("hang", hang), ("crash", crash)) if value]
+    lines += ["working=" + "|".join(map(str, working))] if working else []
     lines += [gpu.line(number) for number, gpu in enumerate(gpus)]
     (folder / "machine.conf").write_text("\n".join(lines) + "\n")
     environ = {"LD_LIBRARY_PATH": str(folder)}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST_GPUS 16
@@ -29,6 +30,7 @@ static struct {
     int cuda;       /* 13000 */
     int nvml_error; /* of nvmlInit */
     int cuinit;     /* of cuInit */
+    int milliwatts, clock_low, clock_high, celsius, reasons; /* while it works; 0: no such thing */
     char hang[16], crash[16]; /* "nvml" or "cuda" */
     struct gpu gpus[MOST_GPUS];
 } machine;
@@ -43,6 +45,8 @@ static void read_line(char *line) {
     sscanf(line, "cuda=%d", &machine.cuda);
     sscanf(line, "nvml_error=%d", &machine.nvml_error);
     sscanf(line, "cuinit=%d", &machine.cuinit);
+    sscanf(line, "working=%d|%d|%d|%d|%d", &machine.milliwatts, &machine.clock_low, &machine.clock_high, &machine.celsius,
+           &machine.reasons);
     sscanf(line, "hang=%15s", machine.hang);
     sscanf(line, "crash=%15s", machine.crash);
 }

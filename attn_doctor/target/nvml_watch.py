@@ -1,0 +1,31 @@
+# Watches one GPU beside a trial, until the file that the doctor named is gone. Runs after nvml_library.py. Decides nothing.
+INTERVAL = 0.1  # seconds
+SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
+
+
+def number(name, *arguments):
+    """The answer of a call where it is a number; a GPU without such a thing has none."""
+    answer = ask(name, *arguments)
+    return answer if isinstance(answer, int) else None
+
+
+def state(handle):
+    memory = ask("nvmlDeviceGetMemoryInfo", handle)
+    return {
+        "at": time.monotonic(),
+        "millijoules": number("nvmlDeviceGetTotalEnergyConsumption", handle),
+        "megahertz": number("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
+        "celsius": number("nvmlDeviceGetTemperature", handle, SENSOR),
+        "reasons": number("nvmlDeviceGetCurrentClocksThrottleReasons", handle),  # the name that old drivers know too
+        "used_bytes": None if memory is None or isinstance(memory, dict) else memory.used,
+    }
+
+
+with section("watch"):
+    nvml, place = bindings()
+    nvml.nvmlInit()
+    handle = nvml.nvmlDeviceGetHandleByUUID(CONFIG["uuid"].encode())
+    parent = os.getppid()
+    while os.path.exists(CONFIG["while"]) and os.getppid() == parent:
+        tell("state", state(handle))
+        time.sleep(INTERVAL)

@@ -1,0 +1,141 @@
+"""Watches the GPU beside the measured rounds: energy, clocks, temperature, what slowed it down, memory.
+
+By NVML in a child of the doctor's own interpreter, never in the trial's process. What it says of the time outside the
+measured rounds is left out.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attn_doctor import child
+from attn_doctor.facts import Facts
+from attn_doctor.trials.rows import GpuWatch, Range
+
+_SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
+_DAY = 24 * 3600.0
+_QUIET = 20.0  # seconds without a record, after which NVML hangs
+_LEAST_SECONDS = 1.0  # for energy: the counter is renewed some ten times a second
+
+# nvmlClocksThrottleReasons (nvml.h of the CUDA toolkit): those that make a GPU slower than it could be.
+# https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
+REASONS = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "thermal slowdown (software)",
+    0x40: "thermal slowdown (hardware)",
+    0x80: "power brake",
+}
+
+
+class Window:
+    """A stretch of measured rounds, by the monotonic clock, and the images that went through in it."""
+
+    def __init__(self, begin: float) -> None:
+        self.begin = self.end = begin
+        self.images = 0
+
+    def sample(self, images: int) -> None:
+        """A cell's round has ended just now."""
+        self.end = time.monotonic()
+        self.images += images
+
+
+class Watching:
+    """A child that watches the GPU of this UUID from now on, until `stop`."""
+
+    def __init__(self, uuid: str, environ: Mapping[str, str] | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="attn-doctor-")
+        self._file = Path(self._folder.name) / "watched"
+        self._file.touch()
+        self._config = {"uuid": uuid, "while": str(self._file)}
+        self._environ = environ
+        self._states: list[dict[str, Any]] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        child.run(
+            [sys.executable],
+            _SCRIPTS,
+            config=self._config,
+            deadline=_DAY,
+            quiet=_QUIET,
+            environment=self._environ,
+            on_message=self._take,
+        )
+
+    def _take(self, message: child.Message) -> None:
+        if message.at == "fact" and message.section == "state":
+            self._states.append(message.data)
+
+    def seen(self) -> int:
+        """How many states so far."""
+        return len(self._states)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait that long at most for the child to end by itself."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def stop(self) -> list[dict[str, Any]]:
+        """What it saw. A NVML that crashed or hung has seen what it had seen until then."""
+        self._file.unlink()
+        self._thread.join(_QUIET + 5)
+        self._folder.cleanup()
+        return list(self._states)
+
+
+def gpu_to_watch(facts: Facts) -> str | None:
+    """UUID of the GPU that a program sees, where it is one alone and no part of one: else nobody knows which is whose."""
+    gpus = facts.graphics.gpus
+    if not isinstance(gpus, tuple):
+        return None
+    seen = [gpu for gpu in gpus if gpu.visible is not False]
+    if len(seen) != 1 or seen[0].visible is not True or seen[0].mig is True:
+        return None
+    return seen[0].uuid if isinstance(seen[0].uuid, str) else None
+
+
+def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> GpuWatch | None:
+    """What was seen within the windows; None where nothing was."""
+    parts = [(w, [s for s in states if w.begin <= s["at"] <= w.end]) for w in windows]
+    inside = [s for _, part in parts for s in part]
+    if not inside:
+        return None
+    bits = 0
+    for seen in inside:
+        bits |= seen["reasons"] or 0
+    used = [s["used_bytes"] for s in inside if s["used_bytes"] is not None]
+    return GpuWatch(
+        joules_an_image=_energy(parts),
+        sm_megahertz=_range([s["megahertz"] for s in inside]),
+        celsius=_range([s["celsius"] for s in inside]),
+        slowed_by=tuple(text for bit, text in REASONS.items() if bits & bit),
+        most_used_bytes=max(used, default=None),
+        n=len(inside),
+    )
+
+
+def _range(values: Sequence[int | None]) -> Range | None:
+    known = [value for value in values if value is not None]
+    return Range(low=min(known), high=max(known)) if known else None
+
+
+def _energy(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> float | None:
+    """Joules an image: the mean power between the first and the last state of each window, for as long as it lasted."""
+    joules, images = 0.0, 0
+    for window, states in parts:
+        known = [(s["at"], s["millijoules"]) for s in states if s["millijoules"] is not None]
+        if len(known) < 2 or known[-1][0] - known[0][0] < _LEAST_SECONDS:
+            continue
+        watts = (known[-1][1] - known[0][1]) / 1e3 / (known[-1][0] - known[0][0])
+        joules += watts * (window.end - window.begin)
+        images += window.images
+    return joules / images if images else None
