@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from attn_doctor.facts import Facts, System, Torch
@@ -9,7 +13,7 @@ from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 from attn_doctor.trials.rows import Gain, Interval, Trial
-from attn_doctor.trials.run import patience
+from attn_doctor.trials.run import load, patience
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
 from attn_doctor.trials.study import Study, Wanted, check_request, grid
 from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores
@@ -185,3 +189,13 @@ def test_on_a_busy_machine_threads_sleep_while_they_wait(environ, busy, set_):
     given, notes = patience(environ, busy, 2)
     assert (given == {"OMP_WAIT_POLICY": "passive"}) is set_
     assert bool(notes) is set_
+
+
+def test_how_busy_the_machine_is_now_not_what_it_was_a_minute_ago():
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        assert load(1.0) > (os.cpu_count() or 1) / 2
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()

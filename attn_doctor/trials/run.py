@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attn_doctor import child
@@ -48,8 +49,8 @@ def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say |
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
-    cpu = _CpuName()
     waiting, note = patience(os.environ, load(), os.cpu_count())
+    cpu = _CpuName()  # takes a core itself: not before others are counted
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         given = {**environment(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), given)
@@ -80,12 +81,34 @@ def environment(folder: str) -> dict[str, str]:
     }
 
 
-def load() -> float | None:
-    """Programs that wanted a core in the last minute, on average; None where nobody counts them."""
-    try:
-        return os.getloadavg()[0]
-    except (OSError, AttributeError):
+def load(seconds: float = 0.4) -> float | None:
+    """Cores that programs keep busy just now; None where nobody counts them.
+
+    By the counters of /proc/stat while this process sleeps: the load average still holds what ended a minute ago, such as
+    the trial before. https://man7.org/linux/man-pages/man5/proc_stat.5.html
+    """
+    before = _jiffies()
+    if before is None:
+        try:
+            return os.getloadavg()[0]
+        except (OSError, AttributeError):
+            return None
+    time.sleep(seconds)
+    after = _jiffies()
+    if after is None or after[1] == before[1]:
         return None
+    return (os.cpu_count() or 1) * (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _jiffies() -> tuple[int, int] | None:
+    """Time that all cores together were busy, and all time, since the start of the machine."""
+    try:
+        first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
+        user, nice, system, idle, waiting, *interrupts = (int(field) for field in first[1:9])
+    except (OSError, ValueError):
+        return None
+    busy = user + nice + system + sum(interrupts)
+    return busy, busy + idle + waiting
 
 
 def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) -> tuple[dict[str, str], list[str]]:
