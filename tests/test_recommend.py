@@ -73,6 +73,12 @@ def test_eager_is_kept_where_nothing_is_clearly_quicker(other):
     assert "no other backend is measurably faster" in made.summary
 
 
+def test_the_gain_is_that_of_the_pairs_as_in_the_table():
+    paired = Gain(ratio=2.2, low=2.1, high=2.3, n=9, p=0.01, verdict="faster")
+    quick = msgspec.structs.replace(row("sdpa", *times(0.5)), step_gain=paired)
+    assert "2.20 times as fast" in advice(machine("8.9"), row("eager", *times(1)), quick).summary
+
+
 def test_too_few_rounds_are_called_so():
     undecided = Gain(ratio=1.5, low=0.5, high=3.0, n=3, p=1.0, verdict="undecided")
     busy = msgspec.structs.replace(row("sdpa", 100.0, 300.0, 50.0), step_gain=undecided)
