@@ -124,6 +124,14 @@ class _Choice:
         kernel = self._named if taken is None else taken[1]
         return kernel(query, key, value, scale)
 
+    def start(self) -> None:
+        if hasattr(self._named, "start"):
+            self._named.start()
+
+    def stop(self) -> None:
+        if hasattr(self._named, "stop"):
+            self._named.stop()
+
     def take(self, device: torch.device, dtype: torch.dtype) -> None:
         """Prove or choose, and remember. Raises NotProven."""
         if self.asked == AUTO:
@@ -233,7 +241,8 @@ def _prove(backend: str, kernel: Any, device: torch.device, dtype: torch.dtype) 
     reference = Reference(kernels.eager, calls, seed=0)
     base = reference.errors(kernels.eager)
     try:
-        mine = reference.errors(kernel)
+        with kernels.in_force(kernel):
+            mine = reference.errors(kernel)
     except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
         said = str(error).strip().partition("\n")[0]
         raise NotProven(f"{backend} does not run on {device} here, the attention was left as it is: {said}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.findings import Diagnosis, Severity
@@ -64,8 +64,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | 
     rows = [(index, row) for index, row in enumerate(trials.rows) if row.status == "ok" and row.step_ms]
     if not rows:
         return _unmeasured(facts, diagnosis, trials)
-    # The dtype that training uses: the one in which eager itself is quickest.
-    dtype = min(rows, key=lambda r: _step(r[1]))[1].dtype
+    dtype = _training_dtype([row for _, row in rows])
     rows = [r for r in rows if r[1].dtype == dtype]
     best_index, best = min(rows, key=lambda r: _step(r[1]))
     eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
@@ -83,6 +82,15 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | 
     gain = best.step_gain.ratio if best.step_gain else _step(base) / _step(best)  # as the table has it: by pairs
     sentence = f"Use {best.backend}: a training step is {gain:.2f} times as fast as with eager ({where})."
     return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
+
+
+def _training_dtype(rows: Sequence[Trial]) -> str:
+    """The dtype that training uses: on a CUDA device float16, which is what ultralytics' `amp=True` (its default) takes
+    whether or not a small model gains by it; else that of the quickest step.
+    """
+    if any(row.device.startswith("cuda") and row.dtype == "float16" for row in rows):
+        return "float16"
+    return min(rows, key=_step).dtype
 
 
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
@@ -182,7 +190,7 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
     if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
         text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
         return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
-    flash = _best(trials, ("flash-attn-2", "flash-attn-3", "flash-attn-4"))
+    flash = _best(trials, ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4"))
     fused = _best(trials, ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient"))
     if flash and fused and _clearly_faster(flash[1], fused[1]):
         return "yes", (_reason(flash[0], flash[1], fused[1]),)

@@ -40,13 +40,12 @@ def race(subject, where):
     for number in range(CONFIG["rounds"] + 1):
         for backend in CONFIG["backends"]:
             with subject.using(backend):
-                forward = timed(lambda: subject.forward(backend, "float32"))
-                step = timed(lambda: subject.step(backend, "float32"))
+                wall, cpu = timed(lambda: getattr(subject, CONFIG["pass"])(backend, "float32"))
                 subject.clear()
             if number:
-                sample = {"backend": backend, "forward_wall": forward[0], "forward_cpu": forward[1]}
-                sample.update(where, step_wall=step[0], step_cpu=step[1])
-                tell("sample", {k: round(v, 2) if isinstance(v, float) else v for k, v in sample.items()})
+                tell(
+                    "sample", dict(where, backend=backend, what=CONFIG["pass"], wall=round(wall, 2), cpu=round(cpu, 2))
+                )
         gc.collect()
 
 
@@ -65,8 +64,8 @@ for size in CONFIG["imgsz"]:
             where = {"imgsz": size, "batch": batch, "layout": layout, "threads": torch.get_num_threads()}
             with section(f"{size} {layout} {batch}"):
                 subject = subject_of(size, batch, layout)
-                if size == CONFIG["imgsz"][0]:
-                    count(subject, batch, layout)
                 race(subject, where)
-                peaks(subject, where)
+                if CONFIG["pass"] == "step":
+                    count(subject, batch, layout)
+                    peaks(subject, where)
                 subject = None

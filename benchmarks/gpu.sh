@@ -55,6 +55,10 @@ build_flash_attn() {
     archive=$(ls "$wheels"/flash_attn-2*.tar.gz | tail -1)
     mkdir "$scratch/flash"
     tar -xzf "$archive" -C "$scratch/flash" --strip-components 1
+    # flash-attn passes -std=c++17, and torch's headers may want more: https://github.com/Dao-AILab/flash-attention/pull/2879
+    if grep -qs 'C++20 or later' "$("$target" -c 'import torch; print(torch.__path__[0])')/include/ATen/ATen.h"; then
+        sed -i 's/-std=c++17/-std=c++20/g' "$scratch/flash/setup.py"
+    fi
     # 8.x share the code for 8.0; the others have their own.
     arch=$("$target" -c 'import torch; major, minor = torch.cuda.get_device_capability(0); print(80 if major == 8 else 10 * major)')
     "$target" - "$scratch/flash" <<'PY'
@@ -76,12 +80,17 @@ short, count = re.subn(
 assert count == 1, "static_switch.h chooses the width of heads in another way than 2.8 did"
 switch.write_text(short)
 PY
+    # A toolkit may come without the libraries that torch's headers include: NVIDIA's packages, which torch needs anyway, bring them.
+    if [ ! -e "$CUDA_HOME/include/cublas_v2.h" ]; then
+        CPATH=$(ls -d "$("$target" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"/nvidia/*/include | paste -sd:)
+        export CPATH
+    fi
     memory=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
     jobs=$((memory / 7))
     [ "$jobs" -ge 1 ] || jobs=1
     [ "$jobs" -le "$(nproc)" ] || jobs=$(nproc)
     FLASH_ATTENTION_FORCE_BUILD=TRUE FLASH_ATTN_CUDA_ARCHS=$arch NVCC_THREADS=1 MAX_JOBS=$jobs \
-        "$target" -m pip wheel --quiet --no-index --no-deps --no-build-isolation -w "$scratch/built" "$scratch/flash"
+        "$target" -m pip wheel --no-index --no-deps --no-build-isolation -w "$scratch/built" "$scratch/flash"
 }
 
 if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then

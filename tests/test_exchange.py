@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import io
 import os
 import pickle
 import threading
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -304,36 +302,6 @@ def test_a_thread_without_its_own_has_that_of_the_process(torch, layers, kernels
     assert seen == ["process"]
 
 
-def test_threads_that_ask_for_different_kernels_leave_pytorchs_switches_alone(torch, kernels):
-    from torch.nn.attention import _cur_sdpa_kernel_backends
-
-    before = _cur_sdpa_kernel_backends(with_priority=True)
-    query = torch.randn(1, 2, 64, 32)
-    expected = kernels.eager(query, query, query, 0.2)
-    failures = []
-
-    def work(name):
-        kernel = kernels.kernel(name)
-        right = [torch.allclose(kernel(query, query, query, 0.2), expected, atol=1e-5) for _ in range(200)]
-        if not all(right):
-            failures.append(name)
-
-    threads = [
-        threading.Thread(target=work, args=(n,)) for n in ("sdpa-math", "sdpa-efficient", "sdpa-flash", "sdpa-math")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert _cur_sdpa_kernel_backends(with_priority=True) == before
-
-
-def test_a_package_that_is_not_there_says_so_in_its_own_words(kernels):
-    with pytest.raises(kernels.Unavailable, match="No module named 'flash_attn"):
-        kernels.kernel("flash-attn-2")
-
-
 def test_weights_and_checkpoints_know_nothing_of_it(torch, layers, kernels, block):
     module = block.AAttn(64, 2, 4)
     names = list(module.state_dict())
@@ -422,34 +390,3 @@ def test_a_subclass_with_its_own_forward_is_not_touched(torch, layers, kernels, 
     x = torch.randn(1, 64, 4, 4)
     with layers.Exchange(kernels.sdpa):
         assert Mine(64, 2, 1)(x) is x
-
-
-@pytest.mark.parametrize(("narrow", "wide"), [(32, 64), (64, 32), (32, 32)])
-def test_heads_of_two_widths_are_filled_up(torch, kernels, narrow, wide):
-    query, key = (torch.randn(1, 2, 10, narrow, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    value = torch.randn(1, 2, 10, wide, dtype=torch.float64, requires_grad=True)
-    results = []
-    for compute in (kernels.eager, kernels.kernel("sdpa-flash")):
-        out = compute(query, key, value, 0.3)
-        results.append((out, *torch.autograd.grad(out.square().sum(), (query, key, value))))
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize(
-    "file", ["exchange/accuracy", "exchange/kernels", "exchange/layers", "exchange/rule", "prescription"]
-)
-def test_the_files_are_python_3_8_and_stand_alone(file):
-    """They are sent into targets of that age, which have no attn_doctor."""
-    text = (Path(__file__).parent.parent / "attn_doctor" / f"{file}.py").read_text("utf-8")
-    tree = ast.parse(text, feature_version=(3, 8))
-    imported = {
-        "attn_doctor.exchange" if name.startswith("attn_doctor.exchange") else name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
-        )
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    }
-    standard = {"__future__", "collections", "importlib", "math", "os", "threading", "time", "typing", "warnings"}
-    assert imported <= {*standard, "torch", *(["attn_doctor.exchange"] if file == "prescription" else [])}

@@ -249,11 +249,13 @@ def test_compiled_it_is_one_graph_with_the_kernel_in_it(prescription, block, bac
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = module(x)
-        with prescription.prescribe(backend, now=now):
+        with prescription.prescribe(backend, now=now) as attention:
             torch._dynamo.reset()
             got = torch.compile(module, backend=compiler, fullgraph=True)(x)
     assert len(graphs) == 1
-    assert "scaled_dot_product_attention" in graphs[0].code
+    # "auto" may find, on a machine that is busy at that moment, that nothing is quicker than eager.
+    wanted = "softmax" if attention.backend == "eager" else "scaled_dot_product_attention"
+    assert wanted in graphs[0].code
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 

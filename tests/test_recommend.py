@@ -120,6 +120,18 @@ def test_the_dtype_that_training_would_take():
     assert made.because[0].refers_to == "trials.3"
 
 
+def test_a_small_model_that_is_quicker_in_float32_is_trained_in_float16_all_the_same():
+    """`yolo train` has amp=True unless told otherwise: what holds in float32 is no advice for it."""
+    made = advice(
+        machine("8.9"),
+        row("eager", *times(0.5), dtype="float32"),
+        row("sdpa-efficient", *times(0.1), dtype="float32"),
+        row("eager", *times(2)),
+        row("sdpa-flash", *times(1)),
+    )
+    assert made.backend == "sdpa-flash"
+
+
 def test_the_same_speed_with_less_memory_is_said_and_not_urged():
     made = advice(machine("8.9"), row("eager", *times(1), memory=1000), row("sdpa", *times(1), memory=700))
     assert made.backend == "eager"

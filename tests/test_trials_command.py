@@ -58,6 +58,10 @@ def test_two_sizes_and_settings_for_training(tmp_path):
         "2",
         "--backend",
         "sdpa-flash",
+        "--backend",
+        "sdpa-math",
+        "--backend",
+        "sdpa",
         "--tune",
         "--images",
         "100",
@@ -66,21 +70,27 @@ def test_two_sizes_and_settings_for_training(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "t.json").read_text())
-    assert [(r["backend"], r["imgsz"]) for r in found["trials"]] == [
-        ("eager", 64),
-        ("sdpa-flash", 64),
-        ("eager", 96),
-        ("sdpa-flash", 96),
-    ]
+    names = ["eager", "sdpa-flash", "sdpa-math", "sdpa"]
+    assert [(r["backend"], r["imgsz"]) for r in found["trials"]] == [(n, size) for size in (64, 96) for n in names]
     assert [(run["imgsz"], [s["backend"] for s in run["stages"]]) for run in found["runs"]] == [
-        (64, ["eager", "sdpa-flash"]),
-        (96, ["eager", "sdpa-flash"]),
+        (64, names),
+        (96, names),
     ]
+    for row in found["trials"]:
+        shares = {share["name"]: share["share"] for share in row["kernel_shares"]}
+        assert all(0 < share < 1 for share in shares.values())
+        own = "flash_attention_for_cpu" if row["backend"] in ("sdpa", "sdpa-flash") else "softmax"
+        assert sum(own in name for name in shares) >= 2  # forward and backward
+    assert "Attention's operators, and their share of a training step" in done.stdout
     assert all(s["optimised_ms"]["n"] == 2 for run in found["runs"] for s in run["optimised"])
     assert {g["cost"] for g in found["growth"]} >= {"forward", "step"}
     assert [c["imgsz"] for c in found["ceilings"]] == [64, 96]
     measured = found["tuned"]["measured"]["points"]
     assert [p["batch"] for p in measured if p["backend"] == "eager"] == [1, 2, 4]
+    # `sdpa` is served by the operators of `sdpa-flash`, and so one of them stands for both.
+    fitted = {g["backend"] for g in found["tuned"]["growth"]}
+    assert {"eager", "sdpa-math"} < fitted
+    assert len(fitted & {"sdpa", "sdpa-flash"}) == 1
     assert [s["name"] for s in found["tuned"]["settings"]] == ["batch", "workers", "cache", "amp"]
     assert "data=YOUR.yaml" in done.stdout
     assert "yolo train model=yolo12n.yaml imgsz=96 device=cpu batch=" in done.stdout

@@ -59,6 +59,24 @@ def test_a_package_that_the_dispatcher_does_not_see_is_proven_by_its_kernels():
     assert other_kernel(flash_attn, unseen, ["ampere_sgemm_128x64_tn"]) is not None
 
 
+def test_an_operator_of_two_packages_is_proven_by_the_profile_too():
+    """activate_flash_attention_impl leaves the operator's name as it is: only its kernels tell whose they are."""
+    calls = [
+        {
+            "forward": ["aten::_scaled_dot_product_flash_attention"],
+            "backward": ["aten::_scaled_dot_product_flash_attention_backward"],
+        }
+    ] * 8
+    own = ["void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<32, 128>, false>(Flash_fwd_params)"]
+    third = ["void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnFwdSm90<flash::Mainloop>>>"]
+    fourth = ["kernel_cutlass_kernel_flash_attncuteflash_fwdFlashAttentionForwardSm90_object_at__0"]
+    assert other_kernel(BY_NAME["sdpa-flash"], calls, own) is None
+    assert other_kernel(BY_NAME["sdpa-flash-3"], calls, third) is None
+    assert other_kernel(BY_NAME["sdpa-flash-4"], calls, fourth) is None
+    for backend in ("sdpa-flash-3", "sdpa-flash-4"):
+        assert "no kernel of this package was seen" in other_kernel(BY_NAME[backend], calls, own)
+
+
 EPS = 2.0**-23
 
 
@@ -105,7 +123,12 @@ EAGER_ERRORS = ("eager-errors", {"cells": CELLS, "errors": [[1e-7, 1e-7]] * 8})
 
 
 def _samples(cell, forward, step, rounds=9):
-    return [("sample", {"cell": cell, "round": i, "forward_ms": forward, "step_ms": step}) for i in range(rounds)]
+    taken = {"forward": forward, "step": step}
+    return [
+        ("sample", {"cell": cell, "round": i, "what": what, "ms": ms})
+        for what, ms in taken.items()
+        for i in range(rounds)
+    ]
 
 
 def test_rows_of_a_trial_that_went_well():

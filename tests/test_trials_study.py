@@ -10,9 +10,10 @@ import pytest
 
 from attn_doctor.facts import Facts, System, Torch
 from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
+from attn_doctor.report.proven import short
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials.plan import BadRequest, TrialOptions
-from attn_doctor.trials.rows import Gain, Interval, Trial
+from attn_doctor.trials.rows import Gain, Interval, KernelShare, Trial
 from attn_doctor.trials.run import load, patience
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
 from attn_doctor.trials.study import Study, Wanted, check_request, grid
@@ -179,6 +180,60 @@ def test_the_outline_says_what_was_found():
     cure = next(b for b in blocks if isinstance(b, Cure))
     assert isinstance(cure.commands[0], Command)
     assert cure.commands[0].line.startswith("attn-doctor run --attention sdpa-flash -- yolo train model=yolo12n.yaml")
+
+
+def test_the_kernels_that_ran_are_named_with_their_share_and_bits_that_differ_are_noted():
+    forward = (
+        "void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<32, 128, 128, 4>, false, true>(Flash_fwd_params)"
+    )
+    another = forward.replace("false", "true")
+    backward = "void pytorch_flash::flash_bwd_dq_dk_dv_loop_seqk_parallel_kernel<Flash_bwd_kernel_traits<32, 128>, fal"
+    shares = ((forward, 0.02), (another, 0.01), (backward, 0.05))
+    flash = row(
+        "sdpa-flash",
+        640,
+        50,
+        dtype="float16",
+        device="cuda:0",
+        kernel_shares=tuple(KernelShare(name=name, share=share) for name, share in shares),
+        deterministic=False,
+    )
+    blocks = outline(Study(trials=(row("eager", 640, 100, device="cuda:0", deterministic=True), flash)), "yolo12n.yaml")
+    notes = {b.title: b.items for b in blocks if isinstance(b, Notes)}
+    assert notes["Attention's GPU kernels, and their share of a training step (torch.profiler)"] == (
+        (
+            "sdpa-flash (float16): pytorch_flash::flash_bwd_dq_dk_dv_loop_seqk_parallel_kernel 5.0%,"
+            " pytorch_flash::flash_fwd_kernel 3.0%"
+        ),
+    )
+    table = next(b for b in blocks if isinstance(b, Table))
+    assert table.notes == ("not the same to the last bit when run twice on the same numbers: sdpa-flash (float16)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (
+            "void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnFwdSm90<flash::CollectiveMainloopFwdSm90<2> > > >(P)",
+            "cutlass::device_kernel<FlashAttnFwdSm90>",
+        ),
+        (
+            "void at::native::(anonymous namespace)::cunn_SoftMaxForward<4, float, float>(float*, float const*, int)",
+            "at::native::cunn_SoftMaxForward",
+        ),
+        (
+            "fmha_cutlassF_f32_aligned_64x64_rf_sm80(PyTorchMemEffAttention::AttentionKernel<float>::Params)",
+            "fmha_cutlassF_f32_aligned_64x64_rf_sm80",
+        ),
+        (
+            "cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_3_64x64x64",
+            "cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_3_64x64x64",
+        ),
+        ("aten::_softmax", "aten::_softmax"),
+    ],
+)
+def test_a_kernels_name_is_what_is_left_without_its_arguments(name, shown):
+    assert short(name) == shown
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,27 @@ DESCRIPTION = (
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Command modules import nothing heavy before they are executed."""
-    from attn_doctor.cli import check, diagnose, explain, fix, inspect, launch, listing, reproduce, show, trial, wheels
+    from attn_doctor.cli import (
+        check,
+        compare,
+        diagnose,
+        explain,
+        fix,
+        inspect,
+        launch,
+        listing,
+        reproduce,
+        show,
+        trial,
+        wheels,
+    )
 
     made = argparse.ArgumentParser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
         check,
+        compare,
         diagnose,
         explain,
         fix,

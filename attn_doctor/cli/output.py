@@ -100,12 +100,12 @@ def show_blocks(blocks: Iterable[Block]) -> None:
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
-def write_json(path: str, data: Any) -> None:
-    """Records as JSON, redacted."""
+def write_json(path: str, data: Any, *, is_clean: bool = False) -> None:
+    """Records as JSON, redacted unless all of it comes from what was redacted before."""
     import msgspec
 
     from attn_doctor.report import files, redact
 
     plain = msgspec.to_builtins({"data": data})
-    clean = redact.redact(plain)["data"]
+    clean = plain["data"] if is_clean else redact.redact(plain)["data"]
     files.write(path, msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n")

@@ -8,6 +8,7 @@ the kernel that was asked for cannot serve a call it falls back to what PyTorch 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,62 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
     return kernel
 
 
+class Activated:
+    """PyTorch's flash operator with the kernels of flash-attn 3 or 4 behind it (torch.nn.attention.activate_flash_attention_impl).
+
+    That holds for the whole process, and a backward pass must meet the kernels of its forward pass: it is in force from
+    `start`, or else the first call, until `stop`, which puts back what was there before. Raises Unavailable.
+    """
+
+    def __init__(self, implementation: str) -> None:
+        from torch.nn import attention
+
+        names = ("activate", "restore", "current")
+        found: list[Any] = [getattr(attention, name + "_flash_attention_impl", None) for name in names]
+        if not all(found):
+            raise Unavailable(f"torch {torch.__version__} has no torch.nn.attention.activate_flash_attention_impl")
+        self._activate, self._restore, self._current = found
+        self._implementation = implementation
+        self._before: str | None = None
+        self._is_ours = False  # a user may have activated the same
+        self._call = equal_widths(only("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH"))
+        try:
+            self.start()
+        except (ImportError, AttributeError, OSError, RuntimeError, ValueError) as error:
+            raise Unavailable(f'activate_flash_attention_impl("{implementation}"): {error}') from error
+        self.stop()
+
+    def start(self) -> None:
+        now = self._current()
+        if now != self._implementation:
+            self._activate(self._implementation)
+            self._before, self._is_ours = now, True
+
+    def stop(self) -> None:
+        ours, self._is_ours = self._is_ours, False
+        if not ours or self._current() != self._implementation:
+            return
+        if self._before is None:
+            self._restore()
+        else:
+            self._activate(self._before)
+
+    def __call__(self, query: Any, key: Any, value: Any, scale: float) -> Any:
+        if not compiling():
+            self.start()
+        return self._call(query, key, value, scale)
+
+
+@contextlib.contextmanager
+def in_force(kernel: Any) -> Any:
+    """What a kernel changes in the process, which few do, for the time of the block."""
+    with contextlib.ExitStack() as stack:
+        if hasattr(kernel, "start"):
+            stack.callback(kernel.stop)
+            kernel.start()
+        yield
+
+
 def flex() -> Kernel:
     """FlexAttention, compiled at the first call for each shape."""
     function = _function((("torch.nn.attention.flex_attention", "flex_attention"),))
@@ -151,6 +208,8 @@ _MAKERS: dict[str, Callable[[], Kernel]] = {
     "sdpa-math": lambda: only("MATH"),
     "sdpa-efficient": lambda: only("EFFICIENT_ATTENTION", "MATH"),
     "sdpa-flash": lambda: equal_widths(only("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH")),
+    "sdpa-flash-3": lambda: Activated("FA3"),
+    "sdpa-flash-4": lambda: Activated("FA4"),
     "sdpa-cudnn": lambda: only("CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH"),
     "flash-attn-2": lambda: equal_widths(from_package((("flash_attn", "flash_attn_func"),))),
     "flash-attn-3": lambda: equal_widths(

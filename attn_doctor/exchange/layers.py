@@ -180,7 +180,7 @@ class Exchange:
 
     The exchange holds for the whole process, as classes do. Where several are in force, in whatever order they end, a
     thread has the newest that it made itself, and one that made none has the newest of all. A kernel may have a method
-    `ready(x)`: a layer whose input it declines computes as installed.
+    `ready(x)`: a layer whose input it declines computes as installed; and `start` and `stop`, for what it changes in the process.
 
     Raises Refused for a class that is not known, ImportError where there is no ultralytics.
     """
@@ -201,6 +201,8 @@ class Exchange:
             raise Refused(f"{MODULE} has none of the classes {', '.join(NAMES)}: there is no attention to exchange")
         self.classes = tuple(known)
         self._entry: _Entry | None = _Entry(kernel, self.classes, threading.get_ident())
+        if hasattr(kernel, "start"):
+            kernel.start()
         with _lock:
             _entries.append(self._entry)
             _settle()
@@ -213,7 +215,9 @@ class Exchange:
             if places:
                 del _entries[places[0]]
                 _settle()
-            self._entry = None
+            entry, self._entry = self._entry, None
+        if entry is not None and hasattr(entry.kernel, "stop"):
+            entry.kernel.stop()
 
     def __enter__(self) -> Exchange:
         return self

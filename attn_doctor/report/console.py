@@ -86,7 +86,7 @@ def _table(block: Table, console: Console) -> None:
     used = [i for i in range(len(block.columns)) if any(row[i].text for row in block.rows)]
     table = RichTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for i in used:
-        table.add_column(block.columns[i], no_wrap=block.columns[i] in ("backend", "result"), overflow="fold")
+        table.add_column(block.columns[i], no_wrap=block.columns[i] in ("backend", "result", "fact"), overflow="fold")
     for row in block.rows:
         table.add_row(*(Text(row[i].text, style=STYLES[row[i].tone]) for i in used))
     if block.rows:

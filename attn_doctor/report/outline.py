@@ -13,6 +13,7 @@ from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
+from attn_doctor.report.proven import kernels, repeats
 from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
@@ -150,11 +151,11 @@ def _trials(report: Report) -> list[Block]:
         caption += f", {first.threads} threads"
     columns = ("backend", "dtype", "forward", "training step", "step vs eager", "attention calls", "memory", "result")
     notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
-    notes += tuple(_grouped(ruled_out))
+    notes += (*repeats(ran), *_grouped(ruled_out))
     if report.trial_run:
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes
-    return [Table(caption, columns, tuple(_row(t) for t in ran), notes)]
+    return [Table(caption, columns, tuple(_row(t) for t in ran), notes), *kernels(ran)]
 
 
 def _grouped(ruled_out: list[Trial]) -> list[str]:

@@ -59,7 +59,8 @@ _HARMLESS_IPS = ("127.", "0.0.0.0", "255.255.255")  # noqa: S104 - texts, no soc
 
 # Strings under these names are versions and tags: four numbers are no address there.
 _VERBATIM = frozenset(
-    {"version", "wheel_tag", "driver", "cudnn", "compute_capability", "tag", "slug", "code", "created"}
+    "version wheel_tag driver driver_cuda kernel kernel_module libcuda_version rocm cuda hip cudnn compute_capability tag ninja cmake"
+    " git glibc glibcxx distribution_version installers fa3 fa4 wheel_torch wheel_cuda slug code created".split()
 )
 
 

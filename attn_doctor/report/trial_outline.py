@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
 from attn_doctor.report.machine import size, watched
+from attn_doctor.report.proven import kernels, repeats
 from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
@@ -21,6 +22,7 @@ def outline(study: Study, model: str) -> list[Block]:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
     groups = list(dict.fromkeys(_group(row) for row in study.trials))
     blocks += [_table(study, key, last=key == groups[-1]) for key in groups]
+    blocks += kernels(study.trials)
     blocks += _stages(study)
     blocks += _optimised(study)
     blocks += _around(study)
@@ -65,7 +67,7 @@ def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> T
         f"{where}{batch}, {first.device}{threads}",
         tuple(columns),
         tuple(_row(row, alone=alone) for row in ran),
-        (*reasons, *(_not_run(rows) if last else ())),
+        (*reasons, *repeats(ran), *(_not_run(rows) if last else ())),
     )
 
 

@@ -6,6 +6,7 @@ import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
 WARM_UPS = 3  # passes at most
+SHARES = {"forward": 0.25, "step": 0.75}  # of the seconds for a dtype: a step takes some three times as long
 LEAST_ROUNDS = 3
 LONGEST = 3  # times the budget, after which even fewer rounds must do
 
@@ -64,35 +65,39 @@ def prove(subject, cell, reference, wanted):
     call = reference.calls[0]
     compute = kernel_of("eager" if cell.backend == "compile" else cell.backend)
     clock = Clock(subject.device)
-    with autocast(subject.device, cell.dtype):
+    with autocast(subject.device, cell.dtype), in_force(compute):
         errors = reference.errors(compute)
-        core = [clock.time(lambda: reference.run(compute)) for _ in range(2)]
+        made = []
+        core = [clock.time(lambda: made.append(reference.run(compute))) for _ in range(2)]
     report = {"cell": cell.name, "errors": errors, "core_ms": min(core), "calls": None}
+    report["deterministic"] = identical(*made)
+    made = None
     report["tokens"] = max(given[1].shape[2] for given in reference.calls)
     report["eps"] = torch.finfo(call[0].dtype).eps
     watch = None if cell.backend in ("compile", "flex") else Watch()  # compiled code does not run under a watch
     passed = []
 
-    def one_pass():
+    def watched_pass():
         started = time.perf_counter()
         if subject.scope == "model":
             passed.extend(subject.probe(cell.backend, cell.dtype, watch=watch))
         else:
             subject.step(cell.backend, cell.dtype, watch=watch)
         clock.wait()
-        cell.fastest = 1e3 * (time.perf_counter() - started)
+        cell.fastest["step"] = 1e3 * (time.perf_counter() - started)
 
     with subject.using(cell.backend):
         hooks = watch.hook(subject.layers) if watch else []
         try:
-            one_pass()
+            watched_pass()
         finally:
             for hook in hooks:
                 hook.remove()
         subject.clear()
         # After a pass: what a process allocates once and for all is nobody's peak.
         report["peak_bytes"] = Memory(subject.device).peak(lambda: subject.step(cell.backend, cell.dtype))
-        report["kernels"] = kernels_seen(subject, cell, clock) if subject.device.type == "cuda" or not watch else None
+        wanted_names = CONFIG["profile"] or subject.device.type == "cuda" or not watch
+        report["kernels"] = kernels_seen(subject, cell, clock) if wanted_names else None
     if passed:
         report["finite"] = all(bool(torch.isfinite(t).all()) for t in passed[0])
     if passed and wanted is not None:
@@ -129,36 +134,45 @@ def kernels_seen(subject, cell, clock):
     return [[name[:300], own / total] for name, own in ranked if INTERESTING.search(name)][:40]
 
 
-def measure(subject, cells, clock):
-    """Rounds A B C A B C: what drifts, drifts for all of them alike."""
+def measure(subject, cells, clock, what):
+    """Rounds A B C A B C of forward passes or of steps: what drifts, drifts for all of them alike."""
+    budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):
         steady = True
         for cell in cells:
-            taken = cell.attempt("warm-up", lambda: one_round(subject, cell, clock))
+            taken = cell.attempt("warm-up", lambda: one_pass(subject, cell, clock, what))
             if taken:
-                steady = steady and taken[1] <= STEADY * cell.fastest
-                cell.fastest = min(taken[1], cell.fastest)
-        if steady or time.monotonic() - started > CONFIG["seconds"] / 2:
+                best = cell.fastest.get(what)
+                steady = steady and best is not None and taken <= STEADY * best
+                cell.fastest[what] = taken if best is None else min(taken, best)
+        if steady or time.monotonic() - started > budget / 2:
             break
-    tell("steady", steady)
+    tell("steady", {"what": what, "steady": steady})
     started = time.monotonic()
     gc.collect()
     gc.disable()
     for number in range(CONFIG["rounds"]):
         spent = time.monotonic() - started
-        if number >= LEAST_ROUNDS and spent + spent / number > CONFIG["seconds"]:
+        if number >= LEAST_ROUNDS and spent + spent / number > budget:
             break
-        if (
-            number and spent > LONGEST * CONFIG["seconds"]
-        ):  # a machine that is this busy decides nothing with three either
+        if number and spent > LONGEST * budget:  # a machine that is this busy decides nothing with three either
             break
         for cell in cells:
-            taken = cell.attempt("measuring", lambda: one_round(subject, cell, clock))
+            taken = cell.attempt("measuring", lambda: one_pass(subject, cell, clock, what))
             if taken:
-                tell("sample", {"cell": cell.name, "round": number, "forward_ms": taken[0], "step_ms": taken[1]})
+                tell("sample", {"cell": cell.name, "round": number, "what": what, "ms": taken})
         gc.collect()
     gc.enable()
+
+
+def measure_inference(subject, cells):
+    """Before anything else has run in this process: memory that training left behind spares eager the page faults of its
+    attention matrix, which nobody who only predicts is spared. Returns the seconds that it took."""
+    started = time.monotonic()
+    for dtype in dict.fromkeys(cell.dtype for cell in cells):
+        measure(subject, [cell for cell in cells if cell.dtype == dtype], Clock(subject.device), "forward")
+    return time.monotonic() - started
 
 
 def together(cells, subject):
@@ -175,16 +189,15 @@ def together(cells, subject):
     return left
 
 
-def one_round(subject, cell, clock):
+def one_pass(subject, cell, clock, what):
     with subject.using(cell.backend):
-        forward = clock.time(lambda: subject.forward(cell.backend, cell.dtype))
-        step = clock.time(lambda: subject.step(cell.backend, cell.dtype))
+        taken = clock.time(lambda: getattr(subject, what)(cell.backend, cell.dtype))
         subject.clear()
-    return forward, step
+    return taken
 
 
 def try_out(subject, cells, wanted):
-    """Prove and measure these cells on one subject. Returns the seconds that were spent measuring."""
+    """Prove these cells on one subject and measure their steps. Returns the seconds that were spent measuring."""
     clock = Clock(subject.device)
     measured = 0.0
     for dtype in dict.fromkeys(cell.dtype for cell in cells):
@@ -200,23 +213,28 @@ def try_out(subject, cells, wanted):
             cell.attempt("proof", lambda: prove(subject, cell, reference, wanted))
         mine = together(mine, subject)
         started = time.monotonic()
-        measure(subject, mine, clock)
+        measure(subject, mine, clock, "step")
         measured += time.monotonic() - started
     return measured
 
 
 def trial():
     began = time.monotonic()
+    if CONFIG["device"].startswith("cuda"):
+        torch.cuda.set_device(CONFIG["device"])  # events are recorded on the current device, whatever they time
     measured = 0.0
     cells = [Cell(*entry) for entry in CONFIG["cells"]]
     for place, (batch, heads, tokens, width) in enumerate(CONFIG["grid"]):
         subject = AttentionSubject(dict(CONFIG, batch=batch, shapes=[[1, heads, tokens, width]]))
+        mine = [cell for cell in cells if cell.place == place]
         if not place:
             tell("subject", {"scope": subject.scope, "model": None})
+        measured += measure_inference(subject, mine)
+        if not place:
             with section("reference"):
                 if CONFIG["reference"]:
                     check_reference(subject)
-        measured += try_out(subject, [cell for cell in cells if cell.place == place], None)
+        measured += try_out(subject, mine, None)
     if not CONFIG["grid"]:
         subject = wanted = None
         with section("model"):
@@ -224,10 +242,11 @@ def trial():
         if subject is None:
             return
         tell("subject", {"scope": subject.scope, "model": subject.name})
+        measured = measure_inference(subject, cells)
         with section("reference"):
             if CONFIG["reference"]:
                 wanted = check_reference(subject)
-        measured = try_out(subject, cells, wanted)
+        measured += try_out(subject, cells, wanted)
     tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
 
 

@@ -89,7 +89,7 @@ class Cell:
     def __init__(self, name, backend, dtype, place):
         self.name, self.backend, self.dtype, self.place = name, backend, dtype, place
         self.alive = True
-        self.fastest = None  # milliseconds of a step
+        self.fastest = {}  # "forward" | "step" -> milliseconds
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):

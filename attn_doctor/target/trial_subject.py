@@ -177,7 +177,8 @@ class AttentionSubject:
         if backend == "compile":
             _kernels.setdefault("compile", torch.compile(eager))
         self.kernel = kernel_of(backend)
-        yield
+        with in_force(self.kernel):
+            yield
 
     def captured(self, dtype):
         if dtype not in self.inputs:

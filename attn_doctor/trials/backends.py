@@ -45,6 +45,7 @@ class Backend(NamedTuple):
     operators: str = ""
     kernels: str = ""
     select: str = ""
+    shared: bool = False  # its operators are another backend's too: the profile must name its kernels
 
     @property
     def composed(self) -> bool:
@@ -204,6 +205,10 @@ _CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
 _MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
 _FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
 
+_FLASH_3_KERNELS = r"flash::\w*Flash|FlashAttn(Fwd|Bwd)"
+_FLASH_4_KERNELS = r"[Ff]lash.*(Forward|Backward)"
+
+_ACTIVATE = 'torch.nn.attention.activate_flash_attention_impl("{}")'
 _CONTEXT = "torch.nn.attention.sdpa_kernel(SDPBackend.{})"
 
 ALL: tuple[Backend, ...] = (
@@ -235,6 +240,24 @@ ALL: tuple[Backend, ...] = (
         _CONTEXT.format("FLASH_ATTENTION"),
     ),
     Backend(
+        "sdpa-flash-3",
+        "PyTorch's flash operator with the kernels of flash-attn-3",
+        _flash_attn_3,
+        _FLASH_OPERATOR,
+        _FLASH_3_KERNELS,
+        _ACTIVATE.format("FA3"),
+        shared=True,
+    ),
+    Backend(
+        "sdpa-flash-4",
+        "PyTorch's flash operator with the kernels of flash-attn-4",
+        _flash_attn_4,
+        _FLASH_OPERATOR,
+        _FLASH_4_KERNELS,
+        _ACTIVATE.format("FA4"),
+        shared=True,
+    ),
+    Backend(
         "sdpa-cudnn",
         "cuDNN's kernel, through PyTorch",
         _cudnn,
@@ -255,7 +278,7 @@ ALL: tuple[Backend, ...] = (
         "the package flash-attn-3",
         _flash_attn_3,
         r"^flash_attn_3::",
-        r"flash(_|::)?Flash|flash_(fwd|bwd)",
+        _FLASH_3_KERNELS,
         "flash_attn_interface.flash_attn_func",
     ),
     Backend(
@@ -263,7 +286,7 @@ ALL: tuple[Backend, ...] = (
         "the package flash-attn-4",
         _flash_attn_4,
         r"^flash_attn(_4)?(_cute)?::",
-        r"[Ff]lash.*(Forward|Backward)",
+        _FLASH_4_KERNELS,
         "flash_attn.cute.flash_attn_func",
     ),
     Backend(

@@ -12,7 +12,7 @@ from attn_doctor.exchange.rule import limit
 from attn_doctor.facts import Fault
 from attn_doctor.trials.backends import BY_NAME, Backend
 from attn_doctor.trials.plan import Cell, Plan
-from attn_doctor.trials.rows import AttentionCalls, Gain, Trial
+from attn_doctor.trials.rows import AttentionCalls, Gain, KernelShare, Trial
 from attn_doctor.trials.statistics import compare, decide, interval
 
 
@@ -22,7 +22,9 @@ class Judged:
     def __init__(self) -> None:
         self.proofs: dict[str, dict[str, Any]] = {}
         self.faults: dict[str, dict[str, Any]] = {}
-        self.samples: dict[str, list[tuple[float, float]]] = {}
+        self.samples: dict[
+            tuple[str, str], list[float]
+        ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
         self.together: dict[str, str] = {}  # cells that do the very same as another, which was measured for both
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
@@ -33,7 +35,7 @@ class Judged:
         elif section == "fault":
             self.faults[data["cell"]] = data
         elif section == "sample":
-            self.samples.setdefault(data["cell"], []).append((data["forward_ms"], data["step_ms"]))
+            self.samples.setdefault((data["cell"], data["what"]), []).append(data["ms"])
         elif section == "together":
             self.together[data["cell"]] = data["with"]
         elif section == "eager-errors":
@@ -73,13 +75,14 @@ def _row(cell: Cell, seen: Judged, ended: str, common: dict[str, Any]) -> Trial:
         return Trial(status="ruled-out", reason=cell.ruled_out, **common)
     name = name_of(cell)
     fault, proof = seen.faults.get(name), seen.proofs.get(name)
-    samples = seen.samples.get(seen.together.get(name, name), [])
+    measured = seen.together.get(name, name)
+    forward, step = (seen.samples.get((measured, what), []) for what in ("forward", "step"))
     if proof:
         common |= _proven(BY_NAME[cell.backend], proof, seen.eager_errors.get(name, ()))
-    if samples:
-        forward, step = [s[0] for s in samples], [s[1] for s in samples]
-        common |= {"forward_samples": tuple(forward), "step_samples": tuple(step)}
-        common |= {"forward_ms": interval(forward), "step_ms": interval(step)}
+    if forward:
+        common |= {"forward_samples": tuple(forward), "forward_ms": interval(forward)}
+    if step:
+        common |= {"step_samples": tuple(step), "step_ms": interval(step)}
         if proof and proof.get("core_ms"):
             # The quickest of either: what disturbs a measurement only ever adds to it.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
@@ -98,6 +101,8 @@ def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         "status": "ok",
         "attention_calls": counted,
         "kernels": tuple(dict.fromkeys((*names, *profile))),
+        "kernel_shares": tuple(KernelShare(name=name, share=share) for name, share in proof.get("kernels") or ()),
+        "deterministic": proof.get("deterministic"),
         "output_error": worst[0],
         "gradient_error": worst[1],
         "peak_bytes": proof.get("peak_bytes"),
@@ -162,6 +167,8 @@ def other_kernel(
         kind == "fused" and all(any(own.search(name) for name in call[way]) for way in ("forward", "backward"))
         for call, kind in zip(calls, kinds, strict=True)
     ]
+    if all(good) and backend.shared and not any(re.search(backend.kernels, name) for name in profile):
+        return "PyTorch's flash operator served every call, and no kernel of this package was seen in the profile"
     if all(good):
         return None
     if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
@@ -234,14 +241,12 @@ def _with_gains(rows: list[Trial]) -> Iterable[Trial]:
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
         base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
-        if base is None or not base.step_samples:
+        if base is None:
             continue
-        mine = [
-            (index, row)
-            for index, row in enumerate(rows)
-            if (row.dtype, row.shape) == group and row is not base and len(row.step_samples) == len(base.step_samples)
-        ]
+        others = [(i, row) for i, row in enumerate(rows) if (row.dtype, row.shape) == group and row is not base]
         for samples, field in (("forward_samples", "forward_gain"), ("step_samples", "step_gain")):
+            rounds = len(getattr(base, samples))
+            mine = [(i, row) for i, row in others if rounds and len(getattr(row, samples)) == rounds]
             # Backends that were measured together are one comparison, not two.
             distinct = list(dict.fromkeys(getattr(row, samples) for _, row in mine))
             decided = decide([compare(getattr(base, samples), other) for other in distinct])

@@ -49,6 +49,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
     rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
     seconds: float = 20.0  # for the measured rounds of one dtype; at least three rounds are measured whatever they take
     reference: bool = True  # finite differences and the whole model in float64
+    profile: bool = False  # take the share of time of each kernel or operator; on a GPU that is done anyway
     seed: int = 0
 
 

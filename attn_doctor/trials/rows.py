@@ -33,6 +33,13 @@ class AttentionCalls(Record, frozen=True, kw_only=True):
     eager: int = 0
 
 
+class KernelShare(Record, frozen=True, kw_only=True):
+    """What of a training step's time one kernel took on a GPU, or one operator on the CPU, by torch.profiler."""
+
+    name: str
+    share: float  # 0..1
+
+
 class Trial(Record, frozen=True, kw_only=True):
     """One backend in one dtype."""
 
@@ -48,12 +55,14 @@ class Trial(Record, frozen=True, kw_only=True):
     shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, where shapes were asked for
     threads: int | None = None
     kernels: tuple[str, ...] = ()
+    kernel_shares: tuple[KernelShare, ...] = ()  # of attention alone, the largest first
     attention_calls: AttentionCalls | None = None
     forward_ms: Interval | None = None
     step_ms: Interval | None = None  # forward, loss and backward
     peak_bytes: int | None = None
     output_error: float | None = None  # at the attention operator, against float64
     gradient_error: float | None = None
+    deterministic: bool | None = None  # two passes over the same numbers gave the same bits, gradients included
     attention_share: float | None = None  # of the step's time, 0..1
     model_output_error: float | None = None  # of the whole model: reported, never judged
     model_gradient_error: float | None = None
@@ -101,7 +110,7 @@ class Range(Record, frozen=True, kw_only=True):
 class GpuWatch(Record, frozen=True, kw_only=True):
     """The GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
 
-    joules_an_image: float | None = None  # of a forward pass and a training step, over all backends; whole GPU
+    joules_an_image: float | None = None  # of a training step, over all backends; whole GPU
     sm_megahertz: Range | None = None
     celsius: Range | None = None
     slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"

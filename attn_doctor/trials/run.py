@@ -166,7 +166,8 @@ class _Supervisor:
         self.told: dict[str, Any] = {}
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
-        self.round = 0
+        self.round = ("", 0)
+        self.unsteady = False
         self.windows: list[Window] = []
         self.gpu: GpuWatch | None = None
         self.ended = "the trial ended before it was reached"
@@ -189,6 +190,7 @@ class _Supervisor:
                 return
             self.seen.start_again()
             self.windows.clear()
+            self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
@@ -224,6 +226,7 @@ class _Supervisor:
             "device": self.plan.device,
             "seed": options.seed,
             "reference": self.reference,
+            "profile": options.profile,
             "rounds": self.plan.rounds,
             "seconds": options.seconds,
             "cells": [[name, cell.backend, cell.dtype, self._place(cell)] for name, cell in self.left.items()],
@@ -259,16 +262,20 @@ class _Supervisor:
                 "{cell} is served by the same operators as {with}: measured together".format(**message.data)
             )
         elif message.section == "steady":
-            self.windows.append(Window(time.monotonic()))
+            self.unsteady = self.unsteady or not message.data["steady"]
+            if message.data["what"] == "step":
+                self.windows.append(Window(time.monotonic()))
         elif message.section == "sample":
             whole = (self.told.get("subject") or {}).get("scope") == "model"
-            self.windows[-1].sample(self.plan.options.batch if whole else 0)
-            self._say_round(message.data["round"] + 1)
+            if message.data["what"] == "step":
+                self.windows[-1].sample(self.plan.options.batch if whole else 0)
+            self._say_round(message.data["what"], message.data["round"] + 1)
 
-    def _say_round(self, number: int) -> None:
-        if number != self.round:
-            self.round = number
-            self.say(f"measuring, round {number} of {self.plan.rounds} at most")
+    def _say_round(self, what: str, number: int) -> None:
+        if (what, number) != self.round:
+            self.round = (what, number)
+            named = {"forward": "inference", "step": "training steps"}[what]
+            self.say(f"measuring {named}, round {number} of {self.plan.rounds} at most")
 
     def _no_model(self, fault: Fault) -> None:
         if fault.type == "NoAttention":
@@ -294,7 +301,7 @@ class _Supervisor:
         torch = self.told.get("torch") or {}
         subject = self.told.get("subject") or {}
         seconds = self.told.get("seconds") or {}
-        if self.told.get("steady") is False:
+        if self.unsteady:
             self.notes.append("the times had not become steady when measuring began")
         return Trials(
             rows=rows(

@@ -65,7 +65,7 @@ def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float
     runs: list[TrialRun] = []
     skipped = None
     for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
-        options = msgspec.structs.replace(wanted.trial, imgsz=size)
+        options = msgspec.structs.replace(wanted.trial, imgsz=size, profile=True)
         planned = _plan(facts, options)
         if len(wanted.sizes) > 1:
             say(f"image size {size}")
@@ -112,6 +112,15 @@ def _best(rows: Sequence[Trial]) -> tuple[str | None, bool]:
     return (quickest.backend, quickest.dtype != "float32") if quickest else (None, False)
 
 
+def _distinct(rows: Sequence[Trial], dtype: str, best: str) -> tuple[str, ...]:
+    """Eager, the best, and every other that was right at the last size; of those that do the very same (measured together) one."""
+    right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
+    right = [row for row in right if row.imgsz == right[-1].imgsz]
+    right.sort(key=lambda row: (row.backend != "eager", row.backend != best))
+    by_times = {row.step_samples: row.backend for row in reversed(right)}
+    return tuple(dict.fromkeys(("eager", best, *(row.backend for row in right if row.backend in by_times.values()))))
+
+
 def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
     if any(row.scope == "attention" for row in found.trials):
         return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
@@ -121,13 +130,14 @@ def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *,
             found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
         )
     best = found.best or "eager"
+    dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
     measured = tuning.measure(
         python,
         model=wanted.trial.model,
         imgsz=wanted.sizes[-1],
         device=device,
-        dtype="float16" if found.amp and device.startswith("cuda") else "float32",
-        backends=tuple(dict.fromkeys(("eager", best))),
+        dtype=dtype,
+        backends=_distinct(found.trials, dtype, best),
         room=tuning.room_on_cpu(facts),
         timeout=timeout,
         say=say,

@@ -1,0 +1,53 @@
+"""`attn-doctor compare`: what differs between two saved reports."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="say what differs between two saved reports",
+        description="Compares two JSON reports, of one environment before and after, or of two machines of which one works: "
+        "problems that came and went, facts that differ, those behind a problem first, and the times of the backends.",
+        epilog="Exit codes: 0 nothing came at or above --fail-on; 1 something did; 2 wrong usage.",
+        formatter_class=formatter,
+    )
+    parser.add_argument("before", metavar="BEFORE", help="a JSON report; - for standard input")
+    parser.add_argument("after", metavar="AFTER", help="another one")
+    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON; - for standard output")
+    parser.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "never"),
+        default="error",
+        help="exit with 1 for a new problem from this severity on (default: error)",
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.examination import read_file
+    from attn_doctor.findings import Severity
+    from attn_doctor.report import files
+    from attn_doctor.report.comparison import compare
+    from attn_doctor.report.comparison_outline import outline
+    from attn_doctor.report.model import Unreadable, decode_report
+
+    files.check(arguments.json)
+    names = (arguments.before, arguments.after)
+    if names == ("-", "-"):
+        raise Unreadable("only one of the reports can come from standard input")
+    before, after = (decode_report(read_file(name), name) for name in names)
+    found = compare(before, after)
+    if arguments.json:
+        write_json(arguments.json, found, is_clean=True)  # as reports are
+    if arguments.json != "-":
+        show_blocks(outline(before, after, found, names))
+    if arguments.fail_on == "never":
+        return OK
+    least = Severity(arguments.fail_on).rank
+    return FINDINGS if any(f.severity.rank >= least for f in found.gained) else OK

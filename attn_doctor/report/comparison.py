@@ -1,0 +1,224 @@
+"""What differs between two reports: problems gained and lost, facts, and the times of the backends. Pure.
+
+Two environments, two machines, or one before and after something was installed. What differs by nature (the clock, free memory,
+the folder that an environment lies in) is no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attn_doctor.facts import Facts, Fault, Record, Unknown
+from attn_doctor.findings import Finding, show
+from attn_doctor.report.model import Report
+from attn_doctor.trials.rows import Interval, Trial
+
+_ALWAYS_DIFFERENT = frozenset(
+    "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version".split()
+)
+_KEYS = ("index", "name", "module", "root", "purpose", "package", "folder", "file", "device")  # what tells items apart
+_TELLING = (
+    "version",
+    "verdict",
+    "value",
+    "ok",
+    "compute_capability",
+    "requirement",
+    "requires",
+)  # of an item, in a word
+_SECTIONS = (
+    "torch flash_attention yolo packages graphics interpreter toolchain environment imports binaries system cpu project"
+).split()
+Home = tuple[tuple[str, str], ...]
+_NOT_RECORDED = Unknown("not recorded")
+
+
+class Change(Record, frozen=True, kw_only=True):
+    """One fact that differs. `None`: there is no such thing, an item of a list that the other report lacks."""
+
+    path: str  # "packages.distributions.torch.version": items of lists by their names
+    before: str | None
+    after: str | None
+    behind: tuple[str, ...] = ()  # slugs of findings gained or lost whose evidence is this fact
+
+
+class Pace(Record, frozen=True, kw_only=True):
+    """One backend on the same work in both reports. Times of a training step in milliseconds."""
+
+    backend: str
+    dtype: str
+    model: str | None
+    imgsz: int | None
+    batch: int
+    shape: str | None
+    device: str
+    status_before: str
+    status_after: str
+    before_ms: Interval | None
+    after_ms: Interval | None
+    ratio: float | None  # before / after: 2.0 is twice as fast now
+    differs: bool  # the intervals do not overlap, or the status changed
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    gained: tuple[Finding, ...]  # of the second report alone
+    lost: tuple[Finding, ...]
+    kept: tuple[Finding, ...]  # as the second report has them
+    changes: tuple[Change, ...]
+    paces: tuple[Pace, ...]
+    backend_before: str | None
+    backend_after: str | None
+
+
+def compare(before: Report, after: Report) -> Comparison:
+    """The findings are told apart by their codes; facts by their paths; trials by what was run."""
+    codes = {f.code for f in before.findings}, {f.code for f in after.findings}
+    gained = tuple(f for f in after.findings if f.code not in codes[0])
+    lost = tuple(f for f in before.findings if f.code not in codes[1])
+    return Comparison(
+        gained=gained,
+        lost=lost,
+        kept=tuple(f for f in after.findings if f.code in codes[0]),
+        changes=_changes(before.facts, after.facts, lost, gained),
+        paces=tuple(_paces(before.trials, after.trials)),
+        backend_before=before.recommendation.backend,
+        backend_after=after.recommendation.backend,
+    )
+
+
+def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tuple[Finding, ...]) -> tuple[Change, ...]:
+    blamed = [*_blamed(before, lost), *_blamed(after, gained)]
+    found = []
+    for path, *texts in _differences(before, after, "", (_home(before), _home(after))):
+        behind = dict.fromkeys(slug for place, slug in blamed if place == path or place.startswith(path + "."))
+        found.append(Change(path=path, before=texts[0], after=texts[1], behind=tuple(behind)))
+    order = {name: place for place, name in enumerate(_SECTIONS)}
+    return tuple(sorted(found, key=lambda c: (not c.behind, order.get(c.path.partition(".")[0], len(order)))))
+
+
+def _home(facts: Facts) -> Home:
+    """Where the environment lies, which is none of its differences: (folder, what stands for it), the longest first."""
+    places = ((facts.interpreter.site_packages, "<site-packages>"), (facts.interpreter.prefix, "<env>"))
+    return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
+
+
+def _differences(
+    some: object, other: object, path: str, homes: tuple[Home, Home]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """(path, shown before, shown after) of every value that differs; an item that one lacks is one difference."""
+    if isinstance(some, Record) and type(some) is type(other) and not isinstance(some, Fault):
+        for name in some.__struct_fields__:
+            if name not in _ALWAYS_DIFFERENT:
+                below = f"{path}.{name}" if path else name
+                yield from _differences(getattr(some, name), getattr(other, name), below, homes)
+        return
+    if _of_records(some) and _of_records(other):
+        items = dict(_named(some)), dict(_named(other))  # type: ignore[arg-type]
+        for name in dict.fromkeys((*items[0], *items[1])):
+            pair = items[0].get(name), items[1].get(name)
+            if None in pair:
+                yield f"{path}.{name}", _told(pair[0], homes[0]), _told(pair[1], homes[1])
+            else:
+                yield from _differences(*pair, f"{path}.{name}", homes)
+        return
+    if _NOT_RECORDED in (some, other):
+        return
+    texts = _told(some, homes[0]), _told(other, homes[1])
+    if texts[0] != texts[1]:
+        yield path, texts[0] or "none", texts[1] or "none"
+
+
+def _of_records(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, Record) for item in value)
+
+
+def _told(value: object, home: Home) -> str | None:
+    """A value in a few words; None for one that is not there."""
+    if value is None:
+        return None
+    if isinstance(value, Fault):
+        value = value.message or value.signal or value.kind
+    elif isinstance(value, Record):
+        told = (getattr(value, name, None) for name in _TELLING)
+        value = next((one for one in told if isinstance(one, (str, bool))), "there")
+    elif isinstance(value, tuple):
+        plain = not _of_records(value)
+        value = tuple(sorted(value)) if plain else f"{len(value)} of them"
+    text = "unknown" if isinstance(value, Unknown) else show(value)
+    for place, name in home:
+        text = text.replace(place, name)
+    return text
+
+
+def _named(items: tuple[object, ...]) -> Iterator[tuple[str, object]]:
+    """Items of a list by what tells them apart, a number added where two are called the same."""
+    seen: dict[str, int] = {}
+    for item in items:
+        key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")
+        seen[key] = seen.get(key, 0) + 1
+        yield (key if seen[key] == 1 else f"{key}#{seen[key]}"), item
+
+
+def _blamed(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
+    """(path as it is written here, slug) of the facts that findings rest on."""
+    for finding in findings:
+        for evidence in finding.evidence:
+            if evidence.kind == "fact" and evidence.path:
+                yield _by_name(facts, evidence.path), finding.slug
+
+
+def _by_name(facts: Facts, path: str) -> str:
+    """`packages.distributions.3.version` as `packages.distributions.torch.version`."""
+    value: object = facts
+    made = []
+    for part in path.split("."):
+        if isinstance(value, tuple) and part.isdigit() and int(part) < len(value):
+            item = value[int(part)]
+            if not isinstance(item, Record):
+                break
+            made.append(next(name for name, one in _named(value) if one is item))
+            value = item
+        else:
+            made.append(part)
+            value = getattr(value, part, None)
+    return ".".join(made)
+
+
+def _paces(before: tuple[Trial, ...], after: tuple[Trial, ...]) -> Iterator[Pace]:
+    def key(row: Trial) -> tuple[object, ...]:
+        return (
+            row.backend,
+            row.dtype,
+            row.scope,
+            row.model,
+            row.imgsz,
+            row.batch,
+            row.shape,
+            row.device.partition(":")[0],
+        )
+
+    others = {key(row): row for row in after}
+    for row in before:
+        other = others.get(key(row))
+        if other is None or {row.status, other.status} == {"ruled-out"}:
+            continue
+        times = row.step_ms, other.step_ms
+        ratio, apart = None, False
+        if times[0] and times[1]:
+            ratio = times[0].median / times[1].median
+            apart = times[0].low > times[1].high or times[1].low > times[0].high
+        yield Pace(
+            backend=row.backend,
+            dtype=row.dtype,
+            model=row.model,
+            imgsz=row.imgsz,
+            batch=row.batch,
+            shape=row.shape,
+            device=row.device,
+            status_before=row.status,
+            status_after=other.status,
+            before_ms=times[0],
+            after_ms=times[1],
+            ratio=ratio,
+            differs=apart or row.status != other.status,
+        )

@@ -1,0 +1,57 @@
+"""What was seen of the kernels of a trial, in words: which ran, what of a step they took, whether they repeat themselves. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from attn_doctor.report.blocks import Block, Notes
+from attn_doctor.trials.rows import Trial
+
+_TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
+_MOST = 4  # kernels a line: the rest takes next to nothing
+
+
+def kernels(rows: Sequence[Trial]) -> list[Block]:
+    """One line a backend and dtype that was profiled."""
+    items = []
+    for row in rows:
+        largest = sorted(row.kernel_shares, key=lambda kernel: -kernel.share)
+        if not largest:
+            continue
+        shape = f" {row.shape}" if row.shape else ""
+        shares: dict[str, float] = {}
+        for kernel in largest:  # instances of one template are one kernel to a reader
+            name = short(kernel.name)
+            shares[name] = shares.get(name, 0.0) + kernel.share
+        named = [f"{name} {share:.1%}" for name, share in list(shares.items())[:_MOST]]
+        left = f" and {len(shares) - _MOST} more" if len(shares) > _MOST else ""
+        items.append(f"{row.backend} ({row.dtype}){shape}: {', '.join(named)}{left}")
+    if not items:
+        return []
+    what = "GPU kernels" if any(row.device.startswith("cuda") for row in rows) else "operators"
+    return [Notes(f"Attention's {what}, and their share of a training step (torch.profiler)", tuple(items))]
+
+
+def short(name: str) -> str:
+    """A kernel's name without its return type, template arguments and parameters."""
+    whole, previous = name, None
+    name = name.replace("(anonymous namespace)::", "")
+    while previous != name:  # innermost first
+        previous, name = name, re.sub(r"<[^<>]*>|\([^()]*\)", "", name)
+    name = re.split(r"[<(]", name)[0].strip().removeprefix("void ")  # the profiler cuts long names off in the middle
+    if _TELLING.search(name):
+        return name
+    # CUTLASS calls every kernel device_kernel: what it does stands in its arguments.
+    inside = next(
+        (word for word in re.findall(r"\w+", whole) if re.match(r"Flash\w*(Fwd|Bwd|Forward|Backward)", word)), None
+    )
+    return f"{name}<{inside}>" if inside else name or whole
+
+
+def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
+    """The backends whose bits differ from run to run, if there are any: a note, no fault."""
+    names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
+    if not names:
+        return ()
+    return (f"not the same to the last bit when run twice on the same numbers: {', '.join(names)}",)
