@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from attn_doctor import child  # noqa: E402
-from attn_doctor.trials.run import SCRIPTS, environment  # noqa: E402
+from attn_doctor.trials.process import COMMON, environment  # noqa: E402
 from attn_doctor.trials.statistics import compare, interval  # noqa: E402
 
 BACKENDS = ("eager", "sdpa-flash", "nothing")
@@ -75,7 +75,7 @@ def measure(options: argparse.Namespace, config: dict[str, Any], samples: list[d
     with tempfile.TemporaryDirectory() as folder:
         outcome = child.run(
             [options.target],
-            (*SCRIPTS[:-1], HERE / "attention_speed_target.py"),
+            (*COMMON, HERE / "attention_speed_target.py"),
             config={**config, "backends": BACKENDS, "seed": 0},
             deadline=4 * 3600.0,
             environment={

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from attn_doctor import child  # noqa: E402
-from attn_doctor.trials.run import SCRIPTS, environment  # noqa: E402
+from attn_doctor.trials.process import COMMON, environment  # noqa: E402
 from attn_doctor.trials.statistics import compare, decide  # noqa: E402
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         outcome = child.run(
             [options.target],
-            (*SCRIPTS[:-1], HERE / "trial_speed_target.py"),
+            (*COMMON, HERE / "trial_speed_target.py"),
             config={**config, "device": "cpu", "seed": 0},
             deadline=7200.0,
             environment={

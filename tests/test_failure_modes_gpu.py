@@ -256,6 +256,9 @@ def test_a_torch_that_computes_wrong_gradients():
     trials = msgspec.structs.replace(trial("sdpa", "ok"), run=wrong)
     assert "wrong gradients here: BatchNorm2d" in found("torch-cpu-batchnorm-gradient", H, trials=trials).message
     assert found("torch-cpu-batchnorm-gradient", H, trials=trial("sdpa", "ok")) is None
+    another = TrialRun(reference=ReferenceCheck(ok=False, error=0.4, module="GroupNorm"))
+    trials = msgspec.structs.replace(trials, run=another)
+    assert found("torch-cpu-batchnorm-gradient", H, trials=trials) is None
 
 
 def test_results_that_are_no_numbers():

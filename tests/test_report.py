@@ -20,7 +20,7 @@ from attn_doctor.report.console import render
 from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts, decode_report, encode, schema
 from attn_doctor.report.outline import outline
 from attn_doctor.report.redact import Own, redact, restore
-from attn_doctor.trials.rows import AttentionCalls, Interval, Trial
+from attn_doctor.trials.rows import AttentionCalls, Interval, ReferenceCheck, Trial, TrialRun
 
 NASTY = "[/home/x] [bold]<script>alert(1)</script> `rm -rf` | \x1b[31m \u202e {{ 7*7 }} $(id)"
 
@@ -151,6 +151,17 @@ def test_foreign_text_stays_text_in_html_and_markdown():
     text = markdown.render(outline(report()))
     assert "\\<script\\>" in text
     assert "`rm" not in text.replace("\\`rm", "").replace("# [/home/x] [bold]<script>alert(1)</script> `rm", "")
+
+
+def test_wrong_gradients_that_no_failure_mode_knows_are_said_beside_the_trials():
+    wrong = ReferenceCheck(
+        ok=False, error=0.4, module="GroupNorm", note="a gradient of shape (1, 8) with strides (8, 1)"
+    )
+    notes = [block.notes for block in outline(report(trial_run=TrialRun(reference=wrong))) if hasattr(block, "notes")]
+    assert any("wrong gradients: GroupNorm, a gradient of shape" in note for note in notes[0])
+    assert not any(
+        "wrong gradients" in note for note in next(b.notes for b in outline(report()) if hasattr(b, "notes"))
+    )
 
 
 def test_commands_are_never_wrapped_or_cut():

@@ -8,7 +8,7 @@ import pytest
 
 from attn_doctor.report.blocks import Table
 from attn_doctor.report.trial_outline import outline
-from attn_doctor.trials import around
+from attn_doctor.trials import process
 from attn_doctor.trials.around import Around, measure
 from attn_doctor.trials.plan import TrialOptions
 from attn_doctor.trials.rows import Interval, OptimisedStep, Stages, Trial, TrialRun
@@ -35,7 +35,7 @@ def with_patient(monkeypatch, tmp_path, text: str) -> None:
     """A few lines of ours, run in the target just before the measuring begins."""
     path = tmp_path / "patient.py"
     path.write_text(text)
-    monkeypatch.setattr(around, "SCRIPTS", (*around.SCRIPTS[:-1], str(path), "target/around.py"))
+    monkeypatch.setattr(process, "COMMON", (*process.COMMON, str(path)))
 
 
 def test_what_is_proven_is_measured_and_nothing_else():
@@ -123,14 +123,14 @@ torch.optim.AdamW.step = _watched
 """
     with_patient(monkeypatch, tmp_path, text)
     seen = []
-    run = around.child.run
+    run = process.child.run
 
     def listening(*given, **more):
         outcome = run(*given, **more)
         seen.extend(outcome.facts("stepped"))
         return outcome
 
-    monkeypatch.setattr(around.child, "run", listening)
+    monkeypatch.setattr(process.child, "run", listening)
     go(row("eager"))
     norms, moved = zip(*seen, strict=True)
     assert len(seen) == 1 + 3  # the warm-up and three rounds

@@ -13,7 +13,7 @@ from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
-from attn_doctor.report.proven import kernels, repeats
+from attn_doctor.report.proven import kernels, repeats, wrong_reference
 from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
@@ -153,6 +153,9 @@ def _trials(report: Report) -> list[Block]:
     notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
     notes += (*repeats(ran), *_grouped(ruled_out))
     if report.trial_run:
+        check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
+        if check and check.note not in told:  # a failure mode that knows it has said it
+            notes += tuple(f"wrong gradients: {text}" for text in wrong_reference([check]))
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes
     return [Table(caption, columns, tuple(_row(t) for t in ran), notes), *kernels(ran)]

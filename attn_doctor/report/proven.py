@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from attn_doctor.report.blocks import Block, Notes
-from attn_doctor.trials.rows import Trial
+from attn_doctor.trials.rows import ReferenceCheck, Trial
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
+_LEAST = 0.0005  # of a step: what is less is shown as 0.0%
 _MOST = 4  # kernels a line: the rest takes next to nothing
 
 
@@ -16,7 +17,7 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
     """One line a backend and dtype that was profiled."""
     items = []
     for row in rows:
-        largest = sorted(row.kernel_shares, key=lambda kernel: -kernel.share)
+        largest = sorted((k for k in row.kernel_shares if k.share >= _LEAST), key=lambda kernel: -kernel.share)
         if not largest:
             continue
         shape = f" {row.shape}" if row.shape else ""
@@ -47,6 +48,17 @@ def short(name: str) -> str:
         (word for word in re.findall(r"\w+", whole) if re.match(r"Flash\w*(Fwd|Bwd|Forward|Backward)", word)), None
     )
     return f"{name}<{inside}>" if inside else name or whole
+
+
+def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
+    """What torch itself gets wrong, by finite differences: whatever is held against its gradients is in doubt there."""
+    return tuple(
+        dict.fromkeys(
+            f"{c.module}, {c.note}, {c.error or 0:.0%} off: torch's fault, not the model's"
+            for c in checks
+            if c and c.ok is False
+        )
+    )
 
 
 def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:

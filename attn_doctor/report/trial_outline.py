@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
 from attn_doctor.report.machine import size, watched
-from attn_doctor.report.proven import kernels, repeats
+from attn_doctor.report.proven import kernels, repeats, wrong_reference
 from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
@@ -162,13 +162,9 @@ def _optimised(study: Study) -> list[Block]:
 
 def _around(study: Study) -> list[Block]:
     blocks: list[Block] = []
-    wrong = dict.fromkeys(
-        f"{r.reference.module}, {r.reference.note}, {r.reference.error or 0:.0%} off: torch's fault, not the model's."
-        for r in study.runs
-        if r.reference and r.reference.ok is False
-    )
+    wrong = wrong_reference(run.reference for run in study.runs)
     if wrong:
-        blocks.append(Notes("torch itself computes wrong gradients here (finite differences)", tuple(wrong)))
+        blocks.append(Notes("torch itself computes wrong gradients here (finite differences)", wrong))
     fixed = sum(r.fixed_seconds or 0 for r in study.runs)
     measured = sum(r.measured_seconds or 0 for r in study.runs)
     if measured:

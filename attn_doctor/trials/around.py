@@ -6,17 +6,15 @@ In a process of its own after the trial, so that whatever ultralytics' predictor
 
 from __future__ import annotations
 
-import os
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from attn_doctor import child
 from attn_doctor.facts import Fault
 from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.process import aside, in_words
 from attn_doctor.trials.rows import OptimisedStep, Stages, Trial
-from attn_doctor.trials.run import SCRIPTS, environment, in_words, load, patience
 from attn_doctor.trials.statistics import interval
 
 Say = Callable[[str], None]
@@ -64,16 +62,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("optimiser "):
             say("measuring training steps with an optimiser")
 
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        outcome = child.run(
-            python,
-            (*SCRIPTS[:-1], "target/around.py"),
-            config=config,
-            deadline=24 * 3600.0,
-            quiet=timeout,
-            environment={**environment(folder), **patience(os.environ, load(), os.cpu_count())[0]},
-            on_message=tell,
-        )
+    outcome = aside(python, "target/around.py", config, timeout=timeout, on_message=tell)
     notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
     notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
     if outcome.fault:

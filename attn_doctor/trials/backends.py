@@ -205,6 +205,8 @@ _CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
 _MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
 _FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
 
+# flash-attn-3 hands its own class to CUTLASS, which calls every kernel device_kernel; CuTe DSL makes a name of class and module:
+# https://github.com/Dao-AILab/flash-attention/pull/2332 and https://github.com/Dao-AILab/flash-attention/pull/2564
 _FLASH_3_KERNELS = r"flash::\w*Flash|FlashAttn(Fwd|Bwd)"
 _FLASH_4_KERNELS = r"[Ff]lash.*(Forward|Backward)"
 

@@ -13,30 +13,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attn_doctor import child
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.process import COMMON, environment, in_words, load, patience
 from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.watch import Watching, Window, summary
 
 Say = Callable[[str], None]
 
-SCRIPTS = (
-    "target/channel.py",
-    "exchange/accuracy.py",
-    "exchange/kernels.py",
-    "exchange/layers.py",
-    "target/trial_subject.py",
-    "target/trial_proof.py",
-    "target/trial_cell.py",
-    "target/trial.py",
-)
+SCRIPTS = (*COMMON, "target/trial.py")
 _CPU_DEADLINE = 15.0
 _DAY = 24 * 3600.0
 _NO_MODEL = "the model could not be built ({}): YOLO12's attention shapes alone were tried"
@@ -62,67 +53,6 @@ def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say |
             states = watching.stop() if watching else []
         supervisor.gpu = summary(states, supervisor.windows)
     return supervisor.trials(cpu.name())
-
-
-def environment(folder: str) -> dict[str, str]:
-    """Keeps ultralytics off the network, out of the user's settings, and from installing anything.
-
-    What is written on the way (settings, a font cache, compiled code) goes into a folder that is thrown away.
-    """
-    return {
-        "YOLO_OFFLINE": "true",
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_VERBOSE": "false",
-        "YOLO_CONFIG_DIR": folder,
-        "MPLCONFIGDIR": folder,
-        "TORCHINDUCTOR_CACHE_DIR": folder,
-        "TRITON_CACHE_DIR": folder,
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def load(seconds: float = 0.4) -> float | None:
-    """Cores that programs keep busy just now; None where nobody counts them.
-
-    By the counters of /proc/stat while this process sleeps: the load average still holds what ended a minute ago, such as
-    the trial before. https://man7.org/linux/man-pages/man5/proc_stat.5.html
-    """
-    before = _jiffies()
-    if before is None:
-        try:
-            return os.getloadavg()[0]
-        except (OSError, AttributeError):
-            return None
-    time.sleep(seconds)
-    after = _jiffies()
-    if after is None or after[1] == before[1]:
-        return None
-    return (os.cpu_count() or 1) * (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _jiffies() -> tuple[int, int] | None:
-    """Time that all cores together were busy, and all time, since the start of the machine."""
-    try:
-        first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
-        user, nice, system, idle, waiting, *interrupts = (int(field) for field in first[1:9])
-    except (OSError, ValueError):
-        return None
-    busy = user + nice + system + sum(interrupts)
-    return busy, busy + idle + waiting
-
-
-def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) -> tuple[dict[str, str], list[str]]:
-    """What to set so that threads do not wait for each other in a busy loop where other programs want the cores too.
-
-    PyTorch's threads (GNU OpenMP) spin at every barrier. With a core missing, a step of YOLO12n took 4 to 15 times as long
-    as with threads that sleep; on a quiet machine spinning is a little quicker, and left as it is.
-    """
-    if any(name in environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")) or busy is None or not cores:
-        return {}, []
-    if busy <= cores / 2:
-        return {}, []
-    note = "other programs are busy on this machine: threads sleep while they wait for each other, and times vary"
-    return {"OMP_WAIT_POLICY": "passive"}, [note]
 
 
 class _CpuName:
@@ -323,21 +253,6 @@ class _Supervisor:
                 notes=tuple(dict.fromkeys(self.notes)),
             ),
         )
-
-
-def in_words(fault: Fault | None) -> str:
-    """How it ended, short enough for a note."""
-    if fault is None:
-        return "no reason given"
-    if fault.signal:
-        return fault.signal + (f" in {fault.where}" if fault.where else "")
-    if fault.kind in ("timeout", "vanished"):
-        return f"no answer for {fault.seconds or 0:.0f} s" + (f" in {fault.where}" if fault.where else "")
-    if fault.type:
-        last = (fault.message or "").strip().splitlines()
-        return f"{fault.type}: {last[0]}" if last else fault.type
-    last = (fault.message or "").strip().splitlines()
-    return f"exit code {fault.exit_code}" + (f": {last[-1]}" if last else "")
 
 
 def _rounded(seconds: float | None) -> float | None:

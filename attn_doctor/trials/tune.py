@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 
 from attn_doctor import child
 from attn_doctor.facts import Facts, Fault, Number, Record
-from attn_doctor.trials.run import SCRIPTS, environment, load, patience
+from attn_doctor.trials.process import aside
 from attn_doctor.trials.scaling import line
 
 Say = Callable[[str], None]
@@ -94,16 +92,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("batch"):
             say(f"measuring memory: {message.section}")
 
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        outcome = child.run(
-            python,
-            (*SCRIPTS[:-1], "target/tune.py"),
-            config=config,
-            deadline=24 * 3600.0,
-            quiet=timeout,
-            environment={**environment(folder), **patience(os.environ, load(), os.cpu_count())[0]},
-            on_message=tell,
-        )
+    outcome = aside(python, "target/tune.py", config, timeout=timeout, on_message=tell)
     points = tuple(Point(**fact) for fact in outcome.facts("point"))
     raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
     if not points:
