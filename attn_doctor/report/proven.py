@@ -9,7 +9,7 @@ from attn_doctor.report.blocks import Block, Notes
 from attn_doctor.trials.rows import ReferenceCheck, Trial
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
-_LEAST = 0.0005  # of a step: what is less is shown as 0.0%
+_LEAST = 0.001  # of a step: what is less is bookkeeping around a kernel
 _MOST = 4  # kernels a line: the rest takes next to nothing
 
 
