@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 from targets import make_target
 
+from attn_doctor.examination import Options, examine
+from attn_doctor.report import markdown
 from attn_doctor.report.comparison import compare
 from attn_doctor.report.comparison_outline import outline
 from attn_doctor.report.model import Report, decode_report
@@ -125,3 +128,19 @@ def test_the_times_of_the_same_work_are_compared_and_no_others(reports):
         "no difference beyond noise",
         "takes 2.00× as long; ok, now other-kernel",
     ]
+
+
+def test_any_two_machines_the_one_way_and_the_other():
+    """What one way is gained and became, the other way is lost and was; and whatever differs can be shown."""
+    machines = sorted((ROOT / "fixtures" / "machines").glob("*/facts.json"))
+    made = [examine(Options(facts=str(path))) for path in machines]
+    assert len(made) > 50
+    for before, after in pairwise(made):
+        there, back = compare(before, after), compare(after, before)
+        assert [f.code for f in there.gained] == [f.code for f in back.lost]
+        assert {(c.path, c.before, c.after, c.behind) for c in there.changes} == {
+            (c.path, c.after, c.before, c.behind) for c in back.changes
+        }
+        assert there.changes
+        assert markdown.render(outline(before, after, there, ("a", "b"))).count("Facts that differ") == 1
+        assert compare(before, before).changes == ()

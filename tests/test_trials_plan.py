@@ -77,6 +77,17 @@ def test_each_dtype_of_a_gpu_has_its_own_eager():
     assert planned.rounds == 30
 
 
+def test_what_is_compiled_first_is_tried_by_those_who_take_the_time():
+    quick = reasons(plan(facts(H100), TrialOptions()), "float16")
+    assert "attn-doctor trial tries it" in quick["flex"]
+    assert "--backend compile" in quick["compile"]
+    longer = reasons(plan(facts(H100), TrialOptions(thorough=True)), "float16")
+    assert longer["flex"] is None
+    assert "--backend compile" in longer["compile"]
+    asked = reasons(plan(facts(H100), TrialOptions(backends=("flex", "compile"))), "float16")
+    assert asked == {"eager": None, "flex": None, "compile": None}
+
+
 def test_flash_attn_that_is_not_installed_is_ruled_out():
     planned = plan(facts(H100, flash_attention=FlashAttention(version=None)), TrialOptions())
     assert reasons(planned, "float16")["flash-attn-2"] == (

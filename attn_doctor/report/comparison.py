@@ -90,8 +90,8 @@ def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tup
     blamed = [*_blamed(before, lost), *_blamed(after, gained)]
     found = []
     for path, *texts in _differences(before, after, "", (_home(before), _home(after))):
-        behind = dict.fromkeys(slug for place, slug in blamed if place == path or place.startswith(path + "."))
-        found.append(Change(path=path, before=texts[0], after=texts[1], behind=tuple(behind)))
+        behind = {slug for place, slug in blamed if place == path or place.startswith(path + ".")}
+        found.append(Change(path=path, before=texts[0], after=texts[1], behind=tuple(sorted(behind))))
     order = {name: place for place, name in enumerate(_SECTIONS)}
     return tuple(sorted(found, key=lambda c: (not c.behind, order.get(c.path.partition(".")[0], len(order)))))
 

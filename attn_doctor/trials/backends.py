@@ -22,6 +22,7 @@ class Case(NamedTuple):
     device: str  # "cpu", "cuda:0", "mps"
     dtype: str
     asked: bool = False  # for by name
+    thorough: bool = False  # `trial`, which takes its time
 
     @property
     def on_gpu(self) -> bool:
@@ -126,12 +127,14 @@ def _flex(case: Case) -> str | None:
     if not case.on_gpu:
         where = {"cpu": "CPU", "mps": "MPS"}.get(case.device, case.device)
         return f"PyTorch says: FlexAttention does not support backward on {where}. It would run on an NVIDIA or AMD GPU"
+    if not case.asked and not case.thorough:
+        return "FlexAttention is compiled for every shape, which takes a minute or more: attn-doctor trial tries it"
     return _compiler(case)
 
 
 def _compile(case: Case) -> str | None:
-    if case.device == "cpu" and not case.asked:
-        return "compiling the model takes minutes on a CPU: ask for it with --backend compile"
+    if not case.asked:
+        return "compiling the model takes minutes: ask for it with --backend compile"
     return _compiler(case)
 
 

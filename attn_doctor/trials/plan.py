@@ -49,7 +49,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
     rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
     seconds: float = 20.0  # for the measured rounds of one dtype; at least three rounds are measured whatever they take
     reference: bool = True  # finite differences and the whole model in float64
-    profile: bool = False  # take the share of time of each kernel or operator; on a GPU that is done anyway
+    thorough: bool = False  # `trial`: what takes longer too, FlexAttention's compilation and profiles on the CPU
     seed: int = 0
 
 
@@ -90,7 +90,9 @@ def plan(facts: Facts, options: TrialOptions) -> Plan:
             backend=name,
             dtype=dtype,
             shape=shape,
-            ruled_out=BY_NAME[name].requirement(Case(facts, device, dtype, name in options.backends)),
+            ruled_out=BY_NAME[name].requirement(
+                Case(facts, device, dtype, name in options.backends, thorough=options.thorough)
+            ),
         )
         for shape in options.shapes or (None,)
         for dtype in dtypes

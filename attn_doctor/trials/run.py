@@ -156,7 +156,7 @@ class _Supervisor:
             "device": self.plan.device,
             "seed": options.seed,
             "reference": self.reference,
-            "profile": options.profile,
+            "profile": options.thorough and not options.shapes,
             "rounds": self.plan.rounds,
             "seconds": options.seconds,
             "cells": [[name, cell.backend, cell.dtype, self._place(cell)] for name, cell in self.left.items()],

@@ -65,7 +65,7 @@ def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float
     runs: list[TrialRun] = []
     skipped = None
     for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
-        options = msgspec.structs.replace(wanted.trial, imgsz=size, profile=not wanted.trial.shapes)
+        options = msgspec.structs.replace(wanted.trial, imgsz=size, thorough=True)
         planned = _plan(facts, options)
         if len(wanted.sizes) > 1:
             say(f"image size {size}")
