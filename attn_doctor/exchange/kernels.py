@@ -118,10 +118,9 @@ class Activated:
     """
 
     def __init__(self, implementation: str) -> None:
-        from torch.nn import attention
-
+        module = getattr(torch.nn, "attention", None)  # since torch 2.3
         names = ("activate", "restore", "current")
-        found: list[Any] = [getattr(attention, name + "_flash_attention_impl", None) for name in names]
+        found: list[Any] = [getattr(module, name + "_flash_attention_impl", None) for name in names]
         if not all(found):
             raise Unavailable(f"torch {torch.__version__} has no torch.nn.attention.activate_flash_attention_impl")
         self._activate, self._restore, self._current = found
