@@ -67,6 +67,14 @@ def test_what_broke_comes_first_and_the_facts_behind_it_next(reports, tmp_path):
     assert not [path for path in changed if path.endswith((".location", ".free_bytes", "available_bytes", ".seconds"))]
 
 
+def test_as_markdown_for_an_issue(reports):
+    done = doctor("compare", reports[WORKS], reports[UPGRADED], "--markdown", "-")
+    text = done.stdout.decode()
+    assert text.startswith("## attn-doctor compare")
+    assert str(Path(reports[WORKS]).parent) not in text
+    assert "| toolchain.ninja | none | 1.11.1.1 |" in text.replace("\\", "")
+
+
 def test_what_was_put_right_is_no_failure(reports):
     done = doctor("compare", reports[UPGRADED], reports[WORKS])
     assert done.returncode == 0

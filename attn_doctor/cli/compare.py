@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -18,6 +19,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument("before", metavar="BEFORE", help="a JSON report; - for standard input")
     parser.add_argument("after", metavar="AFTER", help="another one")
     parser.add_argument("--json", metavar="FILE", help="write all of it as JSON; - for standard output")
+    parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, to paste into an issue")
     parser.add_argument(
         "--fail-on",
         choices=("error", "warning", "never"),
@@ -29,15 +31,15 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, show_blocks, write_json
     from attn_doctor.examination import read_file
     from attn_doctor.findings import Severity
-    from attn_doctor.report import files
+    from attn_doctor.report import files, markdown
     from attn_doctor.report.comparison import compare
     from attn_doctor.report.comparison_outline import outline
     from attn_doctor.report.model import Unreadable, decode_report
 
-    files.check(arguments.json)
+    check_outputs(arguments)
     names = (arguments.before, arguments.after)
     if names == ("-", "-"):
         raise Unreadable("only one of the reports can come from standard input")
@@ -45,8 +47,12 @@ def execute(arguments: argparse.Namespace) -> int:
     found = compare(before, after)
     if arguments.json:
         write_json(arguments.json, found, is_clean=True)  # as reports are
-    if arguments.json != "-":
-        show_blocks(outline(before, after, found, names))
+    shown = (Path(names[0]).name, Path(names[1]).name)  # a folder may name its owner
+    blocks = outline(before, after, found, shown)
+    if arguments.markdown:
+        files.write(arguments.markdown, markdown.render(blocks).encode())
+    if "-" not in (arguments.json, arguments.markdown):
+        show_blocks(blocks)
     if arguments.fail_on == "never":
         return OK
     least = Severity(arguments.fail_on).rank
