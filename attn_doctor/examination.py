@@ -15,13 +15,13 @@ from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.findings import Diagnosis, Goal, Severity
 from attn_doctor.goals import implied
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs import Log, Reader
+from attn_doctor.logs import Log, Reader, read_bytes
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
 from attn_doctor.recommend import recommend
 from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.trials.plan import TrialOptions
-from attn_doctor.trials.rows import Trials
+from attn_doctor.trials.rows import Trials, refused
 
 Say = Callable[[str], None]
 
@@ -59,7 +59,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     trials = _prove(facts, options, say)
     if trials.rows:
-        diagnosis = diagnose(facts, goal, logs=logs, trials=trials, modules=modules)
+        diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -100,6 +100,12 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
 
     assert isinstance(facts.interpreter.python, str)
     return run(plan(facts, options.trials), [facts.interpreter.python], timeout=options.timeout, on_progress=say)
+
+
+def _said_in_trials(trials: Trials) -> tuple[Log, ...]:
+    """What a GPU said that refuses everything, as a log: the failure modes know such lines."""
+    row = refused(trials.rows)
+    return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:

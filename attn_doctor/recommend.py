@@ -8,7 +8,7 @@ from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.findings import Diagnosis, Severity
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
-from attn_doctor.trials.rows import Trial, Trials
+from attn_doctor.trials.rows import Trial, Trials, refused
 from attn_doctor.trials.statistics import compare, decide
 from attn_doctor.versions import capability
 
@@ -62,6 +62,14 @@ def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendat
 
 def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
     rows = [(index, row) for index, row in enumerate(trials.rows) if row.status == "ok" and row.step_ms]
+    none = refused(trials.rows)
+    if none is not None:
+        said = (none.reason or "").partition("\n")[0]
+        reason = Reason(text=f"eager on {none.device}: {said}", refers_to=f"trials.{trials.rows.index(none)}")
+        sentence = (
+            f"No backend can be named yet: nothing runs on {none.device}. Until it does, train on the CPU: device=cpu."
+        )
+        return None, sentence, (reason,), False
     if not rows:
         return _unmeasured(facts, diagnosis, trials)
     dtype = _training_dtype([row for _, row in rows])

@@ -246,6 +246,34 @@ def check(machine: Machine, environ: dict[str, str], *options: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("launch", "slug"),
+    [
+        (None, "no-kernel-image"),
+        ("700", "illegal-memory-access"),
+        ("719", "illegal-memory-access"),
+        ("999", "cuda-init-error"),
+    ],
+)
+def test_a_gpu_that_refuses_every_kernel_is_found_out_by_the_trial(tmp_path, launch, slug):
+    """All that was looked at is well, and the first kernel fails: one process, one cause, and no backend is advised."""
+    machine = Machine(tmp_path / "machine")
+    environ = healthy(machine) | ({"STUB_LAUNCH": launch} if launch else {})
+    report = check(machine, environ, "--imgsz", "64")
+    roots = [f for f in report["findings"] if f["root_cause"] and f["severity"] == "error"]
+    assert [(f["slug"], f["certainty"]) for f in roots] == [(slug, "observed")]
+    assert report["exit_code"] == 1
+    rows = {row["backend"]: row for row in report["trials"] if row["dtype"] == "float16"}
+    assert rows["eager"]["status"] == "failed"
+    assert "CUDA error" in rows["eager"]["reason"]
+    assert rows["sdpa-flash"]["status"] == "ruled-out"
+    assert rows["sdpa-flash"]["reason"] == "eager itself fails on cuda:0, and so would this"
+    assert not any("started again" in note for note in report["trial_run"]["notes"])
+    advice = report["recommendation"]
+    assert (advice["backend"], advice["measured"]) == (None, False)
+    assert "nothing runs on cuda:0" in advice["summary"]
+
+
 def test_the_test_extra_holds_what_these_tests_need():
     assert importlib.metadata.version("nvidia-ml-py")
     assert importlib.metadata.version("torchvision")

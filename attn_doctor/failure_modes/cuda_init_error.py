@@ -11,7 +11,8 @@ How it shows
 
 Why it happens
     nvidia-uvm is not loaded, often after the machine slept; /dev/nvidia-uvm is missing in a container; another process holds the GPU
-    for itself; a stub of libcuda from a toolkit's lib64/stubs is on the library path (error 34).
+    for itself; a stub of libcuda from a toolkit's lib64/stubs is on the library path (error 34). Or CUDA starts, and the first kernel
+    of the trial fails with an error that no other failure mode explains.
 
 What to do
     Load nvidia-uvm again, or reboot. In a container, start it again with the GPU. Take stubs off LD_LIBRARY_PATH.
@@ -37,6 +38,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.logs import Match, Seen
+from attn_doctor.trials.rows import Trials, refused
 
 MODE = FailureMode(
     code="AD406",
@@ -119,6 +121,28 @@ def detect(facts: Facts) -> Hit | None:
         message=f"The driver shows the GPU, but CUDA does not start{reason}.",
         evidence=(cuda_start.evidence(facts), *extra),
         certainty=Certainty.OBSERVED,
+    )
+
+
+# Errors that a failure mode of their own explains, wherever they are met.
+_OTHERS = re.compile(
+    r"no kernel image|kernel image is invalid|invalid device function|illegal memory access|out of memory"
+    r"|system (?:not yet initialized|has unsupported)|forward compatibility|driver version is insufficient"
+    r"|device-side assert|launch failure|unsupported toolchain",
+    re.IGNORECASE,
+)
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    row = refused(trials.rows)
+    if row is None or row.reason is None or _OTHERS.search(row.reason):
+        return None
+    said = row.reason.partition("\n")[0]
+    return Hit(
+        message=f"PyTorch sees the GPU, and nothing runs on it: {said}",
+        evidence=(Evidence(kind="trial", path=f"trials.{trials.rows.index(row)}", text=f"eager: {said}"),),
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM,
     )
 
 

@@ -274,8 +274,8 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         if cards
         else Unknown("no GPU is known")
     )
-    if isinstance(choice, Unknown):
-        return ()
+    if isinstance(choice, Unknown) or facts.torch.version == f"{choice.torch}+{choice.flavour}":
+        return ()  # what is installed holds the code by all that is known: it is not torch that lacks it
     step = commands.install(
         facts,
         f"torch=={choice.torch}",

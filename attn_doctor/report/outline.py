@@ -13,7 +13,7 @@ from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
-from attn_doctor.report.proven import kernels, repeats, wrong_reference
+from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
 from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
@@ -150,8 +150,7 @@ def _trials(report: Report) -> list[Block]:
     if first.threads and first.device == "cpu":
         caption += f", {first.threads} threads"
     columns = ("backend", "dtype", "forward", "training step", "step vs eager", "attention calls", "memory", "result")
-    notes = tuple(dict.fromkeys(f"{t.backend} ({t.dtype}): {t.reason}" for t in ran if t.reason))
-    notes += (*repeats(ran), *_grouped(ruled_out))
+    notes = (*by_reason(ran), *repeats(ran), *by_reason(ruled_out))
     if report.trial_run:
         check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
         if check and check.note not in told:  # a failure mode that knows it has said it
@@ -159,16 +158,6 @@ def _trials(report: Report) -> list[Block]:
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes
     return [Table(caption, columns, tuple(_row(t) for t in ran), notes), *kernels(ran)]
-
-
-def _grouped(ruled_out: list[Trial]) -> list[str]:
-    """Backends that share a reason, on one line."""
-    by_reason: dict[str, list[str]] = {}
-    for trial in ruled_out:
-        names = by_reason.setdefault(trial.reason or "no reason was given", [])
-        if trial.backend not in names:
-            names.append(trial.backend)
-    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def _row(trial: Trial) -> tuple[Cell, ...]:

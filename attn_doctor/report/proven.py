@@ -50,6 +50,17 @@ def short(name: str) -> str:
     return f"{name}<{inside}>" if inside else name or whole
 
 
+def by_reason(rows: Iterable[Trial]) -> list[str]:
+    """What is to be said of rows that have a reason, those that share one on one line; what was not run, without its dtypes."""
+    found: dict[tuple[bool, str], dict[str, None]] = {}
+    for row in rows:
+        left_out = row.status == "ruled-out"
+        if row.reason or left_out:
+            name = row.backend if left_out else f"{row.backend} ({row.dtype})"
+            found.setdefault((left_out, row.reason or "no reason was given"), {})[name] = None
+    return [f"{'not run: ' * out}{', '.join(names)}: {reason}" for (out, reason), names in found.items()]
+
+
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
     """What torch itself gets wrong, by finite differences: whatever is held against its gradients is in doubt there."""
     return tuple(

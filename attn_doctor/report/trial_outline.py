@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
 from attn_doctor.report.machine import size, watched
-from attn_doctor.report.proven import kernels, repeats, wrong_reference
+from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
 from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
@@ -47,6 +46,7 @@ def _group(row: Trial) -> tuple[str | None, int | None]:
 def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> Table:
     rows = [row for row in study.trials if _group(row) == key]
     ran = [row for row in rows if row.status != "ruled-out"]
+    ruled_out = [row for row in rows if row.status == "ruled-out"]
     first = (ran or rows)[0]
     alone = first.shape is not None
     where = "attention alone" if alone else f"{first.model or 'YOLO12 attention alone'}, image size {first.imgsz}"
@@ -62,22 +62,12 @@ def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> T
     ]
     columns += ["tokens/s"] if alone else ["calls"]
     columns += ["memory", "errors", "result"]
-    reasons = dict.fromkeys(f"{r.backend} ({r.dtype}): {r.reason}" for r in ran if r.reason)
     return Table(
         f"{where}{batch}, {first.device}{threads}",
         tuple(columns),
         tuple(_row(row, alone=alone) for row in ran),
-        (*reasons, *repeats(ran), *(_not_run(rows) if last else ())),
+        (*by_reason(ran), *repeats(ran), *(by_reason(ruled_out) if last else ())),
     )
-
-
-def _not_run(rows: Sequence[Trial]) -> list[str]:
-    """What was ruled out, those that share a reason on one line."""
-    by_reason: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if row.status == "ruled-out":
-            by_reason.setdefault(row.reason or "no reason was given", {})[row.backend] = None
-    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def _row(row: Trial, *, alone: bool) -> tuple[Cell, ...]:

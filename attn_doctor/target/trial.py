@@ -19,8 +19,9 @@ def make_subject():
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raised is the reason, and the shapes still work
             fault = fault_of(error)
             fault["kind"] = "out-of-memory" if is_out_of_memory(error) else fault["kind"]
+            fault["poisoned"] = fault["kind"] != "out-of-memory" and is_poison(error)
             tell("no-model", fault)
-            if isinstance(error, NoAttention) or fault["kind"] == "out-of-memory":
+            if isinstance(error, NoAttention) or fault["kind"] == "out-of-memory" or fault["poisoned"]:
                 return None
     return AttentionSubject(CONFIG)
 

@@ -41,6 +41,10 @@ class Judged:
         elif section == "eager-errors":
             self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
 
+    def anything(self) -> bool:
+        """Whether anything has run to its end so far."""
+        return bool(self.proofs or self.samples)
+
     def start_again(self) -> None:
         """A new process measures all that is left from the beginning: samples of two processes are no pairs."""
         self.samples.clear()
@@ -53,9 +57,13 @@ def name_of(cell: Cell) -> str:
 
 
 def rows(
-    plan: Plan, seen: Judged, *, scope: str, model: str | None, threads: int | None, ended: str
+    plan: Plan, seen: Judged, *, scope: str, model: str | None, threads: int | None, ended: str, refused: bool = False
 ) -> tuple[Trial, ...]:
-    """A row for every cell of the plan, in its order. `ended`: why a cell that nothing is known of was not run."""
+    """A row for every cell of the plan, in its order.
+
+    `ended`: why a cell that nothing is known of was not run; `refused`: because the device refuses everything.
+    """
+    unknown = {"status": "ruled-out" if refused else "failed", "reason": ended}
     common = {
         "scope": scope,
         "model": model,
@@ -64,10 +72,10 @@ def rows(
         "imgsz": plan.options.imgsz,
         "threads": threads,
     }
-    return tuple(_with_gains([_row(cell, seen, ended, common) for cell in plan.cells]))
+    return tuple(_with_gains([_row(cell, seen, unknown, common) for cell in plan.cells]))
 
 
-def _row(cell: Cell, seen: Judged, ended: str, common: dict[str, Any]) -> Trial:
+def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str, Any]) -> Trial:
     common = {"backend": cell.backend, "dtype": cell.dtype, **common}
     if cell.shape:
         common |= {"batch": cell.shape.batch, "imgsz": None, "shape": str(cell.shape)}
@@ -89,7 +97,7 @@ def _row(cell: Cell, seen: Judged, ended: str, common: dict[str, Any]) -> Trial:
     if fault:
         common |= {"status": _status(fault), "reason": _reason(fault)}
     elif not proof:
-        common |= {"status": "failed", "reason": ended}
+        common |= unknown
     return Trial(**common)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attn_doctor.facts import Record
 
 
@@ -70,6 +72,16 @@ class Trial(Record, frozen=True, kw_only=True):
     step_gain: Gain | None = None
     forward_samples: tuple[float, ...] = ()  # milliseconds, round by round
     step_samples: tuple[float, ...] = ()
+
+
+def refused(rows: Sequence[Trial]) -> Trial | None:
+    """Eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
+    if any(row.status in ("ok", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
+        return None
+    return next(
+        (r for r in rows if r.backend == "eager" and r.status == "failed" and r.device.startswith("cuda") and r.reason),
+        None,
+    )
 
 
 class ReferenceCheck(Record, frozen=True, kw_only=True):

@@ -101,6 +101,7 @@ class _Supervisor:
         self.windows: list[Window] = []
         self.gpu: GpuWatch | None = None
         self.ended = "the trial ended before it was reached"
+        self.refused = False
 
     def go(self) -> None:
         """Every turn ends the trial or leaves one thing out, so the turns are bounded."""
@@ -126,6 +127,9 @@ class _Supervisor:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
+        if "poisoned" in self.told and self.left[culprit].backend == "eager" and not self.seen.anything():
+            self._nothing_runs()
+            return False
         if culprit in self.left:
             del self.left[culprit]
             if outcome.fault:
@@ -171,7 +175,10 @@ class _Supervisor:
         if message.at == "begin":
             self._announce(message.section)
         if message.at == "raised":
-            self.notes.append(f"{message.section}: {in_words(Fault(**message.data))}")
+            said = in_words(Fault(**message.data))
+            self.notes.append(f"{message.section}: {said}")
+            if not self.seen.anything():
+                self.ended = f"the trial ended with {said}"
         if message.at != "fact":
             return
         self.told[message.section] = message.data
@@ -186,7 +193,11 @@ class _Supervisor:
                 note=message.data["note"],
             )
         elif message.section == "no-model":
-            self._no_model(Fault(**{k: v for k, v in message.data.items() if k in Fault.__struct_fields__}))
+            fault = Fault(**{k: v for k, v in message.data.items() if k in Fault.__struct_fields__})
+            if message.data["poisoned"]:
+                self._nothing_runs(message.data)
+            else:
+                self._no_model(fault)
         elif message.section == "together":
             self.notes.append(
                 "{cell} is served by the same operators as {with}: measured together".format(**message.data)
@@ -215,6 +226,14 @@ class _Supervisor:
         else:
             self.notes.append(_NO_MODEL.format(in_words(fault)))
 
+    def _nothing_runs(self, fault: dict[str, Any] | None = None) -> None:
+        """The device refuses even eager: every other backend would meet the same, one new process each."""
+        for name, cell in self.left.items():
+            if cell.backend == "eager" and fault:
+                self.seen.faults[name] = {**fault, "cell": name, "what": "the model"}
+        self.refused = True
+        self.ended = f"eager itself fails on {self.plan.device}, and so would this"
+
     def _announce(self, section: str) -> None:
         if section == "model":
             self.say("building the model")
@@ -238,9 +257,10 @@ class _Supervisor:
                 self.plan,
                 self.seen,
                 scope=subject.get("scope", self.scope),
-                model=subject.get("model"),
+                model=subject.get("model", None if self.scope == "attention" else self.plan.options.model),
                 threads=torch.get("threads"),
                 ended=self.ended,
+                refused=self.refused,
             ),
             run=TrialRun(
                 imgsz=None if self.plan.options.shapes else self.plan.options.imgsz,
