@@ -79,7 +79,11 @@ def refused(rows: Sequence[Trial]) -> Trial | None:
     if any(row.status in ("ok", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
-        (r for r in rows if r.backend == "eager" and r.status == "failed" and r.device.startswith("cuda") and r.reason),
+        (
+            r
+            for r in rows
+            if r.backend == "eager" and r.status in ("failed", "timeout") and r.device.startswith("cuda") and r.reason
+        ),
         None,
     )
 

@@ -127,7 +127,9 @@ class _Supervisor:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
-        if "poisoned" in self.told and self.left[culprit].backend == "eager" and not self.seen.anything():
+        if self._is_refused(culprit, outcome.fault):
+            if outcome.fault:
+                self.seen.faults[culprit] = fault_record(outcome.fault) | {"seconds": self.timeout}
             self._nothing_runs()
             return False
         if culprit in self.left:
@@ -225,6 +227,15 @@ class _Supervisor:
             self.skipped = f"the model does not fit into memory: {fault.message}"
         else:
             self.notes.append(_NO_MODEL.format(in_words(fault)))
+
+    def _is_refused(self, culprit: str, fault: Fault | None) -> bool:
+        """Whether a GPU ended eager before anything has run. Memory that runs out is another matter: others need less of it."""
+        cell = self.left.get(culprit)
+        if cell is None or cell.backend != "eager" or self.seen.anything():
+            return False
+        return "poisoned" in self.told or (
+            self.plan.device.startswith("cuda") and fault is not None and fault.signal != "SIGKILL"
+        )
 
     def _nothing_runs(self, fault: dict[str, Any] | None = None) -> None:
         """The device refuses even eager: every other backend would meet the same, one new process each."""
