@@ -6,7 +6,7 @@ import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
 WARM_UPS = 3  # passes at most
-SHARES = {"forward": 0.25, "step": 0.75}  # of the seconds for a dtype: a step takes some three times as long
+SHARES = {"forward": 0.25, "step": 1.0}  # of the seconds for a dtype: a step takes some four times as long
 LEAST_ROUNDS = 3
 LONGEST = 3  # times the budget, after which even fewer rounds must do
 
