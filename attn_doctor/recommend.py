@@ -8,7 +8,7 @@ from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.findings import Diagnosis, Severity
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
-from attn_doctor.trials.rows import Trial, Trials, refused
+from attn_doctor.trials.rows import Gain, Trial, Trials, refused
 from attn_doctor.trials.statistics import compare, decide
 from attn_doctor.versions import capability
 
@@ -84,11 +84,14 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | 
         reasons = (_reason(eager_index, base), *[_reason(i, r) for i, r in rows if r.backend != "eager"][:2])
         reasons += tuple(_leaner(rows, base))
         said = "no other backend is measurably faster"
+        gain = None if best.backend == "eager" else _by_pairs(best, base)
+        if gain is not None and gain.verdict == "faster":
+            said = f"{best.backend} is faster by no more than {gain.ratio - 1:.0%}"
         if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in rows):
             said = "in so few rounds no difference can be told, so try again when the machine is less busy"
         return "eager", f"Keep eager, the attention as installed: {said} ({where}).", reasons, True
-    gain = best.step_gain.ratio if best.step_gain else _step(base) / _step(best)  # as the table has it: by pairs
-    sentence = f"Use {best.backend}: a training step is {gain:.2f} times as fast as with eager ({where})."
+    times = best.step_gain.ratio if best.step_gain else _step(base) / _step(best)  # as the table has it: by pairs
+    sentence = f"Use {best.backend}: a training step is {times:.2f} times as fast as with eager ({where})."
     return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
 
 
@@ -122,11 +125,16 @@ def _clearly_faster(row: Trial, base: Trial) -> bool:
     """Whether the pairs of rounds show it, and by enough to be worth a change of code. Rows of old reports may lack samples."""
     assert row.step_ms
     assert base.step_ms
-    if _step(row) > _step(base) * (1 - WORTH_NAMING):
-        return False
+    gain = _by_pairs(row, base)
+    if gain is not None:
+        return gain.verdict == "faster" and gain.ratio * (1 - WORTH_NAMING) >= 1
+    return row.step_ms.high < base.step_ms.low and _step(row) <= _step(base) * (1 - WORTH_NAMING)
+
+
+def _by_pairs(row: Trial, base: Trial) -> Gain | None:
     if row.step_samples and len(row.step_samples) == len(base.step_samples):
-        return decide([compare(base.step_samples, row.step_samples)])[0].verdict == "faster"
-    return row.step_ms.high < base.step_ms.low
+        return decide([compare(base.step_samples, row.step_samples)])[0]
+    return None
 
 
 def _step(row: Trial) -> float:

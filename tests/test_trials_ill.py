@@ -132,7 +132,7 @@ def test_a_backend_that_hangs_is_a_row(monkeypatch, tmp_path):
     assert rows["sdpa-flash"].status == "timeout"
     assert "no answer for 15 s" in rows["sdpa-flash"].reason
     assert rows["sdpa-math"].step_ms.n == 2
-    assert trials.run.notes[-1].startswith("started again without sdpa-flash float32")
+    assert any(note.startswith("started again without sdpa-flash float32") for note in trials.run.notes)
 
 
 def test_a_backend_that_takes_the_model_down_is_a_row(monkeypatch, tmp_path):
@@ -153,7 +153,7 @@ def _later():
     kernel = _well()
     def ill(query, key, value, scale):
         _done[0] += 1
-        if _done[0] > 170:
+        if _done[0] > 100:
             os.abort()
         return kernel(query, key, value, scale)
     return ill

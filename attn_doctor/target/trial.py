@@ -6,7 +6,7 @@ import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
 WARM_UPS = 3  # passes at most
-SHARES = {"forward": 0.25, "step": 1.0}  # of the seconds for a dtype: a step takes some four times as long
+SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes some four times as long
 LEAST_ROUNDS = 3
 LONGEST = 3  # times the budget, after which even fewer rounds must do
 
@@ -17,6 +17,8 @@ def make_subject():
         try:
             return ModelSubject(CONFIG)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raised is the reason, and the shapes still work
+            if CONFIG["phase"] == "measure":
+                raise  # the proofs were of the model: attention alone is nothing to measure beside them
             fault = fault_of(error)
             fault["kind"] = "out-of-memory" if is_out_of_memory(error) else fault["kind"]
             fault["poisoned"] = fault["kind"] != "out-of-memory" and is_poison(error)
@@ -167,27 +169,25 @@ def measure(subject, cells, clock, what):
     gc.enable()
 
 
-def measure_inference(subject, cells):
-    """Before anything else has run in this process: memory that training left behind spares eager the page faults of its
-    attention matrix, which nobody who only predicts is spared. Returns the seconds that it took."""
+def measure_all(subject, cells):
+    """Inference of every dtype before the first training step: memory that training leaves behind spares eager the page
+    faults of its attention matrix, which nobody who only predicts is spared. Returns the seconds that it took."""
     started = time.monotonic()
-    for dtype in dict.fromkeys(cell.dtype for cell in cells):
-        measure(subject, [cell for cell in cells if cell.dtype == dtype], Clock(subject.device), "forward")
+    for what in ("forward", "step"):
+        for dtype in dict.fromkeys(cell.dtype for cell in cells):
+            measure(subject, [cell for cell in cells if cell.dtype == dtype], Clock(subject.device), what)
     return time.monotonic() - started
 
 
-def together(cells, subject):
-    """Cells without those that were proven to do the very same as another: on the CPU, `sdpa` and the kernel it chose."""
-    if subject.device.type != "cpu":
-        return cells
-    left = []
-    for cell in cells:
-        twin = next((c for c in left if cell.served and c.served == cell.served and cell.alive and c.alive), None)
+def tell_twins(cells, subject):
+    """Cells that were proven to do the very same as another: on the CPU, `sdpa` and the kernel it chose."""
+    seen = []
+    for cell in cells if subject.device.type == "cpu" else ():
+        twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
         if twin is None:
-            left.append(cell)
+            seen.append(cell)
         else:
             tell("together", {"cell": cell.name, "with": twin.name})
-    return left
 
 
 def one_pass(subject, cell, clock, what):
@@ -197,10 +197,8 @@ def one_pass(subject, cell, clock, what):
     return taken
 
 
-def try_out(subject, cells, wanted):
-    """Prove these cells on one subject and measure their steps. Returns the seconds that were spent measuring."""
-    clock = Clock(subject.device)
-    measured = 0.0
+def prove_all(subject, cells, wanted):
+    """Every cell against float64 in its own dtype, and what served it."""
     for dtype in dict.fromkeys(cell.dtype for cell in cells):
         mine = [cell for cell in cells if cell.dtype == dtype]
         reference = None
@@ -212,43 +210,48 @@ def try_out(subject, cells, wanted):
             continue
         for cell in mine:
             cell.attempt("proof", lambda: prove(subject, cell, reference, wanted))
-        mine = together(mine, subject)
-        started = time.monotonic()
-        measure(subject, mine, clock, "step")
-        measured += time.monotonic() - started
-    return measured
+        tell_twins(mine, subject)
 
 
 def trial():
+    """One half of a trial: the proofs, or the measuring, which is left a process in which nothing else has run."""
     began = time.monotonic()
+    measured = 0.0
+    measuring = CONFIG["phase"] == "measure"
     if CONFIG["device"].startswith("cuda"):
         torch.cuda.set_device(CONFIG["device"])  # events are recorded on the current device, whatever they time
-    measured = 0.0
     cells = [Cell(*entry) for entry in CONFIG["cells"]]
     for place, (batch, heads, tokens, width) in enumerate(CONFIG["grid"]):
         subject = AttentionSubject(dict(CONFIG, batch=batch, shapes=[[1, heads, tokens, width]]))
         mine = [cell for cell in cells if cell.place == place]
         if not place:
             tell("subject", {"scope": subject.scope, "model": None})
-        measured += measure_inference(subject, mine)
-        if not place:
-            with section("reference"):
-                if CONFIG["reference"]:
-                    check_reference(subject)
-        measured += try_out(subject, mine, None)
+        if measuring:
+            measured += measure_all(subject, mine)
+        else:
+            prove_from(subject, mine, first=not place)
     if not CONFIG["grid"]:
-        subject = wanted = None
+        subject = None
         with section("model"):
             subject = make_subject()
         if subject is None:
             return
         tell("subject", {"scope": subject.scope, "model": subject.name})
-        measured = measure_inference(subject, cells)
+        if measuring:
+            measured = measure_all(subject, cells)
+        else:
+            prove_from(subject, cells, first=True)
+    tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
+
+
+def prove_from(subject, cells, first):
+    """The proofs of one subject; those of the reference itself with the first."""
+    wanted = None
+    if first:
         with section("reference"):
             if CONFIG["reference"]:
                 wanted = check_reference(subject)
-        measured += try_out(subject, cells, wanted)
-    tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
+    prove_all(subject, cells, wanted)
 
 
 with section("torch"):

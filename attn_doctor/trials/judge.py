@@ -48,7 +48,6 @@ class Judged:
     def start_again(self) -> None:
         """A new process measures all that is left from the beginning: samples of two processes are no pairs."""
         self.samples.clear()
-        self.together.clear()
 
 
 def name_of(cell: Cell) -> str:

@@ -47,7 +47,9 @@ class TrialOptions(Record, frozen=True, kw_only=True):
     dtypes: tuple[str, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
     shapes: tuple[Shape, ...] = ()  # not empty: these attention calls alone, one by one, and no model
     rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
-    seconds: float = 20.0  # for the measured steps of one dtype, and a quarter of that for its forward passes; three rounds at least
+    seconds: float = (
+        20.0  # for the measured steps of one dtype, and 0.4 of that for its forward passes; three rounds at least
+    )
     reference: bool = True  # finite differences and the whole model in float64
     thorough: bool = False  # `trial`: what takes longer too, FlexAttention's compilation and profiles on the CPU
     seed: int = 0

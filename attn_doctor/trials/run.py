@@ -93,7 +93,10 @@ class _Supervisor:
         self.left = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
         self.seen = Judged()
         self.notes: list[str] = [plan.note] if plan.note else []
-        self.told: dict[str, Any] = {}
+        self.phase = "prove"
+        self.told: dict[str, Any] = {}  # by the process that runs now
+        self.about: dict[str, Any] = {}  # by all of them: what torch and what subject
+        self.seconds = {"fixed": 0.0, "measured": 0.0}
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
         self.round = ("", 0)
@@ -104,7 +107,18 @@ class _Supervisor:
         self.refused = False
 
     def go(self) -> None:
-        """Every turn ends the trial or leaves one thing out, so the turns are bounded."""
+        """Prove, then measure what was proven in a process in which nothing else has run."""
+        cells = dict(self.left)
+        self._run_until_done()
+        if self.refused or self.skipped:
+            return
+        self.phase = "measure"
+        well = [name for name in cells if name in self.seen.proofs and name not in self.seen.faults]
+        self.left = {name: cells[name] for name in well if name not in self.seen.together}
+        self._run_until_done()
+
+    def _run_until_done(self) -> None:
+        """Every turn ends the phase or leaves one thing out, so the turns are bounded."""
         while self.left:
             self.told = {}
             outcome = child.run(
@@ -119,18 +133,19 @@ class _Supervisor:
             )
             if (outcome.fault is None and "poisoned" not in self.told) or not self._leave_out(outcome):
                 return
-            self.seen.start_again()
-            self.windows.clear()
-            self.unsteady = False
+            if self.phase == "prove":  # what is proven stays so
+                self.left = {name: cell for name, cell in self.left.items() if name not in self.seen.proofs}
+            else:
+                self.seen.start_again()
+                self.windows.clear()
+                self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
         """Leave out what ended the process and go on; False where nobody knows what it was."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
-            if outcome.fault:
-                self.seen.faults[culprit] = fault_record(outcome.fault) | {"seconds": self.timeout}
-            self._nothing_runs()
+            self._nothing_runs(fault_record(outcome.fault) | {"seconds": self.timeout} if outcome.fault else None)
             return False
         if culprit in self.left:
             del self.left[culprit]
@@ -138,6 +153,9 @@ class _Supervisor:
                 self.seen.faults[culprit] = fault_record(outcome.fault) | {"seconds": self.timeout}
             self.say(f"{culprit} took the trial down: going on without it")
             self.notes.append(f"started again without {culprit}, after {outcome.seconds:.0f} s")
+        elif self.phase == "measure":
+            self.notes.append(f"measuring ended with {said}")
+            return False
         elif "torch" not in self.told:
             self.skipped = f"torch did not come up in the trial: {said}"
         elif culprit == "model" and self.scope == "model":
@@ -155,6 +173,7 @@ class _Supervisor:
     def _config(self) -> dict[str, Any]:
         options = self.plan.options
         return {
+            "phase": self.phase,
             "scope": self.scope,
             "model": options.model,
             "imgsz": options.imgsz,
@@ -181,9 +200,13 @@ class _Supervisor:
             self.notes.append(f"{message.section}: {said}")
             if not self.seen.anything():
                 self.ended = f"the trial ended with {said}"
+            if "CUDA error" in said and not self.seen.anything():
+                self._nothing_runs({**message.data, "text": message.data["message"]})
         if message.at != "fact":
             return
         self.told[message.section] = message.data
+        if message.section in ("torch", "subject"):
+            self.about[message.section] = message.data
         self.seen.take(message.section, message.data)
         if message.section == "fault" and message.data.get("poisoned"):
             self.told["poisoned"] = message.data["cell"]
@@ -204,12 +227,14 @@ class _Supervisor:
             self.notes.append(
                 "{cell} is served by the same operators as {with}: measured together".format(**message.data)
             )
+        elif message.section == "seconds":
+            self.seconds = {name: spent + message.data[name] for name, spent in self.seconds.items()}
         elif message.section == "steady":
             self.unsteady = self.unsteady or not message.data["steady"]
             if message.data["what"] == "step":
                 self.windows.append(Window(time.monotonic()))
         elif message.section == "sample":
-            whole = (self.told.get("subject") or {}).get("scope") == "model"
+            whole = self.about["subject"]["scope"] == "model"
             if message.data["what"] == "step":
                 self.windows[-1].sample(self.plan.options.batch if whole else 0)
             self._say_round(message.data["what"], message.data["round"] + 1)
@@ -231,7 +256,9 @@ class _Supervisor:
     def _is_refused(self, culprit: str, fault: Fault | None) -> bool:
         """Whether a GPU ended eager before anything has run. Memory that runs out is another matter: others need less of it."""
         cell = self.left.get(culprit)
-        if cell is None or cell.backend != "eager" or self.seen.anything():
+        # What each dtype is held against is eager too, on the same device.
+        is_eager = culprit.startswith("reference ") if cell is None else cell.backend == "eager"
+        if not is_eager or self.seen.anything():
             return False
         return "poisoned" in self.told or (
             self.plan.device.startswith("cuda") and fault is not None and fault.signal != "SIGKILL"
@@ -240,14 +267,14 @@ class _Supervisor:
     def _nothing_runs(self, fault: dict[str, Any] | None = None) -> None:
         """The device refuses even eager: every other backend would meet the same, one new process each."""
         for name, cell in self.left.items():
-            if cell.backend == "eager" and fault:
-                self.seen.faults[name] = {**fault, "cell": name, "what": "the model"}
+            if cell.backend == "eager" and fault and name not in self.seen.faults:
+                self.seen.faults[name] = {**fault, "cell": name, "what": "eager"}
         self.refused = True
         self.ended = f"eager itself fails on {self.plan.device}, and so would this"
 
     def _announce(self, section: str) -> None:
         if section == "model":
-            self.say("building the model")
+            self.say("building the model" if self.phase == "prove" else "building the model anew, to measure it")
         elif section == "reference":
             self.say("computing the float64 reference")
         elif section in self.left and section not in self.seen.proofs:
@@ -258,9 +285,8 @@ class _Supervisor:
             self.skipped = self.ended
         if self.skipped:
             return Trials(skipped=self.skipped, run=TrialRun(cpu=cpu, notes=tuple(self.notes)))
-        torch = self.told.get("torch") or {}
-        subject = self.told.get("subject") or {}
-        seconds = self.told.get("seconds") or {}
+        torch = self.about.get("torch") or {}
+        subject = self.about.get("subject") or {}
         if self.unsteady:
             self.notes.append("the times had not become steady when measuring began")
         return Trials(
@@ -279,12 +305,8 @@ class _Supervisor:
                 cpu=cpu,
                 torch=torch.get("version"),
                 gpu=self.gpu,
-                fixed_seconds=_rounded(seconds.get("fixed")),
-                measured_seconds=_rounded(seconds.get("measured")),
+                fixed_seconds=round(self.seconds["fixed"], 2) or None,
+                measured_seconds=round(self.seconds["measured"], 2) or None,
                 notes=tuple(dict.fromkeys(self.notes)),
             ),
         )
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 2)
