@@ -14,7 +14,8 @@ Why it happens
 
 What to do
     Do without flash-attn: PyTorch's own fused attention needs no build. Or use a torch that a finished wheel exists for. Or build
-    from flash-attn's main branch, where this is fixed.
+    from flash-attn's main branch, where this is fixed. Or from its source archive with every -std=c++17 in setup.py changed to
+    -std=c++20: 2.8.3.post2 was built so against torch 2.15.0 with nvcc 13.0, and imports.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-cxx20-required` compiles a file with torch's headers as flash-attn's setup.py does,

@@ -154,6 +154,7 @@ def measure(subject, cells, clock, what):
     tell("steady", {"what": what, "steady": steady})
     started = time.monotonic()
     gc.collect()
+    gc.freeze()  # what torch and ultralytics have made stays: to go through it takes a tenth of a second a round
     gc.disable()
     for number in range(CONFIG["rounds"]):
         spent = time.monotonic() - started
@@ -167,6 +168,7 @@ def measure(subject, cells, clock, what):
                 tell("sample", {"cell": cell.name, "round": number, "what": what, "ms": taken})
         gc.collect()
     gc.enable()
+    gc.unfreeze()
 
 
 def measure_all(subject, cells):
