@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from trying import ALONE, CORE, FACTS, by_backend, go, small
+from trying import ALONE, CORE, FACTS, add_script, by_backend, go, small
 
 from attn_doctor import child
 from attn_doctor.trials import run as runner
@@ -83,6 +83,21 @@ def test_all_eight_calls_are_counted(default):
         "aten::_scaled_dot_product_flash_attention_for_cpu",
         "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
     )
+
+
+def test_a_softmax_that_is_written_out_is_eager_too(monkeypatch, tmp_path):
+    """As sunsmarterjie's fork has it: largest value, exponential, sum, and no softmax to be seen."""
+    text = """
+def _by_hand(self, dim):
+    powers = (self - self.amax(dim, keepdim=True)).exp()
+    return powers / powers.sum(dim, keepdim=True)
+torch.Tensor.softmax = _by_hand
+"""
+    add_script(monkeypatch, tmp_path, text)
+    rows = by_backend(go(small(backends=("sdpa-flash",), reference=False)))
+    assert (rows["eager"].status, rows["eager"].reason) == ("ok", None)
+    assert rows["eager"].attention_calls.eager == 8
+    assert rows["sdpa-flash"].attention_calls.fused == 8
 
 
 def test_what_went_on_around_the_rows(default):

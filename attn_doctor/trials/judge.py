@@ -145,7 +145,7 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
 def kind_of(call: Mapping[str, Sequence[str]]) -> str:
     """What served a call. "fused": a kernel of its own both ways · "composed": a softmax between two products · "unseen": neither, in full."""
     forward, backward = call["forward"], call["backward"]
-    if any("softmax" in name for name in (*forward, *backward)):
+    if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
         return "composed"
     return "fused" if forward and backward else "unseen"
 
