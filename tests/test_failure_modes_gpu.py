@@ -25,9 +25,10 @@ from whole_machines import INTEL, changed, gpu, refused, with_flash_attn, withou
 
 from attn_doctor.diagnose import diagnose
 from attn_doctor.facts import AmdGpu, Facts, Fault, Unknown
-from attn_doctor.failure_modes import find
+from attn_doctor.failure_modes import find, patterns
 from attn_doctor.failure_modes.out_of_memory_gpu import attention_heads
 from attn_doctor.findings import Certainty, Finding, Goal, Severity
+from attn_doctor.logs import read_bytes
 from attn_doctor.trials.rows import AttentionCalls, ReferenceCheck, Trial, TrialRun, Trials
 
 # slug, a machine that has it, and a piece of its message
@@ -259,6 +260,32 @@ def test_a_torch_that_computes_wrong_gradients():
     another = TrialRun(reference=ReferenceCheck(ok=False, error=0.4, module="GroupNorm"))
     trials = msgspec.structs.replace(trials, run=another)
     assert found("torch-cpu-batchnorm-gradient", H, trials=trials) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "slug"),
+    [
+        ("no kernel image is available for execution on the device", "no-kernel-image"),
+        ("device kernel image is invalid", "no-kernel-image"),
+        ("invalid device function", "no-kernel-image"),
+        ("an illegal memory access was encountered", "illegal-memory-access"),
+        ("misaligned address", "illegal-memory-access"),
+        ("unspecified launch failure", "illegal-memory-access"),
+        ("system not yet initialized", "cuda-fabric-manager-802"),
+        ("system has unsupported display driver / cuda driver combination", "driver-library-mismatch"),
+        ("forward compatibility was attempted on non supported HW", "cuda-forward-compat-804"),
+        ("CUDA driver version is insufficient for CUDA runtime version", "driver-too-old"),
+        ("the provided PTX was compiled with an unsupported toolchain.", "driver-too-old"),
+        ("device-side assert triggered", "cuda-init-error"),
+        ("named symbol not found", "cuda-init-error"),
+    ],
+)
+def test_whatever_a_gpu_refuses_everything_with_has_one_cause(said, slug):
+    text = f"torch.AcceleratorError: CUDA error: {said}"
+    row = Trial(backend="eager", status="failed", dtype="float32", device="cuda:0", reason=text)
+    log = read_bytes(text.encode(), "trial", [*patterns()])
+    found = diagnose(H, Goal.TRAIN, logs=(log,), trials=Trials(rows=(row,))).findings
+    assert [f.slug for f in found if f.severity is Severity.ERROR] == [slug]
 
 
 def test_results_that_are_no_numbers():

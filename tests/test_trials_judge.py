@@ -217,6 +217,17 @@ def test_cells_that_do_the_same_share_their_samples():
     assert found["sdpa-flash"].step_ms == found["sdpa"].step_ms
 
 
+def test_a_cell_is_measured_itself_where_the_one_whose_times_it_shares_is_gone():
+    seen = Judged()
+    seen.take("together", {"cell": "sdpa-flash float32", "with": "sdpa float32"})
+    for name, data in _samples("eager float32", 1.0, 2.0):
+        seen.take(name, data)
+    assert seen.start_again(["eager float32", "sdpa float32"]) == []
+    assert not seen.samples
+    assert seen.start_again(["eager float32"]) == ["sdpa-flash float32"]
+    assert not seen.together
+
+
 def test_a_cell_that_was_never_reached_says_so():
     row = _rows([])["sdpa-flash"]
     assert (row.status, row.reason) == ("failed", "it ended before")

@@ -155,7 +155,7 @@ def test_what_is_said_of_it():
         n=9,
     )
     assert watched(seen) == (
-        "the GPU: clocks 1200–1980 MHz, 83 °C, 5.2 J for a forward pass and a training step of an image, all backends together,"
+        "the GPU: clocks 1200–1980 MHz, 83 °C, 5.2 J for a training step of an image, all backends together,"
         " 3.0 GiB of its memory in use by all programs at most, power cap, thermal slowdown (hardware) seen:"
         " times are not to be trusted"
     )

@@ -128,7 +128,7 @@ def detect(facts: Facts) -> Hit | None:
 _OTHERS = re.compile(
     r"no kernel image|kernel image is invalid|invalid device function|illegal memory access|out of memory"
     r"|system (?:not yet initialized|has unsupported)|forward compatibility|driver version is insufficient"
-    r"|device-side assert|launch failure|unsupported toolchain",
+    r"|launch failure|misaligned address|unsupported toolchain",
     re.IGNORECASE,
 )
 

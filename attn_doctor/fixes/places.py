@@ -24,7 +24,7 @@ for d in metadata.distributions(path=[p for p in sys.path if os.path.isdir(p)]):
     try:
         name = d.metadata["Name"]
         found.append({"name": name, "version": d.version, "place": str(d.locate_file("")), "url": d.read_text("direct_url.json")})
-    except Exception:
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         pass  # a folder without readable metadata is no distribution
 base = getattr(sys, "_base_executable", None) or sys.executable
 print(json.dumps({

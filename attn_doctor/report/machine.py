@@ -168,9 +168,7 @@ def watched(gpu: GpuWatch) -> str:
     if gpu.celsius:
         parts.append(f"{_range(gpu.celsius)} °C")
     if gpu.joules_an_image is not None:
-        parts.append(
-            f"{gpu.joules_an_image:.2g} J for a forward pass and a training step of an image, all backends together"
-        )
+        parts.append(f"{gpu.joules_an_image:.2g} J for a training step of an image, all backends together")
     if gpu.most_used_bytes is not None:
         parts.append(f"{size(gpu.most_used_bytes)} of its memory in use by all programs at most")
     if gpu.slowed_by:

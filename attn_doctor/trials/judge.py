@@ -45,9 +45,16 @@ class Judged:
         """Whether anything has run to its end so far."""
         return bool(self.proofs or self.samples)
 
-    def start_again(self) -> None:
-        """A new process measures all that is left from the beginning: samples of two processes are no pairs."""
+    def start_again(self, left: Iterable[str]) -> list[str]:
+        """A new process measures all that is left from the beginning: samples of two processes are no pairs.
+
+        Returns the cells that were to share the samples of one that is not left: they are measured themselves now.
+        """
         self.samples.clear()
+        alone = [cell for cell, other in self.together.items() if other not in left]
+        for cell in alone:
+            del self.together[cell]
+        return alone
 
 
 def name_of(cell: Cell) -> str:

@@ -90,7 +90,8 @@ class _Supervisor:
         self.environment = environment
         self.scope = plan.scope
         self.reference = plan.options.reference
-        self.left = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
+        self.cells = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
+        self.left = dict(self.cells)  # to be proven, or to be measured
         self.seen = Judged()
         self.notes: list[str] = [plan.note] if plan.note else []
         self.phase = "prove"
@@ -108,13 +109,12 @@ class _Supervisor:
 
     def go(self) -> None:
         """Prove, then measure what was proven in a process in which nothing else has run."""
-        cells = dict(self.left)
         self._run_until_done()
         if self.refused or self.skipped:
             return
         self.phase = "measure"
-        well = [name for name in cells if name in self.seen.proofs and name not in self.seen.faults]
-        self.left = {name: cells[name] for name in well if name not in self.seen.together}
+        well = [name for name in self.cells if name in self.seen.proofs and name not in self.seen.faults]
+        self.left = {name: self.cells[name] for name in well if name not in self.seen.together}
         self._run_until_done()
 
     def _run_until_done(self) -> None:
@@ -136,7 +136,7 @@ class _Supervisor:
             if self.phase == "prove":  # what is proven stays so
                 self.left = {name: cell for name, cell in self.left.items() if name not in self.seen.proofs}
             else:
-                self.seen.start_again()
+                self.left |= {name: self.cells[name] for name in self.seen.start_again(self.left)}
                 self.windows.clear()
                 self.unsteady = False
 
@@ -223,10 +223,6 @@ class _Supervisor:
                 self._nothing_runs(message.data)
             else:
                 self._no_model(fault)
-        elif message.section == "together":
-            self.notes.append(
-                "{cell} is served by the same operators as {with}: measured together".format(**message.data)
-            )
         elif message.section == "seconds":
             self.seconds = {name: spent + message.data[name] for name, spent in self.seconds.items()}
         elif message.section == "steady":
@@ -287,6 +283,10 @@ class _Supervisor:
             return Trials(skipped=self.skipped, run=TrialRun(cpu=cpu, notes=tuple(self.notes)))
         torch = self.about.get("torch") or {}
         subject = self.about.get("subject") or {}
+        self.notes += [
+            f"{cell} is served by the same operators as {other}: measured together"
+            for cell, other in self.seen.together.items()
+        ]
         if self.unsteady:
             self.notes.append("the times had not become steady when measuring began")
         return Trials(
