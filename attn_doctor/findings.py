@@ -116,9 +116,18 @@ class Undetermined(Record, frozen=True, kw_only=True):
     why: str
 
 
+class Unrecognised(Record, frozen=True, kw_only=True):
+    """An error in a log that no failure mode knows."""
+
+    file: str
+    line: int
+    text: str
+
+
 class Diagnosis(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[Undetermined, ...] = ()
+    unrecognised: tuple[Unrecognised, ...] = ()
 
     def worst(self) -> Severity | None:
         return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)

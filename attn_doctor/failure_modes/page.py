@@ -17,6 +17,7 @@ AREAS = {
     "AD3": ("import", "Importing: libraries and binary interfaces"),
     "AD4": ("run", "GPU, driver, and what runs"),
     "AD5": ("platform", "Operating systems"),
+    "AD6": ("model", "Models, their code and their weights"),
 }
 # In the order in which somebody with a problem wants them.
 ORDER = ("What it is", "Why it happens", "What to do", "How it shows", "How to reproduce", "References")

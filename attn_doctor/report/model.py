@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from inspect import cleandoc
+from typing import Literal
 
 import msgspec
 
 from attn_doctor.facts import Facts, Record
-from attn_doctor.findings import Finding, Goal, Undetermined
+from attn_doctor.findings import Finding, Goal, Undetermined, Unrecognised
 from attn_doctor.recommend import Recommendation
 from attn_doctor.trials.rows import Trial, TrialRun
 
@@ -26,6 +27,11 @@ class Target(Record, frozen=True, kw_only=True):
     version: str | None
 
 
+# "healthy": all that was asked for was seen to work · "sick": an error was found · "unknown": neither
+Outcome = Literal["healthy", "sick", "unknown"]
+Seen = Literal["torch imported", "ultralytics imported", "model built", "eager trained"]
+
+
 class Report(Record, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     tool: Tool
@@ -34,9 +40,12 @@ class Report(Record, frozen=True, kw_only=True):
     goal: Goal
     target: Target
     exit_code: int
+    outcome: Outcome = "unknown"
+    seen: tuple[Seen, ...] = ()  # what was seen to work
     facts: Facts
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
+    unrecognised: tuple[Unrecognised, ...] = ()  # errors in logs that no failure mode knows
     trials: tuple[Trial, ...]
     trial_run: TrialRun | None = None
     trials_skipped: str | None = None  # why there are no rows

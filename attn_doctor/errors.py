@@ -1,0 +1,28 @@
+"""The exceptions that end a command, each with its exit code and a text for the user. `cli.run` catches them, once.
+
+    Refused                   2   the request cannot be met: wrong usage, a file that cannot be read or written
+    NotExamined               3   what was asked for could not be examined: the target gave no answer
+    anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h)
+"""
+
+from __future__ import annotations
+
+OK, FINDINGS, USAGE, NOT_EXAMINED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+
+
+class AttnDoctorError(Exception):
+    """Base of all errors whose text is one sentence for the user."""
+
+    exit_code = INTERNAL
+
+
+class Refused(AttnDoctorError, ValueError):
+    """The request cannot be met as it was made."""
+
+    exit_code = USAGE
+
+
+class NotExamined(AttnDoctorError, RuntimeError):
+    """The thing that was asked for could not be examined."""
+
+    exit_code = NOT_EXAMINED
