@@ -110,14 +110,15 @@ def run(
     config: Mapping[str, Any] | None = None,
     deadline: float = 120.0,
     quiet: float | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     on_message: Callable[[Message], None] | None = None,
     on_slow: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours.
-    Raises OSError when the interpreter cannot be started at all.
+    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours; None takes
+    a variable out of it. The child is ended when `stop` is set. Raises OSError when the interpreter cannot be started at all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -133,7 +134,7 @@ def run(
         if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
             told = True
             on_slow(reader.open_sections[-1] if reader.open_sections else "")
-        if now - started > deadline or (quiet and now - reader.heard > quiet):
+        if now - started > deadline or (quiet and now - reader.heard > quiet) or (stop and stop.is_set()):
             killed = True
             kill(process)
             break
@@ -147,6 +148,23 @@ def run(
     if killed or not reader.done:
         fault = _fault(process, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
+
+
+def harmless(folder: str) -> dict[str, str]:
+    """Return variables that keep ultralytics off the network, out of the user's settings, and from installing anything.
+
+    Files that it writes on the way (settings, a font cache, compiled kernels) go into `folder`, which is thrown away.
+    """
+    return {
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": folder,
+        "MPLCONFIGDIR": folder,
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        "TRITON_CACHE_DIR": folder,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def command(
@@ -175,11 +193,11 @@ def command(
 
 def _start(
     argv: Sequence[str],
-    environment: Mapping[str, str] | None,
+    environment: Mapping[str, str | None] | None,
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    env = {**os.environ, **(environment or {})}
+    env = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
     flags = 0
     if sys.platform == "win32":

@@ -24,6 +24,10 @@ class _Met(NamedTuple):
     hit: Hit
     severity: Severity
 
+    @property
+    def explains(self) -> tuple[str, ...]:
+        return self.module.MODE.explains if self.hit.explains is None else self.hit.explains
+
 
 def diagnose(
     facts: Facts | None,
@@ -53,7 +57,7 @@ def diagnose(
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
+    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
 
 
@@ -118,6 +122,7 @@ def _join(hit: Hit, seen: Hit | None) -> Hit:
         confidence=best,
         severity=hit.severity,
         blocks=hit.blocks,
+        explains=hit.explains,
     )
 
 
@@ -134,7 +139,7 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
             cause
             for cause in met
             if cause != slug
-            and slug in met[cause].module.MODE.explains
+            and slug in met[cause].explains
             and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
         ]
         if causes:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from attn_doctor import __version__, claims
 from attn_doctor.diagnose import diagnose
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.findings import Diagnosis, Goal, Severity
 from attn_doctor.goals import implied
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs import Log, Reader, read_bytes
+from attn_doctor.outcome import Asked, look
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
 from attn_doctor.recommend import recommend
@@ -60,16 +62,22 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     trials = _prove(facts, options, say)
     if trials.rows:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
+    imports = not (options.static or options.facts)
+    seeing = look(facts, goal, diagnosis, trials, Asked(imports=imports, trial=imports and options.trial))
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         command=options.command,
         goal=goal,
         target=_target(facts),
-        exit_code=exit_code(diagnosis, options.fail_on),
+        exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
+        outcome=seeing.outcome,
+        seen=seeing.seen,
+        unexamined=seeing.unexamined,
         facts=facts,
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
+        unrecognised=diagnosis.unrecognised,
         trials=trials.rows,
         trial_run=trials.run if trials.rows else None,
         trials_skipped=trials.skipped,
@@ -138,10 +146,14 @@ def read_file(path: str) -> bytes:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def exit_code(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
-    """0, or 1 when a finding is at or above `fail_on` (None: never)."""
+def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
+    """Return 1 for a finding at or above `fail_on` (None: never); else 3 where something that was asked for could not be
+    examined, or an error in a log is not known; else 0.
+    """
     worst = diagnosis.worst()
-    return int(fail_on is not None and worst is not None and worst.rank >= fail_on.rank)
+    if fail_on is not None and worst is not None and worst.rank >= fail_on.rank:
+        return FINDINGS
+    return NOT_EXAMINED if unexamined or diagnosis.unrecognised else OK
 
 
 def _target(facts: Facts) -> Target:

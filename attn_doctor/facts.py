@@ -223,6 +223,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     headers: Flag = UNRECORDED  # Python.h is there
     differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules found elsewhere under -I
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
+    shadows_loaded: tuple[str, ...] | Unknown = UNRECORDED  # those of them whose module torch or ultralytics loads
     broken_pth: tuple[str, ...] | Unknown = UNRECORDED
 
 
@@ -260,6 +261,7 @@ class Import(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED
     seconds: Real = UNRECORDED
     warnings: tuple[str, ...] = ()
+    works_without: Text = UNRECORDED  # "PYTHONPATH", "user site", "LD_LIBRARY_PATH" ...: with it left out, it imports; None: nothing helps
 
 
 class TorchDevice(Record, frozen=True, kw_only=True):
@@ -280,6 +282,7 @@ class Torch(Record, frozen=True, kw_only=True):
     flash_compiled: Flag = UNRECORDED
     importable: Flag = UNRECORDED
     fault: Fault | None = None  # set where importable is False
+    works_without: Text = UNRECORDED  # as in Import
     available: Flag = UNRECORDED  # torch.cuda.is_available()
     cuda_fault: Fault | None = None
     cuda_error: Text = UNRECORDED  # text behind available == False

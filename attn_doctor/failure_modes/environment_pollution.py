@@ -37,6 +37,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.facts import Conflict, Facts
 from attn_doctor.failure_modes.asking import index_options, variable
+from attn_doctor.failure_modes.in_front import stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
@@ -143,6 +144,13 @@ _OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xf
 
 
 def detect(facts: Facts) -> Hit | None:
+    return stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
+
+
+PUT_BY_PYTHON = ("PYTHONPATH", "user site")
+
+
+def _contradicts(facts: Facts) -> Hit | None:
     packages = facts.packages
     evidence: list[Evidence] = []
     wrong: list[str] = []
@@ -184,7 +192,7 @@ def _ours(conflict: Conflict) -> bool:
         name = canonicalize_name(Requirement(conflict.requires).name)
     except InvalidRequirement:
         return False
-    return bool(_OURS.match(name)) and (conflict.found is not None or bool(_OURS.match(conflict.package.split()[0])))
+    return bool(_OURS.match(name)) and conflict.found is not None  # what is missing is requirements-missing
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -226,7 +234,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    """One fix for all that is wrong: each part alone would leave the rest."""
+    """One fix for all that is wrong: each part alone would leave the rest.
+
+    What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.
+    """
+    title, steps = _strangers(facts)
+    if stands_in_front(facts, PUT_BY_PYTHON):
+        return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
     parts = [_left_over(facts), _doubled(facts), _asked_for(facts), _strangers(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
@@ -280,9 +294,13 @@ def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str],
 
 
 def _strangers(facts: Facts) -> Part:
-    if not any(" hides " in text for text in known(facts.interpreter.differs_isolated)):
+    if not stands_in_front(facts, PUT_BY_PYTHON) and not any(
+        " hides " in text for text in known(facts.interpreter.differs_isolated)
+    ):
         return "", ()
-    if variable(facts, "PYTHONPATH"):
+    hit = stands_in_front(facts, PUT_BY_PYTHON)
+    by_path = "PYTHONPATH" in hit.message if hit else bool(variable(facts, "PYTHONPATH"))
+    if by_path:
         unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(

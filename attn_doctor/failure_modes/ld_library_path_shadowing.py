@@ -1,6 +1,9 @@
-"""Another copy of a CUDA library stands before the one that torch brought.
+"""Another copy of a library stands before the one that torch brought, or that it was tested with.
 
 What it is
+    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: of CUDA, but of the C++ runtime (libstdc++.so.6), of
+    OpenMP (libgomp.so.1) or of torch itself (libc10.so) too. attn-doctor imports again without them: where that works, they are it.
+
     torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader meets an older copy first, on
     LD_LIBRARY_PATH or in a conda environment, torch's libraries get a partner that lacks what they call.
 
@@ -35,6 +38,7 @@ from attn_doctor import commands
 from attn_doctor.facts import Facts, Shadow
 from attn_doctor.failure_modes import symbols
 from attn_doctor.failure_modes.asking import message, text_of, variable
+from attn_doctor.failure_modes.in_front import stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
@@ -47,7 +51,7 @@ _CUDA = (
 MODE = FailureMode(
     code="AD304",
     slug="ld-library-path-shadowing",
-    title="Another copy of a CUDA library stands in front",
+    title="Another copy of a library stands in front",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=(
@@ -99,7 +103,13 @@ MODE = FailureMode(
 _SYMBOL = re.compile(_CUDA)
 
 
+BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+
+
 def detect(facts: Facts) -> Hit | None:
+    seen = stands_in_front(facts, BY_THE_LOADER)
+    if seen is not None:
+        return seen
     faults = [("torch.importable", "torch", facts.torch.fault)] if facts.torch.fault else []
     for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
         faults.append((f"imports.{index}.ok", attempt.module, attempt.fault)) if attempt.fault else None
@@ -169,6 +179,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    seen = stands_in_front(facts, BY_THE_LOADER)
+    if seen is not None:
+        name = next((name for name in BY_THE_LOADER if f"without {name}" in seen.message), BY_THE_LOADER[0])
+        step = commands.variable(name, None, "with it left out the import was seen to work")
+        return (Fix(title=f"Unset {name}", steps=(step,), verify=verify),)
     rest = _kept(facts)
     step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
     title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"

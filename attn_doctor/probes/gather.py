@@ -6,8 +6,10 @@ Whatever fails becomes an Unknown with its reason. Only a target that does not a
 from __future__ import annotations
 
 import os
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -35,8 +37,10 @@ from attn_doctor.facts import (
     Yolo,
     all_unknown,
 )
+from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.choose import Choice, NoTarget
+from attn_doctor.probes.second_look import look_again, ways
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -45,7 +49,8 @@ Section = tuple[R, dict[str, str]]
 # Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
 WATCHED = (
     "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
-    "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
+    "ultralytics cv2 PIL yaml requests matplotlib scipy polars pandas tqdm sympy einops transformers packaging setuptools wheel "
+    "psutil ninja"
 ).split()
 # Variables that change how something is built, found or run. Others are nobody's business.
 VARIABLES = (
@@ -150,7 +155,7 @@ def _inventory(request: Request) -> dict[str, Any]:
         outcome = child.run(
             [request.choice.python],
             ["target/channel.py", "target/inventory.py"],
-            config={"watched": WATCHED},
+            config={"watched": WATCHED, "module_of": MODULE_OF, "training": TRAINING},
             deadline=request.timeout,
             on_slow=request.on_slow,
         )
@@ -191,20 +196,10 @@ def _isolated(request: Request) -> list[Any] | Unknown:
 
 
 def _import_everything(request: Request) -> child.Outcome:
-    def run(config: dict[str, Any]) -> child.Outcome:
-        return child.run(
-            [request.choice.python],
-            ["target/channel.py", "target/imports.py"],
-            config={"each": request.timeout * 0.9, **config},  # before the whole is given up
-            deadline=request.timeout * 4,
-            quiet=request.timeout,
-            on_slow=request.on_slow,
-        )
-
     try:
-        outcome = run({})
+        outcome = _imports(request)
         for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
-            alone = run({"only": message.section})
+            alone = _imports(request, only=[message.section])
             outcome.messages.extend(m for m in alone.messages if m.section == message.section)
             if alone.fault and alone.open_section == message.section:
                 lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
@@ -212,6 +207,48 @@ def _import_everything(request: Request) -> child.Outcome:
     except OSError:  # the inventory says the same, and it is the one that is reported
         return child.Outcome([], None, "", None, 0.0, None)
     return outcome
+
+
+def _imports(
+    request: Request,
+    environment: Mapping[str, str | None] | None = None,
+    only: Sequence[str] | None = None,
+    deadline: float | None = None,
+    stop: threading.Event | None = None,
+) -> child.Outcome:
+    """Import everything, or `only` these modules, in a child. Raises OSError where the interpreter does not start."""
+    quiet = min(request.timeout, deadline or request.timeout)
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+        return child.run(
+            [request.choice.python],
+            ["target/channel.py", "target/imports.py"],
+            config={
+                "each": quiet * 0.9,  # before the whole is given up
+                "only": list(only) if only else None,
+                "ultralytics_environment": child.harmless(folder),
+            },
+            deadline=deadline or request.timeout * 4,
+            quiet=quiet,
+            environment=environment,
+            on_slow=None if only else request.on_slow,
+            stop=stop,
+        )
+
+
+def _look_again(
+    request: Request, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
+) -> dict[str, str | None]:
+    """What has to be left out for what did not import to do so. Nothing is started where all is well."""
+    lost = [i.module for i in imports if i.ok is False]
+    if torch.importable is False:
+        lost = ["torch"]  # the others cannot be told without it
+    good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
+    return look_again(
+        lost,
+        ways(request.environ, user_site=user_site),
+        lambda environment, only, deadline, stop: _imports(request, environment, only, deadline, stop),
+        good_seconds=max(good, default=None),
+    )
 
 
 def _target(
@@ -275,6 +312,14 @@ def _assemble(
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)
         imports = imported(outcome)
+        itself: Interpreter = sections["interpreter"]
+        again = _look_again(request, sections["torch"], imports, user_site=itself.user_site is True)
+        if "torch" in again:
+            sections["torch"] = msgspec.structs.replace(sections["torch"], works_without=again["torch"])
+        imports = tuple(
+            msgspec.structs.replace(i, works_without=again[i.module]) if i.module in again else i for i in imports
+        )
+        sections["interpreter"] = msgspec.structs.replace(itself, shadows_loaded=_shadows_loaded(itself, outcome))
         sections["yolo"] = _behind_the_fork(sections["yolo"], imports)
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
@@ -289,6 +334,19 @@ def _assemble(
         probes=tuple(sorted(runner.runs, key=lambda r: r.name)),
         **sections,
     )
+
+
+def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
+    """Files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
+    if isinstance(interpreter.shadowed_here, Unknown):
+        return interpreter.shadowed_here
+    loaded = {name for names in outcome.facts("loaded") for name in names}
+    for message in outcome.messages:
+        if message.at == "fact" and isinstance(message.data, dict):
+            loaded.update(message.data.get("loaded") or ())
+    if not loaded:
+        return Unknown("torch did not import, so nobody saw which modules it loads")
+    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").removesuffix(".py") in loaded)
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:

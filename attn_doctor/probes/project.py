@@ -12,8 +12,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor.facts import Pin, Project, Unknown
-from attn_doctor.probes.packages import RELEVANT
 
+# Requirements that take part in some failure mode. All others are left out of the report.
+RELEVANT = frozenset(
+    "torch torchvision torchaudio triton pytorch-triton triton-windows numpy scipy flash-attn flash-attn-3 flash-attn-4 "
+    "vllm-flash-attn xformers transformers timm ultralytics setuptools wheel packaging psutil ninja einops opencv-python "
+    "opencv-python-headless opencv-contrib-python transformer-engine apex kernels sageattention pip uv deepspeed "
+    "nvidia-ml-py pynvml py-cpuinfo cuda-toolkit pytorch-cuda bitsandbytes".split()
+)
 _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 

@@ -29,7 +29,7 @@ class Target(Record, frozen=True, kw_only=True):
 
 # "healthy": all that was asked for was seen to work · "sick": an error was found · "unknown": neither
 Outcome = Literal["healthy", "sick", "unknown"]
-Seen = Literal["torch imported", "ultralytics imported", "model built", "eager trained"]
+Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", "model built", "eager trained"]
 
 
 class Report(Record, frozen=True, kw_only=True):
@@ -42,6 +42,7 @@ class Report(Record, frozen=True, kw_only=True):
     exit_code: int
     outcome: Outcome = "unknown"
     seen: tuple[Seen, ...] = ()  # what was seen to work
+    unexamined: tuple[str, ...] = ()  # what was asked for and could not be examined, a phrase each
     facts: Facts
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]

@@ -14,6 +14,7 @@ from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields,
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
 from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.verdict import verdict
 from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
@@ -31,7 +32,7 @@ def outline(report: Report) -> tuple[Block, ...]:
                 *at_a_glance(report.facts),
             )
         ),
-        _verdict(report),
+        verdict(report),
     ]
     blocks += problems(report.findings, report.facts)
     blocks += _trials(report)
@@ -63,30 +64,6 @@ def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log])
     if facts:
         blocks += _undetermined(diagnosis.undetermined)
     return blocks
-
-
-def _verdict(report: Report) -> Verdict:
-    roots = [f for f in report.findings if f.root_cause]
-    purpose = "flash-attn" if report.goal is Goal.FLASH_ATTN else "training"
-    errors = [f for f in roots if f.severity is Severity.ERROR]
-    if errors:
-        return Verdict(f"{counted(len(errors))} in the way of {purpose} here.", "bad")
-    if roots:
-        return Verdict(
-            f"Nothing stands in the way of {purpose} here, with {counted(len(roots), 'to know about')}.", "warn"
-        )
-    if report.facts.torch.version is None:
-        return Verdict(
-            "There is no torch in this Python. If you train with another one, name it with --target.", "warn"
-        )
-    return Verdict(f"Nothing stands in the way of {purpose} here.", "good")
-
-
-def counted(number: int, what: str = "") -> str:
-    """How many, as the beginning of a sentence that says where they stand, or followed by what they are."""
-    if what:
-        return f"one thing {what}" if number == 1 else f"{number} things {what}"
-    return "One thing stands" if number == 1 else f"{number} things stand"
 
 
 def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:

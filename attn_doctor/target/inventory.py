@@ -1,7 +1,9 @@
 # What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
 import glob
 import importlib.machinery
+import importlib.util
 import platform
+import re
 import site
 import sysconfig
 
@@ -14,11 +16,19 @@ STDLIB_OFTEN_HIDDEN = (
 WATCHED = CONFIG["watched"]  # top-level modules whose place matters
 
 
-def find(name, path=None):
-    """Where a top-level module would come from, without importing it."""
+MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
+TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
+
+
+def find(name):
+    """Find where a top-level module would come from, without importing it.
+
+    All finders of this interpreter are asked, as `import` asks them: an editable installation may be known to a finder of its
+    own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+    """
     try:
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-    except (ImportError, ValueError, AttributeError) as error:
+        spec = importlib.util.find_spec(name)
+    except Exception as error:  # noqa: BLE001 - a foreign finder may raise anything
         return {"name": name, "error": repr(error)}
     if spec is None:
         return {"name": name, "origin": None, "namespace": False}
@@ -74,6 +84,30 @@ def interpreter():
         "user_site": bool(site.ENABLE_USER_SITE and os.path.isdir(site.getusersitepackages())),
         "headers": os.path.exists(os.path.join(include, "Python.h")),
     }
+
+
+def present_modules(found):
+    """Names of requirements of TRAINING that no distribution meets by name, but whose module is there: conda and
+    opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python"."""
+    names = {normal(item["name"]) for item in found}
+    present = set()
+    for item in found:
+        if normal(item["name"]) not in TRAINING:
+            continue
+        for text in item["requires"]:
+            match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", text)
+            wanted = normal(match.group()) if match else None
+            if wanted is None or wanted in names or "extra ==" in text:
+                continue
+            module = find(MODULE_OF.get(wanted, wanted.replace("-", "_")))
+            if module.get("origin"):
+                present.add(wanted)
+    return sorted(present)
+
+
+def normal(name):
+    """Normalise a distribution's name. https://packaging.python.org/en/latest/specifications/name-normalization/"""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def metadata_of(folder):
@@ -155,7 +189,7 @@ def distributions():
                     "requires": requires,
                 }
             )
-    return {"found": found, "remnants": remnants, "broken": broken}
+    return {"found": found, "remnants": remnants, "broken": broken, "present": present_modules(found)}
 
 
 def hidden_here():
@@ -171,14 +205,23 @@ def hidden_here():
         return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
     for entry in entries:
         stem, extension = os.path.splitext(entry)
-        if extension == ".py" and stem in names:
-            hidden.append(entry)
-        elif not extension and entry in WATCHED and os.path.isdir(entry):
+        if extension == ".py":
+            if stem in names and not installed_from(entry, stem):
+                hidden.append(entry)
+        elif entry in WATCHED and os.path.isdir(entry) and not installed_from(entry, entry):
             has_code = os.path.exists(os.path.join(entry, "__init__.py"))
             # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
-            if has_code or find(entry)["origin"] is None:
+            if has_code or find(entry).get("origin") is None:
                 hidden.append(entry + "/")
     return hidden
+
+
+def installed_from(entry, name):
+    """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    origin = find(name).get("origin")
+    if not origin or not os.path.exists(origin):
+        return False
+    return os.path.realpath(origin).startswith(os.path.realpath(entry) + ("" if entry.endswith(".py") else os.sep))
 
 
 def broken_pth():

@@ -20,7 +20,7 @@ from attn_doctor import child
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan
-from attn_doctor.trials.process import COMMON, environment, in_words, load, patience
+from attn_doctor.trials.process import COMMON, in_words, load, patience
 from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.watch import Watching, Window, summary
@@ -43,7 +43,7 @@ def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say |
     waiting, note = patience(os.environ, load(), os.cpu_count())
     cpu = _CpuName()  # takes a core itself: not before others are counted
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        given = {**environment(folder), **waiting}
+        given = {**child.harmless(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), given)
         supervisor.notes += note
         watching = Watching(plan.gpu) if plan.gpu else None
