@@ -37,7 +37,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.facts import Conflict, Facts
 from attn_doctor.failure_modes.asking import index_options, variable
-from attn_doctor.failure_modes.in_front import stands_in_front
+from attn_doctor.failure_modes.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
@@ -238,9 +238,9 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
 
     What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.
     """
-    title, steps = _strangers(facts)
-    if stands_in_front(facts, PUT_BY_PYTHON):
-        return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+    in_front = cure(facts, PUT_BY_PYTHON)
+    if in_front is not None:
+        return (in_front,)
     parts = [_left_over(facts), _doubled(facts), _asked_for(facts), _strangers(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
@@ -294,13 +294,11 @@ def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str],
 
 
 def _strangers(facts: Facts) -> Part:
-    if not stands_in_front(facts, PUT_BY_PYTHON) and not any(
+    if not any(
         " hides " in text for text in known(facts.interpreter.differs_isolated)
     ):
         return "", ()
-    hit = stands_in_front(facts, PUT_BY_PYTHON)
-    by_path = "PYTHONPATH" in hit.message if hit else bool(variable(facts, "PYTHONPATH"))
-    if by_path:
+    if variable(facts, "PYTHONPATH"):
         unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attn_doctor import commands
 from attn_doctor.facts import Facts, Fault
 from attn_doctor.failure_modes.asking import message
 from attn_doctor.failure_modes.mode import Hit
-from attn_doctor.findings import Certainty, Evidence, Severity, fact
+from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
 
 # What an import that fails may show besides; without what stands in front none of it is there.
 CONSEQUENCES = (
@@ -41,7 +42,7 @@ CONSEQUENCES = (
 def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
     """Return the finding that a module imports once one of `names` is left out ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
 
-    Where only several of them together helped, the first of them that is in `names` decides.
+    Where only several of them together helped, the first of them decides whose finding it is.
     """
     for path, module, fault, without in _tried_again(facts):
         left_out = without.split(" and ")
@@ -56,6 +57,20 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
             severity=Severity.ERROR,
             explains=CONSEQUENCES,
         )
+    return None
+
+
+def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
+    """Return the fix that leaves out what was seen to do harm, and then looks again: nothing is installed before that."""
+    for _, _, _, without in _tried_again(facts):
+        left_out = without.split(" and ")
+        if left_out[0] in names:
+            why = "with it left out the import was seen to work"
+            steps = tuple(
+                commands.variable("PYTHONNOUSERSITE", "1", why) if name == "user site" else commands.variable(name, None, why)
+                for name in left_out
+            )
+            return Fix(title=f"Leave {' and '.join(left_out)} out", steps=steps, verify=commands.check(facts))
     return None
 
 

@@ -38,7 +38,7 @@ from attn_doctor import commands
 from attn_doctor.facts import Facts, Shadow
 from attn_doctor.failure_modes import symbols
 from attn_doctor.failure_modes.asking import message, text_of, variable
-from attn_doctor.failure_modes.in_front import stands_in_front
+from attn_doctor.failure_modes.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
@@ -179,11 +179,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    seen = stands_in_front(facts, BY_THE_LOADER)
-    if seen is not None:
-        name = next((name for name in BY_THE_LOADER if f"without {name}" in seen.message), BY_THE_LOADER[0])
-        step = commands.variable(name, None, "with it left out the import was seen to work")
-        return (Fix(title=f"Unset {name}", steps=(step,), verify=verify),)
+    in_front = cure(facts, BY_THE_LOADER)
+    if in_front is not None:
+        return (in_front,)
     rest = _kept(facts)
     step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
     title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"

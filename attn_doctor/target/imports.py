@@ -89,6 +89,9 @@ def loaded():
 FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
+LEAVE = os._exit
+
+
 class Fork:
     """`attempt` in a fork of this process, at most CONFIG["each"] seconds long."""
 
@@ -107,14 +110,25 @@ class Fork:
                 limit = min(float(CONFIG["each"]), remaining())
                 if limit > 0.3:
                     faulthandler.dump_traceback_later(limit - min(1.0, limit / 4), exit=False, file=dump_writer)
+                os._exit = self.leaving(dump_writer)
                 raw = json.dumps(attempt(name, module_names)).encode("ascii")
                 while raw:
                     raw = raw[os.write(writer, raw) :]
             finally:
-                os._exit(0)
+                LEAVE(0)
         _watch()
         os.close(writer)
         os.close(dump_writer)
+
+    @staticmethod
+    def leaving(dump_writer):
+        """os._exit for foreign code, which ends the process without a word: the place from which it was called is written first."""
+
+        def leave(status):
+            faulthandler.dump_traceback(file=dump_writer, all_threads=False)
+            LEAVE(status)
+
+        return leave
 
     def place(self):
         """The innermost frame of foreign code in what faulthandler wrote; None if it wrote nothing."""
