@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
     folder = Path(module["origin"]).parent if module.get("origin") else None
-    if folder is None or not (folder / "version.py").is_file():
+    if folder is None or not os.path.isfile(folder / "version.py"):
         if recorded is None and not module.get("folders"):
             return Torch(**NOT_INSTALLED)
         why = "torch is recorded as installed, but torch/version.py is not there"
@@ -89,7 +90,7 @@ def _header_standard(folder: Path) -> int | Unknown | None:
         match = re.search(r"#error C\+\+(\d\d) or later compatible compiler is required", text)
         if match:
             return int(match[1])
-    return Unknown("its headers name no C++ standard") if (folder / "include").is_dir() else None
+    return Unknown("its headers name no C++ standard") if os.path.isdir(folder / "include") else None
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
