@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims, failure, foreign
+from attn_doctor import __version__, claims, failure, foreign, streams
 from attn_doctor.diagnose import diagnose
 from attn_doctor.errors import AttnDoctorError, Broken
 from attn_doctor.facts import Facts, Unknown
@@ -155,24 +155,34 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def _read_log(reader: Reader, path: str) -> Log:
-    if path == "-":
-        return reader.read(sys.stdin.buffer, "standard input")
     try:
+        if path == "-":
+            return reader.read(_standard_input(), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
             return reader.read(stream, foreign.text(path))
     except OSError as error:
-        raise Unreadable(f"{foreign.text(path)} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
 
 def read_file(path: str) -> bytes:
     """A whole file, or standard input for "-". Raises Unreadable."""
-    if path == "-":
-        return sys.stdin.buffer.read()
     try:
+        if path == "-":
+            return _standard_input().read()
         return Path(path).read_bytes()
     except OSError as error:
-        raise Unreadable(f"{foreign.text(path)} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else foreign.text(path)
+
+
+def _standard_input() -> BinaryIO:
+    if streams.was_closed("stdin"):
+        raise Unreadable("standard input is closed: name a file")
+    return sys.stdin.buffer
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None) -> int:

@@ -50,12 +50,15 @@ def prepare() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8", errors=_HANDLER))  # noqa: SIM115, PTH123
         elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _tolerant(name, stream))
-    if isinstance(sys.stdin, io.TextIOWrapper):
+    if sys.stdin is None:
+        _closed.add("stdin")
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
+    elif isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
 
 
 def was_closed(name: str) -> bool:
-    """Return whether this process was started without the stream "stdout" or "stderr"."""
+    """Return whether this process was started without the stream "stdin", "stdout" or "stderr"."""
     return name in _closed
 
 

@@ -88,6 +88,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         arguments = parser().parse_args(argv)
         code: int = arguments.execute(arguments)
+        _say_what_was_lost()
     except KeyboardInterrupt:
         child.end_all()
         sys.stderr.write("attn-doctor: interrupted\n")
@@ -97,7 +98,6 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the doctor's own failure has an exit code of its own, and says what to send
         child.end_all()
         code = failure.tell(error)
-    _say_what_was_lost()
     return code
 
 
@@ -131,7 +131,6 @@ def _say_what_was_lost() -> None:
     error = streams.lost("stdout")
     if error is not None and not streams.gone("stdout"):
         sys.stderr.write(f"attn-doctor: standard output could not be written: {error.strerror}\n")
-    streams.lost("stderr")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

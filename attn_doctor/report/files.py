@@ -84,7 +84,8 @@ def write(path: str, data: bytes | str) -> None:
     except BrokenPipeError:
         return
     except OSError as error:
-        raise Unwritable(f"{foreign.text(path)} could not be written: {error.strerror}") from error
+        name = "standard output" if path == "-" else foreign.text(path)
+        raise Unwritable(f"{name} could not be written: {error.strerror}") from error
 
 
 def _to_stdout(content: bytes) -> None:
