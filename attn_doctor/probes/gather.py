@@ -19,6 +19,7 @@ from attn_doctor.facts import (
     Binary,
     Cpu,
     Facts,
+    Fault,
     FlashAttention,
     Graphics,
     Import,
@@ -268,14 +269,22 @@ def _assemble(
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
     """The import records; a section that was open when the child died is one too."""
     records = [
-        msgspec.convert(m.data, Import)
+        _import_record(m.data)
         for m in outcome.messages
-        if m.at == "fact" and isinstance(m.data, dict) and "module" in m.data
+        if m.at == "fact" and isinstance(m.data, dict) and isinstance(m.data.get("module"), str)
     ]
     open_section = outcome.open_section
     if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
         records.append(Import(module=open_section, ok=False, fault=outcome.fault))
     return tuple(records)
+
+
+def _import_record(data: dict[str, Any]) -> Import:
+    try:
+        return msgspec.convert(data, Import)
+    except msgspec.ValidationError as error:
+        message = f"the target's record of the import cannot be understood ({error})"
+        return Import(module=data["module"], ok=False, fault=Fault(kind="raised", type="BadRecord", message=message))
 
 
 def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:

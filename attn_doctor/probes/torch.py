@@ -97,8 +97,8 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
     """What was observed, laid over what the files said."""
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
-        observed.update(record)
-    warnings = tuple(observed.pop("warnings", ())) + tuple(observed.pop("cuda_warnings", ()))
+        observed.update(record if isinstance(record, dict) else {})
+    warnings = [*_texts(observed.pop("warnings", ())), *_texts(observed.pop("cuda_warnings", ()))]
     fault = _import_fault(outcome)
     if fault is not None:
         why = f"torch does not import: {describe(fault)}"
@@ -119,7 +119,25 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         merged["cuda_error"] = describe(cuda_fault)
     elif warnings and not merged.get("chatter"):
         merged["chatter"] = _tail("\n".join(warnings))
-    return msgspec.convert(merged, Torch)
+    return _record(merged)
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _record(merged: dict[str, Any]) -> Torch:
+    """The record of these fields. One that torch gave an impossible value (`torch.version.cuda = 12`) is unknown."""
+    why = "the target says something about its torch that cannot be understood"
+    for _ in range(len(merged)):
+        try:
+            return msgspec.convert(merged, Torch)
+        except msgspec.ValidationError as error:
+            field = re.search(r"at `\$\.(\w+)", str(error))
+            if field is None:
+                break
+            merged[field[1]] = {"unknown": f"{why} ({error})"}
+    return all_unknown(Torch, why)
 
 
 def _import_fault(outcome: Outcome) -> Fault | None:
