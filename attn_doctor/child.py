@@ -20,7 +20,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from attn_doctor.facts import Fault
+from attn_doctor.foreign import raw
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
@@ -134,7 +137,8 @@ def run(
         if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
             told = True
             on_slow(reader.open_sections[-1] if reader.open_sections else "")
-        if now - started > deadline or (quiet and now - reader.heard > quiet) or (stop and stop.is_set()):
+        too_long = now - started > deadline or (quiet and now - reader.heard > quiet)
+        if too_long or reader.trouble or (stop and stop.is_set()):
             killed = True
             kill(process)
             break
@@ -145,7 +149,10 @@ def run(
     seconds = time.monotonic() - started
     open_section = reader.open_sections[-1] if reader.open_sections else None
     fault = None
-    if killed or not reader.done:
+    if reader.trouble:
+        why = f"the target sent a record that cannot be understood ({type(reader.trouble).__name__}: {reader.trouble})"
+        fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
+    elif killed or not reader.done:
         fault = _fault(process, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
 
@@ -203,7 +210,7 @@ def _start(
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
-        list(argv),
+        [raw(word) for word in argv],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -236,6 +243,18 @@ def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
+def _message(line: bytes) -> Message | None:
+    """One record; None for what is none. Whoever reads the nonce in the target's memory can write anything here."""
+    try:
+        said = json.loads(line)
+        at, section, data = said["at"], said["section"], said.get("data")
+        if at == "raised":
+            data = msgspec.to_builtins(msgspec.convert(data, Fault))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # msgspec's own errors are ValueErrors
+        return None
+    return Message(at, section, data) if isinstance(at, str) and isinstance(section, str) else None
+
+
 class _Reader:
     """Reads both pipes of a child in threads, so that neither can fill up and stop it."""
 
@@ -248,6 +267,7 @@ class _Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
+        self.trouble: Exception | None = None  # what a record led to that only the target's own program can write
         self.ended = threading.Event()  # done was said, or standard output was closed
         self.heard = time.monotonic()
         self._out = bytearray()
@@ -296,7 +316,11 @@ class _Reader:
                 continue
             if place:
                 self._take_err(line[:place] + b"\n")
-            self._take_message(Message(**json.loads(line[place + len(self.mark) :])))
+            message = _message(line[place + len(self.mark) :])
+            if message is None:
+                self._take_err(b"attn-doctor: a record that cannot be understood\n")
+            else:
+                self._take_message(message)
 
     def _take_message(self, message: Message) -> None:
         self.heard = time.monotonic()
@@ -308,8 +332,11 @@ class _Reader:
             self.done = True
             self.ended.set()
         self.messages.append(message)
-        if self.on_message:
-            self.on_message(message)
+        if self.on_message and self.trouble is None:
+            try:
+                self.on_message(message)
+            except Exception as error:  # noqa: BLE001 - this is a thread: `run` ends the child, and says why
+                self.trouble = error
 
     def _take_err(self, block: bytes) -> None:
         self._err += block

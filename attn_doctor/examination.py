@@ -6,21 +6,21 @@ import datetime as dt
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims
+from attn_doctor import __version__, claims, failure, foreign, streams
 from attn_doctor.diagnose import diagnose
-from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError, Broken
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL, patterns
-from attn_doctor.findings import Diagnosis, Goal, Severity
+from attn_doctor.findings import Diagnosis, Goal, Severity, Undetermined
 from attn_doctor.goals import implied
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs import Log, Reader, read_bytes
 from attn_doctor.outcome import Asked, look
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
-from attn_doctor.recommend import recommend
+from attn_doctor.recommend import Recommendation, recommend
 from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.trials.plan import TrialOptions
 from attn_doctor.trials.rows import Trials, refused
@@ -51,14 +51,29 @@ DEFAULTS = Options()
 def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """Examine a target and report.
 
-    Raises NoTarget, BadRequest, Unreadable (all ValueError: the request cannot be met) and NoAnswer (the target did not
-    say anything at all). Everything else that goes wrong is in the report.
+    Raises NoTarget, BadRequest, Unreadable (all ValueError: the request cannot be met), NoAnswer (the target did not say
+    anything at all) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
+    so_far: dict[str, Any] = {}
+    try:
+        return foreign.record(_examine(options, say, so_far))
+    except AttnDoctorError:
+        raise
+    except Exception as error:
+        if "facts" not in so_far:
+            raise
+        raise Broken(_cut_short(options, error, **so_far)) from error
+
+
+def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
+    """Go through the stages. What each has found is put into `so_far`, for a report if a later one fails."""
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
+    so_far["facts"] = facts
     goal = options.goal or (Goal.FLASH_ATTN if logs else implied(facts)[0])  # a log is of something that was wanted
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
+    so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
     if trials.rows:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
@@ -83,6 +98,28 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )
+
+
+def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
+    """A report that says why nothing more is known."""
+    found = diagnosis or Diagnosis()
+    why = f"attn-doctor itself failed: {failure.summary(error)}"
+    report = Report(
+        tool=Tool(version=__version__, knowledge_date=knowledge_date()),
+        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        command=options.command,
+        goal=options.goal or Goal.TRAIN,
+        target=_target(facts),
+        exit_code=failure.code(error),
+        unexamined=(f"anything more: {why}",),
+        facts=facts,
+        findings=found.findings,
+        undetermined=(*found.undetermined, Undetermined(code="", slug="attn-doctor", needs=(), why=why)),
+        trials=(),
+        trials_skipped=why,
+        recommendation=Recommendation(backend=None, install_flash_attn="not-here", measured=False, summary=why),
+    )
+    return foreign.record(report)
 
 
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
@@ -126,24 +163,34 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def _read_log(reader: Reader, path: str) -> Log:
-    if path == "-":
-        return reader.read(sys.stdin.buffer, "standard input")
     try:
+        if path == "-":
+            return reader.read(_standard_input(), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(stream, path)
+            return reader.read(stream, foreign.text(path))
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
 
 def read_file(path: str) -> bytes:
     """A whole file, or standard input for "-". Raises Unreadable."""
-    if path == "-":
-        return sys.stdin.buffer.read()
     try:
+        if path == "-":
+            return _standard_input().read()
         return Path(path).read_bytes()
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else foreign.text(path)
+
+
+def _standard_input() -> BinaryIO:
+    if streams.was_closed("stdin"):
+        raise Unreadable("standard input is closed: name a file")
+    return sys.stdin.buffer
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:

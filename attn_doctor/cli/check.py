@@ -65,12 +65,10 @@ def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
 
-    from attn_doctor.cli import NOT_EXAMINED
     from attn_doctor.cli.output import Progress, check_outputs, show
     from attn_doctor.examination import Options, examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.findings import Goal, Severity
-    from attn_doctor.probes.gather import NoAnswer
     from attn_doctor.trials.plan import TrialOptions
 
     check_outputs(arguments)
@@ -96,11 +94,6 @@ def execute(arguments: argparse.Namespace) -> int:
         root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),  # a simulated machine, see docs/testing.md
     )
     with Progress() as progress:
-        try:
-            report = examine(options, progress.say)
-        except NoAnswer as error:
-            progress.close()
-            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
-            return NOT_EXAMINED
+        report = examine(options, progress.say)
     show(report, arguments)
     return report.exit_code

@@ -38,11 +38,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import sys
-
-    from attn_doctor.cli import NOT_EXAMINED
-    from attn_doctor.cli.output import Progress, check_outputs, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.diagnose import diagnose
+    from attn_doctor.errors import NotExamined
     from attn_doctor.examination import Options, exit_code, facts_of, read_logs
     from attn_doctor.findings import Goal, Severity
     from attn_doctor.report.model import Unreadable
@@ -52,14 +50,13 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         logs = read_logs(arguments.log)
     except Unreadable as error:
-        sys.stderr.write(f"attn-doctor: {error}\n")
-        return NOT_EXAMINED
+        raise NotExamined(str(error)) from error
     with Progress() as progress:
         options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts)
         facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
     diagnosis = diagnose(facts, Goal(arguments.goal), logs=logs)
     if arguments.json:
         write_json(arguments.json, {"findings": diagnosis.findings, "undetermined": diagnosis.undetermined})
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
     return exit_code(diagnosis, None if arguments.fail_on == "never" else Severity(arguments.fail_on))

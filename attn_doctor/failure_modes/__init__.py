@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import (
     abi_mismatch_cxx11,
     abi_mismatch_torch_version,
@@ -196,7 +197,7 @@ ALL: tuple[Module, ...] = (
 )
 
 
-class UnknownName(ValueError):
+class UnknownName(Refused):
     """No failure mode has this code or slug. The text is one sentence for the user."""
 
 

@@ -294,9 +294,7 @@ def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str],
 
 
 def _strangers(facts: Facts) -> Part:
-    if not any(
-        " hides " in text for text in known(facts.interpreter.differs_isolated)
-    ):
+    if not any(" hides " in text for text in known(facts.interpreter.differs_isolated)):
         return "", ()
     if variable(facts, "PYTHONPATH"):
         unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")

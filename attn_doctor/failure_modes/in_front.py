@@ -67,7 +67,9 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
         if left_out[0] in names:
             why = "with it left out the import was seen to work"
             steps = tuple(
-                commands.variable("PYTHONNOUSERSITE", "1", why) if name == "user site" else commands.variable(name, None, why)
+                commands.variable("PYTHONNOUSERSITE", "1", why)
+                if name == "user site"
+                else commands.variable(name, None, why)
                 for name in left_out
             )
             return Fix(title=f"Leave {' and '.join(left_out)} out", steps=steps, verify=commands.check(facts))

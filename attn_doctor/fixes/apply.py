@@ -22,7 +22,7 @@ from attn_doctor.fixes.keep import NoRoom, copy_tree
 from attn_doctor.fixes.places import Cannot, Places, Root
 from attn_doctor.fixes.plan import PlannedStep, Way
 from attn_doctor.fixes.verify import STEP_DEADLINE
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.probes.answer import NoAnswer
 
 # What poetry, PDM and pixi write beside the environment.
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")

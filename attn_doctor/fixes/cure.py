@@ -126,7 +126,7 @@ def _is_of_this_machine(report: Report) -> bool:
     paths = (report.target.python, report.facts.interpreter.site_packages)
     if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
         return False  # a report is somebody's file: what it names is started, so it has to be a Python
-    if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not Path(path).exists() for path in paths):
+    if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
         return False
     system = report.facts.system
     return system.kernel == platform.release() or system.memory_bytes == _memory()
@@ -173,12 +173,15 @@ def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
 
 
 def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> Applied:
-    """Raises Cannot where nothing was done, restore.Busy where somebody else is at work."""
+    """Raises Cannot where nothing was done, also because somebody else is at work."""
     assert suggested.places is not None
     folder = suggested.facts.project.folder
     books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
     work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books)
-    return applying.apply(way, work)
+    try:
+        return applying.apply(way, work)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
 
 
 def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
@@ -191,9 +194,12 @@ def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. What was changed since is kept beside it. Raises restore.Busy."""
+    """Undo the last plan. What was changed since is kept beside it. Raises Cannot where somebody else is at work."""
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
-    wrong = restore.undo(str(places.home), str(folder), keep=bool(changed), say=say)
+    try:
+        wrong = restore.undo(str(places.home), str(folder), keep=bool(changed), say=say)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
     taken = folder / "taken"
     return Undone(title, tuple(wrong), str(taken) if taken.is_dir() else None)

@@ -14,7 +14,7 @@ from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
 from attn_doctor.fixes.places import QUIET
 from attn_doctor.fixes.plan import WITHOUT, Way
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.report.model import Report
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 

@@ -19,7 +19,7 @@ from attn_doctor.fixes.mirror import Mirror, mirrored
 from attn_doctor.fixes.places import Cannot, Places, ask
 from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
 from attn_doctor.fixes.ways import drafts
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.report.model import Report
 
 MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
@@ -58,7 +58,7 @@ def attempt(way: Way, trying: Trying) -> Way:
     try:
         with mirrored(trying.places) as mirror:
             carried, made = _in_copy(way, trying, mirror)
-    except Cannot as error:
+    except (Cannot, NoAnswer) as error:
         carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
     if way.by_hand() and not made.verified:
         made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without what is left to you)")

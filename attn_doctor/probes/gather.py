@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from attn_doctor import child
+from attn_doctor import child, foreign
 from attn_doctor.facts import (
     Binary,
     Cpu,
     Facts,
+    Fault,
     FlashAttention,
     Graphics,
     Import,
@@ -39,7 +40,9 @@ from attn_doctor.facts import (
 )
 from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
 from attn_doctor.probes import torch as torch_probe
-from attn_doctor.probes.choose import Choice, NoTarget
+from attn_doctor.probes.answer import NoAnswer as NoAnswer  # noqa: PLC0414 - documented as of here
+from attn_doctor.probes.answer import told
+from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.second_look import look_again, ways
 
 R = TypeVar("R", bound=Record)
@@ -67,10 +70,6 @@ VARIABLES = (
     "TORCH_EXTENSIONS_DIR CUDA_LAUNCH_BLOCKING XFORMERS_IGNORE_FLASH_VERSION_CHECK DISTUTILS_USE_SDK SLURM_JOB_ID "
     "COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE"
 ).split()
-
-
-class NoAnswer(RuntimeError):
-    """The target did not answer at all. The text is for the user."""
 
 
 class Request(NamedTuple):
@@ -151,33 +150,8 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
 
 def _inventory(request: Request) -> dict[str, Any]:
     """The raw records of target/inventory.py by name."""
-    try:
-        outcome = child.run(
-            [request.choice.python],
-            ["target/channel.py", "target/inventory.py"],
-            config={"watched": WATCHED, "module_of": MODULE_OF, "training": TRAINING},
-            deadline=request.timeout,
-            on_slow=request.on_slow,
-        )
-    except OSError as error:
-        raise NoTarget(f"{request.choice.python} cannot be started: {error.strerror or error}") from error
-    if any(m.at == "too-old" for m in outcome.messages):
-        version = next(m.data for m in outcome.messages if m.at == "too-old")
-        oldest = ".".join(map(str, child.OLDEST_TARGET))
-        raise NoTarget(f"{request.choice.python} is Python {version}; attn-doctor examines Python {oldest} and newer")
-    if not any(m.at == "hello" for m in outcome.messages):
-        if "python" not in Path(request.choice.python).name.lower() and "Fatal Python error" not in outcome.chatter:
-            raise NoTarget(f"{request.choice.python} is no Python interpreter")
-        died = torch_probe.describe(outcome.fault) if outcome.fault else "it said nothing"
-        tail = outcome.chatter.strip().splitlines()[-1:]
-        raise NoAnswer(f"{request.choice.python} did not answer: {died}" + (f" ({tail[0]})" if tail else ""))
-    told: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
-    told["seconds"] = outcome.seconds
-    if "interpreter" not in told:
-        raise NoAnswer(
-            f"{request.choice.python} started, but could not say what it is: {outcome.chatter.strip()[-300:]}"
-        )
-    return told
+    config = {"watched": WATCHED, "module_of": MODULE_OF, "training": TRAINING}
+    return told(request.choice.python, config, deadline=request.timeout, on_slow=request.on_slow)
 
 
 def _isolated(request: Request) -> list[Any] | Unknown:
@@ -326,7 +300,7 @@ def _assemble(
         runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
     runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3)))
     sources["environment"] = "the environment of attn-doctor"
-    return Facts(
+    facts = Facts(
         grade="static" if outcome is None else "dynamic",
         environment=tuple(Variable(name=n, value=request.environ[n]) for n in VARIABLES if n in request.environ),
         imports=imports,
@@ -334,6 +308,7 @@ def _assemble(
         probes=tuple(sorted(runner.runs, key=lambda r: r.name)),
         **sections,
     )
+    return foreign.record(facts)
 
 
 def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
@@ -352,14 +327,22 @@ def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[s
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
     """The import records; a section that was open when the child died is one too."""
     records = [
-        msgspec.convert(m.data, Import)
+        _import_record(m.data)
         for m in outcome.messages
-        if m.at == "fact" and isinstance(m.data, dict) and "module" in m.data
+        if m.at == "fact" and isinstance(m.data, dict) and isinstance(m.data.get("module"), str)
     ]
     open_section = outcome.open_section
     if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
         records.append(Import(module=open_section, ok=False, fault=outcome.fault))
     return tuple(records)
+
+
+def _import_record(data: dict[str, Any]) -> Import:
+    try:
+        return msgspec.convert(data, Import)
+    except msgspec.ValidationError as error:
+        message = f"the target's record of the import cannot be understood ({error})"
+        return Import(module=data["module"], ok=False, fault=Fault(kind="raised", type="BadRecord", message=message))
 
 
 def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:

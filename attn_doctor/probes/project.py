@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -30,12 +31,13 @@ def project(folder: Path) -> tuple[Project, dict[str, str]]:
         pins = [pin for path in files if path.stat().st_size < _LARGEST for pin in _pins(path)]
     except OSError as error:
         pins = Unknown(f"the current folder cannot be read: {error.strerror}")
-    checkout = (folder / "flash_attn").is_dir() and (folder / "csrc").is_dir() and (folder / "setup.py").is_file()
+    sources = all(os.path.isdir(folder / name) for name in ("flash_attn", "csrc"))
+    checkout = sources and os.path.isfile(folder / "setup.py")
     record = Project(
         folder=str(folder),
         pins=pins if isinstance(pins, Unknown) else tuple(pins),
         source_checkout="flash-attention" if checkout else None,
-        cutlass_missing=not (folder / "csrc" / "cutlass" / "include").is_dir() if checkout else None,
+        cutlass_missing=not os.path.isdir(folder / "csrc" / "cutlass" / "include") if checkout else None,
     )
     return record, {"": "files of the current folder"}
 

@@ -11,7 +11,6 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 # Accounts and host names that say nothing about anybody.
@@ -34,7 +33,8 @@ class Own(NamedTuple):
             user = getpass.getuser()
         except (KeyError, OSError):  # no such user in the password database: containers
             user = os.environ.get("USER", "")
-        return cls(str(Path.home()), user, socket.gethostname())
+        home = os.path.expanduser("~")
+        return cls("" if home == "~" else home, user, socket.gethostname())
 
 
 _TOKEN = re.compile(
@@ -133,4 +133,4 @@ def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
 def restore(text: str, own: Own | None = None) -> str:
     """The own home, user and host put back into a text of a report that it wrote itself."""
     own = own or Own.of_this_machine()
-    return text.replace("<home>", own.home).replace("<user>", own.user).replace("<host>", own.host)
+    return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

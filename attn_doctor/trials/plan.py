@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from attn_doctor.errors import Refused
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
@@ -20,7 +21,7 @@ _FAMILIES = {"yolo12": "nsmlx", "yolov12": "nsmlx", "yolo11": "nsmlx", "yolo26":
 _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
-class BadRequest(ValueError):
+class BadRequest(Refused):
     """The trial that was asked for cannot be run by anybody: one sentence, with what would do."""
 
 

@@ -1,0 +1,64 @@
+"""The target's first answer: whether it is a Python that can be examined, in the same words for every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attn_doctor import child
+from attn_doctor.errors import NotExamined
+from attn_doctor.foreign import text
+from attn_doctor.probes.choose import NoTarget
+from attn_doctor.probes.torch import describe
+
+
+class NoAnswer(NotExamined):
+    """The target did not answer at all. The text is for the user."""
+
+
+def check(python: str, outcome: child.Outcome) -> None:
+    """Check what a run of target/channel.py said. Raises NoTarget for what is no usable Python, NoAnswer for silence."""
+    shown = text(python)
+    old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
+    if old is not None:
+        oldest = ".".join(map(str, child.OLDEST_TARGET))
+        raise NoTarget(f"{shown} is Python {old}; attn-doctor examines Python {oldest} and newer")
+    if any(m.at == "hello" for m in outcome.messages):
+        return
+    if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
+        raise NoTarget(f"{shown} is no Python interpreter")
+    died = describe(outcome.fault) if outcome.fault else "it said nothing"
+    tail = outcome.chatter.strip().splitlines()[-1:]
+    raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({tail[0][:400]})" if tail else ""))
+
+
+def told(python: str, config: dict[str, Any], **how: Any) -> dict[str, Any]:
+    """Return the records of target/inventory.py by name, with the seconds that it took. Raises NoTarget, NoAnswer.
+
+    `how` is passed on to `child.run`.
+    """
+    try:
+        outcome = child.run([python], ["target/channel.py", "target/inventory.py"], config=config, **how)
+    except OSError as error:
+        raise NoTarget(f"{text(python)} cannot be started: {error.strerror or error}") from error
+    check(python, outcome)
+    said: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
+    if not isinstance(said.get("interpreter"), dict):
+        raise NoAnswer(f"{text(python)} started, but could not say what it is: {outcome.chatter.strip()[-300:]}")
+    said["modules"] = [m for m in _list(said.get("modules")) if isinstance(m, dict) and isinstance(m.get("name"), str)]
+    said["path"] = [p for p in _list(said.get("path")) if isinstance(p, str)]
+    said["seconds"] = outcome.seconds
+    return said
+
+
+def introduce(python: str, timeout: float) -> None:
+    """Ask a Python only who it is: after it failed to answer another question. Raises NoTarget, NoAnswer."""
+    try:
+        outcome = child.run([python], ["target/channel.py"], deadline=timeout)
+    except OSError as error:
+        raise NoTarget(f"{text(python)} cannot be started: {error.strerror or error}") from error
+    check(python, outcome)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
