@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attn_doctor import current_folder
 from attn_doctor.facts import Fault
 
 OLDEST_TARGET = (3, 8)
@@ -82,7 +83,8 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
         [
-            "import sys",
+            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may name it too.
+            "import sys; sys.path[:] = [_p for _p in sys.path if _p not in ('', '.')]",
             f"_NONCE = {nonce!a}",
             f"_CONFIG = {json.dumps(config)!a}",
             f"if sys.version_info < {OLDEST_TARGET!r}:",
@@ -152,7 +154,10 @@ def run(
 def command(
     argv: Sequence[str], *, deadline: float = 10.0, environment: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> Finished:
-    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it."""
+    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it.
+
+    `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
+    """
     started = time.monotonic()
     try:
         process = _start(argv, environment, stdin=subprocess.DEVNULL, cwd=cwd)
@@ -179,18 +184,18 @@ def _start(
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    env = {**os.environ, **(environment or {})}
+    env = current_folder.cleaned({**os.environ, **(environment or {})})
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
-        list(argv),
+        current_folder.program(argv),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=env,
-        cwd=cwd,
+        cwd=cwd or current_folder.empty(),
         start_new_session=os.name == "posix",
         creationflags=flags,
     )

@@ -11,7 +11,8 @@ import msgspec
 from attn_doctor import child
 from attn_doctor.facts import Record
 
-# Run without PYTHONPATH and with the current folder out of the way: neither is part of the environment. Python 3.8 grammar.
+# Run without PYTHONPATH, and in an empty folder (child.command): neither it nor the current one is part of the environment.
+# Python 3.8 grammar.
 _ASK = """
 import sys
 if sys.path and sys.path[0] in ("", "."):

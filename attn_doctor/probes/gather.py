@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from attn_doctor import child
+from attn_doctor import child, current_folder
 from attn_doctor.facts import (
     Binary,
     Cpu,
@@ -150,7 +150,7 @@ def _inventory(request: Request) -> dict[str, Any]:
         outcome = child.run(
             [request.choice.python],
             ["target/channel.py", "target/inventory.py"],
-            config={"watched": WATCHED},
+            config={"watched": WATCHED, "here": current_folder.where()},
             deadline=request.timeout,
             on_slow=request.on_slow,
         )

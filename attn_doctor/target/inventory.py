@@ -12,6 +12,15 @@ STDLIB_OFTEN_HIDDEN = (
     "uuid warnings weakref xml zipfile"
 ).split()
 WATCHED = CONFIG["watched"]  # top-level modules whose place matters
+HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
+# What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
+IMPORTED_BY_ULTRALYTICS = (
+    "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
+    "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
+    "tqdm typing_extensions ultralytics_thop urllib3 yaml"
+).split()
+# Python has imported these before any program begins: a file of that name hides nothing from it.
+IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
 
 
 def find(name, path=None):
@@ -158,26 +167,47 @@ def distributions():
     return {"found": found, "remnants": remnants, "broken": broken}
 
 
-def hidden_here():
-    """Files and folders of the current folder that a program started here would import instead of the real thing."""
-    names = set(WATCHED) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+def first_of_all(name):
+    """Whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    if name in sys.builtin_module_names or name in IMPORTED_AT_START:
+        return True
     try:
-        entries = sorted(os.listdir("."))
+        return importlib.machinery.FrozenImporter.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def module_name(entry):
+    """The module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
+        if entry.endswith(suffix):
+            return entry[: -len(suffix)]
+    return None
+
+
+def hidden_here():
+    """Files and folders of the current folder that a program started there would import instead of the real thing."""
+    names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    if HERE is None:
+        return unknown("the current folder cannot be named")
+    try:
+        entries = sorted(os.listdir(HERE))
     except OSError:
         return unknown("the current folder cannot be read")
     hidden = []
     inside = {os.path.realpath(p) for p in sys.path if p}
-    if os.path.realpath(".") in inside:
+    if os.path.realpath(HERE) in inside:
         return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
     for entry in entries:
-        stem, extension = os.path.splitext(entry)
-        if extension == ".py" and stem in names:
-            hidden.append(entry)
-        elif not extension and entry in WATCHED and os.path.isdir(entry):
-            has_code = os.path.exists(os.path.join(entry, "__init__.py"))
+        if entry in names and os.path.isdir(os.path.join(HERE, entry)):
+            has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
             # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
-            if has_code or find(entry)["origin"] is None:
+            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry)["origin"] is None):
                 hidden.append(entry + "/")
+        else:
+            name = module_name(entry)
+            if name in names and not first_of_all(name):
+                hidden.append(entry)
     return hidden
 
 

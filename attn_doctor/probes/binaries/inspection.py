@@ -34,7 +34,7 @@ def ask(python: str, timeout: float = 120.0) -> Place:
         outcome = child.run(
             [python],
             ["target/channel.py", "target/inventory.py"],
-            config={"watched": ["torch"], "modules_only": False},
+            config={"watched": ["torch"]},
             deadline=timeout,
         )
     except OSError as error:
