@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import Root
 
@@ -44,7 +44,8 @@ def cpu(root: Path = Path("/")) -> tuple[Cpu, dict[str, str]]:
 
 def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
     """The same by py-cpuinfo, in a child of our own interpreter."""
-    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline)
+    own = own_path.environment() if python == sys.executable else {}
+    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
     try:
         told = json.loads(answer.stdout)
         return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan, model_file
@@ -69,7 +69,8 @@ class _CpuName:
 
 @functools.cache
 def _cpu_name() -> str | None:
-    answer = child.command([sys.executable, "-m", "cpuinfo", "--json"], deadline=_CPU_DEADLINE)
+    argv = [sys.executable, "-m", "cpuinfo", "--json"]
+    answer = child.command(argv, deadline=_CPU_DEADLINE, environment=own_path.environment())
     if answer.fault is not None:
         return None
     try:
