@@ -70,7 +70,9 @@ def execute(arguments: argparse.Namespace) -> int:
         facts = None
         if arguments.target or not wanted.whole:
             try:
-                facts = facts_of(Options(target=arguments.target, static=True, timeout=arguments.timeout), progress.say)
+                facts = facts_of(
+                    Options(target=arguments.target, static=True, tools=True, timeout=arguments.timeout), progress.say
+                )
             except NoAnswer as error:
                 progress.close()
                 sys.stderr.write(f"attn-doctor: could not examine: {error}\n")

@@ -23,14 +23,20 @@ IMPORTED_BY_ULTRALYTICS = (
 IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
 
 
+# Where an examination that runs nothing of the target has worked out the path (target/search_path.py), that one counts.
+ALONE = globals().get("SEARCH_PATH") is not None
+PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
+
+
 def find(name, path=None):
     """Where a top-level module would come from, without importing it."""
+    path = PATH if path is None and ALONE else path
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, path)
     except (ImportError, ValueError, AttributeError) as error:
         return {"name": name, "error": repr(error)}
     if spec is None:
-        return {"name": name, "origin": None, "namespace": False}
+        return {"name": name, "origin": editable(name), "namespace": False}
     folders = [str(p) for p in spec.submodule_search_locations or ()]
     return {
         "name": name,
@@ -38,6 +44,15 @@ def find(name, path=None):
         "namespace": spec.loader is None or not spec.has_location,
         "folders": folders,
     }
+
+
+def editable(name):
+    """The file of a module that only an import hook finds, as far as its table could be read; None else."""
+    place = EDITABLE.get(name) if ALONE else None  # noqa: F821
+    if not isinstance(place, str):
+        return None
+    files = [os.path.join(place, "__init__.py"), place, place + ".py"]
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def kind_of_environment():
@@ -52,6 +67,11 @@ def kind_of_environment():
     if sys.prefix in ("/usr", "/usr/local") or sys.prefix.startswith("/Library/Frameworks"):
         return "system"
     return "standalone"
+
+
+def has_user_site():
+    user = USER_SITE if ALONE else site.getusersitepackages() if site.ENABLE_USER_SITE else None  # noqa: F821
+    return bool(user and os.path.isdir(user))
 
 
 def interpreter():
@@ -80,7 +100,7 @@ def interpreter():
         and os.path.exists(os.path.join(paths["stdlib"], "EXTERNALLY-MANAGED")),
         "site_packages": purelib,
         "writable": os.access(purelib if os.path.isdir(purelib) else sys.prefix, os.W_OK),
-        "user_site": bool(site.ENABLE_USER_SITE and os.path.isdir(site.getusersitepackages())),
+        "user_site": has_user_site(),
         "headers": os.path.exists(os.path.join(include, "Python.h")),
     }
 
@@ -133,7 +153,7 @@ def direct_url(folder):
 
 def distributions():
     found, remnants, broken = [], [], []
-    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and os.path.isdir(p)):
+    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and os.path.isdir(p)):
         try:
             names = sorted(os.listdir(entry))
         except OSError:
@@ -195,7 +215,7 @@ def hidden_here():
     except OSError:
         return unknown("the current folder cannot be read")
     hidden = []
-    inside = {os.path.realpath(p) for p in sys.path if p}
+    inside = {os.path.realpath(p) for p in PATH if p}
     if os.path.realpath(HERE) in inside:
         return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
     for entry in entries:
@@ -214,7 +234,7 @@ def hidden_here():
 def broken_pth():
     """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
     problems = []
-    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and "-packages" in p):
+    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):
             try:
                 with open(path, encoding="utf-8", errors="replace") as file:
@@ -236,7 +256,12 @@ with section("modules"):
     tell("modules", [find(name) for name in WATCHED])
 if not CONFIG.get("modules_only"):
     with section("path"):
-        tell("path", sys.path)
+        tell("path", PATH)
+    if ALONE:
+        with section("isolated"):
+            tell("isolated", [find(name, ISOLATED_PATH) for name in WATCHED])  # noqa: F821
+        with section("not-run"):
+            tell("not-run", NOT_RUN)  # noqa: F821
     with section("here"):
         tell("here", hidden_here())
     with section("pth"):
