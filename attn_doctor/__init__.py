@@ -6,8 +6,7 @@ with attn_doctor.attention("sdpa-flash"):
     YOLO("yolo12n.pt").train(...)
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: that is a module like any other, and the path is not clean yet (own_path).
 TYPE_CHECKING = False  # importing typing would cost --version more than Python itself does
 if TYPE_CHECKING:
     from typing import Any
@@ -19,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "attention", "examine"]
 
 
-def examine(**options: Any) -> Report:
+def examine(**options: "Any") -> "Report":
     """Examine a target and return the report; nothing is printed.
 
     The options are the fields of `attn_doctor.examination.Options`: target, goal, static, trial, trials, logs, facts,
@@ -32,7 +31,7 @@ def examine(**options: Any) -> Report:
     return run(Options(**options))
 
 
-def attention(backend: str = "auto", device: str | None = None) -> Attention:
+def attention(backend: str = "auto", device: str | None = None) -> "Attention":
     """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
 
     `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. Weights and checkpoints stay

@@ -1,7 +1,6 @@
 """The entry point: `attn-doctor` and `python -m attn_doctor`."""
 
-from __future__ import annotations
-
+# Nothing but sys before the path is clean, not even __future__, which is a module like any other.
 import sys
 
 
@@ -23,6 +22,9 @@ def _main() -> int:
 
         sys.stdout.write(f"attn-doctor {__version__}\n")
         return 0
+    from attn_doctor import own_path
+
+    own_path.clean()
     from attn_doctor.cli import run
 
     return run(sys.argv[1:])

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor import current_folder
 from attn_doctor.facts import Fault
 from attn_doctor.foreign import raw
 
@@ -85,7 +86,8 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
         [
-            "import sys",
+            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may name it too.
+            "import sys; sys.path[:] = [_p for _p in sys.path if _p not in ('', '.')]",
             f"_NONCE = {nonce!a}",
             f"_CONFIG = {json.dumps(config)!a}",
             f"if sys.version_info < {OLDEST_TARGET!r}:",
@@ -177,7 +179,10 @@ def harmless(folder: str) -> dict[str, str]:
 def command(
     argv: Sequence[str], *, deadline: float = 10.0, environment: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> Finished:
-    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it."""
+    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it.
+
+    `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
+    """
     started = time.monotonic()
     try:
         process = _start(argv, environment, stdin=subprocess.DEVNULL, cwd=cwd)
@@ -204,18 +209,19 @@ def _start(
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    env = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
+    merged = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
+    env = current_folder.cleaned(merged)
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
-        [raw(word) for word in argv],
+        [raw(word) for word in current_folder.program(argv)],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=env,
-        cwd=cwd,
+        cwd=cwd or current_folder.empty(),
         start_new_session=os.name == "posix",
         creationflags=flags,
     )

@@ -33,7 +33,8 @@ class Options(NamedTuple):
 
     target: str | None = None
     goal: Goal | None = None
-    static: bool = False
+    static: bool = False  # read files only
+    tools: bool = False  # with `static`: ask programs and the driver all the same
     trial: bool = True
     trials: TrialOptions = TrialOptions()
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
@@ -129,7 +130,14 @@ def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
     choice = choose(options.target)
     say("examining " + choice.python)
     return gather(
-        Request(choice, static=options.static, timeout=options.timeout, on_slow=_slow(say), root=Path(options.root))
+        Request(
+            choice,
+            static=options.static,
+            tools=options.tools or not options.static,
+            timeout=options.timeout,
+            on_slow=_slow(say),
+            root=Path(options.root),
+        )
     )
 
 

@@ -50,5 +50,5 @@ def execute(arguments: argparse.Namespace) -> int:
 def _met_here(arguments: argparse.Namespace) -> set[str]:
     from attn_doctor.examination import Options, examine
 
-    report = examine(Options(target=arguments.target, timeout=arguments.timeout, static=True))
+    report = examine(Options(target=arguments.target, timeout=arguments.timeout, static=True, tools=True))
     return {finding.slug for finding in report.findings}

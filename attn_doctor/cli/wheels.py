@@ -65,7 +65,9 @@ def execute(arguments: argparse.Namespace) -> int:
     with Progress() as progress:
         facts = None
         if arguments.target or not wanted.whole:
-            facts = facts_of(Options(target=arguments.target, static=True, timeout=arguments.timeout), progress.say)
+            facts = facts_of(
+                Options(target=arguments.target, static=True, tools=True, timeout=arguments.timeout), progress.say
+            )
         key, _ = key_for(wanted, facts)
         seen: tuple[Candidate, ...] = ()
         notes: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def module_name(entry: str) -> str:
     """Return the module that an entry of the folder stands in for: "queue" for "queue.py", "torch" for "torch/"."""
-    return entry.rstrip("/").removesuffix(".py")
+    return entry.rstrip("/").partition(".")[0]
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:

@@ -14,7 +14,8 @@ from attn_doctor.facts import Record
 from attn_doctor.foreign import text
 from attn_doctor.probes.answer import NoAnswer, introduce
 
-# Run without PYTHONPATH and with the current folder out of the way: neither is part of the environment. Python 3.8 grammar.
+# Run without PYTHONPATH, and in an empty folder (child.command): neither it nor the current one is part of the environment.
+# Python 3.8 grammar.
 _ASK = """
 import sys
 if sys.path and sys.path[0] in ("", "."):

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 
 from packaging.utils import canonicalize_name
 
-from attn_doctor import child
+from attn_doctor import child, current_folder
 from attn_doctor.failure_modes.asking import index_options
 from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.places import QUIET
@@ -103,8 +103,10 @@ def resolve(
     refused = _refused(request, pip, downloads)
     if refused:
         return Resolved(None, refused)
+    asked, cwd = current_folder.guarded([*argv, "--dry-run", "--quiet", "--report", "-"], current_folder.where())
     answer = child.command(
-        [*argv, "--dry-run", "--quiet", "--report", "-"],
+        asked,
+        cwd=cwd,
         deadline=deadline,
         environment={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
@@ -154,7 +156,10 @@ def _local_bytes(urls: Sequence[str]) -> int | None:
 
 def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environment: Mapping[str, str]) -> Resolved:
     answer = child.command(
-        [*argv, "--dry-run", "--color", "never"], deadline=deadline, environment={**environment, **QUIET}
+        [*argv, "--dry-run", "--color", "never"],
+        deadline=deadline,
+        environment={**environment, **QUIET},
+        cwd=current_folder.where(),  # uv reads the settings of the project here
     )
     if answer.fault:
         return _no_answer(answer, "uv", deadline)

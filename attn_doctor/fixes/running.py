@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from attn_doctor import child
+from attn_doctor import child, current_folder
 from attn_doctor.facts import Record
 
 # One byte on standard input opens the gate; its end (attn-doctor is gone) closes it for good. Then the child becomes the installer.
@@ -88,13 +88,14 @@ def run(
     `on_start` gets the number of the process before it does anything; `on_line` the last line it said, now and then.
     """
     began = time.monotonic()
+    argv, cwd = current_folder.guarded(argv, cwd)
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GATE, *argv],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=dict(environ),
+            env=current_folder.cleaned(environ),
             cwd=cwd,
             start_new_session=True,
             pass_fds=() if lock is None else (lock,),

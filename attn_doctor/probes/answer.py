@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def check(python: str, outcome: child.Outcome) -> None:
     raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({tail[0][:400]})" if tail else ""))
 
 
-def told(python: str, config: dict[str, Any], **how: Any) -> dict[str, Any]:
+def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = (), **how: Any) -> dict[str, Any]:
     """Return the records of target/inventory.py by name, with the seconds that it took. Raises NoTarget, NoAnswer.
 
-    `how` is passed on to `child.run`.
+    `argv`: the Python and its options. `before`: scripts that run before that one. `how` is passed on to `child.run`.
     """
+    python = argv[0]
     try:
-        outcome = child.run([python], ["target/channel.py", "target/inventory.py"], config=config, **how)
+        outcome = child.run(argv, ["target/channel.py", *before, "target/inventory.py"], config=config, **how)
     except OSError as error:
         raise NoTarget(f"{text(python)} cannot be started: {error.strerror or error}") from error
     check(python, outcome)

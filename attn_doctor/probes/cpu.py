@@ -13,9 +13,9 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Cpu, Text, Unknown, all_unknown
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import NOT_ASKED, Root
 
 # What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
@@ -23,13 +23,13 @@ _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
-def cpu(root: Path = Path("/")) -> tuple[Cpu, dict[str, str]]:
-    """The section, and where it was read."""
+def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
+    """The section, and where it was read. Without `ask` no program is started."""
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:
         if tree.real and sys.platform == "darwin":
-            return _of_macos(), {"": "sysctl"}
+            return (_of_macos(), {"": "sysctl"}) if ask else (all_unknown(Cpu, NOT_ASKED), {})
         if tree.real and sys.platform == "win32":
             return _of_windows(), {"": "the registry and IsProcessorFeaturePresent"}
         return all_unknown(Cpu, "/proc/cpuinfo cannot be read"), {}
@@ -44,7 +44,8 @@ def cpu(root: Path = Path("/")) -> tuple[Cpu, dict[str, str]]:
 
 def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
     """The same by py-cpuinfo, in a child of our own interpreter."""
-    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline)
+    own = own_path.environment() if python == sys.executable else {}
+    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
     try:
         told = json.loads(answer.stdout)
         return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from attn_doctor import child, foreign
+from attn_doctor import child, current_folder, foreign
 from attn_doctor.facts import (
     Binary,
     Cpu,
@@ -52,8 +52,7 @@ Section = tuple[R, dict[str, str]]
 # Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
 WATCHED = (
     "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
-    "ultralytics cv2 PIL yaml requests matplotlib scipy polars pandas tqdm sympy einops transformers packaging setuptools wheel "
-    "psutil ninja"
+    "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
 ).split()
 # Variables that change how something is built, found or run. Others are nobody's business.
 VARIABLES = (
@@ -72,9 +71,14 @@ VARIABLES = (
 ).split()
 
 
+# -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
+_ALONE = ("-E", "-s", "-S")
+
+
 class Request(NamedTuple):
     choice: Choice
-    static: bool = False  # import nothing of the target
+    static: bool = False  # run nothing of the target: its Python is started once, without site
+    tools: bool = True  # ask programs and the driver; otherwise files alone are read
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     environ: Mapping[str, str] = os.environ
@@ -95,10 +99,10 @@ def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
     runner = _Runner(pool)
     imports = None if request.static else pool.submit(_import_everything, request)
     inventory = pool.submit(_inventory, request)
-    isolated = pool.submit(_isolated, request)
+    isolated = None if request.static else pool.submit(_isolated, request)
     machine = _machine(request, runner)
     told = inventory.result()
-    target = _target(request, told, isolated.result(), runner)
+    target = _target(request, told, isolated.result() if isolated else told.get("isolated", []), runner)
     outcome = imports.result() if imports else None
     return _assemble(request, {**machine, **target}, outcome, told, runner)
 
@@ -133,25 +137,37 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
     """The probes that do not ask the target."""
     from attn_doctor.probes import cpu, graphics, project, system, toolchain
 
-    environ, root = request.environ, request.root
+    environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
     # As if the target were activated: a build in it would find its ninja and its compilers first.
     inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
     return {
-        "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix})),
+        "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
         "graphics": runner.start(
-            "graphics", Graphics, lambda: graphics.graphics(root, environ, on_slow=request.on_slow)
+            "graphics", Graphics, lambda: graphics.graphics(root, environ, on_slow=request.on_slow, ask=ask)
         ),
-        "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix)),
-        "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root)),
+        "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
+        "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
         "project": runner.start("project", Project, lambda: project.project(Path.cwd())),
     }
 
 
 def _inventory(request: Request) -> dict[str, Any]:
     """The raw records of target/inventory.py by name."""
-    config = {"watched": WATCHED, "module_of": MODULE_OF, "training": TRAINING}
-    return told(request.choice.python, config, deadline=request.timeout, on_slow=request.on_slow)
+    config = {
+        "watched": WATCHED,
+        "module_of": MODULE_OF,
+        "training": TRAINING,
+        "here": current_folder.where(),
+        "python": request.choice.python,
+    }
+    return told(
+        [request.choice.python, *(_ALONE if request.static else ())],
+        config,
+        before=("target/search_path.py",) if request.static else (),
+        deadline=request.timeout,
+        on_slow=request.on_slow,
+    )
 
 
 def _isolated(request: Request) -> list[Any] | Unknown:
@@ -298,7 +314,9 @@ def _assemble(
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
         runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
-    runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3)))
+    left = [f"{name} ({line[:80]})" for name, line in told.get("not-run", ())]
+    note = f"lines of .pth files that were not run: {', '.join(left)}" if left else None
+    runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3), note=note))
     sources["environment"] = "the environment of attn-doctor"
     facts = Facts(
         grade="static" if outcome is None else "dynamic",
@@ -321,7 +339,7 @@ def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[s
             loaded.update(message.data.get("loaded") or ())
     if not loaded:
         return Unknown("torch did not import, so nobody saw which modules it loads")
-    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").removesuffix(".py") in loaded)
+    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").partition(".")[0] in loaded)
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:

@@ -19,10 +19,10 @@ import msgspec
 
 from attn_doctor import child
 from attn_doctor.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
-from attn_doctor.probes import nvidia_smi, nvml, pci
+from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
 from attn_doctor.probes.loader import Loader
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
 
@@ -34,8 +34,10 @@ def graphics(
     environ: Mapping[str, str] = os.environ,
     deadline: float = 30.0,
     on_slow: nvml.OnSlow = None,
+    *,
+    ask: bool = True,
 ) -> tuple[Graphics, dict[str, str]]:
-    """The section, and where its values were read.
+    """The section, and where its values were read. Without `ask` no program is started and no library of the driver loaded.
 
     `deadline`: seconds for each library that is asked. Waking the driver takes some a GPU where nothing keeps it awake,
     see https://docs.nvidia.com/deploy/driver-persistence/.
@@ -50,8 +52,16 @@ def graphics(
         nvidia_smi=files.nvidia_smi,
         device_nodes=files.nodes,
         uvm="/dev/nvidia-uvm" in files.nodes,
-        apple=_apple(tree),
+        apple=_apple(tree, ask=ask),
     )
+    if not ask:
+        told, sources = graphics_files.told(tree, files) if files.signs else (_nobody_asked(), {})
+        fabric_unread = Unknown(NOT_ASKED) if pci.nvswitches(tree) else None
+        amd = pci.amd_gpus(tree, bus)
+        record = msgspec.structs.replace(
+            record, amd=amd, rocm=_rocm_version(tree, environ)[0], fabric_manager=fabric_unread, **told
+        )
+        return record, {"": "files under /sys, /proc and /dev", **sources}
     with ThreadPoolExecutor(max_workers=3, thread_name_prefix="graphics") as pool:
         rocm = pool.submit(_rocm, tree, environ, pci.amd_gpus(tree, bus), deadline)
         fabric = pool.submit(_fabric_manager, tree, environ)
@@ -214,9 +224,7 @@ def _rocm(
     tree: Root, environ: Mapping[str, str], found: tuple[AmdGpu, ...] | Unknown, deadline: float
 ) -> tuple[tuple[AmdGpu, ...] | Unknown, Text]:
     """AMD GPUs by the names that rocminfo gives them, and the version of ROCm; None where there is none."""
-    version = re.match(r"\d+(\.\d+)+", tree.text("/opt/rocm/.info/version") or "")
-    program = tree.program("rocminfo", environ.get("PATH", "") + os.pathsep + "/opt/rocm/bin")
-    installed: Text = version[0] if version else Unknown("rocminfo is there; its version is not") if program else None
+    installed, program = _rocm_version(tree, environ)
     if not found or isinstance(found, Unknown) or program is None:
         return found, installed
     answer = child.command([str(tree.at(program))], deadline=deadline)
@@ -229,15 +237,26 @@ def _rocm(
     return named or found, installed
 
 
+def _rocm_version(tree: Root, environ: Mapping[str, str]) -> tuple[Text, str | None]:
+    """The version that a file tells, and the path of rocminfo."""
+    version = re.match(r"\d+(\.\d+)+", tree.text("/opt/rocm/.info/version") or "")
+    program = tree.program("rocminfo", environ.get("PATH", "") + os.pathsep + "/opt/rocm/bin")
+    if version:
+        return version[0], program
+    return Unknown("rocminfo is there; its version is not") if program else None, program
+
+
 def _line(agent: str, label: str) -> Text:
     written = re.search(rf"^\s*{label}:\s*(\S.*?)\s*$", agent, re.MULTILINE)
     return written[1] if written else Unknown("rocminfo does not name it")
 
 
-def _apple(tree: Root) -> Flag:
+def _apple(tree: Root, *, ask: bool) -> Flag:
     """Apple silicon, also from a Python for Intel that runs under Rosetta."""
     if not tree.real or sys.platform != "darwin":
         return False
     if platform.machine() == "arm64":
         return True
+    if not ask:
+        return Unknown(NOT_ASKED)
     return child.command(["sysctl", "-n", "hw.optional.arm64"], deadline=5.0).stdout.strip() == "1"

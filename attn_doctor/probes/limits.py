@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from attn_doctor import child
 from attn_doctor.facts import Number, Real, Unknown
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import NOT_ASKED, Root
 
 _PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages
 
@@ -22,10 +22,11 @@ class Memory(NamedTuple):
     swap: Number
 
 
-def memory(root: Root) -> Memory:
+def memory(root: Root, *, ask: bool = True) -> Memory:
     """Bytes of memory in the machine, free for a new program without swapping, and of swap space."""
     if root.real and sys.platform == "darwin":
-        return _memory_of_macos()
+        why = Unknown(NOT_ASKED)
+        return _memory_of_macos() if ask else Memory(why, why, why)
     if root.real and sys.platform == "win32":
         return _memory_of_windows()
     text = root.text("/proc/meminfo")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Fault, Gpu, Text, Unknown, all_unknown
 
 OnSlow = Callable[[str], None] | None  # told what is being waited for
@@ -57,7 +57,7 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
         [sys.executable],
         ["target/channel.py", "target/nvml_library.py", "target/nvml.py"],
         deadline=deadline,
-        environment=environ,
+        environment={**environ, **own_path.environment()},
         on_slow=on_slow,
     )
     start = next(iter(outcome.facts("start")), None)
@@ -94,7 +94,7 @@ def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow:
         ["target/channel.py", "target/libcuda.py"],
         config={"library": library},
         deadline=deadline,
-        environment=environ,
+        environment={**environ, **own_path.environment()},
         on_slow=on_slow,
     )
     refused = outcome.raised("load")

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# Why a value is unknown that only a program, or the driver's library, could tell.
+NOT_ASKED = "not read: --static starts no tool"
 _MOST_LINKS = 40  # as the kernel has it
 
 

@@ -32,8 +32,13 @@ def system(
     root: Path = Path("/"),
     environ: Mapping[str, str] = os.environ,
     folders: Mapping[str, str] | None = None,
+    *,
+    ask: bool = True,
 ) -> tuple[System, dict[str, str]]:
-    """The section, and where its values were read. `folders` may name the target's "prefix" and "site-packages"."""
+    """The section, and where its values were read. `folders` may name the target's "prefix" and "site-packages".
+
+    Without `ask` no program is started.
+    """
     folders = folders or {}
     prefix = folders.get("prefix")
     prefixes = prefixes_of(prefix)
@@ -46,7 +51,7 @@ def system(
     conda = [f"{p}/lib" for p in prefixes if tree.is_dir(f"{p}/conda-meta")]
     cxx = loader.find("libstdc++.so.6", first=conda)
     versions = tree.bytes(cxx) if cxx else None
-    memory, quota = limits.memory(tree), limits.quota(tree)
+    memory, quota = limits.memory(tree, ask=ask), limits.quota(tree)
     record = System(
         os=_os(tree),
         distribution=release.name,

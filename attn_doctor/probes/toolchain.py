@@ -17,7 +17,7 @@ from attn_doctor import child
 from attn_doctor.facts import Compiler, Flag, Shadow, Text, Toolchain, Unknown
 from attn_doctor.probes.cuda_home import cuda_home, with_toolkits
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import CUDA_LIBRARY
 from attn_doctor.probes.toolkits import toolkits
 
@@ -26,18 +26,25 @@ _COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
 
 
 def toolchain(
-    root: Path = Path("/"), environ: Mapping[str, str] = os.environ, prefix: str | None = None
+    root: Path = Path("/"),
+    environ: Mapping[str, str] = os.environ,
+    prefix: str | None = None,
+    *,
+    ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """The section, and where its values were read. `prefix`: the target's folder, which may hold a toolkit of its own."""
+    """The section, and where its values were read. `prefix`: the target's folder, which may hold a toolkit of its own.
+
+    Without `ask` no program is started: where one is, is known, and of its version what files say.
+    """
     prefixes = prefixes_of(prefix)
     tree = Root(root, outside=prefixes)
     search = environ.get("PATH", "")
     nvcc = tree.program("nvcc", search)
     windows = tree.real and sys.platform == "win32"
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="toolchain") as pool, ThreadPoolExecutor(4) as outer:
-        found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool)
-        compilers = outer.submit(_compilers, tree, environ, pool)
-        tools = {name: pool.submit(_version, tree, environ, name) for name in ("ninja", "cmake", "git")}
+        found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool if ask else None)
+        compilers = outer.submit(_compilers, tree, environ, pool if ask else None)
+        tools = {name: pool.submit(_version, tree, environ, name, ask) for name in ("ninja", "cmake", "git")}
         home = with_toolkits(tree, cuda_home(tree, environ, nvcc, windows), found.result())
         record = Toolchain(
             toolkits=found.result(),
@@ -53,18 +60,20 @@ def toolchain(
             long_paths=_long_paths() if windows else None,
         )
     return record, {
-        "": "each program's own --version",
+        "": "each program's own --version" if ask else "the files on PATH",
         "cuda_home": "the rule of torch.utils.cpp_extension",
         "toolkits": "CUDA_HOME, CUDA_PATH, PATH, /usr/local, /opt, conda and site-packages",
         "library_path": "the folders in LD_LIBRARY_PATH",
     }
 
 
-def _version(tree: Root, environ: Mapping[str, str], name: str) -> Text:
+def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Text:
     """None where there is no such program on PATH."""
     path = tree.program(name, environ.get("PATH", ""))
     if path is None:
         return None
+    if not ask:
+        return Unknown(NOT_ASKED)
     answer = child.command([str(tree.at(path)), "--version"], deadline=5.0, environment=environ)
     number = re.search(r"\d+(\.\d+)+", answer.stdout)
     if number and answer.fault is None:
@@ -73,12 +82,15 @@ def _version(tree: Root, environ: Mapping[str, str], name: str) -> Text:
     return Unknown(f"`{path} --version` names none; it says: {said[0][:200]}")
 
 
-def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor) -> tuple[Compiler, ...]:
-    """Those that CC and CXX name, then those on PATH; one program once for each name that it goes by."""
-    asked = [pool.submit(_compiler, tree, environ, name, path) for name, path in _candidates(tree, environ)]
+def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
+    """Those that CC and CXX name, then those on PATH; one program once for each name that it goes by. No pool: not asked."""
+    listed = list(_candidates(tree, environ))
+    if pool:
+        told = [f.result() for f in [pool.submit(_compiler, tree, environ, name, path) for name, path in listed]]
+    else:
+        told = [_unasked(tree, name, path) for name, path in listed]
     found: dict[tuple[str, str], Compiler] = {}
-    for future in asked:
-        compiler = future.result()
+    for compiler in told:
         found.setdefault((compiler.name, tree.resolve(compiler.path)), compiler)
     return tuple(found.values())
 
@@ -99,6 +111,10 @@ def _candidates(tree: Root, environ: Mapping[str, str]) -> Iterator[tuple[str, s
         path = tree.program(name, search)
         if path:
             yield name, path
+
+
+def _unasked(tree: Root, name: str, path: str) -> Compiler:
+    return Compiler(name=name, path=path, version=Unknown(NOT_ASKED) if tree.is_file(path) else None)
 
 
 def _compiler(tree: Root, environ: Mapping[str, str], name: str, path: str) -> Compiler:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from attn_doctor import child
 from attn_doctor.facts import Number, Text, Toolkit, Unknown
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.versions import dotted, sm
 
 # What PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the compiler.
@@ -56,23 +56,40 @@ class _Nvcc(NamedTuple):
 
 
 def toolkits(
-    tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor
+    tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor | None
 ) -> tuple[Toolkit, ...]:
-    """All of them, those that the environment names first. `prefixes`: the target's; `packages`: its site-packages."""
+    """All of them, those that the environment names first. `prefixes`: the target's; `packages`: its site-packages.
+
+    No pool: no nvcc is started, and files alone tell.
+    """
     ways = list(_ways(tree, environ, prefixes, packages))
+    if pool is None:
+        return _from_files(tree, environ, ways)
     traced = {way.nvcc: pool.submit(_trace, tree, environ, way.nvcc) for way in ways if way.nvcc}
     merged: dict[str, tuple[list[str], _Nvcc | None]] = {}
     for way in ways:
         nvcc = traced[way.nvcc].result() if way.nvcc else None
-        root = nvcc.root if nvcc else tree.resolve(way.root)
-        by, first = merged.setdefault(root, ([], nvcc))
-        text = f"{way.by}, through the script {nvcc.script}" if nvcc and nvcc.script else way.by
-        if text not in by:
-            by.append(text)
-        if first is None and nvcc is not None:
-            merged[root] = (by, nvcc)
+        _merge(tree, merged, way, nvcc)
     asked = [pool.submit(_toolkit, tree, environ, root, tuple(by), nvcc) for root, (by, nvcc) in merged.items()]
     return tuple(future.result() for future in asked)
+
+
+def _from_files(tree: Root, environ: Mapping[str, str], ways: Sequence[Where]) -> tuple[Toolkit, ...]:
+    merged: dict[str, tuple[list[str], _Nvcc | None]] = {}
+    for way in ways:
+        _merge(tree, merged, way, _trace(tree, environ, way.nvcc, ask=False) if way.nvcc else None)
+    return tuple(_toolkit(tree, environ, root, tuple(by), nvcc, ask=False) for root, (by, nvcc) in merged.items())
+
+
+def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: Where, nvcc: _Nvcc | None) -> None:
+    """Count a toolkit that was found by one more way."""
+    root = nvcc.root if nvcc else tree.resolve(way.root)
+    by, first = merged.setdefault(root, ([], nvcc))
+    text = f"{way.by}, through the script {nvcc.script}" if nvcc and nvcc.script else way.by
+    if text not in by:
+        by.append(text)
+    if first is None and nvcc is not None:
+        merged[root] = (by, nvcc)
 
 
 def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None) -> Iterator[Where]:
@@ -107,7 +124,7 @@ def _in(tree: Root, by: str, home: str) -> Where:
     return Where(by, home, nvcc if tree.is_file(nvcc) else None)
 
 
-def _trace(tree: Root, environ: Mapping[str, str], path: str) -> _Nvcc:
+def _trace(tree: Root, environ: Mapping[str, str], path: str, *, ask: bool = True) -> _Nvcc:
     """The toolkit behind an nvcc. A compiled nvcc knows the folder above its own; a script has to be followed."""
     real = PurePath(tree.resolve(path))
     home = str(real.parent.parent)
@@ -116,9 +133,7 @@ def _trace(tree: Root, environ: Mapping[str, str], path: str) -> _Nvcc:
     if compiled or not os.access(tree.at(str(real)), os.X_OK):
         return _Nvcc(home, str(real))
     # It names its own folder before it would compile anything; the file need not exist, but the host compiler must.
-    answer = child.command([str(tree.at(path)), "--dryrun", "x.cu"], deadline=10.0, environment=environ)
-    told = re.search(r"^#\$ _HERE_=(.+)$", answer.stderr + answer.stdout, re.MULTILINE)
-    here = tree.name(told[1].strip()) if told else ""
+    here = _told_folder(tree, environ, path) if ask else ""
     if PurePath(here).is_absolute() and tree.is_file(f"{here}/{_NVCC}"):
         own = PurePath(tree.resolve(f"{here}/{_NVCC}"))
         return _Nvcc(str(own.parent.parent), str(own), None if own == real else path)
@@ -132,6 +147,12 @@ def _trace(tree: Root, environ: Mapping[str, str], path: str) -> _Nvcc:
     return _Nvcc(home, path, path, f"is a script that starts {target}, which does not exist")
 
 
+def _told_folder(tree: Root, environ: Mapping[str, str], path: str) -> str:
+    answer = child.command([str(tree.at(path)), "--dryrun", "x.cu"], deadline=10.0, environment=environ)
+    told = re.search(r"^#\$ _HERE_=(.+)$", answer.stderr + answer.stdout, re.MULTILINE)
+    return tree.name(told[1].strip()) if told else ""
+
+
 def _head(tree: Root, path: str) -> bytes:
     try:
         with tree.at(path).open("rb") as file:
@@ -140,15 +161,21 @@ def _head(tree: Root, path: str) -> bytes:
         return b""
 
 
-def _toolkit(tree: Root, environ: Mapping[str, str], root: str, by: tuple[str, ...], nvcc: _Nvcc | None) -> Toolkit:
+def _toolkit(
+    tree: Root, environ: Mapping[str, str], root: str, by: tuple[str, ...], nvcc: _Nvcc | None, *, ask: bool = True
+) -> Toolkit:
     includes = include_folders(tree, root)
     missing = tuple(h for h in HEADERS if not any(tree.is_file(f"{folder}/{h}") for folder in includes))
-    version: Text = _written_version(tree, root)
+    version: Text = _written_version(tree, root, includes)
     archs: tuple[str, ...] | Unknown = Unknown("there is no nvcc to ask")
     if nvcc is None:
-        problem: str | None = f"has no bin/{_NVCC}"
+        problem: Text = f"has no bin/{_NVCC}"
     elif nvcc.problem:
         problem = nvcc.problem
+    elif not os.access(tree.at(nvcc.nvcc), os.X_OK):
+        problem, archs = f"{nvcc.nvcc} is not executable", Unknown("nvcc cannot be started")
+    elif not ask:
+        problem, archs = Unknown(NOT_ASKED), Unknown(NOT_ASKED)
     else:
         told, problem = _asked_version(tree, environ, nvcc.nvcc)
         version = told or version
@@ -176,8 +203,6 @@ def include_folders(tree: Root, root: str) -> list[str]:
 
 def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str | None, str | None]:
     """Release, or why there is none."""
-    if not os.access(tree.at(nvcc), os.X_OK):
-        return None, f"{nvcc} is not executable"
     answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environment=environ)
     release = re.search(r"release (\d+\.\d+)", answer.stdout)
     if release:
@@ -196,14 +221,20 @@ def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...]
     return tuple(dict.fromkeys(dotted(pair) for pair in known)) or Unknown("this nvcc cannot list them")
 
 
-def _written_version(tree: Root, root: str) -> Text:
-    """From the file that NVIDIA's installers leave, for a toolkit whose nvcc is missing or silent."""
+def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
+    """From the file that NVIDIA's installers leave, or from cuda.h, for a toolkit whose nvcc is missing, silent or not asked."""
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     written = re.search(r"CUDA Version (\d+\.\d+)", tree.text(f"{root}/version.txt") or "")
-    return written[1] if written else Unknown("no nvcc answers, and no file says it")
+    if written:
+        return written[1]
+    header = next((t for folder in includes if (t := tree.text(f"{folder}/cuda.h"))), None)
+    number = re.search(r"^#define CUDA_VERSION (\d{4,5})\b", header or "", re.MULTILINE)  # 12040 is 12.4
+    if number:
+        return f"{int(number[1]) // 1000}.{int(number[1]) % 1000 // 10}"
+    return Unknown("no nvcc answers, and no file says it")
 
 
 def _newest_gcc(tree: Root, includes: Sequence[str]) -> Number:

@@ -14,6 +14,7 @@ from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields,
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
 from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.unread import unread
 from attn_doctor.report.verdict import verdict
 from attn_doctor.trials.rows import Interval, Trial
 
@@ -38,6 +39,7 @@ def outline(report: Report) -> tuple[Block, ...]:
     blocks += _trials(report)
     blocks += _recommendation(report)
     blocks += _undetermined(report.undetermined)
+    blocks += unread(report.facts)
     return tuple(blocks)
 
 

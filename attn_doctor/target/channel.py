@@ -3,16 +3,14 @@
 # The real standard output is set aside and fd 1 points at standard error from here on, so that whatever else writes
 # there (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the nonce,
 # JSON. It is written at once, so that a crash keeps all that came before it.
+#
+# The current folder is off the path already (child.program). No -I and no -P instead: the first drops PYTHONPATH and
+# user-site, which the user's program does see, and the second is new in Python 3.11.
 import faulthandler
 import json
 import os
 import sys
 import time
-
-if sys.path and sys.path[0] == "":
-    # `python -` puts the current folder first. What that would hide is reported; it must not hide it from the doctor.
-    # No -I and no -P instead: the first drops PYTHONPATH and user-site, which the user's program does see.
-    del sys.path[0]
 
 CONFIG = json.loads(_CONFIG)  # noqa: F821 - set by the program's first lines, as _NONCE is
 _real_stdout = os.dup(1)

@@ -14,6 +14,20 @@ STDLIB_OFTEN_HIDDEN = (
     "uuid warnings weakref xml zipfile"
 ).split()
 WATCHED = CONFIG["watched"]  # top-level modules whose place matters
+HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
+# What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
+IMPORTED_BY_ULTRALYTICS = (
+    "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
+    "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
+    "tqdm typing_extensions ultralytics_thop urllib3 yaml"
+).split()
+# Python has imported these before any program begins: a file of that name hides nothing from it.
+IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
+
+
+# Where an examination that runs nothing of the target has worked out the path (target/search_path.py), that one counts.
+ALONE = globals().get("SEARCH_PATH") is not None
+PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
 
 MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
@@ -27,11 +41,11 @@ def find(name):
     own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
     """
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.machinery.PathFinder.find_spec(name, PATH) if ALONE else importlib.util.find_spec(name)
     except Exception as error:  # noqa: BLE001 - a foreign finder may raise anything
         return {"name": name, "error": repr(error)}
     if spec is None:
-        return {"name": name, "origin": None, "namespace": False}
+        return {"name": name, "origin": editable(name), "namespace": False}
     folders = [str(p) for p in spec.submodule_search_locations or ()]
     return {
         "name": name,
@@ -39,6 +53,15 @@ def find(name):
         "namespace": spec.loader is None or not spec.has_location,
         "folders": folders,
     }
+
+
+def editable(name):
+    """The file of a module that only an import hook finds, as far as its table could be read; None else."""
+    place = EDITABLE.get(name) if ALONE else None  # noqa: F821
+    if not isinstance(place, str):
+        return None
+    files = [os.path.join(place, "__init__.py"), place, place + ".py"]
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def kind_of_environment():
@@ -53,6 +76,11 @@ def kind_of_environment():
     if sys.prefix in ("/usr", "/usr/local") or sys.prefix.startswith("/Library/Frameworks"):
         return "system"
     return "standalone"
+
+
+def has_user_site():
+    user = USER_SITE if ALONE else site.getusersitepackages() if site.ENABLE_USER_SITE else None  # noqa: F821
+    return bool(user and os.path.isdir(user))
 
 
 def interpreter():
@@ -81,7 +109,7 @@ def interpreter():
         and os.path.exists(os.path.join(paths["stdlib"], "EXTERNALLY-MANAGED")),
         "site_packages": purelib,
         "writable": os.access(purelib if os.path.isdir(purelib) else sys.prefix, os.W_OK),
-        "user_site": bool(site.ENABLE_USER_SITE and os.path.isdir(site.getusersitepackages())),
+        "user_site": has_user_site(),
         "headers": os.path.exists(os.path.join(include, "Python.h")),
     }
 
@@ -158,7 +186,7 @@ def direct_url(folder):
 
 def distributions():
     found, remnants, broken = [], [], []
-    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and os.path.isdir(p)):
+    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and os.path.isdir(p)):
         try:
             names = sorted(os.listdir(entry))
         except OSError:
@@ -192,42 +220,65 @@ def distributions():
     return {"found": found, "remnants": remnants, "broken": broken, "present": present_modules(found)}
 
 
-def hidden_here():
-    """Files and folders of the current folder that a program started here would import instead of the real thing."""
-    names = set(WATCHED) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+def first_of_all(name):
+    """Whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    if name in sys.builtin_module_names or name in IMPORTED_AT_START:
+        return True
     try:
-        entries = sorted(os.listdir("."))
+        return importlib.machinery.FrozenImporter.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def module_name(entry):
+    """The module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
+        if entry.endswith(suffix):
+            return entry[: -len(suffix)]
+    return None
+
+
+def hidden_here():
+    """Files and folders of the current folder that a program started there would import instead of the real thing."""
+    names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    if HERE is None:
+        return unknown("the current folder cannot be named")
+    try:
+        entries = sorted(os.listdir(HERE))
     except OSError:
         return unknown("the current folder cannot be read")
     hidden = []
-    inside = {os.path.realpath(p) for p in sys.path if p}
-    if os.path.realpath(".") in inside:
+    inside = {os.path.realpath(p) for p in PATH if p}
+    if os.path.realpath(HERE) in inside:
         return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
     for entry in entries:
-        stem, extension = os.path.splitext(entry)
-        if extension == ".py":
-            if stem in names and not installed_from(entry, stem):
-                hidden.append(entry)
-        elif entry in WATCHED and os.path.isdir(entry) and not installed_from(entry, entry):
-            has_code = os.path.exists(os.path.join(entry, "__init__.py"))
+        if installed_from(entry):
+            continue
+        if entry in names and os.path.isdir(os.path.join(HERE, entry)):
+            has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
             # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
-            if has_code or find(entry).get("origin") is None:
+            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry).get("origin") is None):
                 hidden.append(entry + "/")
+        else:
+            name = module_name(entry)
+            if name in names and not first_of_all(name):
+                hidden.append(entry)
     return hidden
 
 
-def installed_from(entry, name):
+def installed_from(entry):
     """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
-    origin = find(name).get("origin")
+    origin = find(module_name(entry) or entry).get("origin")
     if not origin or not os.path.exists(origin):
         return False
-    return os.path.realpath(origin).startswith(os.path.realpath(entry) + ("" if entry.endswith(".py") else os.sep))
+    place = os.path.realpath(os.path.join(HERE, entry))
+    return os.path.realpath(origin) == place or os.path.realpath(origin).startswith(place + os.sep)
 
 
 def broken_pth():
     """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
     problems = []
-    for entry in dict.fromkeys(os.path.realpath(p) for p in sys.path if p and "-packages" in p):
+    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):
             try:
                 with open(path, encoding="utf-8", errors="replace") as file:
@@ -249,7 +300,12 @@ with section("modules"):
     tell("modules", [find(name) for name in WATCHED])
 if not CONFIG.get("modules_only"):
     with section("path"):
-        tell("path", sys.path)
+        tell("path", PATH)
+    if ALONE:
+        with section("isolated"):
+            tell("isolated", [find(name, ISOLATED_PATH) for name in WATCHED])  # noqa: F821
+        with section("not-run"):
+            tell("not-run", NOT_RUN)  # noqa: F821
     with section("here"):
         tell("here", hidden_here())
     with section("pth"):

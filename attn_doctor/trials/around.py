@@ -12,7 +12,7 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.facts import Fault
-from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.plan import TrialOptions, model_file
 from attn_doctor.trials.process import aside, in_words
 from attn_doctor.trials.rows import OptimisedStep, Stages, Trial
 from attn_doctor.trials.statistics import interval
@@ -46,7 +46,7 @@ def measure(
     if not proven:
         return Around((), ())
     config = {
-        "model": options.model,
+        "model": model_file(options.model),
         "imgsz": options.imgsz,
         "batch": options.batch,
         "device": proven[0].device,

@@ -150,6 +150,18 @@ def check_model(model: str) -> None:
     )
 
 
+def model_file(model: str) -> str:
+    """Name a model so that it is found from any folder: a file by its absolute path.
+
+    The name of one that ultralytics brings stays a name, also where a file of that name lies in the current folder: nothing of
+    that folder is run unasked, and a YAML file may hold code (`activation:`). "./yolo12n.yaml" asks for the file.
+    """
+    match = _NAME.fullmatch(model)
+    if (match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]) or not Path(model).is_file():
+        return model
+    return str(Path(model).absolute())
+
+
 def choose_device(facts: Facts, wanted: str) -> str:
     """The device to run on, as torch names it. Raises BadRequest for one that the target does not have."""
     torch = facts.torch

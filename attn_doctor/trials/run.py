@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
-from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.plan import Cell, Plan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, patience
 from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
@@ -69,7 +69,8 @@ class _CpuName:
 
 @functools.cache
 def _cpu_name() -> str | None:
-    answer = child.command([sys.executable, "-m", "cpuinfo", "--json"], deadline=_CPU_DEADLINE)
+    argv = [sys.executable, "-m", "cpuinfo", "--json"]
+    answer = child.command(argv, deadline=_CPU_DEADLINE, environment=own_path.environment())
     if answer.fault is not None:
         return None
     try:
@@ -175,7 +176,7 @@ class _Supervisor:
         return {
             "phase": self.phase,
             "scope": self.scope,
-            "model": options.model,
+            "model": model_file(options.model),
             "imgsz": options.imgsz,
             "batch": options.batch,
             "device": self.plan.device,
@@ -282,7 +283,9 @@ class _Supervisor:
         if self.skipped:
             return Trials(skipped=self.skipped, run=TrialRun(cpu=cpu, notes=tuple(self.notes)))
         torch = self.about.get("torch") or {}
-        subject = self.about.get("subject") or {}
+        subject = dict(self.about.get("subject") or {})
+        if subject.get("model") == model_file(self.plan.options.model):
+            subject["model"] = self.plan.options.model
         self.notes += [
             f"{cell} is served by the same operators as {other}: measured together"
             for cell, other in self.seen.together.items()

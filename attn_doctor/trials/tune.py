@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attn_doctor import child
 from attn_doctor.facts import Facts, Fault, Number, Record
+from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.process import aside
 from attn_doctor.trials.scaling import line
 
@@ -77,7 +78,7 @@ def measure(
     """Training steps at growing batches in the target; none that would need more than `room` bytes. Raises OSError."""
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
-        "model": model,
+        "model": model_file(model),
         "imgsz": imgsz,
         "device": device,
         "dtype": dtype,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attn_doctor import child
+from attn_doctor import child, own_path
 from attn_doctor.facts import Facts
 from attn_doctor.trials.rows import GpuWatch, Range
 
@@ -67,7 +67,7 @@ class Watching:
             config=self._config,
             deadline=_DAY,
             quiet=_QUIET,
-            environment=self._environ,
+            environment={**(self._environ or {}), **own_path.environment()},
             on_message=self._take,
         )
 

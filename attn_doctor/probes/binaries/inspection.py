@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 def ask(python: str, timeout: float = 120.0) -> Place:
     """What an interpreter says of itself, without importing anything. Raises NoTarget, NoAnswer where it says nothing."""
-    said = told(python, {"watched": ["torch"], "modules_only": False}, deadline=timeout)
+    said = told([python], {"watched": ["torch"], "modules_only": False}, deadline=timeout)
     try:
         interpreter = msgspec.convert(said["interpreter"], Interpreter)
     except msgspec.ValidationError as error:

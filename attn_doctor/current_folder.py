@@ -1,0 +1,106 @@
+"""Keeps the code of the current folder out of every program that the doctor starts.
+
+`python -m`, `python -c` and `python -` look for modules in the current folder before they look anywhere else, and an empty
+entry of PYTHONPATH or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 that lies there would be run.
+So every child starts in an empty folder of ours. Only an installer stays where it is, for its `-e .` and `-r requirements.txt`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+
+# Search paths whose relative entries would mean something else in another folder.
+_SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH")
+# Does what `python -m MODULE` does, without the current folder on the path. `-P` does the same, from Python 3.11 on.
+_MODULE = (
+    "import sys; sys.path[:] = [p for p in sys.path if p not in ('', '.')]; del sys.argv[0]; "
+    "import runpy; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
+_lock = threading.Lock()
+_made: list[str] = []
+
+
+def where() -> str | None:
+    """Name the current folder, as the user sees it. None: it is gone, or may not be read."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
+    except OSError:
+        return None
+
+
+def empty() -> str:
+    """Make the empty folder in which children start, once a process. It is removed when the doctor ends."""
+    with _lock:
+        if not _made or not os.path.isdir(_made[0]):
+            _made[:] = [_new()]
+        return _made[0]
+
+
+def _new() -> str:
+    try:
+        folder = tempfile.mkdtemp(prefix="attn-doctor-empty-")
+    except OSError:  # no folder for temporary files that can be written
+        return os.path.abspath(os.sep)  # noqa: PTH100
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a child that crashes may leave a core file there
+    return folder
+
+
+def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
+    """Make a copy of an environment whose search paths do not name the current folder, and mean the same elsewhere.
+
+    An entry that is empty, or relative and leads to the current folder, is left out; any other relative one is made absolute.
+    The current folder by its absolute path stays: that was written down on purpose, and holds wherever a program is started.
+    """
+    made = dict(environ)
+    here = where()
+    for name in _SEARCH_PATHS:
+        value = made.get(name)
+        if not value:
+            continue
+        entries = value.split(os.pathsep)
+        kept = [path for entry in entries if (path := _absolute(entry, here)) is not None]
+        if kept == entries:
+            continue
+        if kept:
+            made[name] = os.pathsep.join(kept)
+        else:
+            del made[name]
+    return made
+
+
+def _absolute(entry: str, here: str | None) -> str | None:
+    if os.path.isabs(entry):  # noqa: PTH117
+        return entry
+    if here is None or not entry:
+        return None
+    path = os.path.normpath(os.path.join(here, entry))  # noqa: PTH118
+    return None if os.path.realpath(path) == os.path.realpath(here) else path
+
+
+def program(argv: Sequence[str]) -> list[str]:
+    """Make the program of an argv absolute where it is named by a relative path, so that it is found from any folder."""
+    first, *rest = argv
+    if os.path.dirname(first) and not os.path.isabs(first):  # noqa: PTH117, PTH120
+        first = os.path.abspath(first)  # noqa: PTH100
+    return [first, *rest]
+
+
+def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str | None]:
+    """Change a command of a plan so that its Python runs nothing of the current folder. Returns the argv and its folder.
+
+    pip stays in `cwd` (None: the current folder), because what it is asked for may be named from there: `-e .`, and in the
+    user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` name nothing, and start Pythons of their own: they
+    run in the empty folder. Whatever is no Python (uv, conda, rm) stays as it is.
+    """
+    made = program(argv)
+    if made[1:2] == ["-m"] and len(made) > 2:
+        in_place = made[2] == "pip"
+        return [made[0], "-c", _MODULE, *made[2:]], cwd if in_place else empty()
+    if made[1:2] == ["-c"]:
+        return made, empty()
+    return made, cwd

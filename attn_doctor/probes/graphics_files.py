@@ -1,0 +1,42 @@
+"""GPUs and their driver as far as files alone tell: for an examination that starts no program and loads no library."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from attn_doctor.facts import Gpu, Text, Unknown, all_unknown
+from attn_doctor.probes.driver_files import DriverFiles, version_in_name
+from attn_doctor.probes.root import NOT_ASKED, Root
+
+_GPUS = "/proc/driver/nvidia/gpus"  # a folder for each GPU of the loaded module, by its place on the bus
+
+
+def told(tree: Root, files: DriverFiles) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fields of the graphics section, and their sources. What only NVML or libcuda could tell is unknown."""
+    nothing = files.kernel_module is None and files.libcuda is None and files.libnvml is None and not files.wsl
+    named = version_in_name(tree, files.libcuda) if files.libcuda else None
+    listed = tuple(_gpu(tree, index, folder) for index, folder in enumerate(tree.entries(_GPUS)))
+    gpus: tuple[Gpu, ...] | Unknown = listed or (() if nothing and files.card is not None else Unknown(NOT_ASKED))
+    driver: Text = files.kernel_module
+    source = "the kernel module"
+    if not isinstance(driver, str):
+        driver, source = (
+            (named, "the name of libcuda's file") if isinstance(named, str) else (Unknown(NOT_ASKED), source)
+        )
+    fields = {
+        "gpus": gpus,
+        "driver": None if nothing else driver,
+        "driver_cuda": None if nothing else Unknown(NOT_ASKED),
+        "libcuda": files.libcuda,
+        "libcuda_version": named,
+        **{name: Unknown(NOT_ASKED) for name in ("nvml_error", "nvml_code", "nvidia_smi_error", "cuda_error")},
+    }
+    return fields, {"gpus": _GPUS, "driver": source, "libcuda": "the folders where the loader looks"}
+
+
+def _gpu(tree: Root, index: int, folder: str) -> Gpu:
+    text = tree.text(f"{_GPUS}/{folder}/information") or ""
+    read = {m[1]: m[2] for m in re.finditer(r"^([A-Za-z ]+):[ \t]+(\S.*?)\s*$", text, re.MULTILINE)}
+    known = {name: read[label] for name, label in (("name", "Model"), ("uuid", "GPU UUID")) if label in read}
+    return all_unknown(Gpu, NOT_ASKED, index=index, **known)

@@ -1,0 +1,129 @@
+# What sys.path would be in the target, worked out from its files, for an examination that runs nothing of it. Runs under
+# -E -s -S: no site, so no sitecustomize, usercustomize and no line of a .pth file has run.
+#
+# The rules are those of https://docs.python.org/3/library/site.html. The target's own site module is asked for its folders,
+# because Debian's has others. Gives SEARCH_PATH, ISOLATED_PATH (without PYTHONPATH and the user site), USER_SITE, NOT_RUN and
+# EDITABLE to the scripts after it. sys.path itself stays as it is: what is found there is never imported.
+import ast
+import re
+import site
+
+LONGEST_PTH = 1 << 20  # bytes
+# setuptools writes one such line a module: https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+FINDER = re.compile(r"import\s+(__editable___\w+_finder)\b")
+MAPPING = re.compile(r"^MAPPING\b[^=\n]*=\s*(\{.*\})\s*$", re.MULTILINE)
+
+
+def settings_of_venv(python):
+    """Folder and settings of the virtual environment that this interpreter belongs to; None outside of one."""
+    programs = os.path.dirname(os.path.abspath(python))
+    for folder in (programs, os.path.dirname(programs)):
+        try:
+            with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+                lines = [line.partition("=") for line in file]
+        except OSError:
+            continue
+        settings = {key.strip().lower(): value.strip() for key, sign, value in lines if sign}
+        return os.path.dirname(programs), settings
+    return None
+
+
+def read(path):
+    """The text of a file; None where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return file.read(LONGEST_PTH)
+    except OSError:
+        return None
+
+
+class Path:
+    """A search path in the making."""
+
+    def __init__(self, entries):
+        self.entries = []
+        self.not_run = []  # (name of the .pth file, its line)
+        self.editable = {}  # module -> folder or file
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry):
+        if os.path.normcase(os.path.abspath(entry)) not in map(os.path.normcase, self.entries):
+            self.entries.append(os.path.abspath(entry))
+
+    def add_site(self, folder):
+        if not os.path.isdir(folder):
+            return
+        self.add(folder)
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            return
+        for name in names:
+            if name.endswith(".pth") and not name.startswith("."):
+                self.add_lines(folder, name, read(os.path.join(folder, name)) or "")
+
+    def add_lines(self, folder, name, text):
+        for line in text.splitlines():
+            if line.startswith(("import ", "import\t")):
+                self.not_run.append([name, line[:200]])
+                self.add_editable(folder, line)
+            elif line.strip() and not line.startswith("#"):
+                entry = os.path.join(folder, line.rstrip())
+                if os.path.exists(entry):
+                    self.add(entry)
+
+    def add_editable(self, folder, line):
+        """Read the table of a finder of setuptools as text, and forget that it was not run."""
+        finder = FINDER.match(line)
+        written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
+        if written is None:
+            return
+        try:
+            self.editable.update(ast.literal_eval(written.group(1)))
+        except (SyntaxError, TypeError, ValueError):
+            return
+        self.not_run.pop()
+
+
+def user_site_is_on(inside, settings):
+    if inside is not None and settings.get("include-system-site-packages", "false").lower() != "true":
+        return False
+    if os.environ.get("PYTHONNOUSERSITE"):
+        return False
+    return not hasattr(os, "geteuid") or (os.geteuid(), os.getegid()) == (os.getuid(), os.getgid())
+
+
+def folders_of(prefixes):
+    try:
+        return site.getsitepackages(prefixes)
+    except (AttributeError, TypeError):
+        return []
+
+
+def whole(inside, settings, variable, user):
+    path = Path(variable)
+    for entry in sys.path:
+        path.add(entry)
+    base = [sys.base_prefix, sys.base_exec_prefix]
+    if inside is not None:
+        for folder in folders_of([inside]):
+            path.add_site(folder)
+    if user is not None:
+        path.add_site(user)
+    if inside is None or settings.get("include-system-site-packages", "false").lower() == "true":
+        for folder in folders_of(list(dict.fromkeys(base))):
+            path.add_site(folder)
+    return path
+
+
+PYTHON = CONFIG.get("python") or sys.executable
+found = settings_of_venv(PYTHON)
+inside, settings = found if found else (None, {})
+if inside is not None:
+    sys.prefix = sys.exec_prefix = inside  # as site.venv does it; before sysconfig is imported
+VARIABLE = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+USER_SITE = site.getusersitepackages() if user_site_is_on(inside, settings) else None
+BUILT = whole(inside, settings, VARIABLE, USER_SITE)
+SEARCH_PATH, NOT_RUN, EDITABLE = BUILT.entries, BUILT.not_run, BUILT.editable
+ISOLATED_PATH = whole(inside, settings, [], None).entries
