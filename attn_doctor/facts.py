@@ -16,9 +16,19 @@ SCHEMA_VERSION = 1
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that could not be told. In JSON: ``{"unknown": why}``."""
+    """A value that could not be told. In JSON: ``{"unknown": why}``.
+
+    It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
+    container. Its truth value raises TypeError.
+    """
 
     unknown: str
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"an unknown fact ({self.unknown}) is neither true nor false: ask known(fact), isinstance(fact, Unknown) or "
+            "`is True`"
+        )
 
     @property
     def why(self) -> str:

@@ -95,6 +95,9 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     """Only where somebody is about to install a toolkit: a GPU build of torch, and none here yet."""
     if not every(
+        lambda: known(facts.system.os) == "linux",
+        lambda: known(facts.system.distribution) is not None,
+        lambda: known(facts.system.distribution_version) is not None,
         lambda: known(facts.toolchain.cuda_home) is None,
         lambda: cuda_build(facts),
         lambda: (

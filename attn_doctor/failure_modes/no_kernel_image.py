@@ -268,7 +268,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         cards = []
     driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
     python = facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
-    os = cuda_start.driver_os(facts)
+    os = cuda_start.driver_os_or_none(facts) or "linux"
     choice = (
         pytorch.newest(capability=cards[0], driver=driver, os=os, python=python)
         if cards

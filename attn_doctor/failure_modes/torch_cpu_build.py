@@ -135,7 +135,8 @@ def detect(facts: Facts) -> Hit | None:
 def _card(facts: Facts) -> Evidence:
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
-        return fact(facts, "graphics.gpus.0.name", f"this machine has a {gpus[0].name}")
+        name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
+        return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
     index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)
     return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
 
