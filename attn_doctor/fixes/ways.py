@@ -18,11 +18,13 @@ from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 
 MOST = 6  # ways; who wants more reads the findings
+NO_GPU = "no-gpu-present"
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 
 # What has to be in place before what: a torch that is replaced takes its torchvision and every extension with it.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
+_NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
 _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attention is there, and `attn-doctor check` measures it."
 
 
@@ -73,7 +75,9 @@ def intent_of(steps: Iterable[Step]) -> Intent:
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
     """Ways to a flash-attn that works. One cause that nothing helps against, and there is none."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
-    hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2]
+    # A GPU is needed to run it, and not to install it: on a login node, in CI, in docker build.
+    hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
+    helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
     if hopeless:
         return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
     made: list[Draft] = []
@@ -88,7 +92,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             left_out.setdefault(foreseen, []).append(whole.title)
         else:
             made.append(foreseen)
-    return made, tuple(
+    without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
+    return made, without_gpu + tuple(
         f"Left out, because {why}: {'; '.join(dict.fromkeys(titles))}." for why, titles in left_out.items()
     )
 
@@ -130,8 +135,6 @@ _GOES = "it does not work as it is, and a new one must not find its remains"
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
     """Ways to put flash-attn in where nothing stands against it: a finished wheel, another torch, a build."""
-    if facts.graphics.gpus == ():
-        return ()  # nothing could run it
     try:
         ready = building.without_compiling(facts)
     except Unsure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attn_doctor.facts import Facts, Torch, Unknown
+from attn_doctor.facts import Facts, Gpu, Graphics, Torch, Unknown
 from attn_doctor.report.blocks import Field
 from attn_doctor.trials.rows import GpuWatch, Range
 
@@ -57,6 +57,8 @@ def _machine(facts: Facts) -> str:
 
 def _gpu(facts: Facts) -> tuple[str, str]:
     graphics = facts.graphics
+    if graphics.stated and isinstance(graphics.gpus, tuple) and graphics.gpus:
+        return _stated(graphics, graphics.gpus[0]), ""
     if graphics.apple is True:
         return "Apple silicon (MPS)", ""
     if isinstance(graphics.amd, tuple) and graphics.amd:
@@ -82,6 +84,15 @@ def _gpu(facts: Facts) -> tuple[str, str]:
     if isinstance(graphics.gpus, Unknown):
         return f"unknown: {graphics.gpus.why}", "dim"
     return "none", "dim"
+
+
+def _stated(graphics: Graphics, gpu: Gpu) -> str:
+    """A GPU that nobody has seen: who said so, and whether this machine has one of its own."""
+    name, capability = str(gpu.name), f"compute capability {gpu.compute_capability}"
+    said = capability if capability in name else f"{name} ({capability})"
+    cards = isinstance(graphics.pci, tuple) and any(d.vendor in ("10de", "1002") for d in graphics.pci)
+    own = "this machine's own is not judged" if cards else "there is none in this machine"
+    return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
 
 
 def _toolkit(facts: Facts) -> str:
