@@ -89,7 +89,7 @@ def _gpu(facts: Facts) -> tuple[str, str]:
 def _stated(graphics: Graphics, gpu: Gpu) -> str:
     """A GPU that nobody has seen: who said so, and whether this machine has one of its own."""
     name, capability = str(gpu.name), f"compute capability {gpu.compute_capability}"
-    said = capability if capability in name else f"{name} ({capability})"
+    said = capability if name.endswith(capability) else f"{name} ({capability})"
     cards = isinstance(graphics.pci, tuple) and any(d.vendor in ("10de", "1002") for d in graphics.pci)
     own = "this machine's own is not judged" if cards else "there is none in this machine"
     return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
