@@ -56,7 +56,7 @@ def diagnose(
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
     if known_facts.graphics.stated:  # whoever names a GPU that is elsewhere knows that its driver was not seen
         undetermined = [u for u in undetermined if u.why != ELSEWHERE]
-    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
+    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in _consequences(m)}
     return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
 
 
@@ -121,6 +121,7 @@ def _join(hit: Hit, seen: Hit | None) -> Hit:
         confidence=best,
         severity=hit.severity,
         blocks=hit.blocks,
+        explains=hit.explains,
     )
 
 
@@ -137,13 +138,17 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
             cause
             for cause in met
             if cause != slug
-            and slug in met[cause].module.MODE.explains
+            and slug in _consequences(met[cause])
             and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
         ]
         if causes:
             direct[slug] = max(causes, key=lambda cause: _weight(met[cause], effect))
     roots = {slug: _root(slug, direct, met) for slug in direct}
     return {slug: root for slug, root in roots.items() if root != slug}
+
+
+def _consequences(met: _Met) -> tuple[str, ...]:
+    return met.module.MODE.explains if met.hit.explains is None else met.hit.explains
 
 
 def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:

@@ -282,6 +282,7 @@ class TorchDevice(Record, frozen=True, kw_only=True):
 class Torch(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
+    shim: Text = UNRECORDED  # what is found under the name torch and is no torch: a file or a folder; None: it is torch
     cuda: Text = UNRECORDED  # torch.version.cuda
     hip: Text = UNRECORDED
     cxx11_abi: Flag = UNRECORDED

@@ -92,6 +92,7 @@ class Hit(Record, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.HIGH
     severity: Severity | None = None
     blocks: tuple[str, ...] | None = None
+    explains: tuple[str, ...] | None = None  # where what was met explains less than the failure mode may
 
 
 class Module(Protocol):

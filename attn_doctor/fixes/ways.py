@@ -30,6 +30,10 @@ _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attentio
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
     """Ways best first, and notes on what is not possible here."""
+    first = _variables_first(findings)
+    if first is not None:
+        cause, fix = first
+        return (_draft(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
     made: list[Draft]
     notes: tuple[str, ...] = ()
     if goal is Goal.TRAIN:
@@ -44,6 +48,23 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
     notes += tuple(dict.fromkeys(f"A way was left out: {why}." for why in faults.values()))
     return _distinct([draft for i, draft in enumerate(made) if i not in faults]), notes
 
+
+def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
+    """A root cause that a variable is, which puts other packages or libraries in front of those of the environment.
+
+    What was seen beside it was seen with those in front: nothing is installed for it before somebody has looked again.
+    """
+    for finding in findings:
+        fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
+        if fix is not None and all(s.kind == "environment" and s.argv[0] in _IN_FRONT for s in fix.steps):
+            return finding, fix
+    return None
+
+
+_IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
+_LOOK_AGAIN = (
+    "Look again after that, in the same shell: what else was seen was seen with other packages or libraries in front."
+)
 
 Helped = list[tuple[Finding, tuple[Fix, ...]]]
 

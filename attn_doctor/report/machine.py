@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attn_doctor.facts import Facts, Gpu, Graphics, Torch, Unknown
+from attn_doctor.facts import Facts, Gpu, Graphics, Unknown
 from attn_doctor.report.blocks import Field
 from attn_doctor.trials.rows import GpuWatch, Range
 
@@ -96,15 +96,24 @@ def _stated(graphics: Graphics, gpu: Gpu) -> str:
 
 
 def _toolkit(facts: Facts) -> str:
-    toolkits = facts.toolchain.toolkits
+    toolkits, home = facts.toolchain.toolkits, _cuda_home(facts)
     if isinstance(toolkits, Unknown):
-        return f"unknown: {toolkits.why}"
+        return f"unknown: {toolkits.why}{home}"
     if not toolkits:
-        return "no CUDA toolkit (nvcc); only building needs one"
+        return f"no CUDA toolkit (nvcc); only building needs one{home}"
     names = [
         f"CUDA {t.version} in {t.root}" if isinstance(t.version, str) else f"{t.root} (no version)" for t in toolkits
     ]
-    return "; ".join(names)
+    return "; ".join(names) + home
+
+
+def _cuda_home(facts: Facts) -> str:
+    """What CUDA_HOME or CUDA_PATH is set to, where it is; and what is wrong with it."""
+    chain = facts.toolchain
+    if chain.cuda_home_by not in ("CUDA_HOME", "CUDA_PATH") or not isinstance(chain.cuda_home, str):
+        return ""
+    problem = f", which {chain.cuda_home_problem}" if isinstance(chain.cuda_home_problem, str) else ""
+    return f"; {chain.cuda_home_by} is {chain.cuda_home or 'empty'}{problem}"
 
 
 def _torch(facts: Facts) -> tuple[str, str]:
@@ -113,7 +122,9 @@ def _torch(facts: Facts) -> tuple[str, str]:
         return "not installed", "warn"
     if isinstance(torch.version, Unknown):
         return f"unknown: {torch.version.why}", "dim"
-    parts = [torch.version, _build(torch)]
+    if isinstance(torch.shim, str):
+        return f"{torch.version} is installed, and {torch.shim} hides it", "bad"
+    parts = [torch.version, _build(facts)]
     if torch.importable is False:
         return ", ".join(p for p in (*parts, "does not import") if p), "bad"
     if torch.available is True and isinstance(torch.devices, tuple):
@@ -125,7 +136,10 @@ def _torch(facts: Facts) -> tuple[str, str]:
     return ", ".join(p for p in parts if p), ""
 
 
-def _build(torch: Torch) -> str:
+def _build(facts: Facts) -> str:
+    torch = facts.torch
+    if facts.system.os == "darwin" and torch.cuda is None:
+        return "macOS build" + (", with MPS" if torch.mps is True else "")
     if isinstance(torch.cuda, str):
         return f"built for CUDA {torch.cuda}"
     if isinstance(torch.hip, str):
@@ -143,9 +157,18 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
     if isinstance(flash.fa4, str):
         parts.append(f"flash-attn-4 {flash.fa4}")
     if not parts:
-        return (
-            (f"unknown: {flash.version.why}", "dim") if isinstance(flash.version, Unknown) else ("not installed", "dim")
+        if isinstance(flash.version, Unknown):
+            return f"unknown: {flash.version.why}", "dim"
+        tried = facts.imports if isinstance(facts.imports, tuple) else ()
+        there = next(
+            (i.module for i in tried if i.module in ("flash_attn", "flash_attn_2_cuda") and i.ok is False), None
         )
+        if there or (isinstance(flash.modules, tuple) and flash.modules):
+            state = "does not import" if there else "was not imported"
+            return f"no package of that name; a module {there or flash.modules[0]} is there, and {state}", "bad"
+        if flash.namespace_only is True:
+            return "not installed: a folder flash_attn without code is there", "dim"
+        return "not installed", "dim"
     for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
         if attempt.module == "flash_attn" and attempt.ok is not None:
             parts.append("imports" if attempt.ok is True else "does not import")
