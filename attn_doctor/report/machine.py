@@ -160,12 +160,12 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
         if isinstance(flash.version, Unknown):
             return f"unknown: {flash.version.why}", "dim"
         tried = facts.imports if isinstance(facts.imports, tuple) else ()
-        there = next(
-            (i.module for i in tried if i.module in ("flash_attn", "flash_attn_2_cuda") and i.ok is False), None
-        )
-        if there or (isinstance(flash.modules, tuple) and flash.modules):
-            state = "does not import" if there else "was not imported"
-            return f"no package of that name; a module {there or flash.modules[0]} is there, and {state}", "bad"
+        names = ("flash_attn", "flash_attn_2_cuda")
+        there = [(i.module, "does not import") for i in tried if i.module in names and i.ok is False]
+        if not there and isinstance(flash.modules, tuple):
+            there = [(name, "was not imported") for name in flash.modules]
+        if there:
+            return f"no package of that name; a module {there[0][0]} is there, and {there[0][1]}", "bad"
         if flash.namespace_only is True:
             return "not installed: a folder flash_attn without code is there", "dim"
         return "not installed", "dim"
