@@ -11,6 +11,7 @@ from attn_doctor.failure_modes import ALL
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
 from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
 from attn_doctor.logs import Log, Seen
+from attn_doctor.stated import ELSEWHERE
 from attn_doctor.trials.rows import Trials
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
@@ -57,6 +58,8 @@ def diagnose(
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
+    if known_facts.graphics.stated:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+        undetermined = [u for u in undetermined if u.why != ELSEWHERE]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims, failure, foreign, streams
+from attn_doctor import __version__, claims, failure, foreign, stated, streams
 from attn_doctor.diagnose import diagnose
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError, Broken
 from attn_doctor.facts import Facts, Unknown
@@ -39,6 +39,7 @@ class Options(NamedTuple):
     trials: TrialOptions = TrialOptions()
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
     facts: str | None = None  # a facts file or a report instead of this machine
+    gpu: str | None = None  # judge for this GPU, which is elsewhere: "8.9", "sm_89", "RTX 4090"
     timeout: float = 120.0
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
@@ -79,7 +80,13 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     if trials.rows:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
     imports = not (options.static or options.facts)
-    seeing = look(facts, goal, diagnosis, trials, Asked(imports=imports, trial=imports and options.trial))
+    seeing = look(
+        facts,
+        goal,
+        diagnosis,
+        trials,
+        Asked(imports=imports, trial=imports and options.trial, elsewhere=options.gpu is not None),
+    )
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -124,7 +131,14 @@ def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diag
 
 
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
-    """The facts that options ask for: of a file, or of a target. Raises as `examine` does."""
+    """The facts that options ask for: of a file, or of a target, with the GPU that was stated. Raises as `examine` does."""
+    if options.gpu is None:
+        return _facts_of(options, say)
+    stated.read(options.gpu)  # refused before anything is examined
+    return stated.elsewhere(_facts_of(options, say), options.gpu)
+
+
+def _facts_of(options: Options, say: Say) -> Facts:
     if options.facts:
         return decode_facts(read_file(options.facts), options.facts)
     choice = choose(options.target)
@@ -148,6 +162,10 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
         return Trials(skipped="--static imports nothing of the target")
     if not options.trial:
         return Trials(skipped="left out by --no-trial")
+    if options.gpu is not None and options.trials.device != "cpu":
+        return Trials(
+            skipped=f"{stated.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
+        )
     from attn_doctor.trials.plan import plan
     from attn_doctor.trials.run import run
 

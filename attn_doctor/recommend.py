@@ -211,7 +211,8 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
     if flash and fused and _clearly_faster(flash[1], fused[1]):
         return "yes", (_reason(flash[0], flash[1], fused[1]),)
     if facts.yolo.kind == "mainline":
-        text = f"ultralytics {facts.yolo.version} never calls flash-attn: installing it changes nothing"
+        which = f" {facts.yolo.version}" if isinstance(facts.yolo.version, str) else ""
+        text = f"ultralytics{which} never calls flash-attn: installing it changes nothing"
         return "no", (Reason(text=text, refers_to="yolo.calls"),)
     text = "PyTorch's own fused kernels compute the same and need no installation"
     return "no", (Reason(text=text, refers_to="torch.version"),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_outputs, add_target, whole
+from attn_doctor.cli.options import add_gpu, add_outputs, add_target, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -19,6 +19,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
@@ -87,6 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ),
         logs=tuple(arguments.log),
         facts=arguments.facts,
+        gpu=arguments.gpu,
         timeout=arguments.timeout,
         fail_on=None if arguments.fail_on == "never" else Severity(arguments.fail_on),
         ignore=tuple(arguments.ignore),

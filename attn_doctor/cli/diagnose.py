@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_gpu, add_target
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -24,6 +24,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     where.add_argument("--facts", metavar="FILE", help="facts (or a report) of the machine that the logs are of")
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--goal", choices=("train", "flash-attn"), default="flash-attn", help="what was wanted (default: flash-attn)"
     )
@@ -52,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
     except Unreadable as error:
         raise NotExamined(str(error)) from error
     with Progress() as progress:
-        options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts)
+        options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts, gpu=arguments.gpu)
         facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
     diagnosis = diagnose(facts, Goal(arguments.goal), logs=logs)
     if arguments.json:

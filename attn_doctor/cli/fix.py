@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_gpu, add_target
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
@@ -29,6 +29,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
     what.add_argument("--undo", action="store_true", help="take back what --apply did last, file for file")
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
@@ -72,12 +73,15 @@ def execute(arguments: argparse.Namespace) -> int:
     check_outputs(arguments)
     if arguments.apply and arguments.report:
         raise Cannot("--apply examines the machine itself: --report is for --suggest")
+    if arguments.gpu and arguments.report:
+        raise Cannot("a report has been judged already: name --gpu where it is made, in `attn-doctor check`")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
     request = Request(
         target=arguments.target,
         goal=Goal(arguments.goal) if arguments.goal else None,
         report=arguments.report,
+        gpu=arguments.gpu,
         installer=arguments.installer,
         verify=arguments.verify,
         offline=arguments.offline,

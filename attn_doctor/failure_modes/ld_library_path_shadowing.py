@@ -35,7 +35,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts, Shadow
+from attn_doctor.facts import Facts, Shadow, Unknown
 from attn_doctor.failure_modes import symbols
 from attn_doctor.failure_modes.asking import message, text_of, variable
 from attn_doctor.failure_modes.in_front import cure, stands_in_front
@@ -57,6 +57,8 @@ MODE = FailureMode(
     explains=(
         "torch-install-broken",
         "torchvision-mismatch",
+        "import-hang",
+        "segfault",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
@@ -117,6 +119,8 @@ def detect(facts: Facts) -> Hit | None:
         symbol = symbols.undefined(text_of(fault))
         if fault is not None and symbol and _SYMBOL.match(symbol):
             library = symbols.explain(symbol).library or "a CUDA library"
+            if not _may_be_in_front(facts, symbols.explain(symbol).library or ""):
+                continue
             shadow = _shadow(facts, library)
             where = f"; {shadow[1].folder} on LD_LIBRARY_PATH holds one" if shadow else ""
             evidence = [fact(facts, path, f"importing {module}: {message(fault)}")]
@@ -134,6 +138,7 @@ def detect(facts: Facts) -> Hit | None:
             and binary.module == "torch._C"
             and binary.cause == "library-version"
             and _SYMBOL.search(said)
+            and _may_be_in_front(facts, "")
         ):
             return Hit(
                 message=f"torch would not import: {said}.",
@@ -158,6 +163,20 @@ def detect(facts: Facts) -> Hit | None:
         evidence=(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"),),
         severity=Severity.INFO,  # most such paths do no harm: only the import tells
     )
+
+
+def _may_be_in_front(facts: Facts, library: str) -> bool:
+    """Whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). Not where the variable is not set.
+
+    Then the library came with a package: an nvidia-nvjitlink of another release than torch asks for, say.
+    """
+    entries = facts.toolchain.library_path
+    if isinstance(entries, tuple) and entries:
+        return any(name.startswith(library) for entry in entries for name in entry.libraries)
+    try:
+        return bool(variable(facts, "LD_LIBRARY_PATH")) and isinstance(entries, Unknown)
+    except Unsure:
+        return True
 
 
 def _shadow(facts: Facts, library: str) -> tuple[int, Shadow] | None:

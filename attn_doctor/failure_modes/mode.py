@@ -92,9 +92,7 @@ class Hit(Record, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.HIGH
     severity: Severity | None = None
     blocks: tuple[str, ...] | None = None
-    explains: tuple[str, ...] | None = (
-        None  # slugs, where this case has other consequences than the failure mode in general
-    )
+    explains: tuple[str, ...] | None = None  # where this case has other consequences than the failure mode in general
 
 
 class Module(Protocol):

@@ -30,7 +30,9 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import newest_torch, requirements
 from attn_doctor.failure_modes.asking import index_options, message, version
+from attn_doctor.failure_modes.culprit import culprit
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
@@ -157,6 +159,12 @@ def detect(facts: Facts) -> Hit | None:
             evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"), _place(facts)),
             certainty=Certainty.OBSERVED,
         )
+    if isinstance(torch.importable, Unknown) and isinstance(torch.shim, str):
+        recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
+        return Hit(
+            message=f"{recorded}{torch.shim} is imported in its place: that is no torch.",
+            evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
+        )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
         known(torch.cuda)  # torch/version.py is not there: what that means the import shows
     return _by_its_files(facts)
@@ -273,7 +281,21 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         Fix(title="Install torch afresh", steps=again, verify=verify),
         Fix(title="Install torch and all that it needs afresh", steps=(everything,), verify=verify),
     ]
-    lost = facts.torch.fault is not None and "cannot open shared object" in message(facts.torch.fault)
+    said = message(facts.torch.fault) if facts.torch.fault else ""
+    lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
+    to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
+    if to_blame is not None and to_blame.is_missing and to_blame.module not in ("torch", "functorch", "torchgen"):
+        lacks = requirements.missing(facts)
+        extra = () if any(lack.name == to_blame.distribution for lack in lacks) else (to_blame.distribution,)
+        steps = requirements.install(facts, lacks, extra)
+        return (*made, Fix(title=f"Install {to_blame.distribution}, which torch needs", steps=steps, verify=verify))
+    old = _OTHERS_NAME.search(said)
+    if old and old["module"] not in ("torch", "functorch", "torchgen"):
+        name = old["module"].replace("_", "-")
+        step = commands.install(
+            facts, "--upgrade", name, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
+        )
+        made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
     whole = list(reversed(afresh) if lost else afresh)
     newer = _for_this_python(facts)
     if newer is None:
@@ -281,6 +303,13 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     step, never = newer
     instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
     return (*made, instead) if never else (*made, *whole, instead)
+
+
+# A small package that torch imports, of an old release; and a library of an nvidia-* package of another one.
+_OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
+_OF_CUDA = re.compile(
+    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
+)
 
 
 def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
@@ -324,7 +353,8 @@ def _requirements(facts: Facts) -> tuple[str, ...]:
     """The same torch and torchvision again, from the index of their flavour where the registry's default is another."""
     have = facts.torch.version
     if not isinstance(have, str):
-        return ("torch", "torchvision")
+        pinned = newest_torch.requirements(facts)
+        return pinned if pinned and pinned[0] != "--upgrade" else ("torch", "torchvision")
     vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
     names = [f"torch=={have.partition('+')[0]}"]
     if vision:

@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import nvidia_card
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.findings import Certainty, Evidence, Fix, Goal, Severity, Step, fact
-from attn_doctor.knowledge import pytorch
 
 MODE = FailureMode(
     code="AD216",
@@ -83,7 +83,6 @@ def install_torch(facts: Facts) -> Step | None:
     None: no build is known for this GPU, driver and Python, or the board (a Jetson) has a torch of its own.
     """
     os = known(facts.system.os)
-    python = facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
     if os == "darwin":
         return _install(facts, ("torch", "torchvision"), (), "PyTorch's builds for macOS hold the Apple GPU's backend")
     if isinstance(facts.system.musl, str):
@@ -110,14 +109,7 @@ def install_torch(facts: Facts) -> Step | None:
         raise Unsure(
             driver if isinstance(driver, Unknown) else Unknown("there is no NVIDIA driver yet: install it first")
         )
-    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    capability = gpus[0].compute_capability if gpus else None
-    choice = pytorch.newest(
-        capability=capability if isinstance(capability, str) else None,
-        driver=driver,
-        os="windows" if os == "windows" or facts.system.wsl == 2 else "linux",
-        python=python,
-    )
+    choice = newest_torch.choice(facts)
     if isinstance(choice, Unknown):
         return None
     vision = f"torchvision=={choice.torchvision}" if isinstance(choice.torchvision, str) else "torchvision"

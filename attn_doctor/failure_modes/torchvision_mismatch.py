@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import (
     attempt_evidence,
     holds,
@@ -192,9 +193,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     step = commands.install(
         facts,
-        "--upgrade",
-        "torch",
-        "torchvision",
+        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
         why="both in one command and from one index, so that they belong together",
         changes="torch and torchvision, to the newest that fit",
         risk="medium: for a torch from an index of its own add its --index-url, or the flavour changes",

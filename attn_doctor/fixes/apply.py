@@ -49,6 +49,7 @@ class Work(NamedTuple):
     say: Say
     system_python: bool = False
     books: str | None = None  # folder of a project whose books are kept by the installer
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
 
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
@@ -194,7 +195,7 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
             return f"step {number} fails ({step.what or step.why}): {judge.explain(log, way.goal)}", ()
     work.say("examining what it made")
     try:
-        report = judge.examine(work.places.python, way.goal, environ, work.timeout)
+        report = judge.examine(work.places.python, way.goal, environ, work.timeout, gpu=work.gpu)
     except NoAnswer as error:
         return f"after this plan the environment does not answer: {error}", ()
     why = judge.verdict(way, work.findings, report)

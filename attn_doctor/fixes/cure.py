@@ -39,6 +39,7 @@ class Request(NamedTuple):
     target: str | None = None
     goal: Goal | None = None
     report: str | None = None
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
     installer: str | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
@@ -81,7 +82,7 @@ def suggest(request: Request, say: Say) -> Suggested:
         )
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
     if request.verify and places is not None:
-        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say)
+        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say, request.gpu)
         plan = verify(plan, trying)
     return Suggested(plan, report.facts, report.findings, places, here)
 
@@ -92,6 +93,7 @@ def _report(request: Request, say: Say) -> tuple[Report, bool]:
         options = Options(
             target=request.target,
             goal=request.goal,
+            gpu=request.gpu,
             trial=False,
             timeout=request.timeout,
             command=request.command,
@@ -177,7 +179,7 @@ def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> App
     assert suggested.places is not None
     folder = suggested.facts.project.folder
     books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
-    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books)
+    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books, request.gpu)
     try:
         return applying.apply(way, work)
     except restore.Busy as busy:

@@ -26,13 +26,20 @@ _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
 
 
 def examine(
-    python: str, goal: Goal, environ: Mapping[str, str], timeout: float, backends: Sequence[str] = ()
+    python: str,
+    goal: Goal,
+    environ: Mapping[str, str],
+    timeout: float,
+    backends: Sequence[str] = (),
+    *,
+    gpu: str | None = None,
 ) -> Report:
-    """Raises NoAnswer. With backends, a short trial of them too."""
+    """Raises NoAnswer. With backends, a short trial of them too; with a GPU that is elsewhere, judged for that one."""
     trial = bool(backends)
     options = Options(
         target=python,
         goal=goal,
+        gpu=gpu,
         trial=trial,
         trials=_with(backends) if trial else TrialOptions(),
         timeout=timeout,

@@ -34,6 +34,7 @@ class Trying(NamedTuple):
     here: Context
     timeout: float
     say: Say
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
@@ -109,7 +110,7 @@ def _only_by_hand(way: Way) -> set[str]:
 
 def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
     try:
-        return judge.examine(mirror.python, goal, environ, trying.timeout)
+        return judge.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu)
     except NoAnswer as error:
         raise Cannot(str(error)) from error
 

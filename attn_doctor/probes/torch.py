@@ -18,6 +18,7 @@ from attn_doctor.probes.binaries import torch_static
 NOT_INSTALLED: dict[str, Any] = {
     "version": None,
     "location": None,
+    "shim": None,
     "cuda": None,
     "hip": None,
     "cxx11_abi": None,
@@ -47,13 +48,17 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
     if folder is None or not os.path.isfile(folder / "version.py"):
         if recorded is None and not module.get("folders"):
             return Torch(**NOT_INSTALLED)
-        why = "torch is recorded as installed, but torch/version.py is not there"
+        shim = module.get("origin") or next(iter(module.get("folders") or ()), None)
+        why = f"{shim} is found under the name torch, and is no torch: no torch/version.py lies beside it"
+        if shim is None:
+            why = "torch is recorded as installed, and nothing of that name is there"
         version = recorded.version if recorded else Unknown(why)
-        return all_unknown(Torch, why, version=version, location=str(folder) if folder else None)
+        return all_unknown(Torch, why, version=version, location=str(folder) if folder else None, shim=shim)
     values = _version_py(folder / "version.py")
     return Torch(
         version=values.get("__version__", Unknown("torch/version.py names no version")),
         location=str(folder),
+        shim=None,
         cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
         hip=values.get("hip"),
         header_cxx=_header_standard(folder),
@@ -104,13 +109,16 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         why = f"torch does not import: {describe(fault)}"
         blank = all_unknown(Torch, why)
         kept = {
-            n: getattr(static, n) for n in ("version", "location", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
+            n: getattr(static, n)
+            for n in ("version", "location", "shim", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
         }
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:
         trouble = outcome.raised("torch facts") or outcome.fault
         reason = f"torch imports, but does not say what it is: {describe(trouble)}" if trouble else "not imported"
-        return all_unknown(Torch, reason, version=static.version, location=static.location, cuda=static.cuda)
+        return all_unknown(
+            Torch, reason, version=static.version, location=static.location, shim=static.shim, cuda=static.cuda
+        )
     merged = {**msgspec.to_builtins(static), **observed, "importable": True, "chatter": _tail(outcome.chatter)}
     cuda_fault = outcome.raised("cuda") or (outcome.fault if outcome.open_section == "cuda" else None)
     if cuda_fault is not None:
