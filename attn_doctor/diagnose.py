@@ -12,6 +12,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
 from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
 from attn_doctor.logs import Log, Seen
 from attn_doctor.trials.rows import Trials
+from attn_doctor.unrecognised import unrecognised
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
@@ -55,7 +56,11 @@ def diagnose(
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
-    return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
+    return Diagnosis(
+        findings=tuple(findings),
+        undetermined=tuple(u for u in undetermined if u.slug not in moot),
+        unrecognised=unrecognised(logs, met),
+    )
 
 
 def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims
+from attn_doctor import __version__, claims, goals, log_marks
 from attn_doctor.diagnose import diagnose
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.findings import Diagnosis, Goal, Severity
-from attn_doctor.goals import implied
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs import Log, Reader, read_bytes
+from attn_doctor.not_a_log import checked
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
 from attn_doctor.recommend import recommend
@@ -55,7 +56,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
-    goal = options.goal or (Goal.FLASH_ATTN if logs else implied(facts)[0])  # a log is of something that was wanted
+    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])  # a log is of what was wanted
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     trials = _prove(facts, options, say)
     if trials.rows:
@@ -70,6 +71,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
         facts=facts,
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
+        unrecognised=diagnosis.unrecognised,
         trials=trials.rows,
         trial_run=trials.run if trials.rows else None,
         trials_skipped=trials.skipped,
@@ -109,21 +111,21 @@ def _said_in_trials(trials: Trials) -> tuple[Log, ...]:
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
-    """Each log, searched for every failure mode's signs. Raises Unreadable."""
+    """Each log, searched for every failure mode's signs and for errors. Raises Unreadable, and NoLog for what is none."""
     paths = tuple(paths)
     if not paths:
         return ()
-    reader = Reader([*patterns(), *claims.PATTERNS])
+    reader = Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
     return tuple(_read_log(reader, path) for path in paths)
 
 
 def _read_log(reader: Reader, path: str) -> Log:
     if path == "-":
-        return reader.read(sys.stdin.buffer, "standard input")
+        return reader.read(checked(sys.stdin.buffer, "standard input"), "standard input")
     try:
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(stream, path)
+            return reader.read(checked(stream, path), path)
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -139,9 +141,11 @@ def read_file(path: str) -> bytes:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
-    """0, or 1 when a finding is at or above `fail_on` (None: never)."""
+    """0, 1 when a finding is at or above `fail_on` (None: never), or else 3 when a log holds an error that nobody knows."""
     worst = diagnosis.worst()
-    return int(fail_on is not None and worst is not None and worst.rank >= fail_on.rank)
+    if fail_on is not None and worst is not None and worst.rank >= fail_on.rank:
+        return FINDINGS
+    return NOT_EXAMINED if diagnosis.unrecognised else OK
 
 
 def _target(facts: Facts) -> Target:

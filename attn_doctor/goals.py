@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import ALL
 from attn_doctor.findings import Goal
+from attn_doctor.logs import Log, Pattern
 
 _FLASH_REQUIREMENT = re.compile(r"(?i)^flash[-_]attn\b|(?:^|/)flash_attn-")
+
+_NAMED, _TRAINING = "names flash-attn", "a run of ultralytics"
+# What in a log tells what was wanted; searched for together with the signs.
+PATTERNS = (
+    *(
+        Pattern(_NAMED, literal, re.compile(r"(?i)flash[-_]attn"), "context")
+        for literal in (b"flash-attn", b"flash_attn", b"Flash-attn", b"Flash_attn", b"FLASH_ATTN")
+    ),
+    Pattern(_TRAINING, b"Ultralytics ", re.compile(r"Ultralytics (?:YOLOv?)?\d+\.\d+"), "context"),
+    Pattern(_TRAINING, b"ultralytics/engine", re.compile(r"ultralytics/engine/"), "context"),
+    Pattern(_TRAINING, b"ultralytics\\engine", re.compile(r"ultralytics\\engine\\"), "context"),
+)
+
+
+def implied_by(logs: Iterable[Log]) -> Goal:
+    """What was wanted where these logs were written: to build or import flash-attn or another extension, or else to train."""
+    logs = tuple(logs)
+    building = {m.MODE.slug for m in ALL if m.MODE.catch_all}  # their signs are in the log of every build
+    built = any(match.slug in building for log in logs for match in log.matches)
+    named = any(log.of(_NAMED) and not log.of(_TRAINING) for log in logs)
+    return Goal.FLASH_ATTN if built or named else Goal.TRAIN
 
 
 def implied(facts: Facts) -> tuple[Goal, str]:

@@ -67,6 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli import NOT_EXAMINED
     from attn_doctor.cli.output import Progress, check_outputs, show
+    from attn_doctor.errors import NotExamined
     from attn_doctor.examination import Options, examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.findings import Goal, Severity
@@ -98,7 +99,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with Progress() as progress:
         try:
             report = examine(options, progress.say)
-        except NoAnswer as error:
+        except (NoAnswer, NotExamined) as error:
             progress.close()
             sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
             return NOT_EXAMINED

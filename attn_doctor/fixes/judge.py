@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attn_doctor.diagnose import diagnose
 from attn_doctor.examination import Options, read_logs
+from attn_doctor.not_a_log import NoLog
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
@@ -104,7 +105,7 @@ def explain(log: Path, goal: Goal) -> str:
     """What the output of a step that failed means: the failure mode that its log shows, else the installer's own words."""
     try:
         logs = read_logs([str(log)])
-    except ValueError:
+    except (ValueError, NoLog):
         logs = ()
     found = [f for f in diagnose(Facts(), goal, logs=logs).findings if any(e.kind == "log" for e in f.evidence)]
     words = _own_words(log)
