@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL
-from attn_doctor.findings import Goal
+from attn_doctor.findings import Goal, Severity
 from attn_doctor.logs import Log, Pattern
 
 _FLASH_REQUIREMENT = re.compile(r"(?i)^flash[-_]attn\b|(?:^|/)flash_attn-")
@@ -26,12 +26,22 @@ PATTERNS = (
 
 
 def implied_by(logs: Iterable[Log]) -> Goal:
-    """What was wanted where these logs were written: to build or import flash-attn or another extension, or else to train."""
-    logs = tuple(logs)
-    building = {m.MODE.slug for m in ALL if m.MODE.catch_all}  # their signs are in the log of every build
-    built = any(match.slug in building for log in logs for match in log.matches)
-    named = any(log.of(_NAMED) and not log.of(_TRAINING) for log in logs)
-    return Goal.FLASH_ATTN if built or named else Goal.TRAIN
+    """What was wanted where these logs were written: to build or import flash-attn or another extension, or else to train.
+
+    A log that shows what only stands in the way of an extension is of one, whatever its name.
+    """
+    modes = {m.MODE.slug: m.MODE for m in ALL}
+    for log in logs:
+        trained = bool(log.of(_TRAINING))
+        for match in log.matches:
+            mode = modes.get(match.slug)
+            if match.slug == _NAMED and not trained:
+                return Goal.FLASH_ATTN
+            if mode is None or (match.strength == "context" and (trained or not mode.catch_all)):
+                continue
+            if mode.train is Severity.INFO and mode.flash_attn is not Severity.INFO and not (trained and not mode.catch_all):
+                return Goal.FLASH_ATTN
+    return Goal.TRAIN
 
 
 def implied(facts: Facts) -> tuple[Goal, str]:

@@ -15,6 +15,7 @@ from attn_doctor.log_marks import ENVIRONMENT, ERROR, GOOD, WEAK
 from attn_doctor.logs import Log, Match
 
 _MOST = 8  # errors of one log
+_LONGEST = 12  # lines of the message of an error
 _FEW = 3  # of them from its front
 
 # Programs that try what a compiler can do write such errors on purpose.
@@ -38,6 +39,7 @@ class LogError(NamedTuple):
     first: int  # the line with which its traceback begins, else its own
     last: int  # the line with which its message ends
     good: int  # the last line before it that shows that things went well until then; 0: none
+    vague: bool = False  # it says that something failed, and not what
 
 
 class Told(NamedTuple):
@@ -57,16 +59,17 @@ def told(log: Log) -> Told:
     end = ending(log.end)
     if end.well:
         last_good = log.lines
-    passed = [m for m in log.matches if m.slug == ERROR and m.line > last_good and not _TRIALS.search(m.text)]
+    errors = [m for m in log.matches if m.slug == ERROR and m.line > last_good and not _TRIALS.search(m.text)]
     weak = [m for m in log.matches if m.slug == WEAK and m.line > last_good]
-    found = [_error(m, good) for m in _few(passed)]
+    found = [_error(m, good, log) for m in _few(errors)]
     if end.error and end.error.line > last_good:
         found = [e for e in found if not end.error.first <= e.line <= end.error.last]
         found.append(_ended(end, good))
-    strong = [e for e in found if not _PASSED_ON.search(e.text)]
-    chosen = strong or found or [_error(m, good) for m in weak[:1]]
+    found = [e._replace(vague=True) if _PASSED_ON.search(e.text) else e for e in found]
+    vague = found or [_error(m, good, log)._replace(vague=True) for m in weak[:1]]
+    chosen = [e for e in found if not e.vague] or vague
     if not chosen and end.failed and end.failed.line > last_good:
-        chosen = [LogError(*end.failed, last_good)]
+        chosen = [LogError(*end.failed, last_good, vague=True)]
     went_on = end.went_on
     return Told(
         errors=tuple(sorted(set(chosen)))[-_MOST:],
@@ -86,9 +89,22 @@ def _few(matches: Sequence[Match]) -> list[Match]:
     return chosen if len(chosen) <= _MOST else [*chosen[:_FEW], *chosen[-(_MOST - _FEW) :]]
 
 
-def _error(match: Match, good: Sequence[int]) -> LogError:
+def _error(match: Match, good: Sequence[int], log: Log) -> LogError:
     before = max((line for line in good if line < match.line), default=0)
-    return LogError(match.line, match.text, match.line, match.line, before)
+    return LogError(match.line, match.text, match.line, _message_end(log, match.line), before)
+
+
+# What belongs to the error in the line above: indented, or drawn as its cause.
+_BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
+
+
+def _message_end(log: Log, line: int) -> int:
+    """The line with which the message of an error ends, where the end of the log that was kept holds it."""
+    end = line
+    for number, text in log.end:
+        if end < number <= line + _LONGEST and number == end + 1 and _BELONGS.match(text):
+            end = number
+    return end
 
 
 def _ended(end: Ending, good: Sequence[int]) -> LogError:

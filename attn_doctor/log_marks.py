@@ -70,8 +70,8 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("is not recognized as ",), r"is not recognized as (?:an internal|(?:the|a) name of a)"),
     ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
     (
-        ("terminate called ", "Segmentation fault", "Bus error", "Illegal instruction", "Aborted", "core dumped)"),
-        r"^terminate called (?:after|without)|(?:^|\d+ |: )(?:Segmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\)|$|\s{2,})",
+        ("terminate called ", "Segmentation fault", "segmentation fault", "Bus error", "Illegal instruction", "Aborted", "core dumped)"),
+        r"^terminate called (?:after|without)|(?:^|\d+ |: )(?:[Ss]egmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\)|$|\s{2,})",
     ),
     (("No solution found when", "× Failed to ", "x No solution found", "x Failed to "), r"(?:×|^\s*x) (?:No solution found when|Failed to )"),
     (("version solving failed",), r"version solving failed"),

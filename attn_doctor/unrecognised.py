@@ -31,25 +31,27 @@ def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecogni
     known = {*named, *(slug for m in met.values() for slug in m.module.MODE.explains)}
     found = []
     for log in logs:
+        said = [(m, e.line) for m in named.values() for e in m.hit.evidence if e.file == log.file and e.line is not None]
         lines = {m.line for m in log.matches if m.slug in known and m.strength != "context"}
-        lines |= {e.line for m in named.values() for e in m.hit.evidence if e.file == log.file and e.line is not None}
-        causes = [
-            evidence.line
-            for m in named.values()
-            if _grave(m.module.MODE, m.hit) and not m.module.MODE.catch_all
-            for evidence in m.hit.evidence
-            if evidence.file == log.file and evidence.line is not None
-        ]
+        lines |= {line for _, line in said}
+        grave = [line for m, line in said if _grave(m.module.MODE, m.hit) and not m.module.MODE.catch_all]
+        others = [line for m, line in said if m.severity is not Severity.INFO]
         found += [
             Unrecognised(file=log.file, line=error.line, text=error.text)
             for error in told(log).errors
-            if not _accounted(error, lines, causes)
+            if not _accounted(error, lines)
+            and not (grave and error.good <= max(grave))
+            and not (error.vague and others)
+            and not any(abs(error.line - line) <= _NEAR for line in others)
         ]
     return tuple(found)
 
 
-def _accounted(error: LogError, lines: set[int], causes: list[int]) -> bool:
-    return any(error.first <= line <= error.last for line in lines) or (bool(causes) and error.good <= max(causes))
+_NEAR = 4  # lines: an error so near to a warning is the same matter
+
+
+def _accounted(error: LogError, lines: set[int]) -> bool:
+    return any(error.first <= line <= error.last for line in lines)
 
 
 def _grave(mode: FailureMode, hit: Hit) -> bool:
