@@ -13,6 +13,7 @@ from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Fin
 from attn_doctor.logs import Log, Seen
 from attn_doctor.stated import ELSEWHERE
 from attn_doctor.trials.rows import Trials
+from attn_doctor.unrecognised import unrecognised
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
@@ -43,8 +44,9 @@ def diagnose(
     undetermined: list[Undetermined] = []
     logs = tuple(logs)
     known_facts = facts or Facts()
-    for module in modules:
-        hit, unsure = _judge(module, known_facts, logs, trials)
+    for module in sorted(modules, key=lambda m: m.MODE.catch_all):
+        theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
+        hit, unsure = _judge(module, known_facts, theirs, trials)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
@@ -61,7 +63,25 @@ def diagnose(
     if known_facts.graphics.stated:  # whoever names a GPU that is elsewhere knows that its driver was not seen
         undetermined = [u for u in undetermined if u.why != ELSEWHERE]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
-    return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
+    return Diagnosis(
+        findings=tuple(findings),
+        undetermined=tuple(u for u in undetermined if u.slug not in moot),
+        unrecognised=unrecognised(logs, met),
+    )
+
+
+def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
+    """The logs that are left to a catch-all: those in which no cause was found of what it says has no known cause.
+
+    A cause that facts alone imply is of no certain log: then none is left. An info is the cause of an info only.
+    """
+    causes = [
+        cause
+        for cause in met.values()
+        if mode.slug in cause.explains and (cause.severity.rank > 0 or mode.severity(goal).rank == 0)
+    ]
+    files = [{e.file for e in cause.hit.evidence if e.kind == "log"} for cause in causes]
+    return () if not all(files) else tuple(log for log in logs if not any(log.file in named for named in files))
 
 
 def _judge(

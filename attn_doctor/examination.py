@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims, failure, foreign, stated, streams
+from attn_doctor import __version__, claims, failure, foreign, goals, log_marks, stated, streams
 from attn_doctor.diagnose import diagnose
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError, Broken
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.findings import Diagnosis, Goal, Severity, Undetermined
-from attn_doctor.goals import implied
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs import Log, Reader, read_bytes
+from attn_doctor.not_a_log import checked
 from attn_doctor.outcome import Asked, look
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
@@ -73,7 +73,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
     so_far["facts"] = facts
-    goal = options.goal or (Goal.FLASH_ATTN if logs else implied(facts)[0])  # a log is of something that was wanted
+    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])  # a log is of what was wanted
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
@@ -180,21 +180,21 @@ def _said_in_trials(trials: Trials) -> tuple[Log, ...]:
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
-    """Each log, searched for every failure mode's signs. Raises Unreadable."""
+    """Each log, searched for every failure mode's signs and for errors. Raises Unreadable, and NoLog for what is none."""
     paths = tuple(paths)
     if not paths:
         return ()
-    reader = Reader([*patterns(), *claims.PATTERNS])
+    reader = Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
     return tuple(_read_log(reader, path) for path in paths)
 
 
 def _read_log(reader: Reader, path: str) -> Log:
     try:
         if path == "-":
-            return reader.read(_standard_input(), "standard input")
+            return reader.read(checked(_standard_input(), "standard input"), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(stream, foreign.text(path))
+            return reader.read(checked(stream, foreign.text(path)), foreign.text(path))
     except OSError as error:
         raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 

@@ -14,6 +14,7 @@ from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
 from attn_doctor.fixes.places import QUIET
 from attn_doctor.fixes.plan import WITHOUT, Way
+from attn_doctor.not_a_log import NoLog
 from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.report.model import Report
 from attn_doctor.trials.plan import BadRequest, TrialOptions
@@ -111,7 +112,7 @@ def explain(log: Path, goal: Goal) -> str:
     """What the output of a step that failed means: the failure mode that its log shows, else the installer's own words."""
     try:
         logs = read_logs([str(log)])
-    except ValueError:
+    except (ValueError, NoLog):
         logs = ()
     found = [f for f in diagnose(Facts(), goal, logs=logs).findings if any(e.kind == "log" for e in f.evidence)]
     words = _own_words(log)
