@@ -58,7 +58,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     goal = options.goal or (Goal.FLASH_ATTN if logs else implied(facts)[0])  # a log is of something that was wanted
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     trials = _prove(facts, options, say)
-    if trials.rows:
+    if trials.attempted:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
@@ -71,7 +71,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
         trials=trials.rows,
-        trial_run=trials.run if trials.rows else None,
+        trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )

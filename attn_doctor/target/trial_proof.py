@@ -194,12 +194,15 @@ class ModuleGradients:
             hook.remove()
 
     def wrong(self):
-        """[(kind of module, relative error, strides of the gradient)], and how many examples were looked at."""
+        """[(kind of module, relative error, what of the gradient, whether a contiguous one is right)], the worst first, and how
+        many examples were looked at.
+        """
         found = []
         for (kind, _, _), (module, x, gradient) in self.examples.items():
-            error = self._error(module, x, gradient)
+            error, curable = self._error(module, x, gradient)
             if error is not None and error > TOLERANCE:
-                found.append((kind, error, list(gradient.stride()), list(gradient.shape)))
+                shape, strides = tuple(gradient.shape), tuple(gradient.stride())
+                found.append((kind, error, "a gradient of shape {} with strides {}".format(shape, strides), curable))
         return sorted(found, key=lambda f: -f[1]), len(self.examples)
 
     def _error(self, module, x, gradient):
@@ -219,15 +222,15 @@ class ModuleGradients:
             got = autograd(gradient)
             error = directional(replay, [x], [got])
             if error <= TOLERANCE:
-                return error
+                return error, True
             if kinked(replay, [x], [got]):
-                return None
+                return None, True
             dense = autograd(gradient.contiguous())
             if directional(replay, [x], [dense]) <= TOLERANCE:
-                return total_error([got], [dense])  # how wrong it is, exactly
-            return error
+                return total_error([got], [dense]), True  # how wrong it is, exactly
+            return error, False
         except RuntimeError:
-            return None  # a module that cannot be run twice alone is not what this looks for
+            return None, True  # a module that cannot be run twice alone is not what this looks for
 
 
 def pattern(tensor):
