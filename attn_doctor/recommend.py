@@ -18,6 +18,8 @@ _ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which n
 _FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
 _OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
 
+_SEEN_TO_FAIL = ("ultralytics-broken", "model-not-built", "eager-fails", "backend-fails")
+
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
 
@@ -82,7 +84,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
             " Until it does, train on the CPU: device=cpu.",
             because=(reason,),
         )
-    stopped = next((f for f in diagnosis.findings if f.root_cause and _stops_training(f)), None)
+    stopped = next((f for f in diagnosis.findings if f.root_cause and _stops_training(f, trials)), None)
     if stopped is not None:
         text = f"{stopped.slug} stands in the way: {stopped.message}"
         return _Advice(
@@ -99,10 +101,16 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
     return _unmeasured(facts, diagnosis, trials)
 
 
-def _stops_training(finding: Finding) -> bool:
-    """Whether it is an error under the goal of training too, and no other attention cures it."""
+def _stops_training(finding: Finding, trials: Trials) -> bool:
+    """Whether it is an error under the goal of training too, and no other attention cures it.
+
+    Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
+    driver is to be put right; where the model itself was seen to fail there is none either.
+    """
     if finding.severity is not Severity.ERROR or _is_about_eager(finding):
         return False
+    if not trials.attempted:
+        return finding.slug in _SEEN_TO_FAIL
     try:
         return find(finding.code).MODE.train is Severity.ERROR
     except UnknownName:
