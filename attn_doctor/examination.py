@@ -77,7 +77,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
-    if trials.rows:
+    if trials.attempted:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
     imports = not (options.static or options.facts)
     seeing = look(
@@ -102,7 +102,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         undetermined=diagnosis.undetermined,
         unrecognised=diagnosis.unrecognised,
         trials=trials.rows,
-        trial_run=trials.run if trials.rows else None,
+        trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )

@@ -48,6 +48,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "config-device-cpu",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",

@@ -45,6 +45,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "driver-missing",
         "driver-too-old",
         "cuda-init-error",

@@ -50,6 +50,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "cuda-init-error",
         "driver-missing",
         "no-gpu-present",

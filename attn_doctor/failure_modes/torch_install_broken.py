@@ -70,6 +70,7 @@ MODE = FailureMode(
         "compile",
     ),
     explains=(
+        "eager-fails",
         "yolo12-flash-not-used",
         "torchvision-mismatch",
         "abi-mismatch-torch-version",

@@ -27,15 +27,29 @@ def outline(study: Study, model: str) -> list[Block]:
     blocks += _around(study)
     blocks += _ceilings(study)
     blocks += _growth(study)
-    if study.best and not study.trials_skipped:
-        same = study.best == "eager"
-        text = "Keep eager: no other backend is faster beyond doubt." if same else f"Use {study.best}."
-        blocks.append(Verdict(text, "good"))
+    if any(row.scope == "model" and row.shape is None for row in study.trials) and not study.trials_skipped:
+        blocks.append(_verdict(study))
     if study.tune_skipped:
         blocks.append(Notes("Settings for training: not measured", (study.tune_skipped,)))
     if study.tuned:
-        blocks += _tuned(study.tuned, model, study.best or "eager")
+        blocks += _tuned(study.tuned, model)
     return blocks
+
+
+def _verdict(study: Study) -> Verdict:
+    """What `check` would advise from the same rows."""
+    if study.best is None:
+        lost = "eager, which all others are held against, gave no numbers"
+        return Verdict(
+            f"No backend is named: {lost if study.best_why == 'lost' else 'none ended with right numbers'}.", "warn"
+        )
+    if study.best_why == "right":
+        return Verdict(f"Use {study.best}, to be right: eager's numbers are wrong here.", "warn")
+    if study.best_why == "only":
+        return Verdict(f"Use {study.best}, the quickest of those that were asked for; eager was not tried.", "")
+    if study.best_why == "kept":
+        return Verdict("Keep eager: no other backend is faster beyond doubt.", "good")
+    return Verdict(f"Use {study.best}.", "good")
 
 
 def _group(row: Trial) -> tuple[str | None, int | None]:
@@ -171,10 +185,10 @@ def _around(study: Study) -> list[Block]:
 def _ceilings(study: Study) -> list[Block]:
     items = tuple(
         f"{c.imgsz} pixels, {c.dtype}: attention is {c.share:.0%} of a training step of eager's; one that took no time would"
-        f" make it {c.most:.2f} times as fast"
+        f" make it about {c.most:.2f} times as fast, by that share"
         for c in study.ceilings
     )
-    return [Notes("The most that any attention could gain", items)] if items else []
+    return [Notes("What a free attention would gain (an estimate)", items)] if items else []
 
 
 def _growth(study: Study) -> list[Block]:
@@ -190,7 +204,7 @@ def _growth(study: Study) -> list[Block]:
     )
 
 
-def _tuned(tuned: Tuned, model: str, backend: str) -> list[Block]:
+def _tuned(tuned: Tuned, model: str) -> list[Block]:
     rows = tuple(
         (
             Cell(g.backend, "strong"),
@@ -209,6 +223,6 @@ def _tuned(tuned: Tuned, model: str, backend: str) -> list[Block]:
     if rows:
         blocks.append(Table(f"Memory of training, image size {tuned.measured.imgsz}", columns, rows, tuple(notes)))
     blocks.append(Fields(tuple(Field(f"{s.name}={s.value}", s.why) for s in tuned.settings)))
-    line = shlex.join(command(tuned, model, backend))
+    line = shlex.join(command(tuned, model, tuned.backend))
     blocks.append(Cure("Train with these settings", (Command(line, "put your data set in"),)))
     return blocks

@@ -1,0 +1,118 @@
+"""The installed ultralytics cannot build the model: nothing can be trained or predicted with it.
+
+What it is
+    ultralytics is installed, and making the model raises an exception, ends the process, or never comes back.
+
+How it shows
+    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12; `ModuleNotFoundError` for a
+    package that ultralytics needs; any other exception out of its own files; or a process that dies while the model is made.
+
+Why it happens
+    YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation, or
+    never put in (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the working folder
+    hides one.
+
+What to do
+    The exception decides. A model that this ultralytics does not know: upgrade it. A missing module: install it. Anything else: read
+    the traceback, and put the same ultralytics in again.
+
+How to reproduce
+    There is no recipe: what breaks is a whole ultralytics, which is too large to be downloaded for this. In an environment of your own:
+    `pip install ultralytics==8.3.50`, then `attn-doctor check`.
+
+References
+    https://github.com/ultralytics/ultralytics/releases/tag/v8.3.78
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.facts import Facts
+from attn_doctor.failure_modes.asking import message
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.findings import Certainty, Evidence, Fix, Severity, Step
+from attn_doctor.trials.rows import Trials
+
+FIRST_WITH_YOLO12 = "8.3.78"
+_MISSING = re.compile(r"No module named '([\w.]+)'")
+# What ultralytics needs, by the name under which it is imported. Any other module is no reason to install what happens to be
+# called so; torchvision has to fit torch, and has a failure mode of its own.
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "pkg_resources": "setuptools<81",
+    "cpuinfo": "py-cpuinfo",
+    "thop": "ultralytics-thop",
+    **{
+        name: name
+        for name in ("matplotlib", "numpy", "pandas", "polars", "psutil", "requests", "scipy", "seaborn", "tqdm")
+    },
+}
+
+MODE = FailureMode(
+    code="AD601",
+    slug="model-not-built",
+    title="The model cannot be built",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("eager-fails",),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not from facts: whether a model can be built, only building it can tell."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    fault = trials.run.model_fault
+    if fault is None:
+        return None
+    said = message(fault)
+    where = f" ({fault.where})" if fault.where else ""
+    evidence = [Evidence(kind="trial", path="trial_run.model_fault", text=f"building the model: {said}{where}")]
+    if isinstance(facts.yolo.version, str):
+        evidence.append(
+            Evidence(kind="fact", path="yolo.version", text=f"ultralytics {facts.yolo.version} is installed")
+        )
+    return Hit(
+        message=f"The model cannot be built with the ultralytics that is installed: {said}.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    said = next((e.text for e in evidence if e.path == "trial_run.model_fault"), "")
+    verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
+    if "FileNotFoundError" in said and ".yaml" in said:
+        step = commands.install(
+            facts,
+            f"ultralytics>={FIRST_WITH_YOLO12}",
+            options=("--upgrade",),
+            why=f"YOLO12 came with ultralytics {FIRST_WITH_YOLO12}",
+            changes="ultralytics",
+        )
+        return (Fix(title="Install an ultralytics that has this model", steps=(step,), verify=verify),)
+    missing = _MISSING.search(said)
+    module = missing[1].partition(".")[0] if missing else ""
+    name = _DISTRIBUTIONS.get(module)
+    if name is not None:
+        step = commands.install(facts, name, why=f"it holds the module {module}, which was not found", changes=name)
+        return (Fix(title=f"Install {name}", steps=(step,), verify=verify),)
+    return (Fix(title="Install the same ultralytics again", steps=_again(facts), verify=verify),)
+
+
+def _again(facts: Facts) -> tuple[Step, ...]:
+    version = facts.yolo.version
+    requirement = f"ultralytics=={version}" if isinstance(version, str) and version[:1].isdigit() else "ultralytics"
+    return commands.reinstall(
+        facts,
+        requirement,
+        why="a whole copy of it; what you changed in its files is lost",
+        changes="ultralytics",
+        risk="medium: changes of your own in its files are lost",
+    )
