@@ -69,7 +69,7 @@ def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[
         yield "ultralytics imported"
     if goal is Goal.FLASH_ATTN:
         yield "flash-attn imported"
-    if asked.trial:
+    if asked.trial and not _has_nothing_to_try(trials):
         if has_ultralytics:
             yield "model built"
         if not trials.rows or any(row.backend == "eager" for row in trials.rows):
@@ -90,8 +90,14 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
         and not any(attempt.module == "ultralytics" for attempt in tried)
     ):
         yield "whether ultralytics imports: the target gave no answer"
-    if asked.trial and not trials.rows and importable is True:
+    if asked.trial and not trials.rows and importable is True and not _has_nothing_to_try(trials):
         yield f"whether the model trains: {trials.skipped or 'the trial gave no answer'}"
+
+
+def _has_nothing_to_try(trials: Trials) -> bool:
+    """Whether the trial ended because the model has no attention: that is known, and no failure."""
+    run = trials.run
+    return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 
 
 def _imported(facts: Facts, module: str) -> bool:
