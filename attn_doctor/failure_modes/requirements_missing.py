@@ -52,9 +52,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met where ultralytics and torch import, or nobody tried: where they do not, the import is the finding and lists them."""
-    if facts.torch.importable is False or ultralytics_failed(facts):
-        return None
+    """Met whether or not anything was imported; where an import failed, that is the finding, and explains this one."""
     lacks = requirements.missing(facts)
     if not lacks:
         return None
@@ -62,7 +60,7 @@ def detect(facts: Facts) -> Hit | None:
     askers = {lack.asked_by for lack in lacks}
     asker = askers.pop() if len(askers) == 1 else "The installed packages"
     said = f"{asker} need{'s' if asker[0].islower() else ''} {names}, not installed here."
-    if facts.torch.importable is True:
+    if facts.torch.importable is True and not _failed(facts):
         said += " It imports all the same: what needs it fails when it is used."
     return Hit(
         message=said,
@@ -72,8 +70,8 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-def ultralytics_failed(facts: Facts) -> bool:
-    """Whether importing ultralytics was tried and did not work."""
+def _failed(facts: Facts) -> bool:
+    """Whether ultralytics was imported and did not come up."""
     tried = facts.imports if isinstance(facts.imports, tuple) else ()
     return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried)
 

@@ -71,6 +71,7 @@ MODE = FailureMode(
     ),
     explains=(
         "eager-fails",
+        "requirements-missing",
         "yolo12-flash-not-used",
         "torchvision-mismatch",
         "abi-mismatch-torch-version",

@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="Ultralytics does not import",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("model-not-built",),
+    explains=("model-not-built", "requirements-missing"),
 )
 
 

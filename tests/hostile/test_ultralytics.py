@@ -73,7 +73,7 @@ def test_all_that_is_missing_is_one_finding_with_one_command(tmp_path):
     python = yolo_target(tmp_path / "env", without=("pyyaml", "matplotlib", "opencv-python"))
     code, report, _ = check(python, "--no-trial", cwd=tmp_path)
     assert code == 1
-    assert [f["slug"] for f in report["findings"] if f["severity"] == "error"] == ["ultralytics-broken"]
+    assert [f["slug"] for f in report["findings"] if f["root_cause"]] == ["ultralytics-broken"]
     assert root(report)["message"].startswith(
         "ultralytics 8.4.190 does not import: yaml (pyyaml) is not installed, nor are"
     )
