@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from attack import ROOT, STRANGER, doctor, one_sentence, ordinary, shell
+from attack import ROOT, STRANGER, doctor, one_sentence, ordinary, shell, some
 from targets import make_target, site_packages, torch_of
 
 EMPTY = "diagnose log --here"
@@ -69,13 +69,13 @@ def test_a_target_that_does_not_answer_is_3_in_every_command(command, tmp_path):
 @pytest.mark.parametrize("name", [n for n in SILENT if n != "exits"])
 def test_every_silence_is_one_sentence(name, tmp_path):
     text, code, words = SILENT[name]
-    for command in ("list --here", "check --no-trial", "reproduce numpy-abi --yes"):
+    for command in ("list --here", "reproduce numpy-abi --yes"):
         done = doctor(*command.split(), "--target", str(program(tmp_path, text)), cwd=tmp_path)
         assert done.returncode == code
         assert words in one_sentence(done)
 
 
-@pytest.mark.parametrize("version", ["2.7", "3.6"])
+@pytest.mark.parametrize("version", some(["2.7", "3.6"], "2.7"))
 def test_a_python_that_is_too_old_has_the_same_words_everywhere(version, tmp_path):
     (tmp_path / "log").write_text("nothing\n")
     python = program(tmp_path, OLD.format(python=sys.executable, version=version))
@@ -185,7 +185,7 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", some(LIMITS, "files", "memory"))
 def test_a_limit_of_the_machine_is_no_finding(name, tmp_path):
     python = make_target(tmp_path / "env")
     done = shell(f"{LIMITS[name]}; $D check --no-trial --target {python} --json r.json", tmp_path)
@@ -210,7 +210,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", some(ENDS, "sys.exit(True)", "sys.exit of an object"))
 def test_however_torch_exits_there_is_a_report(name, tmp_path):
     code, number = ENDS[name]
     python = torch_of(tmp_path / "env", code)
@@ -240,15 +240,16 @@ FORGED = {
 }
 FORGE = """
 import os, __main__
-raw = open({file!r}, 'rb').read()
-os.write(__main__._real_stdout, b'\\x1e' + __main__._NONCE.encode() + b' ' + raw + b'\\n')
+for raw in {forged!r}:
+    block = b'\\x1e' + __main__._NONCE.encode() + b' ' + raw + b'\\n'
+    while block:
+        block = block[os.write(__main__._real_stdout, block):]
 """
 
 
-@pytest.mark.parametrize("name", FORGED)
-def test_a_forged_record_costs_the_record_and_nothing_else(name, tmp_path):
-    (tmp_path / "record").write_bytes(FORGED[name].encode().replace(b"\\xff\\xfe", b"\xff\xfe"))
-    torch = FORGE.format(file=str(tmp_path / "record")) + "__version__ = '2.6.0+cpu'\nTensor = object\n"
+def test_a_forged_record_costs_the_record_and_nothing_else(tmp_path):
+    forged = [FORGED[name].encode().replace(b"\\xff\\xfe", b"\xff\xfe") for name in FORGED]
+    torch = FORGE.format(forged=forged) + "__version__ = '2.6.0+cpu'\nTensor = object\n"
     python = torch_of(tmp_path / "env", torch, cuda=None)
     done = doctor("check", "--no-trial", "--target", str(python), "--json", "r.json", cwd=tmp_path)
     assert b"Traceback" not in done.stderr
@@ -260,7 +261,7 @@ def test_a_forged_record_costs_the_record_and_nothing_else(name, tmp_path):
 INVENTORY = ["interpreter", "modules", "path", "distributions", "markers", "here", "pth"]
 
 
-@pytest.mark.parametrize("value", ["7", '"x"', "[7]", '{"name": 7}', "null"])
+@pytest.mark.parametrize("value", some(["7", '"x"', "[7]", '{"name": 7}', "null"], "7", '{"name": 7}'))
 def test_a_forged_inventory_is_no_traceback(value, tmp_path):
     """All records of the inventory are this value; the target lies before the doctor's program says a word."""
     python = make_target(tmp_path / "env")
