@@ -84,7 +84,7 @@ def _fill() -> None:
         except OSError:
             made = os.open(os.devnull, os.O_RDWR)
             if made != wanted:
-                os.dup2(made, wanted)
+                os.dup2(made, wanted, inheritable=False)  # what is started from here finds them closed, as we did
                 os.close(made)
 
 

@@ -23,7 +23,9 @@ class Progress:
         if sys.stderr.isatty():
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("starting")
+            console = Console(stderr=True)
+            # The dots of the usual spinner are Braille.
+            self._status = console.status("starting", spinner="dots" if "utf" in console.encoding.lower() else "line")
             self._status.start()
         return self
 

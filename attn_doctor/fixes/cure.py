@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor import foreign
 from attn_doctor.examination import Options, examine, read_file
 from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
@@ -82,9 +83,18 @@ def suggest(request: Request, say: Say) -> Suggested:
         )
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
     if request.verify and places is not None:
+        _check_name(places)
         trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say, request.gpu)
         plan = verify(plan, trying)
     return Suggested(plan, report.facts, report.findings, places, here)
+
+
+def _check_name(places: Places) -> None:
+    """Raises Cannot: a plan holds the names of files as they are shown, so a step might not find its way into a copy."""
+    for name in (places.python, places.prefix, places.purelib):
+        if foreign.text(name) != name:
+            why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
+            raise Cannot(f"{foreign.text(name)} can be examined only: {why}")
 
 
 def _report(request: Request, say: Say) -> tuple[Report, bool]:
@@ -168,6 +178,7 @@ def _resolver(
 def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
     """Raises Cannot where this way may not be applied, before anybody is asked."""
     assert suggested.places is not None
+    _check_name(suggested.places)
     reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
     reason = reason or way.impossible()
     if reason:

@@ -81,6 +81,8 @@ def _python_in(prefix: Path) -> str | None:
 
 
 def _check(named: str, environ: Mapping[str, str]) -> str:
+    if not named:
+        raise NoTarget("--target names nothing")
     shown = text(named if len(named) <= _SHOWN else f"{named[:_SHOWN]}...")
     path = os.path.expanduser(named)  # Path.expanduser raises where there is no such user
     if os.path.isdir(path):

@@ -148,7 +148,7 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
         ),
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
-        "project": runner.start("project", Project, lambda: project.project(Path.cwd())),
+        "project": runner.start("project", Project, project.here),
     }
 
 

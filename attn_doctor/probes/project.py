@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from attn_doctor.facts import Pin, Project, Unknown
+from attn_doctor.facts import Pin, Project, Unknown, all_unknown
 
 # Requirements that take part in some failure mode. All others are left out of the report.
 RELEVANT = frozenset(
@@ -22,6 +22,15 @@ RELEVANT = frozenset(
     "nvidia-ml-py pynvml py-cpuinfo cuda-toolkit pytorch-cuda bitsandbytes".split()
 )
 _LARGEST = 1 << 20  # bytes; a requirement file is never larger
+
+
+def here() -> tuple[Project, dict[str, str]]:
+    """The section for the current folder, which may be gone."""
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        return all_unknown(Project, f"the current folder cannot be read: {error.strerror}"), {}
+    return project(folder)
 
 
 def project(folder: Path) -> tuple[Project, dict[str, str]]:

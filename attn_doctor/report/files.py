@@ -144,15 +144,23 @@ def _descriptor(path: str) -> int | None:
     It is not opened anew: that would empty the file behind it, and is refused for a socket.
     """
     for _ in range(_MOST_LINKS):
-        match = _OWN_DESCRIPTOR.fullmatch(os.path.abspath(path))
-        owner = re.match(r"/proc/(\d+)/", os.path.abspath(path))
+        absolute = _absolute(path)
+        match = _OWN_DESCRIPTOR.fullmatch(absolute)
+        owner = re.match(r"/proc/(\d+)/", absolute)
         if match and (owner is None or int(owner[1]) == os.getpid()):
             return int(match[1])
         try:
-            path = os.path.join(os.path.dirname(os.path.abspath(path)), os.readlink(path))
+            path = os.path.join(os.path.dirname(absolute), os.readlink(path))
         except (OSError, ValueError):
             return None
     return None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # the current folder is gone
+        return path
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 DOCTOR = [sys.executable, "-m", "attn_doctor"]
 NODES = {"null": (1, 3), "full": (1, 7), "zero": (1, 5)}  # major and minor numbers of Linux' memory devices
@@ -59,6 +61,11 @@ def device(folder: Path, name: str) -> Path:
     except PermissionError as error:
         raise AssertionError(f"{folder} is mounted nodev: run these tests where device nodes work") from error
     return path
+
+
+def some(cases, *quick):
+    """The names of all cases, for parametrize; those that are not `quick` to run, or much like another, are heavy."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.heavy) for name in cases]
 
 
 def one_sentence(done) -> str:

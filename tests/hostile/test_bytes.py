@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from attack import ROOT, doctor
+from attack import ROOT, doctor, some
 from targets import add_metadata, make_target, site_packages, torch_of
 
 ODD = "caf\udce9"  # how Python holds the bytes "caf\xe9"
@@ -117,7 +117,7 @@ TORCHES = {
 }
 
 
-@pytest.mark.parametrize("name", TORCHES)
+@pytest.mark.parametrize("name", some(TORCHES, "an exception", "its version", "what it prints"))
 def test_what_torch_says(name, tmp_path):
     python = torch_of(tmp_path / "env", TORCHES[name], cuda=None)
     _, text, _ = check("--target", str(python), cwd=tmp_path)
@@ -190,7 +190,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", some(READERS, "show", "fix", "check"))
 def test_a_report_that_is_not_utf8(name, tmp_path):
     (tmp_path / "facts.json").write_bytes(
         b'{"system": {"distribution_name": "caf\xe9 OS"}, "torch": {"version": "2.6.0+\xe9"}}'

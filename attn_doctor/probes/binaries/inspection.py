@@ -43,12 +43,19 @@ def ask(python: str, timeout: float = 120.0) -> Place:
 def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str] = os.environ) -> Iterator[Binary]:
     """One record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
     for path in paths:
-        absolute = os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
+        absolute = _absolute(path)
         if path.endswith(".whl"):
             yield from _wheel(absolute, place, environ)
         else:
             target = Target(Files(), place.interpreter, place.torch, place.path, environ)
             yield judge(target, naming.parse(Path(path).name).module, absolute).record
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
+    except OSError:  # the current folder is gone
+        return path
 
 
 def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
