@@ -13,9 +13,7 @@ def unread(facts: Facts) -> list[Block]:
     if facts.grade != "static":
         return []
     lines = [f"not asked, because --static starts no tool: {', '.join(names)}"] if names else []
-    for run in facts.probes:
-        if run.name == "inventory" and run.note:
-            lines.append(run.note)
+    lines += [run.note for run in facts.probes if run.name == "inventory" and run.note]
     return [Notes("Not read", tuple(lines))] if lines else []
 
 
