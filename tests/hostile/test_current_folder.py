@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,8 @@ from targets import make_target, torch_of
 
 from attn_doctor import current_folder
 from attn_doctor.fixes import running
+from attn_doctor.probes.choose import Choice
+from attn_doctor.probes.gather import Request, gather
 from attn_doctor.trials.plan import model_file
 
 COMMANDS = {
@@ -80,19 +81,19 @@ def test_no_command_runs_a_module_of_the_current_folder(place, name):
     assert started(place, [sys.executable, launcher], name) == ""
 
 
-@pytest.mark.parametrize("value", [os.pathsep, ".", f".{os.pathsep}", "../here"])
-def test_a_python_path_that_means_the_current_folder_runs_nothing_of_it(place, value):
+@pytest.mark.parametrize(
+    "value", [os.pathsep, ".", f".{os.pathsep}", "../here", f"lib{os.pathsep}{os.pathsep}/nowhere"]
+)
+def test_a_python_path_that_means_the_current_folder_runs_nothing_of_it(place, value, monkeypatch):
+    """In-process: what Python and site import at the start of the doctor's own interpreter nobody can save."""
     folder, marker, words = place
     marker.write_text("")
-    # The doctor's own interpreter is started from elsewhere: what site imports there nobody can save.
-    code = f"import os; os.chdir({str(folder / 'here')!r}); from attn_doctor.cli import run; raise SystemExit(run({words_of('check', words)!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import os; os.environ['PYTHONPATH'] = {value!r}; {code}"],
-        cwd=folder / "env",
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(folder / "here")
+    monkeypatch.setenv("PYTHONPATH", value)
+    for static in (False, True):
+        facts = gather(Request(Choice(words["python"], "a test"), static=static, timeout=60))
+        assert facts.interpreter.differs_isolated == ()
+        assert facts.torch.version == "2.6.0+cu124"
     assert marker.read_text() == ""
 
 
@@ -112,10 +113,10 @@ def test_python_m_runs_none_but_what_python_imports_before_our_first_line(place,
     assert len(saved) > 50
 
 
-def test_what_hides_a_module_is_recorded_and_what_hides_none_is_not(place):
-    folder, _, _words = place
-    report = json.loads((folder / "report.json").read_text())
-    hidden = set(report["facts"]["interpreter"]["shadowed_here"])
+def test_what_hides_a_module_is_recorded_and_what_hides_none_is_not(place, monkeypatch):
+    folder, _, words = place
+    monkeypatch.chdir(folder / "here")
+    hidden = set(gather(Request(Choice(words["python"], "a test"), static=True)).interpreter.shadowed_here)
     assert {
         "json.py",
         "re.py",
