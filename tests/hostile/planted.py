@@ -19,7 +19,7 @@ FOREIGN = (
 FOLDERS = ("collections", "concurrent", "email", "html", "multiprocessing", "urllib", "xml")
 ALL = (*STANDARD, *FOREIGN, *FOLDERS)
 
-# As uv and pip (since 25.1) write it. The one of an older pip imports re, which is Python's start to us.
+# As uv and pip 26 write it. The one of pip 23 imports re first, and dies of what hides that.
 LAUNCHER = "import sys\nfrom attn_doctor.__main__ import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 
 

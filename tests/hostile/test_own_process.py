@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from planted import ALL, FOREIGN, LAUNCHER, before_our_first_line, plant
@@ -94,11 +95,21 @@ def test_a_doctor_that_lies_on_python_path_alone_still_works(tmp_path):
     shadow = tmp_path / "shadow"
     marker = plant(shadow, [n for n in shadows() if n not in FOREIGN], then=DIES)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(shadow), ours, deps])}
+    # A package of ours in the way is passed over too, where it lies beside the doctor: pip install --target.
+    together = tmp_path / "together"
+    together.mkdir()
+    for entry in (*Path(deps).iterdir(), Path(ours) / "attn_doctor"):
+        if not entry.name.startswith(("torch", "nvidia", "__editable__", "_editable")):
+            (together / entry.name).symlink_to(entry)
+    others = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "more"), str(together)])}
+    also = plant(tmp_path / "more", shadows(), then=DIES)
     launcher = tmp_path / "attn-doctor"
     launcher.write_text(LAUNCHER)
     done = subprocess.run([bare, launcher, "explain", "AD101"], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert marker.read_text() == ""
+    done = subprocess.run([bare, launcher, "explain", "AD101"], env=others, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (marker.read_text(), also.read_text()) == ("", "")
 
 
 def test_a_program_that_imports_the_package_keeps_its_path(tmp_path):
