@@ -222,3 +222,29 @@ def test_children_start_in_an_empty_folder_that_is_gone_afterwards(tmp_path):
     folder, listed, seen = done.stdout.split()
     assert (listed, os.path.realpath(seen)) == ("[]", os.path.realpath(folder))
     assert not Path(folder).exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("fix", "--suggest", "--verify", "--target", "{python}"),
+        ("reproduce", "numpy-missing-or-old", "--yes", "--target", sys.executable),
+        ("reproduce", "ld-library-path-shadowing", "--yes", "--target", sys.executable),
+        ("reproduce", "cuda-home-unset", "--target", sys.executable),  # refused: it asks before it downloads
+    ],
+)
+def test_what_makes_environments_runs_nothing_of_the_current_folder(place, argv):
+    folder, marker, words = place
+    marker.write_text("")
+    launcher = str(folder / "launcher" / "attn-doctor")
+    done = subprocess.run(
+        [sys.executable, launcher, *(word.format(**words) for word in argv)],
+        cwd=folder / "here",
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (0, 1, 2, 3), done.stderr
+    assert marker.read_text() == ""
