@@ -35,8 +35,7 @@ def clean() -> None:
 
     _user_site_last(os, own)
     _forget(os, [entry for entry in front if entry not in own])
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    _kept = [entry for entry in dict.fromkeys(front) if entry not in own and _is_needed(os, entry, own, home)]
+    _kept = _needed(os, [entry for entry in dict.fromkeys(front) if entry not in own], own)
     sys.path[:] = [*own, *_kept]
 
 
@@ -90,12 +89,16 @@ def _forget(os: "Any", front: "list[str]") -> None:
             del sys.modules[name]
 
 
-def _is_needed(os: "Any", entry: str, own: "list[str]", home: str) -> bool:
-    """Whether a folder has a package of ours that Python's own part of the path lacks. The current one only if we lie in it."""
-    if os.path.abspath(entry) in _unasked(os) and os.path.abspath(entry) != home:
-        return False
-    lacking = [name for name in REQUIRED if not any(_holds(os, other, name) for other in own)]
-    return any(_holds(os, entry, name) for name in lacking)
+def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
+    """Pick the folders that hold a package of ours which the path lacks so far, ours first. Those that nobody asked for: no."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    unasked = _unasked(os) - {home}
+    kept: list[str] = []
+    for entry in sorted(front, key=lambda entry: os.path.abspath(entry) != home):
+        lacking = [name for name in REQUIRED if not any(_holds(os, other, name) for other in (*own, *kept))]
+        if os.path.abspath(entry) not in unasked and any(_holds(os, entry, name) for name in lacking):
+            kept.append(entry)
+    return kept
 
 
 def _unasked(os: "Any") -> "set[str]":

@@ -281,8 +281,16 @@ def _target(
             FlashAttention,
             lambda: flash_attention.flash_attention(distributions, modules, path),
         ),
-        "yolo": runner.run("yolo", Yolo, lambda: yolo.yolo(Path(ultralytics).parent if ultralytics else None)),
+        "yolo": runner.run("yolo", Yolo, lambda: yolo.yolo(Path(ultralytics).parent if ultralytics else None))
+        if ultralytics or not _behind_a_hook("ultralytics", told)
+        else (all_unknown(Yolo, "an import hook finds it, and --static runs none"), {}),
     }
+
+
+def _behind_a_hook(name: str, told: dict[str, Any]) -> bool:
+    """Whether a distribution is installed whose modules only a line of a .pth file would find that was not run."""
+    installed = told.get("distributions", {}).get("found", ())
+    return bool(told.get("not-run")) and any(d["name"].lower() == name for d in installed)
 
 
 def _assemble(
@@ -314,8 +322,10 @@ def _assemble(
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
         runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
-    left = [f"{name} ({line[:80]})" for name, line in told.get("not-run", ())]
-    note = f"lines of .pth files that were not run: {', '.join(left)}" if left else None
+    left = dict.fromkeys(told.get("not-run", ()))
+    note = (
+        f"not run, so what they make importable is not known: the import lines of {', '.join(left)}" if left else None
+    )
     runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3), note=note))
     sources["environment"] = "the environment of attn-doctor"
     facts = Facts(

@@ -12,6 +12,8 @@ LONGEST_PTH = 1 << 20  # bytes
 # setuptools writes one such line a module: https://setuptools.pypa.io/en/latest/userguide/development_mode.html
 FINDER = re.compile(r"import\s+(__editable___\w+_finder)\b")
 MAPPING = re.compile(r"^MAPPING\b[^=\n]*=\s*(\{.*\})\s*$", re.MULTILINE)
+# Files whose line finds no module, of setuptools, virtualenv and coverage: nothing is unknown because they were not run.
+FINDS_NOTHING = ("distutils-precedence.pth", "_virtualenv.pth", "a1_coverage.pth")
 
 
 def settings_of_venv(python):
@@ -28,6 +30,15 @@ def settings_of_venv(python):
     return None
 
 
+def holds_text(code, text):
+    """Whether a function, or one inside it, has this text among its constants."""
+    return any(c == text or (hasattr(c, "co_consts") and holds_text(c, text)) for c in code.co_consts)
+
+
+# Since 3.11.8 and 3.12.2 hidden files are left out: https://github.com/python/cpython/issues/113659
+READS_HIDDEN = not holds_text(site.addsitedir.__code__, ".")
+
+
 def read(path):
     """The text of a file; None where it cannot be read."""
     try:
@@ -42,7 +53,7 @@ class Path:
 
     def __init__(self, entries):
         self.entries = []
-        self.not_run = []  # (name of the .pth file, its line)
+        self.not_run = []  # names of .pth files
         self.editable = {}  # module -> folder or file
         for entry in entries:
             self.add(entry)
@@ -60,30 +71,30 @@ class Path:
         except OSError:
             return
         for name in names:
-            if name.endswith(".pth") and not name.startswith("."):
+            if name.endswith(".pth") and (READS_HIDDEN or not name.startswith(".")):
                 self.add_lines(folder, name, read(os.path.join(folder, name)) or "")
 
     def add_lines(self, folder, name, text):
         for line in text.splitlines():
             if line.startswith(("import ", "import\t")):
-                self.not_run.append([name, line[:200]])
-                self.add_editable(folder, line)
+                if name not in FINDS_NOTHING and not self.add_editable(folder, line):
+                    self.not_run.append(name)
             elif line.strip() and not line.startswith("#"):
                 entry = os.path.join(folder, line.rstrip())
                 if os.path.exists(entry):
                     self.add(entry)
 
     def add_editable(self, folder, line):
-        """Read the table of a finder of setuptools as text, and forget that it was not run."""
+        """Read the table of a finder of setuptools as text; False where there is none to be read."""
         finder = FINDER.match(line)
         written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
         if written is None:
-            return
+            return False
         try:
             self.editable.update(ast.literal_eval(written.group(1)))
         except (SyntaxError, TypeError, ValueError):
-            return
-        self.not_run.pop()
+            return False
+        return True
 
 
 def user_site_is_on(inside, settings):
