@@ -131,29 +131,3 @@ def test_an_ultralytics_that_does_not_import_is_an_error(monkeypatch, tmp_path, 
     diagnosis, advice = judged(trials)
     assert errors(diagnosis) == ["model-not-built"]
     assert advice.backend is None
-
-
-@pytest.mark.heavy
-def test_a_gradient_that_torch_gets_wrong_in_the_installed_layout_alone(monkeypatch, tmp_path):
-    """Another fault than BatchNorm's: a module whose gradient is doubled where the input is not in channels_last."""
-    text = """
-class _Doubled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return torch.nn.functional.silu(x)
-    @staticmethod
-    def backward(ctx, gradient):
-        return 2 * gradient
-"""
-    text += """
-_proj = torch.nn.Conv2d.forward
-def _ill(self, x):
-    out = _proj(self, x)
-    if out.requires_grad and self.kernel_size == (1, 1) and not x.is_contiguous(memory_format=torch.channels_last):
-        out.register_hook(lambda g: 2 * g)
-    return out
-torch.nn.Conv2d.forward = _ill
-"""
-    add_script(monkeypatch, tmp_path, text)
-    trials = go(small(backends=("sdpa-flash",)))
-    assert judged(trials)[1].backend != "eager"
