@@ -20,7 +20,7 @@ from attn_doctor.trials.rows import Interval, Trial
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
 _MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all
 _DO = {Goal.TRAIN: "train", Goal.FLASH_ATTN: "run flash-attn"}
-STATUS_TONE = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+STATUS_TONE = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(report: Report) -> tuple[Block, ...]:
@@ -180,7 +180,9 @@ def _milliseconds(interval: Interval | None) -> str:
 
 def _recommendation(report: Report) -> list[Block]:
     advice = report.recommendation
+    failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
+    tone = "warn" if failed and tone == "good" else tone  # no tick below an error
     blocks: list[Block] = [Heading("Recommendation"), Verdict(advice.summary, tone)]
     items = tuple(f"{reason.text}  [{reason.refers_to}]" for reason in advice.because)
     if items:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from attn_doctor.failure_modes.asking import message
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
 from attn_doctor.report.machine import size, watched
 from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
@@ -11,7 +12,7 @@ from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
 
-_TONES = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+_TONES = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(study: Study, model: str) -> list[Block]:
@@ -169,6 +170,16 @@ def _around(study: Study) -> list[Block]:
     wrong = wrong_reference(run.reference for run in study.runs)
     if wrong:
         blocks.append(Notes("torch itself computes wrong gradients here (finite differences)", wrong))
+    faults = {
+        "The model could not be built: YOLO12's attention shapes alone were tried": [r.model_fault for r in study.runs],
+        "A pass through the model fails: YOLO12's attention shapes alone were tried": [
+            r.forward_fault for r in study.runs
+        ],
+    }
+    for title, found in faults.items():
+        items = tuple(dict.fromkeys(message(fault) for fault in found if fault is not None))
+        if items:
+            blocks.append(Notes(title, items))
     fixed = sum(r.fixed_seconds or 0 for r in study.runs)
     measured = sum(r.measured_seconds or 0 for r in study.runs)
     if measured:
