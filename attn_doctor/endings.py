@@ -31,10 +31,14 @@ _NON_ZERO = re.compile(
     r"ExitCode|\brc)\W{0,3}(?:0x[0-9a-fA-F]{2,8}|-?[1-9]\d*)\b|^Execution halted|^Command exited with non-zero|\*\*\* \[.{1,200}\] Error [1-9]|"
     r"^FAILED \((?:failures|errors)="
 )
-_WELL = re.compile(r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|\b(?:done|finished|completed|succeeded|successfully)[.!]?$|^(?:.{0,60} )?100%\b")
+_WELL = re.compile(
+    r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|\b(?:done|finished|completed|succeeded|successfully)[.!]?$|^(?:.{0,60} )?100%\b"
+)
 _DECORATION = re.compile(r"^[\s=\-_*~+|#╭╮╰╯─│└┘┌┐.]*$")
 # A shell waits for the next command.
-_PROMPT = re.compile(r"^(?:\([\w.-]+\) ?)?(?:\S+@\S+[:~ ][^$#%]{0,200}[$#%]|PS [A-Z]:\\[^>]*>|[A-Z]:\\[^>]*>|[$#%>]|>>>|In \[\d+\]:)\s*$")
+_PROMPT = re.compile(
+    r"^(?:\([\w.-]+\) ?)?(?:\S+@\S+[:~ ][^$#%]{0,200}[$#%]|PS [A-Z]:\\[^>]*>|[A-Z]:\\[^>]*>|[$#%>]|>>>|In \[\d+\]:)\s*$"
+)
 # What others add behind the end: times, remarks of installers, of torch and of schedulers.
 _AFTER = re.compile(
     r"^(?:real|user|sys)\s+\d+m|^\s*(?:\[wall: |elapsed)|^(?:note|hint|Hint|NOTE|info|help|tip):|^\[end of output\]|^\[notice\]|^wandb:|"
@@ -152,7 +156,11 @@ def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
     frame = next((line.text for line in lines[header + 1 : at] if line.text.startswith('File "')), "")
     rest = lines[at + 1 : last + 1]
     whole = frame.endswith(("in <module>", "in _run_module_as_main"))
-    return whole and len(rest) <= 2 and not any(_GOES_ON.search(line.text) or re.search(r"\d%|\d\.\d|=", line.text) for line in rest)
+    return (
+        whole
+        and len(rest) <= 2
+        and not any(_GOES_ON.search(line.text) or re.search(r"\d%|\d\.\d|=", line.text) for line in rest)
+    )
 
 
 def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:

@@ -39,7 +39,11 @@ def implied_by(logs: Iterable[Log]) -> Goal:
                 return Goal.FLASH_ATTN
             if mode is None or (match.strength == "context" and (trained or not mode.catch_all)):
                 continue
-            if mode.train is Severity.INFO and mode.flash_attn is not Severity.INFO and not (trained and not mode.catch_all):
+            if (
+                mode.train is Severity.INFO
+                and mode.flash_attn is not Severity.INFO
+                and not (trained and not mode.catch_all)
+            ):
                 return Goal.FLASH_ATTN
     return Goal.TRAIN
 

@@ -73,9 +73,7 @@ def told(log: Log) -> Told:
     went_on = end.went_on
     return Told(
         errors=tuple(sorted(set(chosen)))[-_MOST:],
-        went_on=LogError(*went_on, 0)
-        if went_on and not chosen and went_on.line > last_good
-        else None,
+        went_on=LogError(*went_on, 0) if went_on and not chosen and went_on.line > last_good else None,
         pasted=any(m.slug == ENVIRONMENT for m in log.matches),
     )
 

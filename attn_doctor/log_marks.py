@@ -12,7 +12,7 @@ from attn_doctor.logs import Pattern
 ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
 
 # Docker's own log files hold a JSON object a line.
-_JSON = r'^(?:\{"(?:log|message|msg)":\s?")?'
+_JSON = r'^(?:\{?"(?:log|message|msg)":\s?")?'
 _MORE = r"(?:fatal |catastrophic |internal compiler |internal |Command line )?"
 _CODE = r"(?:LNK|MSB|TS|CS|RC|NU|NETSDK|CVT|[CDAU])\d{3,5}"
 

@@ -66,7 +66,9 @@ class Log(Record, frozen=True, kw_only=True):
     size: int  # bytes
     matches: tuple[Match, ...] = ()
     tail: tuple[str, ...] = ()
-    end: tuple[tuple[int, str], ...] = ()  # numbers and texts of the last lines, as they stand, where the reader keeps them
+    end: tuple[
+        tuple[int, str], ...
+    ] = ()  # numbers and texts of the last lines, as they stand, where the reader keeps them
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)

@@ -76,8 +76,6 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def _binary(head: bytes, name: str) -> str | None:
-    if is_wide(head):
-        return None
     for magic, what in _MAGIC:
         if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
             return what.replace("{name}", name)
@@ -90,6 +88,8 @@ def _binary(head: bytes, name: str) -> str | None:
     if head[257:262] == b"ustar":
         return "an archive (tar), no log: unpack it first if there is a log in it"
     sample = head[:4096]
+    if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte
+        return None
     if sample.count(0) > len(sample) // 20:
         return "a file of bytes that are no text, no log"
     return None
@@ -104,7 +104,19 @@ def _is_json(data: bytes) -> bool:
 
 
 # Keys of a record that a program wrote about what happened: such a document is as good as a log.
-_RECORD = {"message", "msg", "log", "severity", "level", "error", "errors", "stderr", "stdout", "exception", "traceback"}
+_RECORD = {
+    "message",
+    "msg",
+    "log",
+    "severity",
+    "level",
+    "error",
+    "errors",
+    "stderr",
+    "stdout",
+    "exception",
+    "traceback",
+}
 
 
 def _json(data: bytes, name: str) -> str | None:
@@ -114,7 +126,9 @@ def _json(data: bytes, name: str) -> str | None:
         return None
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, (dict, list)) and not isinstance(document, dict):
-        return None if isinstance(document, list) and len(data) < 256 else "a JSON document, no log"  # "[1]": a program's words
+        return (
+            None if isinstance(document, list) and len(data) < 256 else "a JSON document, no log"
+        )  # "[1]": a program's words
     keys = set(first) if isinstance(first, dict) else set()
     if {"tool", "facts", "findings"} <= keys:
         return f"a report of attn-doctor, no log: `attn-doctor show {name}` shows it"
@@ -154,8 +168,12 @@ _REQUIREMENT = re.compile(
     r"\s*(?:;.*)?(?:\s--hash=\S+)*\s*\\?(?:\s+#.*)?|-(?:[rcei]|f|-[a-z-]+)(?:[ =]\S+.*)?|--[a-z-]+.*|(?:git\+)?https?://\S+|\S+\.whl)\s*$"
 )
 _YAML = re.compile(r"^\s*(?:- ?.*|[\w./\"'${}-]+\s*:(?:\s.*)?|---|\.\.\.|[\]}].*)$|^\s{2,}\S")
-_YAML_FIRST = re.compile(r"^(?:name|channels|dependencies|services|version|path|train|nc|names|task|on|jobs|repos|prefix)\s*:")
-_TOML = re.compile(r"^\[\[?(?:project|build-system|tool|dependency-groups|package|metadata|options|tox|testenv)(?:[.:][\w.\"-]+)*\]\]?\s*$")
+_YAML_FIRST = re.compile(
+    r"^(?:name|channels|dependencies|services|version|path|train|nc|names|task|on|jobs|repos|prefix)\s*:"
+)
+_TOML = re.compile(
+    r"^\[\[?(?:project|build-system|tool|dependency-groups|package|metadata|options|tox|testenv)(?:[.:][\w.\"-]+)*\]\]?\s*$"
+)
 
 
 def _dockerfile(lines: _Lines) -> bool:
@@ -225,7 +243,12 @@ def _last_statement(text: str) -> int:
 
 
 def _c_source(lines: _Lines) -> bool:
-    return bool(re.match(r"(?s)\s*(?://[^\n]*\n\s*|/\*.*?\*/\s*)*#\s*(?:include\s*[<\"]|pragma once|ifndef \w+\s*\n\s*#\s*define)", lines.text))
+    return bool(
+        re.match(
+            r"(?s)\s*(?://[^\n]*\n\s*|/\*.*?\*/\s*)*#\s*(?:include\s*[<\"]|pragma once|ifndef \w+\s*\n\s*#\s*define)",
+            lines.text,
+        )
+    )
 
 
 _SHAPES: tuple[tuple[Callable[[_Lines], bool], str], ...] = (

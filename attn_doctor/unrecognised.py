@@ -31,7 +31,9 @@ def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecogni
     known = {*named, *(slug for m in met.values() for slug in m.module.MODE.explains)}
     found = []
     for log in logs:
-        said = [(m, e.line) for m in named.values() for e in m.hit.evidence if e.file == log.file and e.line is not None]
+        said = [
+            (m, e.line) for m in named.values() for e in m.hit.evidence if e.file == log.file and e.line is not None
+        ]
         lines = {m.line for m in log.matches if m.slug in known and m.strength != "context"}
         lines |= {line for _, line in said}
         grave = [line for m, line in said if _grave(m.module.MODE, m.hit) and not m.module.MODE.catch_all]

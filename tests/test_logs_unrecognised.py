@@ -13,7 +13,6 @@ from attn_doctor import log_marks
 from attn_doctor.claims import PATTERNS as CLAIMS
 from attn_doctor.decoding import BLOCK
 from attn_doctor.diagnose import diagnose
-from attn_doctor.examination import read_logs
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.findings import Diagnosis, Goal
@@ -21,7 +20,7 @@ from attn_doctor.goals import PATTERNS as GOALS
 from attn_doctor.goals import implied_by
 from attn_doctor.log_errors import told
 from attn_doctor.logs import Log, Reader
-from attn_doctor.not_a_log import NoLog
+from attn_doctor.not_a_log import NoLog, checked
 from attn_doctor.report.blocks import Verdict
 from attn_doctor.report.log_outline import of_diagnosis
 
@@ -190,7 +189,7 @@ NO_LOGS = {
     "yolo.pt": (b"PK\x03\x04" + b"\0" * 60, "zip"),
     "build.log.gz": (b"\x1f\x8b\x08\0" + b"\x99" * 60, "zcat"),
     "noise.bin": (bytes(range(256)) * 4 + b"\0" * 600, "no text"),
-    "Dockerfile": (b"# build\nARG V=1\nFROM python:3.11\nRUN pip install torch \\\n    ultralytics\nCOPY . /w\nCMD [\"yolo\"]\n", "docker build"),
+    "Dockerfile": (b'# build\nARG V=1\nFROM python:3.11\nRUN pip install torch \\\n    ultralytics\nCOPY . /w\nCMD ["yolo"]\n', "docker build"),
     "pyproject.toml": (b'[project]\nname = "tiny"\ndependencies = ["torch"]\n', "attn-doctor check"),
     "requirements.txt": (b"# all\ntorch==2.6.0\nultralytics>=8.3\nflash-attn @ https://h/x.whl\n-r other.txt\n", "attn-doctor check"),
     "environment.yml": (b"name: yolo\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip:\n      - torch\n", "attn-doctor check"),
@@ -204,19 +203,18 @@ NO_LOGS = {
 }  # fmt: skip
 
 
-def test_a_file_that_is_no_log_is_told_so(tmp_path):
+def test_a_file_that_is_no_log_is_told_so():
     for name, (data, word) in NO_LOGS.items():
-        path = tmp_path / name
-        path.write_bytes(data)
         with pytest.raises(NoLog) as said:
-            read_logs([str(path)])
+            checked(io.BytesIO(data), name)
         assert word in str(said.value), (name, said.value)
         assert "\n" not in str(said.value)
 
 
 def test_every_recorded_log_is_a_log():
     for path in sorted(LOGS.glob("*/*.log")):
-        assert len(read_logs([str(path)])) == 1
+        with path.open("rb") as stream:
+            assert checked(stream, path.name).read(8), path
 
 
 LOGS_ALL_THE_SAME = {
@@ -231,11 +229,9 @@ LOGS_ALL_THE_SAME = {
 }
 
 
-def test_a_log_that_looks_like_something_else_is_a_log(tmp_path):
+def test_a_log_that_looks_like_something_else_is_a_log():
     for name, data in LOGS_ALL_THE_SAME.items():
-        path = tmp_path / "x.log"
-        path.write_bytes(data)
-        assert read_logs([str(path)])[0].lines, name
+        assert checked(io.BytesIO(data), "x.log").read(1 << 20) == data, name
 
 
 def test_a_pasted_environment_is_not_called_sound():
@@ -249,7 +245,9 @@ def command(*arguments: str, data: bytes = b"") -> tuple[int, str, str]:
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, "-m", "attn_doctor", *arguments], input=data, capture_output=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-m", "attn_doctor", *arguments], input=data, capture_output=True, timeout=100
+    )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -271,7 +269,7 @@ def test_the_exit_codes_of_diagnose(tmp_path):
     assert [e["line"] for e in told_in_json["unrecognised"]] == [1]
     code, out, _ = command("diagnose", file("good.log", b"Successfully installed x-1\n"))
     assert (code, out.strip()) == (0, "✓ No error in 1 line.")
-    known = sorted((LOGS / "numpy-abi").glob("*.log"))[0]
+    known = min((LOGS / "numpy-abi").glob("*.log"))
     assert command("diagnose", str(known))[0] == 1
     assert command("diagnose", str(known), "--fail-on", "never")[0] == 0
     code, out, error = command("diagnose", file("Dockerfile", NO_LOGS["Dockerfile"][0]))

@@ -45,13 +45,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli.output import Progress, check_outputs, show_blocks, write_json
     from attn_doctor.diagnose import diagnose
-    from attn_doctor.examination import Options, exit_code, facts_of, read_logs
     from attn_doctor.errors import NOT_EXAMINED
+    from attn_doctor.examination import Options, exit_code, facts_of, read_logs
     from attn_doctor.findings import Goal, Severity
     from attn_doctor.goals import implied_by
     from attn_doctor.not_a_log import NoLog
-    from attn_doctor.report.model import Unreadable
     from attn_doctor.report.log_outline import of_diagnosis
+    from attn_doctor.report.model import Unreadable
 
     check_outputs(arguments)
     try:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from attn_doctor.diagnose import diagnose
 from attn_doctor.examination import Options, read_logs
-from attn_doctor.not_a_log import NoLog
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
 from attn_doctor.fixes.places import QUIET
 from attn_doctor.fixes.plan import WITHOUT, Way
+from attn_doctor.not_a_log import NoLog
 from attn_doctor.probes.gather import NoAnswer
 from attn_doctor.report.model import Report
 from attn_doctor.trials.plan import BadRequest, TrialOptions

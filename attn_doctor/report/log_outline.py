@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attn_doctor.claims import disagreements
 from attn_doctor.facts import Facts
-from attn_doctor.findings import Diagnosis, Goal, Severity
+from attn_doctor.findings import Diagnosis
 from attn_doctor.log_errors import told
 from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Notes, Verdict
@@ -41,7 +41,12 @@ def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
     caught = next(((log, end.went_on) for log, end in ends if end.went_on), None)
     if caught:
         log, error = caught
-        return Verdict(f"No error ends these {lines}, but they go on after one: {log.file}:{error.line}: {error.text}", "warn")
+        return Verdict(
+            f"No error ends these {lines}, but they go on after one: {log.file}:{error.line}: {error.text}", "warn"
+        )
     if any(end.pasted for _, end in ends):
-        return Verdict(f"No error in {lines}. The list of an environment in it is not judged: attn-doctor check does that there.", "")
+        return Verdict(
+            f"No error in {lines}. The list of an environment in it is not judged: attn-doctor check does that there.",
+            "",
+        )
     return Verdict(f"No error in {lines}.", "good")
