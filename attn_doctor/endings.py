@@ -28,10 +28,11 @@ _LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:
 _ZERO = re.compile(r"(?:exit|return) (?:code|status)\s?[:=]?\s?0\b|exited with (?:code|status) 0\b|^configure: exit 0")
 _NON_ZERO = re.compile(
     r"(?:exit(?:ed)?(?: with)?(?: code| status)|return(?:ed)? (?:a )?(?:code|non-?zero(?: exit)?(?: code| status)?)|non-zero (?:code|status)|"
-    r"ExitCode|\brc)\W{0,3}(?:0x[0-9a-fA-F]{2,8}|-?[1-9]\d*)\b|^Execution halted|^Command exited with non-zero|\*\*\* \[.{1,200}\] Error [1-9]"
+    r"ExitCode|\brc)\W{0,3}(?:0x[0-9a-fA-F]{2,8}|-?[1-9]\d*)\b|^Execution halted|^Command exited with non-zero|\*\*\* \[.{1,200}\] Error [1-9]|"
+    r"^FAILED \((?:failures|errors)="
 )
 _WELL = re.compile(
-    r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|^(?:.{0,60} )?100%\b"
+    r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|\b(?:done|finished|completed|succeeded|successfully)[.!]?$|^(?:.{0,60} )?100%\b"
 )
 _DECORATION = re.compile(r"^[\s=\-_*~+|#╭╮╰╯─│└┘┌┐.]*$")
 # A shell waits for the next command.
@@ -141,13 +142,25 @@ def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[Sai
     if at is None:
         return None, None
     said = Said(lines[at].number, lines[at].text, lines[_first(lines, headers)].number, lines[last].number)
-    if _message_to(lines, at, last, sure=sure):
+    if _message_to(lines, at, last, sure=sure) or _notes(lines, headers[-1], at, last):
         wrapped = re.search(r"ChildFailedError|CalledProcessError", said.text) and len(headers) > 1
         inner = _exception(lines, headers[-2], headers[-1]) if wrapped else None
         if inner is not None:
             said = said._replace(line=lines[inner].number, text=lines[inner].text)
         return said, None
     return None, said
+
+
+def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
+    """Whether a line or two behind an exception that came out of the program itself are notes that belong to it."""
+    frame = next((line.text for line in lines[header + 1 : at] if line.text.startswith('File "')), "")
+    rest = lines[at + 1 : last + 1]
+    whole = frame.endswith(("in <module>", "in _run_module_as_main"))
+    return (
+        whole
+        and len(rest) <= 2
+        and not any(_GOES_ON.search(line.text) or re.search(r"\d%|\d\.\d|=", line.text) for line in rest)
+    )
 
 
 def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:

@@ -12,7 +12,7 @@ from attn_doctor.logs import Pattern
 ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
 
 # Docker's own log files hold a JSON object a line.
-_JSON = r'^(?:\{"(?:log|message|msg)":\s?")?'
+_JSON = r'^(?:\{?"(?:log|message|msg)":\s?")?'
 _MORE = r"(?:fatal |catastrophic |internal compiler |internal |Command line )?"
 _CODE = r"(?:LNK|MSB|TS|CS|RC|NU|NETSDK|CVT|[CDAU])\d{3,5}"
 
@@ -35,7 +35,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     ((": ERROR: ", ": Error: "), r"^[^\s:'\"]{1,200}:\d{1,7}(?::\d{1,5})?: (?:ERROR|Error): \S"),
     # A program's own: "g++: fatal error:", "ninja: error:", "train.py: error:", "LINK : fatal error LNK1181:"
-    (("error: ",), _JSON + r"(?:[A-Za-z]:)?[\w./\\+-]{1,160}\s?: " + _MORE + r"error: (?!\d+(?:\.\d+)?$)\S"),
+    (("error: ",), _JSON + r"(?:[A-Za-z]:)?[\w./\\+-]{1,160}(?: [\w./-]{1,40}){0,4}\s?: " + _MORE + r"error: (?!\d+(?:\.\d+)?$)\S"),
     (
         (" error LNK", " error MSB", " error D", " error RC", " error C", " error NETSDK", " error NU", " error U"),
         r": " + _MORE + r"error " + _CODE + r"\s?: ",
@@ -55,7 +55,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* (?!Waiting|\[)"),
     (("CMake Error",), r"^CMake Error(?: at |: | in |\b)"),
-    (("npm ERR! ", "npm error "), r"^npm (?:ERR!|error) (?!code 1$|A complete|path|errno|command|syscall)\S"),
+    (("npm ERR! ", "npm error "), r"^npm (?:ERR!|error) (?!code 1$|A complete|To see|path|errno|command|syscall)\S"),
     (("error An ", "error Command ", "error Couldn't "), r"^error (?:An unexpected|Command|Couldn't)\b"),
     (("ERR_PNPM_",), r"ERR_PNPM_\w+"),
     (
@@ -67,6 +67,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Exception in thread ",), r"^Exception in thread "),
     (("panic: ", "panicked at "), r"^panic: |^thread '[^']{0,80}' (?:\(\d+\) )?panicked at "),
     (("command not found",), r": command not found$|^command not found: "),
+    ((": can't open file ", ": cannot open "), r"^\S{1,200}: (?:can't open file|cannot open) "),
     (("is not recognized as ",), r"is not recognized as (?:an internal|(?:the|a) name of a)"),
     ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
     (

@@ -76,8 +76,6 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def _binary(head: bytes, name: str) -> str | None:
-    if is_wide(head):
-        return None
     for magic, what in _MAGIC:
         if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
             return what.replace("{name}", name)
@@ -90,6 +88,8 @@ def _binary(head: bytes, name: str) -> str | None:
     if head[257:262] == b"ustar":
         return "an archive (tar), no log: unpack it first if there is a log in it"
     sample = head[:4096]
+    if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte
+        return None
     if sample.count(0) > len(sample) // 20:
         return "a file of bytes that are no text, no log"
     return None

@@ -62,12 +62,10 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
     more = (f"{left} more stand in the JSON",) if left else ()
     file = shlex.quote(errors[-1].file) if errors[-1].file != "standard input" else "FILE"
     send = (
-        (
-            f"To have it known: send the whole log with the lines above the error, or the file that this writes: "
-            f"attn-doctor check --log {file} --json report.json"
-        ),
+        "To have it known: send the whole log with the lines above the error, or the file that this writes: "
+        f"attn-doctor check --log {file} --json report.json"
     )
-    return [Notes("Not recognised", (*shown, *more, *send))]
+    return [Notes("Not recognised", (*shown, *more, send))]
 
 
 def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
