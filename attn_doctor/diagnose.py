@@ -55,7 +55,7 @@ def diagnose(
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
     if known_facts.graphics.stated:  # whoever names a GPU that is elsewhere knows that its driver was not seen
-        undetermined = [u for u in undetermined if u.why != ELSEWHERE]
+        undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in _consequences(m)}
     return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
 

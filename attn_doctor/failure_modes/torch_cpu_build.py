@@ -137,7 +137,11 @@ def _card(facts: Facts) -> Evidence:
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
         if facts.graphics.stated:
-            return fact(facts, "graphics.gpus.0.name", f"{gpus[0].name}, stated by --gpu")
+            return fact(
+                facts,
+                "graphics.gpus.0.name",
+                f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
+            )
         name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
         return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
     index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)
