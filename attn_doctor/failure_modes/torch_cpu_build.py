@@ -125,7 +125,11 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     evidence = [fact(facts, "torch.cuda", f"torch {facts.torch.version} is built without CUDA"), _card(facts)]
-    away = "it would use no GPU where there is one" if facts.graphics.stated else "the GPU of this machine is not used"
+    away = (
+        "it would use no GPU where there is one"
+        if facts.graphics.stated is True
+        else "the GPU of this machine is not used"
+    )
     return Hit(
         message=f"torch {facts.torch.version} is a CPU build, so {away}.",
         evidence=tuple(evidence),
@@ -136,7 +140,7 @@ def detect(facts: Facts) -> Hit | None:
 def _card(facts: Facts) -> Evidence:
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
-        if facts.graphics.stated:
+        if facts.graphics.stated is True:
             return fact(
                 facts,
                 "graphics.gpus.0.name",

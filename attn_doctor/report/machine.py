@@ -58,7 +58,7 @@ def _machine(facts: Facts) -> str:
 
 def _gpu(facts: Facts) -> tuple[str, str]:
     graphics = facts.graphics
-    if graphics.stated and isinstance(graphics.gpus, tuple) and graphics.gpus:
+    if graphics.stated is True and isinstance(graphics.gpus, tuple) and graphics.gpus:
         return _stated(graphics, graphics.gpus[0]), ""
     if graphics.apple is True:
         return "Apple silicon (MPS)", ""
