@@ -60,8 +60,8 @@ def diagnose(
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    if known_facts.graphics.stated:  # whoever names a GPU that is elsewhere knows that its driver was not seen
-        undetermined = [u for u in undetermined if u.why != ELSEWHERE]
+    if known_facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+        undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(
         findings=tuple(findings),

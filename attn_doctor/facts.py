@@ -150,7 +150,7 @@ class Graphics(Record, frozen=True, kw_only=True):
 
     pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
-    stated: bool = False  # the GPU was stated by --gpu: it is elsewhere, and nothing of this section was seen of it
+    stated: Flag = False  # the GPU was stated by --gpu: it is elsewhere, and nothing of this section was seen of it
     driver: Text = UNRECORDED  # "580.65.06"; None: no NVIDIA driver
     driver_cuda: Text = UNRECORDED  # most that the driver supports, "13.0"
     kernel_module: Text = UNRECORDED  # version of the loaded module; None: not loaded

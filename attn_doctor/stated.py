@@ -10,6 +10,7 @@ from attn_doctor.errors import Refused
 from attn_doctor.facts import Facts, Gpu, Unknown, all_unknown
 
 ELSEWHERE = "the GPU is elsewhere"
+NAMELESS = "the stated GPU"  # what it is called of which only the compute capability was stated
 _CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?(?:(\d{1,2})\.(\d)|(\d{1,2})(\d))[af]?", re.IGNORECASE)
 _OLDEST, _MOST = (3, 0), (12, 9)  # majors of NVIDIA's list; 13 may come, so a number beyond it is only unlikely
 
@@ -23,7 +24,7 @@ def read(text: str) -> tuple[str, str]:
     if match:
         major, minor = int(match[1] or match[3]), int(match[2] or match[4])
         if (major, minor) >= _OLDEST and major <= _MOST[0] + 3:
-            return f"GPU of compute capability {major}.{minor}", f"{major}.{minor}"
+            return NAMELESS, f"{major}.{minor}"
     else:
         plain = re.sub(r"[\s_-]+", " ", words)
         for name in (plain, f"NVIDIA {plain}", f"NVIDIA GeForce {plain}"):

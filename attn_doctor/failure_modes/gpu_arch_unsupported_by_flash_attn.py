@@ -77,7 +77,7 @@ def detect(facts: Facts) -> Hit | None:
     name = cuda_start.name(card)
     every_one = len(old) == len(gpus)
     return Hit(
-        message=f"{name} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
+        message=f"{name[0].upper()}{name[1:]} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
         evidence=(fact(facts, f"graphics.gpus.{index}.compute_capability", f"{name}: {card.compute_capability}"),),
         severity=None if every_one else Severity.INFO,
     )

@@ -125,7 +125,11 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     evidence = [fact(facts, "torch.cuda", f"torch {facts.torch.version} is built without CUDA"), _card(facts)]
-    away = "it would use no GPU where there is one" if facts.graphics.stated else "the GPU of this machine is not used"
+    away = (
+        "it would use no GPU where there is one"
+        if facts.graphics.stated is True
+        else "the GPU of this machine is not used"
+    )
     return Hit(
         message=f"torch {facts.torch.version} is a CPU build, so {away}.",
         evidence=tuple(evidence),
@@ -136,8 +140,12 @@ def detect(facts: Facts) -> Hit | None:
 def _card(facts: Facts) -> Evidence:
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
-        if facts.graphics.stated:
-            return fact(facts, "graphics.gpus.0.name", f"{gpus[0].name}, stated by --gpu")
+        if facts.graphics.stated is True:
+            return fact(
+                facts,
+                "graphics.gpus.0.name",
+                f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
+            )
         name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
         return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
     index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)

@@ -6,6 +6,7 @@ from collections import Counter
 
 from attn_doctor.facts import Facts, Gpu, Graphics, Unknown
 from attn_doctor.report.blocks import Field
+from attn_doctor.stated import NAMELESS
 from attn_doctor.trials.rows import GpuWatch, Range
 
 
@@ -57,7 +58,7 @@ def _machine(facts: Facts) -> str:
 
 def _gpu(facts: Facts) -> tuple[str, str]:
     graphics = facts.graphics
-    if graphics.stated and isinstance(graphics.gpus, tuple) and graphics.gpus:
+    if graphics.stated is True and isinstance(graphics.gpus, tuple) and graphics.gpus:
         return _stated(graphics, graphics.gpus[0]), ""
     if graphics.apple is True:
         return "Apple silicon (MPS)", ""
@@ -88,8 +89,8 @@ def _gpu(facts: Facts) -> tuple[str, str]:
 
 def _stated(graphics: Graphics, gpu: Gpu) -> str:
     """A GPU that nobody has seen: who said so, and whether this machine has one of its own."""
-    name, capability = str(gpu.name), f"compute capability {gpu.compute_capability}"
-    said = capability if name.endswith(capability) else f"{name} ({capability})"
+    capability = f"compute capability {gpu.compute_capability}"
+    said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
     cards = isinstance(graphics.pci, tuple) and any(d.vendor in ("10de", "1002") for d in graphics.pci)
     own = "this machine's own is not judged" if cards else "there is none in this machine"
     return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
