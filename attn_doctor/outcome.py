@@ -108,6 +108,6 @@ def _imported(facts: Facts, module: str) -> bool:
 def _may_stop_training(diagnosis: Diagnosis) -> bool:
     """Whether a finding leaves open that training stops later, though all that was tried worked."""
     return any(
-        f.slug in ("requirements-missing", "shadowed-by-folder") and f.severity is Severity.WARNING
+        f.slug in ("model-not-built", "requirements-missing", "shadowed-by-folder") and f.severity is Severity.WARNING
         for f in diagnosis.findings
     )

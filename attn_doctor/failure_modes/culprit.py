@@ -8,6 +8,8 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 from attn_doctor.facts import Facts, Fault
+from attn_doctor.failure_modes import requirements
+from attn_doctor.findings import Step
 from attn_doctor.knowledge.modules import distribution_of, module_of
 
 _NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]+)")
@@ -23,7 +25,7 @@ class Culprit(NamedTuple):
     """The package to blame, and whether it is missing ("No module named 'yaml'") or there and broken."""
 
     module: str
-    distribution: str
+    distribution: str | None  # None: nobody here knows which distribution brings this module
     is_missing: bool
 
 
@@ -46,10 +48,20 @@ def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
     return None
 
 
-def _distribution(facts: Facts, module: str) -> str:
+def _distribution(facts: Facts, module: str) -> str | None:
     """Return the installed distribution of this module, where several could bring it: cv2 comes with four of them."""
     listed = facts.packages.distributions
     for found in listed if isinstance(listed, tuple) else ():
         if module_of(canonicalize_name(found.name)) == module:
             return found.name
     return distribution_of(module)
+
+
+def install_missing(facts: Facts, to_blame: Culprit) -> tuple[tuple[Step, ...], int]:
+    """Return the steps that install the missing module with all else that is missing, and how many distributions that is."""
+    lacks = requirements.missing(facts)
+    name = to_blame.distribution
+    if name is None or any(lack.name == name for lack in lacks):
+        return requirements.install(facts, lacks), len(lacks)
+    more = "setuptools<81" if to_blame.module == "pkg_resources" else name
+    return requirements.install(facts, lacks, (more,)), len(lacks) + 1

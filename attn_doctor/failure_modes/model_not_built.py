@@ -28,30 +28,19 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes.asking import message
+from attn_doctor.failure_modes.culprit import Culprit, install_missing
 from attn_doctor.failure_modes.mode import FailureMode, Hit
-from attn_doctor.findings import Certainty, Evidence, Fix, Severity, Step
+from attn_doctor.findings import Certainty, Evidence, Fix, Severity, Step, fact
+from attn_doctor.knowledge.modules import distribution_of
 from attn_doctor.trials.rows import Trials
 
 FIRST_WITH_YOLO12 = "8.3.78"
 _MISSING = re.compile(r"No module named '([\w.]+)'")
-# What ultralytics needs, by the name under which it is imported. Any other module is no reason to install what happens to be
-# called so; torchvision has to fit torch, and has a failure mode of its own.
-_DISTRIBUTIONS = {
-    "cv2": "opencv-python",
-    "yaml": "pyyaml",
-    "PIL": "pillow",
-    "pkg_resources": "setuptools<81",
-    "cpuinfo": "py-cpuinfo",
-    "thop": "ultralytics-thop",
-    **{
-        name: name
-        for name in ("matplotlib", "numpy", "pandas", "polars", "psutil", "requests", "scipy", "seaborn", "tqdm")
-    },
-}
-
 MODE = FailureMode(
     code="AD601",
     slug="model-not-built",
@@ -63,14 +52,22 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Not from facts: whether a model can be built, only building it can tell."""
-    return None
+    """Met by files where the installed ultralytics has no YOLO12 at all: whoever trains another model of it may be well."""
+    yolo = facts.yolo
+    if not isinstance(yolo.version, str) or yolo.attention is not None:
+        return None
+    return Hit(
+        message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
+        evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
+        severity=Severity.WARNING,
+    )
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     fault = trials.run.model_fault
     if fault is None:
-        return None
+        hit = detect(facts) if any(row.scope == "model" and row.step_ms for row in trials.rows) else None
+        return msgspec.structs.replace(hit, severity=Severity.INFO) if hit else None
     said = message(fault)
     where = f" ({fault.where})" if fault.where else ""
     evidence = [Evidence(kind="trial", path="trial_run.model_fault", text=f"building the model: {said}{where}")]
@@ -88,7 +85,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     said = next((e.text for e in evidence if e.path == "trial_run.model_fault"), "")
     verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
-    if "FileNotFoundError" in said and ".yaml" in said:
+    if not said or ("FileNotFoundError" in said and ".yaml" in said):
         step = commands.install(
             facts,
             f"ultralytics>={FIRST_WITH_YOLO12}",
@@ -99,10 +96,10 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         return (Fix(title="Install an ultralytics that has this model", steps=(step,), verify=verify),)
     missing = _MISSING.search(said)
     module = missing[1].partition(".")[0] if missing else ""
-    name = _DISTRIBUTIONS.get(module)
+    name = distribution_of(module)
     if name is not None:
-        step = commands.install(facts, name, why=f"it holds the module {module}, which was not found", changes=name)
-        return (Fix(title=f"Install {name}", steps=(step,), verify=verify),)
+        steps, _ = install_missing(facts, Culprit(module, name, is_missing=True))
+        return (Fix(title=f"Install {name}", steps=steps, verify=verify),)
     return (Fix(title="Install the same ultralytics again", steps=_again(facts), verify=verify),)
 
 

@@ -63,9 +63,11 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
     `more`: further requirements, "setuptools<82".
     """
-    wanted = [f"{lack.name}{lack.specifier}" for lack in lacks if lack.name != "torchvision"] + list(more)
+    asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
+    vision = asked.pop("torchvision", None)
+    wanted = list(asked.values())
     steps = []
-    if any(lack.name == "torchvision" for lack in lacks):
+    if vision:
         torch = facts.torch.version if isinstance(facts.torch.version, str) else None
         fitting = pytorch.torchvision_for(torch) if torch else None
         exact = f"torchvision=={fitting}" if isinstance(fitting, str) else "torchvision"

@@ -30,9 +30,9 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
-from attn_doctor.failure_modes import newest_torch, requirements
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import index_options, message, version
-from attn_doctor.failure_modes.culprit import culprit
+from attn_doctor.failure_modes.culprit import culprit, install_missing
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
@@ -289,10 +289,8 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     said = message(facts.torch.fault) if facts.torch.fault else ""
     lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
     to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
-    if to_blame is not None and to_blame.is_missing and to_blame.module not in ("torch", "functorch", "torchgen"):
-        lacks = requirements.missing(facts)
-        extra = () if any(lack.name == to_blame.distribution for lack in lacks) else (to_blame.distribution,)
-        steps = requirements.install(facts, lacks, extra)
+    if to_blame is not None and to_blame.is_missing and to_blame.distribution not in (None, "torch"):
+        steps, _ = install_missing(facts, to_blame)
         return (*made, Fix(title=f"Install {to_blame.distribution}, which torch needs", steps=steps, verify=verify))
     old = _OTHERS_NAME.search(said)
     if old and old["module"] not in ("torch", "functorch", "torchgen"):

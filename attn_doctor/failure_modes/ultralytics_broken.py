@@ -32,7 +32,7 @@ from attn_doctor import commands
 from attn_doctor.facts import Facts, Fault, Import
 from attn_doctor.failure_modes import requirements
 from attn_doctor.failure_modes.asking import message, version
-from attn_doctor.failure_modes.culprit import Culprit, culprit
+from attn_doctor.failure_modes.culprit import Culprit, culprit, install_missing
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, Step, fact
 
@@ -81,7 +81,7 @@ def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...])
         others = [lack for lack in lacks if lack.name != to_blame.distribution]
         named = (
             to_blame.module
-            if to_blame.module == to_blame.distribution
+            if to_blame.distribution in (None, to_blame.module)
             else f"{to_blame.module} ({to_blame.distribution})"
         )
         more = f", nor {'is' if len(others) == 1 else 'are'} {requirements.listed(others)}" if others else ""
@@ -107,9 +107,11 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = []
     if to_blame is not None and to_blame.is_missing:
-        extra = () if any(lack.name == to_blame.distribution for lack in lacks) else (_requirement(to_blame),)
-        steps = requirements.install(facts, lacks, extra)
-        names = len(lacks) + len(extra)
+        if to_blame.distribution is None and not lacks:
+            return (
+                Fix(title=f"Install what brings {to_blame.module}", steps=(_unknown_module(to_blame),), verify=verify),
+            )
+        steps, names = install_missing(facts, to_blame)
         title = f"Install {to_blame.distribution}" if names == 1 else f"Install the {names} packages that are missing"
         return (Fix(title=title, steps=steps, verify=verify),)
     if lacks:
@@ -122,7 +124,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
             "none",
         )
         made.append(Fix(title="See where it waits", steps=(look,), verify=verify))
-    if to_blame is not None and to_blame.module != "ultralytics":
+    if to_blame is not None and to_blame.module != "ultralytics" and to_blame.distribution is not None:
         made.append(
             Fix(
                 title=f"Install {to_blame.distribution} afresh",
@@ -135,9 +137,9 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     return tuple(made)
 
 
-def _requirement(to_blame: Culprit) -> str:
-    """Name a requirement that brings the module. pkg_resources left setuptools with release 82."""
-    return "setuptools<81" if to_blame.module == "pkg_resources" else to_blame.distribution
+def _unknown_module(to_blame: Culprit) -> Step:
+    words = f"find out which package brings the module {to_blame.module}: no requirement of ultralytics or torch has this name"
+    return commands.by_hand((), words, "adds a package")
 
 
 def _afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:

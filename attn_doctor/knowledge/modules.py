@@ -39,12 +39,24 @@ def module_of(distribution: str) -> str:
     return MODULE_OF.get(distribution, distribution.replace("-", "_"))
 
 
-def distribution_of(module: str) -> str:
+# Requirements of torch and ultralytics, and theirs, whose modules have the name of their distribution.
+_SAME_NAME = frozenset(
+    "certifi charset_normalizer contourpy cycler filelock fsspec idna jinja2 kiwisolver markupsafe matplotlib mpmath networkx numpy "
+    "packaging pandas polars psutil pyparsing pytz requests scipy seaborn setuptools six sympy torch torchvision tqdm triton "
+    "typing_extensions tzdata urllib3".split()
+)
+
+
+def distribution_of(module: str) -> str | None:
     """Return the distribution that usually brings a top-level module: "cv2" comes with "opencv-python".
 
-    pkg_resources came with setuptools until its release 82. https://setuptools.pypa.io/en/latest/history.html
+    None: no module of torch's or ultralytics' requirements has this name. What the registry has under the same name may be
+    anything. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
     """
     if module == "pkg_resources":
         return "setuptools"
-    usual = {"cv2": "opencv-python", "triton": "triton"}
-    return usual.get(module) or next((d for d, m in MODULE_OF.items() if m == module), module.replace("_", "-"))
+    if module == "cv2":
+        return "opencv-python"
+    if module in _SAME_NAME:
+        return module.replace("_", "-")
+    return next((distribution for distribution, brought in MODULE_OF.items() if brought == module), None)
