@@ -1,8 +1,8 @@
 """The exceptions that end a command, each with its exit code and a text for the user. `cli.run` catches them, once.
 
-    Refused                   2   the request cannot be met: wrong usage, a file that cannot be read or written
-    NotExamined               3   what was asked for could not be examined: the target gave no answer
-    anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h)
+Refused                   2   the request cannot be met: wrong usage, a file that cannot be read or written
+NotExamined               3   what was asked for could not be examined: the target gave no answer
+anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h)
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("NotFoundError: ", "ResolvePackageNotFound:", "UnsatisfiableError: ", "CondaHTTPError: ", "CondaError: ",
          "CondaValueError: ", "NameNotFound: ", "LocationNotFound: ", "InvalidArchiveError", "InvalidMatchSpec: ",
          "CondaVerificationError: ", "CondaSSLError: ", "critical libmamba ", "error    libmamba "),
-        r"^(?:PackagesNotFoundError|ResolvePackageNotFound|(?:LibMamba)?UnsatisfiableError|Conda\w{0,30}Error|EnvironmentNameNotFound|"
-        r"EnvironmentLocationNotFound|InvalidArchiveError|InvalidMatchSpec)\b|^(?:critical|error {4}) ?libmamba ",
+        (r"^(?:PackagesNotFoundError|ResolvePackageNotFound|(?:LibMamba)?UnsatisfiableError|Conda\w{0,30}Error|EnvironmentNameNotFound|"
+        r"EnvironmentLocationNotFound|InvalidArchiveError|InvalidMatchSpec)\b|^(?:critical|error {4}) ?libmamba "),
     ),
     (("curl: (",), r"^curl: \(\d+\) "),
     (("FullyQualifiedErrorId",), r"FullyQualifiedErrorId : (?!NativeCommandError)"),

@@ -9,22 +9,20 @@ import msgspec
 import pytest
 from test_logs_corpus import CASES, LOGS, Case, reader
 
-from attn_doctor import log_marks
-from attn_doctor.claims import PATTERNS as CLAIMS
 from attn_doctor.decoding import BLOCK
 from attn_doctor.diagnose import diagnose
+from attn_doctor.examination import log_reader
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.failure_modes import ALL
 from attn_doctor.findings import Diagnosis, Goal
-from attn_doctor.goals import PATTERNS as GOALS
 from attn_doctor.goals import implied_by
 from attn_doctor.log_errors import told
-from attn_doctor.logs import Log, Reader
+from attn_doctor.logs import Log
 from attn_doctor.not_a_log import NoLog, checked
 from attn_doctor.report.blocks import Verdict
 from attn_doctor.report.log_outline import of_diagnosis
 
-WHOLE = Reader([*patterns(), *CLAIMS, *GOALS, *log_marks.PATTERNS], keeps_end=True)
+WHOLE = log_reader()
 HEALTHY = [case for case in CASES if case.folder == "healthy"]
 UNKNOWN = [case for case in CASES if case.folder == "unrelated"]
 KNOWN = [case for case in CASES if case.root]
