@@ -101,7 +101,7 @@ def ending(lines: Sequence[tuple[int, str]]) -> Ending:
 def _line(number: int, text: str) -> _Line:
     if text.startswith("{"):
         text = _out_of_json(text)
-    text = without_prefix(text.rstrip())
+    text = without_prefix(text.rstrip() + " ").rstrip()  # the blank: a prefix may be all that there is
     return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()))
 
 

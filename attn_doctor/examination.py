@@ -184,8 +184,13 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     paths = tuple(paths)
     if not paths:
         return ()
-    reader = Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
+    reader = log_reader()
     return tuple(_read_log(reader, path) for path in paths)
+
+
+def log_reader() -> Reader:
+    """Make the reader that searches for everything: signs, what a log says of its machine, what was wanted, how it ended."""
+    return Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
 
 
 def _read_log(reader: Reader, path: str) -> Log:

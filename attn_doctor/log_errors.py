@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from attn_doctor.endings import Ending, ending
 from attn_doctor.log_marks import ENVIRONMENT, ERROR, GOOD, WEAK
-from attn_doctor.logs import Log, Match
+from attn_doctor.logs import Log, Match, clean
 
 _MOST = 8  # errors of one log
 _LONGEST = 12  # lines of the message of an error
@@ -22,6 +22,10 @@ _FEW = 3  # of them from its front
 _TRIALS = re.compile(
     r"\b(?:_?conftest|_configtest|testfile|CheckSymbolExists|CheckFunctionExists|CheckIncludeFile|feature_tests)\.(?:c|cc|cpp|cxx|cu)\b"
     r"|\bCMake(?:Tmp|Scratch)\b|\bTryCompile-|meson-private"
+)
+# A training that goes on.
+_TRAINS = re.compile(
+    r"(?:\[?\s?)[Ee]poch:?\s?\[?\d+(?:/\d+|\]|:| (?:done|finished|complete))|\d{1,5}/\d{1,5}\s+\d+(?:\.\d+)?G\s|\{'loss'"
 )
 # What passes on that another program failed, and not why.
 _PASSED_ON = re.compile(
@@ -55,6 +59,8 @@ def told(log: Log) -> Told:
     if not log.end:
         return Told()
     good = [m.line for m in log.matches if m.slug == GOOD]
+    # Looked for in the end alone: a training has a million such lines, and each would be looked at.
+    good += [number for number, text in log.end if _TRAINS.match(clean(text))]
     last_good = max(good, default=0)
     end = ending(log.end)
     if end.well:

@@ -17,8 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from attn_doctor.failure_modes import patterns
-from attn_doctor.logs import Reader
+from attn_doctor.examination import log_reader
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 
@@ -112,7 +111,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=32)
     size = parser.parse_args().megabytes << 20
     started = time.process_time()
-    reader = Reader(patterns())
+    reader = log_reader()
     print(f"{len(reader.patterns)} signs, made ready in {time.process_time() - started:.2f} s")
     for name, data in kinds(size):
         started = time.process_time()

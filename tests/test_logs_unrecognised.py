@@ -9,22 +9,21 @@ import msgspec
 import pytest
 from test_logs_corpus import CASES, LOGS, Case, reader
 
-from attn_doctor import log_marks
-from attn_doctor.claims import PATTERNS as CLAIMS
 from attn_doctor.decoding import BLOCK
 from attn_doctor.diagnose import diagnose
+from attn_doctor.examination import log_reader
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes.mode import Module
 from attn_doctor.findings import Diagnosis, Goal
-from attn_doctor.goals import PATTERNS as GOALS
 from attn_doctor.goals import implied_by
 from attn_doctor.log_errors import told
-from attn_doctor.logs import Log, Reader
+from attn_doctor.logs import Log
 from attn_doctor.not_a_log import NoLog, checked
 from attn_doctor.report.blocks import Verdict
 from attn_doctor.report.log_outline import of_diagnosis
 
-WHOLE = Reader([*patterns(), *CLAIMS, *GOALS, *log_marks.PATTERNS], keeps_end=True)
+WHOLE = log_reader()
 HEALTHY = [case for case in CASES if case.folder == "healthy"]
 UNKNOWN = [case for case in CASES if case.folder == "unrelated"]
 KNOWN = [case for case in CASES if case.root]
@@ -36,7 +35,13 @@ def read(data: bytes, name: str = "log") -> Log:
 
 def judged(data: bytes) -> tuple[Diagnosis, Log]:
     log = read(data)
-    return diagnose(None, implied_by([log]), logs=[log]), log
+    return diagnose(None, implied_by([log]), logs=[log], modules=concerned(log)), log
+
+
+def concerned(log: Log) -> list[Module]:
+    """The failure modes that have something to say of a log."""
+    slugs = {match.slug for match in log.matches}
+    return [module for module in ALL if module.MODE.slug in slugs]
 
 
 def verdict(data: bytes) -> Verdict | None:
@@ -148,7 +153,7 @@ def test_a_catch_all_never_stands_beneath_a_cause():
     for case in CASES:
         log = reader().read(io.BytesIO(case.data), "log")
         for goal in Goal:
-            findings = diagnose(Facts(), goal, logs=[log]).findings
+            findings = diagnose(Facts(), goal, logs=[log], modules=concerned(log)).findings
             met = [f for f in findings if f.slug in catch_alls]
             stood += len(met)
             assert not [f for f in met if f.explained_by], (case.folder, case.name)
