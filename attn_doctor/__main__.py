@@ -7,6 +7,9 @@ import sys
 def main() -> int:
     try:
         return _main()
+    except KeyboardInterrupt:  # before `run` looks out for it
+        sys.stderr.write("attn-doctor: interrupted\n")
+        return 130
     except Exception as error:  # noqa: BLE001 - the last resort: what cannot even be imported ends here
         from attn_doctor import failure
 

@@ -16,7 +16,7 @@ DOCTOR = [sys.executable, "-m", "attn_doctor"]
 NODES = {"null": (1, 3), "full": (1, 7), "zero": (1, 5)}  # major and minor numbers of Linux' memory devices
 
 
-def doctor(*argv, stdin=b"", cwd=None, environ=None, limit=60, before=(), **how):
+def doctor(*argv, stdin=b"", cwd=None, environ=None, limit=150, before=(), **how):
     """Run the doctor to its end; `environ` is added to ours, a value None takes a variable away. Output stays bytes."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
     env = {name: value for name, value in env.items() if value is not None}
@@ -24,7 +24,7 @@ def doctor(*argv, stdin=b"", cwd=None, environ=None, limit=60, before=(), **how)
     return subprocess.run([*before, *DOCTOR, *argv], input=stdin, cwd=cwd or ROOT, env=env, timeout=limit, **how)
 
 
-def shell(line, cwd, environ=None, limit=60):
+def shell(line, cwd, environ=None, limit=150):
     """A line for bash, with $D for the doctor."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "D": " ".join(DOCTOR), **(environ or {})}
     env = {name: value for name, value in env.items() if value is not None}

@@ -390,11 +390,12 @@ def test_inspect_writes_as_every_command_does(tmp_path):
 
 
 def test_ctrl_c_stays_130(tmp_path):
-    python = program(tmp_path, "#!/bin/sh\nsleep 60\n")
+    python = program(tmp_path, '#!/bin/sh\ntouch "$0.started"\nsleep 60\n')
     code = (
-        "import signal, subprocess, sys, time\n"
+        "import os, signal, subprocess, sys, time\n"
         f"p = subprocess.Popen([sys.executable, '-m', 'attn_doctor', 'list', '--here', '--target', {str(python)!r}], stderr=-1)\n"
-        "time.sleep(3); p.send_signal(signal.SIGINT); said = p.communicate()[1]; print(p.returncode, said)\n"
+        f"while not os.path.exists({f'{python}.started'!r}): time.sleep(0.1)\n"
+        "p.send_signal(signal.SIGINT); said = p.communicate()[1]; print(p.returncode, said)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=60)
     assert done.stdout == b"130 b'attn-doctor: interrupted\\n'\n"

@@ -93,7 +93,7 @@ def test_the_report_is_written_and_the_exit_code_is_the_commands_own(name, ill, 
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert json.loads((tmp_path / "r.json").read_bytes())["exit_code"] == 1
-    assert (tmp_path / "r.md").read_text().startswith("# attn-doctor ")
+    assert (tmp_path / "r.md").read_text().startswith("## attn-doctor ")
     assert (tmp_path / "r.html").read_text().rstrip().endswith("</html>")
     if name == "output full":
         assert done.stderr == b"attn-doctor: standard output could not be written: No space left on device\n"
