@@ -6,6 +6,7 @@ Whatever fails becomes an Unknown with its reason. Only a target that does not a
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -169,15 +170,24 @@ def _inventory(request: Request) -> dict[str, Any]:
         if "python" not in Path(request.choice.python).name.lower() and "Fatal Python error" not in outcome.chatter:
             raise NoTarget(f"{request.choice.python} is no Python interpreter")
         died = torch_probe.describe(outcome.fault) if outcome.fault else "it said nothing"
-        tail = outcome.chatter.strip().splitlines()[-1:]
-        raise NoAnswer(f"{request.choice.python} did not answer: {died}" + (f" ({tail[0]})" if tail else ""))
+        said = _last_words(outcome.chatter, request.environ)
+        raise NoAnswer(f"{request.choice.python} did not answer: {died}" + (f" ({said})" if said else ""))
     told: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
     told["seconds"] = outcome.seconds
     if "interpreter" not in told:
-        raise NoAnswer(
-            f"{request.choice.python} started, but could not say what it is: {outcome.chatter.strip()[-300:]}"
-        )
+        said = _last_words(outcome.chatter, request.environ)
+        raise NoAnswer(f"{request.choice.python} started, but could not say what it is: {said[-500:]}")
     return told
+
+
+def _last_words(chatter: str, environ: Mapping[str, str]) -> str:
+    """The end of what a Python said that died at its start, and the file that it died in where PYTHONPATH brought it."""
+    said = (chatter.strip().splitlines() or [""])[-1]
+    file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
+    folders = [os.path.abspath(entry) + os.sep for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]  # noqa: PTH100
+    if file.startswith(tuple(folders)):
+        return f"{said}, in {file}, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
+    return said
 
 
 def _isolated(request: Request) -> list[Any] | Unknown:
