@@ -5,6 +5,18 @@ import sys
 
 
 def main() -> int:
+    try:
+        return _main()
+    except Exception as error:  # noqa: BLE001 - the last resort: what cannot even be imported ends here
+        from attn_doctor import failure
+
+        return failure.tell(error)
+
+
+def _main() -> int:
+    from attn_doctor import streams
+
+    streams.prepare()
     if sys.argv[1:] in (["--version"], ["-V"]):  # before anything is imported: it must cost no more than Python itself
         from attn_doctor import __version__
 

@@ -20,8 +20,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from attn_doctor import current_folder
 from attn_doctor.facts import Fault
+from attn_doctor.foreign import raw
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
@@ -112,14 +115,15 @@ def run(
     config: Mapping[str, Any] | None = None,
     deadline: float = 120.0,
     quiet: float | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     on_message: Callable[[Message], None] | None = None,
     on_slow: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours.
-    Raises OSError when the interpreter cannot be started at all.
+    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours; None takes
+    a variable out of it. The child is ended when `stop` is set. Raises OSError when the interpreter cannot be started at all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -135,7 +139,8 @@ def run(
         if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
             told = True
             on_slow(reader.open_sections[-1] if reader.open_sections else "")
-        if now - started > deadline or (quiet and now - reader.heard > quiet):
+        too_long = now - started > deadline or (quiet and now - reader.heard > quiet)
+        if too_long or reader.trouble or (stop and stop.is_set()):
             killed = True
             kill(process)
             break
@@ -146,9 +151,29 @@ def run(
     seconds = time.monotonic() - started
     open_section = reader.open_sections[-1] if reader.open_sections else None
     fault = None
-    if killed or not reader.done:
+    if reader.trouble:
+        why = f"the target sent a record that cannot be understood ({type(reader.trouble).__name__}: {reader.trouble})"
+        fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
+    elif killed or not reader.done:
         fault = _fault(process, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
+
+
+def harmless(folder: str) -> dict[str, str]:
+    """Return variables that keep ultralytics off the network, out of the user's settings, and from installing anything.
+
+    Files that it writes on the way (settings, a font cache, compiled kernels) go into `folder`, which is thrown away.
+    """
+    return {
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": folder,
+        "MPLCONFIGDIR": folder,
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        "TRITON_CACHE_DIR": folder,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def command(
@@ -180,17 +205,18 @@ def command(
 
 def _start(
     argv: Sequence[str],
-    environment: Mapping[str, str] | None,
+    environment: Mapping[str, str | None] | None,
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    env = current_folder.cleaned({**os.environ, **(environment or {})})
+    merged = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
+    env = current_folder.cleaned(merged)
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
-        current_folder.program(argv),
+        [raw(word) for word in current_folder.program(argv)],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -223,6 +249,18 @@ def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
+def _message(line: bytes) -> Message | None:
+    """One record; None for what is none. Whoever reads the nonce in the target's memory can write anything here."""
+    try:
+        said = json.loads(line)
+        at, section, data = said["at"], said["section"], said.get("data")
+        if at == "raised":
+            data = msgspec.to_builtins(msgspec.convert(data, Fault))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # msgspec's own errors are ValueErrors
+        return None
+    return Message(at, section, data) if isinstance(at, str) and isinstance(section, str) else None
+
+
 class _Reader:
     """Reads both pipes of a child in threads, so that neither can fill up and stop it."""
 
@@ -235,6 +273,7 @@ class _Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
+        self.trouble: Exception | None = None  # what a record led to that only the target's own program can write
         self.ended = threading.Event()  # done was said, or standard output was closed
         self.heard = time.monotonic()
         self._out = bytearray()
@@ -283,7 +322,11 @@ class _Reader:
                 continue
             if place:
                 self._take_err(line[:place] + b"\n")
-            self._take_message(Message(**json.loads(line[place + len(self.mark) :])))
+            message = _message(line[place + len(self.mark) :])
+            if message is None:
+                self._take_err(b"attn-doctor: a record that cannot be understood\n")
+            else:
+                self._take_message(message)
 
     def _take_message(self, message: Message) -> None:
         self.heard = time.monotonic()
@@ -295,8 +338,11 @@ class _Reader:
             self.done = True
             self.ended.set()
         self.messages.append(message)
-        if self.on_message:
-            self.on_message(message)
+        if self.on_message and self.trouble is None:
+            try:
+                self.on_message(message)
+            except Exception as error:  # noqa: BLE001 - this is a thread: `run` ends the child, and says why
+                self.trouble = error
 
     def _take_err(self, block: bytes) -> None:
         self._err += block

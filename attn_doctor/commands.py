@@ -106,8 +106,11 @@ def variable(name: str, value: str | None, why: str) -> Step:
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:
-    """The argv by which a fix is verified."""
-    return ("attn-doctor", "check", "--target", python(facts), *(options or ("--no-trial",)))
+    """The argv by which a fix is verified: for the GPU that was stated, if one was."""
+    gpus = facts.graphics.gpus
+    stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
+    gpu = ("--gpu", stated) if isinstance(stated, str) else ()
+    return ("attn-doctor", "check", "--target", python(facts), *gpu, *(options or ("--no-trial",)))
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:

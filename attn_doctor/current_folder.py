@@ -36,7 +36,7 @@ def where() -> str | None:
 def empty() -> str:
     """Make the empty folder in which children start, once a process. It is removed when the doctor ends."""
     with _lock:
-        if not _made or not os.path.isdir(_made[0]):  # noqa: PTH112 - no Path is needed for one look
+        if not _made or not os.path.isdir(_made[0]):
             _made[:] = [_new()]
         return _made[0]
 

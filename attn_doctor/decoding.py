@@ -56,6 +56,11 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
         yield decoder.decode(block).encode()
 
 
+def is_wide(first: bytes) -> bool:
+    """Whether a text that begins so is UTF-16."""
+    return _wide(first) is not None
+
+
 def _wide(first: bytes) -> str | None:
     if first.startswith(codecs.BOM_UTF16_LE):
         return "utf-16-le"

@@ -11,7 +11,9 @@ from attn_doctor.failure_modes import ALL
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
 from attn_doctor.findings import Certainty, Confidence, Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
 from attn_doctor.logs import Log, Seen
+from attn_doctor.stated import ELSEWHERE
 from attn_doctor.trials.rows import Trials
+from attn_doctor.unrecognised import unrecognised
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
@@ -23,6 +25,10 @@ class _Met(NamedTuple):
     module: Module
     hit: Hit
     severity: Severity
+
+    @property
+    def explains(self) -> tuple[str, ...]:
+        return self.module.MODE.explains if self.hit.explains is None else self.hit.explains
 
 
 def diagnose(
@@ -38,8 +44,9 @@ def diagnose(
     undetermined: list[Undetermined] = []
     logs = tuple(logs)
     known_facts = facts or Facts()
-    for module in modules:
-        hit, unsure = _judge(module, known_facts, logs, trials)
+    for module in sorted(modules, key=lambda m: m.MODE.catch_all):
+        theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
+        hit, unsure = _judge(module, known_facts, theirs, trials)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
@@ -53,8 +60,28 @@ def diagnose(
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.module.MODE.explains}
-    return Diagnosis(findings=tuple(findings), undetermined=tuple(u for u in undetermined if u.slug not in moot))
+    if known_facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+        undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
+    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
+    return Diagnosis(
+        findings=tuple(findings),
+        undetermined=tuple(u for u in undetermined if u.slug not in moot),
+        unrecognised=unrecognised(logs, met),
+    )
+
+
+def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
+    """The logs that are left to a catch-all: those in which no cause was found of what it says has no known cause.
+
+    A cause that facts alone imply is of no certain log: then none is left. An info is the cause of an info only.
+    """
+    causes = [
+        cause
+        for cause in met.values()
+        if mode.slug in cause.explains and (cause.severity.rank > 0 or mode.severity(goal).rank == 0)
+    ]
+    files = [{e.file for e in cause.hit.evidence if e.kind == "log"} for cause in causes]
+    return () if not all(files) else tuple(log for log in logs if not any(log.file in named for named in files))
 
 
 def _judge(
@@ -118,6 +145,7 @@ def _join(hit: Hit, seen: Hit | None) -> Hit:
         confidence=best,
         severity=hit.severity,
         blocks=hit.blocks,
+        explains=hit.explains,
     )
 
 
@@ -134,7 +162,7 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
             cause
             for cause in met
             if cause != slug
-            and slug in met[cause].module.MODE.explains
+            and slug in met[cause].explains
             and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
         ]
         if causes:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims
+from attn_doctor import __version__, claims, failure, foreign, goals, log_marks, stated, streams
 from attn_doctor.diagnose import diagnose
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError, Broken
 from attn_doctor.facts import Facts, Unknown
 from attn_doctor.failure_modes import ALL, patterns
-from attn_doctor.findings import Diagnosis, Goal, Severity
-from attn_doctor.goals import implied
+from attn_doctor.findings import Diagnosis, Goal, Severity, Undetermined
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs import Log, Reader, read_bytes
+from attn_doctor.not_a_log import checked
+from attn_doctor.outcome import Asked, look
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
-from attn_doctor.recommend import recommend
+from attn_doctor.recommend import Recommendation, recommend
 from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.trials.plan import TrialOptions
 from attn_doctor.trials.rows import Trials, refused
@@ -37,6 +39,7 @@ class Options(NamedTuple):
     trials: TrialOptions = TrialOptions()
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
     facts: str | None = None  # a facts file or a report instead of this machine
+    gpu: str | None = None  # judge for this GPU, which is elsewhere: "8.9", "sm_89", "RTX 4090"
     timeout: float = 120.0
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
@@ -50,36 +53,92 @@ DEFAULTS = Options()
 def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """Examine a target and report.
 
-    Raises NoTarget, BadRequest, Unreadable (all ValueError: the request cannot be met) and NoAnswer (the target did not
-    say anything at all). Everything else that goes wrong is in the report.
+    Raises NoTarget, BadRequest, Unreadable (all ValueError: the request cannot be met), NoAnswer (the target did not say
+    anything at all) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
+    so_far: dict[str, Any] = {}
+    try:
+        return foreign.record(_examine(options, say, so_far))
+    except AttnDoctorError:
+        raise
+    except Exception as error:
+        if "facts" not in so_far:
+            raise
+        raise Broken(_cut_short(options, error, **so_far)) from error
+
+
+def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
+    """Go through the stages. What each has found is put into `so_far`, for a report if a later one fails."""
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
-    goal = options.goal or (Goal.FLASH_ATTN if logs else implied(facts)[0])  # a log is of something that was wanted
+    so_far["facts"] = facts
+    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])  # a log is of what was wanted
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
+    so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
-    if trials.rows:
+    if trials.attempted:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
+    imports = not (options.static or options.facts)
+    seeing = look(
+        facts,
+        goal,
+        diagnosis,
+        trials,
+        Asked(imports=imports, trial=imports and options.trial, elsewhere=options.gpu is not None),
+    )
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         command=options.command,
         goal=goal,
         target=_target(facts),
-        exit_code=exit_code(diagnosis, options.fail_on),
+        exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
+        outcome=seeing.outcome,
+        seen=seeing.seen,
+        unexamined=seeing.unexamined,
         facts=facts,
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
+        unrecognised=diagnosis.unrecognised,
         trials=trials.rows,
-        trial_run=trials.run if trials.rows else None,
+        trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )
 
 
+def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
+    """A report that says why nothing more is known."""
+    found = diagnosis or Diagnosis()
+    why = f"attn-doctor itself failed: {failure.summary(error)}"
+    report = Report(
+        tool=Tool(version=__version__, knowledge_date=knowledge_date()),
+        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        command=options.command,
+        goal=options.goal or Goal.TRAIN,
+        target=_target(facts),
+        exit_code=failure.code(error),
+        unexamined=(f"anything more: {why}",),
+        facts=facts,
+        findings=found.findings,
+        undetermined=(*found.undetermined, Undetermined(code="", slug="attn-doctor", needs=(), why=why)),
+        trials=(),
+        trials_skipped=why,
+        recommendation=Recommendation(backend=None, install_flash_attn="not-here", measured=False, summary=why),
+    )
+    return foreign.record(report)
+
+
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
-    """The facts that options ask for: of a file, or of a target. Raises as `examine` does."""
+    """The facts that options ask for: of a file, or of a target, with the GPU that was stated. Raises as `examine` does."""
+    if options.gpu is None:
+        return _facts_of(options, say)
+    stated.read(options.gpu)  # refused before anything is examined
+    return stated.elsewhere(_facts_of(options, say), options.gpu)
+
+
+def _facts_of(options: Options, say: Say) -> Facts:
     if options.facts:
         return decode_facts(read_file(options.facts), options.facts)
     choice = choose(options.target)
@@ -103,6 +162,10 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
         return Trials(skipped="--static imports nothing of the target")
     if not options.trial:
         return Trials(skipped="left out by --no-trial")
+    if options.gpu is not None and options.trials.device != "cpu":
+        return Trials(
+            skipped=f"{stated.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
+        )
     from attn_doctor.trials.plan import plan
     from attn_doctor.trials.run import run
 
@@ -117,39 +180,53 @@ def _said_in_trials(trials: Trials) -> tuple[Log, ...]:
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
-    """Each log, searched for every failure mode's signs. Raises Unreadable."""
+    """Each log, searched for every failure mode's signs and for errors. Raises Unreadable, and NoLog for what is none."""
     paths = tuple(paths)
     if not paths:
         return ()
-    reader = Reader([*patterns(), *claims.PATTERNS])
+    reader = Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
     return tuple(_read_log(reader, path) for path in paths)
 
 
 def _read_log(reader: Reader, path: str) -> Log:
-    if path == "-":
-        return reader.read(sys.stdin.buffer, "standard input")
     try:
+        if path == "-":
+            return reader.read(checked(_standard_input(), "standard input"), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(stream, path)
+            return reader.read(checked(stream, foreign.text(path)), foreign.text(path))
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
 
 def read_file(path: str) -> bytes:
     """A whole file, or standard input for "-". Raises Unreadable."""
-    if path == "-":
-        return sys.stdin.buffer.read()
     try:
+        if path == "-":
+            return _standard_input().read()
         return Path(path).read_bytes()
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
 
-def exit_code(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
-    """0, or 1 when a finding is at or above `fail_on` (None: never)."""
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else foreign.text(path)
+
+
+def _standard_input() -> BinaryIO:
+    if streams.was_closed("stdin"):
+        raise Unreadable("standard input is closed: name a file")
+    return sys.stdin.buffer
+
+
+def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
+    """Return 1 for a finding at or above `fail_on` (None: never); else 3 where something that was asked for could not be
+    examined, or an error in a log is not known; else 0.
+    """
     worst = diagnosis.worst()
-    return int(fail_on is not None and worst is not None and worst.rank >= fail_on.rank)
+    if fail_on is not None and worst is not None and worst.rank >= fail_on.rank:
+        return FINDINGS
+    return NOT_EXAMINED if unexamined or diagnosis.unrecognised else OK
 
 
 def _target(facts: Facts) -> Target:

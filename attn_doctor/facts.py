@@ -16,9 +16,19 @@ SCHEMA_VERSION = 1
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that could not be told. In JSON: ``{"unknown": why}``."""
+    """A value that could not be told. In JSON: ``{"unknown": why}``.
+
+    It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
+    container. Its truth value raises TypeError.
+    """
 
     unknown: str
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"an unknown fact ({self.unknown}) is neither true nor false: ask known(fact), isinstance(fact, Unknown) or "
+            "`is True`"
+        )
 
     @property
     def why(self) -> str:
@@ -140,6 +150,7 @@ class Graphics(Record, frozen=True, kw_only=True):
 
     pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
+    stated: Flag = False  # the GPU was stated by --gpu: it is elsewhere, and nothing of this section was seen of it
     driver: Text = UNRECORDED  # "580.65.06"; None: no NVIDIA driver
     driver_cuda: Text = UNRECORDED  # most that the driver supports, "13.0"
     kernel_module: Text = UNRECORDED  # version of the loaded module; None: not loaded
@@ -223,6 +234,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     headers: Flag = UNRECORDED  # Python.h is there
     differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules found elsewhere under -I
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
+    shadows_loaded: tuple[str, ...] | Unknown = UNRECORDED  # those of them whose module torch or ultralytics loads
     broken_pth: tuple[str, ...] | Unknown = UNRECORDED
 
 
@@ -260,6 +272,7 @@ class Import(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED
     seconds: Real = UNRECORDED
     warnings: tuple[str, ...] = ()
+    works_without: Text = UNRECORDED  # "PYTHONPATH", "user site", "LD_LIBRARY_PATH" ...: with it left out, it imports; None: nothing helps
 
 
 class TorchDevice(Record, frozen=True, kw_only=True):
@@ -271,6 +284,7 @@ class TorchDevice(Record, frozen=True, kw_only=True):
 class Torch(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
+    shim: Text = UNRECORDED  # what is found under the name torch and is no torch: a file or a folder; None: it is torch
     cuda: Text = UNRECORDED  # torch.version.cuda
     hip: Text = UNRECORDED
     cxx11_abi: Flag = UNRECORDED
@@ -280,6 +294,7 @@ class Torch(Record, frozen=True, kw_only=True):
     flash_compiled: Flag = UNRECORDED
     importable: Flag = UNRECORDED
     fault: Fault | None = None  # set where importable is False
+    works_without: Text = UNRECORDED  # as in Import
     available: Flag = UNRECORDED  # torch.cuda.is_available()
     cuda_fault: Fault | None = None
     cuda_error: Text = UNRECORDED  # text behind available == False

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attn_doctor.errors import Refused
+
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
 STARTUP = Path(__file__).parent / "target" / "startup"
 
 
-class NothingToRun(ValueError):
+class NothingToRun(Refused):
     """The request cannot be met: one sentence."""
 
 

@@ -25,6 +25,7 @@ _MOST = 40  # matches kept a sign, half from either end of the log
 _ENOUGH = 60  # matches of a sign in one block, from its front: then it is looked at from its end
 _REMEMBERED = 8 << 20  # bytes of lines whose signs are remembered
 _TAIL = 12  # last lines kept
+_END = 1 << 16  # bytes of the end that are kept where they are asked for
 
 # What other programs put before a line: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
@@ -65,6 +66,9 @@ class Log(Record, frozen=True, kw_only=True):
     size: int  # bytes
     matches: tuple[Match, ...] = ()
     tail: tuple[str, ...] = ()
+    end: tuple[
+        tuple[int, str], ...
+    ] = ()  # numbers and texts of the last lines, as they stand, where the reader keeps them
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)
@@ -91,8 +95,9 @@ class Seen(NamedTuple):
 class Reader:
     """Searches logs for patterns; made once, used for any number of logs."""
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
+    def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns
+        self._keeps_end = keeps_end
         self._needles = Needles([pattern.literal for pattern in patterns])
         self._anchored = frozenset(i for i, p in enumerate(patterns) if _ANCHORED.search(p.regex.pattern))
         self._seen: dict[bytes, tuple[tuple[int, _Found], ...]] = {}
@@ -106,18 +111,19 @@ class Reader:
             size += len(block)
             self._search(block, number, kept)
             number += block.count(b"\n")
-            tail = (tail + block)[-_LONGEST:]
+            tail = (tail + block)[-_END:]
         if tail and not tail.endswith(b"\n"):
             number += 1
         matches = [self._match(index, place, name) for index, held in kept.items() for place in held.all()]
         matches.sort(key=lambda m: m.line)
-        last_lines = [clean(as_text(_left_standing(line))) for line in tail.split(b"\n")[-2 * _TAIL :]]
+        last_lines = [clean(as_text(_left_standing(line))) for line in tail[-_LONGEST:].split(b"\n")[-2 * _TAIL :]]
         return Log(
             file=name,
             lines=number,
             size=size,
             matches=tuple(matches),
             tail=tuple(line[:400] for line in last_lines if line)[-_TAIL:],
+            end=_numbered(tail, number) if self._keeps_end else (),
         )
 
     def _match(self, index: int, place: _Place, name: str) -> Match:
@@ -262,6 +268,16 @@ def read_bytes(data: bytes, name: str, patterns: Sequence[Pattern]) -> Log:
     return Reader(patterns).read(io.BytesIO(data), name)
 
 
+def _numbered(end: bytes, number: int) -> tuple[tuple[int, str], ...]:
+    """The last lines of a log of `number` lines."""
+    lines = end.removesuffix(b"\n").split(b"\n")
+    if len(lines) > 1 and len(end) >= _END:
+        lines = lines[1:]  # the first is a part of one
+    return tuple(
+        (number - len(lines) + at + 1, as_text(_left_standing(line))[:_LONGEST]) for at, line in enumerate(lines)
+    )
+
+
 def _left_standing(line: bytes) -> bytes:
     """What a terminal shows in the end of a line that was written over again and again."""
     return next((part for part in reversed(line.split(b"\x0b")) if part.strip()), b"")
@@ -290,6 +306,15 @@ def _around(line: bytes, place: int) -> tuple[int, bytes]:
         return 0, line
     begin = max(0, place - _LONGEST // 2)
     return begin, line[begin : place + _LONGEST // 2]
+
+
+def without_prefix(text: str) -> str:
+    """A line without what other programs put before it, its own indentation kept where they leave it."""
+    previous = None
+    while previous != text:
+        previous = text
+        text = _PREFIX.sub("", text, count=1)
+    return re.sub(r"^\s{0,40}(?:[│|] ?)+", "", text)
 
 
 def clean(text: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attn_doctor import __version__
+from attn_doctor.errors import NotExamined
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.finder import judge
 from attn_doctor.knowledge.key import Candidate, Key
@@ -37,7 +38,7 @@ _WHEEL = re.compile(
 Say = Callable[[str], None]
 
 
-class NotReached(Exception):
+class NotReached(NotExamined):
     """A page could not be had. The text is one phrase for the user."""
 
 
@@ -179,7 +180,7 @@ def _words(reason: object) -> str:
 
 
 def _place(url: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "attn-doctor" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
 

@@ -17,6 +17,7 @@ import torch
 
 from attn_doctor.exchange import kernels, layers
 from attn_doctor.exchange.accuracy import Reference, noise
+from attn_doctor.exchange.alone import is_wrong_alone
 from attn_doctor.exchange.rule import limit
 
 AUTO = "auto"
@@ -26,6 +27,11 @@ _CANDIDATES = {  # in the order in which they are preferred where none is measur
     "cuda": ("sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "flash-attn-3", "flash-attn-2"),
     "mps": ("sdpa",),
 }
+_FOR_ONE_IMAGE = (
+    "sdpa-flash",
+    "sdpa",
+    "sdpa-math",
+)  # where the attention as installed is wrong, after the device's candidates
 _WORTH_IT = 1.02  # how many times as fast as what is preferred another must be to be taken instead
 _REPEATS = 7
 
@@ -112,6 +118,26 @@ class _Choice:
             return False
         if kernels.compiling():  # nothing can be tried out while a graph is made: what is known by now counts
             return True
+        return self._is_proven(x) or (
+            # As installed, torch may compute wrong gradients for a batch of one, such as the last of an epoch.
+            x.shape[0] == 1 and torch.is_grad_enabled() and self._is_right_alone(x)
+        )
+
+    def _is_right_alone(self, x: Any) -> bool:
+        """Whether a batch of one is to be exchanged although larger ones are not: where as installed it is wrong."""
+        key = _key(x.device, _computed_in(x))
+        alone = (*key, "alone")
+        with self._lock:
+            if alone not in self.taken:
+                found = _right_alone(x.device, key[2], without=self.asked) if is_wrong_alone(x.device) else None
+                if found is not None and self._say:
+                    self._say(
+                        f"a batch of one is computed by {found[0]} on {x.device}: as installed, its gradients are wrong here"
+                    )
+                self.taken[alone] = found or self.taken[key]
+        return self.taken[alone][0] != AS_INSTALLED
+
+    def _is_proven(self, x: Any) -> bool:
         key = _key(x.device, _computed_in(x))
         if key not in self.taken:
             if x.is_cuda and torch.cuda.is_current_stream_capturing():
@@ -120,7 +146,10 @@ class _Choice:
         return self.taken[key][0] != AS_INSTALLED
 
     def __call__(self, query: Any, key: Any, value: Any, scale: float) -> Any:
-        taken = self.taken.get(_key(query.device, query.dtype))
+        where = _key(query.device, query.dtype)
+        taken = self.taken.get(where)
+        if taken is not None and taken[0] == AS_INSTALLED:  # it is called for a batch of one
+            taken = self.taken.get((*where, "alone"), taken)
         kernel = self._named if taken is None else taken[1]
         return kernel(query, key, value, scale)
 
@@ -273,6 +302,22 @@ def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
         if seconds[name] * (1.0 if best == AS_INSTALLED else _WORTH_IT) < seconds[best]:
             best = name
     return best, proven[best]
+
+
+def _right_alone(device: torch.device, dtype: torch.dtype, without: str) -> tuple[str, Any] | None:
+    """A backend that proves itself, whatever its speed; None where none does."""
+    names = dict.fromkeys((*_CANDIDATES.get(device.type, ()), *_FOR_ONE_IMAGE))
+    with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
+        for name in names:
+            if name == without:  # it was refused already, or it would have been taken
+                continue
+            try:
+                kernel = _kernel(name)
+                _prove(name, kernel, device, dtype)
+            except (ImportError, NotProven):
+                continue
+            return name, kernel
+    return None
 
 
 def _race(works: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:

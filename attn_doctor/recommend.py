@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from attn_doctor.facts import Facts, Record, Unknown
-from attn_doctor.findings import Diagnosis, Severity
+from attn_doctor.failure_modes import UnknownName, find
+from attn_doctor.findings import Diagnosis, Finding, Severity
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
-from attn_doctor.trials.rows import Gain, Trial, Trials, refused
-from attn_doctor.trials.statistics import compare, decide
+from attn_doctor.trials.best import beats, best, training_dtype
+from attn_doctor.trials.rows import Trial, Trials, refused
 from attn_doctor.versions import capability
 
 YOLO12_HEAD_DIM = 32
 _ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
+_FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
+_OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
 
-# A difference below this is not worth a change of code: repeated runs of one backend differ by as much on a busy machine.
-WORTH_NAMING = 0.05
+_SEEN_TO_FAIL = ("ultralytics-broken", "model-not-built", "eager-fails", "backend-fails")
+
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
 
@@ -34,74 +37,139 @@ class Recommendation(Record, frozen=True, kw_only=True):
     do: tuple[str, ...] = ()  # titles of fixes, first things first; then how to take the backend
 
 
+class _Advice(Record, frozen=True, kw_only=True):
+    """A backend (None: none can be named), the sentence that says so, and why."""
+
+    backend: str | None = None
+    said: str
+    because: tuple[Reason, ...] = ()
+    measured: bool = False
+
+
 def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
     install, install_reasons = _flash_attn(facts, trials)
-    backend, sentence, reasons, measured = _backend(facts, diagnosis, trials)
-    blocked = [f for f in diagnosis.findings if f.root_cause and f.severity.rank == 2]
+    advice = _backend(facts, diagnosis, trials)
+    blocked = [f for f in diagnosis.findings if f.root_cause and f.severity is Severity.ERROR and f.fixes]
     do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
-    do += tuple(_switch(facts, backend))
-    first = f"First put {blocked[0].slug} right. " if blocked and blocked[0].fixes else ""
+    do += tuple(_switch(facts, advice.backend))
+    # A finding whose cure is to leave eager is put right by the advice itself.
+    blocked = [f for f in blocked if not (advice.backend and _is_about_eager(f))]
+    first = f"First put {blocked[0].slug} right. " if blocked else ""
     tail = {
         "yes": " flash-attn is worth installing here.",
         "no": " flash-attn is not worth installing here.",
         "not-here": " flash-attn cannot run here.",
     }[install]
     return Recommendation(
-        backend=backend,
+        backend=advice.backend,
         install_flash_attn=install,
-        measured=measured,
-        summary=f"{first}{sentence}{tail}",
+        measured=advice.measured,
+        summary=f"{first}{advice.said}{tail}",
         because=(
             *(Reason(text=f"{f.slug} comes first: {f.title}", refers_to=f.code) for f in blocked[:1]),
-            *reasons,
+            *advice.because,
             *install_reasons,
         ),
         do=do,
     )
 
 
-def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
-    rows = [(index, row) for index, row in enumerate(trials.rows) if row.status == "ok" and row.step_ms]
+def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
     none = refused(trials.rows)
     if none is not None:
         said = (none.reason or "").partition("\n")[0]
         reason = Reason(text=f"eager on {none.device}: {said}", refers_to=f"trials.{trials.rows.index(none)}")
-        sentence = (
-            f"No backend can be named yet: nothing runs on {none.device}. Until it does, train on the CPU: device=cpu."
+        return _Advice(
+            said=f"No backend can be named yet: nothing runs on {none.device}."
+            " Until it does, train on the CPU: device=cpu.",
+            because=(reason,),
         )
-        return None, sentence, (reason,), False
-    if not rows:
-        return _unmeasured(facts, diagnosis, trials)
-    dtype = _training_dtype([row for _, row in rows])
-    rows = [r for r in rows if r[1].dtype == dtype]
-    best_index, best = min(rows, key=lambda r: _step(r[1]))
-    eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
-    if eager is None:
-        return best.backend, f"Use {best.backend}.", (_reason(best_index, best),), True
-    eager_index, base = eager
-    where = f"{best.model or 'YOLO12 attention'} at {best.imgsz}, batch {best.batch}, {best.device}, {dtype}"
-    if best.backend == "eager" or not _clearly_faster(best, base):
-        reasons = (_reason(eager_index, base), *[_reason(i, r) for i, r in rows if r.backend != "eager"][:2])
-        reasons += tuple(_leaner(rows, base))
-        said = "no other backend is measurably faster"
-        gain = None if best.backend == "eager" else _by_pairs(best, base)
-        if gain is not None and gain.verdict == "faster":
-            said = f"{best.backend} is faster by no more than {gain.ratio - 1:.0%}"
-        if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in rows):
-            said = "in so few rounds no difference can be told, so try again when the machine is less busy"
-        return "eager", f"Keep eager, the attention as installed: {said} ({where}).", reasons, True
-    times = best.step_gain.ratio if best.step_gain else _step(base) / _step(best)  # as the table has it: by pairs
-    sentence = f"Use {best.backend}: a training step is {times:.2f} times as fast as with eager ({where})."
-    return best.backend, sentence, (_reason(best_index, best, base), _reason(eager_index, base)), True
+    stopped = next((f for f in diagnosis.findings if f.root_cause and _stops_training(f, trials)), None)
+    if stopped is not None:
+        text = f"{stopped.slug} stands in the way: {stopped.message}"
+        return _Advice(
+            said="No backend can be named before that.", because=(Reason(text=text, refers_to=stopped.code),)
+        )
+    if trials.rows:
+        return _measured(diagnosis, trials)
+    if trials.attempted:
+        why = trials.skipped or "it gave no numbers"
+        return _Advice(
+            said=f"No backend is named: nothing was measured ({why}).",
+            because=(Reason(text=why, refers_to="trials_skipped"),),
+        )
+    return _unmeasured(facts, diagnosis, trials)
 
 
-def _training_dtype(rows: Sequence[Trial]) -> str:
-    """The dtype that training uses: on a CUDA device float16, which is what ultralytics' `amp=True` (its default) takes
-    whether or not a small model gains by it; else that of the quickest step.
+def _stops_training(finding: Finding, trials: Trials) -> bool:
+    """Whether it is an error under the goal of training too, and no other attention cures it.
+
+    Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
+    driver is to be put right; where the model itself was seen to fail there is none either.
     """
-    if any(row.device.startswith("cuda") and row.dtype == "float16" for row in rows):
-        return "float16"
-    return min(rows, key=_step).dtype
+    if finding.severity is not Severity.ERROR or _is_about_eager(finding):
+        return False
+    if not trials.attempted:
+        return finding.slug in _SEEN_TO_FAIL
+    try:
+        return find(finding.code).MODE.train is Severity.ERROR
+    except UnknownName:
+        return True
+
+
+def _is_about_eager(finding: Finding) -> bool:
+    return finding.blocks == ("eager",)
+
+
+def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
+    dtype = training_dtype(trials.rows)
+    rows = [(index, row) for index, row in enumerate(trials.rows) if row.dtype == dtype]
+    found = best([row for _, row in rows], dtype or "")
+    eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
+    if found.row is None:
+        if found.why == "none right":
+            text = "No backend is named: none of those that were tried ran to its end with right numbers."
+        else:
+            text = "No backend is named: eager, which all others are held against, gave no numbers."
+        return _Advice(said=text, because=tuple(_became(i, r) for i, r in rows if r.status != "ruled-out")[:3])
+    index = next(i for i, r in rows if r is found.row)
+    row = found.row
+    where = f"{row.model or 'YOLO12 attention'} at {row.imgsz}, batch {row.batch}, {row.device}, {dtype}"
+    if found.why == "only" or eager is None:
+        said = f"Use {row.backend}, the quickest of those that were asked for ({where}); eager was not tried."
+        return _Advice(backend=row.backend, said=said, because=(_reason(index, row),), measured=True)
+    if found.why == "right":
+        about = next((f.slug for f in diagnosis.findings if f.root_cause and _is_about_eager(f)), None)
+        off = f"{eager[1].wrong_by:.0%} off here" if eager[1].wrong_by else "wrong here"
+        why = f"eager's numbers are {off}{f' ({about})' if about else ''}, those of {row.backend} are right"
+        said = f"Use {row.backend}, to be right: {why} ({where})."
+        return _Advice(
+            backend=row.backend, said=said, because=(_became(*eager), _reason(index, row, eager[1])), measured=True
+        )
+    if found.why == "faster":
+        assert row.step_gain
+        said = f"Use {row.backend}: a training step is {row.step_gain.ratio:.2f} times as fast as with eager ({where})."
+        return _Advice(
+            backend=row.backend, said=said, because=(_reason(index, row, eager[1]), _reason(*eager)), measured=True
+        )
+    others = [(i, r) for i, r in rows if r is not row and r.status == "ok" and r.step_ms]
+    why = "no other backend is measurably faster"
+    if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in others):
+        why = f"in so few rounds ({row.step_ms.n if row.step_ms else 0}) no difference can be told; `attn-doctor trial` takes more"
+    elif not others:
+        why = "no other backend ran to its end with right numbers"
+    return _Advice(
+        backend="eager",
+        said=f"Keep eager, the attention as installed: {why} ({where}).",
+        because=(_reason(index, row), *[_reason(i, r) for i, r in others[:2]], *_leaner(others, row)),
+        measured=True,
+    )
+
+
+def _became(index: int, row: Trial) -> Reason:
+    """What became of a row that cannot be named."""
+    said = (row.reason or "").partition("\n")[0]
+    return Reason(text=f"{row.backend}: {row.status}{f', {said}' if said else ''}", refers_to=f"trials.{index}")
 
 
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
@@ -121,27 +189,6 @@ def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
         yield Reason(text=text, refers_to=f"trials.{index}")
 
 
-def _clearly_faster(row: Trial, base: Trial) -> bool:
-    """Whether the pairs of rounds show it, and by enough to be worth a change of code. Rows of old reports may lack samples."""
-    assert row.step_ms
-    assert base.step_ms
-    gain = _by_pairs(row, base)
-    if gain is not None:
-        return gain.verdict == "faster" and gain.ratio * (1 - WORTH_NAMING) >= 1
-    return row.step_ms.high < base.step_ms.low and _step(row) <= _step(base) * (1 - WORTH_NAMING)
-
-
-def _by_pairs(row: Trial, base: Trial) -> Gain | None:
-    if row.step_samples and len(row.step_samples) == len(base.step_samples):
-        return decide([compare(base.step_samples, row.step_samples)])[0]
-    return None
-
-
-def _step(row: Trial) -> float:
-    assert row.step_ms
-    return row.step_ms.median
-
-
 def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
     assert row.step_ms
     interval = row.step_ms
@@ -153,13 +200,13 @@ def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
     return Reason(text=text, refers_to=f"trials.{index}")
 
 
-def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str | None, str, tuple[Reason, ...], bool]:
+def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
     """Advice from facts alone, and it says so."""
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
         reason = Reason(text="there is no torch that imports", refers_to=refers)
-        return None, f"No backend can be named yet ({why}).", (reason,), False
+        return _Advice(said=f"No backend can be named yet ({why}).", because=(reason,))
     gpu = _first_gpu(facts)
     if gpu is not None and _usable(facts, diagnosis):
         index, name, device = gpu
@@ -173,9 +220,10 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> tuple[str
             if not isinstance(answer, Unknown) and answer.yes:
                 text = f"{name} (compute capability {device}) can run PyTorch's own kernel of that name"
                 reason = Reason(text=text, refers_to=f"graphics.gpus.{index}.compute_capability")
-                return kernel, f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}.", (reason,), False
+                said = f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}."
+                return _Advice(backend=kernel, said=said, because=(reason,))
     reason = Reason(text="PyTorch takes the best kernel that the device has", refers_to="torch.version")
-    return "sdpa", f"Use sdpa, PyTorch's own choice. Not measured: {why}.", (reason,), False
+    return _Advice(backend="sdpa", said=f"Use sdpa, PyTorch's own choice. Not measured: {why}.", because=(reason,))
 
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
@@ -206,12 +254,12 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
     if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
         text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
         return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
-    flash = _best(trials, ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4"))
-    fused = _best(trials, ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient"))
-    if flash and fused and _clearly_faster(flash[1], fused[1]):
-        return "yes", (_reason(flash[0], flash[1], fused[1]),)
+    flash = _worth_installing(trials)
+    if flash is not None:
+        return "yes", (flash,)
     if facts.yolo.kind == "mainline":
-        text = f"ultralytics {facts.yolo.version} never calls flash-attn: installing it changes nothing"
+        which = f" {facts.yolo.version}" if isinstance(facts.yolo.version, str) else ""
+        text = f"ultralytics{which} never calls flash-attn: installing it changes nothing"
         return "no", (Reason(text=text, refers_to="yolo.calls"),)
     text = "PyTorch's own fused kernels compute the same and need no installation"
     return "no", (Reason(text=text, refers_to="torch.version"),)
@@ -221,6 +269,15 @@ def _amd(facts: Facts) -> bool:
     return not isinstance(facts.graphics.amd, Unknown) and bool(facts.graphics.amd)
 
 
-def _best(trials: Trials, names: tuple[str, ...]) -> tuple[int, Trial] | None:
-    rows = [(i, r) for i, r in enumerate(trials.rows) if r.backend in names and r.status == "ok" and r.step_ms]
-    return min(rows, key=lambda r: _step(r[1]), default=None)
+def _worth_installing(trials: Trials) -> Reason | None:
+    """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
+    dtype = training_dtype(trials.rows)
+    row = best(trials.rows, dtype or "").row
+    if row is None or row.backend not in _OF_PACKAGES:
+        return None
+    right = [r for r in trials.rows if r.dtype == dtype and r.status == "ok" and r.step_ms]
+    fused = [r for r in right if r.backend in _FUSED]
+    if not beats(row, fused):
+        return None
+    quickest = min(fused, key=lambda r: r.step_ms.median if r.step_ms else 0.0)
+    return _reason(trials.rows.index(row), row, quickest)

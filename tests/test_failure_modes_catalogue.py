@@ -14,8 +14,8 @@ from attn_doctor.failure_modes import ALL
 
 MACHINES = Path(__file__).parents[1] / "fixtures" / "machines"
 SLUGS = sorted(module.MODE.slug for module in ALL)
-# Only a run of the model shows it: tests/test_failure_modes_gpu.py has both cases, as trials.
-BY_TRIALS = {"torch-cpu-batchnorm-gradient"}
+# Only a run of the model shows it: tests/test_failure_modes_gpu.py and tests/test_best.py have both cases, as trials.
+BY_TRIALS = {"torch-cpu-batchnorm-gradient", "model-not-built", "eager-fails", "backend-fails"}
 
 
 def expectations() -> list[dict[str, Any]]:

@@ -169,8 +169,11 @@ PRESENT = [
     ),
     (
         "ld-library-path-shadowing",
-        torch_fault(
-            "libtorch_cuda.so: symbol ncclCommWindowRegister, version NCCL_2 not defined in file libnccl.so.2 with link time reference"
+        changed(
+            torch_fault(
+                "libtorch_cuda.so: symbol ncclCommWindowRegister, version NCCL_2 not defined in file libnccl.so.2 with link time reference"
+            ),
+            toolchain__library_path=(Shadow(folder="/opt/nccl/lib", libraries=("libnccl.so.2",)),),
         ),
         "an older libnccl",
     ),
@@ -288,6 +291,17 @@ ABSENT = [
         torch_fault("libcudnn.so.9: cannot open shared object file: No such file or directory"),
     ),
     ("ld-library-path-shadowing", H),
+    (  # the variable is not set: a wheel of another release lies beside torch, and unsetting nothing cures nothing
+        "ld-library-path-shadowing",
+        torch_fault("libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"),
+    ),
+    (  # what is in front holds another library
+        "ld-library-path-shadowing",
+        changed(
+            torch_fault("libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"),
+            toolchain__library_path=(Shadow(folder="/opt/cudnn/lib", libraries=("libcudnn.so.9",)),),
+        ),
+    ),
     ("glibc-too-old", with_flash_attn(H)),
     (
         "glibc-too-old",

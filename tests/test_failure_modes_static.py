@@ -7,7 +7,7 @@ from ailing_machines import static
 from whole_machines import RTX_4090, changed, packages
 
 from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Binary, Facts
+from attn_doctor.facts import Binary, Facts, Shadow
 from attn_doctor.findings import Certainty, Goal
 
 NO_CUDNN = Binary(
@@ -41,7 +41,7 @@ def met(facts: Facts, goal: Goal = Goal.TRAIN) -> dict[str, Certainty]:
     ("binary", "slugs"),
     [
         (NO_CUDNN, {"torch-install-broken"}),
-        (OLD_NVJITLINK, {"torch-install-broken", "ld-library-path-shadowing"}),
+        (OLD_NVJITLINK, {"torch-install-broken"}),
         (FOR_TORCH_2_5, {"torchvision-mismatch"}),
     ],
     ids=lambda value: value.cause if isinstance(value, Binary) else "",
@@ -53,7 +53,9 @@ def test_a_file_speaks_only_where_nothing_was_imported(binary, slugs):
 
 
 def test_an_older_library_in_front_is_why_torch_does_not_load():
-    findings = diagnose(static(changed(RTX_4090, binaries=(OLD_NVJITLINK,))), Goal.TRAIN).findings
+    old = Shadow(folder="/usr/local/cuda-12.1/lib64", libraries=("libnvJitLink.so.12",))
+    facts = static(changed(RTX_4090, binaries=(OLD_NVJITLINK,), toolchain__library_path=(old,)))
+    findings = diagnose(facts, Goal.TRAIN).findings
     assert findings[0].slug == "ld-library-path-shadowing"
     assert next(f for f in findings if f.slug == "torch-install-broken").explained_by == findings[0].code
 

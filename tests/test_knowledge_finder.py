@@ -65,7 +65,6 @@ def test_every_release_is_answered_for():
         ({"python": "3.13t"}, "2.8.3", False, "built for Python 3.13, you have 3.13t"),
         ({"platform": "win_amd64", "glibc": None}, "2.8.3", False, "built for linux_x86_64, you have win_amd64"),
         ({"gpus": ("7.5",)}, "2.8.3", False, "FlashAttention 2 needs compute capability 8.0 or newer, your GPU is 7.5"),
-        ({"gpus": ()}, "2.8.3", False, "FlashAttention runs on NVIDIA GPUs alone, and there is none here"),
         ({"torch": "2.13.0+cpu", "cuda": None}, "2.8.3.post1", False, "built for CUDA 12, your torch is built without CUDA"),
         ({"torch": None}, "2.8.3.post1", False, "built for torch 2.8, and there is no torch here"),
         ({"torch": "2.6.0", "cuda": "12.6"}, "2.7.3", None,
@@ -88,6 +87,7 @@ def test_reasons(parts, release, fits, reason):
     ("parts", "filename"),
     [
         ({}, "flash_attn-2.8.3.post1+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"),
+        ({"gpus": ()}, "flash_attn-2.8.3.post1+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"),  # a login node
         ({"gpus": ("12.0",)}, "flash_attn-2.8.3.post1+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"),
         ({"gpus": ("6.1", "8.9")}, "flash_attn-2.8.3.post1+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"),
         ({"torch": "2.6.0", "cuda": "12.4", "cxx11_abi": False},

@@ -106,7 +106,7 @@ def test_the_lines_of_evidence_are_lines_of_the_log(case):
 
 
 def test_every_log_is_expected_and_its_origin_told():
-    keys = {"also", "not", "proof", "confidence", "cut"}
+    keys = {"also", "not", "proof", "confidence", "cut", "unrecognised"}
     for folder in sorted(path for path in LOGS.iterdir() if path.is_dir()):
         logs = {path.stem for path in folder.glob("*.log")}
         expect, origin = tables(folder, "expect.toml"), tables(folder, "origin.toml")

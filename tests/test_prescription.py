@@ -100,6 +100,61 @@ def test_auto_on_this_machine(prescription):
         assert attention.backend in ("eager", "sdpa-flash")
 
 
+@pytest.mark.parametrize("asked", ["auto", "sdpa-flash"])
+def test_a_batch_of_one_is_not_left_to_an_attention_that_is_wrong_there(prescription, block, monkeypatch, asked):
+    """sdpa-flash is slow (or, asked for by name, wrong), so larger batches stay as installed; a batch of one may not, where
+    finite differences refute the gradients of the installed attention."""
+    import time
+
+    import torch
+
+    from attn_doctor.exchange import kernels
+    from attn_doctor.exchange.alone import is_wrong_alone
+
+    def ill(query, key, value, scale):
+        time.sleep(0.2 if asked == "auto" else 0)
+        return kernels.sdpa(query, key, value, scale if asked == "auto" else 1.001 * scale)
+
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: ill)
+    torch.manual_seed(0)
+    module, said = block.AAttn(64, 2, 4).double().train(), []
+    images = torch.randn(2, 64, 8, 4, dtype=torch.float64)
+    weights = torch.randn(1, 64, 8, 4, dtype=torch.float64)
+
+    def gradient(x):
+        leaf = x.clone().requires_grad_()
+        return torch.autograd.grad((module(leaf) * weights).sum(), leaf)[0]
+
+    with prescription.prescribe(asked, now=False, say=said.append) as attention:
+        gradient(images)
+        assert attention.backend == "eager"
+        got = gradient(images[:1])
+        assert (attention.backend == "eager") is not is_wrong_alone("cpu")
+        with torch.no_grad():
+            ahead, behind = (float((module(images[:1] + step * weights) * weights).sum()) for step in (1e-5, -1e-5))
+    slope = float((got * weights).sum())
+    assert slope == pytest.approx((ahead - behind) / 2e-5, rel=1e-4)
+
+
+def test_an_attention_whose_gradients_are_wrong_for_one_image_is_found_by_finite_differences(block, monkeypatch):
+    """Planted in the class itself: only a batch of one, only backwards."""
+    from attn_doctor.exchange import layers
+    from attn_doctor.exchange.alone import is_wrong_alone
+
+    def ill(self, x, well=block.Attention.forward):
+        out = well(self, x)
+        if x.shape[0] == 1 and out.requires_grad:
+            out.register_hook(lambda gradient: 3 * gradient)
+        return out
+
+    monkeypatch.setattr(layers, "classes", lambda: (block.Attention,))
+    monkeypatch.setattr("attn_doctor.exchange.alone.classes", lambda: (block.Attention,))
+    assert not is_wrong_alone("cpu")
+    layers.recognise(block.Attention)
+    monkeypatch.setattr(block.Attention, "forward", ill)
+    assert is_wrong_alone("cpu")
+
+
 def test_a_kernel_that_is_wrong_is_not_used(prescription, block, monkeypatch):
     from attn_doctor.exchange import kernels
 

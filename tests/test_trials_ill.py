@@ -78,7 +78,7 @@ def test_backends_that_raise_are_rows_and_the_others_are_measured(monkeypatch, t
     add_script(monkeypatch, tmp_path, text)
     trials = go(small(), facts=ALONE)
     rows = by_backend(trials)
-    assert rows["sdpa"].status == "failed"
+    assert rows["sdpa"].status == "wrong"
     assert rows["sdpa"].reason.startswith("its numbers are wrong: output error")
     assert (rows["sdpa-math"].status, rows["sdpa-math"].reason) == (
         "failed",

@@ -167,7 +167,7 @@ def test_pytorchs_own_words_are_the_reason():
 def test_wrong_numbers_fail_whatever_the_kernel():
     wrong = [[1e-7, 1e-7]] * 7 + [[1e-7, 1e-2]]
     row = _rows([EAGER_ERRORS, _proof("sdpa-flash float32", [FLASH] * 8, errors=wrong)])["sdpa-flash"]
-    assert row.status == "failed"
+    assert (row.status, row.wrong_by) == ("wrong", 1e-2)
     assert "gradient error 0.01 at attention call 7" in row.reason
 
 
@@ -231,3 +231,45 @@ def test_a_cell_is_measured_itself_where_the_one_whose_times_it_shares_is_gone()
 def test_a_cell_that_was_never_reached_says_so():
     row = _rows([])["sdpa-flash"]
     assert (row.status, row.reason) == ("failed", "it ended before")
+
+
+@pytest.mark.parametrize(
+    ("errors", "wrong"),
+    [
+        ({"eager": 0.99, "sdpa": 2e-5, "sdpa-flash": 2e-5}, ["eager"]),
+        ({"eager": 2e-5, "sdpa": 0.99, "sdpa-flash": 2e-5}, ["sdpa"]),
+        ({"eager": 1e-6, "sdpa": 0.99, "sdpa-flash": 0.99}, []),  # the reference is computed as eager is: no witness
+        ({"eager": 0.3, "sdpa": 0.2, "sdpa-flash": 0.3}, []),  # a model in which rounding grows
+        ({"eager": 9e-2, "sdpa": 1e-5, "sdpa-flash": 1e-5}, []),
+    ],
+)
+def test_a_model_that_is_far_off_with_one_backend_alone_is_that_backends_fault(errors, wrong):
+    records = [EAGER_ERRORS]
+    for name, error in errors.items():
+        calls = [MATH if name == "eager" else FLASH] * 8
+        records.append(_proof(f"{name} float32", calls, model_gradient_error=error))
+    found = _rows(records, backends=tuple(errors))
+    assert [name for name, row in found.items() if row.status == "wrong"] == wrong
+
+
+def test_what_finite_differences_refute_is_wrong_and_still_compared():
+    off = {"module": "BatchNorm2d", "error": 1.37, "note": "a gradient of shape (1, 8)"}
+    found = _rows(
+        [
+            EAGER_ERRORS,
+            _proof("eager float32", [MATH] * 8, refuted=off),
+            _proof("sdpa-flash float32", [FLASH] * 8, refuted=None),
+            *_samples("eager float32", 100.0, 400.0),
+            *_samples("sdpa-flash float32", 80.0, 200.0),
+        ]
+    )
+    eager, flash = found["eager"], found["sdpa-flash"]
+    assert (eager.status, eager.wrong_module, eager.wrong_by) == ("wrong", "BatchNorm2d", 1.37)
+    assert (flash.status, flash.step_gain.ratio) == ("ok", 2.0)
+
+
+@pytest.mark.parametrize(("slope", "status"), [(1e-6, "ok"), (0.5, "wrong"), (None, "failed")])
+def test_where_textbook_attention_is_wrong_each_is_judged_by_its_own_slopes(slope, status):
+    far = [[0.5, 0.5]] * 8  # off the reference, which is wrong itself
+    row = _rows([EAGER_ERRORS, _proof("sdpa-flash float32", [FLASH] * 8, errors=far, slope_error=slope)])["sdpa-flash"]
+    assert row.status == status

@@ -202,7 +202,7 @@ def test_without_ultralytics_the_attention_shapes_are_tried():
         ("import sys; sys.exit('no licence')", "no licence"),
     ],
 )
-def test_an_ultralytics_that_does_not_import_is_a_note(monkeypatch, tmp_path, text, said):
+def test_an_ultralytics_that_does_not_import_is_why_the_model_was_not_built(monkeypatch, tmp_path, text, said):
     package = tmp_path / "ultralytics"
     package.mkdir()
     (package / "__init__.py").write_text(text)
@@ -210,7 +210,8 @@ def test_an_ultralytics_that_does_not_import_is_a_note(monkeypatch, tmp_path, te
     trials = go(small(backends=("sdpa-flash",)))
     row = by_backend(trials)["sdpa-flash"]
     assert (row.status, row.scope) == ("ok", "attention")
-    assert any(said in note for note in trials.run.notes)
+    fault = trials.run.model_fault
+    assert said in f"{fault.signal} {fault.message}"
 
 
 def test_a_model_without_attention_is_told(tmp_path):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from attn_doctor import __version__
+from attn_doctor.errors import FINDINGS, INTERNAL, INTERRUPTED, NOT_EXAMINED, OK, USAGE, AttnDoctorError, Broken
 
-OK, FINDINGS, USAGE, NOT_EXAMINED, INTERRUPTED = 0, 1, 2, 3, 130
+if TYPE_CHECKING:
+    from attn_doctor.report.model import Report
+
+__all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE", "parser", "run"]
 
 DESCRIPTION = (
     "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, proves which "
@@ -75,27 +80,57 @@ class _Plain(argparse.HelpFormatter):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Never raises for what a user can do wrong."""
-    from attn_doctor import child
+    """Run one command line and return its exit code. Raises nothing: this is the one place that catches what ends a command."""
+    from attn_doctor import child, failure, streams
 
+    streams.prepare()
     signal.signal(signal.SIGTERM, _terminated)
-    arguments = parser().parse_args(argv)
     try:
+        arguments = parser().parse_args(argv)
         code: int = arguments.execute(arguments)
-        sys.stdout.flush()
+        _say_what_was_lost()
     except KeyboardInterrupt:
         child.end_all()
         sys.stderr.write("attn-doctor: interrupted\n")
         code = INTERRUPTED
-    except BrokenPipeError:  # `attn-doctor list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = OK
-    except ValueError as error:
-        if not getattr(type(error), "__module__", "").startswith("attn_doctor."):
-            raise
-        sys.stderr.write(f"attn-doctor: error: {error}\n")
-        code = USAGE
+    except AttnDoctorError as error:
+        code = _ended(error, arguments)
+    except Exception as error:  # noqa: BLE001 - the doctor's own failure has an exit code of its own, and says what to send
+        child.end_all()
+        code = failure.tell(error)
     return code
+
+
+def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
+    """Say why a command ended early, and write the report that there is by then."""
+    from attn_doctor import child, failure
+
+    if isinstance(error, Broken):
+        child.end_all()
+        with contextlib.suppress(Exception):  # the first failure is the one to be told
+            write_unfinished(error.report, arguments)
+        return failure.tell(error.__cause__ or error)
+    if failure.limit(error) or error.exit_code == INTERNAL:
+        return failure.tell(error)
+    sys.stderr.write(f"attn-doctor: {error.introduced}: {error}\n")
+    return error.exit_code
+
+
+def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
+    """Write the outputs that a command was asked for, with what was found before it failed. Only `check` has any."""
+    from attn_doctor.cli.output import OUTPUTS, write_outputs
+
+    if all(hasattr(arguments, name) for name in OUTPUTS):
+        write_outputs(report, arguments)
+
+
+def _say_what_was_lost() -> None:
+    """A line about a standard output that could not be written, unless its reader had enough of it (`| head`)."""
+    from attn_doctor import streams
+
+    error = streams.lost("stdout")
+    if error is not None and not streams.gone("stdout"):
+        sys.stderr.write(f"attn-doctor: standard output could not be written: {error.strerror}\n")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

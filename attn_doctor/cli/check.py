@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_outputs, add_target, whole
+from attn_doctor.cli.options import add_gpu, add_outputs, add_target, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -19,6 +19,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
@@ -65,12 +66,10 @@ def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
 
-    from attn_doctor.cli import NOT_EXAMINED
     from attn_doctor.cli.output import Progress, check_outputs, show
     from attn_doctor.examination import Options, examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.findings import Goal, Severity
-    from attn_doctor.probes.gather import NoAnswer
     from attn_doctor.trials.plan import TrialOptions
 
     check_outputs(arguments)
@@ -89,6 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ),
         logs=tuple(arguments.log),
         facts=arguments.facts,
+        gpu=arguments.gpu,
         timeout=arguments.timeout,
         fail_on=None if arguments.fail_on == "never" else Severity(arguments.fail_on),
         ignore=tuple(arguments.ignore),
@@ -96,11 +96,6 @@ def execute(arguments: argparse.Namespace) -> int:
         root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),  # a simulated machine, see docs/testing.md
     )
     with Progress() as progress:
-        try:
-            report = examine(options, progress.say)
-        except NoAnswer as error:
-            progress.close()
-            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
-            return NOT_EXAMINED
+        report = examine(options, progress.say)
     show(report, arguments)
     return report.exit_code

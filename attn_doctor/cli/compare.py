@@ -31,7 +31,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import check_outputs, show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import read_file
     from attn_doctor.findings import Severity
     from attn_doctor.report import files, markdown
@@ -50,8 +50,8 @@ def execute(arguments: argparse.Namespace) -> int:
     shown = (Path(names[0]).name, Path(names[1]).name)  # a folder may name its owner
     blocks = outline(before, after, found, shown)
     if arguments.markdown:
-        files.write(arguments.markdown, markdown.render(blocks).encode())
-    if "-" not in (arguments.json, arguments.markdown):
+        files.write(arguments.markdown, markdown.render(blocks))
+    if on_terminal(arguments):
         show_blocks(blocks)
     if arguments.fail_on == "never":
         return OK

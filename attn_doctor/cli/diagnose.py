@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_gpu, add_target
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -14,7 +14,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="read build or run logs and name the root cause",
         description="Reads logs of pip, uv, conda, poetry, compilers, Python, docker or Slurm, of any size and in any encoding, and "
         "names the root cause first, its consequences beneath it, and the lines that prove it.",
-        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 no log was readable.",
+        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 an error is not recognised, or a "
+        "file is no log or cannot be read.",
         formatter_class=formatter,
     )
     parser.add_argument("log", nargs="+", metavar="FILE", help="a log; - for standard input")
@@ -24,8 +25,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     where.add_argument("--facts", metavar="FILE", help="facts (or a report) of the machine that the logs are of")
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
-        "--goal", choices=("train", "flash-attn"), default="flash-attn", help="what was wanted (default: flash-attn)"
+        "--goal",
+        choices=("train", "flash-attn"),
+        help="what was wanted (default: flash-attn where the log names it or builds an extension, else train)",
     )
     parser.add_argument("--json", metavar="FILE", help="write findings as JSON, redacted; - for standard output")
     parser.add_argument(
@@ -38,28 +42,26 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import sys
-
-    from attn_doctor.cli import NOT_EXAMINED
-    from attn_doctor.cli.output import Progress, check_outputs, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.diagnose import diagnose
+    from attn_doctor.errors import NotExamined
     from attn_doctor.examination import Options, exit_code, facts_of, read_logs
     from attn_doctor.findings import Goal, Severity
+    from attn_doctor.goals import implied_by
+    from attn_doctor.report.log_outline import of_diagnosis
     from attn_doctor.report.model import Unreadable
-    from attn_doctor.report.outline import of_diagnosis
 
     check_outputs(arguments)
     try:
         logs = read_logs(arguments.log)
     except Unreadable as error:
-        sys.stderr.write(f"attn-doctor: {error}\n")
-        return NOT_EXAMINED
+        raise NotExamined(str(error)) from error
     with Progress() as progress:
-        options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts)
+        options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts, gpu=arguments.gpu)
         facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
-    diagnosis = diagnose(facts, Goal(arguments.goal), logs=logs)
+    diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
     if arguments.json:
-        write_json(arguments.json, {"findings": diagnosis.findings, "undetermined": diagnosis.undetermined})
-    if arguments.json != "-":
+        write_json(arguments.json, diagnosis)
+    if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
     return exit_code(diagnosis, None if arguments.fail_on == "never" else Severity(arguments.fail_on))

@@ -19,14 +19,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli.output import check_outputs, show_blocks
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks
     from attn_doctor.failure_modes import find
     from attn_doctor.report import files, pages
 
     check_outputs(arguments)
     module = find(arguments.name)
     if arguments.markdown:
-        files.write(arguments.markdown, pages.markdown(module).encode())
-    if arguments.markdown != "-":
+        files.write(arguments.markdown, pages.markdown(module))
+    if on_terminal(arguments):
         show_blocks(pages.blocks(module))
     return 0

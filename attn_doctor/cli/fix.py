@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_gpu, add_target
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
@@ -29,6 +29,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
     what.add_argument("--undo", action="store_true", help="take back what --apply did last, file for file")
     add_target(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
@@ -64,24 +65,23 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import sys
 
-    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, USAGE
-    from attn_doctor.cli.output import Progress
+    from attn_doctor.cli.output import Progress, check_outputs
     from attn_doctor.findings import Goal
     from attn_doctor.fixes.cure import Request
     from attn_doctor.fixes.places import Cannot
-    from attn_doctor.fixes.restore import Busy
-    from attn_doctor.probes.gather import NoAnswer
-    from attn_doctor.report import files
 
-    files.check(arguments.json)
+    check_outputs(arguments)
     if arguments.apply and arguments.report:
         raise Cannot("--apply examines the machine itself: --report is for --suggest")
+    if arguments.gpu and arguments.report:
+        raise Cannot("a report has been judged already: name --gpu where it is made, in `attn-doctor check`")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
     request = Request(
         target=arguments.target,
         goal=Goal(arguments.goal) if arguments.goal else None,
         report=arguments.report,
+        gpu=arguments.gpu,
         installer=arguments.installer,
         verify=arguments.verify,
         offline=arguments.offline,
@@ -91,27 +91,13 @@ def execute(arguments: argparse.Namespace) -> int:
         command=("attn-doctor", *sys.argv[1:]),
     )
     with Progress() as progress:
-        try:
-            if arguments.undo:
-                return _undo(arguments, request, progress)
-            return _suggest(arguments, request, progress)
-        except NoAnswer as error:
-            progress.close()
-            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
-            return NOT_EXAMINED
-        except Cannot:
-            progress.close()
-            raise
-        except Busy as error:
-            progress.close()
-            sys.stderr.write(f"attn-doctor: nothing was done: {error}\n")
-            return FINDINGS if arguments.undo else USAGE
+        return (_undo if arguments.undo else _suggest)(arguments, request, progress)
 
 
 def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.cli.output import on_terminal, show_blocks, write_json
     from attn_doctor.fixes import outline
     from attn_doctor.fixes.cure import suggest
 
@@ -121,7 +107,7 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
     way = _chosen(arguments, suggested)
     shell = commands.shell_of(suggested.facts)
     applies = arguments.apply and way is not None
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(outline.chosen(plan, way, shell) if applies and way else outline.plan(plan, shell))
     if applies and way is not None:
         return _apply(arguments, request, suggested, way)
@@ -151,7 +137,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
 
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_json
     from attn_doctor.fixes import outline
     from attn_doctor.fixes.cure import carry_out, check_applicable
 
@@ -161,7 +147,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
         return FINDINGS
     with Progress() as progress:
         result = carry_out(request, suggested, way, progress.say)
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
     if arguments.json:
         write_json(arguments.json, {"plan": suggested.plan, "applied": result})
@@ -172,7 +158,7 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
     import sys
 
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import show_blocks, write_json
+    from attn_doctor.cli.output import on_terminal, show_blocks, write_json
     from attn_doctor.fixes import outline
     from attn_doctor.fixes.cure import take_back, to_undo
 
@@ -185,7 +171,7 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
             return FINDINGS
     undone = take_back(places, folder, changed, progress.say)
     progress.close()
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(outline.undone(undone.plan, undone.wrong, undone.kept))
     if arguments.json:
         write_json(arguments.json, undone)

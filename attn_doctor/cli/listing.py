@@ -27,7 +27,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli.output import check_outputs, show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.failure_modes import ALL
     from attn_doctor.failure_modes.page import page, predictable
     from attn_doctor.report import pages
@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
         chosen = [m for m in chosen if m.MODE.slug in met]
     if arguments.json:
         write_json(arguments.json, pages.table(chosen))
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(pages.listing(chosen))
     return 0
 

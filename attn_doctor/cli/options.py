@@ -20,6 +20,16 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gpu",
+        type=gpu,
+        metavar="CC",
+        help="judge for a GPU that is elsewhere, as on a login node or in docker build: its compute capability (8.9 or "
+        "sm_89) or its name",
+    )
+
+
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, redacted; - for standard output")
     parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, redacted, to paste into an issue")
@@ -35,6 +45,18 @@ def positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return value
+
+
+def gpu(text: str) -> str:
+    """A compute capability or the name of a GPU, for argparse."""
+    from attn_doctor import stated
+    from attn_doctor.errors import Refused
+
+    try:
+        stated.read(text)
+    except Refused as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--gpu ")) from error
+    return text
 
 
 def whole(text: str) -> int:

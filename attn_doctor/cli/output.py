@@ -23,7 +23,9 @@ class Progress:
         if sys.stderr.isatty():
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("starting")
+            console = Console(stderr=True)
+            # The dots of the usual spinner are Braille.
+            self._status = console.status("starting", spinner="dots" if "utf" in console.encoding.lower() else "line")
             self._status.start()
         return self
 
@@ -47,19 +49,34 @@ class Progress:
         self.close()
 
 
-def check_outputs(arguments: argparse.Namespace) -> None:
-    """Raises Unwritable before any work is done."""
+OUTPUTS = ("json", "markdown", "html")
+
+
+def check_outputs(arguments: argparse.Namespace, *names: str) -> None:
+    """Raises Unwritable before any work is done. `names` are the options of the command that name an output."""
     from attn_doctor.report import files
 
-    paths = [getattr(arguments, name, None) for name in ("json", "markdown", "html")]
-    for path in paths:
-        files.check(path)
-    if paths.count("-") > 1:
-        raise files.Unwritable("only one output can go to standard output")
+    files.check_all(getattr(arguments, name, None) for name in names or OUTPUTS)
+
+
+def on_terminal(arguments: argparse.Namespace, *names: str) -> bool:
+    """Return whether the text for a person is to be shown: no output went to standard output."""
+    from attn_doctor.report import files
+
+    return not any(files.goes_to_stdout(getattr(arguments, name, None)) for name in names or OUTPUTS)
 
 
 def show(report: Report, arguments: argparse.Namespace) -> None:
     """Files first; then the terminal, unless a file went to standard output."""
+    from attn_doctor.report.outline import outline
+
+    write_outputs(report, arguments)
+    if on_terminal(arguments):
+        show_blocks(outline(report))
+
+
+def write_outputs(report: Report, arguments: argparse.Namespace) -> None:
+    """Write the files of --json, --markdown and --html, redacted. Raises Unwritable."""
     import msgspec
 
     from attn_doctor.report import files, markdown, redact
@@ -67,21 +84,17 @@ def show(report: Report, arguments: argparse.Namespace) -> None:
     from attn_doctor.report.model import encode
     from attn_doctor.report.outline import outline
 
-    if any((arguments.json, arguments.markdown, arguments.html)):
-        clean = (
-            msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType) if not report.redacted else report
-        )
-        if arguments.json:
-            files.write(arguments.json, encode(clean))
-        if arguments.markdown:
-            files.write(arguments.markdown, markdown.render(outline(clean)).encode())
-        if arguments.html:
-            from attn_doctor.report import html
-
-            files.write(arguments.html, html.render(outline(clean), "attn-doctor report").encode())
-    if "-" in (arguments.json, arguments.markdown, arguments.html):
+    if not any((arguments.json, arguments.markdown, arguments.html)):
         return
-    show_blocks(outline(report))
+    clean = msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType) if not report.redacted else report
+    if arguments.json:
+        files.write(arguments.json, encode(clean))
+    if arguments.markdown:
+        files.write(arguments.markdown, markdown.render(outline(clean)))
+    if arguments.html:
+        from attn_doctor.report import html
+
+        files.write(arguments.html, html.render(outline(clean), "attn-doctor report"))
 
 
 def show_blocks(blocks: Iterable[Block]) -> None:
@@ -104,8 +117,9 @@ def write_json(path: str, data: Any, *, is_clean: bool = False) -> None:
     """Records as JSON, redacted unless all of it comes from what was redacted before."""
     import msgspec
 
+    from attn_doctor import foreign
     from attn_doctor.report import files, redact
 
-    plain = msgspec.to_builtins({"data": data})
+    plain = foreign.plain(msgspec.to_builtins({"data": data}))
     clean = plain["data"] if is_clean else redact.redact(plain)["data"]
     files.write(path, msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n")

@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, check_outputs, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
     from attn_doctor.report import files
@@ -42,10 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.reproduction.plan import NotConfirmed, plan
     from attn_doctor.reproduction.reproduce import reproduce
 
-    check_outputs(arguments)
-    files.check(arguments.log)
-    if arguments.log == arguments.json == "-":
-        raise files.Unwritable("only one output can go to standard output")
+    check_outputs(arguments, "json", "log")
     mode = find(arguments.name).MODE
     planned = plan(mode, lambda: choose(arguments.target).python, arguments.timeout, arguments.torch)
     sys.stderr.write("".join(f"{line}\n" for line in telling.intention(planned)))
@@ -63,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> int:
         files.write(arguments.log, done.log)
     if arguments.json:
         write_json(arguments.json, telling.as_data(planned, done))
-    if "-" not in (arguments.json, arguments.log):
+    if on_terminal(arguments, "json", "log"):
         show_blocks(telling.outcome(planned, done))
     if not done.reproduced:
         return NOT_EXAMINED

@@ -63,18 +63,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import sys
-
     from attn_doctor.cli import NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import Options, facts_of
-    from attn_doctor.probes.gather import NoAnswer
-    from attn_doctor.report import files
     from attn_doctor.report.trial_outline import outline
     from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
     from attn_doctor.trials.study import Wanted, check_request, grid, study
 
-    files.check(arguments.json)
+    check_outputs(arguments)
     shapes: tuple[Shape, ...] = ()
     if arguments.attention_only:
         shapes = grid(arguments.batch, arguments.heads, arguments.seq_len, arguments.head_dim)
@@ -96,16 +92,11 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     check_request(wanted)
     with Progress() as progress:
-        try:
-            facts = facts_of(Options(target=arguments.target, timeout=arguments.timeout), progress.say)
-        except NoAnswer as error:
-            progress.close()
-            sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
-            return NOT_EXAMINED
+        facts = facts_of(Options(target=arguments.target, timeout=arguments.timeout), progress.say)
         python = str(facts.interpreter.python)
         found = study(facts, [python], wanted, timeout=arguments.timeout, say=progress.say)
     if arguments.json:
         write_json(arguments.json, found)
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(outline(found, arguments.model))
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

@@ -45,17 +45,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import sys
-
-    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, show_blocks, write_json
+    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import Options, facts_of
     from attn_doctor.fixes.wheels import Wanted, answer, key_for
     from attn_doctor.fixes.wheels_outline import outline
-    from attn_doctor.probes.gather import NoAnswer
-    from attn_doctor.report import files
 
-    files.check(arguments.json)
+    check_outputs(arguments)
     wanted = Wanted(
         torch=arguments.torch,
         cuda=arguments.cuda,
@@ -69,14 +65,9 @@ def execute(arguments: argparse.Namespace) -> int:
     with Progress() as progress:
         facts = None
         if arguments.target or not wanted.whole:
-            try:
-                facts = facts_of(
-                    Options(target=arguments.target, static=True, tools=True, timeout=arguments.timeout), progress.say
-                )
-            except NoAnswer as error:
-                progress.close()
-                sys.stderr.write(f"attn-doctor: could not examine: {error}\n")
-                return NOT_EXAMINED
+            facts = facts_of(
+                Options(target=arguments.target, static=True, tools=True, timeout=arguments.timeout), progress.say
+            )
         key, _ = key_for(wanted, facts)
         seen: tuple[Candidate, ...] = ()
         notes: tuple[str, ...] = ()
@@ -87,6 +78,6 @@ def execute(arguments: argparse.Namespace) -> int:
         found = answer(wanted, facts, seen=seen, notes=notes)
     if arguments.json:
         write_json(arguments.json, found)
-    if arguments.json != "-":
+    if on_terminal(arguments):
         show_blocks(outline(found, facts))
     return OK if any(c.fits and c.filename for c in found.candidates) else FINDINGS

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, canno
     Kernel = Callable[[Any, Any, Any, float], Any]
     Call = tuple[Any, Any, Any, float]  # query, key, value, scale
 
+STEP = 1e-4  # of finite differences, relative to the length of what is moved
+TOLERANCE = 1e-3  # of finite differences, relative to the gradient; float64 rounding is a thousandth of that
+
 
 def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any:
     """The same normal numbers on every device."""
@@ -79,3 +82,36 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(some) == len(others) and all(
         bool(((some[i] == others[i]) | (some[i].isnan() & others[i].isnan())).all()) for i in range(len(some))
     )
+
+
+def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
+    """[(autograd's slope, the finite one, how far the function is from straight there)], each relative to the gradients' length.
+
+    Two directions: along the gradient itself, where the slope must be its length, and a random one.
+    """
+    length = sum(float((g**2).sum()) for g in gradients) ** 0.5
+    count = sum(g.numel() for g in gradients)
+    if length == 0.0:
+        return []
+    span = sum(float((x**2).sum()) for x in inputs) ** 0.5
+    step = STEP * max(span, 1e-6)
+    generator = torch.Generator().manual_seed(0)
+    spread = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.device) for x in inputs]
+    spread_length = sum(float((s**2).sum()) for s in spread) ** 0.5
+    found: list[tuple[float, ...]] = []
+    for direction, size, weight in ((gradients, length, 1.0), (spread, spread_length, count**0.5)):
+        units = [d / size for d in direction]
+        expected = sum(float((g * u).sum()) for g, u in zip(gradients, units))  # noqa: B905 - Python 3.8
+        with torch.no_grad():
+            ahead, here, behind = (
+                float(function(*(inputs[i] + move * units[i] for i in range(len(units)))))
+                for move in (step, 0.0, -step)
+            )
+        bend = (ahead - 2 * here + behind) / (2 * step)
+        found.append(tuple(weight * value / length for value in (expected, (ahead - behind) / (2 * step), bend)))
+    return found
+
+
+def directional(function: Any, inputs: Any, gradients: Any) -> float:
+    """How far autograd's gradients are from finite differences, relative to their length."""
+    return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])

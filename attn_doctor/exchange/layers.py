@@ -132,11 +132,8 @@ def _sample(cls: type, layout: Layout) -> Any:
 def _agrees(sample: Any, forward: Forward, layout: Layout) -> bool:
     x = torch.randn(2, layout.arguments[0], 8, 4, dtype=torch.float64, requires_grad=True)
 
-    def textbook(query: Any, key: Any, value: Any, scale: float) -> Any:
-        return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
-
     def exchanged(self: Any, image: Any) -> Any:
-        return layout.forward(self, image, textbook)
+        return layout.forward(self, image, _textbook)
 
     ways: tuple[Forward, ...] = (forward, exchanged)
     leaves = [x, *sample.parameters()]
@@ -154,6 +151,28 @@ def _agrees(sample: Any, forward: Forward, layout: Layout) -> bool:
         expected[i].shape == got[i].shape and torch.allclose(expected[i], got[i], rtol=1e-8, atol=1e-10)
         for i in range(len(expected))
     )
+
+
+def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
+    """(input, forward as installed, the exchanged one with textbook attention) of a small instance: training, float64, one image.
+
+    None where no instance can be made. Raises Refused for a class that is not known.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        layout = _layouts[cls] = _layouts.get(cls) or recognise(cls)
+        with torch.device("cpu"):
+            sample = _sample(cls, layout)
+            x = torch.randn(1, layout.arguments[0], 8, 4, dtype=torch.float64)
+    if sample is None:
+        return None
+    sample = sample.to(device).train()
+    original = _originals.get(cls) or cls.forward
+    return x.to(device), lambda x: original(sample, x), lambda x: layout.forward(sample, x, _textbook)
+
+
+def _textbook(query: Any, key: Any, value: Any, scale: float) -> Any:
+    return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
 
 
 def classes() -> tuple[type, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import (
     abi_mismatch_cxx11,
     abi_mismatch_torch_version,
     apt_cuda_repo_mismatch,
+    backend_fails,
     build_failed_unspecified,
     build_timeout_hang,
     config_device_cpu,
@@ -29,6 +31,7 @@ from attn_doctor.failure_modes import (
     driver_missing,
     driver_too_old,
     dtype_unsupported,
+    eager_fails,
     environment_pollution,
     flash_attn_4_namespace,
     flash_attn_api_version,
@@ -51,6 +54,7 @@ from attn_doctor.failure_modes import (
     libtinfo5_unavailable,
     macos_unsupported,
     mig,
+    model_not_built,
     nan_outputs,
     network_proxy_ssl,
     ninja_missing_at_build,
@@ -69,21 +73,25 @@ from attn_doctor.failure_modes import (
     python_headers_missing,
     python_too_new_no_wheel,
     python_version_syntax,
+    requirements_missing,
     rocm_specific,
     sdist_packaging_bug,
     sdpa_no_available_kernel,
     sdpa_silent_math_fallback,
     segfault,
+    shadowed_by_folder,
     torch_built_without_flash,
     torch_cpu_batchnorm_gradient,
     torch_cpu_build,
     torch_install_broken,
+    torch_missing,
     torch_missing_at_build,
     torchvision_mismatch,
     transformers_flash_attn_2_not_installed,
     triton_libcuda_link,
     triton_missing,
     triton_version_mismatch,
+    ultralytics_broken,
     version_parse,
     wheel_download_failed,
     wheel_missing_at_build,
@@ -136,6 +144,10 @@ ALL: tuple[Module, ...] = (
     permission,
     environment_pollution,
     torch_install_broken,
+    torch_missing,
+    requirements_missing,
+    ultralytics_broken,
+    shadowed_by_folder,
     flash_attn_wheel_mislabelled,
     abi_mismatch_torch_version,
     abi_mismatch_cxx11,
@@ -180,6 +192,9 @@ ALL: tuple[Module, ...] = (
     segfault,
     torch_cpu_batchnorm_gradient,
     sdpa_silent_math_fallback,
+    model_not_built,
+    eager_fails,
+    backend_fails,
     windows_unsupported,
     windows_path_too_long,
     macos_unsupported,
@@ -188,7 +203,7 @@ ALL: tuple[Module, ...] = (
 )
 
 
-class UnknownName(ValueError):
+class UnknownName(Refused):
     """No failure mode has this code or slug. The text is one sentence for the user."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attn_doctor.facts import Distribution, Facts, Fault, Import
+from attn_doctor.facts import Distribution, Facts, Fault, Import, Unknown
 from attn_doctor.failure_modes.mode import known
 from attn_doctor.findings import Evidence, fact
 from attn_doctor.knowledge import pytorch
@@ -68,6 +68,17 @@ def text_of(fault: Fault | None) -> str:
 def variable(facts: Facts, name: str) -> str | None:
     """An environment variable; None: not set."""
     return next((v.value for v in known(facts.environment) if v.name == name), None)
+
+
+def under_wsl(facts: Facts) -> bool:
+    """Whether this Linux runs inside Windows, whose driver it uses then."""
+    return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
+
+
+def in_container(facts: Facts) -> bool | None:
+    """Whether this is a container; None where that is not known, so that no cure is for one or the other by chance."""
+    container = facts.system.container
+    return None if isinstance(container, Unknown) else container is not None
 
 
 def nvidia_card(facts: Facts) -> bool:

@@ -73,6 +73,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2", "flash-attn-3"),
+    catch_all=True,
     signs=(
         _tail(
             "ninja: build stopped: ",

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
+from attn_doctor.failure_modes import cuda_start
 from attn_doctor.failure_modes.asking import variable
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -119,7 +120,7 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{_VARIABLE}={value or '(empty)'} hides {cards} of this machine from every program.",
         evidence=(
             fact(facts, "environment", f"{_VARIABLE}={value!r}"),
-            fact(facts, "graphics.gpus.0.visible", f"{known(gpus)[0].name} is hidden"),
+            fact(facts, "graphics.gpus.0.visible", f"{cuda_start.name(known(gpus)[0])} is hidden"),
         ),
         certainty=Certainty.OBSERVED,
     )

@@ -39,6 +39,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "driver-missing",
         "cuda-init-error",
         "no-gpu-present",

@@ -96,11 +96,14 @@ _HEADERLESS = "no include/cuda_runtime.h"
 def detect(facts: Facts) -> Hit | None:
     chain = facts.toolchain
     if not every(
-        lambda: building.setup_would_run(facts),
         lambda: known(chain.cuda_home_problem) is not None,
-        lambda: not any(text in str(known(chain.cuda_home_problem)) for text in _INCOMPLETE),
+        lambda: _set_by_hand(facts) or building.setup_would_run(facts),
+        lambda: _set_by_hand(facts) or not any(text in str(known(chain.cuda_home_problem)) for text in _INCOMPLETE),
     ):
         return None
+    building_it = building.setup_would_run(facts)
+    if building_it and any(text in str(chain.cuda_home_problem) for text in _INCOMPLETE):
+        return None  # nvcc-missing says it
     value = known(chain.cuda_home)
     if value is None:
         return None  # empty counts as unset, and that is another matter
@@ -111,7 +114,13 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"{how}, {value!r}, and that is no toolkit's folder: it {chain.cuda_home_problem}.",
         evidence=(fact(facts, "toolchain.cuda_home"), fact(facts, "toolchain.cuda_home_problem")),
+        severity=None if building_it else Severity.INFO,  # a CPU build of torch, say, never looks there
     )
+
+
+def _set_by_hand(facts: Facts) -> bool:
+    """Whether a variable names the folder: then it is wrong whoever reads it."""
+    return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import cuda_start
-from attn_doctor.failure_modes.asking import cuda_build
+from attn_doctor.failure_modes.asking import cuda_build, in_container, under_wsl
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -48,6 +48,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "config-device-cpu",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
@@ -100,7 +101,7 @@ _UVM = "/dev/nvidia-uvm"
 
 
 def detect(facts: Facts) -> Hit | None:
-    if cuda_start.works(facts) or facts.system.wsl:
+    if cuda_start.works(facts):
         return None
     code = cuda_start.refused(facts)
     said = facts.torch.cuda_error
@@ -108,12 +109,18 @@ def detect(facts: Facts) -> Hit | None:
     silent = isinstance(facts.graphics.cuda_error, str) and re.match(r"cuInit ", facts.graphics.cuda_error) is not None
     if code in _NAMED or not (code is not None or unknown_to_torch or silent):
         return None
-    if not every(lambda: cuda_build(facts), lambda: bool(known(facts.graphics.gpus))):
+    if not every(
+        lambda: cuda_build(facts),
+        lambda: bool(known(facts.graphics.gpus)),
+        lambda: not under_wsl(facts),
+    ):
         return None
     reason = ""
     extra: tuple[Evidence, ...] = ()
     if code == _STUB:
-        reason = f": {facts.graphics.libcuda or 'libcuda.so.1'} is a stub for linking, not the driver"
+        libcuda = facts.graphics.libcuda
+        named = libcuda if isinstance(libcuda, str) else "libcuda.so.1"
+        reason = f": {named} is a stub for linking, not the driver"
     elif facts.graphics.uvm is False:
         reason = f": {_UVM} is missing, and CUDA needs it"
         extra = (fact(facts, "graphics.uvm", f"{_UVM} is not there"),)
@@ -169,13 +176,23 @@ def _named(match: Match) -> bool:
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if facts.system.container:
+    if in_container(facts):
         step = commands.by_hand(
             (),
             "start the container again with its GPU; what was passed in before may be gone from it",
             "a new container",
         )
         return (Fix(title="Start the container again", steps=(step,), verify=verify),)
+    if cuda_start.driver_os_or_none(facts) == "windows":
+        step = commands.by_hand(
+            () if facts.system.os == "windows" else ("wsl.exe", "--shutdown"),
+            "restart Windows, which loads its driver afresh"
+            if facts.system.os == "windows"
+            else "the driver is that of Windows: end WSL, start it again, and restart Windows where that does not help",
+            "this machine",
+            risk="medium: stops everything on it",
+        )
+        return (Fix(title="Start Windows' driver afresh", steps=(step,), verify=verify),)
     load = commands.by_hand(
         ("sudo", "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.facts import Facts, Gpu
-from attn_doctor.failure_modes.mode import known
+from attn_doctor.facts import Facts, Gpu, Unknown
+from attn_doctor.failure_modes import asking
+from attn_doctor.failure_modes.mode import Unsure, known
 from attn_doctor.findings import Evidence, fact
 
 _CODE = re.compile(r"^(\d{1,4})\b")
@@ -53,8 +54,18 @@ def visible(facts: Facts) -> list[tuple[int, Gpu]]:
 
 
 def driver_os(facts: Facts) -> str:
-    """Whose driver it is: under WSL that of Windows."""
-    return "windows" if facts.system.os == "windows" or facts.system.wsl else "linux"
+    """Whose driver it is: under WSL that of Windows. Raises Unsure where it is not known whether this is WSL."""
+    return "windows" if facts.system.os == "windows" or asking.under_wsl(facts) else "linux"
+
+
+def driver_os_or_none(facts: Facts) -> str | None:
+    """Whose driver it is; None where that is not known, as for a log of which no machine is known."""
+    if isinstance(facts.system.os, Unknown):
+        return None
+    try:
+        return driver_os(facts)
+    except Unsure:
+        return None
 
 
 def name(gpu: Gpu) -> str:

@@ -30,6 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import cuda_start
+from attn_doctor.failure_modes.asking import in_container, under_wsl
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
@@ -44,6 +45,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "driver-missing",
         "driver-too-old",
         "cuda-init-error",
@@ -97,10 +99,12 @@ _CUDA_MISMATCH = 803  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
 
 
 def detect(facts: Facts) -> Hit | None:
-    if cuda_start.works(facts) or facts.system.wsl:
+    if cuda_start.works(facts):
         return None
     graphics = facts.graphics
     if graphics.nvml_code == _NVML_MISMATCH or cuda_start.refused(facts) == _CUDA_MISMATCH:
+        if under_wsl(facts):
+            return None
         said = (
             fact(facts, "graphics.nvml_error", f"NVML: {graphics.nvml_error}")
             if graphics.nvml_code == _NVML_MISMATCH
@@ -118,6 +122,7 @@ def detect(facts: Facts) -> Hit | None:
         lambda: known(graphics.libcuda_version) is not None,
         lambda: "/compat" not in str(known(graphics.libcuda)),
         lambda: parse(str(known(graphics.kernel_module))) != parse(str(known(graphics.libcuda_version))),
+        lambda: not under_wsl(facts),
     ):
         return None
     return Hit(
@@ -147,7 +152,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    if facts.system.container:
+    if in_container(facts):
         step = commands.by_hand(
             (),
             "take the NVIDIA driver packages (libcuda, libnvidia-*) out of the image: the host passes its own in",

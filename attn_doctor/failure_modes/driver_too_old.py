@@ -50,6 +50,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
+        "eager-fails",
         "cuda-init-error",
         "driver-missing",
         "no-gpu-present",
@@ -185,13 +186,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = []
-    os = cuda_start.driver_os(facts)
+    whose = cuda_start.driver_os_or_none(facts)
+    os = whose or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
     least = f"{needs} or newer" if isinstance(needs, str) else "the newest"
     if os == "windows":
         step = commands.by_hand(
             (), f"install driver {least} in Windows: https://www.nvidia.com/drivers", "Windows' driver"
+        )
+    elif whose is None:
+        step = commands.by_hand(
+            (),
+            f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
+            "the driver",
+            risk="medium: a reboot",
         )
     else:
         argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()

@@ -35,8 +35,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
-from attn_doctor.facts import Conflict, Facts
+from attn_doctor.facts import Conflict, Facts, Unknown
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import index_options, variable
+from attn_doctor.failure_modes.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
@@ -68,7 +70,15 @@ MODE = FailureMode(
     title="The environment contradicts itself",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
-    explains=("torchvision-mismatch", "torch-install-broken", "abi-mismatch-torch-version", "triton-version-mismatch"),
+    explains=(
+        "torchvision-mismatch",
+        "torch-install-broken",
+        "import-hang",
+        "segfault",
+        "abi-mismatch-torch-version",
+        "abi-mismatch-cxx11",
+        "triton-version-mismatch",
+    ),
     signs=(
         Sign(
             pattern=r"(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60}).{0,300}, but you"
@@ -138,11 +148,20 @@ MODE = FailureMode(
     ),
 )
 
+# What a package in front can do to an import, and a requirement that is not met cannot.
+_OF_STRANGERS = ("import-hang", "segfault")
 # Packages whose version decides whether attention works; a conflict among others is somebody else's trouble.
 _OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
 
 
 def detect(facts: Facts) -> Hit | None:
+    return stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
+
+
+PUT_BY_PYTHON = ("PYTHONPATH", "user site")
+
+
+def _contradicts(facts: Facts) -> Hit | None:
     packages = facts.packages
     evidence: list[Evidence] = []
     wrong: list[str] = []
@@ -176,6 +195,7 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{wrong[0]}{more}.",
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
+        explains=None if strangers else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
     )
 
 
@@ -184,7 +204,7 @@ def _ours(conflict: Conflict) -> bool:
         name = canonicalize_name(Requirement(conflict.requires).name)
     except InvalidRequirement:
         return False
-    return bool(_OURS.match(name)) and (conflict.found is not None or bool(_OURS.match(conflict.package.split()[0])))
+    return bool(_OURS.match(name)) and conflict.found is not None  # what is missing is requirements-missing
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -226,8 +246,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    """One fix for all that is wrong: each part alone would leave the rest."""
-    parts = [_left_over(facts), _doubled(facts), _asked_for(facts), _strangers(facts)]
+    """One fix for all that is wrong: each part alone would leave the rest.
+
+    What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.
+    """
+    in_front = cure(facts, PUT_BY_PYTHON)
+    if in_front is not None:
+        return (in_front,)
+    parts = [_strangers(facts)]
+    if not parts[0][1]:  # with other packages in front, nothing that was seen says what this environment lacks
+        parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
         return ()
@@ -250,7 +278,7 @@ def _asked_for(facts: Facts) -> Part:
         if dependent == "torchvision" and canonicalize_name(requirement.name) == "torch" and isinstance(fitting, str):
             wanted[f"torchvision=={fitting}"] = None  # the small one follows the large one
         else:
-            wanted[f"{requirement.name}{requirement.specifier}"] = None
+            wanted[f"{requirement.name}{_as_torch_takes_it(facts, requirement)}"] = None
     if not wanted:
         return "", ()
     steps = []
@@ -266,6 +294,17 @@ def _asked_for(facts: Facts) -> Part:
             )
         )
     return "Install what the packages ask for", tuple(steps)
+
+
+def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
+    """The bounds of a requirement; for NumPy also that of a torch which was built for NumPy 1."""
+    torch, os = facts.torch.version, facts.system.os
+    if canonicalize_name(requirement.name) != "numpy" or not isinstance(torch, str):
+        return str(requirement.specifier)
+    takes_two = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
+    if isinstance(takes_two, Unknown) or takes_two.yes:
+        return str(requirement.specifier)
+    return ",".join(filter(None, [str(requirement.specifier), "<2"]))
 
 
 def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], tuple[str, ...]]]:
@@ -334,6 +373,12 @@ def _left_over(facts: Facts) -> Part:
     return "Remove what an interrupted pip left", (Step(argv=argv, why=why, changes=changes, risk="low"),)
 
 
+def _torch_of_here(facts: Facts) -> tuple[str, ...]:
+    """Torch and torchvision for a fresh environment: of a version where the driver is known."""
+    wanted = newest_torch.requirements(facts)
+    return wanted if wanted and wanted[0] != "--upgrade" and "--index-url" not in wanted else ("torch", "torchvision")
+
+
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     told = commands.by_hand(
@@ -345,7 +390,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         "a new folder",
     )
     once = commands.by_hand(
-        ("fresh/bin/python", "-m", "pip", "install", "torch", "torchvision", "ultralytics"),
+        ("fresh/bin/python", "-m", "pip", "install", *_torch_of_here(facts), "ultralytics"),
         "all that you need in one command, so that the resolver sees it all; add your own packages to it",
         "packages in the new environment",
         takes="up to 5 GB",

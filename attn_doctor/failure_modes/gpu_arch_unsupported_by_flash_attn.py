@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import wheel_fixes
+from attn_doctor.failure_modes import cuda_start, wheel_fixes
 from attn_doctor.failure_modes.asking import version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -74,10 +74,11 @@ def detect(facts: Facts) -> Hit | None:
     if not old:
         return None
     index, card = old[0]
+    name = cuda_start.name(card)
     every_one = len(old) == len(gpus)
     return Hit(
-        message=f"{card.name} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
-        evidence=(fact(facts, f"graphics.gpus.{index}.compute_capability", f"{card.name}: {card.compute_capability}"),),
+        message=f"{name[0].upper()}{name[1:]} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
+        evidence=(fact(facts, f"graphics.gpus.{index}.compute_capability", f"{name}: {card.compute_capability}"),),
         severity=None if every_one else Severity.INFO,
     )
 

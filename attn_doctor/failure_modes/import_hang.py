@@ -62,7 +62,7 @@ def detect(facts: Facts) -> Hit | None:
     if facts.torch.fault is not None:
         faults.append(("torch.importable", "torch", facts.torch.fault))
     for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
-        if attempt.fault is not None:
+        if attempt.fault is not None and attempt.module != "ultralytics":  # ultralytics-broken says how it ends
             faults.append((f"imports.{index}.ok", attempt.module, attempt.fault))
     for path, module, fault in faults:
         if fault.kind in ("timeout", "vanished"):

@@ -1,6 +1,9 @@
-"""Another copy of a CUDA library stands before the one that torch brought.
+"""Another copy of a library stands before the one that torch brought, or that it was tested with.
 
 What it is
+    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: of CUDA, but of the C++ runtime (libstdc++.so.6), of
+    OpenMP (libgomp.so.1) or of torch itself (libc10.so) too. attn-doctor imports again without them: where that works, they are it.
+
     torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader meets an older copy first, on
     LD_LIBRARY_PATH or in a conda environment, torch's libraries get a partner that lacks what they call.
 
@@ -32,9 +35,10 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts, Shadow
+from attn_doctor.facts import Facts, Shadow, Unknown
 from attn_doctor.failure_modes import symbols
 from attn_doctor.failure_modes.asking import message, text_of, variable
+from attn_doctor.failure_modes.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
@@ -47,12 +51,14 @@ _CUDA = (
 MODE = FailureMode(
     code="AD304",
     slug="ld-library-path-shadowing",
-    title="Another copy of a CUDA library stands in front",
+    title="Another copy of a library stands in front",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=(
         "torch-install-broken",
         "torchvision-mismatch",
+        "import-hang",
+        "segfault",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
@@ -99,7 +105,13 @@ MODE = FailureMode(
 _SYMBOL = re.compile(_CUDA)
 
 
+BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+
+
 def detect(facts: Facts) -> Hit | None:
+    seen = stands_in_front(facts, BY_THE_LOADER)
+    if seen is not None:
+        return seen
     faults = [("torch.importable", "torch", facts.torch.fault)] if facts.torch.fault else []
     for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
         faults.append((f"imports.{index}.ok", attempt.module, attempt.fault)) if attempt.fault else None
@@ -107,6 +119,8 @@ def detect(facts: Facts) -> Hit | None:
         symbol = symbols.undefined(text_of(fault))
         if fault is not None and symbol and _SYMBOL.match(symbol):
             library = symbols.explain(symbol).library or "a CUDA library"
+            if not _may_be_in_front(facts, symbols.explain(symbol).library or ""):
+                continue
             shadow = _shadow(facts, library)
             where = f"; {shadow[1].folder} on LD_LIBRARY_PATH holds one" if shadow else ""
             evidence = [fact(facts, path, f"importing {module}: {message(fault)}")]
@@ -124,6 +138,7 @@ def detect(facts: Facts) -> Hit | None:
             and binary.module == "torch._C"
             and binary.cause == "library-version"
             and _SYMBOL.search(said)
+            and _may_be_in_front(facts, "")
         ):
             return Hit(
                 message=f"torch would not import: {said}.",
@@ -150,6 +165,20 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+def _may_be_in_front(facts: Facts, library: str) -> bool:
+    """Whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). Not where the variable is not set.
+
+    Then the library came with a package: an nvidia-nvjitlink of another release than torch asks for, say.
+    """
+    entries = facts.toolchain.library_path
+    if isinstance(entries, tuple) and entries:
+        return any(name.startswith(library) for entry in entries for name in entry.libraries)
+    try:
+        return bool(variable(facts, "LD_LIBRARY_PATH")) and isinstance(entries, Unknown)
+    except Unsure:
+        return True
+
+
 def _shadow(facts: Facts, library: str) -> tuple[int, Shadow] | None:
     path = facts.toolchain.library_path
     entries = path if isinstance(path, tuple) else ()
@@ -169,6 +198,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    in_front = cure(facts, BY_THE_LOADER)
+    if in_front is not None:
+        return (in_front,)
     rest = _kept(facts)
     step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
     title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"

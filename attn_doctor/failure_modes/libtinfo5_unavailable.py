@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes.asking import cuda_build, holds
+from attn_doctor.failure_modes.asking import cuda_build, holds, nvidia_card
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.findings import Evidence, Fix, Severity, fact
@@ -93,10 +93,14 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Only where somebody is about to install a toolkit: a GPU build of torch, and none here yet."""
+    """Only where somebody is about to install a toolkit: a GPU and a GPU build of torch, and no toolkit yet."""
     if not every(
+        lambda: known(facts.system.os) == "linux",
+        lambda: known(facts.system.distribution) is not None,
+        lambda: known(facts.system.distribution_version) is not None,
         lambda: known(facts.toolchain.cuda_home) is None,
         lambda: cuda_build(facts),
+        lambda: nvidia_card(facts),
         lambda: (
             not holds(
                 distributions.has_libtinfo5(

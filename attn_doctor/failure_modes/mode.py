@@ -78,6 +78,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
     explains: tuple[str, ...] = ()  # slugs of its consequences
     signs: tuple[Sign, ...] = ()
     recipe: Recipe | None = None
+    catch_all: bool = False  # says that a cause is not known: judged last, and never beneath a cause that is
 
     def severity(self, goal: Goal) -> Severity:
         return self.train if goal is Goal.TRAIN else self.flash_attn
@@ -92,6 +93,7 @@ class Hit(Record, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.HIGH
     severity: Severity | None = None
     blocks: tuple[str, ...] | None = None
+    explains: tuple[str, ...] | None = None  # where this case has other consequences than the failure mode in general
 
 
 class Module(Protocol):

@@ -11,7 +11,9 @@ Why it happens
 
 What to do
     Nothing, for training on the CPU: PyTorch's own fused attention works there and is faster than YOLO12's eager one on large
-    images. For flash-attn another machine is needed.
+    images. flash-attn needs a machine with a GPU to run; it can be built and installed without one, as on a login node, in CI or
+    in `docker build`. `attn-doctor check --gpu 8.9` judges for the GPU that will run it (its compute capability, or a name such
+    as "RTX 4090").
 
 How to reproduce
     `attn-doctor reproduce no-gpu-present` judges a laptop without a GPU: a simulated machine, on which nothing is run.
@@ -23,7 +25,6 @@ References
 from __future__ import annotations
 
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes import wheel_fixes
 from attn_doctor.failure_modes.asking import AMD, NVIDIA
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -36,7 +37,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
-    explains=("cuda-init-error", "config-device-cpu", "libtinfo5-unavailable", *wheel_fixes.STOP_A_BUILD),
+    explains=("cuda-init-error", "config-device-cpu"),  # never what a build lacks
     recipe=Recipe(
         does="judges a laptop without a GPU",
         seconds=1,
@@ -55,7 +56,8 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="This machine has no GPU that PyTorch can use: it trains on the CPU, and flash-attn cannot run.",
+        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn can be built and installed "
+        "here, and runs only where there is a GPU (to judge for one that is elsewhere: `attn-doctor check --gpu CC`).",
         evidence=(fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus"),),
         certainty=Certainty.OBSERVED,
     )

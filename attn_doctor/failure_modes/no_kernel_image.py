@@ -33,7 +33,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Gpu, Unknown
-from attn_doctor.failure_modes import cuda_start, wheel_fixes
+from attn_doctor.failure_modes import cuda_start, newest_torch, wheel_fixes
 from attn_doctor.failure_modes.asking import cuda_build, package_evidence
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -50,7 +50,7 @@ MODE = FailureMode(
     title="No compiled code for this GPU",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=("eager-fails", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
         Sign(
             pattern=r"(?P<gpu>[\w ()-]{3,60}) with CUDA capability (?P<sm>sm_\d+) is not compatible with the current PyTorch installation",
@@ -268,7 +268,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         cards = []
     driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
     python = facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
-    os = cuda_start.driver_os(facts)
+    os = cuda_start.driver_os_or_none(facts) or "linux"
     choice = (
         pytorch.newest(capability=cards[0], driver=driver, os=os, python=python)
         if cards
@@ -296,9 +296,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     step = commands.install(
         facts,
-        "--upgrade",
-        "torch",
-        "torchvision",
+        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
         why="for a new card: the newest torch holds code for it (an old card needs an old torch)",
         changes="torch and torchvision, to the newest that fit",
         risk="medium: packages that pin torch may complain, and the newest needs a recent driver",

@@ -31,7 +31,8 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts
+from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import attempt_evidence, holds, package_evidence, version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
@@ -149,16 +150,24 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     older = commands.install(
         facts, "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
     )
+    first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
+    wanted = newest_torch.requirements(facts)
+    found = newest_torch.choice(facts)
+    if not wanted or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
+        return (first,)  # the newest torch that the driver here runs is of the time of NumPy 1
     newer = commands.install(
         facts,
-        "--upgrade",
-        "torch",
-        "torchvision",
-        why="newer releases are built for NumPy 2",
+        *wanted,
+        why="newer releases are built for NumPy 2"
+        + ("" if isinstance(found, Unknown) else f"; this is the newest that driver {facts.graphics.driver} runs"),
         changes="torch and torchvision, to the newest that fit",
-        risk="medium: other packages may ask for the old torch, and the newest needs a recent driver",
+        risk="medium: other packages may ask for the old torch"
+        + (", and the newest needs a recent driver" if isinstance(found, Unknown) else ""),
     )
-    return (
-        Fix(title="Install NumPy 1", steps=(older,), verify=check),
-        Fix(title="Install a torch that was built for NumPy 2", steps=(newer,), verify=check),
-    )
+    return (first, Fix(title="Install a torch that was built for NumPy 2", steps=(newer,), verify=check))
+
+
+def _takes_numpy_2(torch: str, facts: Facts) -> bool:
+    os = facts.system.os
+    answer = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
+    return not isinstance(answer, Unknown) and answer.yes

@@ -31,6 +31,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Toolkit
 from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes.asking import in_container
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -168,7 +169,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     if whole is not None:
         step = commands.variable("CUDA_HOME", whole.root, f"CUDA {whole.version} is whole there")
         made.append(Fix(title=f"Point CUDA_HOME at {whole.root}", steps=(step,), verify=verify))
-    if facts.system.container:
+    if in_container(facts):
         step = commands.by_hand(
             (), "start from the -devel variant of the image: -runtime has no compiler", "another image"
         )

@@ -46,7 +46,13 @@ MODE = FailureMode(
     title="There is no release for this Python or platform",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=(building.FAILED, "no-matching-distribution", "environment-pollution", "torch-missing-at-build"),
+    explains=(
+        building.FAILED,
+        "no-matching-distribution",
+        "environment-pollution",
+        "torch-missing",
+        "torch-missing-at-build",
+    ),
     signs=(
         Sign(
             pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"

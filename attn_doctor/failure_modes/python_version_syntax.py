@@ -33,6 +33,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.logs import Match, Seen
+from attn_doctor.versions import pair
 
 MODE = FailureMode(
     code="AD206",
@@ -102,8 +103,8 @@ def detect(facts: Facts) -> Hit | None:
         if attempt.fault:
             faults.append((f"imports.{index}.ok", attempt.module, attempt.fault))
     for path, module, fault in faults:
-        if fault.type in ("SyntaxError", "IndentationError") or _NEWER.search(text_of(fault)):
-            have = known(facts.interpreter.version)
+        have = known(facts.interpreter.version)
+        if _NEWER.search(text_of(fault)) or (fault.type == "SyntaxError" and _is_newer_syntax(fault, have)):
             place = _FILE.findall(text_of(fault))
             where = f" ({place[-1]})" if place else ""
             return Hit(
@@ -115,6 +116,16 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     return None
+
+
+# Syntax that came after Python 3.9: match statements, except*, type aliases, nested quotes in f-strings.
+_AFTER_3_9 = re.compile(r"^\s*(?:match |case |except\*|type \w+ ?=)|f-string", re.MULTILINE)
+
+
+def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
+    """Whether a SyntaxError comes of an old Python. A damaged file has one too: a Python of today is blamed for known syntax alone."""
+    version = pair(python or "")
+    return (version is not None and version < (3, 10)) or bool(_AFTER_3_9.search(fault.traceback or ""))
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

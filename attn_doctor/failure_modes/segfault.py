@@ -147,6 +147,8 @@ _SHORT = 12  # lines of a log that may be nothing but the crash
 
 def detect(facts: Facts) -> Hit | None:
     for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        if attempt.module == "ultralytics":
+            continue  # ultralytics-broken says how it ends
         if attempt.fault is not None and attempt.fault.kind == "signal" and attempt.fault.signal in _SIGNALS:
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(

@@ -7,15 +7,17 @@ What it is
 
 How it shows
     Not at all. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are as far
-    off. At batch 2 and more they are right.
+    off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33 images at batch=8 end in one. In
+    evaluation mode the gradient for the image (frozen batch norms, Grad-CAM) meets it too.
 
 Why it happens
     A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, and the kernel reads it as
     if it meant something. Neither YOLO12 nor flash-attn is to blame.
 
 What to do
-    Train with batch 2 or more on the CPU. Or exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the
-    exchanged one hands on a gradient of another layout, and all gradients are right at batch 1 too.
+    Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the exchanged one hands on a gradient of another
+    layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of 2 or more that leaves no single image over:
+    the number of images, divided by the batch, must not leave a remainder of 1.
 
 How to reproduce
     `attn-doctor reproduce torch-cpu-batchnorm-gradient` checks the gradients of YOLO12 at batch 1 on the CPU against finite
@@ -40,6 +42,8 @@ MODE = FailureMode(
     title="Wrong BatchNorm2d gradients on the CPU at batch 1",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    blocks=("eager",),
+    explains=("backend-fails",),
     recipe=Recipe(
         does="checks the gradients of YOLO12 at batch 1 on the CPU against finite differences",
         of=(Torch(besides=("ultralytics",)),),
@@ -78,7 +82,11 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        (), "train with batch=2 or more: the gradients are right there", "your training command", "none"
+        (),
+        "train with batch=2 or more, and a number of images that leaves no batch of 1 at the end of an epoch: 33 images at"
+        " batch=8 do",
+        "your training command",
+        "none",
     )
     verify = commands.check(facts, "--batch", "2", "--device", "cpu")
     exchange = commands.by_hand(
@@ -88,6 +96,6 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         "none",
     )
     return (
-        Fix(title="Train with a batch of at least 2", steps=(step,), verify=verify),
         Fix(title="Exchange the attention", steps=(exchange,), verify=()),
+        Fix(title="Train with batches of at least 2, the last of an epoch too", steps=(step,), verify=verify),
     )

@@ -125,8 +125,13 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     evidence = [fact(facts, "torch.cuda", f"torch {facts.torch.version} is built without CUDA"), _card(facts)]
+    away = (
+        "it would use no GPU where there is one"
+        if facts.graphics.stated is True
+        else "the GPU of this machine is not used"
+    )
     return Hit(
-        message=f"torch {facts.torch.version} is a CPU build, so the GPU of this machine is not used.",
+        message=f"torch {facts.torch.version} is a CPU build, so {away}.",
         evidence=tuple(evidence),
         certainty=Certainty.OBSERVED if facts.torch.importable is True else Certainty.PREDICTED,
     )
@@ -135,7 +140,14 @@ def detect(facts: Facts) -> Hit | None:
 def _card(facts: Facts) -> Evidence:
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
-        return fact(facts, "graphics.gpus.0.name", f"this machine has a {gpus[0].name}")
+        if facts.graphics.stated is True:
+            return fact(
+                facts,
+                "graphics.gpus.0.name",
+                f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
+            )
+        name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
+        return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
     index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)
     return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
 

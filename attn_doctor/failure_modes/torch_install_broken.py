@@ -30,7 +30,9 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import index_options, message, version
+from attn_doctor.failure_modes.culprit import culprit, install_missing
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
@@ -68,6 +70,8 @@ MODE = FailureMode(
         "compile",
     ),
     explains=(
+        "eager-fails",
+        "requirements-missing",
         "yolo12-flash-not-used",
         "torchvision-mismatch",
         "abi-mismatch-torch-version",
@@ -123,7 +127,10 @@ MODE = FailureMode(
             sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
         ),
         Sign(
-            pattern=r'Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
+            # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
+            # tell of the machine (1455: the page file is too small), and torch is whole.
+            # https://learn.microsoft.com/windows/win32/debug/system-error-codes
+            pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
             literal='Error loading "',
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\v\\Lib\\site-packages\\torch\\lib'
             '\\fbgemm.dll" or one of its dependencies.',
@@ -156,6 +163,12 @@ def detect(facts: Facts) -> Hit | None:
             message=f"{name} does not import: {how}{where}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"), _place(facts)),
             certainty=Certainty.OBSERVED,
+        )
+    if isinstance(torch.importable, Unknown) and isinstance(torch.shim, str):
+        recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
+        return Hit(
+            message=f"{recorded}{torch.shim} is imported in its place: that is no torch.",
+            evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
         )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
         known(torch.cuda)  # torch/version.py is not there: what that means the import shows
@@ -273,7 +286,19 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         Fix(title="Install torch afresh", steps=again, verify=verify),
         Fix(title="Install torch and all that it needs afresh", steps=(everything,), verify=verify),
     ]
-    lost = facts.torch.fault is not None and "cannot open shared object" in message(facts.torch.fault)
+    said = message(facts.torch.fault) if facts.torch.fault else ""
+    lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
+    to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
+    if to_blame is not None and to_blame.is_missing and to_blame.distribution not in (None, "torch"):
+        steps, _ = install_missing(facts, to_blame)
+        return (*made, Fix(title=f"Install {to_blame.distribution}, which torch needs", steps=steps, verify=verify))
+    old = _OTHERS_NAME.search(said)
+    if old and old["module"] not in ("torch", "functorch", "torchgen"):
+        name = old["module"].replace("_", "-")
+        step = commands.install(
+            facts, "--upgrade", name, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
+        )
+        made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
     whole = list(reversed(afresh) if lost else afresh)
     newer = _for_this_python(facts)
     if newer is None:
@@ -281,6 +306,13 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     step, never = newer
     instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
     return (*made, instead) if never else (*made, *whole, instead)
+
+
+# A small package that torch imports, of an old release; and a library of an nvidia-* package of another one.
+_OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
+_OF_CUDA = re.compile(
+    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
+)
 
 
 def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
@@ -324,7 +356,8 @@ def _requirements(facts: Facts) -> tuple[str, ...]:
     """The same torch and torchvision again, from the index of their flavour where the registry's default is another."""
     have = facts.torch.version
     if not isinstance(have, str):
-        return ("torch", "torchvision")
+        pinned = newest_torch.requirements(facts)
+        return pinned if pinned and pinned[0] != "--upgrade" else ("torch", "torchvision")
     vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
     names = [f"torch=={have.partition('+')[0]}"]
     if vision:

@@ -27,8 +27,11 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.facts import Facts
+from attn_doctor.failure_modes import newest_torch
 from attn_doctor.failure_modes.asking import (
     attempt_evidence,
     holds,
@@ -38,7 +41,7 @@ from attn_doctor.failure_modes.asking import (
     torch_installed,
     version,
 )
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.knowledge import pytorch
@@ -134,7 +137,8 @@ def detect(facts: Facts) -> Hit | None:
         return None
     if said is not None and said.ok is False and said.fault is not None:
         return Hit(
-            message=f"torchvision {have} does not fit torch {torch}: its library does not load.",
+            message=f"torchvision {have} does not fit torch {torch}: its library does not load"
+            f"{_builds(facts, have, said.fault.traceback or message(said.fault))}.",
             evidence=(
                 attempt_evidence(facts, "torchvision"),
                 *_loader(facts, said.fault.traceback or message(said.fault)),
@@ -145,7 +149,8 @@ def detect(facts: Facts) -> Hit | None:
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if said is None and binary.module.startswith("torchvision._C") and binary.cause in _OF_ANOTHER_TORCH:
             return Hit(
-                message=f"torchvision {have} does not fit torch {torch}: {'; '.join(binary.because[:1])}.",
+                message=f"torchvision {have} does not fit torch {torch}: {'; '.join(binary.because[:1])}"
+                f"{_builds(facts, have, '; '.join(binary.because))}.",
                 evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because)),),
             )
     flavours = local(have), local(torch)
@@ -157,6 +162,35 @@ def detect(facts: Facts) -> Hit | None:
         message=f"torchvision {have} was built for another torch than {torch}.",
         evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
     )
+
+
+def _builds(facts: Facts, torchvision: str, said: str) -> str:
+    """What differs where the release is the right one: the builds of both, as far as anything names them."""
+    theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
+    if theirs is None and _CUDA_LIBRARY.search(said):
+        theirs = "a CUDA build"
+    if ours is None and isinstance(facts.torch.cuda, str):
+        ours = f"a build for CUDA {facts.torch.cuda}"
+    if ours is None and facts.torch.cuda is None and facts.torch.hip is None:
+        ours = "a CPU build"
+    if theirs is None or ours is None or theirs == ours:
+        return ""
+    if theirs == "a CUDA build" and ours != "a CPU build":
+        return ""  # of which CUDA, nothing says
+    return f" (torchvision is {theirs}, torch is {ours})"
+
+
+_CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c10::cuda|\bcuda", re.IGNORECASE)
+
+
+def _build(flavour: str | None) -> str | None:
+    """A build in words, from the local part of a version: "cpu", "cu124", "rocm6.3"."""
+    if flavour is None:
+        return None
+    if flavour == "cpu":
+        return "a CPU build"
+    cuda = re.fullmatch(r"cu(\d+)(\d)", flavour)
+    return f"a build for CUDA {cuda[1]}.{cuda[2]}" if cuda else f"a build for {flavour}"
 
 
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
@@ -185,16 +219,26 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if options else ""),
         changes="torchvision",
     )
-    return (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
+
+
+def _title(facts: Facts, wanted: str, torch: str) -> str:
+    """The build is named where the release is there already: else the cure would be what is installed."""
+    try:
+        same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
+    except Unsure:
+        same = False
+    if not same:
+        return f"Install torchvision {wanted}"
+    build = _build(local(torch)) or ("a CPU build" if facts.torch.cuda is None else None)
+    return f"Install torchvision {wanted} again, {build or 'the build that belongs to this torch'}"
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     step = commands.install(
         facts,
-        "--upgrade",
-        "torch",
-        "torchvision",
+        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
         why="both in one command and from one index, so that they belong together",
         changes="torch and torchvision, to the newest that fit",
         risk="medium: for a torch from an index of its own add its --index-url, or the flavour changes",

@@ -78,7 +78,9 @@ def detect(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(facts.system.os) == "linux",
         lambda: cuda_build(facts),
-        lambda: usable_gpu(facts),
+        lambda: (
+            usable_gpu(facts) and facts.graphics.stated is not True
+        ),  # the loader of the machine that has the GPU counts
         lambda: not any(entry.startswith("libcuda.so") for entry in known(cache)),
     ):
         return None

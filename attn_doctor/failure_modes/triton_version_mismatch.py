@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Unknown
-from attn_doctor.failure_modes import building
+from attn_doctor.failure_modes import building, newest_torch
 from attn_doctor.failure_modes.asking import cuda_build, package_evidence, version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
@@ -123,9 +123,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     step = commands.install(
         facts,
-        "--upgrade",
-        "torch",
-        "triton",
+        *(newest_torch.requirements(facts, "triton") or ("--upgrade", "torch", "triton")),
         why="both in one command: the resolver takes the triton that this torch asks for",
         changes="torch and triton, to the newest that fit",
         risk="medium: other packages may ask for the old torch",

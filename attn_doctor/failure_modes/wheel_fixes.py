@@ -13,7 +13,7 @@ from attn_doctor.findings import Fix, Step
 from attn_doctor.knowledge import finder, pytorch
 from attn_doctor.knowledge.key import Candidate, key_of
 
-# What only stops a build of flash-attn: of no matter where it could not run anyway.
+# What only stops a build of flash-attn: of no matter where the GPU or the system that is there could never run it.
 STOP_A_BUILD = (
     "torch-missing-at-build",
     "packaging-missing-at-build",

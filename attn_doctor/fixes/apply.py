@@ -22,7 +22,7 @@ from attn_doctor.fixes.keep import NoRoom, copy_tree
 from attn_doctor.fixes.places import Cannot, Places, Root
 from attn_doctor.fixes.plan import PlannedStep, Way
 from attn_doctor.fixes.verify import STEP_DEADLINE
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.probes.answer import NoAnswer
 
 # What poetry, PDM and pixi write beside the environment.
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
@@ -49,6 +49,7 @@ class Work(NamedTuple):
     say: Say
     system_python: bool = False
     books: str | None = None  # folder of a project whose books are kept by the installer
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
 
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
@@ -194,7 +195,7 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
             return f"step {number} fails ({step.what or step.why}): {judge.explain(log, way.goal)}", ()
     work.say("examining what it made")
     try:
-        report = judge.examine(work.places.python, way.goal, environ, work.timeout)
+        report = judge.examine(work.places.python, way.goal, environ, work.timeout, gpu=work.gpu)
     except NoAnswer as error:
         return f"after this plan the environment does not answer: {error}", ()
     why = judge.verdict(way, work.findings, report)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor import foreign
 from attn_doctor.examination import Options, examine, read_file
 from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     target: str | None = None
     goal: Goal | None = None
     report: str | None = None
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
     installer: str | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
@@ -81,9 +83,18 @@ def suggest(request: Request, say: Say) -> Suggested:
         )
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
     if request.verify and places is not None:
-        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say)
+        _check_name(places)
+        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say, request.gpu)
         plan = verify(plan, trying)
     return Suggested(plan, report.facts, report.findings, places, here)
+
+
+def _check_name(places: Places) -> None:
+    """Raises Cannot: a plan holds the names of files as they are shown, so a step might not find its way into a copy."""
+    for name in (places.python, places.prefix, places.purelib):
+        if foreign.text(name) != name:
+            why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
+            raise Cannot(f"{foreign.text(name)} can be examined only: {why}")
 
 
 def _report(request: Request, say: Say) -> tuple[Report, bool]:
@@ -92,6 +103,7 @@ def _report(request: Request, say: Say) -> tuple[Report, bool]:
         options = Options(
             target=request.target,
             goal=request.goal,
+            gpu=request.gpu,
             trial=False,
             timeout=request.timeout,
             command=request.command,
@@ -126,7 +138,7 @@ def _is_of_this_machine(report: Report) -> bool:
     paths = (report.target.python, report.facts.interpreter.site_packages)
     if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
         return False  # a report is somebody's file: what it names is started, so it has to be a Python
-    if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not Path(path).exists() for path in paths):
+    if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
         return False
     system = report.facts.system
     return system.kernel == platform.release() or system.memory_bytes == _memory()
@@ -166,6 +178,7 @@ def _resolver(
 def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
     """Raises Cannot where this way may not be applied, before anybody is asked."""
     assert suggested.places is not None
+    _check_name(suggested.places)
     reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
     reason = reason or way.impossible()
     if reason:
@@ -173,12 +186,15 @@ def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
 
 
 def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> Applied:
-    """Raises Cannot where nothing was done, restore.Busy where somebody else is at work."""
+    """Raises Cannot where nothing was done, also because somebody else is at work."""
     assert suggested.places is not None
     folder = suggested.facts.project.folder
     books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
-    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books)
-    return applying.apply(way, work)
+    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books, request.gpu)
+    try:
+        return applying.apply(way, work)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
 
 
 def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
@@ -191,9 +207,12 @@ def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. What was changed since is kept beside it. Raises restore.Busy."""
+    """Undo the last plan. What was changed since is kept beside it. Raises Cannot where somebody else is at work."""
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
-    wrong = restore.undo(str(places.home), str(folder), keep=bool(changed), say=say)
+    try:
+        wrong = restore.undo(str(places.home), str(folder), keep=bool(changed), say=say)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
     taken = folder / "taken"
     return Undone(title, tuple(wrong), str(taken) if taken.is_dir() else None)

@@ -25,8 +25,6 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
-    if facts.graphics.gpus == ():
-        return "there is no NVIDIA GPU here that could run it"
     if building_finds_wheel(facts):
         return draft
     release = building.wanted_release(facts)

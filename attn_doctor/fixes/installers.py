@@ -6,6 +6,7 @@ books of an environment is this room's business.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def locks_of(folder: str, prefix: str) -> tuple[str, ...]:
     place = Path(folder)
     inside = Path(prefix).is_relative_to(place) or any(p in Path(prefix).parts for p in ("pypoetry", "pdm"))
     names = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
-    return tuple(name for name in names if (place / name).is_file()) if inside else ()
+    return tuple(name for name in names if os.path.isfile(place / name)) if inside else ()
 
 
 class Context(Record, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from attn_doctor.facts import Facts
 from attn_doctor.findings import Finding, Goal
 from attn_doctor.fixes.places import QUIET
 from attn_doctor.fixes.plan import WITHOUT, Way
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.not_a_log import NoLog
+from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.report.model import Report
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 
@@ -26,13 +27,20 @@ _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
 
 
 def examine(
-    python: str, goal: Goal, environ: Mapping[str, str], timeout: float, backends: Sequence[str] = ()
+    python: str,
+    goal: Goal,
+    environ: Mapping[str, str],
+    timeout: float,
+    backends: Sequence[str] = (),
+    *,
+    gpu: str | None = None,
 ) -> Report:
-    """Raises NoAnswer. With backends, a short trial of them too."""
+    """Raises NoAnswer. With backends, a short trial of them too; with a GPU that is elsewhere, judged for that one."""
     trial = bool(backends)
     options = Options(
         target=python,
         goal=goal,
+        gpu=gpu,
         trial=trial,
         trials=_with(backends) if trial else TrialOptions(),
         timeout=timeout,
@@ -104,7 +112,7 @@ def explain(log: Path, goal: Goal) -> str:
     """What the output of a step that failed means: the failure mode that its log shows, else the installer's own words."""
     try:
         logs = read_logs([str(log)])
-    except ValueError:
+    except (ValueError, NoLog):
         logs = ()
     found = [f for f in diagnose(Facts(), goal, logs=logs).findings if any(e.kind == "log" for e in f.evidence)]
     words = _own_words(log)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from attn_doctor.errors import AttnDoctorError
 from attn_doctor.facts import Record
 from attn_doctor.fixes import restore
 from attn_doctor.fixes.keep import Kept, NoRoom, copy_tree
@@ -49,7 +50,7 @@ class Mirror(Record, frozen=True, kw_only=True):
         return text
 
 
-class Touched(RuntimeError):
+class Touched(AttnDoctorError, RuntimeError):
     """The target is not as it was. This must never happen; the text says which files."""
 
 
@@ -81,9 +82,16 @@ def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
 def _folder(places: Places) -> Path:
     """On the file system of the packages where possible, so that nothing has to be copied; not where nothing may be run."""
     packages = Path(places.purelib)
-    candidates = [Path(tempfile.gettempdir()), Path.home() / ".cache", packages.parent, Path(places.prefix).parent]
+    candidates = [
+        Path(tempfile.gettempdir()),
+        Path("~/.cache").expanduser() if "HOME" in os.environ else packages,
+        packages.parent,
+        Path(places.prefix).parent,
+    ]
     device = packages.stat().st_dev
-    usable = [place for place in candidates if place.is_dir() and os.access(place, os.W_OK) and not _noexec(place)]
+    usable = [
+        place for place in candidates if os.path.isdir(place) and os.access(place, os.W_OK) and not _noexec(place)
+    ]
     same = [place for place in usable if place.stat().st_dev == device]
     if not usable:
         raise Cannot("no throw-away copy can be made: there is no folder for it that may be written and run from")

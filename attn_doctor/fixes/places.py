@@ -9,7 +9,10 @@ from pathlib import Path
 import msgspec
 
 from attn_doctor import child
+from attn_doctor.errors import Refused
 from attn_doctor.facts import Record
+from attn_doctor.foreign import text
+from attn_doctor.probes.answer import NoAnswer, introduce
 
 # Run without PYTHONPATH, and in an empty folder (child.command): neither it nor the current one is part of the environment.
 # Python 3.8 grammar.
@@ -38,7 +41,7 @@ print(json.dumps({
 """
 
 
-class Cannot(ValueError):
+class Cannot(Refused):
     """What was asked for cannot be done here. The text is one sentence for the user."""
 
 
@@ -116,14 +119,15 @@ _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
 def ask(python: str, timeout: float = 60.0) -> Places:
-    """Raises Cannot where the interpreter gives no answer."""
+    """Raises NoTarget, NoAnswer where the interpreter gives no answer."""
     answer = child.command([python, "-c", _ASK], deadline=timeout, environment={**QUIET, "PYTHONPATH": ""})
     try:
         # The last line: a sitecustomize may have printed others.
         return msgspec.convert(json.loads(answer.stdout.splitlines()[-1]), Places)
     except (ValueError, IndexError) as error:  # msgspec's own errors are ValueErrors too
+        introduce(python, timeout)
         said = answer.stderr.strip().splitlines()[-1:] or [str(error)]
-        raise Cannot(f"{python} does not say where its packages are: {said[0]}") from error
+        raise NoAnswer(f"{text(python)} does not say where its packages are: {said[0]}") from error
 
 
 # Looking at an environment must not write bytecode into it.

@@ -19,7 +19,7 @@ from attn_doctor.fixes.mirror import Mirror, mirrored
 from attn_doctor.fixes.places import Cannot, Places, ask
 from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
 from attn_doctor.fixes.ways import drafts
-from attn_doctor.probes.gather import NoAnswer
+from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.report.model import Report
 
 MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
@@ -34,6 +34,7 @@ class Trying(NamedTuple):
     here: Context
     timeout: float
     say: Say
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
@@ -58,7 +59,7 @@ def attempt(way: Way, trying: Trying) -> Way:
     try:
         with mirrored(trying.places) as mirror:
             carried, made = _in_copy(way, trying, mirror)
-    except Cannot as error:
+    except (Cannot, NoAnswer) as error:
         carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
     if way.by_hand() and not made.verified:
         made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without what is left to you)")
@@ -109,7 +110,7 @@ def _only_by_hand(way: Way) -> set[str]:
 
 def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
     try:
-        return judge.examine(mirror.python, goal, environ, trying.timeout)
+        return judge.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu)
     except NoAnswer as error:
         raise Cannot(str(error)) from error
 

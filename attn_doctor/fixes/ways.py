@@ -18,16 +18,22 @@ from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 
 MOST = 6  # ways; who wants more reads the findings
+NO_GPU = "no-gpu-present"
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 
 # What has to be in place before what: a torch that is replaced takes its torchvision and every extension with it.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
+_NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
 _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attention is there, and `attn-doctor check` measures it."
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
     """Ways best first, and notes on what is not possible here."""
+    first = _variables_first(findings)
+    if first is not None:
+        cause, fix = first
+        return (_draft(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
     made: list[Draft]
     notes: tuple[str, ...] = ()
     if goal is Goal.TRAIN:
@@ -42,6 +48,23 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
     notes += tuple(dict.fromkeys(f"A way was left out: {why}." for why in faults.values()))
     return _distinct([draft for i, draft in enumerate(made) if i not in faults]), notes
 
+
+def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
+    """A root cause that a variable is, which puts other packages or libraries in front of those of the environment.
+
+    What was seen beside it was seen with those in front: nothing is installed for it before somebody has looked again.
+    """
+    for finding in findings:
+        fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
+        if fix is not None and all(s.kind == "environment" and s.argv[0] in _IN_FRONT for s in fix.steps):
+            return finding, fix
+    return None
+
+
+_IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
+_LOOK_AGAIN = (
+    "Look again after that, in the same shell: what else was seen was seen with other packages or libraries in front."
+)
 
 Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
@@ -73,7 +96,9 @@ def intent_of(steps: Iterable[Step]) -> Intent:
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
     """Ways to a flash-attn that works. One cause that nothing helps against, and there is none."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
-    hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2]
+    # A GPU is needed to run it, and not to install it: on a login node, in CI, in docker build.
+    hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
+    helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
     if hopeless:
         return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
     made: list[Draft] = []
@@ -88,7 +113,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             left_out.setdefault(foreseen, []).append(whole.title)
         else:
             made.append(foreseen)
-    return made, tuple(
+    without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
+    return made, without_gpu + tuple(
         f"Left out, because {why}: {'; '.join(dict.fromkeys(titles))}." for why, titles in left_out.items()
     )
 
@@ -130,8 +156,6 @@ _GOES = "it does not work as it is, and a new one must not find its remains"
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
     """Ways to put flash-attn in where nothing stands against it: a finished wheel, another torch, a build."""
-    if facts.graphics.gpus == ():
-        return ()  # nothing could run it
     try:
         ready = building.without_compiling(facts)
     except Unsure:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from attn_doctor import stated
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.failure_modes import building
 from attn_doctor.fixes.foresee import prediction
@@ -16,12 +17,11 @@ from attn_doctor.knowledge import flash_attention, pytorch, wheels
 from attn_doctor.knowledge.answers import Answer
 from attn_doctor.knowledge.build import Prediction
 from attn_doctor.knowledge.finder import Found, find
-from attn_doctor.knowledge.gpu import capability_of
 from attn_doctor.knowledge.key import Candidate, Key, key_of, normal_platform
 from attn_doctor.knowledge.nearest import Nearest, nearest_torch
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.trials.rows import Trial
-from attn_doctor.versions import capability, local, pair
+from attn_doctor.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
@@ -134,16 +134,8 @@ def _check(wanted: Wanted) -> None:
 
 
 def _capability(text: str) -> str:
-    """A compute capability, or that of a GPU that the table knows by name."""
-    try:
-        major, minor = capability(text)
-    except ValueError:
-        names = (text, f"NVIDIA {text}", f"NVIDIA GeForce {text}")
-        found = next((c for name in names if isinstance(c := capability_of(name), str)), None)
-        if found is None:
-            raise Cannot(f"--gpu {text!r} is neither a compute capability (8.9) nor a GPU that is known") from None
-        return found
-    return f"{major}.{minor}"
+    """A compute capability, or that of a GPU that the table knows by name. Raises Refused."""
+    return stated.read(text)[1]
 
 
 def _cuda_of(torch: str, platform: str | Unknown) -> str | Unknown | None:
@@ -196,7 +188,7 @@ def answer(
         nearest_why=None if nearest is None or isinstance(nearest, Nearest) else nearest.why,
         build=build,
         knowledge_date=knowledge_date(),
-        notes=(*notes, *_newer(key, wanted.release), *_worth(trials)),
+        notes=(*notes, *_nowhere(key), *_newer(key, wanted.release), *_worth(trials)),
     )
 
 
@@ -254,6 +246,13 @@ def _asked_of(release: str, key: Key) -> Asked | None:
         exists=there.yes if isinstance(there, Answer) and known else None,
         why=there.why,
     )
+
+
+def _nowhere(key: Key) -> tuple[str, ...]:
+    """What a machine without a GPU is told: these answers hold for the GPU that will run it."""
+    oldest = flash_attention.latest().min_capability
+    note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
+    return (note,) if key.gpus == () else ()
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
         _verdict(found, fitting, open_ones),
     ]
     if fitting:
-        blocks.append(_install(fitting[0], facts))
+        blocks.append(_install(fitting[0], facts, found.key.gpus))
     if len(fitting) > 1:
         blocks.append(Notes("Older ones that fit too", tuple(str(c.filename) for c in fitting[1:_MOST])))
     if open_ones:
@@ -85,7 +85,7 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
     return Verdict("No official wheel in the tables fits.", "bad")
 
 
-def _install(best: Candidate, facts: Facts | None) -> Problem:
+def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unknown) -> Problem:
     python = commands.python(facts) if facts else "python"
     argv = (python, "-m", "pip", "install", best.url) if facts is None else (*commands.installer(facts), best.url)
     line = commands.quoted(argv, commands.shell_of(facts) if facts else "bash")
@@ -95,7 +95,7 @@ def _install(best: Candidate, facts: Facts | None) -> Problem:
         slug=str(best.filename),
         code=best.source,
         qualifiers=f"release {best.release}",
-        message="Built for this Python, torch, CUDA, C++ ABI and GPU: nothing is compiled.",
+        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if gpus != () else ' and C++ ABI'}: nothing is compiled.",
         evidence=(),
         consequences=(),
         cures=(

@@ -64,7 +64,7 @@ def _torch(row: Elsewhere, torch: str) -> Judgement:
 
 def _gpus(package: str, gpus: tuple[str, ...]) -> Judgement:
     if not gpus:
-        return no("FlashAttention runs on NVIDIA GPUs alone, and there is none here")
+        return yes("no GPU is here that could refuse it")
     answers = [_gpu(package, device) for device in gpus]
     able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
     unknown = [answer for answer in answers if isinstance(answer, Unknown)]

@@ -79,7 +79,7 @@ def _capabilities(facts: Facts) -> tuple[str, ...] | Unknown:
         return gpus
     found = [gpu.compute_capability for gpu in gpus if gpu.visible is not False]
     unknown = next((value for value in found if isinstance(value, Unknown)), None)
-    return unknown or tuple(value for value in found if isinstance(value, str))
+    return tuple(value for value in found if isinstance(value, str)) if unknown is None else unknown
 
 
 def _unknown(value: str | Unknown | None, what: str) -> Unknown:

@@ -1,4 +1,7 @@
-"""Which Python is the patient, when the user names none, and why. Starts nothing: it only looks at files."""
+"""Which Python is the patient, when the user names none, and why. Starts nothing: it only looks at files.
+
+It asks os.path, not Path: until Python 3.14 the methods of Path raise where a folder on the way may not be searched.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from attn_doctor.errors import Refused
+from attn_doctor.foreign import text
+
 # Files by which the tools that make an environment for one program mark it: pipx, `uv tool install`.
 _HOLDER_FILES = ("pipx_metadata.json", "uv-receipt.toml")
 # Folders of uv's cache in which `uvx` and `uv run --with` make their throw-away environments.
@@ -16,12 +22,15 @@ _HOLDER_FOLDERS = ("archive-v0", "environments-v2", "builds-v0")
 _PATIENTS = ("torch", "ultralytics", "flash_attn")
 
 
+_SHOWN = 200  # characters of a name in a message
+
+
 class Choice(NamedTuple):
     python: str
     why: str
 
 
-class NoTarget(ValueError):
+class NoTarget(Refused):
     """The named target cannot be a Python. The text is one sentence for the user."""
 
 
@@ -54,34 +63,51 @@ def choose(
 def is_holder(prefix: str) -> bool:
     """Whether an environment exists only to hold a program, so that it is nobody's training environment."""
     folder = Path(prefix)
-    if any((folder / name).exists() for name in _HOLDER_FILES):
+    if any(os.path.exists(folder / name) for name in _HOLDER_FILES):
         return True
     return any(part in _HOLDER_FOLDERS for part in folder.parts) and not _holds_patient(folder)
 
 
 def _holds_patient(prefix: Path) -> bool:
     places = [*prefix.glob("lib/python3*/site-packages"), prefix / "Lib" / "site-packages"]
-    return any((place / name).is_dir() for place in places for name in _PATIENTS)
+    return any(os.path.isdir(place / name) for place in places for name in _PATIENTS)
 
 
 def _python_in(prefix: Path) -> str | None:
     for relative in ("bin/python", "bin/python3", "python.exe", "Scripts/python.exe"):
-        if (prefix / relative).exists():
+        if os.path.exists(prefix / relative):
             return str(prefix / relative)
     return None
 
 
 def _check(named: str, environ: Mapping[str, str]) -> str:
-    path = Path(named).expanduser()
-    if path.is_dir():
-        inside = _python_in(path)
-        hint = f": did you mean {inside}?" if inside else ", and there is no Python in it"
-        raise NoTarget(f"--target {named} is a folder{hint}")
-    if path.exists():
+    if not named:
+        raise NoTarget("--target names nothing")
+    shown = text(named if len(named) <= _SHOWN else f"{named[:_SHOWN]}...")
+    path = os.path.expanduser(named)  # Path.expanduser raises where there is no such user
+    if os.path.isdir(path):
+        inside = _python_in(Path(path))
+        hint = f": did you mean {text(inside)}?" if inside else ", and there is no Python in it"
+        raise NoTarget(f"--target {shown} is a folder{hint}")
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise NoTarget(f"--target {shown} cannot be looked at: {why}") from error
+    else:
         if not os.access(path, os.X_OK):
-            raise NoTarget(f"--target {named} is not executable")
-        return str(path if path.is_absolute() else Path.cwd() / path)
+            raise NoTarget(f"--target {shown} is not executable")
+        return path if os.path.isabs(path) else str(Path(_here()) / path)
     found = shutil.which(named, path=environ.get("PATH", os.defpath))
     if found:
         return found
-    raise NoTarget(f"--target {named} does not exist")
+    raise NoTarget(f"--target {shown} does not exist")
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise NoTarget(f"the current folder is gone ({error.strerror}): give --target as an absolute path") from error

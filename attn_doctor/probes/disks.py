@@ -22,7 +22,7 @@ def disk(root: Root, purpose: str, path: str) -> Disk:
     """What can be said of the file system under a folder, or where the folder is yet to be made, under its parent."""
     here = root.at(path)
     try:
-        while not here.exists() and here != here.parent:
+        while not os.path.exists(here) and here != here.parent:
             here = here.parent
         return Disk(
             purpose=purpose,
@@ -66,11 +66,13 @@ def _temporary(root: Root, environ: Mapping[str, str]) -> str:
     return next(usable, tempfile.gettempdir() if os.name == "nt" else "/tmp")  # noqa: S108 - looked at, not written to
 
 
-def _pip_cache(environ: Mapping[str, str]) -> str:
+def _pip_cache(environ: Mapping[str, str]) -> str | None:
     """The folder that pip itself chooses, see https://pip.pypa.io/en/stable/topics/caching/ for the rule."""
     if environ.get("PIP_CACHE_DIR"):
         return environ["PIP_CACHE_DIR"]
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    home = environ.get("HOME") or os.path.expanduser("~")  # Path.home() raises where there is none
+    if home == "~":
+        return None
     if sys.platform == "darwin":
         return f"{home}/Library/Caches/pip"
     if sys.platform == "win32":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ def flash_attention(
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)
     module = modules.get("flash_attn", {})
-    cute = any((Path(folder) / "cute").is_dir() for folder in module.get("folders", ()))
+    cute = any(os.path.isdir(Path(folder) / "cute") for folder in module.get("folders", ()))
     record = FlashAttention(
         version=version,
         modules=tuple(_extension_files(path)),

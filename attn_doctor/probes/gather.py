@@ -6,20 +6,22 @@ Whatever fails becomes an Unknown with its reason. Only a target that does not a
 from __future__ import annotations
 
 import os
-import re
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from attn_doctor import child, current_folder
+from attn_doctor import child, current_folder, foreign
 from attn_doctor.facts import (
     Binary,
     Cpu,
     Facts,
+    Fault,
     FlashAttention,
     Graphics,
     Import,
@@ -36,8 +38,12 @@ from attn_doctor.facts import (
     Yolo,
     all_unknown,
 )
+from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
 from attn_doctor.probes import torch as torch_probe
-from attn_doctor.probes.choose import Choice, NoTarget
+from attn_doctor.probes.answer import NoAnswer as NoAnswer  # noqa: PLC0414 - documented as of here
+from attn_doctor.probes.answer import told
+from attn_doctor.probes.choose import Choice
+from attn_doctor.probes.second_look import look_again, ways
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -67,10 +73,6 @@ VARIABLES = (
 
 # -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
 _ALONE = ("-E", "-s", "-S")
-
-
-class NoAnswer(RuntimeError):
-    """The target did not answer at all. The text is for the user."""
 
 
 class Request(NamedTuple):
@@ -146,48 +148,26 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
         ),
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
-        "project": runner.start("project", Project, lambda: project.project(Path.cwd())),
+        "project": runner.start("project", Project, project.here),
     }
 
 
 def _inventory(request: Request) -> dict[str, Any]:
     """The raw records of target/inventory.py by name."""
-    try:
-        outcome = child.run(
-            [request.choice.python, *(_ALONE if request.static else ())],
-            ["target/channel.py", *(["target/search_path.py"] if request.static else []), "target/inventory.py"],
-            config={"watched": WATCHED, "here": current_folder.where(), "python": request.choice.python},
-            deadline=request.timeout,
-            on_slow=request.on_slow,
-        )
-    except OSError as error:
-        raise NoTarget(f"{request.choice.python} cannot be started: {error.strerror or error}") from error
-    if any(m.at == "too-old" for m in outcome.messages):
-        version = next(m.data for m in outcome.messages if m.at == "too-old")
-        oldest = ".".join(map(str, child.OLDEST_TARGET))
-        raise NoTarget(f"{request.choice.python} is Python {version}; attn-doctor examines Python {oldest} and newer")
-    if not any(m.at == "hello" for m in outcome.messages):
-        if "python" not in Path(request.choice.python).name.lower() and "Fatal Python error" not in outcome.chatter:
-            raise NoTarget(f"{request.choice.python} is no Python interpreter")
-        died = torch_probe.describe(outcome.fault) if outcome.fault else "it said nothing"
-        said = _last_words(outcome.chatter, request.environ)
-        raise NoAnswer(f"{request.choice.python} did not answer: {died}" + (f" ({said})" if said else ""))
-    told: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
-    told["seconds"] = outcome.seconds
-    if "interpreter" not in told:
-        said = _last_words(outcome.chatter, request.environ)
-        raise NoAnswer(f"{request.choice.python} started, but could not say what it is: {said[-500:]}")
-    return told
-
-
-def _last_words(chatter: str, environ: Mapping[str, str]) -> str:
-    """The end of what a Python said that died at its start, and the file that it died in where PYTHONPATH brought it."""
-    said = (chatter.strip().splitlines() or [""])[-1]
-    file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
-    folders = [os.path.abspath(entry) + os.sep for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]  # noqa: PTH100
-    if file.startswith(tuple(folders)):
-        return f"{said}, in {file}, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
-    return said
+    config = {
+        "watched": WATCHED,
+        "module_of": MODULE_OF,
+        "training": TRAINING,
+        "here": current_folder.where(),
+        "python": request.choice.python,
+    }
+    return told(
+        [request.choice.python, *(_ALONE if request.static else ())],
+        config,
+        before=("target/search_path.py",) if request.static else (),
+        deadline=request.timeout,
+        on_slow=request.on_slow,
+    )
 
 
 def _isolated(request: Request) -> list[Any] | Unknown:
@@ -206,20 +186,10 @@ def _isolated(request: Request) -> list[Any] | Unknown:
 
 
 def _import_everything(request: Request) -> child.Outcome:
-    def run(config: dict[str, Any]) -> child.Outcome:
-        return child.run(
-            [request.choice.python],
-            ["target/channel.py", "target/imports.py"],
-            config={"each": request.timeout * 0.9, **config},  # before the whole is given up
-            deadline=request.timeout * 4,
-            quiet=request.timeout,
-            on_slow=request.on_slow,
-        )
-
     try:
-        outcome = run({})
+        outcome = _imports(request)
         for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
-            alone = run({"only": message.section})
+            alone = _imports(request, only=[message.section])
             outcome.messages.extend(m for m in alone.messages if m.section == message.section)
             if alone.fault and alone.open_section == message.section:
                 lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
@@ -227,6 +197,48 @@ def _import_everything(request: Request) -> child.Outcome:
     except OSError:  # the inventory says the same, and it is the one that is reported
         return child.Outcome([], None, "", None, 0.0, None)
     return outcome
+
+
+def _imports(
+    request: Request,
+    environment: Mapping[str, str | None] | None = None,
+    only: Sequence[str] | None = None,
+    deadline: float | None = None,
+    stop: threading.Event | None = None,
+) -> child.Outcome:
+    """Import everything, or `only` these modules, in a child. Raises OSError where the interpreter does not start."""
+    quiet = min(request.timeout, deadline or request.timeout)
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+        return child.run(
+            [request.choice.python],
+            ["target/channel.py", "target/imports.py"],
+            config={
+                "each": quiet * 0.9,  # before the whole is given up
+                "only": list(only) if only else None,
+                "ultralytics_environment": child.harmless(folder),
+            },
+            deadline=deadline or request.timeout * 4,
+            quiet=quiet,
+            environment=environment,
+            on_slow=None if only else request.on_slow,
+            stop=stop,
+        )
+
+
+def _look_again(
+    request: Request, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
+) -> dict[str, str | None]:
+    """What has to be left out for what did not import to do so. Nothing is started where all is well."""
+    lost = [i.module for i in imports if i.ok is False]
+    if torch.importable is False:
+        lost = ["torch"]  # the others cannot be told without it
+    good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
+    return look_again(
+        lost,
+        ways(request.environ, user_site=user_site),
+        lambda environment, only, deadline, stop: _imports(request, environment, only, deadline, stop),
+        good_seconds=max(good, default=None),
+    )
 
 
 def _target(
@@ -298,6 +310,14 @@ def _assemble(
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)
         imports = imported(outcome)
+        itself: Interpreter = sections["interpreter"]
+        again = _look_again(request, sections["torch"], imports, user_site=itself.user_site is True)
+        if "torch" in again:
+            sections["torch"] = msgspec.structs.replace(sections["torch"], works_without=again["torch"])
+        imports = tuple(
+            msgspec.structs.replace(i, works_without=again[i.module]) if i.module in again else i for i in imports
+        )
+        sections["interpreter"] = msgspec.structs.replace(itself, shadows_loaded=_shadows_loaded(itself, outcome))
         sections["yolo"] = _behind_the_fork(sections["yolo"], imports)
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
@@ -308,7 +328,7 @@ def _assemble(
     )
     runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3), note=note))
     sources["environment"] = "the environment of attn-doctor"
-    return Facts(
+    facts = Facts(
         grade="static" if outcome is None else "dynamic",
         environment=tuple(Variable(name=n, value=request.environ[n]) for n in VARIABLES if n in request.environ),
         imports=imports,
@@ -316,19 +336,41 @@ def _assemble(
         probes=tuple(sorted(runner.runs, key=lambda r: r.name)),
         **sections,
     )
+    return foreign.record(facts)
+
+
+def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
+    """Files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
+    if isinstance(interpreter.shadowed_here, Unknown):
+        return interpreter.shadowed_here
+    loaded = {name for names in outcome.facts("loaded") for name in names}
+    for message in outcome.messages:
+        if message.at == "fact" and isinstance(message.data, dict):
+            loaded.update(message.data.get("loaded") or ())
+    if not loaded:
+        return Unknown("torch did not import, so nobody saw which modules it loads")
+    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").partition(".")[0] in loaded)
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
     """The import records; a section that was open when the child died is one too."""
     records = [
-        msgspec.convert(m.data, Import)
+        _import_record(m.data)
         for m in outcome.messages
-        if m.at == "fact" and isinstance(m.data, dict) and "module" in m.data
+        if m.at == "fact" and isinstance(m.data, dict) and isinstance(m.data.get("module"), str)
     ]
     open_section = outcome.open_section
     if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
         records.append(Import(module=open_section, ok=False, fault=outcome.fault))
     return tuple(records)
+
+
+def _import_record(data: dict[str, Any]) -> Import:
+    try:
+        return msgspec.convert(data, Import)
+    except msgspec.ValidationError as error:
+        message = f"the target's record of the import cannot be understood ({error})"
+        return Import(module=data["module"], ok=False, fault=Fault(kind="raised", type="BadRecord", message=message))
 
 
 def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:

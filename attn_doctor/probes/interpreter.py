@@ -61,6 +61,6 @@ def _installers(prefix: str, distributions: Sequence[Distribution], environ: Map
         found.append(f"pip {pip.version}" if isinstance(pip.version, str) else "pip")
     for name in ("uv", "mamba", "micromamba", "conda", "pixi", "poetry", "pdm"):
         path = shutil.which(name, path=environ.get("PATH", os.defpath))
-        if path or (Path(prefix) / "bin" / name).exists():
+        if path or os.path.exists(Path(prefix) / "bin" / name):
             found.append(name)
     return tuple(found)

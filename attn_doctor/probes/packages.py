@@ -1,4 +1,4 @@
-"""What is installed in the target, from the raw inventory: distributions that matter, duplicates, remnants, conflicts."""
+"""What is installed in the target, from the raw inventory: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from packaging.version import InvalidVersion, Version
 
 from attn_doctor.facts import Conflict, Distribution, Packages
 
-# Distributions that take part in some failure mode; of the others only the conflicts are of interest.
-RELEVANT = frozenset(
-    "torch torchvision torchaudio triton pytorch-triton triton-windows numpy scipy flash-attn flash-attn-3 flash-attn-4 "
-    "vllm-flash-attn xformers transformers timm ultralytics setuptools wheel packaging psutil ninja einops opencv-python "
-    "opencv-python-headless opencv-contrib-python transformer-engine apex kernels sageattention pip uv deepspeed "
-    "nvidia-ml-py pynvml py-cpuinfo cuda-toolkit pytorch-cuda bitsandbytes".split()
-)
-
 
 def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
     """The section, and where it was read."""
@@ -30,13 +22,14 @@ def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[
     by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for item in found:
         by_name[canonicalize_name(item["name"])].append(item)
-    relevant = [i for name, items in by_name.items() for i in items if name in RELEVANT or name.startswith("nvidia-")]
+    every = [i for items in by_name.values() for i in items]
     record = Packages(
-        distributions=tuple(sorted((_distribution(i) for i in relevant), key=lambda d: (d.name, str(d.location)))),
+        # Of one name the first on sys.path comes first: it is the one that is imported.
+        distributions=tuple(sorted((_distribution(i) for i in every), key=lambda d: d.name)),
         duplicates=tuple(sorted(f"{name} {_versions(items)}" for name, items in by_name.items() if _doubled(items))),
         remnants=tuple(sorted({Path(p).name for p in inventory["remnants"]})),
         broken=tuple(sorted(Path(p).name for p in inventory["broken"])),
-        conflicts=tuple(_conflicts(by_name, markers)),
+        conflicts=tuple(_conflicts(by_name, markers, frozenset(inventory.get("present", ())))),
     )
     return record, {"": "metadata of the folders on the target's sys.path"}
 
@@ -62,13 +55,18 @@ def _versions(items: Sequence[Mapping[str, Any]]) -> str:
     return "and ".join(f"{i['version']} " for i in items).strip()
 
 
-def _conflicts(by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str]) -> list[Conflict]:
-    """Requirements of installed distributions that what is installed does not meet, as `pip check` would say."""
+def _conflicts(
+    by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
+) -> list[Conflict]:
+    """Return the requirements of installed distributions that are not met, as `pip check` would say.
+
+    `present` names requirements whose module is there though no distribution of that name is: they are met.
+    """
     conflicts = []
     for items in by_name.values():
         item = items[0]  # the first on sys.path is the one that is imported
         for text in item["requires"]:
-            met, found = _met(text, by_name, markers)
+            met, found = _met(text, by_name, markers, present)
             if not met:
                 label = f"{canonicalize_name(item['name'])} {item['version']}"
                 conflicts.append(Conflict(package=label, requires=text, found=found))
@@ -76,7 +74,7 @@ def _conflicts(by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[
 
 
 def _met(
-    text: str, by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str]
+    text: str, by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
 ) -> tuple[bool, str | None]:
     """Whether a requirement is met, and the version that is there."""
     try:
@@ -85,7 +83,7 @@ def _met(
             return True, None
         name = canonicalize_name(requirement.name)
         if name not in by_name:
-            return False, None
+            return name in present, None
         found = by_name[name][0]["version"]
         met = requirement.specifier.contains(Version(found), prereleases=True)
     except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):

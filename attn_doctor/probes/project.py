@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,25 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from attn_doctor.facts import Pin, Project, Unknown
-from attn_doctor.probes.packages import RELEVANT
+from attn_doctor.facts import Pin, Project, Unknown, all_unknown
 
+# Requirements that take part in some failure mode. All others are left out of the report.
+RELEVANT = frozenset(
+    "torch torchvision torchaudio triton pytorch-triton triton-windows numpy scipy flash-attn flash-attn-3 flash-attn-4 "
+    "vllm-flash-attn xformers transformers timm ultralytics setuptools wheel packaging psutil ninja einops opencv-python "
+    "opencv-python-headless opencv-contrib-python transformer-engine apex kernels sageattention pip uv deepspeed "
+    "nvidia-ml-py pynvml py-cpuinfo cuda-toolkit pytorch-cuda bitsandbytes".split()
+)
 _LARGEST = 1 << 20  # bytes; a requirement file is never larger
+
+
+def here() -> tuple[Project, dict[str, str]]:
+    """The section for the current folder, which may be gone."""
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        return all_unknown(Project, f"the current folder cannot be read: {error.strerror}"), {}
+    return project(folder)
 
 
 def project(folder: Path) -> tuple[Project, dict[str, str]]:
@@ -24,12 +40,13 @@ def project(folder: Path) -> tuple[Project, dict[str, str]]:
         pins = [pin for path in files if path.stat().st_size < _LARGEST for pin in _pins(path)]
     except OSError as error:
         pins = Unknown(f"the current folder cannot be read: {error.strerror}")
-    checkout = (folder / "flash_attn").is_dir() and (folder / "csrc").is_dir() and (folder / "setup.py").is_file()
+    sources = all(os.path.isdir(folder / name) for name in ("flash_attn", "csrc"))
+    checkout = sources and os.path.isfile(folder / "setup.py")
     record = Project(
         folder=str(folder),
         pins=pins if isinstance(pins, Unknown) else tuple(pins),
         source_checkout="flash-attention" if checkout else None,
-        cutlass_missing=not (folder / "csrc" / "cutlass" / "include").is_dir() if checkout else None,
+        cutlass_missing=not os.path.isdir(folder / "csrc" / "cutlass" / "include") if checkout else None,
     )
     return record, {"": "files of the current folder"}
 

@@ -5,6 +5,7 @@ Reads only. Paths go in and come out as the machine would name them; links are f
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ class Root:
         self.real = str(top) in ("/", "\\")  # "\\": Path("/") on Windows
         self._top = "" if self.real else os.path.realpath(top)
         beside = (str(Path(p).absolute()) for p in outside if p)
-        self._outside = tuple(p for p in beside if self.name(p) == p and not Path(self._top + p).exists())
+        self._outside = tuple(p for p in beside if self.name(p) == p and not os.path.exists(self._top + p))
 
     def name(self, path: str) -> str:
         """The path as the machine names it."""
@@ -48,7 +49,7 @@ class Root:
                 continue
             here = f"{done}/{part}"
             link = Path(self._top + here)
-            if links < _MOST_LINKS and link.is_symlink():
+            if links < _MOST_LINKS and os.path.islink(link):
                 links += 1
                 target = self.name(str(link.readlink()))
                 if target.startswith("/"):
@@ -58,14 +59,15 @@ class Root:
                 done = here
         return done or "/"
 
+    # os.path, not Path: the methods of that raise where a folder on the way may not be searched, until Python 3.14.
     def exists(self, path: str) -> bool:
-        return self.at(path).exists()
+        return os.path.exists(self.at(path))
 
     def is_file(self, path: str) -> bool:
-        return self.at(path).is_file()
+        return os.path.isfile(self.at(path))
 
     def is_dir(self, path: str) -> bool:
-        return self.at(path).is_dir()
+        return os.path.isdir(self.at(path))
 
     def text(self, path: str) -> str | None:
         """What a file says, without white space around it. None where there is none, or none that may be read."""
@@ -75,14 +77,16 @@ class Root:
     def bytes(self, path: str) -> bytes | None:
         try:
             return self.at(path).read_bytes()
-        except (OSError, ValueError):  # ValueError: a path with a NUL in it
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+            _raise_if_exhausted(error)
             return None
 
     def entries(self, folder: str) -> list[str]:
         """Names in a folder, sorted. None of them where there is no such folder, or none that may be read."""
         try:
             return sorted(entry.name for entry in self.at(folder).iterdir())
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            _raise_if_exhausted(error)
             return []
 
     def matching(self, folder: str, prefix: str) -> Iterator[str]:
@@ -100,6 +104,12 @@ class Root:
                 path = f"{folder}/{name}{suffix}"
                 if folder and self.is_file(path) and os.access(self.at(path), os.X_OK):
                     yield self.name(path)
+
+
+def _raise_if_exhausted(error: Exception) -> None:
+    """A process that may open no more files has not seen that a file is absent."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
 
 
 def _parts(path: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from attn_doctor.probes.binaries import torch_static
 NOT_INSTALLED: dict[str, Any] = {
     "version": None,
     "location": None,
+    "shim": None,
     "cuda": None,
     "hip": None,
     "cxx11_abi": None,
@@ -43,16 +45,20 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
     folder = Path(module["origin"]).parent if module.get("origin") else None
-    if folder is None or not (folder / "version.py").is_file():
+    if folder is None or not os.path.isfile(folder / "version.py"):
         if recorded is None and not module.get("folders"):
             return Torch(**NOT_INSTALLED)
-        why = "torch is recorded as installed, but torch/version.py is not there"
+        shim = module.get("origin") or next(iter(module.get("folders") or ()), None)
+        why = f"{shim} is found under the name torch, and is no torch: no torch/version.py lies beside it"
+        if shim is None:
+            why = "torch is recorded as installed, and nothing of that name is there"
         version = recorded.version if recorded else Unknown(why)
-        return all_unknown(Torch, why, version=version, location=str(folder) if folder else None)
+        return all_unknown(Torch, why, version=version, location=str(folder) if folder else None, shim=shim)
     values = _version_py(folder / "version.py")
     return Torch(
         version=values.get("__version__", Unknown("torch/version.py names no version")),
         location=str(folder),
+        shim=None,
         cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
         hip=values.get("hip"),
         header_cxx=_header_standard(folder),
@@ -89,27 +95,30 @@ def _header_standard(folder: Path) -> int | Unknown | None:
         match = re.search(r"#error C\+\+(\d\d) or later compatible compiler is required", text)
         if match:
             return int(match[1])
-    return Unknown("its headers name no C++ standard") if (folder / "include").is_dir() else None
+    return Unknown("its headers name no C++ standard") if os.path.isdir(folder / "include") else None
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
     """What was observed, laid over what the files said."""
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
-        observed.update(record)
-    warnings = tuple(observed.pop("warnings", ())) + tuple(observed.pop("cuda_warnings", ()))
+        observed.update(record if isinstance(record, dict) else {})
+    warnings = [*_texts(observed.pop("warnings", ())), *_texts(observed.pop("cuda_warnings", ()))]
     fault = _import_fault(outcome)
     if fault is not None:
         why = f"torch does not import: {describe(fault)}"
         blank = all_unknown(Torch, why)
         kept = {
-            n: getattr(static, n) for n in ("version", "location", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
+            n: getattr(static, n)
+            for n in ("version", "location", "shim", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
         }
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:
         trouble = outcome.raised("torch facts") or outcome.fault
         reason = f"torch imports, but does not say what it is: {describe(trouble)}" if trouble else "not imported"
-        return all_unknown(Torch, reason, version=static.version, location=static.location, cuda=static.cuda)
+        return all_unknown(
+            Torch, reason, version=static.version, location=static.location, shim=static.shim, cuda=static.cuda
+        )
     merged = {**msgspec.to_builtins(static), **observed, "importable": True, "chatter": _tail(outcome.chatter)}
     cuda_fault = outcome.raised("cuda") or (outcome.fault if outcome.open_section == "cuda" else None)
     if cuda_fault is not None:
@@ -118,7 +127,25 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         merged["cuda_error"] = describe(cuda_fault)
     elif warnings and not merged.get("chatter"):
         merged["chatter"] = _tail("\n".join(warnings))
-    return msgspec.convert(merged, Torch)
+    return _record(merged)
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _record(merged: dict[str, Any]) -> Torch:
+    """The record of these fields. One that torch gave an impossible value (`torch.version.cuda = 12`) is unknown."""
+    why = "the target says something about its torch that cannot be understood"
+    for _ in range(len(merged)):
+        try:
+            return msgspec.convert(merged, Torch)
+        except msgspec.ValidationError as error:
+            field = re.search(r"at `\$\.(\w+)", str(error))
+            if field is None:
+                break
+            merged[field[1]] = {"unknown": f"{why} ({error})"}
+    return all_unknown(Torch, why)
 
 
 def _import_fault(outcome: Outcome) -> Fault | None:

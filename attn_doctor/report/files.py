@@ -1,58 +1,204 @@
-"""Output files: checked before the work starts, written whole or not at all."""
+"""Output files: checked before the work starts, and written so that nothing is lost.
+
+A regular file that has one name is written beside itself and renamed over: whole, or not at all. All else (a device, a FIFO, a
+file with several names, an open descriptor such as /dev/fd/3) is opened and written where it is. Links are followed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
+import stat
 import sys
 import tempfile
-from pathlib import Path
+from collections.abc import Iterable
+
+from attn_doctor import foreign, streams
+from attn_doctor.errors import Refused
+
+_OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
+_MOST_LINKS = 40  # as the kernel has it
+# Why a file that may be written is not renamed over: a folder that takes no new file, one file that is mounted alone.
+_NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS)
 
 
-class Unwritable(ValueError):
+class Unwritable(Refused):
     """An output path that cannot be written. The text is one sentence for the user."""
 
 
+def check_all(paths: Iterable[str | None]) -> None:
+    """Check all outputs of a command. Raises Unwritable for one that cannot be written, and for one file named twice."""
+    seen: dict[object, str] = {}
+    for path in paths:
+        if path is None:
+            continue
+        check(path)
+        key = _identity(path)
+        if key in seen and key == "stdout":
+            raise Unwritable("only one output can go to standard output")
+        if key in seen:
+            also = "" if seen[key] == path else f" ({foreign.text(seen[key])} is the same file)"
+            raise Unwritable(f"{foreign.text(path)} is named for two outputs{also}")
+        seen[key] = path
+
+
 def check(path: str | None) -> None:
-    """Raises Unwritable now rather than after a minute of work. "-" is standard output."""
-    if path is None or path == "-":
+    """Raise Unwritable now rather than after a minute of work. "-" is standard output."""
+    if path is None:
         return
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir():
-        raise Unwritable(f"{path} is a folder: name a file")
-    if not folder.is_dir():
-        raise Unwritable(f"{path} cannot be written: the folder {folder} does not exist")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise Unwritable(f"{path} cannot be written: permission denied")
+    if goes_to_stdout(path):
+        if streams.was_closed("stdout"):
+            raise Unwritable("standard output is closed: name a file")
+        return
+    found = _status(path)
+    shown = foreign.text(path)
+    if found is None:
+        _check_folder(shown, os.path.dirname(_real(path)) or ".")
+    elif stat.S_ISDIR(found.st_mode):
+        raise Unwritable(f"{shown} is a folder: name a file")
+    elif stat.S_ISBLK(found.st_mode):
+        raise Unwritable(f"{shown} is a disk, and what is on it would be lost: name a file")
+    elif _descriptor(path) is None and not os.access(path, os.W_OK):
+        raise Unwritable(f"{shown} cannot be written: {os.strerror(errno.EACCES)}")
+
+
+def goes_to_stdout(path: str | None) -> bool:
+    """Return whether an output goes where the text on the terminal would go."""
+    return path is not None and (path == "-" or _descriptor(path) == 1)
+
+
+def write(path: str, data: bytes | str) -> None:
+    """Write an output. Raises Unwritable. A reader that goes away before the end has had enough: that is no error."""
+    content = data if isinstance(data, bytes) else foreign.text(data).encode()
+    try:
+        if goes_to_stdout(path):
+            _to_stdout(content)
+        elif (descriptor := _descriptor(path)) is not None:
+            _pour(os.dup(descriptor), content)
+        elif _is_replaced(_status(path)):
+            _replace(path, content)
+        else:
+            _overwrite(path, content)
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        name = "standard output" if path == "-" else foreign.text(path)
+        raise Unwritable(f"{name} could not be written: {error.strerror}") from error
+
+
+def _to_stdout(content: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    error = streams.lost("stdout")
+    if error is not None:
+        raise error
+
+
+def _is_replaced(found: os.stat_result | None) -> bool:
+    return found is None or (stat.S_ISREG(found.st_mode) and found.st_nlink <= 1)
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write a file beside the real one and rename it over; mode and owner stay, where this process may set them."""
+    real = _real(path)
+    old = _status(real)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".attn-doctor-", dir=os.path.dirname(real) or ".")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if old is not None and hasattr(os, "chown"):
+            for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+                with contextlib.suppress(OSError):
+                    os.chown(temporary, owner, group)
+        os.chmod(temporary, stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask())
+        os.replace(temporary, real)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if old is None or error.errno not in _NOT_BY_RENAME:
+            raise
+        _overwrite(real, content)
+
+
+def _overwrite(path: str, content: bytes) -> None:
+    """Write into what is there. A FIFO waits for its reader, as it does for every program."""
+    _pour(os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOCTTY", 0)), content)
+
+
+def _pour(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) or 0 :]
+
+
+def _descriptor(path: str) -> int | None:
+    """The open descriptor that a path such as /dev/fd/3, /proc/self/fd/1 or /dev/stdout stands for, its links followed.
+
+    It is not opened anew: that would empty the file behind it, and is refused for a socket.
+    """
+    for _ in range(_MOST_LINKS):
+        absolute = _absolute(path)
+        match = _OWN_DESCRIPTOR.fullmatch(absolute)
+        owner = re.match(r"/proc/(\d+)/", absolute)
+        if match and (owner is None or int(owner[1]) == os.getpid()):
+            return int(match[1])
+        try:
+            path = os.path.join(os.path.dirname(absolute), os.readlink(path))
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # the current folder is gone
+        return path
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What is there. None for nothing. Raises Unwritable for what cannot be looked at."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Unwritable(f"{foreign.text(path)[:200]} cannot be written: {why}") from error
+
+
+def _check_folder(shown: str, folder: str) -> None:
+    if not os.path.isdir(folder):
+        raise Unwritable(f"{shown} cannot be written: the folder {foreign.text(folder)} does not exist")
     try:
         descriptor, name = tempfile.mkstemp(prefix=".attn-doctor-", dir=folder)
     except OSError as error:
-        raise Unwritable(f"{path} cannot be written: {error.strerror}") from error
+        raise Unwritable(f"{shown} cannot be written: {error.strerror}") from error
     os.close(descriptor)
-    Path(name).unlink()
+    os.unlink(name)
 
 
-def write(path: str, data: bytes) -> None:
-    """Write to a temporary file beside the target and rename it over. Raises Unwritable."""
-    if path == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-        return
-    target = Path(path)
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".attn-doctor-", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise Unwritable(f"{path} could not be written: {error.strerror}") from error
+def _real(path: str) -> str:
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _identity(path: str) -> object:
+    """The same value for two names of one file, whether it is there yet or not."""
+    if goes_to_stdout(path):
+        return "stdout"
+    found = _status(path)
+    if found is not None:
+        return (found.st_dev, found.st_ino)
+    real = os.path.realpath(path)
+    folder = _status(os.path.dirname(real))
+    return (folder.st_dev if folder else 0, folder.st_ino if folder else 0, os.path.basename(real))
 
 
 def _umask() -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attn_doctor.facts import Facts, Torch, Unknown
+from attn_doctor.facts import Facts, Gpu, Graphics, Unknown
 from attn_doctor.report.blocks import Field
+from attn_doctor.stated import NAMELESS
 from attn_doctor.trials.rows import GpuWatch, Range
 
 
@@ -57,6 +58,8 @@ def _machine(facts: Facts) -> str:
 
 def _gpu(facts: Facts) -> tuple[str, str]:
     graphics = facts.graphics
+    if graphics.stated is True and isinstance(graphics.gpus, tuple) and graphics.gpus:
+        return _stated(graphics, graphics.gpus[0]), ""
     if graphics.apple is True:
         return "Apple silicon (MPS)", ""
     if isinstance(graphics.amd, tuple) and graphics.amd:
@@ -84,16 +87,34 @@ def _gpu(facts: Facts) -> tuple[str, str]:
     return "none", "dim"
 
 
+def _stated(graphics: Graphics, gpu: Gpu) -> str:
+    """A GPU that nobody has seen: who said so, and whether this machine has one of its own."""
+    capability = f"compute capability {gpu.compute_capability}"
+    said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
+    cards = isinstance(graphics.pci, tuple) and any(d.vendor in ("10de", "1002") for d in graphics.pci)
+    own = "this machine's own is not judged" if cards else "there is none in this machine"
+    return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
+
+
 def _toolkit(facts: Facts) -> str:
-    toolkits = facts.toolchain.toolkits
+    toolkits, home = facts.toolchain.toolkits, _cuda_home(facts)
     if isinstance(toolkits, Unknown):
-        return f"unknown: {toolkits.why}"
+        return f"unknown: {toolkits.why}{home}"
     if not toolkits:
-        return "no CUDA toolkit (nvcc); only building needs one"
+        return f"no CUDA toolkit (nvcc); only building needs one{home}"
     names = [
         f"CUDA {t.version} in {t.root}" if isinstance(t.version, str) else f"{t.root} (no version)" for t in toolkits
     ]
-    return "; ".join(names)
+    return "; ".join(names) + home
+
+
+def _cuda_home(facts: Facts) -> str:
+    """What CUDA_HOME or CUDA_PATH is set to, where it is; and what is wrong with it."""
+    chain = facts.toolchain
+    if chain.cuda_home_by not in ("CUDA_HOME", "CUDA_PATH") or not isinstance(chain.cuda_home, str):
+        return ""
+    problem = f", which {chain.cuda_home_problem}" if isinstance(chain.cuda_home_problem, str) else ""
+    return f"; {chain.cuda_home_by} is {chain.cuda_home or 'empty'}{problem}"
 
 
 def _torch(facts: Facts) -> tuple[str, str]:
@@ -102,7 +123,9 @@ def _torch(facts: Facts) -> tuple[str, str]:
         return "not installed", "warn"
     if isinstance(torch.version, Unknown):
         return f"unknown: {torch.version.why}", "dim"
-    parts = [torch.version, _build(torch)]
+    if isinstance(torch.shim, str):
+        return f"{torch.version} is installed, and {torch.shim} hides it", "bad"
+    parts = [torch.version, _build(facts)]
     if torch.importable is False:
         return ", ".join(p for p in (*parts, "does not import") if p), "bad"
     if torch.available is True and isinstance(torch.devices, tuple):
@@ -114,7 +137,10 @@ def _torch(facts: Facts) -> tuple[str, str]:
     return ", ".join(p for p in parts if p), ""
 
 
-def _build(torch: Torch) -> str:
+def _build(facts: Facts) -> str:
+    torch = facts.torch
+    if facts.system.os == "darwin" and torch.cuda is None:
+        return "macOS build" + (", with MPS" if torch.mps is True else "")
     if isinstance(torch.cuda, str):
         return f"built for CUDA {torch.cuda}"
     if isinstance(torch.hip, str):
@@ -132,9 +158,18 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
     if isinstance(flash.fa4, str):
         parts.append(f"flash-attn-4 {flash.fa4}")
     if not parts:
-        return (
-            (f"unknown: {flash.version.why}", "dim") if isinstance(flash.version, Unknown) else ("not installed", "dim")
-        )
+        if isinstance(flash.version, Unknown):
+            return f"unknown: {flash.version.why}", "dim"
+        tried = facts.imports if isinstance(facts.imports, tuple) else ()
+        names = ("flash_attn", "flash_attn_2_cuda")
+        there = [(i.module, "does not import") for i in tried if i.module in names and i.ok is False]
+        if not there and isinstance(flash.modules, tuple):
+            there = [(name, "was not imported") for name in flash.modules]
+        if there:
+            return f"no package of that name; a module {there[0][0]} is there, and {there[0][1]}", "bad"
+        if flash.namespace_only is True:
+            return "not installed: a folder flash_attn without code is there", "dim"
+        return "not installed", "dim"
     for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
         if attempt.module == "flash_attn" and attempt.ok is not None:
             parts.append("imports" if attempt.ok is True else "does not import")

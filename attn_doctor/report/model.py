@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from attn_doctor import foreign
+from attn_doctor.errors import Refused
 from attn_doctor.facts import Facts, Record
 from attn_doctor.findings import Finding, Goal, Undetermined, Unrecognised
 from attn_doctor.recommend import Recommendation
@@ -29,7 +31,7 @@ class Target(Record, frozen=True, kw_only=True):
 
 # "healthy": all that was asked for was seen to work · "sick": an error was found · "unknown": neither
 Outcome = Literal["healthy", "sick", "unknown"]
-Seen = Literal["torch imported", "ultralytics imported", "model built", "eager trained"]
+Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", "model built", "eager trained"]
 
 
 class Report(Record, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class Report(Record, frozen=True, kw_only=True):
     exit_code: int
     outcome: Outcome = "unknown"
     seen: tuple[Seen, ...] = ()  # what was seen to work
+    unexamined: tuple[str, ...] = ()  # what was asked for and could not be examined, a phrase each
     facts: Facts
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
@@ -53,7 +56,7 @@ class Report(Record, frozen=True, kw_only=True):
     redacted: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class Unreadable(ValueError):
+class Unreadable(Refused):
     """A file that should hold facts or a report does not. The text is one sentence for the user."""
 
 
@@ -64,6 +67,7 @@ class _Header(msgspec.Struct):
 
 def decode_facts(data: bytes, name: str) -> Facts:
     """Facts from a facts file or from inside a report. Raises Unreadable."""
+    name, data = foreign.text(name), _as_utf8(data)
     header = _header(data, name)
     try:
         if bytes(header.facts):
@@ -75,11 +79,21 @@ def decode_facts(data: bytes, name: str) -> Facts:
 
 def decode_report(data: bytes, name: str) -> Report:
     """A saved report. Raises Unreadable."""
+    name, data = foreign.text(name), _as_utf8(data)
     _header(data, name)
     try:
         return msgspec.json.decode(data, type=Report)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """JSON of any writer as UTF-8: a byte that is none becomes an escape, a byte order mark goes."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = foreign.json_bytes(data)
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _header(data: bytes, name: str) -> _Header:
@@ -89,6 +103,8 @@ def _header(data: bytes, name: str) -> _Header:
         header = msgspec.json.decode(data, type=_Header)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} is JSON, but no report or facts of attn-doctor: {error}") from error
+    except RecursionError as error:
+        raise Unreadable(f"{name} is nested too deeply to be a report or facts of attn-doctor") from error
     except msgspec.DecodeError as error:
         what = "ends too early (a truncated file?)" if "truncated" in str(error) else f"is not JSON: {error}"
         raise Unreadable(f"{name} {what}") from error
@@ -101,7 +117,7 @@ def _header(data: bytes, name: str) -> _Header:
 
 
 def encode(report: Report) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(foreign.record(report)), indent=2) + b"\n"
 
 
 def schema() -> bytes:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from attn_doctor import commands
-from attn_doctor.claims import disagreements
 from attn_doctor.facts import Facts
-from attn_doctor.findings import Diagnosis, Evidence, Finding, Fix, Goal, Severity, Undetermined
+from attn_doctor.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
 from attn_doctor.goals import implied
-from attn_doctor.logs import Log
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.report.machine import at_a_glance, size, watched
 from attn_doctor.report.model import Report
 from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
 from attn_doctor.report.unread import unread
+from attn_doctor.report.verdict import verdict
 from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
+_MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all
 _DO = {Goal.TRAIN: "train", Goal.FLASH_ATTN: "run flash-attn"}
-STATUS_TONE = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+STATUS_TONE = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(report: Report) -> tuple[Block, ...]:
@@ -32,12 +33,13 @@ def outline(report: Report) -> tuple[Block, ...]:
                 *at_a_glance(report.facts),
             )
         ),
-        _verdict(report),
+        verdict(report),
     ]
+    blocks += not_recognised(report.unrecognised)
     blocks += problems(report.findings, report.facts)
     blocks += _trials(report)
     blocks += _recommendation(report)
-    blocks += _undetermined(report.undetermined)
+    blocks += undetermined(report.undetermined)
     blocks += unread(report.facts)
     return tuple(blocks)
 
@@ -51,44 +53,19 @@ def _target(report: Report) -> tuple[Field, ...]:
     )
 
 
-def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
-    """What `diagnose` shows: findings of logs, and where they and the facts disagree."""
-    roots = [f for f in diagnosis.findings if f.root_cause]
-    blocks: list[Block] = []
-    if not roots:
-        lines = sum(log.lines for log in logs)
-        blocks.append(Verdict(f"Nothing known to fail in {lines} line{'' if lines == 1 else 's'}.", "good"))
-    blocks += problems(diagnosis.findings, facts or Facts())
-    wrong = disagreements(facts, logs) if facts else ()
-    if wrong:
-        blocks.append(Notes("The log and this machine disagree", wrong))
-    if facts:
-        blocks += _undetermined(diagnosis.undetermined)
-    return blocks
-
-
-def _verdict(report: Report) -> Verdict:
-    roots = [f for f in report.findings if f.root_cause]
-    purpose = "flash-attn" if report.goal is Goal.FLASH_ATTN else "training"
-    errors = [f for f in roots if f.severity is Severity.ERROR]
-    if errors:
-        return Verdict(f"{counted(len(errors))} in the way of {purpose} here.", "bad")
-    if roots:
-        return Verdict(
-            f"Nothing stands in the way of {purpose} here, with {counted(len(roots), 'to know about')}.", "warn"
-        )
-    if report.facts.torch.version is None:
-        return Verdict(
-            "There is no torch in this Python. If you train with another one, name it with --target.", "warn"
-        )
-    return Verdict(f"Nothing stands in the way of {purpose} here.", "good")
-
-
-def counted(number: int, what: str = "") -> str:
-    """How many, as the beginning of a sentence that says where they stand, or followed by what they are."""
-    if what:
-        return f"one thing {what}" if number == 1 else f"{number} things {what}"
-    return "One thing stands" if number == 1 else f"{number} things stand"
+def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
+    """The errors in logs that no failure mode knows, and what to send so that one will."""
+    if not errors:
+        return []
+    shown = tuple(f"{e.file}:{e.line}: {e.text}" for e in errors[-_MOST_ERRORS:])
+    left = len(errors) - len(shown)
+    more = (f"{left} more stand in the JSON",) if left else ()
+    file = shlex.quote(errors[-1].file) if errors[-1].file != "standard input" else "FILE"
+    send = (
+        "To have it known: send the whole log with the lines above the error, or the file that this writes: "
+        f"attn-doctor check --log {file} --json report.json"
+    )
+    return [Notes("Not recognised", (*shown, *more, send))]
 
 
 def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
@@ -201,7 +178,9 @@ def _milliseconds(interval: Interval | None) -> str:
 
 def _recommendation(report: Report) -> list[Block]:
     advice = report.recommendation
+    failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
+    tone = "warn" if failed and tone == "good" else tone  # no tick below an error
     blocks: list[Block] = [Heading("Recommendation"), Verdict(advice.summary, tone)]
     items = tuple(f"{reason.text}  [{reason.refers_to}]" for reason in advice.because)
     if items:
@@ -211,7 +190,7 @@ def _recommendation(report: Report) -> list[Block]:
     return blocks
 
 
-def _undetermined(undetermined: Sequence[Undetermined]) -> list[Block]:
+def undetermined(undetermined: Sequence[Undetermined]) -> list[Block]:
     if not undetermined:
         return []
     items = tuple(f"{u.code} {u.slug}: {u.why}" for u in undetermined)

@@ -11,7 +11,6 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 # Accounts and host names that say nothing about anybody.
@@ -34,7 +33,8 @@ class Own(NamedTuple):
             user = getpass.getuser()
         except (KeyError, OSError):  # no such user in the password database: containers
             user = os.environ.get("USER", "")
-        return cls(str(Path.home()), user, socket.gethostname())
+        home = os.path.expanduser("~")
+        return cls("" if home == "~" else home, user, socket.gethostname())
 
 
 _TOKEN = re.compile(
@@ -48,8 +48,8 @@ _CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@")
 _UUID = re.compile(r"(?i)\b(?:GPU-|MIG-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _MAC = re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
 _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
-# Not after a dash, an equals sign or a letter: 13.4.1.3 in "nvidia-cublas==13.4.1.3" is a version.
-_IPV4 = re.compile(r"(?<![\w.=+-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.-]*\w)")
+# Not after a dash or a letter: 12.4.5.8 in "nvidia_cublas_cu12-12.4.5.8-py3-none-any.whl" is a version.
+_IPV4 = re.compile(r"(?<![\w.+-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.-]*\w)")
 _IPV6 = re.compile(
     r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){2,6}:[0-9a-f]{1,4})(?![\w:])"
 )
@@ -64,8 +64,38 @@ _VERBATIM = frozenset(
 )
 
 
+_NUMBERS = r"\d{1,4}(?:\.\d{1,4}){3}(?![\w.]*\w)"
+_FOUR = re.compile(r"(?<![\w.])" + _NUMBERS)
+_REQUIRED = re.compile(r"[=<>~]\s*(" + _NUMBERS + ")")
+# What stands before a version: a library of CUDA, torch, a word for versions, or the beginning of a list of versions.
+_LIBRARY = r"(?:cudnn|cublas|cublaslt|cusparse|cusparselt|cusolver|cufft|cufile|curand|cupti|nccl|nvrtc|nvtx|nvjitlink|nvshmem|nvjpeg|npp)"
+_BEFORE_A_VERSION = re.compile(
+    rf"(?i)(?:(?<![\w-])(?:(?:nvidia[-_ ])?(?:cuda[-_])?(?:lib)?{_LIBRARY}(?:[-_]cu\d+)?|nvidia[-_][a-z0-9_-]+[-_]cu\d+|"
+    r"(?:py)?torch(?:vision|audio)?|triton|cuda(?:[-_](?:toolkit|runtime|nvcc))?|tensorrt|flash[-_]attn|version|v)"
+    r"[\s(=<>~!:,'\"]{0,4}|[=<>~!]=\s?|\byou(?:'ll)? have \(?|\bversions?:? (?:[\w.+-]+, ?)*)$"
+)
+_REACH = 400  # letters before a number in which a list of versions may begin
+
+
+def _versions_of(value: Any, name: str = "") -> set[str]:
+    """Numbers of four parts that stand in the data as versions: in a field for one, or behind == in a requirement."""
+    if isinstance(value, dict):
+        return set().union(*(_versions_of(item, key) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return set().union(*(_versions_of(item, name) for item in value))
+    if not isinstance(value, str):
+        return set()
+    if name in ("requires", "requirement"):
+        return set(_REQUIRED.findall(value))
+    return set(_FOUR.findall(value)) if name in _VERSION_FIELDS else set()
+
+
+_VERSION_FIELDS = frozenset(("version", "found", "driver", "libcuda_version", "cudnn", "kernel_module"))
+
+
 class _Redactor:
-    def __init__(self, own: Own) -> None:
+    def __init__(self, own: Own, versions: frozenset[str] = frozenset()) -> None:
+        self._versions = versions
         self.count: Counter[str] = Counter()
         self._known: dict[str, dict[str, str]] = {}
         self._own: list[tuple[re.Pattern[str], str, str]] = []
@@ -88,8 +118,15 @@ class _Redactor:
         text = self._sub(_MAC, text, lambda m: self._named("mac", m[0]))
         text = self._sub(_EMAIL, text, lambda m: m[0] if m[0].startswith("git@") else self._named("email", m[0]))
         text = self._sub(_IPV6, text, lambda m: self._named("ip", m[0]))
-        text = self._sub(_IPV4, text, lambda m: m[0] if m[0].startswith(_HARMLESS_IPS) else self._named("ip", m[0]))
+        text = self._sub(_IPV4, text, lambda m: m[0] if self._no_address(m) else self._named("ip", m[0]))
         return self._sub(_HOMES, text, self._home)
+
+    def _no_address(self, match: re.Match[str]) -> bool:
+        """Whether four numbers are a version, or an address that is everybody's."""
+        if match[0].startswith(_HARMLESS_IPS) or match[0] in self._versions:
+            return True
+        before = match.string[max(match.start() - _REACH, 0) : match.start()]
+        return _BEFORE_A_VERSION.search(before) is not None
 
     def _home(self, match: re.Match[str]) -> str:
         if match[1].startswith("<"):
@@ -124,7 +161,7 @@ class _Redactor:
 
 def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
     """Plain data of a report with everything private replaced, and `redacted` filled with what was: {kind: count}."""
-    redactor = _Redactor(own or Own.of_this_machine())
+    redactor = _Redactor(own or Own.of_this_machine(), frozenset(_versions_of(data)))
     cleaned: dict[str, Any] = redactor.value({k: v for k, v in data.items() if k != "redacted"})
     cleaned["redacted"] = {kind: n for kind, n in sorted(redactor.count.items()) if n}
     return cleaned
@@ -133,4 +170,4 @@ def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
 def restore(text: str, own: Own | None = None) -> str:
     """The own home, user and host put back into a text of a report that it wrote itself."""
     own = own or Own.of_this_machine()
-    return text.replace("<home>", own.home).replace("<user>", own.user).replace("<host>", own.host)
+    return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from attn_doctor.failure_modes.asking import message
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
 from attn_doctor.report.machine import size, watched
 from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
@@ -11,7 +12,7 @@ from attn_doctor.trials.rows import Gain, Interval, Trial
 from attn_doctor.trials.study import Study
 from attn_doctor.trials.tune import Tuned, command
 
-_TONES = {"ok": "good", "ruled-out": "dim", "other-kernel": "warn"}
+_TONES = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(study: Study, model: str) -> list[Block]:
@@ -27,15 +28,29 @@ def outline(study: Study, model: str) -> list[Block]:
     blocks += _around(study)
     blocks += _ceilings(study)
     blocks += _growth(study)
-    if study.best and not study.trials_skipped:
-        same = study.best == "eager"
-        text = "Keep eager: no other backend is faster beyond doubt." if same else f"Use {study.best}."
-        blocks.append(Verdict(text, "good"))
+    if any(row.scope == "model" and row.shape is None for row in study.trials) and not study.trials_skipped:
+        blocks.append(_verdict(study))
     if study.tune_skipped:
         blocks.append(Notes("Settings for training: not measured", (study.tune_skipped,)))
     if study.tuned:
-        blocks += _tuned(study.tuned, model, study.best or "eager")
+        blocks += _tuned(study.tuned, model)
     return blocks
+
+
+def _verdict(study: Study) -> Verdict:
+    """What `check` would advise from the same rows."""
+    if study.best is None:
+        lost = "eager, which all others are held against, gave no numbers"
+        return Verdict(
+            f"No backend is named: {lost if study.best_why == 'lost' else 'none ended with right numbers'}.", "warn"
+        )
+    if study.best_why == "right":
+        return Verdict(f"Use {study.best}, to be right: eager's numbers are wrong here.", "warn")
+    if study.best_why == "only":
+        return Verdict(f"Use {study.best}, the quickest of those that were asked for; eager was not tried.", "")
+    if study.best_why == "kept":
+        return Verdict("Keep eager: no other backend is faster beyond doubt.", "good")
+    return Verdict(f"Use {study.best}.", "good")
 
 
 def _group(row: Trial) -> tuple[str | None, int | None]:
@@ -155,6 +170,16 @@ def _around(study: Study) -> list[Block]:
     wrong = wrong_reference(run.reference for run in study.runs)
     if wrong:
         blocks.append(Notes("torch itself computes wrong gradients here (finite differences)", wrong))
+    faults = {
+        "The model could not be built: YOLO12's attention shapes alone were tried": [r.model_fault for r in study.runs],
+        "A pass through the model fails: YOLO12's attention shapes alone were tried": [
+            r.forward_fault for r in study.runs
+        ],
+    }
+    for title, found in faults.items():
+        items = tuple(dict.fromkeys(message(fault) for fault in found if fault is not None))
+        if items:
+            blocks.append(Notes(title, items))
     fixed = sum(r.fixed_seconds or 0 for r in study.runs)
     measured = sum(r.measured_seconds or 0 for r in study.runs)
     if measured:
@@ -171,10 +196,10 @@ def _around(study: Study) -> list[Block]:
 def _ceilings(study: Study) -> list[Block]:
     items = tuple(
         f"{c.imgsz} pixels, {c.dtype}: attention is {c.share:.0%} of a training step of eager's; one that took no time would"
-        f" make it {c.most:.2f} times as fast"
+        f" make it about {c.most:.2f} times as fast, by that share"
         for c in study.ceilings
     )
-    return [Notes("The most that any attention could gain", items)] if items else []
+    return [Notes("What a free attention would gain (an estimate)", items)] if items else []
 
 
 def _growth(study: Study) -> list[Block]:
@@ -190,7 +215,7 @@ def _growth(study: Study) -> list[Block]:
     )
 
 
-def _tuned(tuned: Tuned, model: str, backend: str) -> list[Block]:
+def _tuned(tuned: Tuned, model: str) -> list[Block]:
     rows = tuple(
         (
             Cell(g.backend, "strong"),
@@ -209,6 +234,6 @@ def _tuned(tuned: Tuned, model: str, backend: str) -> list[Block]:
     if rows:
         blocks.append(Table(f"Memory of training, image size {tuned.measured.imgsz}", columns, rows, tuple(notes)))
     blocks.append(Fields(tuple(Field(f"{s.name}={s.value}", s.why) for s in tuned.settings)))
-    line = shlex.join(command(tuned, model, backend))
+    line = shlex.join(command(tuned, model, tuned.backend))
     blocks.append(Cure("Train with these settings", (Command(line, "put your data set in"),)))
     return blocks

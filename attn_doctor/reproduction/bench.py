@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attn_doctor.errors import NotExamined
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.knowledge import flash_attention, pytorch
 from attn_doctor.reproduction import borrowed, here, native
@@ -24,7 +25,7 @@ _REFUSED = 125
 _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA")
 
 
-class CannotReproduce(Exception):
+class CannotReproduce(NotExamined):
     """It cannot be made to happen here. The text says why, in one sentence."""
 
 

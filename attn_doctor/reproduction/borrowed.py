@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attn_doctor import child
+from attn_doctor.foreign import text as text_of
+from attn_doctor.probes.answer import NoAnswer, introduce
 
 # Nothing is written into the target, not even bytecode.
 _READ_ONLY = {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -38,12 +40,8 @@ class Lender(NamedTuple):
     why_no_torch: str = ""
 
 
-class NotAPython(ValueError):
-    """The target does not run. The text is one sentence for the user."""
-
-
 def ask(python: str, timeout: float = 120.0, *, torch: bool = True, besides: Iterable[str] = ()) -> Lender:
-    """What this Python can lend; with `torch`, its torch is imported once, to see that it can be. Raises NotAPython.
+    """What this Python can lend; with `torch`, its torch is imported once, to see that it can be. Raises NoTarget, NoAnswer.
 
     `besides` are distributions that are to be lent with it.
     """
@@ -52,7 +50,9 @@ def ask(python: str, timeout: float = 120.0, *, torch: bool = True, besides: Ite
     done = child.command([python, "-c", text, mark, *besides], deadline=timeout, environment=_READ_ONLY)
     line = next((line for line in done.stdout.splitlines() if line.startswith(mark)), None)
     if line is None:
-        raise NotAPython(f"{python} does not say anything: {(done.stderr or 'no output').strip().splitlines()[-1]}")
+        introduce(python, timeout)
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise NoAnswer(f"{text_of(python)} does not say what it has: {last[0]}")
     said = json.loads(line[len(mark) :])
     lender = Lender(python, said["base"], (said["version"][0], said["version"][1]), said["suffix"], None)
     if not torch:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
+from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
 from attn_doctor.failure_modes.recipe import Recipe
@@ -54,12 +55,12 @@ class Plan(NamedTuple):
         return torch if SpecifierSet(made.versions).contains(torch.version, prereleases=True) else None
 
 
-class NotConfirmed(ValueError):
+class NotConfirmed(Refused):
     """Something is to be downloaded, and nobody is there to say yes. The text is one sentence for the user."""
 
 
 def plan(mode: FailureMode, python: Callable[[], str], timeout: float, torch: str | None = None) -> Plan:
-    """What it takes to reproduce a failure mode with the target `python`. Raises NotAPython.
+    """What it takes to reproduce a failure mode with the target `python`. Raises NoTarget, NoAnswer.
 
     `torch` is a requirement: this torch is downloaded rather than the target's borrowed.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attn_doctor.report.blocks import Block, Heading, Notes, Paragraph, Verdict
-from attn_doctor.report.outline import of_diagnosis
+from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import Plan
 from attn_doctor.reproduction.reproduce import Reproduction, read
 

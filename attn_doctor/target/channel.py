@@ -78,7 +78,8 @@ def fault_of(error, seconds=None):
         "seconds": seconds,
     }
     if isinstance(error, SystemExit):
-        fault["exit_code"] = error.code if isinstance(error.code, int) else (0 if error.code is None else 1)
+        # int() for `sys.exit(True)`
+        fault["exit_code"] = int(error.code) if isinstance(error.code, int) else (0 if error.code is None else 1)
     return fault
 
 

@@ -1,11 +1,13 @@
 # What happens when the target really imports things: numpy, torch, then each extension alone, then CUDA.
 #
-# torch is imported once. The extensions are imported in forks of that process, before CUDA is touched (a CUDA context
-# does not survive a fork), so that one that crashes or hangs takes only its fork with it. Where there is no fork
-# (Windows) the doctor starts this program again for each of them, with CONFIG["only"].
+# torch is imported once. The extensions and ultralytics are imported in forks of that process, before CUDA is touched (a CUDA
+# context does not survive a fork), so that one that crashes or hangs takes only its fork with it. Where there is no fork
+# (Windows) the doctor starts this program again for each of them. CONFIG["only"] names the modules of such a run, and of a
+# second look at modules that did not import.
 import glob
 import importlib
-import importlib.machinery
+import importlib.util
+import re
 import select
 import signal
 import warnings
@@ -37,10 +39,19 @@ def value_of(function, *arguments):
         return unknown("{}: {}".format(type(error).__name__, error))
 
 
+# As `python train.py` imports it. YOLO comes by ultralytics' own __getattr__, which may fail where the package itself imports.
+ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
+
+
 def attempt(name, module_names):
-    """Import modules in order, the first that fails decides. Sends one record: ok, path, version, warnings."""
+    """Import modules in order, the first that fails decides. Returns one record: ok, path, version, warnings, loaded.
+
+    A name may be "library:PATH" (a library of torch operators) or "from:MODULE:NAME".
+    """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
+    if name == "ultralytics":
+        os.environ.update(CONFIG.get("ultralytics_environment", {}))
     with Caught() as caught:
         try:
             for module_name in module_names:
@@ -50,8 +61,12 @@ def attempt(name, module_names):
                     torch.ops.load_library(module_name[len("library:") :])
                     report["path"] = module_name[len("library:") :]
                     continue
+                if module_name.startswith("from:"):
+                    _, module_name, wanted = module_name.split(":")
+                    getattr(importlib.import_module(module_name), wanted)
+                    continue
                 module = importlib.import_module(module_name)
-                report["path"] = getattr(module, "__file__", None)
+                report.setdefault("path", getattr(module, "__file__", None))
                 version = getattr(module, "__version__", None)
                 if isinstance(version, str):
                     report["version"] = version
@@ -61,7 +76,20 @@ def attempt(name, module_names):
             report["fault"] = fault_of(error, time.monotonic() - started)
     report["warnings"] = caught.texts()
     report["seconds"] = round(time.monotonic() - started, 3)
+    report["loaded"] = loaded() if name == "ultralytics" else []
     return report
+
+
+def loaded():
+    """Names of the top-level modules that are loaded: a file of that name in the current folder would stand in for them."""
+    return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
+
+
+# The first frame that faulthandler names, but for ours and importlib's own: '  File "/x/y.py", line 3 in f'.
+FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
+
+
+LEAVE = os._exit
 
 
 class Fork:
@@ -71,16 +99,47 @@ class Fork:
         self.name = name
         self.started = time.monotonic()
         self.pipe, writer = os.pipe()
+        self.dump, dump_writer = os.pipe()  # where it was when it crashed or was ended
+        # The watchdog is a thread, which no fork has: its lock would stay taken there for ever.
+        faulthandler.cancel_dump_traceback_later()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 os.close(self.pipe)
+                faulthandler.enable(file=dump_writer, all_threads=False)
+                limit = min(float(CONFIG["each"]), remaining())
+                if limit > 0.3:
+                    faulthandler.dump_traceback_later(limit - min(1.0, limit / 4), exit=False, file=dump_writer)
+                os._exit = self.leaving(dump_writer)
                 raw = json.dumps(attempt(name, module_names)).encode("ascii")
                 while raw:
                     raw = raw[os.write(writer, raw) :]
             finally:
-                os._exit(0)
+                LEAVE(0)
+        _watch()
         os.close(writer)
+        os.close(dump_writer)
+
+    @staticmethod
+    def leaving(dump_writer):
+        """os._exit for foreign code, which ends the process without a word: the place from which it was called is written first."""
+
+        def leave(status):
+            faulthandler.dump_traceback(file=dump_writer, all_threads=False)
+            LEAVE(status)
+
+        return leave
+
+    def place(self):
+        """The innermost frame of foreign code in what faulthandler wrote; None if it wrote nothing."""
+        os.set_blocking(self.dump, False)
+        try:
+            text = os.read(self.dump, 65536).decode("utf-8", "replace")
+        except OSError:
+            text = ""
+        os.close(self.dump)
+        frame = FRAME.search(text)
+        return "{}:{} in {}".format(*frame.groups()) if frame else None
 
     def report(self):
         limit = min(float(CONFIG["each"]), remaining())
@@ -97,10 +156,11 @@ class Fork:
             os.kill(self.pid, signal.SIGKILL)
         status = wait_a_moment(self.pid)
         seconds = round(time.monotonic() - self.started, 3)
+        place = self.place()
         try:
             return json.loads(collected.decode("ascii"))
         except ValueError:
-            fault = died(status, ended, seconds, self.name)
+            fault = died(status, ended, seconds, place or "import " + self.name)
             return {"module": self.name, "ok": False, "warnings": [], "seconds": seconds, "fault": fault}
 
 
@@ -114,19 +174,20 @@ def wait_a_moment(pid):
     return None
 
 
-def died(status, ended, seconds, name):
+def died(status, ended, seconds, where):
+    """How a fork ended that sent no record. `where`: a frame, or what it was doing."""
     if not ended:
-        return {"kind": "timeout", "seconds": seconds, "where": "import " + name}
+        return {"kind": "timeout", "seconds": seconds, "where": where}
     if status is None:
-        return {"kind": "vanished", "seconds": seconds, "where": "import " + name}
+        return {"kind": "vanished", "seconds": seconds, "where": where}
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:
             text = signal.Signals(number).name
         except ValueError:
             text = "signal {}".format(number)
-        return {"kind": "signal", "signal": text, "seconds": seconds, "where": "import " + name}
-    return {"kind": "exited", "exit_code": os.WEXITSTATUS(status), "seconds": seconds, "where": "import " + name}
+        return {"kind": "signal", "signal": text, "seconds": seconds, "where": where}
+    return {"kind": "exited", "exit_code": os.WEXITSTATUS(status), "seconds": seconds, "where": where}
 
 
 def torch_facts(torch):
@@ -186,10 +247,10 @@ def cuda_facts(torch):
 
 
 def found(name):
-    """Whether a top-level module is there at all, without importing it."""
+    """The spec of a top-level module, as `import` would find it, without importing it; None: it is not there."""
     try:
-        return importlib.machinery.PathFinder.find_spec(name)
-    except (ImportError, ValueError):
+        return importlib.util.find_spec(name)
+    except Exception:  # noqa: BLE001 - a foreign finder may raise anything
         return None
 
 
@@ -216,19 +277,35 @@ def extensions():
     return [e for e in alone if present(e)], [e for e in with_torch if present(e)]
 
 
-ONLY = CONFIG.get("only")
-FORKS = hasattr(os, "fork") and not ONLY
+ONLY = CONFIG.get("only")  # names of modules; None: all
+FORKS = hasattr(os, "fork")
 torch = None
 early, late = extensions()
 pending = []
 
-if not ONLY:
-    with section("numpy"):
-        with Caught() as caught:
-            tell("numpy", attempt("numpy", ["numpy"]))
+
+def wanted(name):
+    return not ONLY or name in ONLY
+
+
+def start(name, module_names):
+    """Import in a fork that is waited for at the end; without forks, leave it to a process of its own."""
     if FORKS:
-        # These import in their own processes while this one is busy with torch.
-        pending = [Fork(name, module_names) for name, module_names in early]
+        pending.append(Fork(name, module_names))
+    else:
+        with section(name):
+            if ONLY:
+                tell("import", attempt(name, module_names))
+            else:
+                send("later", name)  # the doctor starts this program again for it
+
+
+if wanted("numpy"):
+    with section("numpy"):
+        tell("numpy", attempt("numpy", ["numpy"]))
+for name, module_names in early:
+    if wanted(name):
+        start(name, module_names)  # beside this process, which is busy with torch
 
 with section("torch"):
     with Caught() as caught:
@@ -238,25 +315,28 @@ with section("torch"):
     if not hasattr(torch, "Tensor"):
         raise ImportError("what is imported as torch is not PyTorch: " + str(torch.__file__))
 
-if torch is not None and hasattr(torch, "Tensor") and not ONLY:
+COMPLETE = torch is not None and hasattr(torch, "Tensor")
+if COMPLETE and wanted("torch"):
     with section("torch facts"):
         tell("torch", torch_facts(torch))
         tell("torch", numpy_bridge(torch))
         tell("torch", {"warnings": caught.texts()})
+        tell("loaded", loaded())
 
-for name, module_names in late + ([] if FORKS else early):
-    with section(name):
+if COMPLETE and wanted("ultralytics") and found("ultralytics") is not None:
+    start("ultralytics", ULTRALYTICS)
+for name, module_names in late:
+    if wanted(name):
         if FORKS:
-            tell("import", Fork(name, module_names).report())
-        elif ONLY == name:
-            tell("import", attempt(name, module_names))
-        elif not ONLY:
-            send("later", name)  # the doctor starts this program again for it
+            with section(name):
+                tell("import", Fork(name, module_names).report())
+        else:
+            start(name, module_names)
 
 for fork in pending:
     with section(fork.name):
         tell("import", fork.report())
 
-if torch is not None and hasattr(torch, "Tensor") and not ONLY:
+if COMPLETE and not ONLY:
     with section("cuda"):
         tell("torch", cuda_facts(torch))

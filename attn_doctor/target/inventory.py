@@ -1,7 +1,9 @@
 # What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
 import glob
 import importlib.machinery
+import importlib.util
 import platform
+import re
 import site
 import sysconfig
 
@@ -28,12 +30,19 @@ ALONE = globals().get("SEARCH_PATH") is not None
 PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
 
-def find(name, path=None):
-    """Where a top-level module would come from, without importing it."""
-    path = PATH if path is None and ALONE else path
+MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
+TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
+
+
+def find(name):
+    """Find where a top-level module would come from, without importing it.
+
+    All finders of this interpreter are asked, as `import` asks them: an editable installation may be known to a finder of its
+    own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+    """
     try:
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-    except (ImportError, ValueError, AttributeError) as error:
+        spec = importlib.machinery.PathFinder.find_spec(name, PATH) if ALONE else importlib.util.find_spec(name)
+    except Exception as error:  # noqa: BLE001 - a foreign finder may raise anything
         return {"name": name, "error": repr(error)}
     if spec is None:
         return {"name": name, "origin": editable(name), "namespace": False}
@@ -103,6 +112,30 @@ def interpreter():
         "user_site": has_user_site(),
         "headers": os.path.exists(os.path.join(include, "Python.h")),
     }
+
+
+def present_modules(found):
+    """Names of requirements of TRAINING that no distribution meets by name, but whose module is there: conda and
+    opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python"."""
+    names = {normal(item["name"]) for item in found}
+    present = set()
+    for item in found:
+        if normal(item["name"]) not in TRAINING:
+            continue
+        for text in item["requires"]:
+            match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", text)
+            wanted = normal(match.group()) if match else None
+            if wanted is None or wanted in names or "extra ==" in text:
+                continue
+            module = find(MODULE_OF.get(wanted, wanted.replace("-", "_")))
+            if module.get("origin"):
+                present.add(wanted)
+    return sorted(present)
+
+
+def normal(name):
+    """Normalise a distribution's name. https://packaging.python.org/en/latest/specifications/name-normalization/"""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def metadata_of(folder):
@@ -184,7 +217,7 @@ def distributions():
                     "requires": requires,
                 }
             )
-    return {"found": found, "remnants": remnants, "broken": broken}
+    return {"found": found, "remnants": remnants, "broken": broken, "present": present_modules(found)}
 
 
 def first_of_all(name):
@@ -219,16 +252,27 @@ def hidden_here():
     if os.path.realpath(HERE) in inside:
         return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
     for entry in entries:
+        if installed_from(entry):
+            continue
         if entry in names and os.path.isdir(os.path.join(HERE, entry)):
             has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
             # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
-            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry)["origin"] is None):
+            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry).get("origin") is None):
                 hidden.append(entry + "/")
         else:
             name = module_name(entry)
             if name in names and not first_of_all(name):
                 hidden.append(entry)
     return hidden
+
+
+def installed_from(entry):
+    """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    origin = find(module_name(entry) or entry).get("origin")
+    if not origin or not os.path.exists(origin):
+        return False
+    place = os.path.realpath(os.path.join(HERE, entry))
+    return os.path.realpath(origin) == place or os.path.realpath(origin).startswith(place + os.sep)
 
 
 def broken_pth():

@@ -20,6 +20,7 @@ def make_subject():
             if CONFIG["phase"] == "measure":
                 raise  # the proofs were of the model: attention alone is nothing to measure beside them
             fault = fault_of(error)
+            fault["ran"] = any(f.name == "_call_impl" for f in traceback.extract_tb(error.__traceback__))
             fault["kind"] = "out-of-memory" if is_out_of_memory(error) else fault["kind"]
             fault["poisoned"] = fault["kind"] != "out-of-memory" and is_poison(error)
             tell("no-model", fault)
@@ -44,6 +45,7 @@ def check_reference(subject):
     report["error"] = directional(loss, inputs, list(gradients))
     if report["error"] > TOLERANCE:
         report.update(ok=False, module="attention", note="of textbook attention in float64")
+        REFUTED["attention"] = (inputs, call[3], cotangent)
     if subject.scope == "model" and device == subject.device:
         twin = subject.in_double()
         watched = ModuleGradients(twin)
@@ -51,16 +53,48 @@ def check_reference(subject):
         wrong, count = watched.wrong()
         report["examined"] = count
         if wrong:
-            kind, error, strides, shape = wrong[0]
-            report.update(ok=False, module=kind, error=error)
-            report["note"] = "a gradient of shape {} with strides {}".format(tuple(shape), tuple(strides))
+            kind, error, note, _ = wrong[0]
+            report.update(ok=False, module=kind, error=error, note=note)
+            REFUTED["eager"] = {"module": kind, "error": error, "note": note}
             # The reference itself must be right: the same pass with these gradients made contiguous first.
             watched.contiguous = {w[0] for w in wrong}
             watched.examples.clear()
-            wanted = subject.probe("eager", "float32", twin)
+            wanted = subject.probe("eager", "float32", twin) if all(curable for *_, curable in wrong) else None
         watched.remove()
     tell("reference", report)
     return wanted
+
+
+# What finite differences have refuted in this process: backend -> what is wrong in the gradients that training meets with it
+# (None: nothing). "attention": the call with which textbook attention in float64 is wrong itself.
+REFUTED = {}
+SUSPICIOUS = 0.01  # error of a whole model's gradients in float32, beyond which its modules are looked at one by one
+
+
+def refuted(subject, cell, error):
+    """What is wrong in the gradients of a training step with this backend: module by module, in its layout, at this batch."""
+    if subject.scope != "model" or not CONFIG["reference"] or subject.device.type == "mps" or cell.backend == "compile":
+        return None
+    suspicious = cell.dtype == "float32" and error is not None and not error <= SUSPICIOUS
+    if cell.backend not in REFUTED and (suspicious or REFUTED):
+        twin = subject.in_double()
+        watched = ModuleGradients(twin)
+        with subject.using(cell.backend):
+            subject.probe(cell.backend, "float32", twin)
+        wrong = watched.wrong()[0]
+        watched.remove()
+        REFUTED[cell.backend] = {"module": wrong[0][0], "error": wrong[0][1], "note": wrong[0][2]} if wrong else None
+    return REFUTED.get(cell.backend)
+
+
+def slope_error(compute):
+    """Finite differences of this kernel in float64, where textbook attention is wrong itself; None: it does not run so."""
+    inputs, scale, cotangent = REFUTED["attention"]
+    try:
+        gradients = passes(compute, (*inputs, scale), cotangent)[1:]
+        return directional(lambda q, k, v: (compute(q, k, v, scale) * cotangent).sum(), inputs, list(gradients))
+    except (RuntimeError, NotImplementedError):
+        return None
 
 
 def prove(subject, cell, reference, wanted):
@@ -107,6 +141,9 @@ def prove(subject, cell, reference, wanted):
         report["model_output_error"] = total_error(passed[0], wanted[0])
         names = [name for name in wanted[1] if name in passed[1]]
         report["model_gradient_error"] = total_error([passed[1][n] for n in names], [wanted[1][n] for n in names])
+    report["refuted"] = refuted(subject, cell, report.get("model_gradient_error"))
+    if "attention" in REFUTED:
+        report["slope_error"] = slope_error(compute)
     if watch:
         report["calls"] = watch.calls
         unfused = [given for given, seen in zip(reference.calls, watch.calls) if "softmax" in " ".join(seen["forward"])]
@@ -204,7 +241,7 @@ def prove_all(subject, cells, wanted):
     for dtype in dict.fromkeys(cell.dtype for cell in cells):
         mine = [cell for cell in cells if cell.dtype == dtype]
         reference = None
-        with section("reference " + dtype):
+        with section("reference " + mine[0].name.partition(" ")[2]):
             reference = Reference(eager, subject.captured(dtype), CONFIG["seed"])
             with autocast(subject.device, dtype):
                 tell("eager-errors", {"cells": [cell.name for cell in mine], "errors": reference.errors(eager)})

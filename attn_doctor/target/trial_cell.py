@@ -123,7 +123,8 @@ class Cell:
 def is_out_of_memory(error):
     known = getattr(torch.cuda, "OutOfMemoryError", ())
     return isinstance(error, (MemoryError, known)) or bool(
-        re.search(r"out of memory|can't allocate memory", str(error))
+        # "overflow": a size that no memory in the world has.
+        re.search(r"out of memory|can't allocate memory|Storage size calculation overflowed", str(error))
     )
 
 

@@ -12,9 +12,7 @@ BY_HAND = (
     "aten::exp",
     "aten::exp_",
 )  # sunsmarterjie's fork writes its softmax out: nothing else in an attention takes exponentials
-STEP = 1e-4  # of finite differences, relative to the length of what is moved
 KINK = 1e-2  # difference of the slopes on either side, relative to the gradient
-TOLERANCE = 1e-3  # of finite differences, relative to the gradient; float64 rounding is a thousandth of that
 
 
 class Watch(TorchDispatchMode):
@@ -123,38 +121,6 @@ def total_error(got, wanted):
     return (difference / max(length, 1e-300)) ** 0.5
 
 
-def slopes(function, inputs, gradients):
-    """[(autograd's slope, the finite one, how far the function is from straight there)], each relative to the gradients' length.
-
-    Two directions: along the gradient itself, where the slope must be its length, and a random one.
-    """
-    length = sum(float((g**2).sum()) for g in gradients) ** 0.5
-    count = sum(g.numel() for g in gradients)
-    if length == 0.0:
-        return []
-    span = sum(float((x**2).sum()) for x in inputs) ** 0.5
-    step = STEP * max(span, 1e-6)
-    generator = torch.Generator().manual_seed(0)
-    spread = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.device) for x in inputs]
-    spread_length = sum(float((s**2).sum()) for s in spread) ** 0.5
-    found = []
-    for direction, size, weight in ((gradients, length, 1.0), (spread, spread_length, count**0.5)):
-        units = [d / size for d in direction]
-        expected = sum(float((g * u).sum()) for g, u in zip(gradients, units))
-        with torch.no_grad():
-            ahead, here, behind = (
-                float(function(*(x + move * u for x, u in zip(inputs, units)))) for move in (step, 0.0, -step)
-            )
-        bend = (ahead - 2 * here + behind) / (2 * step)
-        found.append(tuple(weight * value / length for value in (expected, (ahead - behind) / (2 * step), bend)))
-    return found
-
-
-def directional(function, inputs, gradients):
-    """How far autograd's gradients are from finite differences, relative to their length."""
-    return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])
-
-
 def kinked(function, inputs, gradients):
     """Whether the function has no gradient there to be right or wrong about: a maximum of equal values, for one."""
     return any(abs(bend) > KINK for _, _, bend in slopes(function, inputs, gradients))
@@ -194,12 +160,15 @@ class ModuleGradients:
             hook.remove()
 
     def wrong(self):
-        """[(kind of module, relative error, strides of the gradient)], and how many examples were looked at."""
+        """[(kind of module, relative error, what of the gradient, whether a contiguous one is right)], the worst first, and how
+        many examples were looked at.
+        """
         found = []
         for (kind, _, _), (module, x, gradient) in self.examples.items():
-            error = self._error(module, x, gradient)
+            error, curable = self._error(module, x, gradient)
             if error is not None and error > TOLERANCE:
-                found.append((kind, error, list(gradient.stride()), list(gradient.shape)))
+                shape, strides = tuple(gradient.shape), tuple(gradient.stride())
+                found.append((kind, error, "a gradient of shape {} with strides {}".format(shape, strides), curable))
         return sorted(found, key=lambda f: -f[1]), len(self.examples)
 
     def _error(self, module, x, gradient):
@@ -219,15 +188,15 @@ class ModuleGradients:
             got = autograd(gradient)
             error = directional(replay, [x], [got])
             if error <= TOLERANCE:
-                return error
+                return error, True
             if kinked(replay, [x], [got]):
-                return None
+                return None, True
             dense = autograd(gradient.contiguous())
             if directional(replay, [x], [dense]) <= TOLERANCE:
-                return total_error([got], [dense])  # how wrong it is, exactly
-            return error
+                return total_error([got], [dense]), True  # how wrong it is, exactly
+            return error, False
         except RuntimeError:
-            return None  # a module that cannot be run twice alone is not what this looks for
+            return None, True  # a module that cannot be run twice alone is not what this looks for
 
 
 def pattern(tensor):

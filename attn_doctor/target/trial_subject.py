@@ -58,6 +58,7 @@ class ModelSubject:
         if not self.layers:
             known = ", ".join(c.__name__ for c in classes)
             raise NoAttention("{} has no attention to exchange (none of its layers is {})".format(self.name, known))
+        _hold(4 * self.batch * 3 * self.imgsz**2, "the images alone")
         self.images = noise((self.batch, 3, self.imgsz, self.imgsz), self.seed, self.device).sigmoid()
         self.labels = boxes(self.batch, self.seed, self.device)
         if not self.name.endswith(".pt"):
@@ -151,7 +152,9 @@ class ModelSubject:
 
         def recorder(query, key, value, scale):
             calls.append((query.detach(), key.detach(), value.detach(), scale))
-            return sdpa(query, key, value, scale)
+            return eager(
+                query, key, value, scale
+            )  # and no kernel that is on trial: a broken one costs its own row only
 
         self.model.train()
         with torch.no_grad(), autocast(self.device, dtype), Exchange(recorder):
@@ -186,6 +189,7 @@ class AttentionSubject:
             self.inputs[dtype] = calls = []
             for place, (areas, heads, tokens, width) in enumerate(self.shapes):
                 shape = (self.batch * areas, tokens, heads, 3 * width)
+                _hold(4 * self.batch * areas * tokens * heads * 3 * width, "query, key and value alone")
                 packed = noise(shape, self.seed + place, self.device, wanted)
                 calls.append((*packed.transpose(1, 2).chunk(3, dim=3), width**-0.5))
         return self.inputs[dtype]
@@ -205,6 +209,18 @@ class AttentionSubject:
 
     def clear(self):
         pass
+
+
+def _hold(count, what):
+    """Raise MemoryError where so many bytes are not to be had: Linux would promise them, and then end other programs."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return
+    if count > free:
+        text = "out of memory: {} take {:.1f} GiB, and {:.1f} GiB are free"
+        raise MemoryError(text.format(what, count / 2.0**30, free / 2.0**30))
 
 
 def layer_classes():

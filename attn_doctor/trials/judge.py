@@ -15,6 +15,10 @@ from attn_doctor.trials.plan import Cell, Plan
 from attn_doctor.trials.rows import AttentionCalls, Gain, KernelShare, Trial
 from attn_doctor.trials.statistics import compare, decide, interval
 
+TOLERANCE = 1e-3  # of finite differences, as in target/trial_proof.py
+OUTLIER = 0.1  # of a whole model's gradients in float32: rounding makes a thousandth of it
+OUTLIER_TIMES = 100  # times the least error of another backend
+
 
 class Judged:
     """Records of one or more processes, sorted by cell. A later process overrides an earlier one."""
@@ -78,7 +82,7 @@ def rows(
         "imgsz": plan.options.imgsz,
         "threads": threads,
     }
-    return tuple(_with_gains([_row(cell, seen, unknown, common) for cell in plan.cells]))
+    return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]))
 
 
 def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str, Any]) -> Trial:
@@ -123,10 +127,10 @@ def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         "model_output_error": proof.get("model_output_error"),
         "model_gradient_error": proof.get("model_gradient_error"),
     }
-    wrong = inaccurate(proof["errors"], eager_errors, proof["eps"], proof["tokens"])
+    wrong = _refuted(proof) or (_by_slopes(proof) if "slope_error" in proof else _inaccurate(proof, eager_errors))
     served = other_kernel(backend, proof["calls"], profile)
     if wrong:
-        found |= {"status": "failed", "reason": wrong}
+        found |= wrong
     elif served:
         said = "; ".join(proof.get("reasons") or ())
         found |= {"status": "other-kernel", "reason": f"{served}. PyTorch says: {said}" if said else served}
@@ -203,6 +207,40 @@ def other_kernel(
     return ", ".join(parts)
 
 
+def _refuted(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What finite differences say of the gradients that training meets with this backend: in its layout, at this batch."""
+    found = proof.get("refuted")
+    if not found:
+        return None
+    reason = f"gradients are wrong with it: {found['module']}, {found['note']}, {found['error']:.0%} off by finite differences"
+    return {"status": "wrong", "reason": reason, "wrong_by": found["error"], "wrong_module": found["module"]}
+
+
+def _by_slopes(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where textbook attention in float64 is refuted itself, nothing can be held against it: finite differences decide alone."""
+    error = proof["slope_error"]
+    if error is None:
+        return {
+            "status": "failed",
+            "reason": "its numbers could not be checked: textbook attention is wrong here itself",
+        }
+    if error <= TOLERANCE:
+        return None
+    reason = f"its numbers are wrong: gradients of attention are {error:.0%} off by finite differences"
+    return {"status": "wrong", "reason": reason, "wrong_by": error, "wrong_module": "attention"}
+
+
+def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    reason = inaccurate(proof["errors"], eager_errors, proof["eps"], proof["tokens"])
+    if reason is None:
+        return None
+    return {
+        "status": "wrong",
+        "reason": reason,
+        "wrong_by": max(error for errors in proof["errors"] for error in errors),
+    }
+
+
 def inaccurate(
     errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
 ) -> str | None:
@@ -251,7 +289,35 @@ def fault_record(fault: Fault) -> dict[str, Any]:
     }
 
 
-def _with_gains(rows: list[Trial]) -> Iterable[Trial]:
+def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
+    """A float32 row whose whole model is far off float64 while another backend's is not: the model is not to blame for it.
+
+    Eager's small error is no witness: the reference in float64 is computed through the same code and would share its faults.
+    """
+    errors = [
+        r.model_gradient_error
+        for r in rows
+        if (r.dtype, r.status) == ("float32", "ok")
+        and r.model_gradient_error is not None
+        and r.backend not in ("eager", "compile")
+    ]
+    judged = []
+    for row in rows:
+        mine = row.model_gradient_error
+        if row.status == "ok" and row.dtype == "float32" and mine is not None and not mine <= OUTLIER:
+            least = min(errors, default=mine)
+            if least * OUTLIER_TIMES < mine:
+                reason = (
+                    f"its numbers are wrong: the gradients of the whole model are {mine:.0%} off float64,"
+                    f" where another backend's are {least:.0e}"
+                )
+                row = msgspec.structs.replace(row, status="wrong", reason=reason, wrong_by=mine)  # noqa: PLW2901
+        judged.append(row)
+    return judged
+
+
+def with_gains(rows: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The rows with their gains over eager in the same dtype and shape, decided together: the one comparison of speeds there is."""
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
         base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
@@ -266,4 +332,4 @@ def _with_gains(rows: list[Trial]) -> Iterable[Trial]:
             decided = decide([compare(getattr(base, samples), other) for other in distinct])
             for index, row in mine:
                 gains.setdefault(index, {})[field] = decided[distinct.index(getattr(row, samples))]
-    return [msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows)]
+    return tuple(msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows))

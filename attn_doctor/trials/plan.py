@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from attn_doctor.errors import Refused
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 
 STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
+# The most that is taken for a request: far above what anybody trains with, and below what a size in bytes can hold.
+MOST = {"batch": 4096, "rounds": 100_000, "imgsz": 8192, "heads": 4096, "tokens": 1_048_576, "width": 4096}
 DTYPES = ("float32", "float16", "bfloat16")
 _ROUNDS_CPU, _ROUNDS_GPU = 9, 30
 _FAMILIES = {"yolo12": "nsmlx", "yolov12": "nsmlx", "yolo11": "nsmlx", "yolo26": "nsmlx", "yolov10": "nsmblx"}
 _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
-class BadRequest(ValueError):
+class BadRequest(Refused):
     """The trial that was asked for cannot be run by anybody: one sentence, with what would do."""
 
 
@@ -108,6 +111,7 @@ def plan(facts: Facts, options: TrialOptions) -> Plan:
 def check(options: TrialOptions) -> None:
     """Whether the request makes sense on any machine. Raises BadRequest."""
     check_model(options.model)
+    _check_most("imgsz", options.imgsz)
     if options.imgsz <= 0 or options.imgsz % STRIDE:
         below = max(options.imgsz // STRIDE, 1) * STRIDE
         fits = f"{below}" if options.imgsz <= below else f"{below} or {below + STRIDE}"
@@ -116,9 +120,13 @@ def check(options: TrialOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise BadRequest(f"{name} {value} is too small: 1 is the least")
+    _check_most("batch", options.batch)
+    _check_most("rounds", options.rounds or 1)
     for shape in options.shapes:
         if min(shape.batch, shape.heads, shape.tokens, shape.width) < 1:
             raise BadRequest(f"there is no attention of shape {shape}: batch, heads, tokens and width are 1 at least")
+        for name in ("batch", "heads", "tokens", "width"):
+            _check_most(name, getattr(shape, name))
     for name in options.backends:
         if name not in BY_NAME:
             raise BadRequest(f"there is no backend {name!r}: use {', '.join(BY_NAME)}")
@@ -127,6 +135,12 @@ def check(options: TrialOptions) -> None:
             raise BadRequest(f"there is no dtype {name!r} for a trial: use {', '.join(DTYPES)}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", options.device):
         raise BadRequest(f"there is no device {options.device!r}: use auto, cpu, cuda:0 (or another number) or mps")
+
+
+def _check_most(name: str, value: int) -> None:
+    if value > MOST[name]:
+        called = {"imgsz": "image size", "tokens": "sequence length", "width": "head width"}.get(name, name)
+        raise BadRequest(f"{called} {value} is too large: {MOST[name]} is the most")
 
 
 def check_model(model: str) -> None:

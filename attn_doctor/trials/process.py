@@ -43,26 +43,9 @@ def aside(
             config=dict(config),
             deadline=_DAY,
             quiet=timeout,
-            environment={**environment(folder), **patience(os.environ, load(), os.cpu_count())[0]},
+            environment={**child.harmless(folder), **patience(os.environ, load(), os.cpu_count())[0]},
             on_message=on_message,
         )
-
-
-def environment(folder: str) -> dict[str, str]:
-    """Keeps ultralytics off the network, out of the user's settings, and from installing anything.
-
-    What is written on the way (settings, a font cache, compiled code) goes into a folder that is thrown away.
-    """
-    return {
-        "YOLO_OFFLINE": "true",
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_VERBOSE": "false",
-        "YOLO_CONFIG_DIR": folder,
-        "MPLCONFIGDIR": folder,
-        "TORCHINDUCTOR_CACHE_DIR": folder,
-        "TRITON_CACHE_DIR": folder,
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def load(seconds: float = 0.4) -> float | None:

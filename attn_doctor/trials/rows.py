@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attn_doctor.facts import Record
+from attn_doctor.facts import Fault, Record
 
 
 class Interval(Record, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Trial(Record, frozen=True, kw_only=True):
     """One backend in one dtype."""
 
     backend: str
-    status: str  # "ok" | "other-kernel" | "ruled-out" | "failed" | "timeout" | "out-of-memory"
+    status: str  # "ok" | "wrong" | "other-kernel" | "ruled-out" | "failed" | "timeout" | "out-of-memory"
     dtype: str  # "float32" | "float16" | "bfloat16" (autocast below float32)
     reason: str | None = None  # why it is not ok, in PyTorch's or the package's own words where it has any
     scope: str = "model"  # "attention": the model's attention shapes alone, without ultralytics
@@ -66,8 +66,10 @@ class Trial(Record, frozen=True, kw_only=True):
     gradient_error: float | None = None
     deterministic: bool | None = None  # two passes over the same numbers gave the same bits, gradients included
     attention_share: float | None = None  # of the step's time, 0..1
-    model_output_error: float | None = None  # of the whole model: reported, never judged
+    model_output_error: float | None = None  # of the whole model, against the same in float64
     model_gradient_error: float | None = None
+    wrong_by: float | None = None  # of a row that is "wrong": how far its numbers are off
+    wrong_module: str | None = None  # the module of torch whose gradient is wrong with it, e.g. "BatchNorm2d"
     forward_gain: Gain | None = None
     step_gain: Gain | None = None
     forward_samples: tuple[float, ...] = ()  # milliseconds, round by round
@@ -76,7 +78,7 @@ class Trial(Record, frozen=True, kw_only=True):
 
 def refused(rows: Sequence[Trial]) -> Trial | None:
     """Eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
-    if any(row.status in ("ok", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
+    if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
         (
@@ -146,6 +148,9 @@ class TrialRun(Record, frozen=True, kw_only=True):
     stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
     optimised: tuple[OptimisedStep, ...] = ()  # the same
     gpu: GpuWatch | None = None
+    fault: Fault | None = None  # why nothing could be run at all, e.g. a torch that did not come up
+    model_fault: Fault | None = None  # why the model could not be built: the attention alone was tried then
+    forward_fault: Fault | None = None  # why the model that was built does not run
     notes: tuple[str, ...] = ()
 
 
@@ -153,3 +158,4 @@ class Trials(Record, frozen=True, kw_only=True):
     rows: tuple[Trial, ...] = ()
     run: TrialRun = TrialRun()
     skipped: str | None = None  # why there are no rows
+    attempted: bool = False  # a process was started to try something, whatever became of it

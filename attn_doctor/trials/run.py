@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -20,7 +21,7 @@ from attn_doctor import child, own_path
 from attn_doctor.facts import Fault
 from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan, model_file
-from attn_doctor.trials.process import COMMON, environment, in_words, load, patience
+from attn_doctor.trials.process import COMMON, in_words, load, patience
 from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.watch import Watching, Window, summary
@@ -30,7 +31,9 @@ Say = Callable[[str], None]
 SCRIPTS = (*COMMON, "target/trial.py")
 _CPU_DEADLINE = 15.0
 _DAY = 24 * 3600.0
-_NO_MODEL = "the model could not be built ({}): YOLO12's attention shapes alone were tried"
+_MEMORY = re.compile(r"out of memory|can't allocate memory|Storage size calculation overflowed")
+_FAULT = Fault.__struct_fields__
+_NO_EAGER = "eager itself fails, and nothing else can be held against it"
 
 
 def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say | None = None) -> Trials:
@@ -43,7 +46,7 @@ def run(plan: Plan, python: Sequence[str], *, timeout: float, on_progress: Say |
     waiting, note = patience(os.environ, load(), os.cpu_count())
     cpu = _CpuName()  # takes a core itself: not before others are counted
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        given = {**environment(folder), **waiting}
+        given = {**child.harmless(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), given)
         supervisor.notes += note
         watching = Watching(plan.gpu) if plan.gpu else None
@@ -101,6 +104,7 @@ class _Supervisor:
         self.seconds = {"fixed": 0.0, "measured": 0.0}
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
+        self.faults: dict[str, Any] = {}  # of TrialRun, by its field
         self.round = ("", 0)
         self.unsteady = False
         self.windows: list[Window] = []
@@ -159,17 +163,32 @@ class _Supervisor:
             return False
         elif "torch" not in self.told:
             self.skipped = f"torch did not come up in the trial: {said}"
+            self.faults["fault"] = outcome.fault or Fault(kind="vanished")
         elif culprit == "model" and self.scope == "model":
             self.scope = "attention"
-            self.notes.append(_NO_MODEL.format(said))
-        elif culprit.startswith("reference") and self.reference:
+            self.faults["model_fault"] = outcome.fault or Fault(kind="vanished")
+        elif culprit.startswith("reference ") and outcome.fault:
+            self._eager_fails(culprit, fault_record(outcome.fault) | {"seconds": self.timeout})
+        elif culprit == "reference" and self.reference:
             self.reference = False
             self.notes.append(f"the float64 reference was left out: it ended with {said}")
         else:
             self.ended = f"the trial ended with {said}"
             self.notes.append(self.ended)
+            if outcome.fault:
+                self.faults["fault"] = outcome.fault
             return False
         return self.skipped is None
+
+    def _eager_fails(self, section: str, fault: dict[str, Any]) -> None:
+        """What each dtype is held against is eager: where that fails, nothing else of this dtype can be proven."""
+        what = section.removeprefix("reference ")  # dtype, and a shape in a grid of them
+        for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
+            del self.left[name]
+            if cell.backend == "eager":
+                self.seen.faults[name] = {**fault, "cell": name, "what": "eager"}
+            else:
+                self.seen.faults[name] = {"cell": name, "kind": "raised", "type": "Unavailable", "message": _NO_EAGER}
 
     def _config(self) -> dict[str, Any]:
         options = self.plan.options
@@ -203,6 +222,11 @@ class _Supervisor:
                 self.ended = f"the trial ended with {said}"
             if "CUDA error" in said and not self.seen.anything():
                 self._nothing_runs({**message.data, "text": message.data["message"]})
+            elif message.section.startswith("reference "):
+                kind = "out-of-memory" if _MEMORY.search(said) else message.data["kind"]
+                self._eager_fails(message.section, {**message.data, "kind": kind, "text": said})
+            elif message.section == "trial" and not self.seen.anything():
+                self.faults["fault"] = Fault(**message.data)
         if message.at != "fact":
             return
         self.told[message.section] = message.data
@@ -219,11 +243,11 @@ class _Supervisor:
                 note=message.data["note"],
             )
         elif message.section == "no-model":
-            fault = Fault(**{k: v for k, v in message.data.items() if k in Fault.__struct_fields__})
+            fault = Fault(**{k: v for k, v in message.data.items() if k in _FAULT})
             if message.data["poisoned"]:
                 self._nothing_runs(message.data)
             else:
-                self._no_model(fault)
+                self._no_model(fault, has_run=bool(message.data.get("ran")))
         elif message.section == "seconds":
             self.seconds = {name: spent + message.data[name] for name, spent in self.seconds.items()}
         elif message.section == "steady":
@@ -242,13 +266,15 @@ class _Supervisor:
             named = {"forward": "inference", "step": "training steps"}[what]
             self.say(f"measuring {named}, round {number} of {self.plan.rounds} at most")
 
-    def _no_model(self, fault: Fault) -> None:
+    def _no_model(self, fault: Fault, *, has_run: bool) -> None:
         if fault.type == "NoAttention":
             self.skipped = fault.message or "there is no attention in this model"
         elif fault.kind == "out-of-memory":
-            self.skipped = f"the model does not fit into memory: {fault.message}"
+            for name in self.left:
+                text = f"the model does not fit into memory: {fault.message}"
+                self.seen.faults[name] = {"cell": name, "kind": "out-of-memory", "text": text}
         else:
-            self.notes.append(_NO_MODEL.format(in_words(fault)))
+            self.faults["forward_fault" if has_run else "model_fault"] = fault
 
     def _is_refused(self, culprit: str, fault: Fault | None) -> bool:
         """Whether a GPU ended eager before anything has run. Memory that runs out is another matter: others need less of it."""
@@ -281,7 +307,8 @@ class _Supervisor:
         if not self.seen.proofs and not self.seen.faults and not self.skipped:
             self.skipped = self.ended
         if self.skipped:
-            return Trials(skipped=self.skipped, run=TrialRun(cpu=cpu, notes=tuple(self.notes)))
+            run = TrialRun(cpu=cpu, notes=tuple(self.notes), **self.faults)
+            return Trials(skipped=self.skipped, run=run, attempted=True)
         torch = self.about.get("torch") or {}
         subject = dict(self.about.get("subject") or {})
         if subject.get("model") == model_file(self.plan.options.model):
@@ -311,5 +338,7 @@ class _Supervisor:
                 fixed_seconds=round(self.seconds["fixed"], 2) or None,
                 measured_seconds=round(self.seconds["measured"], 2) or None,
                 notes=tuple(dict.fromkeys(self.notes)),
+                **self.faults,
             ),
+            attempted=True,
         )

@@ -1,4 +1,4 @@
-"""What the rows of a trial say beyond themselves: how a backend grows with the image, and the most any backend could gain. Pure."""
+"""What the rows of a trial say beyond themselves: how a backend grows with the image, and about how much an attention that takes no time would gain. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Growth(Record, frozen=True, kw_only=True):
 
 
 class Ceiling(Record, frozen=True, kw_only=True):
-    """The most that any attention could gain on a step of eager's (Amdahl): that of one that takes no time at all."""
+    """About how much an attention that takes no time would gain on a step of eager's (Amdahl). An estimate, no bound: the share
+    is measured apart from the step, and an exchanged attention also changes the layout around it.
+    """
 
     dtype: str
     imgsz: int | None

@@ -10,6 +10,7 @@ import msgspec
 from attn_doctor.facts import Facts, Fault, Record
 from attn_doctor.trials import around
 from attn_doctor.trials import tune as tuning
+from attn_doctor.trials.best import Why, best, training_dtype
 from attn_doctor.trials.plan import BadRequest, Plan, Shape, TrialOptions, check, choose_device, plan
 from attn_doctor.trials.rows import Trial, TrialRun
 from attn_doctor.trials.run import run
@@ -37,7 +38,8 @@ class Study(Record, frozen=True, kw_only=True):
     trials_skipped: str | None = None
     ceilings: tuple[Ceiling, ...] = ()
     growth: tuple[Growth, ...] = ()
-    best: str | None = None  # the quickest backend that is right, at the last size
+    best: str | None = None  # the backend to use, at the last size; None: none can be named
+    best_why: Why = "none right"
     amp: bool = False  # 16 bits were the quicker ones
     tuned: tuning.Tuned | None = None
     tune_skipped: str | None = None
@@ -81,15 +83,17 @@ def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float
             )
         )
         skipped = skipped or trials.skipped
-    best, amp = _best(rows)
+    last = _last(rows)
+    named = best(last, training_dtype(last) or "")
     found = Study(
         trials=tuple(rows),
         runs=tuple(runs),
         trials_skipped=skipped,
         ceilings=ceilings(rows),
         growth=growth(rows),
-        best=best,
-        amp=amp,
+        best=named.row.backend if named.row else None,
+        best_why=named.why,
+        amp=_is_quicker_in_16_bits(last),
     )
     return _tuned(found, facts, python, wanted, timeout=timeout, say=say) if wanted.tune and not skipped else found
 
@@ -101,24 +105,25 @@ def _plan(facts: Facts, options: TrialOptions) -> Plan:
     return msgspec.structs.replace(planned, rounds=ROUNDS_CPU if planned.device == "cpu" else ROUNDS_GPU)
 
 
-def _best(rows: Sequence[Trial]) -> tuple[str | None, bool]:
-    """The quickest backend on the model at the last size, if it is faster than eager beyond doubt, and whether in 16 bits."""
-    last = [r for r in rows if r.scope == "model" and r.status == "ok" and r.step_ms]
-    last = [r for r in last if r.imgsz == last[-1].imgsz]
-    if not last:
-        return None, False
-    sure = [r for r in last if r.backend == "eager" or (r.step_gain and r.step_gain.verdict == "faster")]
-    quickest = min(sure, key=lambda r: r.step_ms.median if r.step_ms else 0.0, default=None)
-    return (quickest.backend, quickest.dtype != "float32") if quickest else (None, False)
+def _last(rows: Sequence[Trial]) -> list[Trial]:
+    """The rows of the model at the last size."""
+    model = [r for r in rows if r.scope == "model" and r.shape is None]
+    return [r for r in model if r.imgsz == model[-1].imgsz]
 
 
-def _distinct(rows: Sequence[Trial], dtype: str, best: str) -> tuple[str, ...]:
+def _is_quicker_in_16_bits(last: Sequence[Trial]) -> bool:
+    named = [row for dtype in dict.fromkeys(r.dtype for r in last) if (row := best(last, dtype).row) and row.step_ms]
+    quickest = min(named, key=lambda r: r.step_ms.median if r.step_ms else 0.0, default=None)
+    return quickest is not None and quickest.dtype != "float32"
+
+
+def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]:
     """Eager, the best, and every other that was right at the last size; of those that do the very same (measured together) one."""
     right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
     right = [row for row in right if row.imgsz == right[-1].imgsz]
-    right.sort(key=lambda row: (row.backend != "eager", row.backend != best))
+    right.sort(key=lambda row: (row.backend != "eager", row.backend != chosen))
     by_times = {row.step_samples: row.backend for row in reversed(right)}
-    return tuple(dict.fromkeys(("eager", best, *(row.backend for row in right if row.backend in by_times.values()))))
+    return tuple(dict.fromkeys(("eager", chosen, *(row.backend for row in right if row.backend in by_times.values()))))
 
 
 def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
@@ -129,15 +134,18 @@ def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *,
         return msgspec.structs.replace(
             found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
         )
-    best = found.best or "eager"
     dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
+    named = best(_last(found.trials), dtype)
+    if named.row is None:
+        return msgspec.structs.replace(found, tune_skipped=f"no backend can be trained with in {dtype} ({named.why})")
+    chosen = named.row.backend
     measured = tuning.measure(
         python,
         model=wanted.trial.model,
         imgsz=wanted.sizes[-1],
         device=device,
         dtype=dtype,
-        backends=_distinct(found.trials, dtype, best),
+        backends=_distinct(found.trials, dtype, chosen),
         room=tuning.room_on_cpu(facts),
         timeout=timeout,
         say=say,
@@ -145,5 +153,5 @@ def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *,
     if isinstance(measured, Fault):
         said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]
         return msgspec.structs.replace(found, tune_skipped=f"no training step could be measured: {said}")
-    tuned = tuning.tune(facts, measured, backend=best, amp=found.amp, images=wanted.images)
+    tuned = tuning.tune(facts, measured, backend=chosen, amp=found.amp, images=wanted.images)
     return msgspec.structs.replace(found, tuned=tuned)

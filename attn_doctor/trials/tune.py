@@ -57,6 +57,7 @@ class Setting(Record, frozen=True, kw_only=True):
 
 
 class Tuned(Record, frozen=True, kw_only=True):
+    backend: str  # that the settings are for
     measured: Measured
     growth: tuple[Growth, ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -131,6 +132,7 @@ def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: i
     )
     ran = tuple(p.batch for p in measured.points if p.backend == backend)
     return Tuned(
+        backend=backend,
         measured=measured,
         growth=found,
         settings=(

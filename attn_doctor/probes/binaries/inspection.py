@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor import child
 from attn_doctor.facts import Binary, Interpreter, Unknown
+from attn_doctor.foreign import text
+from attn_doctor.probes.answer import NoAnswer, told
 from attn_doctor.probes.binaries import naming, wheel
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.target import Target, newest_version
 from attn_doctor.probes.binaries.together import Judged, settle
 from attn_doctor.probes.binaries.verdict import judge
-from attn_doctor.probes.choose import NoTarget
 
 
 class Place(NamedTuple):
@@ -29,34 +29,33 @@ class Place(NamedTuple):
 
 
 def ask(python: str, timeout: float = 120.0) -> Place:
-    """What an interpreter says of itself, without importing anything. Raises NoTarget where it says nothing."""
+    """What an interpreter says of itself, without importing anything. Raises NoTarget, NoAnswer where it says nothing."""
+    said = told([python], {"watched": ["torch"], "modules_only": False}, deadline=timeout)
     try:
-        outcome = child.run(
-            [python],
-            ["target/channel.py", "target/inventory.py"],
-            config={"watched": ["torch"]},
-            deadline=timeout,
-        )
-    except OSError as error:
-        raise NoTarget(f"{python} cannot be started: {error.strerror or error}") from error
-    told: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
-    if "interpreter" not in told:
-        raise NoTarget(f"{python} did not say what it is")
-    interpreter = msgspec.convert(told["interpreter"], Interpreter)
-    origin = next((m.get("origin") for m in told.get("modules", ())), None)
-    torch = str(Path(origin).parent) if origin else None
-    return Place(interpreter, torch, tuple(p for p in told.get("path", ()) if p))
+        interpreter = msgspec.convert(said["interpreter"], Interpreter)
+    except msgspec.ValidationError as error:
+        raise NoAnswer(f"{text(python)} says what it is in a way that cannot be understood ({error})") from error
+    origin = next((m.get("origin") for m in said["modules"]), None)
+    torch = str(Path(origin).parent) if isinstance(origin, str) else None
+    return Place(interpreter, torch, tuple(p for p in said["path"] if p))
 
 
 def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str] = os.environ) -> Iterator[Binary]:
     """One record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
     for path in paths:
-        absolute = os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
+        absolute = _absolute(path)
         if path.endswith(".whl"):
             yield from _wheel(absolute, place, environ)
         else:
             target = Target(Files(), place.interpreter, place.torch, place.path, environ)
             yield judge(target, naming.parse(Path(path).name).module, absolute).record
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
+    except OSError:  # the current folder is gone
+        return path
 
 
 def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:

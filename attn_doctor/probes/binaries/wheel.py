@@ -35,7 +35,8 @@ class Wheel:
         self.path = path
         try:
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, EOFError) as error:
+        # NotImplementedError: "zip file version 23.3"; ValueError: a name in no encoding
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise DamagedFile(f"is no sound wheel ({error})") from None
         self._members = {m.filename: m for m in self._archive.infolist() if not m.is_dir()}
 

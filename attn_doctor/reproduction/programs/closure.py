@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, PTH110, PTH118, PTH119, PTH123, UP031, UP035 - a program, for Python 3.8 on
+# ruff: noqa: INP001, PTH118, PTH119, PTH123, UP031, UP035 - a program, for Python 3.8 on
 """A program, not a module: run by the target, it says where its torch is and what belongs to it. Reads, changes nothing.
 
     python -c <this text> MARK NAME...      NAME: distributions that are wanted besides torch

@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, PTH109, PTH110 - a program
+# ruff: noqa: INP001, PTH109 - a program
 """A program, not a module: put on PYTHONPATH as sitecustomize.py, it keeps the source that pip has just unpacked.
 
 pip runs the setup.py of a source distribution even for `pip download`, and for flash-attn that fails where torch is not

@@ -1,0 +1,53 @@
+"""Whether the attention as installed is right for a batch of one image: torch misreads a gradient there, in the releases that do.
+
+No version is asked for. The installed class and its exchanged twin compute the same; where their gradients differ, finite
+differences decide, because a plain float64 pass has the fault itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from attn_doctor.exchange.accuracy import TOLERANCE, directional
+from attn_doctor.exchange.layers import Refused, classes, twins
+
+
+def is_wrong_alone(device: Any) -> bool:
+    """Whether the gradients of any installed attention class are wrong in training at batch 1 on this device.
+
+    False where that cannot be tried: on an Apple GPU, which has no float64, and without an ultralytics.
+    """
+    device = torch.device(device)
+    if device.type == "mps":
+        return False
+    try:
+        return any(_is_wrong(cls, device) for cls in classes())
+    except ImportError:
+        return False
+
+
+def _is_wrong(cls: type, device: torch.device) -> bool:
+    try:
+        pair = twins(cls, device)
+    except Refused:
+        return False
+    if pair is None:
+        return False
+    x, as_installed, exchanged = pair
+    with torch.inference_mode(mode=False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        x = x.clone()
+        gradients = [_gradient(compute, x) for compute in (as_installed, exchanged)]
+        if torch.allclose(gradients[0], gradients[1], rtol=1e-6, atol=1e-9):
+            return False
+        return directional(lambda image: _total(as_installed(image)), [x], [gradients[0]]) > TOLERANCE
+
+
+def _gradient(compute: Any, x: Any) -> Any:
+    leaf = x.clone().requires_grad_()
+    return torch.autograd.grad(_total(compute(leaf)), leaf)[0]
+
+
+def _total(out: Any) -> Any:
+    return (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype, device=out.device).view(out.shape)).sum()

@@ -1,0 +1,64 @@
+r"""Text that comes from elsewhere (names of files, variables, exceptions, reports), made fit to be written as UTF-8.
+
+Python keeps a byte that is no UTF-8 as a lone surrogate (PEP 383), which neither JSON nor a terminal takes. Such a byte is
+written as an escape from here on: "caf" and the byte E9 become "caf\xe9". What was escaped is remembered, so that the
+file itself can still be opened or started by its real name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BYTE = re.compile("[\udc80-\udcff]")
+_raw: dict[str, str] = {}  # text with escapes -> as it was
+
+
+def text(given: str) -> str:
+    """Return the text with an escape for every character that UTF-8 cannot hold."""
+    if given.isascii() or not _SURROGATE.search(given):
+        return given
+    shown = _SURROGATE.sub(_escape, given)
+    _raw[shown] = given
+    return shown
+
+
+def raw(shown: str) -> str:
+    """Return the name that `text` made this of in this process, to open or to start it."""
+    return _raw.get(shown, shown)
+
+
+def plain(value: Any) -> Any:
+    """Return plain data (dicts, lists, texts) with every text in it fit to be written."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def record(given: T) -> T:
+    """Return the record with every text in it fit to be written: itself, unless there is an odd one."""
+    try:
+        msgspec.json.encode(given)
+    except UnicodeEncodeError:
+        return msgspec.convert(plain(msgspec.to_builtins(given)), type(given))
+    return given
+
+
+def json_bytes(data: bytes) -> bytes:
+    r"""Return JSON as UTF-8 where a byte is none: a Latin-1 "\xe9" in a string becomes the escape, four characters."""
+    decoded = data.decode("utf-8", "surrogateescape")
+    return _BYTE.sub(lambda match: "\\" + _escape(match), decoded).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

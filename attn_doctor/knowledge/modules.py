@@ -1,0 +1,62 @@
+"""Which module a distribution brings, where the two have different names, and which of them training cannot do without.
+
+Sources: the distributions' own metadata (top-level modules of their wheels), read on 2026-11-29.
+"""
+
+from __future__ import annotations
+
+MODULE_OF = {
+    "gitpython": "git",
+    "nvidia-ml-py": "pynvml",
+    "opencv-contrib-python": "cv2",
+    "opencv-contrib-python-headless": "cv2",
+    "opencv-python": "cv2",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "protobuf": "google",
+    "py-cpuinfo": "cpuinfo",
+    "python-dateutil": "dateutil",
+    "pytorch-triton": "triton",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+    "ultralytics-thop": "thop",
+}
+
+# Distributions whose requirements decide whether somebody can train with YOLO. A lack elsewhere is that package's own trouble.
+TRAINING = ("torch", "torchvision", "ultralytics")
+
+# Without these `yolo train` does not get through one epoch, though ultralytics itself may import: measured with ultralytics
+# 8.3.78, 8.3.200 and 8.4.190 on 2026-11-29, each module taken away alone, one epoch of four images.
+NEEDED_TO_TRAIN = frozenset(
+    "matplotlib numpy opencv-python opencv-python-headless pandas pillow polars pyyaml scipy torch torchvision".split()
+)
+# With these taken away the same epoch ran.
+NOT_NEEDED_TO_TRAIN = frozenset("nvidia-ml-py py-cpuinfo seaborn ultralytics-platform ultralytics-thop".split())
+
+
+def module_of(distribution: str) -> str:
+    """Return the top-level module of a distribution, by its normalised name: "opencv-python" brings "cv2"."""
+    return MODULE_OF.get(distribution, distribution.replace("-", "_"))
+
+
+# Requirements of torch and ultralytics, and theirs, whose modules have the name of their distribution.
+_SAME_NAME = frozenset(
+    "certifi charset_normalizer contourpy cycler filelock fsspec idna jinja2 kiwisolver markupsafe matplotlib mpmath networkx numpy "
+    "packaging pandas polars psutil pyparsing pytz requests scipy seaborn setuptools six sympy torch torchvision tqdm triton "
+    "typing_extensions tzdata urllib3".split()
+)
+
+
+def distribution_of(module: str) -> str | None:
+    """Return the distribution that usually brings a top-level module: "cv2" comes with "opencv-python".
+
+    None: no module of torch's or ultralytics' requirements has this name. What the registry has under the same name may be
+    anything. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
+    """
+    if module == "pkg_resources":
+        return "setuptools"
+    if module == "cv2":
+        return "opencv-python"
+    if module in _SAME_NAME:
+        return module.replace("_", "-")
+    return next((distribution for distribution, brought in MODULE_OF.items() if brought == module), None)

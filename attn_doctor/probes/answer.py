@@ -1,0 +1,78 @@
+"""The target's first answer: whether it is a Python that can be examined, in the same words for every command."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attn_doctor import child
+from attn_doctor.errors import NotExamined
+from attn_doctor.foreign import text
+from attn_doctor.probes.choose import NoTarget
+from attn_doctor.probes.torch import describe
+
+
+class NoAnswer(NotExamined):
+    """The target did not answer at all. The text is for the user."""
+
+
+def check(python: str, outcome: child.Outcome) -> None:
+    """Check what a run of target/channel.py said. Raises NoTarget for what is no usable Python, NoAnswer for silence."""
+    shown = text(python)
+    old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
+    if old is not None:
+        oldest = ".".join(map(str, child.OLDEST_TARGET))
+        raise NoTarget(f"{shown} is Python {old}; attn-doctor examines Python {oldest} and newer")
+    if any(m.at == "hello" for m in outcome.messages):
+        return
+    if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
+        raise NoTarget(f"{shown} is no Python interpreter")
+    died = describe(outcome.fault) if outcome.fault else "it said nothing"
+    said = _last_words(outcome.chatter)
+    raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({said})" if said else ""))
+
+
+def _last_words(chatter: str) -> str:
+    """Quote the end of what a Python said that died at its start, with the file in which it died if PYTHONPATH brought that."""
+    said = (chatter.strip().splitlines() or [""])[-1][:400]
+    file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
+    folders = [os.path.abspath(p) + os.sep for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]  # noqa: PTH100
+    if file.startswith(tuple(folders)):
+        return f"{said}, in {text(file)}, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
+    return said
+
+
+def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = (), **how: Any) -> dict[str, Any]:
+    """Return the records of target/inventory.py by name, with the seconds that it took. Raises NoTarget, NoAnswer.
+
+    `argv`: the Python and its options. `before`: scripts that run before that one. `how` is passed on to `child.run`.
+    """
+    python = argv[0]
+    try:
+        outcome = child.run(argv, ["target/channel.py", *before, "target/inventory.py"], config=config, **how)
+    except OSError as error:
+        raise NoTarget(f"{text(python)} cannot be started: {error.strerror or error}") from error
+    check(python, outcome)
+    said: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
+    if not isinstance(said.get("interpreter"), dict):
+        raise NoAnswer(f"{text(python)} started, but could not say what it is: {_last_words(outcome.chatter)}")
+    said["modules"] = [m for m in _list(said.get("modules")) if isinstance(m, dict) and isinstance(m.get("name"), str)]
+    said["path"] = [p for p in _list(said.get("path")) if isinstance(p, str)]
+    said["seconds"] = outcome.seconds
+    return said
+
+
+def introduce(python: str, timeout: float) -> None:
+    """Ask a Python only who it is: after it failed to answer another question. Raises NoTarget, NoAnswer."""
+    try:
+        outcome = child.run([python], ["target/channel.py"], deadline=timeout)
+    except OSError as error:
+        raise NoTarget(f"{text(python)} cannot be started: {error.strerror or error}") from error
+    check(python, outcome)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

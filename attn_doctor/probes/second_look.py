@@ -1,0 +1,86 @@
+"""A second look at modules that did not import: each again without what may stand in front of the environment.
+
+PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. A module
+that imports once one of them is left out was kept from importing by it: that was seen, and needs no guess.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from attn_doctor import child
+
+LEAST_SECONDS = 20.0  # for a second import, where no good one tells how long one takes
+TIMES_AS_LONG = 3.0  # as a good import of this environment
+_LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+
+
+class Way(NamedTuple):
+    """One way to import again: what is left out, as a person calls it, and the environment without it."""
+
+    without: str
+    environment: Mapping[str, str | None]
+
+
+def ways(environ: Mapping[str, str], *, user_site: bool) -> tuple[Way, ...]:
+    """Return the ways that differ from the first import; where there are several, all of them together come last.
+
+    Example: with PYTHONPATH and LD_LIBRARY_PATH set: without the one, without the other, without both.
+    """
+    found = [Way(name, {name: None}) for name in ("PYTHONPATH", *_LIBRARY_VARIABLES) if environ.get(name)]
+    if user_site:
+        found.append(Way("user site", {"PYTHONNOUSERSITE": "1"}))
+    if len(found) > 1:
+        both = {name: value for way in found for name, value in way.environment.items()}
+        found.append(Way(" and ".join(way.without for way in found), both))
+    return tuple(found)
+
+
+def look_again(
+    modules: Sequence[str],
+    those: Sequence[Way],
+    importing: Callable[[Mapping[str, str | None], Sequence[str], float, threading.Event], child.Outcome],
+    *,
+    good_seconds: float | None = None,
+) -> dict[str, str | None]:
+    """Return what has to be left out for each module to import; None where nothing of it helps.
+
+    All ways are tried side by side, and ended as soon as one of them makes all modules import. `importing(environment, modules,
+    deadline, stop)` imports the modules in a child. `good_seconds`: how long a good import takes here, where one was seen.
+    """
+    if not modules or not those:
+        return dict.fromkeys(modules)
+    deadline = max(LEAST_SECONDS, TIMES_AS_LONG * (good_seconds or 0.0))
+    until = time.monotonic() + deadline
+    stop = threading.Event()
+    works: dict[str, set[str]] = {way.without: set() for way in those}
+
+    def attempt(way: Way) -> None:
+        left = until - time.monotonic()
+        if stop.is_set() or left <= 0:
+            return
+        works[way.without] = imported(importing(way.environment, modules, left, stop))
+        if works[way.without] >= set(modules) and way is not those[-1]:
+            stop.set()  # the last way may leave out more than it has to: the others are waited for
+
+    with ThreadPoolExecutor(max_workers=len(those), thread_name_prefix="second-look") as pool:
+        list(pool.map(attempt, those))
+    return {name: next((w.without for w in those if name in works[w.without]), None) for name in modules}
+
+
+def imported(outcome: child.Outcome) -> set[str]:
+    """Return the names of the modules that imported in this child."""
+    names = {
+        message.data["module"]
+        for message in outcome.messages
+        if message.at == "fact"
+        and isinstance(message.data, dict)
+        and message.data.get("ok") is True
+        and isinstance(message.data.get("module"), str)
+    }
+    says_version = any(isinstance(data, dict) and "version" in data for data in outcome.facts("torch"))
+    return names | ({"torch"} if says_version and outcome.raised("torch") is None else set())

@@ -1,0 +1,57 @@
+"""The answer of `attn-doctor inspect` as data: for each file whether it would load, and why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from attn_doctor.facts import Binary, Unknown
+from attn_doctor.knowledge import gpu as question
+from attn_doctor.knowledge.answers import Judgement
+from attn_doctor.knowledge.demangle import demangle
+from attn_doctor.probes.choose import Choice
+
+
+def as_data(choice: Choice, torch: str | None, records: Iterable[Binary], gpus: Sequence[str] = ()) -> dict[str, Any]:
+    """Return plain data: the target, and an entry a file. `gpus` are compute capabilities, "8.9"."""
+    return {
+        "target": {"python": choice.python, "why": choice.why, "torch": torch},
+        "files": [_entry(record, gpus) for record in records],
+    }
+
+
+def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
+    """One entry of `files`: the same whatever could be told, an unknown value as {"unknown": why}."""
+    known = msgspec.to_builtins(record)
+    needs = () if isinstance(record.needs, Unknown) else record.needs
+    undefined = () if isinstance(record.undefined, Unknown) else record.undefined
+    doubt = (record.verdict.why,) if isinstance(record.verdict, Unknown) else ()
+    return {
+        "path": record.path,
+        "module": record.module,
+        "verdict": record.verdict if isinstance(record.verdict, str) else "unknown",
+        "cause": known["cause"],
+        "because": [*doubt, *record.because],
+        "missing": [{"library": n.name, "package": n.package} for n in needs if n.found is None],
+        "undefined": [{"symbol": name, "name": demangle(name)} for name in undefined],
+        "needs": known["needs"],
+        "gpu_code": {
+            "sm": known["sm"],
+            "ptx": known["ptx"],
+            "runs_on": {gpu: msgspec.to_builtins(runs_on(record, gpu)) for gpu in gpus},
+        },
+        "built_for_torch": known["built_for_torch"],
+        "cxx11_abi": known["cxx11_abi"],
+        "glibc": known["glibc"],
+        "glibcxx": known["glibcxx"],
+    }
+
+
+def runs_on(record: Binary, gpu: str) -> Judgement:
+    """Whether the GPU code of an extension runs on a compute capability. One without GPU code is no question."""
+    if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown):
+        return Unknown("its GPU code could not be read")
+    names = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]
+    return question.runs(names, gpu) if names else Unknown("it holds no GPU code")

@@ -1,0 +1,52 @@
+"""What `diagnose` shows: the findings of logs, or what can be said where there are none. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_doctor.claims import disagreements
+from attn_doctor.facts import Facts
+from attn_doctor.findings import Diagnosis
+from attn_doctor.log_errors import told
+from attn_doctor.logs import Log
+from attn_doctor.report.blocks import Block, Notes, Verdict
+from attn_doctor.report.outline import not_recognised, problems, undetermined
+
+
+def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
+    """What `diagnose` shows: findings of logs, errors that nobody knows, and where logs and facts disagree."""
+    blocks: list[Block] = []
+    if not any(f.root_cause for f in diagnosis.findings):
+        blocks.append(_verdict(diagnosis, logs))
+    blocks += problems(diagnosis.findings, facts or Facts())
+    blocks += not_recognised(diagnosis.unrecognised)
+    wrong = disagreements(facts, logs) if facts else ()
+    if wrong:
+        blocks.append(Notes("The log and this machine disagree", wrong))
+    if facts:
+        blocks += undetermined(diagnosis.undetermined)
+    return blocks
+
+
+def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
+    """One sentence where nothing was found. A tick stands only where no error is in any of the logs."""
+    number = sum(log.lines for log in logs)
+    lines = f"{number} line{'' if number == 1 else 's'}"
+    if diagnosis.unrecognised:
+        last = diagnosis.unrecognised[-1]
+        return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
+    ends = [(log, told(log)) for log in logs]
+    if any(end.errors for _, end in ends):
+        return Verdict(f"Nothing in {lines} stands in the way of training; what failed stands below.", "warn")
+    caught = next(((log, end.went_on) for log, end in ends if end.went_on), None)
+    if caught:
+        log, error = caught
+        return Verdict(
+            f"No error ends these {lines}, but they go on after one: {log.file}:{error.line}: {error.text}", "warn"
+        )
+    if any(end.pasted for _, end in ends):
+        return Verdict(
+            f"No error in {lines}. The list of an environment in it is not judged: attn-doctor check does that there.",
+            "",
+        )
+    return Verdict(f"No error in {lines}.", "good")

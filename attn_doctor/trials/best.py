@@ -1,0 +1,81 @@
+"""Which backend is the best one of a trial. `check`, `trial` and the table ask here, and nowhere else. Pure.
+
+Whether a backend is faster than eager was decided once, where its row was made (`step_gain.verdict`: paired rounds, corrected
+for the number of backends). Nothing here compares times with eager's again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from attn_doctor.trials.rows import Trial
+from attn_doctor.trials.statistics import compare, decide
+
+# "faster": beyond doubt, and right · "right": eager's numbers are wrong, these are not · "kept": eager, nothing is faster
+# "only": eager was not asked for · "none right": no backend ended well · "lost": eager gave no numbers to compare with
+Why = Literal["faster", "right", "kept", "only", "none right", "lost"]
+
+
+class Best(NamedTuple):
+    """The backend to use, or none, and why."""
+
+    row: Trial | None
+    why: Why
+
+
+def best(rows: Sequence[Trial], dtype: str) -> Best:
+    """The backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
+
+    A row that did not end "ok" is never named. Eager is left for a row whose own verdict is "faster", or where eager is
+    "wrong": then for the quickest row that is right, however slow. Rows of old reports have no verdict and leave eager never.
+    """
+    mine = [row for row in rows if row.dtype == dtype]
+    right = [row for row in mine if row.status == "ok" and row.step_ms]
+    eager = next((row for row in mine if row.backend == "eager"), None)
+    if eager is None or eager.status == "ruled-out":
+        return Best(min(right, key=_step), "only") if right else Best(None, "none right")
+    if eager.status == "wrong":
+        return Best(max(right, key=_pace), "right") if right else Best(None, "none right")
+    if eager.step_ms is None or eager.status not in ("ok", "other-kernel"):
+        return Best(None, "lost")
+    faster = [row for row in right if row.step_gain is not None and row.step_gain.verdict == "faster"]
+    if faster:
+        return Best(max(faster, key=_ratio), "faster")
+    return Best(eager, "kept") if eager.status == "ok" else Best(None, "lost")
+
+
+def training_dtype(rows: Sequence[Trial]) -> str | None:
+    """The dtype that training uses: on a CUDA device float16, which is what ultralytics' `amp=True` (its default) takes
+    whether or not a small model gains by it; else that of the quickest step. None for no rows.
+    """
+    tried = [row for row in rows if row.status != "ruled-out"]
+    if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):
+        return "float16"
+    measured = [row for row in tried if row.status == "ok" and row.step_ms]
+    if measured:
+        return min(measured, key=_step).dtype
+    return tried[0].dtype if tried else None
+
+
+def beats(row: Trial, others: Sequence[Trial]) -> bool:
+    """Whether this row's steps are faster than those of every other one, corrected for their number. False without pairs."""
+    if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
+        return False
+    samples = list(dict.fromkeys(other.step_samples for other in others))
+    return all(gain.verdict == "faster" for gain in decide([compare(other, row.step_samples) for other in samples]))
+
+
+def _step(row: Trial) -> float:
+    assert row.step_ms
+    return row.step_ms.median
+
+
+def _pace(row: Trial) -> tuple[bool, float]:
+    """By pairs of rounds with eager, where there are any: a median alone is moved by whatever else the machine does."""
+    return row.step_gain is not None, row.step_gain.ratio if row.step_gain else -_step(row)
+
+
+def _ratio(row: Trial) -> float:
+    assert row.step_gain
+    return row.step_gain.ratio
