@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,18 @@ def check(python: str, outcome: child.Outcome) -> None:
     if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
         raise NoTarget(f"{shown} is no Python interpreter")
     died = describe(outcome.fault) if outcome.fault else "it said nothing"
-    tail = outcome.chatter.strip().splitlines()[-1:]
-    raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({tail[0][:400]})" if tail else ""))
+    said = _last_words(outcome.chatter)
+    raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({said})" if said else ""))
+
+
+def _last_words(chatter: str) -> str:
+    """Quote the end of what a Python said that died at its start, with the file in which it died if PYTHONPATH brought that."""
+    said = (chatter.strip().splitlines() or [""])[-1][:400]
+    file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
+    folders = [os.path.abspath(p) + os.sep for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]  # noqa: PTH100
+    if file.startswith(tuple(folders)):
+        return f"{said}, in {text(file)}, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
+    return said
 
 
 def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = (), **how: Any) -> dict[str, Any]:
@@ -46,7 +58,7 @@ def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = ()
     check(python, outcome)
     said: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
     if not isinstance(said.get("interpreter"), dict):
-        raise NoAnswer(f"{text(python)} started, but could not say what it is: {outcome.chatter.strip()[-300:]}")
+        raise NoAnswer(f"{text(python)} started, but could not say what it is: {_last_words(outcome.chatter)}")
     said["modules"] = [m for m in _list(said.get("modules")) if isinstance(m, dict) and isinstance(m.get("name"), str)]
     said["path"] = [p for p in _list(said.get("path")) if isinstance(p, str)]
     said["seconds"] = outcome.seconds

@@ -87,6 +87,22 @@ def test_the_targets_environment_is_passed_on_unchanged(tmp_path, launcher):
     assert set((tmp_path / "seen").read_text().split()) == {value}
 
 
+@pytest.mark.parametrize("name", ["json", "re", "glob", "platform"])
+def test_a_target_that_dies_of_python_path_is_told_so_in_one_sentence(tmp_path, launcher, name):
+    shadow = tmp_path / "shadow"
+    plant(shadow, [name], then=DIES)
+    python = make_target(tmp_path / "env")
+    done = run([launcher, "check", "--no-trial", "--target", str(python)], shadow, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        f"in {shadow / name}.py, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
+        + ")" * (name in ("json", "re"))
+    )
+    assert "Traceback" not in done.stderr
+    static = run([launcher, "check", "--static", "--target", str(python)], shadow, cwd=tmp_path)
+    assert static.returncode in (0, 1), static.stderr
+
+
 def test_a_doctor_that_lies_on_python_path_alone_still_works(tmp_path):
     """`pip install --target`, or the modules of a cluster: the entries that hold the doctor's own packages are kept, at the end."""
     bare = make_target(tmp_path / "bare")
