@@ -393,7 +393,7 @@ def test_ctrl_c_stays_130(tmp_path):
     python = program(tmp_path, '#!/bin/sh\ntouch "$0.started"\nsleep 60\n')
     code = (
         "import os, signal, subprocess, sys, time\n"
-        f"p = subprocess.Popen([sys.executable, '-m', 'attn_doctor', 'list', '--here', '--target', {str(python)!r}], stderr=-1)\n"
+        f"p = subprocess.Popen([sys.executable, '-m', 'attn_doctor', 'inspect', 'x.so', '--target', {str(python)!r}], stderr=-1)\n"
         f"while not os.path.exists({f'{python}.started'!r}): time.sleep(0.1)\n"
         "p.send_signal(signal.SIGINT); said = p.communicate()[1]; print(p.returncode, said)\n"
     )
