@@ -17,6 +17,9 @@ def main() -> int:
 
 
 def _main() -> int:
+    from attn_doctor import own_path
+
+    own_path.clean()  # before anything else is imported
     from attn_doctor import streams
 
     streams.prepare()
@@ -25,9 +28,6 @@ def _main() -> int:
 
         sys.stdout.write(f"attn-doctor {__version__}\n")
         return 0
-    from attn_doctor import own_path
-
-    own_path.clean()
     from attn_doctor.cli import run
 
     return run(sys.argv[1:])

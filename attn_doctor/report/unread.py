@@ -29,7 +29,7 @@ def _names(facts: Facts) -> list[str]:
         found.append("the NVIDIA driver (NVML, libcuda, nvidia-smi)")
     if _left_out(graphics.fabric_manager):
         found.append("systemctl")
-    if graphics.amd and isinstance(graphics.amd, tuple):
+    if isinstance(graphics.amd, tuple) and graphics.amd:
         found.append("rocminfo")
     if _left_out(facts.cpu.model) or _left_out(facts.system.memory_bytes):
         found.append("sysctl")
