@@ -167,15 +167,11 @@ def _contradicts(facts: Facts) -> Hit | None:
     wrong: list[str] = []
     conflicts = [(i, c) for i, c in enumerate(known(packages.conflicts)) if _ours(c)]
     for index, conflict in conflicts:
-        found = f"you have {conflict.found}" if conflict.found else "it is missing"
-        text = f"{conflict.package} requires {conflict.requires}, and {found}"
+        text = f"{conflict.package} requires {conflict.requires}, and you have {conflict.found}"
         evidence.append(fact(facts, f"packages.conflicts.{index}.requires", text))
     if conflicts:
         first = conflicts[0][1]
-        wrong.append(
-            f"{first.package} requires {first.requires}, and "
-            + (f"{first.found} is installed" if first.found else "it is missing")
-        )
+        wrong.append(f"{first.package} requires {first.requires}, and {first.found} is installed")
     for path, values, text in (
         ("packages.duplicates", known(packages.duplicates), "installed twice, one over the other"),
         ("packages.remnants", known(packages.remnants), "left over from a removal that was cut short"),
@@ -195,8 +191,16 @@ def _contradicts(facts: Facts) -> Hit | None:
         message=f"{wrong[0]}{more}.",
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
+        # Packages in front and remnants do no harm by being there: where everything was seen to import they are a notice.
+        severity=None if conflicts or packages.duplicates or not _all_import(facts) else Severity.INFO,
         explains=None if strangers else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
     )
+
+
+def _all_import(facts: Facts) -> bool:
+    """Whether torch and everything else that was tried was seen to import."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return facts.torch.importable is True and bool(tried) and all(attempt.ok is True for attempt in tried)
 
 
 def _ours(conflict: Conflict) -> bool:
