@@ -263,10 +263,11 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """One module, imported on its own in a child."""
+    """One module, imported on its own in a child. "requirements" stands for those that ultralytics imports at first use."""
 
     module: str
     ok: Flag = UNRECORDED
+    failed: Text = UNRECORDED  # of several modules the one that did not import
     fault: Fault | None = None
     path: Text = UNRECORDED
     version: Text = UNRECORDED

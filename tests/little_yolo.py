@@ -51,7 +51,11 @@ def yolo_target(folder: Path, *, without: tuple[str, ...] = ()) -> Path:
     packages = {
         "torch": {"__init__.py": TORCH, "version.py": VERSION},
         "ultralytics": ULTRALYTICS,
-        **{module: {"__init__.py": ""} for name, module in modules.items() if name not in without},
+        **{
+            module: {"__init__.py": "", "ft2font.py": "", "transforms.py": ""}
+            for name, module in modules.items()
+            if name not in without
+        },
     }
     python = make_target(folder, packages)
     add_metadata(folder, "torch", "2.6.0")

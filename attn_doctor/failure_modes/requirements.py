@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,10 +11,11 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.facts import Facts
-from attn_doctor.failure_modes.asking import index_options
+from attn_doctor.failure_modes.asking import index_options, version
+from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.findings import Severity, Step
 from attn_doctor.knowledge import pytorch
-from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, TRAINING
+from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
 
 
 class Missing(NamedTuple):
@@ -26,12 +28,12 @@ class Missing(NamedTuple):
 
 
 def missing(facts: Facts) -> tuple[Missing, ...]:
-    """Return what torch, torchvision and ultralytics require and is not there, each distribution once."""
+    """Return what torch, torchvision and ultralytics and their own requirements ask for and is not there, each once."""
     conflicts = facts.packages.conflicts
     found: dict[str, Missing] = {}
     for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
         asked_by = canonicalize_name(conflict.package.split()[0])
-        if conflict.found is not None or asked_by not in TRAINING:
+        if conflict.found is not None or not (asked_by in TRAINING or module_of(asked_by) in OF_TRAINING):
             continue
         try:
             requirement = Requirement(conflict.requires)
@@ -43,12 +45,15 @@ def missing(facts: Facts) -> tuple[Missing, ...]:
     return tuple(found.values())
 
 
-def gravity(lacks: Iterable[Missing]) -> Severity:
-    """Return how grave it is, where everything imports all the same: by what was seen to stop an epoch of training."""
-    names = {lack.name for lack in lacks}
+def gravity(names: Iterable[str], *, imports: bool) -> Severity:
+    """Return how grave it is, by what was seen to stop an epoch of training.
+
+    `imports`: whether ultralytics was seen to import without them. Else nobody knows which of them its import needs.
+    """
+    names = set(names)
     if names & NEEDED_TO_TRAIN:
         return Severity.ERROR
-    return Severity.INFO if names <= NOT_NEEDED_TO_TRAIN else Severity.WARNING
+    return Severity.INFO if imports and names <= NOT_NEEDED_TO_TRAIN else Severity.WARNING
 
 
 def listed(lacks: Iterable[Missing], most: int = 12) -> str:
@@ -94,3 +99,19 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
             )
         )
     return tuple(steps)
+
+
+def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
+    """Return the step that installs a whole copy of the version that is there, and nothing else."""
+    have = None
+    with contextlib.suppress(Unsure):
+        have = version(facts, distribution)
+    return (
+        commands.install(
+            facts,
+            f"{distribution}=={have.partition('+')[0]}" if have else distribution,
+            why="a whole copy of it, whatever is left of the old one",
+            changes=f"{distribution}, the version of now" if have else distribution,
+            options=("--force-reinstall", "--no-deps"),
+        ),
+    )

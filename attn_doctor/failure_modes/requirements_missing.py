@@ -1,7 +1,7 @@
-"""Something that ultralytics or torch needs is not installed.
+"""Something that ultralytics or torch needs is not installed, or does not import.
 
 What it is
-    A package is installed, and packages that it declares as its requirements are not. Importing may work all the same: new
+    A package is installed, and packages that it declares as its requirements are not, or do not import. Importing it may work all the same: new
     releases of ultralytics import most of what they need at its first use. Training then stops in its first minutes, or at its end
     when the results are plotted.
 
@@ -27,16 +27,19 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts
+from attn_doctor.facts import Facts, Fault, Import
 from attn_doctor.failure_modes import requirements
+from attn_doctor.failure_modes.asking import message
+from attn_doctor.failure_modes.culprit import culprit
 from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.knowledge.modules import distribution_of
 
 MODE = FailureMode(
     code="AD215",
     slug="requirements-missing",
-    title="A requirement is not installed",
+    title="A requirement is missing, or does not import",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     recipe=Recipe(
@@ -52,22 +55,52 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met whether or not anything was imported; where an import failed, that is the finding, and explains this one."""
+    """Met whether or not anything was imported; where importing ultralytics failed, that is the finding, and explains this one."""
+    return _broken(facts) or _missing(facts)
+
+
+def _missing(facts: Facts) -> Hit | None:
     lacks = requirements.missing(facts)
     if not lacks:
         return None
-    names = requirements.listed(lacks)
     askers = {lack.asked_by for lack in lacks}
     asker = askers.pop() if len(askers) == 1 else "The installed packages"
-    said = f"{asker} need{'s' if asker[0].islower() else ''} {names}, not installed here."
-    if facts.torch.importable is True and not _failed(facts):
+    said = f"{asker} need{'s' if asker[0].islower() else ''} {requirements.listed(lacks)}, not installed here."
+    imports = facts.torch.importable is True and not _failed(facts)
+    if imports:
         said += " It imports all the same: what needs it fails when it is used."
     return Hit(
         message=said,
         evidence=tuple(_evidence(facts, lack) for lack in lacks[:12]),
         certainty=Certainty.OBSERVED,
-        severity=requirements.gravity(lacks),
+        severity=requirements.gravity((lack.name for lack in lacks), imports=imports),
     )
+
+
+def _broken(facts: Facts) -> Hit | None:
+    """A requirement that is there and does not import: ultralytics itself may import it only when training needs it."""
+    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+        if attempt.module != "requirements" or attempt.ok is not False:
+            continue
+        fault = attempt.fault or Fault(kind="vanished")
+        to_blame = culprit(facts, fault, _module(attempt))
+        name = _module(attempt) or (to_blame.module if to_blame else "a requirement of ultralytics")
+        evidence = [fact(facts, f"imports.{index}.ok", f"importing {name}: {message(fault)}")]
+        if fault.where and not fault.where.startswith("import "):
+            evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
+        evidence += [_evidence(facts, lack) for lack in requirements.missing(facts)[:12]]
+        return Hit(
+            message=f"{name} does not import, and training needs it: {message(fault)}.",
+            evidence=tuple(evidence),
+            certainty=Certainty.OBSERVED,
+            severity=requirements.gravity((distribution_of(name) or name,), imports=False),
+        )
+    return None
+
+
+def _module(attempt: Import) -> str:
+    """Return the top-level module that did not import; "" where the process died before it could say."""
+    return attempt.failed.partition(".")[0] if isinstance(attempt.failed, str) else ""
 
 
 def _failed(facts: Facts) -> bool:
@@ -83,8 +116,21 @@ def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
     lacks = requirements.missing(facts)
-    steps = requirements.install(facts, lacks)
-    if not steps:
-        return ()
-    title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
-    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+    verify = commands.check(facts)
+    made = []
+    if lacks:
+        title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
+        made.append(Fix(title=title, steps=requirements.install(facts, lacks), verify=verify))
+    attempt = (
+        next((a for a in facts.imports if a.module == "requirements"), None)
+        if isinstance(facts.imports, tuple)
+        else None
+    )
+    if attempt is not None and attempt.ok is False:
+        fault = attempt.fault or Fault(kind="vanished")
+        to_blame = culprit(facts, fault, _module(attempt))
+        name = to_blame.distribution if to_blame else distribution_of(_module(attempt))
+        if name is not None and not any(lack.name == name for lack in lacks):
+            steps = requirements.afresh(facts, name)
+            made.append(Fix(title=f"Install {name} afresh", steps=steps, verify=verify))
+    return tuple(made)

@@ -26,14 +26,12 @@ References
 
 from __future__ import annotations
 
-import contextlib
-
 from attn_doctor import commands
 from attn_doctor.facts import Facts, Fault, Import
 from attn_doctor.failure_modes import requirements
-from attn_doctor.failure_modes.asking import message, version
+from attn_doctor.failure_modes.asking import message
 from attn_doctor.failure_modes.culprit import Culprit, culprit, install_missing
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
+from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.findings import Certainty, Evidence, Fix, Severity, Step, fact
 
 MODE = FailureMode(
@@ -128,7 +126,7 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
         made.append(
             Fix(
                 title=f"Install {to_blame.distribution} afresh",
-                steps=_afresh(facts, to_blame.distribution),
+                steps=requirements.afresh(facts, to_blame.distribution),
                 verify=verify,
             )
         )
@@ -140,23 +138,6 @@ def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
 def _unknown_module(to_blame: Culprit) -> Step:
     words = f"find out which package brings the module {to_blame.module}: no requirement of ultralytics or torch has this name"
     return commands.by_hand((), words, "adds a package")
-
-
-def _afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Install a whole copy of the version that is there, and nothing else."""
-    have = None
-    with contextlib.suppress(Unsure):
-        have = version(facts, distribution)
-    wanted = f"{distribution}=={have.partition('+')[0]}" if have else distribution
-    return (
-        commands.install(
-            facts,
-            wanted,
-            why="a whole copy of it, whatever is left of the old one",
-            changes=f"{distribution}, the version of now" if have else distribution,
-            options=("--force-reinstall", "--no-deps"),
-        ),
-    )
 
 
 def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
@@ -177,4 +158,4 @@ def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
             "none",
         )
         return (look,)
-    return _afresh(facts, "ultralytics")
+    return requirements.afresh(facts, "ultralytics")

@@ -28,10 +28,14 @@ TRAINING = ("torch", "torchvision", "ultralytics")
 # Without these `yolo train` does not get through one epoch, though ultralytics itself may import: measured with ultralytics
 # 8.3.78, 8.3.200 and 8.4.190 on 2026-11-29, each module taken away alone, one epoch of four images.
 NEEDED_TO_TRAIN = frozenset(
-    "matplotlib numpy opencv-python opencv-python-headless pandas pillow polars pyyaml scipy torch torchvision".split()
+    "matplotlib numpy opencv-python opencv-python-headless pandas pillow polars pyyaml scipy sympy torch torchvision mpmath".split()
 )
-# With these taken away the same epoch ran.
-NOT_NEEDED_TO_TRAIN = frozenset("nvidia-ml-py py-cpuinfo seaborn ultralytics-platform ultralytics-thop".split())
+# With these taken away the same epoch ran, wherever ultralytics itself imports without them (8.3.78 does not without psutil,
+# requests and tqdm).
+NOT_NEEDED_TO_TRAIN = frozenset(
+    "filelock fsspec jinja2 networkx nvidia-ml-py psutil py-cpuinfo requests seaborn setuptools tqdm triton ultralytics-platform "
+    "ultralytics-thop".split()
+)
 
 
 def module_of(distribution: str) -> str:
@@ -40,7 +44,7 @@ def module_of(distribution: str) -> str:
 
 
 # Requirements of torch and ultralytics, and theirs, whose modules have the name of their distribution.
-_SAME_NAME = frozenset(
+OF_TRAINING = frozenset(
     "certifi charset_normalizer contourpy cycler filelock fsspec idna jinja2 kiwisolver markupsafe matplotlib mpmath networkx numpy "
     "packaging pandas polars psutil pyparsing pytz requests scipy seaborn setuptools six sympy torch torchvision tqdm triton "
     "typing_extensions tzdata urllib3".split()
@@ -57,6 +61,6 @@ def distribution_of(module: str) -> str | None:
         return "setuptools"
     if module == "cv2":
         return "opencv-python"
-    if module in _SAME_NAME:
+    if module in OF_TRAINING:
         return module.replace("_", "-")
     return next((distribution for distribution, brought in MODULE_OF.items() if brought == module), None)

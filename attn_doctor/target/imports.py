@@ -39,22 +39,53 @@ def value_of(function, *arguments):
         return unknown("{}: {}".format(type(error).__name__, error))
 
 
+# What training imports of ultralytics' and torch's requirements only when it needs it, in the order of need: distribution, modules.
+# Not matplotlib.pyplot: it makes a font cache, which takes seconds. The same work, as far as libraries go, is in these three.
+REQUIREMENTS = [
+    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms"]),
+    ("polars", ["polars"]),
+    ("pandas", ["pandas"]),
+    ("scipy", ["scipy"]),
+    ("sympy", ["sympy"]),
+    ("pillow", ["PIL.Image"]),
+    ("pyyaml", ["yaml"]),
+    ("requests", ["requests"]),
+    ("psutil", ["psutil"]),
+    ("tqdm", ["tqdm"]),
+]
+
+
+def required():
+    """The modules of REQUIREMENTS that are there and that the installed ultralytics (sympy: torch) asks for."""
+    try:
+        import importlib.metadata
+
+        lines = importlib.metadata.requires("ultralytics") or []
+    except Exception:  # noqa: BLE001 - damaged metadata may raise anything
+        lines = []
+    asked = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in lines if "extra ==" not in line}
+    wanted = [(name, names) for name, names in REQUIREMENTS if name in asked or name == "sympy"]
+    return [module for _, names in wanted if found(names[0].split(".")[0]) is not None for module in names]
+
+
 # As `python train.py` imports it. YOLO comes by ultralytics' own __getattr__, which may fail where the package itself imports.
 ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
 
 def attempt(name, module_names):
-    """Import modules in order, the first that fails decides. Returns one record: ok, path, version, warnings, loaded.
+    """Import modules in order, the first that fails decides. Returns one record: ok, failed, path, version, warnings, loaded.
 
     A name may be "library:PATH" (a library of torch operators) or "from:MODULE:NAME".
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
-    if name == "ultralytics":
+    if name in ("ultralytics", "requirements"):
         os.environ.update(CONFIG.get("ultralytics_environment", {}))
     with Caught() as caught:
         try:
-            for module_name in module_names:
+            for module_name in required() if name == "requirements" else module_names:
+                report["failed"] = module_name
+                begin(module_name)
                 if module_name.startswith("library:"):
                     import torch
 
@@ -71,6 +102,7 @@ def attempt(name, module_names):
                 if isinstance(version, str):
                     report["version"] = version
             report["ok"] = True
+            report["failed"] = None
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt from a broken module included
             report["ok"] = False
             report["fault"] = fault_of(error, time.monotonic() - started)
@@ -90,6 +122,14 @@ FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)
 
 
 LEAVE = os._exit
+MARK = "# importing "
+progress = None  # in a fork: where it writes what it is about to import
+
+
+def begin(module_name):
+    """Write what is imported next, for the case that the process dies of it."""
+    if progress is not None:
+        os.write(progress, (MARK + module_name + "\n").encode("utf-8", "replace"))
 
 
 class Fork:
@@ -106,6 +146,7 @@ class Fork:
         if self.pid == 0:
             try:
                 os.close(self.pipe)
+                globals()["progress"] = dump_writer
                 faulthandler.enable(file=dump_writer, all_threads=False)
                 limit = min(float(CONFIG["each"]), remaining())
                 if limit > 0.3:
@@ -131,15 +172,18 @@ class Fork:
         return leave
 
     def place(self):
-        """The innermost frame of foreign code in what faulthandler wrote; None if it wrote nothing."""
+        """(the module that was imported last, the frame in which it died): of the frames the innermost of an installed package."""
         os.set_blocking(self.dump, False)
         try:
             text = os.read(self.dump, 65536).decode("utf-8", "replace")
         except OSError:
             text = ""
         os.close(self.dump)
-        frame = FRAME.search(text)
-        return "{}:{} in {}".format(*frame.groups()) if frame else None
+        begun = [line[len(MARK) :] for line in text.splitlines() if line.startswith(MARK)]
+        frames = FRAME.findall(text)
+        installed = [frame for frame in frames if "-packages" in frame[0]]
+        where = "{}:{} in {}".format(*(installed or frames)[0]) if frames else None
+        return begun[-1] if begun else None, where
 
     def report(self):
         limit = min(float(CONFIG["each"]), remaining())
@@ -156,12 +200,19 @@ class Fork:
             os.kill(self.pid, signal.SIGKILL)
         status = wait_a_moment(self.pid)
         seconds = round(time.monotonic() - self.started, 3)
-        place = self.place()
+        failed, place = self.place()
         try:
             return json.loads(collected.decode("ascii"))
         except ValueError:
             fault = died(status, ended, seconds, place or "import " + self.name)
-            return {"module": self.name, "ok": False, "warnings": [], "seconds": seconds, "fault": fault}
+            return {
+                "module": self.name,
+                "ok": False,
+                "failed": failed,
+                "warnings": [],
+                "seconds": seconds,
+                "fault": fault,
+            }
 
 
 def wait_a_moment(pid):
@@ -303,6 +354,8 @@ def start(name, module_names):
 if wanted("numpy"):
     with section("numpy"):
         tell("numpy", attempt("numpy", ["numpy"]))
+if found("ultralytics") is not None:
+    early.append(("requirements", []))
 for name, module_names in early:
     if wanted(name):
         start(name, module_names)  # beside this process, which is busy with torch

@@ -34,14 +34,15 @@ MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than t
 TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
 
 
-def find(name):
+def find(name, path=None):
     """Find where a top-level module would come from, without importing it.
 
     All finders of this interpreter are asked, as `import` asks them: an editable installation may be known to a finder of its
     own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+    Where nothing of the target may run, only the folders of a path are looked at: `path`, or the one that was worked out.
     """
     try:
-        spec = importlib.machinery.PathFinder.find_spec(name, PATH) if ALONE else importlib.util.find_spec(name)
+        spec = importlib.machinery.PathFinder.find_spec(name, path or PATH) if ALONE else importlib.util.find_spec(name)
     except Exception as error:  # noqa: BLE001 - a foreign finder may raise anything
         return {"name": name, "error": repr(error)}
     if spec is None:

@@ -95,7 +95,7 @@ def test_what_may_stop_training_is_a_warning_and_no_all_clear(healthy, tmp_path)
     shutil.copytree(healthy, tmp_path / "env", symlinks=True)
     metadata = next(site_packages(tmp_path / "env").glob("ultralytics-*")) / "METADATA"
     metadata.write_text(
-        metadata.read_text().replace("Requires-Dist: pyyaml", "Requires-Dist: psutil>=5.8\nRequires-Dist: pyyaml")
+        metadata.read_text().replace("Requires-Dist: pyyaml", "Requires-Dist: obscure>=5.8\nRequires-Dist: pyyaml")
     )
     code, report, said = check(tmp_path / "env/bin/python", "--no-trial", cwd=tmp_path)
     assert (code, report["outcome"], root(report)["severity"]) == (0, "unknown", "warning")
@@ -111,6 +111,16 @@ def test_what_no_training_needs_is_only_told(healthy, tmp_path):
     code, report, said = check(tmp_path / "env/bin/python", "--no-trial", cwd=tmp_path)
     assert (code, report["outcome"]) == (0, "healthy")
     assert "py-cpuinfo" in said
+
+
+@pytest.mark.parametrize("way", ["raises", "segfaults", "exits with 7"])
+def test_a_requirement_that_ultralytics_imports_late_is_seen_to_fail(way, env, tmp_path):
+    put(env, "matplotlib/transforms.py", WAYS[way][0])
+    code, report, said = check(env / "bin/python", "--no-trial", cwd=tmp_path)
+    assert (code, report["outcome"], root(report)["slug"]) == (1, "sick", "requirements-missing")
+    assert "matplotlib does not import" in root(report)["message"]
+    assert commands(report)[-1].endswith("--force-reinstall --no-deps matplotlib==3.10.0")
+    assert "✓" not in said
 
 
 def test_a_module_from_another_distribution_is_not_missing(tmp_path):
