@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.failure_modes import UnknownName, find
-from attn_doctor.findings import Diagnosis, Finding, Severity
+from attn_doctor.findings import Certainty, Diagnosis, Finding, Severity
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.trials.best import beats, best, training_dtype
@@ -18,7 +18,12 @@ _ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which n
 _FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
 _OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
 
-_SEEN_TO_FAIL = ("ultralytics-broken", "model-not-built", "eager-fails", "backend-fails")
+_SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
+_CODE_AREAS = (
+    "AD2",
+    "AD3",
+    "AD6",
+)  # installing, importing, the model: what no driver and no other attention puts right
 
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
@@ -105,16 +110,18 @@ def _stops_training(finding: Finding, trials: Trials) -> bool:
     """Whether it is an error under the goal of training too, and no other attention cures it.
 
     Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
-    driver is to be put right; where the model itself was seen to fail there is none either.
+    driver is to be put right. Where importing or building was seen to fail there is none either.
     """
     if finding.severity is not Severity.ERROR or _is_about_eager(finding):
         return False
-    if not trials.attempted:
-        return finding.slug in _SEEN_TO_FAIL
     try:
-        return find(finding.code).MODE.train is Severity.ERROR
+        stops = find(finding.code).MODE.train is Severity.ERROR
     except UnknownName:
-        return True
+        stops = True
+    if trials.attempted:
+        return stops
+    observed = finding.certainty is Certainty.OBSERVED and finding.code.startswith(_CODE_AREAS)
+    return observed and (stops or finding.slug in _SEEN_TO_FAIL)
 
 
 def _is_about_eager(finding: Finding) -> bool:

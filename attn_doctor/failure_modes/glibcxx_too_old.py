@@ -46,7 +46,11 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=(
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
     signs=(
         Sign(
             pattern=r"(?P<version>GLIBCXX_\d+\.\d+(?:\.\d+)?)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",

@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="OpenCV misses a system library",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("ultralytics-broken",),
     signs=(
         Sign(
             pattern=r"ImportError: (?P<library>lib(?:GL|EGL|gthread-2\.0|glib-2\.0|SM|ICE|Xext|Xrender|X11|xcb)\.so\.\d+): cannot open "

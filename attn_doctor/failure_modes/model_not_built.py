@@ -52,14 +52,13 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met by files where the installed ultralytics has no YOLO12 at all: whoever trains another model of it may be well."""
+    """Met by files where the installed ultralytics has no YOLO12 at all."""
     yolo = facts.yolo
     if not isinstance(yolo.version, str) or yolo.attention is not None:
         return None
     return Hit(
         message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
         evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
-        severity=Severity.WARNING,
     )
 
 

@@ -46,7 +46,10 @@ MODE = FailureMode(
     title="NumPy 2 under binaries built for NumPy 1",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("torch-install-broken",),
+    explains=(
+        "torch-install-broken",
+        "ultralytics-broken",
+    ),
     signs=(
         Sign(
             pattern=r"A module that was compiled using NumPy 1\.x cannot be run in(?:\s+NumPy (?P<numpy>\d[\w.]*))?",

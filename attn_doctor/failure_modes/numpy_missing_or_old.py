@@ -38,6 +38,7 @@ MODE = FailureMode(
     title="No NumPy that torch can use",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("ultralytics-broken",),
     signs=(
         Sign(
             pattern=r"Failed to initialize NumPy: No module named '?numpy",

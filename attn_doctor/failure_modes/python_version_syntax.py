@@ -41,7 +41,11 @@ MODE = FailureMode(
     title="A package written for a newer Python",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("torch-install-broken", "yolo12-flash-not-used"),
+    explains=(
+        "torch-install-broken",
+        "yolo12-flash-not-used",
+        "ultralytics-broken",
+    ),
     signs=(
         Sign(
             pattern=r"SyntaxError: (?:invalid syntax|f-string: |expected ':'|unmatched |positional|invalid decimal literal)",

@@ -52,14 +52,8 @@ _TORCH_AND_YOLO = frozenset({module_of(name) for name in NEEDED_TO_TRAIN} | {"ul
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met by the names that torch or ultralytics were seen to load; where nobody imported them, by those that they always load."""
-    here, loaded = facts.interpreter.shadowed_here, facts.interpreter.shadows_loaded
-    if not isinstance(here, tuple):
-        return None
-    if isinstance(loaded, tuple):
-        hidden = [name for name in here if name in loaded]
-    else:
-        hidden = [name for name in here if module_name(name) in _TORCH_AND_YOLO]
+    """Met by the names that torch or ultralytics were seen to load, and by those without which nobody trains."""
+    hidden = _hidden(facts)
     if not hidden:
         return None
     files = [name for name in hidden if not name.endswith("/")]
@@ -74,16 +68,20 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+def _hidden(facts: Facts) -> list[str]:
+    here, loaded = facts.interpreter.shadowed_here, facts.interpreter.shadows_loaded
+    seen = loaded if isinstance(loaded, tuple) else ()
+    entries = here if isinstance(here, tuple) else ()
+    return [name for name in entries if name in seen or module_name(name) in _TORCH_AND_YOLO]
+
+
 def module_name(entry: str) -> str:
     """Return the module that an entry of the folder stands in for: "queue" for "queue.py", "torch" for "torch/"."""
     return entry.rstrip("/").partition(".")[0]
 
 
 def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    here = facts.interpreter.shadowed_here if isinstance(facts.interpreter.shadowed_here, tuple) else ()
-    loaded = facts.interpreter.shadows_loaded
-    hidden = [name for name in here if not isinstance(loaded, tuple) or name in loaded]
-    names = ", ".join(hidden[:6])
+    names = ", ".join(_hidden(facts)[:6])
     step = commands.by_hand(
         (),
         f"rename {names}: it stands before what is installed, for everything that is started here",

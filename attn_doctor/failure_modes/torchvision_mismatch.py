@@ -53,7 +53,10 @@ MODE = FailureMode(
     title="torchvision built for another torch",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("transformers-flash-attn-2-not-installed",),
+    explains=(
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
     signs=(
         Sign(
             pattern=r"operator torchvision::\w+ does not exist",

@@ -63,7 +63,18 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{name} does not import: {_reason(facts, fault, lacks)}.",
         evidence=tuple(evidence),
         certainty=Certainty.OBSERVED,
+        explains=(*MODE.explains, *_same(facts, fault)),
     )
+
+
+def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
+    """Return the failure modes that say the same of the package to blame: a cv2 that crashes alone crashes ultralytics too."""
+    to_blame = culprit(facts, fault, "ultralytics")
+    if to_blame is None:
+        return ()
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    alone = any(attempt.module == to_blame.module and attempt.ok is False for attempt in tried)
+    return ("segfault", "import-hang") if alone else ()
 
 
 def _attempt(facts: Facts) -> tuple[int, Import] | None:

@@ -45,7 +45,12 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=("torch-install-broken", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=(
+        "torch-install-broken",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
     signs=(
         Sign(
             pattern=r"DLL load failed(?: while importing (?P<module>\w+))?:(?P<said>.{0,160})",

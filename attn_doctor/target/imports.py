@@ -75,7 +75,8 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 def attempt(name, module_names):
     """Import modules in order, the first that fails decides. Returns one record: ok, failed, path, version, warnings, loaded.
 
-    A name may be "library:PATH" (a library of torch operators) or "from:MODULE:NAME".
+    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only where its
+    files are not as they were installed).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -92,6 +93,10 @@ def attempt(name, module_names):
                     torch.ops.load_library(module_name[len("library:") :])
                     report["path"] = module_name[len("library:") :]
                     continue
+                if module_name.startswith("checked:"):
+                    module_name = module_name[len("checked:") :]
+                    if as_installed(module_name):
+                        continue
                 if module_name.startswith("from:"):
                     _, module_name, wanted = module_name.split(":")
                     getattr(importlib.import_module(module_name), wanted)
@@ -297,6 +302,24 @@ def cuda_facts(torch):
     return facts
 
 
+def as_installed(distribution):
+    """Whether all files of a distribution are there, in the size that its RECORD says. No RECORD says nothing: False.
+
+    Importing torchvision takes as long as half of torch, and loading its library shows most of what goes wrong with it. The rest,
+    files that are gone or were changed, is seen here in milliseconds, and the import is left to that case.
+    """
+    try:
+        import importlib.metadata
+
+        files = importlib.metadata.files(distribution)
+        if files is None:
+            return False
+        sizes = {path.locate(): path.size for path in files if path.size is not None and path.suffix in (".py", ".so")}
+        return all(os.stat(str(path)).st_size == size for path, size in sizes.items())
+    except Exception:  # noqa: BLE001 - what cannot be told is not as it was installed
+        return False
+
+
 def found(name):
     """The spec of a top-level module, as `import` would find it, without importing it; None: it is not there."""
     try:
@@ -321,10 +344,11 @@ def extensions():
     spec = found("torchvision")
     if spec is not None and spec.submodule_search_locations:
         # torchvision swallows why its library does not load; loading the library by hand does not.
+        names = []
         for folder in spec.submodule_search_locations:
-            for library in sorted(glob.glob(os.path.join(glob.escape(folder), "_C*.so"))):
-                with_torch.append(("torchvision", ["library:" + library]))
-    present = lambda item: found(item[1][0].split(".")[0]) is not None or item[1][0].startswith("library:")
+            names += ["library:" + path for path in sorted(glob.glob(os.path.join(glob.escape(folder), "_C*.so")))]
+        with_torch.append(("torchvision", [*names, "checked:torchvision"]))
+    present = lambda item: ":" in item[1][0] or found(item[1][0].split(".")[0]) is not None
     return [e for e in alone if present(e)], [e for e in with_torch if present(e)]
 
 
@@ -380,11 +404,7 @@ if COMPLETE and wanted("ultralytics") and found("ultralytics") is not None:
     start("ultralytics", ULTRALYTICS)
 for name, module_names in late:
     if wanted(name):
-        if FORKS:
-            with section(name):
-                tell("import", Fork(name, module_names).report())
-        else:
-            start(name, module_names)
+        start(name, module_names)
 
 for fork in pending:
     with section(fork.name):
