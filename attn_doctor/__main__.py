@@ -13,6 +13,7 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: what cannot even be imported ends here
         from attn_doctor import failure
 
+        failure.start_again(error)
         return failure.tell(error)
 
 
@@ -28,6 +29,9 @@ def _main() -> int:
 
         sys.stdout.write(f"attn-doctor {__version__}\n")
         return 0
+    from attn_doctor import failure
+
+    failure.restore()
     from attn_doctor.cli import run
 
     return run(sys.argv[1:])

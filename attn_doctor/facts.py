@@ -64,6 +64,14 @@ class Fault(Record, frozen=True, kw_only=True):
     traceback: str | None = None
     seconds: float | None = None
 
+    @property
+    def headline(self) -> str:
+        """The line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
+        text = (self.message or "").strip()
+        original = text.partition("Original error was:")[2].strip()
+        lines = (original or text).splitlines()
+        return lines[0] if lines else ""
+
 
 class Disk(Record, frozen=True, kw_only=True):
     """The file system under a folder that an installation or a build writes to."""
@@ -235,6 +243,9 @@ class Interpreter(Record, frozen=True, kw_only=True):
     differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules found elsewhere under -I
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
     shadows_loaded: tuple[str, ...] | Unknown = UNRECORDED  # those of them whose module torch or ultralytics loads
+    standard_hidden: tuple[str, ...] | Unknown = (
+        UNRECORDED  # files on PYTHONPATH that hide modules of the standard library
+    )
     broken_pth: tuple[str, ...] | Unknown = UNRECORDED
 
 

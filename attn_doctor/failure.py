@@ -88,3 +88,44 @@ def tell(error: BaseException) -> int:
     except Exception:  # noqa: BLE001, S110 - there is nobody left to tell; the exit code says it
         pass
     return chosen
+
+
+_LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+_KEPT = "ATTN_DOCTOR_KEPT_"
+
+
+def restore() -> None:
+    """Put back the variables that `start_again` took away: for the target. This process's loader read them when it started."""
+    for name in _LIBRARY_VARIABLES:
+        value = os.environ.pop(_KEPT + name, None)
+        if value is not None:
+            os.environ[name] = value
+            _restored.append(name)
+
+
+_restored: list[str] = []
+
+
+def start_again(error: BaseException) -> None:
+    """Start the same command again without the variables that made the loader take other libraries, once, if that may help.
+
+    A truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading: the doctor would die of what it is to find.
+    """
+    there = [name for name in _LIBRARY_VARIABLES if os.environ.get(name)]
+    if (
+        not isinstance(error, (ImportError, OSError))
+        or ".so" not in str(error)
+        or not there
+        or _restored
+        or os.name != "posix"
+    ):
+        return
+    environ = {name: value for name, value in os.environ.items() if name not in there}
+    environ |= {_KEPT + name: os.environ[name] for name in there}
+    own = getattr(sys, "orig_argv", [sys.executable, "-m", "attn_doctor", *sys.argv[1:]])
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *own[1:]], environ)
+    except OSError:
+        return

@@ -12,6 +12,7 @@ from attn_doctor.trials.rows import Trials
 
 _RAN = ("ok", "other-kernel")  # states of a row in which a training step went through, with right numbers
 
+_MAY_STOP = ("environment-pollution", "model-not-built", "requirements-missing", "shadowed-by-folder")
 _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn.cute")
 
 
@@ -107,7 +108,4 @@ def _imported(facts: Facts, module: str) -> bool:
 
 def _may_stop_training(diagnosis: Diagnosis) -> bool:
     """Whether a finding leaves open that training stops later, though all that was tried worked."""
-    return any(
-        f.slug in ("model-not-built", "requirements-missing", "shadowed-by-folder") and f.severity is Severity.WARNING
-        for f in diagnosis.findings
-    )
+    return any(f.slug in _MAY_STOP and f.severity is Severity.WARNING for f in diagnosis.findings)

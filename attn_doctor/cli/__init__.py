@@ -97,6 +97,7 @@ def run(argv: Sequence[str]) -> int:
         code = _ended(error, arguments)
     except Exception as error:  # noqa: BLE001 - the doctor's own failure has an exit code of its own, and says what to send
         child.end_all()
+        failure.start_again(error)
         code = failure.tell(error)
     return code
 

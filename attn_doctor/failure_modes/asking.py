@@ -56,8 +56,7 @@ def message(fault: Fault) -> str:
         return "no answer" + (f" in {fault.seconds:.0f} s" if fault.seconds else "")
     if fault.kind == "exited":
         return f"it ended the process with exit code {fault.exit_code}"
-    lines = (fault.message or "").strip().splitlines()
-    return f"{fault.type}: {lines[0]}" if lines else str(fault.type)
+    return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
 
 
 def text_of(fault: Fault | None) -> str:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -184,6 +185,11 @@ def _contradicts(facts: Facts) -> Hit | None:
     if strangers:
         wrong.append(f"{strangers[0]} (PYTHONPATH or the user site)")
         evidence.append(fact(facts, "interpreter.differs_isolated"))
+    standard = facts.interpreter.standard_hidden if isinstance(facts.interpreter.standard_hidden, tuple) else ()
+    if standard:
+        modules = ", ".join(Path(path).name for path in standard[:4])
+        wrong.insert(0, f"{modules} on PYTHONPATH hides what the standard library has under that name")
+        evidence.insert(0, fact(facts, "interpreter.standard_hidden", f"on PYTHONPATH: {', '.join(standard[:4])}"))
     if not wrong:
         return None
     more = f", and {len(evidence) - 1} more" if len(evidence) > 1 else ""
@@ -192,8 +198,8 @@ def _contradicts(facts: Facts) -> Hit | None:
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
         # Packages in front and remnants do no harm by being there: where everything was seen to import they are a notice.
-        severity=None if conflicts or packages.duplicates or not _all_import(facts) else Severity.INFO,
-        explains=None if strangers else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
+        severity=None if conflicts or packages.duplicates or standard or not _all_import(facts) else Severity.INFO,
+        explains=None if strangers or standard else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
     )
 
 
@@ -323,7 +329,10 @@ def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str],
 
 
 def _strangers(facts: Facts) -> Part:
-    if not any(" hides " in text for text in known(facts.interpreter.differs_isolated)):
+    standard = facts.interpreter.standard_hidden
+    if not (isinstance(standard, tuple) and standard) and not any(
+        " hides " in text for text in known(facts.interpreter.differs_isolated)
+    ):
         return "", ()
     if variable(facts, "PYTHONPATH"):
         unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")

@@ -34,6 +34,7 @@ def interpreter(
             installers=_installers(str(shown["prefix"]), distributions, environ),
             differs_isolated=differs,
             shadowed_here=Unknown(here["unknown"]) if isinstance(here, dict) else tuple(here),
+            standard_hidden=tuple(inventory.get("standard", ())),
             broken_pth=tuple(inventory.get("pth", ())),
         ),
         {"": "the target itself, asked in a child", "differs_isolated": "a second child with -I"},

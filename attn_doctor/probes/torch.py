@@ -158,8 +158,7 @@ def _import_fault(outcome: Outcome) -> Fault | None:
 def describe(fault: Fault) -> str:
     """A fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
     if fault.kind == "raised":
-        lines = (fault.message or "").strip().splitlines()
-        return f"{fault.type}: {lines[0]}" if lines else str(fault.type)
+        return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
     if fault.kind == "signal":
         return f"killed by {fault.signal}"
     if fault.kind == "exited":

@@ -77,10 +77,18 @@ def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
         if finding.explained_by:
             by_root.setdefault(finding.explained_by, []).append(finding)
     blocks: list[Block] = [problem(f, by_root.get(f.code, []), shell) for f in findings if f.root_cause]
-    notes = [f for f in findings if f.severity is Severity.INFO and not f.explained_by]
+    notes = [f for f in findings if f.severity is Severity.INFO and not f.explained_by and _concerns(f, facts)]
     if notes:
         blocks.append(Notes("Good to know", tuple(f"{f.code} {f.slug}: {f.message}" for f in notes)))
     return blocks
+
+
+def _concerns(note: Finding, facts: Facts) -> bool:
+    """Whether a notice is for this machine: how flash-attn is built concerns nobody without a GPU, but a variable that they set does."""
+    if facts.graphics.gpus != () or not note.code.startswith("AD1") or any(e.kind != "fact" for e in note.evidence):
+        return True
+    names = {v.name for v in facts.environment} if isinstance(facts.environment, tuple) else set()
+    return note.slug.startswith("cuda-home") and bool(names & {"CUDA_HOME", "CUDA_PATH"})
 
 
 def problem(finding: Finding, consequences: list[Finding], shell: str) -> Problem:

@@ -267,6 +267,26 @@ def hidden_here():
     return hidden
 
 
+def standard_hidden():
+    """Files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
+    names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
+    hidden = []
+    for entry in dict.fromkeys(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if not os.path.isabs(entry) or os.path.realpath(entry) in inside:
+            continue
+        try:
+            found = sorted(os.listdir(entry))
+        except OSError:
+            continue
+        for name in found:
+            path = os.path.join(entry, name)
+            module = name if os.path.exists(os.path.join(path, "__init__.py")) else module_name(name)
+            if module in names and not first_of_all(module):
+                hidden.append(path)
+    return hidden
+
+
 def installed_from(entry):
     """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
     origin = find(module_name(entry) or entry).get("origin")
@@ -309,6 +329,8 @@ if not CONFIG.get("modules_only"):
             tell("not-run", NOT_RUN)  # noqa: F821
     with section("here"):
         tell("here", hidden_here())
+    with section("standard"):
+        tell("standard", standard_hidden())
     with section("pth"):
         tell("pth", broken_pth())
     with section("distributions"):
