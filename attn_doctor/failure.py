@@ -126,6 +126,6 @@ def start_again(error: BaseException) -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *own[1:]], environ)
+        os.execve(sys.executable, [sys.executable, *own[1:]], environ)  # noqa: S606
     except OSError:
         return
