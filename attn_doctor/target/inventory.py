@@ -289,7 +289,9 @@ def standard_hidden():
 
 def installed_from(entry):
     """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
-    origin = find(module_name(entry) or entry).get("origin")
+    name = module_name(entry) or entry
+    # Asked for "ultralytics.egg-info", a finder would import ultralytics first.
+    origin = None if "." in name else find(name).get("origin")
     if not origin or not os.path.exists(origin):
         return False
     place = os.path.realpath(os.path.join(HERE, entry))

@@ -169,7 +169,12 @@ sys.meta_path.append(Finder)
 """
     (site / "_editable_finder.py").write_text(finder)
     (site / "_editable.pth").write_text("import _editable_finder\n")
+    (checkout / "ultralytics.egg-info").mkdir()
+    code, report, said = check(python, "--static", cwd=checkout)
+    assert (code, report["outcome"]) == (0, "unknown"), said
+    put(tmp_path / "env", "yaml/__init__.py", f"open({str(tmp_path / 'imported')!r}, 'a').write('x')\n")
     code, report, said = check(python, "--no-trial", cwd=checkout)
+    assert (tmp_path / "imported").read_text() in ("x", "xx")  # by the two forks that import it, and by nobody else
     assert (code, report["outcome"]) == (0, "healthy"), said
     assert report["seen"] == ["torch imported", "ultralytics imported"]
     assert "ultralytics 8.4.190" in said
