@@ -40,7 +40,7 @@ def dying(fault: Fault, **more: object) -> Facts:
     )
 
 
-HIDES = "torch in /opt/site/torch hides /venv/lib/python3.12/site-packages/torch"
+HIDES = "torch: /opt/site/torch/__init__.py hides /venv/lib/python3.12/site-packages/torch/__init__.py"
 
 
 @pytest.mark.parametrize("death", DEATHS)

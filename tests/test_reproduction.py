@@ -189,11 +189,11 @@ def test_the_target_is_not_touched(temporary, tmp_path):
     assert state() == before
 
 
-def test_a_target_that_is_no_python_is_a_wrong_use(temporary, tmp_path):
+def test_a_target_that_does_not_answer_could_not_be_examined(temporary, tmp_path):
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho 'no interpreter here' >&2\nexit 1\n")
     program.chmod(0o755)
     process = start(["python-version-syntax", "--target", str(program)], temporary)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert "no interpreter here" in err

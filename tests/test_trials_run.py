@@ -232,7 +232,7 @@ from ultralytics.nn.tasks import DetectionModel
 model = DetectionModel("yolo12n.yaml", ch=3, nc=2, verbose=False)
 torch.save({{"model": model.half(), "train_args": {{}}}}, {str(path)!r})
 """
-    environment = {**os.environ, **runner.environment(str(tmp_path))}
+    environment = {**os.environ, **child.harmless(str(tmp_path))}
     subprocess.run([sys.executable, "-c", text], check=True, env=environment, capture_output=True)
     row = by_backend(go(small(model=str(path), backends=("sdpa-flash",), reference=False)))["sdpa-flash"]
     assert row.status == "ok"
@@ -282,7 +282,7 @@ for batch in (1, 2, 4):
         [sys.executable],
         (*runner.SCRIPTS[:-1], str(tmp_path / "count.py")),
         config={},
-        environment=runner.environment(str(tmp_path)),
+        environment=child.harmless(str(tmp_path)),
     )
     assert outcome.fault is None
     found = outcome.facts("calls")

@@ -40,6 +40,7 @@ MODE = FailureMode(
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
         "eager-fails",
+        "model-not-built",
         "driver-missing",
         "cuda-init-error",
         "no-gpu-present",

@@ -45,6 +45,7 @@ MODE = FailureMode(
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
         "eager-fails",
+        "model-not-built",
         "driver-too-old",
         "driver-missing",
         "driver-library-mismatch",

@@ -51,6 +51,7 @@ MODE = FailureMode(
     blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
     explains=(
         "eager-fails",
+        "model-not-built",
         "cuda-init-error",
         "driver-missing",
         "no-gpu-present",

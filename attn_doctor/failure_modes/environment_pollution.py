@@ -28,6 +28,7 @@ References
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -75,7 +76,9 @@ MODE = FailureMode(
         "torchvision-mismatch",
         "torch-install-broken",
         "import-hang",
+        "requirements-missing",
         "segfault",
+        "ultralytics-broken",
         "abi-mismatch-torch-version",
         "abi-mismatch-cxx11",
         "triton-version-mismatch",
@@ -149,8 +152,10 @@ MODE = FailureMode(
     ),
 )
 
-# What a package in front can do to an import, and a requirement that is not met cannot.
-_OF_STRANGERS = ("import-hang", "segfault")
+# A package in front can have these consequences, and a requirement of another version cannot.
+_OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
+# A package of another release in front of one of these is worth a warning even where everything imports.
+_CORE = ("torch", "torchvision", "ultralytics", "numpy")
 # Packages whose version decides whether attention works; a conflict among others is somebody else's trouble.
 _OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
 
@@ -192,15 +197,34 @@ def _contradicts(facts: Facts) -> Hit | None:
         evidence.insert(0, fact(facts, "interpreter.standard_hidden", f"on PYTHONPATH: {', '.join(standard[:4])}"))
     if not wrong:
         return None
+    grave = bool(conflicts or known(packages.duplicates) or standard or any(_core_by_path(facts, s) for s in strangers))
     more = f", and {len(evidence) - 1} more" if len(evidence) > 1 else ""
     return Hit(
         message=f"{wrong[0]}{more}.",
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
         # Packages in front and remnants do no harm by being there: where everything was seen to import they are a notice.
-        severity=None if conflicts or packages.duplicates or standard or not _all_import(facts) else Severity.INFO,
-        explains=None if strangers or standard else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
+        severity=None if grave or not _all_import(facts) else Severity.INFO,
+        explains=_consequences(facts)
+        if strangers or standard
+        else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
     )
+
+
+def _core_by_path(facts: Facts, stranger: str) -> bool:
+    """Whether PYTHONPATH (not the user site, where people install) puts a core package in front: "numpy: /x/numpy ... hides ..."."""
+    name, _, place = stranger.partition(": ")
+    value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
+    return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
+
+
+def _consequences(facts: Facts) -> tuple[str, ...]:
+    """What other packages in front explain: nothing, where an import failed without them just the same."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    in_vain = [a for a in tried if a.ok is False and a.works_without is None]
+    if in_vain or (facts.torch.importable is False and facts.torch.works_without is None):
+        return ()
+    return MODE.explains
 
 
 def _all_import(facts: Facts) -> bool:

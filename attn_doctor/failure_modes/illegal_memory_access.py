@@ -37,7 +37,7 @@ MODE = FailureMode(
     title="A GPU kernel used memory that is not its own",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("eager-fails",),
+    explains=("eager-fails", "model-not-built"),
     signs=(
         Sign(
             pattern=r"an illegal memory access was encountered",

@@ -50,7 +50,7 @@ MODE = FailureMode(
     title="No compiled code for this GPU",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    explains=("eager-fails", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=("eager-fails", "model-not-built", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
         Sign(
             pattern=r"(?P<gpu>[\w ()-]{3,60}) with CUDA capability (?P<sm>sm_\d+) is not compatible with the current PyTorch installation",

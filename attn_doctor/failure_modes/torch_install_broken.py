@@ -71,6 +71,7 @@ MODE = FailureMode(
     ),
     explains=(
         "eager-fails",
+        "model-not-built",
         "requirements-missing",
         "yolo12-flash-not-used",
         "torchvision-mismatch",

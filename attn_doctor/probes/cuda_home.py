@@ -52,7 +52,10 @@ def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Cho
     if chosen.path is None or not tree.is_file(nvcc) or not os.access(tree.at(nvcc), os.X_OK):
         return chosen
     real = tree.resolve(nvcc)
-    broken = next((t for t in found if t.problem and isinstance(t.nvcc, str) and tree.resolve(t.nvcc) == real), None)
+    broken = next(
+        (t for t in found if isinstance(t.problem, str) and isinstance(t.nvcc, str) and tree.resolve(t.nvcc) == real),
+        None,
+    )
     return chosen._replace(problem=f"has bin/nvcc, but nvcc does not run: {broken.problem}") if broken else chosen
 
 

@@ -30,8 +30,8 @@ class DriverFiles(NamedTuple):
     @property
     def signs(self) -> bool:
         """Whether anything at all speaks of NVIDIA. If nothing does, there is nobody to ask."""
-        files = self.kernel_module or self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
-        return bool(files) or self.card is not False
+        files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
+        return bool(files) or self.kernel_module is not None or self.card is not False
 
 
 def driver_files(
@@ -50,7 +50,7 @@ def driver_files(
         or _file(tree, "/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"),
         nodes=nodes,
         # Under WSL the card is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
-        card=None if not card and (within_wsl or nodes or module) else card,
+        card=None if card is False and (within_wsl or nodes or isinstance(module, str)) else card,
         wsl=within_wsl,
     )
 
