@@ -225,7 +225,7 @@ def _rocm(
 ) -> tuple[tuple[AmdGpu, ...] | Unknown, Text]:
     """AMD GPUs by the names that rocminfo gives them, and the version of ROCm; None where there is none."""
     installed, program = _rocm_version(tree, environ)
-    if not found or isinstance(found, Unknown) or program is None:
+    if isinstance(found, Unknown) or not found or program is None:
         return found, installed
     answer = child.command([str(tree.at(program))], deadline=deadline)
     agents = re.split(r"^Agent \d+", answer.stdout, flags=re.MULTILINE)[1:]
