@@ -211,7 +211,7 @@ def _imports(
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(
             [request.choice.python],
-            ["target/channel.py", "target/imports.py"],
+            ["target/channel.py", "target/forks.py", "target/imports.py"],
             config={
                 "each": quiet * 0.9,  # before the whole is given up
                 "only": list(only) if only else None,

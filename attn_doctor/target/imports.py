@@ -8,8 +8,6 @@ import glob
 import importlib
 import importlib.util
 import re
-import select
-import signal
 import warnings
 
 
@@ -120,130 +118,6 @@ def attempt(name, module_names):
 def loaded():
     """Names of the top-level modules that are loaded: a file of that name in the current folder would stand in for them."""
     return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
-
-
-# The first frame that faulthandler names, but for ours and importlib's own: '  File "/x/y.py", line 3 in f'.
-FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
-
-
-LEAVE = os._exit
-MARK = "# importing "
-progress = None  # in a fork: where it writes what it is about to import
-
-
-def begin(module_name):
-    """Write what is imported next, for the case that the process dies of it."""
-    if progress is not None:
-        os.write(progress, (MARK + module_name + "\n").encode("utf-8", "replace"))
-
-
-class Fork:
-    """`attempt` in a fork of this process, at most CONFIG["each"] seconds long."""
-
-    def __init__(self, name, module_names):
-        self.name = name
-        self.started = time.monotonic()
-        self.pipe, writer = os.pipe()
-        self.dump, dump_writer = os.pipe()  # where it was when it crashed or was ended
-        # The watchdog is a thread, which no fork has: its lock would stay taken there for ever.
-        faulthandler.cancel_dump_traceback_later()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                os.close(self.pipe)
-                globals()["progress"] = dump_writer
-                faulthandler.enable(file=dump_writer, all_threads=False)
-                limit = min(float(CONFIG["each"]), remaining())
-                if limit > 0.3:
-                    faulthandler.dump_traceback_later(limit - min(1.0, limit / 4), exit=False, file=dump_writer)
-                os._exit = self.leaving(dump_writer)
-                raw = json.dumps(attempt(name, module_names)).encode("ascii")
-                while raw:
-                    raw = raw[os.write(writer, raw) :]
-            finally:
-                LEAVE(0)
-        _watch()
-        os.close(writer)
-        os.close(dump_writer)
-
-    @staticmethod
-    def leaving(dump_writer):
-        """os._exit for foreign code, which ends the process without a word: the place from which it was called is written first."""
-
-        def leave(status):
-            faulthandler.dump_traceback(file=dump_writer, all_threads=False)
-            LEAVE(status)
-
-        return leave
-
-    def place(self):
-        """(the module that was imported last, the frame in which it died): of the frames the innermost of an installed package."""
-        os.set_blocking(self.dump, False)
-        try:
-            text = os.read(self.dump, 65536).decode("utf-8", "replace")
-        except OSError:
-            text = ""
-        os.close(self.dump)
-        begun = [line[len(MARK) :] for line in text.splitlines() if line.startswith(MARK)]
-        frames = FRAME.findall(text)
-        installed = [frame for frame in frames if "-packages" in frame[0]]
-        where = "{}:{} in {}".format(*(installed or frames)[0]) if frames else None
-        return begun[-1] if begun else None, where
-
-    def report(self):
-        limit = min(float(CONFIG["each"]), remaining())
-        collected, ended = bytearray(), False
-        while not ended:
-            left = limit - (time.monotonic() - self.started)
-            if not select.select([self.pipe], [], [], max(0.0, left))[0]:
-                break  # also after its time is over, what it has said by then counts
-            block = os.read(self.pipe, 65536)
-            collected += block
-            ended = not block
-        os.close(self.pipe)
-        if not ended:
-            os.kill(self.pid, signal.SIGKILL)
-        status = wait_a_moment(self.pid)
-        seconds = round(time.monotonic() - self.started, 3)
-        failed, place = self.place()
-        try:
-            return json.loads(collected.decode("ascii"))
-        except ValueError:
-            fault = died(status, ended, seconds, place or "import " + self.name)
-            return {
-                "module": self.name,
-                "ok": False,
-                "failed": failed,
-                "warnings": [],
-                "seconds": seconds,
-                "fault": fault,
-            }
-
-
-def wait_a_moment(pid):
-    until = time.monotonic() + 2.0
-    while time.monotonic() < until:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.002)
-    return None
-
-
-def died(status, ended, seconds, where):
-    """How a fork ended that sent no record. `where`: a frame, or what it was doing."""
-    if not ended:
-        return {"kind": "timeout", "seconds": seconds, "where": where}
-    if status is None:
-        return {"kind": "vanished", "seconds": seconds, "where": where}
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            text = signal.Signals(number).name
-        except ValueError:
-            text = "signal {}".format(number)
-        return {"kind": "signal", "signal": text, "seconds": seconds, "where": where}
-    return {"kind": "exited", "exit_code": os.WEXITSTATUS(status), "seconds": seconds, "where": where}
 
 
 def torch_facts(torch):
