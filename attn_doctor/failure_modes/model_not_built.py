@@ -59,6 +59,7 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
         evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
+        certainty=Certainty.OBSERVED,
     )
 
 

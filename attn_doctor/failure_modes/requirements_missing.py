@@ -93,7 +93,7 @@ def _broken(facts: Facts) -> Hit | None:
             message=f"{name} does not import, and training needs it: {message(fault)}.",
             evidence=tuple(evidence),
             certainty=Certainty.OBSERVED,
-            severity=requirements.gravity((distribution_of(name) or name,), imports=False),
+            severity=requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
         )
     return None
 
@@ -101,6 +101,12 @@ def _broken(facts: Facts) -> Hit | None:
 def _module(attempt: Import) -> str:
     """Return the top-level module that did not import; "" where the process died before it could say."""
     return attempt.failed.partition(".")[0] if isinstance(attempt.failed, str) else ""
+
+
+def _imported(facts: Facts) -> bool:
+    """Whether ultralytics was seen to import."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried)
 
 
 def _failed(facts: Facts) -> bool:
