@@ -114,7 +114,8 @@ def test_a_doctor_that_lies_on_python_path_alone_still_works(tmp_path):
     # A package of ours in the way is passed over too, where it lies beside the doctor: pip install --target.
     together = tmp_path / "together"
     together.mkdir()
-    for entry in (*Path(deps).iterdir(), Path(ours) / "attn_doctor"):
+    # The doctor is installed among its packages, or beside them with -e.
+    for entry in {e.name: e for e in (*Path(deps).iterdir(), Path(ours) / "attn_doctor")}.values():
         if not entry.name.startswith(("torch", "nvidia", "__editable__", "_editable")):
             (together / entry.name).symlink_to(entry)
     others = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "more"), str(together)])}
