@@ -11,17 +11,17 @@ def main() -> int:
         sys.stderr.write("attn-doctor: interrupted\n")
         return 130
     except Exception as error:  # noqa: BLE001 - the last resort: what cannot even be imported ends here
-        from attn_doctor import failure
+        from attn_doctor.system import failure
 
         failure.start_again(error)
         return failure.tell(error)
 
 
 def _main() -> int:
-    from attn_doctor import own_path
+    from attn_doctor.system import own_path
 
     own_path.clean()  # before anything else is imported
-    from attn_doctor import streams
+    from attn_doctor.system import streams
 
     streams.prepare()
     if sys.argv[1:] in (["--version"], ["-V"]):  # before anything is imported: it must cost no more than Python itself
@@ -29,7 +29,7 @@ def _main() -> int:
 
         sys.stdout.write(f"attn-doctor {__version__}\n")
         return 0
-    from attn_doctor import failure
+    from attn_doctor.system import failure
 
     failure.restore()
     from attn_doctor.cli import run

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor import current_folder
-from attn_doctor.facts import Fault
-from attn_doctor.foreign import raw
+from attn_doctor.model.facts import Fault
+from attn_doctor.model.foreign_text import raw
+from attn_doctor.system import current_folder
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for

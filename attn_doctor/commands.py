@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
-from attn_doctor.facts import Facts, Unknown
-from attn_doctor.findings import Fix, Step
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Fix, Step
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 # Splatting, an alias, a list; and an unquoted -a.b or -a:b reaches a program as two words,

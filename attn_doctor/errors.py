@@ -2,14 +2,10 @@
 
 Refused                   2   the request cannot be met: wrong usage, a file that cannot be read or written
 NotExamined               3   what was asked for could not be examined: the target gave no answer
-Broken, anything else    70   the doctor's own failure (EX_SOFTWARE of sysexits.h)
+anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h); `model.report.Broken` holds what was found until then
 """
 
 from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from attn_doctor.report.model import Report
 
 OK, FINDINGS, USAGE, NOT_EXAMINED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
@@ -32,11 +28,3 @@ class NotExamined(AttnDoctorError, RuntimeError):
 
     exit_code = NOT_EXAMINED
     introduced = "could not examine"
-
-
-class Broken(AttnDoctorError):
-    """The doctor itself failed when there were facts already. `report` holds what was found until then."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__("attn-doctor itself failed")
-        self.report = report

@@ -8,22 +8,27 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from attn_doctor import __version__, claims, failure, foreign, goals, log_marks, stated, streams
-from attn_doctor.diagnose import diagnose
-from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError, Broken
-from attn_doctor.facts import Facts, Unknown
+from attn_doctor import __version__
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
 from attn_doctor.failure_modes import ALL, patterns
-from attn_doctor.findings import Diagnosis, Goal, Severity, Undetermined
+from attn_doctor.judging import goals, stated_gpu
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.outcome import Asked, look
+from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs import Log, Reader, read_bytes
-from attn_doctor.not_a_log import checked
-from attn_doctor.outcome import Asked, look
+from attn_doctor.logs import error_marks, machine_claims
+from attn_doctor.logs.not_a_log import checked
+from attn_doctor.logs.reader import Log, Reader, read_bytes
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Diagnosis, Goal, Severity, Undetermined
+from attn_doctor.model.recommendation import Recommendation
+from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
+from attn_doctor.model.trials import Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import Request, gather
-from attn_doctor.recommend import Recommendation, recommend
-from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts
+from attn_doctor.system import failure, streams
 from attn_doctor.trials.plan import TrialOptions
-from attn_doctor.trials.rows import Trials, refused
 
 Say = Callable[[str], None]
 
@@ -58,7 +63,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """
     so_far: dict[str, Any] = {}
     try:
-        return foreign.record(_examine(options, say, so_far))
+        return foreign_text.record(_examine(options, say, so_far))
     except AttnDoctorError:
         raise
     except Exception as error:
@@ -127,15 +132,15 @@ def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diag
         trials_skipped=why,
         recommendation=Recommendation(backend=None, install_flash_attn="not-here", measured=False, summary=why),
     )
-    return foreign.record(report)
+    return foreign_text.record(report)
 
 
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
     """The facts that options ask for: of a file, or of a target, with the GPU that was stated. Raises as `examine` does."""
     if options.gpu is None:
         return _facts_of(options, say)
-    stated.read(options.gpu)  # refused before anything is examined
-    return stated.elsewhere(_facts_of(options, say), options.gpu)
+    stated_gpu.read(options.gpu)  # refused before anything is examined
+    return stated_gpu.elsewhere(_facts_of(options, say), options.gpu)
 
 
 def _facts_of(options: Options, say: Say) -> Facts:
@@ -164,7 +169,7 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
         return Trials(skipped="left out by --no-trial")
     if options.gpu is not None and options.trials.device != "cpu":
         return Trials(
-            skipped=f"{stated.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
+            skipped=f"{stated_gpu.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
         )
     from attn_doctor.trials.plan import plan
     from attn_doctor.trials.run import run
@@ -190,7 +195,7 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 def log_reader() -> Reader:
     """Make the reader that searches for everything: signs, what a log says of its machine, what was wanted, how it ended."""
-    return Reader([*patterns(), *claims.PATTERNS, *goals.PATTERNS, *log_marks.PATTERNS], keeps_end=True)
+    return Reader([*patterns(), *machine_claims.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
 def _read_log(reader: Reader, path: str) -> Log:
@@ -199,7 +204,7 @@ def _read_log(reader: Reader, path: str) -> Log:
             return reader.read(checked(_standard_input(), "standard input"), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(checked(stream, foreign.text(path)), foreign.text(path))
+            return reader.read(checked(stream, foreign_text.text(path)), foreign_text.text(path))
     except OSError as error:
         raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
@@ -215,7 +220,7 @@ def read_file(path: str) -> bytes:
 
 
 def _name(path: str) -> str:
-    return "standard input" if path == "-" else foreign.text(path)
+    return "standard input" if path == "-" else foreign_text.text(path)
 
 
 def _standard_input() -> BinaryIO:

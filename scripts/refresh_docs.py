@@ -31,8 +31,8 @@ def with_help(page: Path) -> bytes:
 
 def made() -> dict[Path, bytes]:
     from attn_doctor.failure_modes import ALL
+    from attn_doctor.model.report import schema
     from attn_doctor.report import pages
-    from attn_doctor.report.model import schema
 
     folder = ROOT / "docs" / "failure-modes"
     return {

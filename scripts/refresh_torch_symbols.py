@@ -1,4 +1,4 @@
-"""Makes attn_doctor/knowledge/torch_symbols.json from the wheels of a package index: which torch minor exports what.
+"""Makes attn_doctor/knowledge/cxx_names/torch_symbols.json from the wheels of a package index: which torch minor exports what.
 
     python scripts/refresh_torch_symbols.py --index URL --cache FOLDER
 
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from attn_doctor.knowledge import dated
+from attn_doctor.knowledge.cxx_names import torch_symbols
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
@@ -48,7 +48,7 @@ USERS = {
     "torchcodec": "0.0.3",
 }
 PYTHONS = ("cp311", "cp310", "cp312", "cp39")
-TARGET = Path(__file__).resolve().parent.parent / "attn_doctor" / "knowledge" / "torch_symbols.json"
+TARGET = Path(__file__).resolve().parent.parent / "attn_doctor" / "knowledge" / "cxx_names" / "torch_symbols.json"
 _TIMEOUT = 120
 _BLOCK = 1 << 20
 
@@ -202,7 +202,7 @@ def names_in(wheel: Wheel, cache: Path, wanted: re.Pattern[str], *, exported: bo
 def worth_keeping(name: str, signature: str) -> bool:
     """Torch's own C++ and C names. Templates that spell out half a page tell no more than short ones."""
     if name.startswith("_Z"):
-        return dated.TORCH_NAME.match(name) is not None and len(signature) <= 240
+        return torch_symbols.TORCH_NAME.match(name) is not None and len(signature) <= 240
     return name.startswith(("aoti_torch_", "torch_", "THP", "c10_"))
 
 
@@ -228,14 +228,14 @@ def select(exports: dict[str, dict[str, list[str]]], asked: set[str]) -> dict[st
     for minor, libraries in exports.items():
         for name in {name for names in libraries.values() for name in names}:
             if name in core or name in asked:
-                signature = dated.signature(name)
+                signature = torch_symbols.signature(name)
                 if worth_keeping(name, signature):
                     covered.setdefault(signature, set()).add(minor)
     # The other C++ ABI gives a name another spelling: count a minor that has it in either.
     for minor, libraries in exports.items():
         for name in {name for names in libraries.values() for name in names}:
-            if dated.flavour(name) is not None and dated.TORCH_NAME.match(name):
-                signature = dated.signature(name)
+            if torch_symbols.flavour(name) is not None and torch_symbols.TORCH_NAME.match(name):
+                signature = torch_symbols.signature(name)
                 if signature in covered:
                     covered[signature].add(minor)
     table: dict[str, list[str]] = {}

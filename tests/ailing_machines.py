@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whole_machines import RTX_4090, changed, gpu, packages, refused, without_driver
 
-from attn_doctor.facts import Binary, Facts, PciDevice, TorchDevice, Unknown, Variable
+from attn_doctor.model.facts import Binary, Facts, PciDevice, TorchDevice, Unknown, Variable
 
 H = RTX_4090
 AMD_CARD = PciDevice(vendor="1002", device="744c", pci_class="0300", driver="amdgpu")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from extensions import SUFFIX, build, exports, library, linked, module, really, references
 
-from attn_doctor.facts import Interpreter
+from attn_doctor.model.facts import Interpreter
 from attn_doctor.probes.binaries import read
 
 SPEC = importlib.util.find_spec("torch")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from extensions import MODULE, SUFFIX, build, exports, library, linked, module, references
 
-from attn_doctor.facts import Binary, Interpreter
+from attn_doctor.model.facts import Binary, Interpreter
 from attn_doctor.probes.binaries import read
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.symbol_table import SymbolTable

@@ -8,15 +8,17 @@ import random
 import msgspec
 import pytest
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts, Fault, Graphics, Interpreter, System, Torch, Yolo
-from attn_doctor.failure_modes import backend_fails, eager_fails, model_not_built
-from attn_doctor.findings import Goal, Severity
-from attn_doctor.recommend import Recommendation, recommend
+from attn_doctor.failure_modes.gpu import backend_fails, eager_fails
+from attn_doctor.failure_modes.model_code import model_not_built
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.model.facts import Facts, Fault, Graphics, Interpreter, System, Torch, Yolo
+from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.recommendation import Recommendation
+from attn_doctor.model.trials import Gain, ReferenceCheck, Trial, TrialRun, Trials
 from attn_doctor.trials import statistics
 from attn_doctor.trials.best import beats, best, training_dtype
-from attn_doctor.trials.judge import with_gains
-from attn_doctor.trials.rows import Gain, ReferenceCheck, Trial, TrialRun, Trials
+from attn_doctor.trials.judge_rows import with_gains
 from attn_doctor.trials.statistics import LEVEL, interval
 
 NAMES = ("sdpa", "sdpa-flash", "sdpa-math", "sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "xformers", "flex")

@@ -18,7 +18,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from extensions import really
 
-from attn_doctor.facts import Binary, Unknown
+from attn_doctor.model.facts import Binary, Unknown
 from attn_doctor.probes.binaries import read, torch_static
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.files import Files

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_doctor.knowledge import dated
-from attn_doctor.knowledge.demangle import demangle
+from attn_doctor.knowledge.cxx_names import torch_symbols
+from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
 
@@ -98,12 +98,12 @@ def test_a_name_that_never_ends_is_given_back():
 def test_both_kinds_of_string_have_one_signature():
     old = "_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
     new = "_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
-    assert dated.signature(old) == dated.signature(new)
-    assert (dated.flavour(old), dated.flavour(new)) == (False, True)
-    assert dated.flavour("_ZN3c104cuda9SetDeviceEi") is None
-    assert dated.flavour("_ZN3c105ClassEv") is None, "Ss inside a word is no string"
-    assert dated.flavours([old, "_ZN3c104cuda9SetDeviceEi"]) is False
-    assert dated.flavours([old, new]) is None
+    assert torch_symbols.signature(old) == torch_symbols.signature(new)
+    assert (torch_symbols.flavour(old), torch_symbols.flavour(new)) == (False, True)
+    assert torch_symbols.flavour("_ZN3c104cuda9SetDeviceEi") is None
+    assert torch_symbols.flavour("_ZN3c105ClassEv") is None, "Ss inside a word is no string"
+    assert torch_symbols.flavours([old, "_ZN3c104cuda9SetDeviceEi"]) is False
+    assert torch_symbols.flavours([old, new]) is None
 
 
 @pytest.mark.parametrize(
@@ -117,26 +117,28 @@ def test_both_kinds_of_string_have_one_signature():
     ],
 )
 def test_symbols_that_people_report_are_dated(name, first, last):
-    minors = dated.fitting([name])
+    minors = torch_symbols.fitting([name])
     assert (minors[0], minors[-1]) == (first, last)
 
 
 def test_several_names_narrow_each_other_down():
     early, late = "_ZN3c104cuda9SetDeviceEa", "_ZN3c104cuda9SetDeviceEab"
-    assert dated.fitting([early, late]) == ()
-    assert dated.fitting(["nobody", "_ZN3c10nobodyEv"]) is None
-    assert dated.exporting("nobody") is None
+    assert torch_symbols.fitting([early, late]) == ()
+    assert torch_symbols.fitting(["nobody", "_ZN3c10nobodyEv"]) is None
+    assert torch_symbols.exporting("nobody") is None
 
 
 def test_the_table_knows_each_minor_without_a_gap_and_where_it_was_read():
-    known = dated.minors()
+    known = torch_symbols.minors()
     numbers = [tuple(map(int, m.split("."))) for m in known]
     assert numbers == [(2, minor) for minor in range(numbers[-1][1] + 1)]
-    assert all(w.wheel.startswith(f"torch-{w.torch}.") and len(w.sha256 or "") == 64 for w in dated._load().wheels)
+    assert all(
+        w.wheel.startswith(f"torch-{w.torch}.") and len(w.sha256 or "") == 64 for w in torch_symbols._load().wheels
+    )
 
 
 def test_names_of_torch_are_told_from_others():
     yes = ["_ZN2at4_ops5zeros4callEv", "_ZTVN3c105ErrorE", "_ZNK3c105Error4whatEv", "aoti_torch_get_dim"]
     no = ["_ZNSt6vectorIiE4pushEv", "cudaMalloc", "PyList_New", "_ZN4attn3fooEv"]
-    assert [dated.is_torch(name) for name in yes] == [True] * 4
-    assert [dated.is_torch(name) for name in no] == [False] * 4
+    assert [torch_symbols.is_torch(name) for name in yes] == [True] * 4
+    assert [torch_symbols.is_torch(name) for name in no] == [False] * 4

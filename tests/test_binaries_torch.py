@@ -25,7 +25,7 @@ from little_torches import (
     predicted,
 )
 
-from attn_doctor.facts import Interpreter, Unknown
+from attn_doctor.model.facts import Interpreter, Unknown
 from attn_doctor.probes.binaries import libstdcxx, naming, read, torch_static
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.installed import installed

@@ -14,7 +14,7 @@ import pytest
 from extensions import SUFFIX, library, linked, really
 from pairs import C10, INTERPRETER, PAIRS, SPEC, TORCH, Pair, judged, of_c10, plain, strings_are_new, written
 
-from attn_doctor.facts import Binary, Interpreter, Unknown
+from attn_doctor.model.facts import Binary, Interpreter, Unknown
 from attn_doctor.probes.binaries import read
 
 pytestmark = pytest.mark.skipif(SPEC is None, reason="no torch beside the tests")

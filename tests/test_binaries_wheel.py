@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from extensions import SUFFIX, build, exports, library, linked, module, really
 
-from attn_doctor.facts import Interpreter, Unknown
+from attn_doctor.model.facts import Interpreter, Unknown
 from attn_doctor.probes.binaries import wheel
 from attn_doctor.probes.binaries.inspection import Place, ask, inspect
 from attn_doctor.probes.binaries.mapped import DamagedFile

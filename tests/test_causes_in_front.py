@@ -6,14 +6,14 @@ import pytest
 from ailing_machines import environment, static
 from whole_machines import RTX_4090, changed, packages
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Binary, Conflict, Facts, Fault, Import, Shadow, Unknown
 from attn_doctor.failure_modes import find
-from attn_doctor.findings import Finding, Goal, Severity
-from attn_doctor.fixes.making import make
-from attn_doctor.goals import implied
+from attn_doctor.fixes.plan_builder import make
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.goals import implied
+from attn_doctor.model.facts import Binary, Conflict, Facts, Fault, Import, Shadow, Unknown
+from attn_doctor.model.findings import Finding, Goal, Severity
 from attn_doctor.probes.torch import from_files
-from attn_doctor.report import machine
+from attn_doctor.report import machine_summary
 
 DEATHS = {
     "raised": Fault(kind="raised", type="ImportError", message="cannot import name 'Tensor' from 'torch'"),
@@ -194,7 +194,7 @@ def test_a_stub_that_hides_torch_is_an_error_by_its_files(shim):
     broken = next(f for f in findings if f.slug == "torch-install-broken")
     assert broken.explained_by == findings[0].code
     assert shim in broken.message
-    row = next(f for f in machine.at_a_glance(facts) if f.label == "torch")
+    row = next(f for f in machine_summary.at_a_glance(facts) if f.label == "torch")
     assert row.text == f"2.15.0+cu132 is installed, and {shim} hides it"
     assert row.tone == "bad"
 
@@ -219,7 +219,7 @@ def test_a_flash_attn_that_cannot_load_by_its_files_implies_the_goal_that_a_fail
 
 
 def _flash(**more: object) -> str:
-    return next(f.text for f in machine.at_a_glance(changed(RTX_4090, **more)) if f.label == "flash-attn")
+    return next(f.text for f in machine_summary.at_a_glance(changed(RTX_4090, **more)) if f.label == "flash-attn")
 
 
 def test_the_row_says_which_kind_of_flash_attn_is_not_there():
@@ -258,7 +258,7 @@ def test_a_cuda_home_that_is_no_toolkit_is_good_to_know(value, problem, cpu):
     notes = [f for f in diagnose(facts, Goal.TRAIN).findings if "CUDA_HOME" in f.message or value in f.message]
     assert [f.severity for f in notes] == [Severity.INFO]
     assert notes[0].explained_by is None
-    row = next(f.text for f in machine.at_a_glance(facts) if f.label == "toolkit")
+    row = next(f.text for f in machine_summary.at_a_glance(facts) if f.label == "toolkit")
     assert row.endswith(f"CUDA_HOME is {value}, which {problem}")
     if cpu:
         wanted = [f for f in diagnose(facts, Goal.FLASH_ATTN).findings if f.slug == "cuda-home-malformed"]

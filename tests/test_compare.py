@@ -13,11 +13,11 @@ import pytest
 from targets import make_target
 
 from attn_doctor.examination import Options, examine
+from attn_doctor.model.report import Report, decode_report
+from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report import markdown
 from attn_doctor.report.comparison import compare
 from attn_doctor.report.comparison_outline import outline
-from attn_doctor.report.model import Report, decode_report
-from attn_doctor.trials.rows import Interval, Trial
 
 ROOT = Path(__file__).parent.parent
 WORKS, UPGRADED = "rtx-4090-flash-attn-works", "rtx-3090-torch-upgraded"

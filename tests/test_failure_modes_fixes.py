@@ -7,7 +7,7 @@ from test_failure_modes_gpu import found
 from test_failure_modes_import import torch_fault, undefined
 from whole_machines import changed
 
-from attn_doctor.facts import Shadow, Variable
+from attn_doctor.model.facts import Shadow, Variable
 
 
 def test_the_wheel_that_fits_is_offered_where_there_is_one():

@@ -23,13 +23,13 @@ from ailing_machines import (
 )
 from whole_machines import INTEL, changed, gpu, refused, with_flash_attn, without_driver
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import AmdGpu, Facts, Fault, Unknown
 from attn_doctor.failure_modes import find, patterns
-from attn_doctor.failure_modes.out_of_memory_gpu import attention_heads
-from attn_doctor.findings import Certainty, Finding, Goal, Severity
-from attn_doctor.logs import read_bytes
-from attn_doctor.trials.rows import AttentionCalls, ReferenceCheck, Trial, TrialRun, Trials
+from attn_doctor.failure_modes.gpu.out_of_memory_gpu import attention_heads
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.reader import read_bytes
+from attn_doctor.model.facts import AmdGpu, Facts, Fault, Unknown
+from attn_doctor.model.findings import Certainty, Finding, Goal, Severity
+from attn_doctor.model.trials import AttentionCalls, ReferenceCheck, Trial, TrialRun, Trials
 
 # slug, a machine that has it, and a piece of its message
 PRESENT = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Binary, Facts, Fault, FlashAttention, Import, Needed, Pin, Shadow, Unknown
 from attn_doctor.failure_modes import find
-from attn_doctor.findings import Certainty, Finding, Goal, Severity
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Binary, Facts, Fault, FlashAttention, Import, Needed, Pin, Shadow, Unknown
+from attn_doctor.model.findings import Certainty, Finding, Goal, Severity
 
 H = RTX_4090
 LINUX_SUFFIX = "flash_attn_2_cuda.cpython-312-x86_64-linux-gnu.so"

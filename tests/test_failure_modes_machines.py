@@ -8,9 +8,9 @@ import test_failure_modes_import as of_imports
 from ailing_machines import COMPAT, CONTAINER, FABRIC, HIDDEN, MIG_EMPTY, MISMATCH, WSL, H, cpu_torch, old_driver
 from whole_machines import forgetting, without_driver
 
-from attn_doctor.diagnose import diagnose
 from attn_doctor.failure_modes import ALL
-from attn_doctor.findings import Goal, Severity
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.findings import Goal, Severity
 
 # Ten machines with more than one ailment: what must be put right first, and what follows from it.
 MACHINES = {

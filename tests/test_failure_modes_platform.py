@@ -7,11 +7,11 @@ import io
 import pytest
 from whole_machines import RTX_4090, changed, with_flash_attn
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import find, patterns
-from attn_doctor.findings import Finding, Goal, Severity
-from attn_doctor.logs import Reader
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.reader import Reader
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Finding, Goal, Severity
 
 H = RTX_4090
 WINDOWS = changed(

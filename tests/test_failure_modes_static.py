@@ -6,9 +6,9 @@ import pytest
 from ailing_machines import static
 from whole_machines import RTX_4090, changed, packages
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Binary, Facts, Shadow
-from attn_doctor.findings import Certainty, Goal
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Binary, Facts, Shadow
+from attn_doctor.model.findings import Certainty, Goal
 
 NO_CUDNN = Binary(
     module="torch._C",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_failure_modes_import import NEW_ABI, OLD_ABI
 
-from attn_doctor.failure_modes import symbols
+from attn_doctor.failure_modes.shared import symbols
 
 
 @pytest.mark.parametrize(

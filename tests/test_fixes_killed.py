@@ -25,7 +25,7 @@ _CARRY_OUT = """
 import json, sys
 import msgspec
 from attn_doctor.fixes.apply import Work, apply
-from attn_doctor.fixes.places import ask
+from attn_doctor.fixes.target_paths import ask
 from attn_doctor.fixes.plan import Way
 way = msgspec.convert(json.loads(sys.argv[2]), Way)
 say = lambda text: print(text, file=sys.stderr, flush=True)

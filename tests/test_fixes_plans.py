@@ -8,16 +8,16 @@ import pytest
 from ailing_machines import cpu_torch
 from whole_machines import RTX_4090, changed, packages
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Distribution, Import, Pin
-from attn_doctor.findings import Goal, Step
-from attn_doctor.fixes import pins, sequence, sound
+from attn_doctor.fixes import pins, step_effects, step_safety
+from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.installers import Context, chosen, context, locks_of, parse, translated
-from attn_doctor.fixes.making import make
 from attn_doctor.fixes.plan import WITHOUT, WORK, Change
+from attn_doctor.fixes.plan_builder import make
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand
-from attn_doctor.fixes.ways import drafts
-from attn_doctor.report.model import decode_facts
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Distribution, Import, Pin
+from attn_doctor.model.findings import Goal, Step
+from attn_doctor.model.report import decode_facts
 
 PY = "/venv/bin/python"
 
@@ -275,7 +275,9 @@ def planned(*argvs, said=None):
 
 def test_changes_are_those_of_the_moment_at_which_a_step_is_taken():
     twice = {"numpy": ["1.26.4", "2.2.6"]}
-    steps = sequence.in_order(planned(REMOVE, REMOVE, REMOVE, pip("install", "--no-deps", "numpy==2.2.6")), twice, PY)
+    steps = step_effects.in_order(
+        planned(REMOVE, REMOVE, REMOVE, pip("install", "--no-deps", "numpy==2.2.6")), twice, PY
+    )
     assert [[str(c) for c in s.changes] for s in steps] == [
         ["removes numpy 1.26.4"],
         ["removes numpy 2.2.6"],
@@ -292,7 +294,7 @@ def test_what_an_earlier_step_brought_is_not_told_twice():
         pip("install", "torch==2.15.0"),
         said={0: (torch,), 1: (torch, Change(package="sympy", before=None, after="1.14.0"))},
     )
-    first, second = sequence.in_order(steps, {"torch": ["2.8.0+cpu"]}, PY)
+    first, second = step_effects.in_order(steps, {"torch": ["2.8.0+cpu"]}, PY)
     assert [str(c) for c in first.changes] == ["torch 2.8.0+cpu → 2.15.0"]
     assert [str(c) for c in second.changes] == ["adds sympy 1.14.0"]
     assert first.undo == (
@@ -344,7 +346,7 @@ def test_what_uv_did_uv_takes_back():
         ("uv", "pip", "install", "--python", PY, "numpy<2"),
         said={0: (Change(package="numpy", before="2.2.6", after="1.26.4"),)},
     )
-    (one,) = sequence.in_order(steps, {"numpy": ["2.2.6"]}, PY)
+    (one,) = step_effects.in_order(steps, {"numpy": ["2.2.6"]}, PY)
     assert one.undo == (("uv", "pip", "install", "--python", PY, "--force-reinstall", "--no-deps", "numpy==2.2.6"),)
 
 
@@ -376,7 +378,7 @@ def test_what_uv_did_uv_takes_back():
 )  # fmt: skip
 def test_a_step_that_holds_something_else_is_refused(bad):
     facts = changed(RTX_4090, interpreter__site_packages="/venv/lib/python3.12/site-packages")
-    assert sound.fault(bad, facts) is not None
+    assert step_safety.fault(bad, facts) is not None
 
 
 def test_a_strange_name_in_the_facts_never_becomes_an_option():
@@ -399,7 +401,7 @@ def test_every_fix_that_is_known_is_sound():
                 for fix in finding.fixes:
                     for one in fix.steps:
                         seen += 1
-                        assert sound.fault(one, facts) is None, (machine.name, finding.slug, one.argv)
+                        assert step_safety.fault(one, facts) is None, (machine.name, finding.slug, one.argv)
     assert seen > 60
 
 

@@ -19,7 +19,7 @@ import pytest
 from snapshots import snapshot as whole_snapshot
 from targets import site_packages
 
-from attn_doctor.fixes.keep import copy_tree
+from attn_doctor.fixes.hardlink_copy import copy_tree
 
 TORCH, VISION, NUMPY = "2.2.2", "0.17.2", "1.26.4"
 pytestmark = [

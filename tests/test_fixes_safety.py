@@ -16,11 +16,11 @@ from snapshots import snapshot
 from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
-from attn_doctor.findings import Goal, Step
 from attn_doctor.fixes.apply import refusal
-from attn_doctor.fixes.keep import copy_tree
-from attn_doctor.fixes.places import ask
+from attn_doctor.fixes.hardlink_copy import copy_tree
 from attn_doctor.fixes.plan import RIGHT, PlannedStep, Way
+from attn_doctor.fixes.target_paths import ask
+from attn_doctor.model.findings import Goal, Step
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="applying is refused on Windows")
 ODD = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts, Record, Unknown, lookup, paths_of, walk
 from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure, every, known, some
-from attn_doctor.findings import Certainty, Confidence, Goal, Severity, fact
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Facts, Record, Unknown, lookup, paths_of, walk
+from attn_doctor.model.findings import Certainty, Confidence, Goal, Severity, fact
 
 
 def yes() -> bool:

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import build
 from attn_doctor.knowledge.build import BuildKey, predict
+from attn_doctor.model.facts import Unknown
 
 GIB = 1024**3
 SOUND = BuildKey(

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_knowledge_wheels import BY_HAND, CONFIGURED
 
-from attn_doctor.facts import Facts, Gpu, Graphics, Interpreter, System, Torch, Unknown
 from attn_doctor.knowledge import finder, wheels
-from attn_doctor.knowledge.key import Key, key_of
-from attn_doctor.knowledge.nearest import Nearest, nearest_torch
+from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
+from attn_doctor.knowledge.wheel_key import Key, key_of
+from attn_doctor.model.facts import Facts, Gpu, Graphics, Interpreter, System, Torch, Unknown
 
 HEALTHY = Key(
     python="3.12",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import flash_attention
+from attn_doctor.model.facts import Unknown
 
 AMPERE_WHEEL = ("sm_80", "sm_90")
 

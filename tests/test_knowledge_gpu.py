@@ -2,8 +2,8 @@
 
 import pytest
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import gpu
+from attn_doctor.model.facts import Unknown
 
 YES, NO, OPEN = True, False, None
 

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import bugs, distributions, sdpa
 from attn_doctor.knowledge.sdpa import Call
+from attn_doctor.model.facts import Unknown
 
 YOLO12 = Call(capability="8.9", dtype="float16", head_dim=32, queries=400, keys=400)
 

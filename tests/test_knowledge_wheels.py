@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import wheels
+from attn_doctor.model.facts import Unknown
 
 # The release workflows in words: releases; Pythons; torch minors; CUDA 11 and 12 as the names spell them.
 MATRIX = """

@@ -67,7 +67,7 @@ model(x)  # the proof is made here
 with Seen() as seen, torch.no_grad():
     model(x)
 print("fused" if any("flash" in name for name in seen.names) else "eager")
-print([name for name in ("msgspec", "rich", "attn_doctor.facts") if name in sys.modules])
+print([name for name in ("msgspec", "rich", "attn_doctor.model.facts") if name in sys.modules])
 """
 
 
@@ -256,8 +256,8 @@ def test_what_cannot_be_run_is_one_line(argv, code, text):
 
 
 def test_the_names_are_those_of_the_exchange():
+    from attn_doctor.attention.launch import names
     from attn_doctor.exchange import kernels
-    from attn_doctor.launching import names
 
     assert names() == ("auto", *kernels.NAMES)
 

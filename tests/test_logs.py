@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from attn_doctor.logs import BLOCK, Pattern, Reader, clean
+from attn_doctor.logs.reader import BLOCK, Pattern, Reader, clean
 
 PATTERNS = [
     Pattern("numpy", b"_ARRAY_API not found", re.compile("_ARRAY_API not found"), "proof"),

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from attn_doctor.decoding import as_text
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import ALL, patterns
-from attn_doctor.findings import Certainty, Confidence, Diagnosis, Finding, Goal, Severity
-from attn_doctor.logs import Reader
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.decode import as_text
+from attn_doctor.logs.reader import Reader
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Goal, Severity
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 NOTHING = ("healthy", "unrelated")  # folders of logs in which nothing is wrong

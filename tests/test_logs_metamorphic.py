@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from test_logs_corpus import CASES, Case, reader
 
-from attn_doctor.decoding import as_text
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import ALL
-from attn_doctor.findings import Finding, Goal
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.decode import as_text
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Finding, Goal
 
 FOUND = [case for case in CASES if case.root]
 # A test a cause, over all of its logs and all that can be done to them: thousands of tests of a millisecond each cost minutes.

@@ -12,8 +12,8 @@ from test_logs_corpus import LOGS, reader
 
 from attn_doctor import child
 from attn_doctor.failure_modes import ALL
-from attn_doctor.needles import Needles, bare
-from attn_doctor.wrapped import joined
+from attn_doctor.logs.literal_search import Needles, bare
+from attn_doctor.logs.unwrap import joined
 
 if sys.version_info >= (3, 11):
     import re._constants as constants
@@ -28,7 +28,7 @@ NO_PREFIX = re.compile(rb"(?!)")
 MEASURE = """
 import re, sys
 from attn_doctor.failure_modes import patterns
-from attn_doctor.logs import Reader
+from attn_doctor.logs.reader import Reader
 with open(sys.argv[1], "rb") as stream:
     log = Reader(patterns()).read(stream, "log")
 # Not ru_maxrss: that is inherited from the process that started this one.

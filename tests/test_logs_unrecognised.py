@@ -9,17 +9,17 @@ import msgspec
 import pytest
 from test_logs_corpus import CASES, LOGS, Case, reader
 
-from attn_doctor.decoding import BLOCK
-from attn_doctor.diagnose import diagnose
 from attn_doctor.examination import log_reader
-from attn_doctor.facts import Facts
 from attn_doctor.failure_modes import ALL
 from attn_doctor.failure_modes.mode import Module
-from attn_doctor.findings import Diagnosis, Goal
-from attn_doctor.goals import implied_by
-from attn_doctor.log_errors import told
-from attn_doctor.logs import Log
-from attn_doctor.not_a_log import NoLog, checked
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.goals import implied_by
+from attn_doctor.logs.decode import BLOCK
+from attn_doctor.logs.errors import told
+from attn_doctor.logs.not_a_log import NoLog, checked
+from attn_doctor.logs.reader import Log
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Diagnosis, Goal
 from attn_doctor.report.blocks import Verdict
 from attn_doctor.report.log_outline import of_diagnosis
 

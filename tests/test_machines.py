@@ -14,15 +14,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts, Unknown, walk
 from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.findings import Goal, Severity
-from attn_doctor.goals import implied
-from attn_doctor.logs import Reader
-from attn_doctor.recommend import recommend
-from attn_doctor.trials.rows import Trials
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.goals import implied
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.logs.reader import Reader
+from attn_doctor.model.facts import Facts, Unknown, walk
+from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.trials import Trials
 
 if sys.version_info >= (3, 11):
     import tomllib

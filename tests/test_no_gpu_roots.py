@@ -10,18 +10,19 @@ from ailing_machines import cpu_torch, environment
 from test_machines import MACHINES, read
 from whole_machines import INTEL, RTX_4090, changed, packages, with_flash_attn, without_driver
 
-from attn_doctor import cli, stated
-from attn_doctor.diagnose import diagnose
+from attn_doctor import cli
 from attn_doctor.errors import Refused
 from attn_doctor.examination import Options, examine
-from attn_doctor.facts import Facts, PciDevice, Unknown
-from attn_doctor.findings import Goal, Severity
-from attn_doctor.fixes.making import make
 from attn_doctor.fixes.plan import WORK
-from attn_doctor.fixes.wheels import Wanted, answer
-from attn_doctor.recommend import recommend
-from attn_doctor.report import machine
-from attn_doctor.trials.rows import Trials
+from attn_doctor.fixes.plan_builder import make
+from attn_doctor.judging import stated_gpu
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.model.facts import Facts, PciDevice, Unknown
+from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.trials import Trials
+from attn_doctor.report import machine_summary
+from attn_doctor.wheels.answer import Wanted, answer
 
 # A login node: torch for CUDA, no card, no driver, all that a build needs is there.
 LOGIN = changed(
@@ -112,7 +113,7 @@ def test_a_plan_without_a_gpu_keeps_its_commands_and_says_what_runs_it():
     ],
 )
 def test_a_gpu_is_named_by_its_capability_or_its_name(text, capability):
-    assert stated.read(text)[1] == capability
+    assert stated_gpu.read(text)[1] == capability
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_gpu_is_named_by_its_capability_or_its_name(text, capability):
 )
 def test_what_is_no_gpu_is_refused_with_the_form_that_is_allowed(text):
     with pytest.raises(Refused, match=r"8\.9 or sm_89"):
-        stated.read(text)
+        stated_gpu.read(text)
 
 
 @pytest.mark.parametrize("command", [["check"], ["fix", "--suggest"], ["diagnose", "a.log", "--here"]])
@@ -146,31 +147,31 @@ OF_HERE = {
 @pytest.mark.parametrize("goal", list(Goal))
 @pytest.mark.parametrize("folder", MACHINES, ids=lambda f: f.name)
 def test_for_a_gpu_that_is_elsewhere_nothing_of_the_gpu_here_is_a_fault(folder, goal):
-    facts = stated.elsewhere(read(folder)[0], "8.6")
+    facts = stated_gpu.elsewhere(read(folder)[0], "8.6")
     diagnosis = diagnose(facts, goal)
     assert not OF_HERE & {f.slug for f in diagnosis.findings}
-    assert not [u for u in diagnosis.undetermined if "the rule itself failed" in u.why or stated.ELSEWHERE in u.why]
+    assert not [u for u in diagnosis.undetermined if "the rule itself failed" in u.why or stated_gpu.ELSEWHERE in u.why]
     text = repr([(f.message, f.evidence) for f in diagnosis.findings])
     assert "is_available" not in text
 
 
 @pytest.mark.parametrize(("lack", "slug"), [(lack, slug) for lack, (slug, _) in LACKING.items()])
 def test_what_a_build_lacks_is_found_for_a_gpu_elsewhere_too(lack, slug):
-    assert slug in _slugs(stated.elsewhere(LACKING[lack][1], "8.0"), Goal.FLASH_ATTN)
+    assert slug in _slugs(stated_gpu.elsewhere(LACKING[lack][1], "8.0"), Goal.FLASH_ATTN)
 
 
 def test_a_gpu_that_is_elsewhere_is_judged_like_one_that_is_here():
-    assert "gpu-arch-unsupported-by-flash-attn" in _slugs(stated.elsewhere(LOGIN, "7.5"), Goal.FLASH_ATTN)
-    assert "gpu-arch-unsupported-by-flash-attn" not in _slugs(stated.elsewhere(LOGIN, "8.0"), Goal.FLASH_ATTN)
+    assert "gpu-arch-unsupported-by-flash-attn" in _slugs(stated_gpu.elsewhere(LOGIN, "7.5"), Goal.FLASH_ATTN)
+    assert "gpu-arch-unsupported-by-flash-attn" not in _slugs(stated_gpu.elsewhere(LOGIN, "8.0"), Goal.FLASH_ATTN)
     old = changed(LOGIN, torch__archs=("sm_50", "sm_60", "sm_70", "sm_80", "sm_90"))
-    assert "no-kernel-image" in _slugs(stated.elsewhere(old, "12.0"), Goal.TRAIN)
-    assert "no-kernel-image" not in _slugs(stated.elsewhere(old, "8.6"), Goal.TRAIN)
+    assert "no-kernel-image" in _slugs(stated_gpu.elsewhere(old, "12.0"), Goal.TRAIN)
+    assert "no-kernel-image" not in _slugs(stated_gpu.elsewhere(old, "8.6"), Goal.TRAIN)
 
 
 def test_a_cpu_torch_would_use_no_gpu_elsewhere():
     finding = next(
         f
-        for f in diagnose(stated.elsewhere(cpu_torch(LOGIN), "8.9"), Goal.TRAIN).findings
+        for f in diagnose(stated_gpu.elsewhere(cpu_torch(LOGIN), "8.9"), Goal.TRAIN).findings
         if f.slug == "torch-cpu-build"
     )
     assert "of this machine" not in finding.message
@@ -178,14 +179,14 @@ def test_a_cpu_torch_would_use_no_gpu_elsewhere():
 
 
 def test_the_driver_of_a_gpu_elsewhere_is_not_known_and_one_that_is_here_is():
-    assert isinstance(stated.elsewhere(LOGIN, "8.9").graphics.driver, Unknown)
-    assert stated.elsewhere(RTX_4090, "8.0").graphics.driver == "580.95.05"
-    assert isinstance(stated.elsewhere(LOGIN, "8.9").torch.available, Unknown)
+    assert isinstance(stated_gpu.elsewhere(LOGIN, "8.9").graphics.driver, Unknown)
+    assert stated_gpu.elsewhere(RTX_4090, "8.0").graphics.driver == "580.95.05"
+    assert isinstance(stated_gpu.elsewhere(LOGIN, "8.9").torch.available, Unknown)
 
 
 def test_the_report_says_whose_gpu_it_is():
     def row(facts: Facts, gpu: str) -> str:
-        return next(f.text for f in machine.at_a_glance(stated.elsewhere(facts, gpu)) if f.label == "GPU")
+        return next(f.text for f in machine_summary.at_a_glance(stated_gpu.elsewhere(facts, gpu)) if f.label == "GPU")
 
     assert row(LOGIN, "8.9") == "compute capability 8.9, stated by --gpu; there is none in this machine"
     assert row(RTX_4090, "9.0").endswith("9.0, stated by --gpu; this machine's own is not judged")
@@ -197,8 +198,8 @@ def test_the_report_says_whose_gpu_it_is():
 
 @pytest.mark.parametrize(("gpu", "install"), [("8.9", "no"), ("7.5", "not-here")])
 def test_the_advice_is_for_the_gpu_that_was_stated(gpu, install):
-    facts = stated.elsewhere(with_flash_attn(LOGIN), gpu)
-    advice = recommend(facts, diagnose(facts, Goal.FLASH_ATTN), Trials(skipped=stated.ELSEWHERE))
+    facts = stated_gpu.elsewhere(with_flash_attn(LOGIN), gpu)
+    advice = recommend(facts, diagnose(facts, Goal.FLASH_ATTN), Trials(skipped=stated_gpu.ELSEWHERE))
     assert advice.install_flash_attn == install
     assert "none is usable here" not in repr(advice)
     assert "the GPU is elsewhere" in advice.summary
@@ -207,7 +208,7 @@ def test_the_advice_is_for_the_gpu_that_was_stated(gpu, install):
 @pytest.mark.parametrize("card", ["10de", "1002"])
 def test_a_card_that_is_here_is_not_judged_for_one_that_is_elsewhere(card):
     here = changed(LOGIN, graphics__pci=(PciDevice(vendor=card, device="1", pci_class="0300", driver=None),))
-    assert not OF_HERE & _slugs(stated.elsewhere(here, "8.9"), Goal.TRAIN)
+    assert not OF_HERE & _slugs(stated_gpu.elsewhere(here, "8.9"), Goal.TRAIN)
 
 
 def test_facts_of_a_file_are_judged_for_a_gpu_elsewhere(tmp_path):

@@ -32,7 +32,7 @@ def block():
 
 @pytest.fixture
 def prescription():
-    from attn_doctor import prescription
+    from attn_doctor.attention import prescription
 
     return prescription
 

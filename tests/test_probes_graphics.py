@@ -11,7 +11,7 @@ import pytest
 from kit import Gpu, Machine, debian, stub_drivers, ubuntu, wsl2
 from kit.machine import DRIVER
 
-from attn_doctor.facts import AmdGpu, Graphics, PciDevice, Unknown
+from attn_doctor.model.facts import AmdGpu, Graphics, PciDevice, Unknown
 from attn_doctor.probes.graphics import graphics
 from attn_doctor.probes.nvml import ask_cuda, ask_nvml
 from attn_doctor.probes.visible import Identity, visible

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kit import Machine, alpine, debian, ubuntu, wsl2
 
-from attn_doctor.facts import Unknown
+from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.cpu import cpu, cpu_by_cpuinfo
 from attn_doctor.probes.loader import Loader, read_cache
 from attn_doctor.probes.root import Root

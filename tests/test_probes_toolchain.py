@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kit import Machine, ubuntu
 
-from attn_doctor.facts import Compiler, Shadow, Toolchain, Toolkit, Unknown
+from attn_doctor.model.facts import Compiler, Shadow, Toolchain, Toolkit, Unknown
 from attn_doctor.probes.cuda_home import cuda_home
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.toolchain import toolchain

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from attn_doctor.facts import Facts, Gpu, Graphics, System, Torch, Unknown, Yolo
-from attn_doctor.findings import Diagnosis
-from attn_doctor.recommend import recommend
-from attn_doctor.trials.judge import with_gains
-from attn_doctor.trials.rows import Gain, Trial, Trials
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.model.facts import Facts, Gpu, Graphics, System, Torch, Unknown, Yolo
+from attn_doctor.model.findings import Diagnosis
+from attn_doctor.model.trials import Gain, Trial, Trials
+from attn_doctor.trials.judge_rows import with_gains
 from attn_doctor.trials.statistics import interval
 
 NOTHING = Diagnosis(findings=())

@@ -12,15 +12,16 @@ import pytest
 from rich.console import Console
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts, Unknown
-from attn_doctor.findings import Certainty, Confidence, Evidence, Finding, Fix, Goal, Severity, Step
-from attn_doctor.recommend import Recommendation
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Finding, Fix, Goal, Severity, Step
+from attn_doctor.model.recommendation import Recommendation
+from attn_doctor.model.report import Report, Target, Tool, Unreadable, decode_facts, decode_report, encode, schema
+from attn_doctor.model.trials import AttentionCalls, Interval, ReferenceCheck, Trial, TrialRun
 from attn_doctor.report import files, html, markdown
 from attn_doctor.report.console import render
-from attn_doctor.report.model import Report, Target, Tool, Unreadable, decode_facts, decode_report, encode, schema
 from attn_doctor.report.outline import outline
-from attn_doctor.report.redact import Own, redact, restore
-from attn_doctor.trials.rows import AttentionCalls, Interval, ReferenceCheck, Trial, TrialRun
+from attn_doctor.report.redact import redact
+from attn_doctor.system.own_names import Own, restore
 
 NASTY = "[/home/x] [bold]<script>alert(1)</script> `rm -rf` | \x1b[31m \u202e {{ 7*7 }} $(id)"
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 from targets import make_target
 
-from attn_doctor.reproduction import here
+from attn_doctor.reproduction import host_abilities
 
 ROOT = Path(__file__).parents[1]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="made for Linux")
 gcc = pytest.mark.skipif(sys.platform != "linux" or shutil.which("gcc") is None, reason="needs gcc, on Linux")
 torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch (extra: yolo)")
 namespaces = pytest.mark.skipif(
-    here.namespaces_refused(network=True) is not None, reason=str(here.namespaces_refused(network=True))
+    host_abilities.namespaces_refused(network=True) is not None,
+    reason=str(host_abilities.namespaces_refused(network=True)),
 )
 old = pytest.mark.skipif(sys.version_info >= (3, 14), reason="there is no newer syntax than this Python's")
 

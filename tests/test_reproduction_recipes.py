@@ -7,11 +7,11 @@ from importlib import resources
 
 import pytest
 
-from attn_doctor.diagnose import diagnose
 from attn_doctor.failure_modes import ALL, find
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.page import page
-from attn_doctor.report.model import decode_facts
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.report import decode_facts
 from attn_doctor.reproduction.plan import Plan, plan, simulated_machine
 from attn_doctor.reproduction.reproduce import named, reproduce
 
@@ -83,7 +83,7 @@ def test_a_simulated_reproduction_says_that_it_is_one(slug):
 
 
 def test_a_note_beside_a_root_cause_is_not_the_name_of_a_failure():
-    from attn_doctor.findings import Diagnosis, Severity
+    from attn_doctor.model.findings import Diagnosis, Severity
 
     mode = find("torch-built-without-flash").MODE
     diagnosis = diagnose(decode_facts(simulated_machine(mode.slug), mode.slug), mode.recipe.goal)

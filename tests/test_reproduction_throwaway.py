@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from attn_doctor.reproduction import here
+from attn_doctor.reproduction import host_abilities
 from attn_doctor.reproduction.throwaway import MARK, Throwaway, sweep
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and /proc")
 namespaces = pytest.mark.skipif(
-    here.namespaces_refused(network=True) is not None, reason=str(here.namespaces_refused(network=True))
+    host_abilities.namespaces_refused(network=True) is not None,
+    reason=str(host_abilities.namespaces_refused(network=True)),
 )
 
 
@@ -32,7 +33,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def staged(conditions: dict, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    text = (resources.files("attn_doctor.reproduction") / "programs" / "stage.py").read_text()
+    text = (resources.files("attn_doctor.reproduction") / "programs" / "namespace_launcher.py").read_text()
     conditions = {"refusal": str(folder / "refusal"), "spare": str(folder), **conditions}
     argv = [sys.executable, "-I", "-c", text, json.dumps(conditions), *command]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
@@ -178,7 +179,7 @@ def test_memory_is_limited_for_the_command_alone(tmp_path):
 def test_a_condition_that_cannot_be_made_is_told_and_nothing_is_run(tmp_path):
     done = staged({"hidden": [["/nowhere", "*"]]}, [sys.executable, "-c", "print('ran')"], tmp_path)
     assert (done.stdout, done.returncode) == ("", 125)
-    assert "No such file" in (tmp_path / "refusal").read_text() or here.namespaces_refused()
+    assert "No such file" in (tmp_path / "refusal").read_text() or host_abilities.namespaces_refused()
 
 
 @linux

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from targets import add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
 
-from attn_doctor.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.probes.choose import Choice, NoTarget
 from attn_doctor.probes.gather import NoAnswer, Request, gather
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from attn_doctor.facts import Facts, Torch, Yolo
+from attn_doctor.model.facts import Facts, Torch, Yolo
 from attn_doctor.trials.backends import BY_NAME
-from attn_doctor.trials.judge import Judged, inaccurate, other_kernel, rows
+from attn_doctor.trials.judge_rows import Judged, inaccurate, other_kernel, rows
 from attn_doctor.trials.plan import TrialOptions, plan
 
 FLASH = {

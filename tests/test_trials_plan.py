@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_doctor.facts import (
+from attn_doctor.model.facts import (
     Distribution,
     Facts,
     Fault,

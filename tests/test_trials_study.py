@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from attn_doctor.facts import Facts, System, Torch
+from attn_doctor.model.facts import Facts, System, Torch
+from attn_doctor.model.trials import Gain, Interval, KernelShare, Trial
 from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
-from attn_doctor.report.proven import short
+from attn_doctor.report.kernel_notes import short
 from attn_doctor.report.trial_outline import outline
+from attn_doctor.trials.long_trial import Study, Wanted, check_request, grid
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 from attn_doctor.trials.process import load, patience
-from attn_doctor.trials.rows import Gain, Interval, KernelShare, Trial
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
-from attn_doctor.trials.study import Study, Wanted, check_request, grid
 from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores
 
 GIB = 2**30

@@ -13,19 +13,19 @@ from whole_machines import RTX_4090, changed, with_flash_attn
 
 import attn_doctor
 from attn_doctor import commands
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts, Record, System, Toolkit, Unknown
 from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.findings import Goal
-from attn_doctor.fixes.ways import drafts
-from attn_doctor.fixes.wheels import Wanted, answer
-from attn_doctor.goals import implied
-from attn_doctor.logs import Reader
-from attn_doctor.recommend import recommend
-from attn_doctor.report import machine
+from attn_doctor.fixes.alternatives import drafts
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.goals import implied
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.logs.reader import Reader
+from attn_doctor.model.facts import Facts, Record, System, Toolkit, Unknown
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.trials import Trials
+from attn_doctor.report import machine_summary
 from attn_doctor.report.outline import problems
-from attn_doctor.trials.rows import Trials
+from attn_doctor.wheels.answer import Wanted, answer
 
 UNKNOWN = Unknown("for the test")
 SKIPPED = Trials(skipped="for the test")
@@ -93,7 +93,7 @@ def _answered(facts: Facts, logs: tuple = ()) -> Iterator[object]:
     yield drafts(facts, diagnosis.findings, Goal.FLASH_ATTN)
     yield recommend(facts, diagnosis, SKIPPED)
     yield implied(facts)
-    yield machine.at_a_glance(facts)
+    yield machine_summary.at_a_glance(facts)
     yield commands.installer(facts), commands.shell_of(facts)
 
 
@@ -202,7 +202,7 @@ SECTIONS = {
     if isinstance(field.type, type) and issubclass(field.type, Record)
 }
 # These run in a Python of their own, where `torch` is torch.
-FOREIGN = ("target", "exchange", "prescription.py")
+FOREIGN = ("target", "exchange", "attention")
 
 
 def _in_boolean_place(tree: ast.AST) -> Iterator[ast.expr]:

@@ -16,13 +16,13 @@ import pytest
 from targets import add_metadata, make_target
 from test_knowledge_wheels import BY_HAND, CONFIGURED
 
-from attn_doctor import online
 from attn_doctor.errors import Refused
-from attn_doctor.fixes.places import Cannot
-from attn_doctor.fixes.wheels import Answered, Wanted, answer
-from attn_doctor.fixes.wheels_outline import outline
+from attn_doctor.fixes.target_paths import Cannot
 from attn_doctor.knowledge import finder, wheels
-from attn_doctor.knowledge.key import Key
+from attn_doctor.knowledge.wheel_key import Key
+from attn_doctor.report.wheels_outline import outline
+from attn_doctor.wheels import online
+from attn_doctor.wheels.answer import Answered, Wanted, answer
 
 NAME = re.compile(r"flash_attn-(.+)\+cu(\d\d)\d?torch(.+)cxx11abi(\w+)-cp3(\d+)-cp3\d+-linux_x86_64\.whl")
 HERE = {"torch": "2.8.0", "python": "3.12", "platform": "linux_x86_64", "glibc": "2.35", "gpus": ("8.9",)}

@@ -10,11 +10,12 @@ import pytest
 from ailing_machines import cpu_torch
 from whole_machines import RTX_4090, changed, packages
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts, Fault, Import, Unknown
-from attn_doctor.findings import Finding, Goal
-from attn_doctor.report import machine
-from attn_doctor.report.redact import Own, redact
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Facts, Fault, Import, Unknown
+from attn_doctor.model.findings import Finding, Goal
+from attn_doctor.report import machine_summary
+from attn_doctor.report.redact import redact
+from attn_doctor.system.own_names import Own
 
 ALICE = Own(home="/home/alice", user="alice", host="cygnus-7")
 
@@ -76,10 +77,10 @@ def test_libtinfo5_is_a_word_of_linux(os, goal):
 def test_a_mac_has_a_build_for_macs():
     folder = Path(__file__).parent.parent / "fixtures" / "machines" / "mac-m1"
     mac = msgspec.json.decode((folder / "facts.json").read_bytes(), type=Facts)
-    rows = {f.label: f.text for f in machine.at_a_glance(changed(mac, torch__mps=True))}
+    rows = {f.label: f.text for f in machine_summary.at_a_glance(changed(mac, torch__mps=True))}
     assert "macOS build, with MPS" in rows["torch"]
     assert "CPU build" not in rows["torch"]
-    assert "MPS" not in machine.at_a_glance(changed(mac, torch__mps=Unknown("x")))[3].text
+    assert "MPS" not in machine_summary.at_a_glance(changed(mac, torch__mps=Unknown("x")))[3].text
 
 
 # -- redaction

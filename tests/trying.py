@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from attn_doctor.facts import Facts, Torch, Yolo
+from attn_doctor.model.facts import Facts, Torch, Yolo
+from attn_doctor.model.trials import Trial, Trials
 from attn_doctor.trials import run as runner
 from attn_doctor.trials.plan import TrialOptions, plan
-from attn_doctor.trials.rows import Trial, Trials
 
 TORCH = Torch(version="installed", cuda=None, hip=None, importable=True, available=False, mps=False)
 FACTS = Facts(torch=TORCH, yolo=Yolo(version="installed"))

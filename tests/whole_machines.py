@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from attn_doctor.facts import (
+from attn_doctor.model.facts import (
     Compiler,
     Distribution,
     Facts,

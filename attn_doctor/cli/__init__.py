@@ -12,10 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from attn_doctor import __version__
-from attn_doctor.errors import FINDINGS, INTERNAL, INTERRUPTED, NOT_EXAMINED, OK, USAGE, AttnDoctorError, Broken
+from attn_doctor.errors import FINDINGS, INTERNAL, INTERRUPTED, NOT_EXAMINED, OK, USAGE, AttnDoctorError
+from attn_doctor.model.report import Broken
 
 if TYPE_CHECKING:
-    from attn_doctor.report.model import Report
+    from attn_doctor.model.report import Report
 
 __all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE", "parser", "run"]
 
@@ -81,7 +82,8 @@ class _Plain(argparse.HelpFormatter):
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises nothing: this is the one place that catches what ends a command."""
-    from attn_doctor import child, failure, streams
+    from attn_doctor import child
+    from attn_doctor.system import failure, streams
 
     streams.prepare()
     signal.signal(signal.SIGTERM, _terminated)
@@ -104,7 +106,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
     """Say why a command ended early, and write the report that there is by then."""
-    from attn_doctor import child, failure
+    from attn_doctor import child
+    from attn_doctor.system import failure
 
     if isinstance(error, Broken):
         child.end_all()
@@ -127,7 +130,7 @@ def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
 
 def _say_what_was_lost() -> None:
     """A line about a standard output that could not be written, unless its reader had enough of it (`| head`)."""
-    from attn_doctor import streams
+    from attn_doctor.system import streams
 
     error = streams.lost("stdout")
     if error is not None and not streams.gone("stdout"):

@@ -69,7 +69,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, show
     from attn_doctor.examination import Options, examine
     from attn_doctor.failure_modes import check_names
-    from attn_doctor.findings import Goal, Severity
+    from attn_doctor.model.findings import Goal, Severity
     from attn_doctor.trials.plan import TrialOptions
 
     check_outputs(arguments)

@@ -33,11 +33,11 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import read_file
-    from attn_doctor.findings import Severity
+    from attn_doctor.model.findings import Severity
+    from attn_doctor.model.report import Unreadable, decode_report
     from attn_doctor.report import files, markdown
     from attn_doctor.report.comparison import compare
     from attn_doctor.report.comparison_outline import outline
-    from attn_doctor.report.model import Unreadable, decode_report
 
     check_outputs(arguments)
     names = (arguments.before, arguments.after)

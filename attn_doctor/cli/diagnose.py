@@ -43,13 +43,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
-    from attn_doctor.diagnose import diagnose
     from attn_doctor.errors import NotExamined
     from attn_doctor.examination import Options, exit_code, facts_of, read_logs
-    from attn_doctor.findings import Goal, Severity
-    from attn_doctor.goals import implied_by
+    from attn_doctor.judging.diagnose import diagnose
+    from attn_doctor.judging.goals import implied_by
+    from attn_doctor.model.findings import Goal, Severity
+    from attn_doctor.model.report import Unreadable
     from attn_doctor.report.log_outline import of_diagnosis
-    from attn_doctor.report.model import Unreadable
 
     check_outputs(arguments)
     try:

@@ -9,8 +9,8 @@ from attn_doctor.cli.options import add_gpu, add_target
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
-    from attn_doctor.fixes.cure import Request, Suggested
     from attn_doctor.fixes.plan import Way
+    from attn_doctor.fixes.workflow import Request, Suggested
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -66,9 +66,9 @@ def execute(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.cli.output import Progress, check_outputs
-    from attn_doctor.findings import Goal
-    from attn_doctor.fixes.cure import Request
-    from attn_doctor.fixes.places import Cannot
+    from attn_doctor.fixes.target_paths import Cannot
+    from attn_doctor.fixes.workflow import Request
+    from attn_doctor.model.findings import Goal
 
     check_outputs(arguments)
     if arguments.apply and arguments.report:
@@ -98,8 +98,8 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import on_terminal, show_blocks, write_json
-    from attn_doctor.fixes import outline
-    from attn_doctor.fixes.cure import suggest
+    from attn_doctor.fixes.workflow import suggest
+    from attn_doctor.report import plan_outline
 
     suggested = suggest(request, progress.say)
     plan = suggested.plan
@@ -108,7 +108,7 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
     shell = commands.shell_of(suggested.facts)
     applies = arguments.apply and way is not None
     if on_terminal(arguments):
-        show_blocks(outline.chosen(plan, way, shell) if applies and way else outline.plan(plan, shell))
+        show_blocks(plan_outline.chosen(plan, way, shell) if applies and way else plan_outline.plan(plan, shell))
     if applies and way is not None:
         return _apply(arguments, request, suggested, way)
     if arguments.json:
@@ -121,7 +121,7 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
 
 
 def _chosen(arguments: argparse.Namespace, suggested: Suggested) -> Way | None:
-    from attn_doctor.fixes.places import Cannot
+    from attn_doctor.fixes.target_paths import Cannot
 
     ways = suggested.plan.ways
     if arguments.way:
@@ -138,8 +138,8 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_json
-    from attn_doctor.fixes import outline
-    from attn_doctor.fixes.cure import carry_out, check_applicable
+    from attn_doctor.fixes.workflow import carry_out, check_applicable
+    from attn_doctor.report import plan_outline
 
     check_applicable(request, suggested, way)
     if not arguments.yes and not _agreed(f"Apply {way.name} ({way.title})?"):
@@ -148,7 +148,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
     with Progress() as progress:
         result = carry_out(request, suggested, way, progress.say)
     if on_terminal(arguments):
-        show_blocks(outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
+        show_blocks(plan_outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
     if arguments.json:
         write_json(arguments.json, {"plan": suggested.plan, "applied": result})
     return OK if result.outcome == "applied" else FINDINGS
@@ -159,20 +159,20 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
 
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import on_terminal, show_blocks, write_json
-    from attn_doctor.fixes import outline
-    from attn_doctor.fixes.cure import take_back, to_undo
+    from attn_doctor.fixes.workflow import take_back, to_undo
+    from attn_doctor.report import plan_outline
 
     places, folder, changed = to_undo(request)
     if changed and not arguments.yes:
         progress.close()
-        show_blocks(outline.changed_since(changed))
+        show_blocks(plan_outline.changed_since(changed))
         if not _agreed("Undo all the same?"):
             sys.stderr.write("attn-doctor: nothing was done\n")
             return FINDINGS
     undone = take_back(places, folder, changed, progress.say)
     progress.close()
     if on_terminal(arguments):
-        show_blocks(outline.undone(undone.plan, undone.wrong, undone.kept))
+        show_blocks(plan_outline.undone(undone.plan, undone.wrong, undone.kept))
     if arguments.json:
         write_json(arguments.json, undone)
     return FINDINGS if undone.wrong else OK
@@ -182,7 +182,7 @@ def _agreed(question: str) -> bool:
     """What a person says on the terminal. Raises Cannot where there is none: nothing waits for an answer then."""
     import sys
 
-    from attn_doctor.fixes.places import Cannot
+    from attn_doctor.fixes.target_paths import Cannot
 
     if not sys.stdin.isatty():
         raise Cannot(f"{question} There is no terminal to ask on: say --yes")

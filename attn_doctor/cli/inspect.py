@@ -43,7 +43,7 @@ def capability(text: str) -> str:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
-    from attn_doctor.facts import Unknown
+    from attn_doctor.model.facts import Unknown
     from attn_doctor.probes.binaries.inspection import ask, inspect
     from attn_doctor.probes.choose import choose
     from attn_doctor.report.inspection import as_data

@@ -49,11 +49,11 @@ def positive(text: str) -> float:
 
 def gpu(text: str) -> str:
     """A compute capability or the name of a GPU, for argparse."""
-    from attn_doctor import stated
     from attn_doctor.errors import Refused
+    from attn_doctor.judging import stated_gpu
 
     try:
-        stated.read(text)
+        stated_gpu.read(text)
     except Refused as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("--gpu ")) from error
     return text

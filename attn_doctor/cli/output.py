@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from attn_doctor.model.report import Report
     from attn_doctor.report.blocks import Block
-    from attn_doctor.report.model import Report
 
 
 class Progress:
@@ -79,9 +79,9 @@ def write_outputs(report: Report, arguments: argparse.Namespace) -> None:
     """Write the files of --json, --markdown and --html, redacted. Raises Unwritable."""
     import msgspec
 
+    from attn_doctor.model.report import Report as ReportType
+    from attn_doctor.model.report import encode
     from attn_doctor.report import files, markdown, redact
-    from attn_doctor.report.model import Report as ReportType
-    from attn_doctor.report.model import encode
     from attn_doctor.report.outline import outline
 
     if not any((arguments.json, arguments.markdown, arguments.html)):
@@ -117,9 +117,9 @@ def write_json(path: str, data: Any, *, is_clean: bool = False) -> None:
     """Records as JSON, redacted unless all of it comes from what was redacted before."""
     import msgspec
 
-    from attn_doctor import foreign
+    from attn_doctor.model import foreign_text
     from attn_doctor.report import files, redact
 
-    plain = foreign.plain(msgspec.to_builtins({"data": data}))
+    plain = foreign_text.plain(msgspec.to_builtins({"data": data}))
     clean = plain["data"] if is_clean else redact.redact(plain)["data"]
     files.write(path, msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n")

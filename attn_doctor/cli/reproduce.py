@@ -37,15 +37,14 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
-    from attn_doctor.report import files
-    from attn_doctor.reproduction import telling
+    from attn_doctor.report import files, reproduction_outline
     from attn_doctor.reproduction.plan import NotConfirmed, plan
     from attn_doctor.reproduction.reproduce import reproduce
 
     check_outputs(arguments, "json", "log")
     mode = find(arguments.name).MODE
     planned = plan(mode, lambda: choose(arguments.target).python, arguments.timeout, arguments.torch)
-    sys.stderr.write("".join(f"{line}\n" for line in telling.intention(planned)))
+    sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
     if planned.asks and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
@@ -59,9 +58,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.log:
         files.write(arguments.log, done.log)
     if arguments.json:
-        write_json(arguments.json, telling.as_data(planned, done))
+        write_json(arguments.json, reproduction_outline.as_data(planned, done))
     if on_terminal(arguments, "json", "log"):
-        show_blocks(telling.outcome(planned, done))
+        show_blocks(reproduction_outline.outcome(planned, done))
     if not done.reproduced:
         return NOT_EXAMINED
     return OK if done.named else FINDINGS

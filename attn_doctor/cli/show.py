@@ -23,7 +23,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import check_outputs, show
     from attn_doctor.examination import read_file
-    from attn_doctor.report.model import decode_report
+    from attn_doctor.model.report import decode_report
 
     check_outputs(arguments)
     report = decode_report(read_file(arguments.report), arguments.report)

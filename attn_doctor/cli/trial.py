@@ -67,8 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import Options, facts_of
     from attn_doctor.report.trial_outline import outline
+    from attn_doctor.trials.long_trial import Wanted, check_request, grid, study
     from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
-    from attn_doctor.trials.study import Wanted, check_request, grid, study
 
     check_outputs(arguments)
     shapes: tuple[Shape, ...] = ()

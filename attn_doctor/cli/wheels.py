@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attn_doctor.cli.options import add_target
 
 if TYPE_CHECKING:
-    from attn_doctor.knowledge.key import Candidate
+    from attn_doctor.knowledge.wheel_key import Candidate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -48,8 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import Options, facts_of
-    from attn_doctor.fixes.wheels import Wanted, answer, key_for
-    from attn_doctor.fixes.wheels_outline import outline
+    from attn_doctor.report.wheels_outline import outline
+    from attn_doctor.wheels.answer import Wanted, answer, key_for
 
     check_outputs(arguments)
     wanted = Wanted(
@@ -72,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
         seen: tuple[Candidate, ...] = ()
         notes: tuple[str, ...] = ()
         if arguments.online:
-            from attn_doctor.online import newer_wheels
+            from attn_doctor.wheels.online import newer_wheels
 
             seen, notes = newer_wheels(key, progress.say)
         found = answer(wanted, facts, seen=seen, notes=notes)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from attn_doctor.facts import Facts, Record, Unknown
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
 
 T = TypeVar("T")
 

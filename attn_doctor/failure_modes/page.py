@@ -7,9 +7,9 @@ import re
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts
 from attn_doctor.failure_modes.mode import FailureMode, Module, Unsure
-from attn_doctor.findings import Fix
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
 
 AREAS = {
     "AD1": ("build", "Building flash-attn"),

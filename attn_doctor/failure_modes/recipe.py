@@ -9,8 +9,8 @@ A recipe stands in the record of its failure mode. Its commands, and the texts o
 
 from __future__ import annotations
 
-from attn_doctor.facts import Record
-from attn_doctor.findings import Goal
+from attn_doctor.model.facts import Record
+from attn_doctor.model.findings import Goal
 
 
 class Torch(Record, frozen=True, kw_only=True):

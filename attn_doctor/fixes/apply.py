@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.facts import Facts, Record
-from attn_doctor.findings import Finding
-from attn_doctor.fixes import judge, restore, running
-from attn_doctor.fixes.judge import Say
-from attn_doctor.fixes.keep import NoRoom, copy_tree
-from attn_doctor.fixes.places import Cannot, Places, Root
+from attn_doctor.fixes import after_fix_verdict, restore, step_runner
+from attn_doctor.fixes.after_fix_verdict import Say
+from attn_doctor.fixes.hardlink_copy import NoRoom, copy_tree
 from attn_doctor.fixes.plan import PlannedStep, Way
+from attn_doctor.fixes.target_paths import Cannot, Places, Root
 from attn_doctor.fixes.verify import STEP_DEADLINE
+from attn_doctor.model.facts import Facts, Record
+from attn_doctor.model.findings import Finding
 from attn_doctor.probes.answer import NoAnswer
 
 # What poetry, PDM and pixi write beside the environment.
@@ -192,14 +192,14 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
         done = _run(_Journalled(folder, number, step), environ, work, lock)
         if not done.ok:
             log = folder / f"step-{number}.log"
-            return f"step {number} fails ({step.what or step.why}): {judge.explain(log, way.goal)}", ()
+            return f"step {number} fails ({step.what or step.why}): {after_fix_verdict.explain(log, way.goal)}", ()
     work.say("examining what it made")
     try:
-        report = judge.examine(work.places.python, way.goal, environ, work.timeout, gpu=work.gpu)
+        report = after_fix_verdict.examine(work.places.python, way.goal, environ, work.timeout, gpu=work.gpu)
     except NoAnswer as error:
         return f"after this plan the environment does not answer: {error}", ()
-    why = judge.verdict(way, work.findings, report)
-    left = tuple(f"{f.code} {f.slug}: {f.message}" for f in judge.remaining(report))
+    why = after_fix_verdict.verdict(way, work.findings, report)
+    left = tuple(f"{f.code} {f.slug}: {f.message}" for f in after_fix_verdict.remaining(report))
     return (f"after this plan {why}" if why else None), left
 
 
@@ -209,9 +209,9 @@ def _environ(way: Way, work: Work) -> dict[str, str]:
         variables["PIP_BREAK_SYSTEM_PACKAGES"] = "1"
     places = work.places
     if places.kind == "bare":
-        made = running.changed(os.environ, {**variables, "PIP_NO_INPUT": "1"})
+        made = step_runner.changed(os.environ, {**variables, "PIP_NO_INPUT": "1"})
         return {**made, "PATH": os.pathsep.join([places.scripts, made.get("PATH", os.defpath)])}
-    return running.environment(places.prefix, places.scripts, variables, conda=places.kind == "conda")
+    return step_runner.environment(places.prefix, places.scripts, variables, conda=places.kind == "conda")
 
 
 class _Journalled(NamedTuple):
@@ -220,7 +220,7 @@ class _Journalled(NamedTuple):
     step: PlannedStep
 
 
-def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -> running.Ran:
+def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -> step_runner.Ran:
     folder, number, step = this
     journal = str(folder)
     restore.write_event(journal, at="step", number=number, argv=list(step.argv))
@@ -228,7 +228,7 @@ def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -
     def started(pid: int) -> None:
         restore.write_event(journal, at="running", number=number, pid=pid, started=restore.started(pid))
 
-    done = running.run(
+    done = step_runner.run(
         step.argv,
         environ,
         folder / f"step-{number}.log",

@@ -14,8 +14,8 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from attn_doctor.facts import Facts, Record, Unknown
-from attn_doctor.findings import Step
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.findings import Step
 
 INSTALLERS = ("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm")
 _CONDA_LIKE = ("conda", "mamba", "micromamba")

@@ -8,10 +8,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from attn_doctor.facts import Facts, Pin, Unknown
 from attn_doctor.fixes.installers import Request, name_of
 from attn_doctor.fixes.plan import Change
 from attn_doctor.fixes.resolve import wanted
+from attn_doctor.model.facts import Facts, Pin, Unknown
 
 Done = tuple[
     Sequence[Change] | None, Request | None

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from attn_doctor.facts import Record
-from attn_doctor.findings import Goal, Step
+from attn_doctor.model.facts import Record
+from attn_doctor.model.findings import Goal, Step
 
 Intent = Literal["put it right", "make flash-attn work", "do without flash-attn"]
 RIGHT: Intent = "put it right"

@@ -14,15 +14,16 @@ from urllib.parse import unquote, urlparse
 
 from packaging.utils import canonicalize_name
 
-from attn_doctor import child, current_folder
-from attn_doctor.failure_modes.asking import index_options
+from attn_doctor import child
+from attn_doctor.failure_modes.shared.fact_queries import index_options
 from attn_doctor.fixes.installers import Request, name_of, parse
-from attn_doctor.fixes.places import QUIET
 from attn_doctor.fixes.plan import Change
+from attn_doctor.fixes.target_paths import QUIET
 from attn_doctor.knowledge.rows import Row
 from attn_doctor.knowledge.tables import load
-from attn_doctor.versions import local
-from attn_doctor.versions import parse as version
+from attn_doctor.model.versions import local
+from attn_doctor.model.versions import parse as version
+from attn_doctor.system import current_folder
 
 # Packages of which every wheel is so large that an installer which downloads them for a dry run is not asked unprompted.
 _LARGE = re.compile(r"torch|torchvision|flash-attn|xformers|triton|nvidia-.*|vllm.*")

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor.findings import Goal
-from attn_doctor.fixes import judge, running
+from attn_doctor.fixes import after_fix_verdict, step_runner
+from attn_doctor.fixes.after_fix_verdict import Say
+from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.installers import Context, translated
-from attn_doctor.fixes.judge import Say
-from attn_doctor.fixes.making import planned
-from attn_doctor.fixes.mirror import Mirror, mirrored
-from attn_doctor.fixes.places import Cannot, Places, ask
 from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
-from attn_doctor.fixes.ways import drafts
+from attn_doctor.fixes.plan_builder import planned
+from attn_doctor.fixes.target_paths import Cannot, Places, ask
+from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.report import Report
 from attn_doctor.probes.answer import NoAnswer
-from attn_doctor.report.model import Report
 
 MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
@@ -75,7 +75,7 @@ def _not_to_be_tried(way: Way) -> str | None:
 
 def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
     plain = _environ(mirror, trying, {})
-    before = judge.remaining(_examined(mirror, trying.goal, plain, trying))
+    before = after_fix_verdict.remaining(_examined(mirror, trying.goal, plain, trying))
     missing = set(way.cures) - {f.code for f in before} - _only_by_hand(way)
     if missing and not set(way.cures) & {f.code for f in before}:
         return way, Attempt(
@@ -92,7 +92,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
             if failed:
                 return first, Attempt(verified=False, summary=failed)
             report = _examined(mirror, way.goal, environ, trying)
-            why = judge.verdict(way, before, report)
+            why = after_fix_verdict.verdict(way, before, report)
             if why is None:
                 break
             further = _further(way, report, mirror, trying) if more < MORE_ROUNDS else []
@@ -100,7 +100,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
                 return first, _failed(why, report, had, mirror)
             pending = [step for step in further if step.kind == "run" and step.argv]
             way = msgspec.structs.replace(way, steps=(*way.steps, *further))
-        backends = judge.ran(mirror.python, way, environ, trying.timeout)
+        backends = after_fix_verdict.ran(mirror.python, way, environ, trying.timeout)
     return way, _succeeded(report, backends, had, mirror)
 
 
@@ -110,14 +110,14 @@ def _only_by_hand(way: Way) -> set[str]:
 
 def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
     try:
-        return judge.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu)
+        return after_fix_verdict.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu)
     except NoAnswer as error:
         raise Cannot(str(error)) from error
 
 
 def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
     conda = trying.places.kind == "conda"
-    return running.environment(mirror.prefix, mirror.scripts, variables, conda=conda)
+    return step_runner.environment(mirror.prefix, mirror.scripts, variables, conda=conda)
 
 
 def _run(
@@ -128,9 +128,9 @@ def _run(
         argv = mirror.argv(step.tried_as or step.argv, trying.here.python)
         trying.say(f"in the copy: {step.what or step.why}")
         log = folder / "step.log"
-        done = running.run(argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say)
+        done = step_runner.run(argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say)
         if not done.ok:
-            return f"a step fails ({step.what or step.why}): {judge.explain(log, trying.goal)}"
+            return f"a step fails ({step.what or step.why}): {after_fix_verdict.explain(log, trying.goal)}"
     return None
 
 
@@ -148,7 +148,7 @@ def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[P
 
 
 def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str], mirror: Mirror) -> Attempt:
-    left = judge.remaining(report)
+    left = after_fix_verdict.remaining(report)
     errors = [f for f in left if f.severity.rank == 2]
     parts = [f"{len(left)} finding{'' if len(left) == 1 else 's'}"]
     if errors:
@@ -169,7 +169,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str], mirror: Mirror) ->
     return Attempt(
         verified=False,
         summary=f"after this plan {why}",
-        left=tuple(f"{f.code} {f.slug}: {f.message}" for f in judge.remaining(report)),
+        left=tuple(f"{f.code} {f.slug}: {f.message}" for f in after_fix_verdict.remaining(report)),
         changes=difference(had, ask(mirror.python).versions()),
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attn_doctor.facts import Unknown
-from attn_doctor.knowledge.answers import Judgement, no, yes
 from attn_doctor.knowledge.rows import KnownBug
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import parse
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import parse
 
 CPU_BATCHNORM_GRADIENT = "cpu-batchnorm-gradient"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from attn_doctor.facts import Record, Unknown
 from attn_doctor.knowledge import cuda, flash_attention, gpu
-from attn_doctor.knowledge.answers import Answer, Judgement, all_of, no, yes
 from attn_doctor.knowledge.rows import Calibration, FlashRelease
 from attn_doctor.knowledge.tables import load
-from attn_doctor.versions import pair
+from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, all_of, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import pair
 
 GIGABYTE = 1024**3
 

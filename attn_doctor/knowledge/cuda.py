@@ -11,11 +11,11 @@ import functools
 
 from packaging.version import Version
 
-from attn_doctor.facts import Unknown
-from attn_doctor.knowledge.answers import Answer, Judgement, no, yes
 from attn_doctor.knowledge.rows import Driver, Floor, Nvcc
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import dotted, pair, parse
+from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import dotted, pair, parse
 
 
 class Coverage(Answer, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attn_doctor.facts import Unknown
-from attn_doctor.knowledge.answers import Judgement, no, yes
 from attn_doctor.knowledge.rows import Distribution
 from attn_doctor.knowledge.tables import load, unlisted
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Unknown
 
 
 def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002 - as os-release calls it

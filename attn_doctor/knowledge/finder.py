@@ -10,13 +10,13 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from attn_doctor.facts import Record, Unknown
-from attn_doctor.knowledge import elsewhere, flash_attention, wheels
-from attn_doctor.knowledge.answers import Judgement, no, yes
-from attn_doctor.knowledge.key import UNREADABLE, Candidate, Key, numbers
+from attn_doctor.knowledge import flash_attention, other_wheel_sources, wheels
 from attn_doctor.knowledge.tables import unlisted
+from attn_doctor.knowledge.wheel_key import UNREADABLE, Candidate, Key, numbers
 from attn_doctor.knowledge.wheels import Wheel
-from attn_doctor.versions import Pair, dotted, parse
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import Pair, dotted, parse
 
 _SOURCE = {
     "matrix": "official",
@@ -44,7 +44,7 @@ def find(key: Key, *, release: str | None = None) -> Found:
         known, releases = _known(key), [row.release for row in flash_attention.releases()]
         stand_ins = [_nearest(release, known) or _asked(release, key) for release in releases]
         ours = [_judged(wheel, key) for wheel in stand_ins if wheel is not None]
-        others = list(elsewhere.pointers(key))
+        others = list(other_wheel_sources.pointers(key))
     else:
         named = wheels.of_release(release) or tuple(filter(None, [_asked(release, key)]))
         ours, others = [_judged(wheel, key) for wheel in named], []

@@ -7,12 +7,12 @@ import functools
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge import gpu, pytorch
-from attn_doctor.knowledge.answers import Judgement, names, no, yes
 from attn_doctor.knowledge.rows import BackwardLimit, FlashPackage, FlashRelease, FlashVariable
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import capability, parse
+from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import capability, parse
 
 FLASH_ATTN = "flash-attn"
 

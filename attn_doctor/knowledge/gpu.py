@@ -11,11 +11,11 @@ import functools
 import re
 from collections.abc import Iterable
 
-from attn_doctor.facts import Record, Unknown
-from attn_doctor.knowledge.answers import Judgement, names, no, yes
 from attn_doctor.knowledge.rows import CodeException, GpuModel
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import Pair, capability, dotted, pair
+from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import Pair, capability, dotted, pair
 
 
 class Code(Record, frozen=True, kw_only=True):

@@ -10,13 +10,13 @@ import functools
 
 from packaging.specifiers import SpecifierSet
 
-from attn_doctor.facts import Record, Unknown
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge import gpu
-from attn_doctor.knowledge.answers import Answer, Judgement, no, yes
 from attn_doctor.knowledge.rows import NumpyPair, TorchAbi, TorchBuild, TorchRelease, Torchvision
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import Pair, dotted, local, pair, parse
+from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import Pair, dotted, local, pair, parse
 
 LINUX = "linux_x86_64"
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attn_doctor.facts import Record, Unknown
-from attn_doctor.knowledge.answers import Judgement, all_of, names, no, yes
 from attn_doctor.knowledge.flash_attention import limit_hit
 from attn_doctor.knowledge.rows import SdpaKernel
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import capability
+from attn_doctor.knowledge.yes_no_unknown import Judgement, all_of, names, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import capability
 
 
 class Call(Record, frozen=True, kw_only=True):

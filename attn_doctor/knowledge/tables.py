@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from attn_doctor.facts import Unknown
 from attn_doctor.knowledge.rows import Row
+from attn_doctor.model.facts import Unknown
 
 DATA = Path(__file__).with_name("data")
 

@@ -11,12 +11,12 @@ import itertools
 import re
 from typing import NamedTuple
 
-from attn_doctor.facts import Record, Unknown
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.answers import Judgement, no, yes
 from attn_doctor.knowledge.rows import Combination, WheelMatrix
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.versions import dotted, pair, parse
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import dotted, pair, parse
 
 URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}/{filename}"
 

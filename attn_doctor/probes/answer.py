@@ -10,7 +10,7 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.errors import NotExamined
-from attn_doctor.foreign import text
+from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.choose import NoTarget
 from attn_doctor.probes.torch import describe
 

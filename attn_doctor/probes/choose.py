@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attn_doctor.errors import Refused
-from attn_doctor.foreign import text
+from attn_doctor.model.foreign_text import text
 
 # Files by which the tools that make an environment for one program mark it: pipx, `uv tool install`.
 _HOLDER_FILES = ("pipx_metadata.json", "uv-receipt.toml")

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from attn_doctor import child, own_path
-from attn_doctor.facts import Cpu, Text, Unknown, all_unknown
+from attn_doctor import child
+from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.system import own_path
 
 # What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import NamedTuple
 
-from attn_doctor.facts import Toolkit
+from attn_doctor.model.facts import Toolkit
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.toolkits import include_folders
 

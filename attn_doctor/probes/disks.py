@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from shutil import disk_usage
 
-from attn_doctor.facts import Disk, Flag, Unknown
+from attn_doctor.model.facts import Disk, Flag, Unknown
 from attn_doctor.probes.root import Root
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import NamedTuple
 
-from attn_doctor.facts import PciDevice, Text, Unknown
+from attn_doctor.model.facts import PciDevice, Text, Unknown
 from attn_doctor.probes import pci
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.root import Root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attn_doctor.facts import Binary, Interpreter, Torch, Unknown
+from attn_doctor.model.facts import Binary, Interpreter, Torch, Unknown
 
 
 def extensions(

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attn_doctor.facts import Distribution, FlashAttention, Unknown
-from attn_doctor.versions import local
+from attn_doctor.model.facts import Distribution, FlashAttention, Unknown
+from attn_doctor.model.versions import local
 
 # cu12torch2.8cxx11abiTRUE: official since 2.7.0; cu122torch2.3cxx11abiFALSE before; cu128torch2.7 and
 # cu124torch2.6.0cxx11abiFALSE: builds by others. https://github.com/Dao-AILab/flash-attention (setup.py)

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from attn_doctor import child, current_folder, foreign
-from attn_doctor.facts import (
+from attn_doctor import child
+from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import (
     Binary,
     Cpu,
     Facts,
@@ -38,12 +40,12 @@ from attn_doctor.facts import (
     Yolo,
     all_unknown,
 )
-from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.answer import NoAnswer as NoAnswer  # noqa: PLC0414 - documented as of here
 from attn_doctor.probes.answer import told
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.second_look import look_again, ways
+from attn_doctor.system import current_folder
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -336,7 +338,7 @@ def _assemble(
         probes=tuple(sorted(runner.runs, key=lambda r: r.name)),
         **sections,
     )
-    return foreign.record(facts)
+    return foreign_text.record(facts)
 
 
 def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:

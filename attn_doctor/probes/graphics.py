@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
+from attn_doctor.model.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
 from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
 from attn_doctor.probes.loader import Loader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from attn_doctor.facts import Gpu, Text, Unknown, all_unknown
+from attn_doctor.model.facts import Gpu, Text, Unknown, all_unknown
 from attn_doctor.probes.driver_files import DriverFiles, version_in_name
 from attn_doctor.probes.root import NOT_ASKED, Root
 

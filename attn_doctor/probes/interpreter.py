@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from attn_doctor.facts import Distribution, Interpreter, Unknown
+from attn_doctor.model.facts import Distribution, Interpreter, Unknown
 from attn_doctor.probes.choose import Choice
 
 

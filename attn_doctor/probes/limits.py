@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.facts import Number, Real, Unknown
+from attn_doctor.model.facts import Number, Real, Unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
 
 _PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.facts import Flag, Gpu, Number, Real, Text, Unknown
+from attn_doctor.model.facts import Flag, Gpu, Number, Real, Text, Unknown
 from attn_doctor.probes.nvml import ended
 
 # The last ones are not known to old drivers, which then refuse the whole question.

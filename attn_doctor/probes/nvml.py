@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor import child, own_path
-from attn_doctor.facts import Fault, Gpu, Text, Unknown, all_unknown
+from attn_doctor import child
+from attn_doctor.model.facts import Fault, Gpu, Text, Unknown, all_unknown
+from attn_doctor.system import own_path
 
 OnSlow = Callable[[str], None] | None  # told what is being waited for
 

@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from attn_doctor.facts import Conflict, Distribution, Packages
+from attn_doctor.model.facts import Conflict, Distribution, Packages
 
 
 def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:

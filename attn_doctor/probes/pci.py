@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from attn_doctor.facts import AmdGpu, PciDevice, Text, Unknown
+from attn_doctor.model.facts import AmdGpu, PciDevice, Text, Unknown
 from attn_doctor.probes.root import Root
 
 NVIDIA, AMD = "10de", "1002"

@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from attn_doctor.facts import Pin, Project, Unknown, all_unknown
+from attn_doctor.model.facts import Pin, Project, Unknown, all_unknown
 
 # Requirements that take part in some failure mode. All others are left out of the report.
 RELEVANT = frozenset(

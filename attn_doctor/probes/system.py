@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attn_doctor.facts import Number, System, Text, Unknown
+from attn_doctor.model.facts import Number, System, Text, Unknown
 from attn_doctor.probes import disks, limits
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.prefixes import prefixes_of, site_packages

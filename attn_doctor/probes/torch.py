@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from attn_doctor.child import Outcome
-from attn_doctor.facts import Distribution, Fault, Torch, Unknown, all_unknown
+from attn_doctor.model.facts import Distribution, Fault, Torch, Unknown, all_unknown
 from attn_doctor.probes.binaries import torch_static
 
 NOT_INSTALLED: dict[str, Any] = {

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attn_doctor.facts import Flag, Unknown
+from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):

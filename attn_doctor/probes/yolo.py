@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from attn_doctor.facts import Unknown, Yolo, all_unknown
+from attn_doctor.model.facts import Unknown, Yolo, all_unknown
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
 _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attn_doctor.facts import Facts, Fault, Record, Unknown
-from attn_doctor.findings import Finding, show
-from attn_doctor.report.model import Report
-from attn_doctor.trials.rows import Interval, Trial
+from attn_doctor.model.facts import Facts, Fault, Record, Unknown
+from attn_doctor.model.findings import Finding, show
+from attn_doctor.model.report import Report
+from attn_doctor.model.trials import Interval, Trial
 
 _ALWAYS_DIFFERENT = frozenset(
     "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version".split()

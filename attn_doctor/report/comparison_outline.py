@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from attn_doctor.findings import Finding, Severity
+from attn_doctor.model.findings import Finding, Severity
+from attn_doctor.model.report import Report
 from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes, Table, Verdict
 from attn_doctor.report.comparison import Change, Comparison, Pace
-from attn_doctor.report.model import Report
 from attn_doctor.report.outline import problems
 
 _MOST = 40  # facts in the table, beside those that a finding rests on: the JSON has all

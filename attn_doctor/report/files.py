@@ -15,8 +15,9 @@ import sys
 import tempfile
 from collections.abc import Iterable
 
-from attn_doctor import foreign, streams
 from attn_doctor.errors import Refused
+from attn_doctor.model import foreign_text
+from attn_doctor.system import streams
 
 _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _MOST_LINKS = 40  # as the kernel has it
@@ -39,8 +40,8 @@ def check_all(paths: Iterable[str | None]) -> None:
         if key in seen and key == "stdout":
             raise Unwritable("only one output can go to standard output")
         if key in seen:
-            also = "" if seen[key] == path else f" ({foreign.text(seen[key])} is the same file)"
-            raise Unwritable(f"{foreign.text(path)} is named for two outputs{also}")
+            also = "" if seen[key] == path else f" ({foreign_text.text(seen[key])} is the same file)"
+            raise Unwritable(f"{foreign_text.text(path)} is named for two outputs{also}")
         seen[key] = path
 
 
@@ -53,7 +54,7 @@ def check(path: str | None) -> None:
             raise Unwritable("standard output is closed: name a file")
         return
     found = _status(path)
-    shown = foreign.text(path)
+    shown = foreign_text.text(path)
     if found is None:
         _check_folder(shown, os.path.dirname(_real(path)) or ".")
     elif stat.S_ISDIR(found.st_mode):
@@ -71,7 +72,7 @@ def goes_to_stdout(path: str | None) -> bool:
 
 def write(path: str, data: bytes | str) -> None:
     """Write an output. Raises Unwritable. A reader that goes away before the end has had enough: that is no error."""
-    content = data if isinstance(data, bytes) else foreign.text(data).encode()
+    content = data if isinstance(data, bytes) else foreign_text.text(data).encode()
     try:
         if goes_to_stdout(path):
             _to_stdout(content)
@@ -84,7 +85,7 @@ def write(path: str, data: bytes | str) -> None:
     except BrokenPipeError:
         return
     except OSError as error:
-        name = "standard output" if path == "-" else foreign.text(path)
+        name = "standard output" if path == "-" else foreign_text.text(path)
         raise Unwritable(f"{name} could not be written: {error.strerror}") from error
 
 
@@ -171,12 +172,12 @@ def _status(path: str) -> os.stat_result | None:
         return None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise Unwritable(f"{foreign.text(path)[:200]} cannot be written: {why}") from error
+        raise Unwritable(f"{foreign_text.text(path)[:200]} cannot be written: {why}") from error
 
 
 def _check_folder(shown: str, folder: str) -> None:
     if not os.path.isdir(folder):
-        raise Unwritable(f"{shown} cannot be written: the folder {foreign.text(folder)} does not exist")
+        raise Unwritable(f"{shown} cannot be written: the folder {foreign_text.text(folder)} does not exist")
     try:
         descriptor, name = tempfile.mkstemp(prefix=".attn-doctor-", dir=folder)
     except OSError as error:

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from attn_doctor.facts import Binary, Unknown
 from attn_doctor.knowledge import gpu as question
-from attn_doctor.knowledge.answers import Judgement
-from attn_doctor.knowledge.demangle import demangle
+from attn_doctor.knowledge.cxx_names.parser import demangle
+from attn_doctor.knowledge.yes_no_unknown import Judgement
+from attn_doctor.model.facts import Binary, Unknown
 from attn_doctor.probes.choose import Choice
 
 

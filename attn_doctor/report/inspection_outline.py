@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attn_doctor import foreign
-from attn_doctor.facts import Binary, Unknown
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import Binary, Unknown
 from attn_doctor.probes.choose import Choice
 from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Verdict
 from attn_doctor.report.inspection import runs_on
@@ -63,7 +63,7 @@ def _on(record: Binary, gpu: str) -> str:
 
 def _printable(line: str) -> str:
     """A line without what would steer a terminal: names come from files that anybody may have written."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in foreign.text(line))
+    return "".join(c if c.isprintable() else "\ufffd" for c in foreign_text.text(line))
 
 
 def _joined(prefix: str, capabilities: object) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attn_doctor.claims import disagreements
-from attn_doctor.facts import Facts
-from attn_doctor.findings import Diagnosis
-from attn_doctor.log_errors import told
-from attn_doctor.logs import Log
+from attn_doctor.logs.errors import told
+from attn_doctor.logs.machine_claims import disagreements
+from attn_doctor.logs.reader import Log
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Diagnosis
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
 

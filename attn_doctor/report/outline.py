@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from attn_doctor import commands
-from attn_doctor.facts import Facts
-from attn_doctor.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
-from attn_doctor.goals import implied
+from attn_doctor.judging.goals import implied
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
+from attn_doctor.model.report import Report
+from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
-from attn_doctor.report.machine import at_a_glance, size, watched
-from attn_doctor.report.model import Report
-from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.machine_summary import at_a_glance, size, watched
 from attn_doctor.report.unread import unread
 from attn_doctor.report.verdict import verdict
-from attn_doctor.trials.rows import Interval, Trial
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
 _MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all

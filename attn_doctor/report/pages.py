@@ -7,7 +7,7 @@ from typing import Any
 
 from attn_doctor.failure_modes.mode import Module
 from attn_doctor.failure_modes.page import AREAS, ORDER, Page, page, predictable, usual_fixes
-from attn_doctor.findings import Fix
+from attn_doctor.model.findings import Fix
 from attn_doctor.report.blocks import Block, Cell, Heading, Notes, Paragraph, Table
 from attn_doctor.report.markdown import escape, fence
 from attn_doctor.report.outline import cure

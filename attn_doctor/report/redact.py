@@ -5,36 +5,18 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from attn_doctor.system.own_names import Own
 
 # Accounts and host names that say nothing about anybody.
 _COMMON = frozenset(
     "root user users ubuntu debian admin docker jovyan colab kaggle runner vscode nobody localhost home host python "
     "torch cuda nvidia conda test build workspace".split()
 )
-
-
-class Own(NamedTuple):
-    """What this machine would betray of itself."""
-
-    home: str
-    user: str
-    host: str
-
-    @classmethod
-    def of_this_machine(cls) -> Own:
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):  # no such user in the password database: containers
-            user = os.environ.get("USER", "")
-        home = os.path.expanduser("~")
-        return cls("" if home == "~" else home, user, socket.gethostname())
 
 
 _TOKEN = re.compile(
@@ -165,9 +147,3 @@ def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
     cleaned: dict[str, Any] = redactor.value({k: v for k, v in data.items() if k != "redacted"})
     cleaned["redacted"] = {kind: n for kind, n in sorted(redactor.count.items()) if n}
     return cleaned
-
-
-def restore(text: str, own: Own | None = None) -> str:
-    """The own home, user and host put back into a text of a report that it wrote itself."""
-    own = own or Own.of_this_machine()
-    return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 
-from attn_doctor.failure_modes.asking import message
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.model.trials import Gain, Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
-from attn_doctor.report.machine import size, watched
-from attn_doctor.report.proven import by_reason, kernels, repeats, wrong_reference
-from attn_doctor.trials.rows import Gain, Interval, Trial
-from attn_doctor.trials.study import Study
+from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.machine_summary import size, watched
+from attn_doctor.trials.long_trial import Study
 from attn_doctor.trials.tune import Tuned, command
 
 _TONES = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}

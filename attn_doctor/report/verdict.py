@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attn_doctor.findings import Goal, Severity
+from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.report import Report
 from attn_doctor.report.blocks import Verdict
-from attn_doctor.report.model import Report
 
 
 def verdict(report: Report) -> Verdict:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from attn_doctor.failure_modes import recipe as of
-from attn_doctor.reproduction import here
-from attn_doctor.reproduction.bench import Bench, CannotReproduce
+from attn_doctor.reproduction import host_abilities
+from attn_doctor.reproduction.ingredients import Bench, CannotReproduce
 
 UBUNTU = "http://archive.ubuntu.com/ubuntu"
 
@@ -72,7 +72,7 @@ def network(bench: Bench, made: of.Network) -> None:
 
 def nvcc(bench: Bench) -> None:
     """The machine's own nvcc, else the registry's: from CUDA 13 on that is a whole compiler."""
-    if here.nvcc():
+    if host_abilities.nvcc():
         return
     bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])
     found = next(bench.site.glob("nvidia/*/bin/nvcc"), None)

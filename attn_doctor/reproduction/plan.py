@@ -14,7 +14,7 @@ from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.reproduction import borrowed, here
+from attn_doctor.reproduction import host_abilities, target_torch
 
 # Megabytes, measured on x86-64 Linux with CPython 3.11 in 2026-11: of the download, and of disk once installed.
 ENVIRONMENT = (0, 20)  # an environment with pip
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
     mode: FailureMode
     recipe: Recipe
-    lender: borrowed.Lender | None
+    lender: target_torch.Lender | None
     downloads: tuple[str, ...]
     download_mb: int
     disk_mb: int
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
         """Whether it is to be asked first: something will be downloaded."""
         return bool(self.downloads) and not self.simulated and not self.obstacles
 
-    def lent(self, made: of.Torch) -> borrowed.Torch | None:
+    def lent(self, made: of.Torch) -> target_torch.Torch | None:
         """The target's torch, where it is what the recipe wants."""
         torch = self.lender.torch if self.lender else None
         if torch is None or made.build not in ("any", torch.build):
@@ -77,7 +77,7 @@ def plan(mode: FailureMode, python: Callable[[], str], timeout: float, torch: st
         return made._replace(obstacles=obstacles)
     torches = [ingredient for ingredient in recipe.of if isinstance(ingredient, of.Torch)]
     besides = [name for wanted in torches for name in wanted.besides]
-    lender = borrowed.ask(python(), timeout, torch=bool(torches) and torch is None, besides=besides)
+    lender = target_torch.ask(python(), timeout, torch=bool(torches) and torch is None, besides=besides)
     made = made._replace(lender=lender)
     parts = [part for ingredient in recipe.of if (part := _costs(ingredient, made, torch))]
     if recipe.downloads:
@@ -132,7 +132,7 @@ def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[st
         return "the source of flash-attn", *SOURCE
     if isinstance(ingredient, of.Apt):
         return "the package lists of Ubuntu", *UBUNTU_LISTS
-    if isinstance(ingredient, of.Nvcc) and here.nvcc() is None:
+    if isinstance(ingredient, of.Nvcc) and host_abilities.nvcc() is None:
         return "nvcc from the registry", *NVCC
     return None
 
@@ -140,24 +140,24 @@ def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[st
 def _missing(ingredient: of.Ingredient) -> Iterator[str]:
     """Why this ingredient cannot be had on this machine."""
     if isinstance(ingredient, of.Library | of.Extension | of.StubDriver):
-        if not here.linux():
+        if not host_abilities.linux():
             yield "its libraries are made for Linux"
-        elif here.program("gcc") is None:
+        elif host_abilities.program("gcc") is None:
             yield "there is no gcc here"
     needs_namespace = isinstance(ingredient, of.SmallDisk | of.ReadOnly | of.Network) or (
         isinstance(ingredient, of.Hidden) and bool(list(_matches(ingredient)))
     )
     if needs_namespace:
-        refused = here.namespaces_refused(network=isinstance(ingredient, of.Network))
+        refused = host_abilities.namespaces_refused(network=isinstance(ingredient, of.Network))
         if refused:
             yield refused
-    if isinstance(ingredient, of.Memory) and not here.linux():
+    if isinstance(ingredient, of.Memory) and not host_abilities.linux():
         yield "only Linux limits the memory of a process so"
-    if isinstance(ingredient, of.Network) and ingredient.kind != "none" and here.program("openssl") is None:
+    if isinstance(ingredient, of.Network) and ingredient.kind != "none" and host_abilities.program("openssl") is None:
         yield "there is no openssl here to make a certificate with"
-    if isinstance(ingredient, of.Apt) and here.program("apt-get") is None:
+    if isinstance(ingredient, of.Apt) and host_abilities.program("apt-get") is None:
         yield "there is no apt here"
-    if isinstance(ingredient, of.Without) and not here.linux():
+    if isinstance(ingredient, of.Without) and not host_abilities.linux():
         yield "programs can be hidden on Linux only"
 
 

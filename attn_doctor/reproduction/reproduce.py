@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor import claims
-from attn_doctor.diagnose import diagnose
 from attn_doctor.failure_modes import patterns
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
-from attn_doctor.findings import Diagnosis, Severity
-from attn_doctor.logs import Log, Reader
-from attn_doctor.report.model import Report, decode_facts
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs import machine_claims
+from attn_doctor.logs.reader import Log, Reader
+from attn_doctor.model.findings import Diagnosis, Severity
+from attn_doctor.model.report import Report, decode_facts
 from attn_doctor.reproduction import conditions
-from attn_doctor.reproduction.bench import Bench, CannotReproduce
+from attn_doctor.reproduction.ingredients import Bench, CannotReproduce
 from attn_doctor.reproduction.plan import Plan, needs_pip
 from attn_doctor.reproduction.throwaway import Throwaway
 
@@ -143,7 +143,7 @@ def judge_log(log: bytes, plan: Plan) -> Diagnosis:
 
 
 def read(log: bytes, name: str) -> Log:
-    return Reader([*patterns(), *claims.PATTERNS]).read(io.BytesIO(log), name)
+    return Reader([*patterns(), *machine_claims.PATTERNS]).read(io.BytesIO(log), name)
 
 
 def _judge_machine(plan: Plan) -> Reproduction:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from attn_doctor.facts import Facts, Unknown
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.answers import Answer, Judgement
+from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement
+from attn_doctor.model.facts import Facts, Unknown
 
 
 class Case(NamedTuple):

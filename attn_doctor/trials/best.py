@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from attn_doctor.trials.rows import Trial
+from attn_doctor.model.trials import Trial
 from attn_doctor.trials.statistics import compare, decide
 
 # "faster": beyond doubt, and right · "right": eager's numbers are wrong, these are not · "kept": eager, nothing is faster

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from attn_doctor.errors import Refused
-from attn_doctor.facts import Facts, Record, Unknown
+from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_doctor import child
-from attn_doctor.facts import Fault
+from attn_doctor.model.facts import Fault
 
 COMMON = (
     "target/channel.py",

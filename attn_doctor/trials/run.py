@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attn_doctor import child, own_path
-from attn_doctor.facts import Fault
-from attn_doctor.trials.judge import Judged, fault_record, name_of, rows
+from attn_doctor import child
+from attn_doctor.model.facts import Fault
+from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
+from attn_doctor.system import own_path
+from attn_doctor.trials.judge_rows import Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, patience
-from attn_doctor.trials.rows import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.watch import Watching, Window, summary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from attn_doctor.facts import Record
-from attn_doctor.trials.rows import Trial
+from attn_doctor.model.facts import Record
+from attn_doctor.model.trials import Trial
 
 
 class Growth(Record, frozen=True, kw_only=True):

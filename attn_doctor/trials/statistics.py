@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from attn_doctor.trials.rows import Gain, Interval
+from attn_doctor.model.trials import Gain, Interval
 
 LEVEL = 0.05  # of being wrong about a difference, over all comparisons of one dtype together
 WORTH_NAMING = 0.02  # a difference smaller than this is called none, however sure it is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attn_doctor import child
-from attn_doctor.facts import Facts, Fault, Number, Record
+from attn_doctor.model.facts import Facts, Fault, Number, Record
 from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.process import aside
 from attn_doctor.trials.scaling import line

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attn_doctor import child, own_path
-from attn_doctor.facts import Facts
-from attn_doctor.trials.rows import GpuWatch, Range
+from attn_doctor import child
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.trials import GpuWatch, Range
+from attn_doctor.system import own_path
 
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0

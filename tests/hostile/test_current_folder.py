@@ -13,10 +13,10 @@ import pytest
 from planted import ALL, LAUNCHER, before_our_first_line, plant
 from targets import make_target, torch_of
 
-from attn_doctor import current_folder
-from attn_doctor.fixes import running
+from attn_doctor.fixes import step_runner
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.gather import Request, gather
+from attn_doctor.system import current_folder
 from attn_doctor.trials.plan import model_file
 
 COMMANDS = {
@@ -167,11 +167,13 @@ def test_pip_keeps_the_current_folder_and_nothing_of_it_is_on_its_path(tmp_path,
     (tmp_path / "here" / "wanted.txt").write_text("# nothing\n")
     monkeypatch.chdir(tmp_path / "here")
     log = tmp_path / "log"
-    installed = running.run((str(python), "-m", "pip", "install", "-r", "wanted.txt"), os.environ, log, deadline=120)
+    installed = step_runner.run(
+        (str(python), "-m", "pip", "install", "-r", "wanted.txt"), os.environ, log, deadline=120
+    )
     assert installed.ok, installed.output
-    asked = running.run((str(python), "-m", "pip", "--version"), os.environ, log, deadline=120)
+    asked = step_runner.run((str(python), "-m", "pip", "--version"), os.environ, log, deadline=120)
     assert asked.output.startswith("pip ")
-    brought = running.run((str(python), "-m", "ensurepip", "--version"), os.environ, log, deadline=120)
+    brought = step_runner.run((str(python), "-m", "ensurepip", "--version"), os.environ, log, deadline=120)
     assert brought.output.startswith("pip ")
     assert marker.read_text() == ""
 

@@ -114,8 +114,8 @@ def test_the_doctors_own_failure_is_70_and_the_report_is_written(tmp_path):
         "import sys, importlib.abc\n"
         "class Spoil(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'attn_doctor.goals':\n"
-        "            import attn_doctor.recommend as r\n"
+        "        if name == 'attn_doctor.judging.goals':\n"
+        "            import attn_doctor.judging.recommend as r\n"
         "            def broken(*given): raise KeyError('no such \\n key')\n"
         "            r._backend = broken\n"
         "sys.meta_path.insert(0, Spoil())\n"
@@ -127,7 +127,7 @@ def test_the_doctors_own_failure_is_70_and_the_report_is_written(tmp_path):
     assert (done.returncode, done.stdout) == (70, b"")
     said = one_sentence(done)
     assert said.startswith(
-        "attn-doctor: attn-doctor itself failed: KeyError: 'no such \\n key' (attn_doctor/recommend.py:"
+        "attn-doctor: attn-doctor itself failed: KeyError: 'no such \\n key' (attn_doctor/judging/recommend.py:"
     )
     assert "Please send this line to https://" in said
     report = json.loads((tmp_path / "r.json").read_bytes())
@@ -429,7 +429,7 @@ def test_every_exception_of_ours_has_one_home():
         "NotProven",
         "Unavailable",
     }  # caught, or raised in the user's process
-    standalone = {("attn_doctor.exchange.layers", "Refused"), ("attn_doctor.knowledge.mangled", "Unreadable")}
+    standalone = {("attn_doctor.exchange.layers", "Refused"), ("attn_doctor.knowledge.cxx_names.cursor", "Unreadable")}
     found = set()
     for module in pkgutil.walk_packages(attn_doctor.__path__, "attn_doctor."):
         if ".target" in module.name or ".programs" in module.name or module.name.endswith("__main__"):

@@ -130,7 +130,7 @@ def test_a_doctor_that_lies_on_python_path_alone_still_works(tmp_path):
 
 
 def test_a_program_that_imports_the_package_keeps_its_path(tmp_path):
-    code = "import sys; before = list(sys.path); import attn_doctor, attn_doctor.__main__, attn_doctor.own_path; print(sys.path == before)"
+    code = "import sys; before = list(sys.path); import attn_doctor, attn_doctor.__main__, attn_doctor.system.own_path; print(sys.path == before)"
     done = run(["-c", code], tmp_path)
     assert done.stdout.strip() == "True", done.stderr
     code = "from attn_doctor import own_path; print(own_path.environment())"

@@ -12,7 +12,7 @@ import pytest
 from targets import add_metadata, make_target, site_packages
 
 from attn_doctor.examination import Options, examine, facts_of
-from attn_doctor.facts import Unknown
+from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.gather import NoAnswer, Request, gather
 from attn_doctor.probes.graphics import graphics

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from trying import ALONE, FACTS, add_script, go, small
 
-from attn_doctor.diagnose import diagnose
-from attn_doctor.facts import Facts
-from attn_doctor.findings import Diagnosis, Goal, Severity
-from attn_doctor.recommend import Recommendation, recommend
-from attn_doctor.trials.rows import Trials
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Diagnosis, Goal, Severity
+from attn_doctor.model.recommendation import Recommendation
+from attn_doctor.model.trials import Trials
 
 SEGFAULT = "import ctypes; ctypes.string_at(0)"
 SDPA = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attn_doctor.facts import Binary, Interpreter, Unknown
+from attn_doctor.model.facts import Binary, Interpreter, Unknown
 from attn_doctor.probes.root import Root
 
 
@@ -30,8 +30,8 @@ def read(
     of sys.path in which torch looks for NVIDIA's libraries. Paths are as the machine under `root` names them.
     """
     from attn_doctor.probes.binaries.files import Files
+    from attn_doctor.probes.binaries.package_consistency import Judged, settle
     from attn_doctor.probes.binaries.target import Target
-    from attn_doctor.probes.binaries.together import Judged, settle
     from attn_doctor.probes.binaries.verdict import judge, judge_torch
 
     target = Target(Files(root), interpreter, torch_location, site_packages, environ)

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor.facts import Binary, Interpreter, Unknown
-from attn_doctor.foreign import text
+from attn_doctor.model.facts import Binary, Interpreter, Unknown
+from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.answer import NoAnswer, told
 from attn_doctor.probes.binaries import naming, wheel
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.mapped import DamagedFile
+from attn_doctor.probes.binaries.package_consistency import Judged, settle
 from attn_doctor.probes.binaries.target import Target, newest_version
-from attn_doctor.probes.binaries.together import Judged, settle
 from attn_doctor.probes.binaries.verdict import judge
 
 

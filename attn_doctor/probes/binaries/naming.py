@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from attn_doctor.facts import Interpreter
+from attn_doctor.model.facts import Interpreter
 
 _SUFFIXED = re.compile(r"(?P<module>[^.]+)\.(?P<tag>[^.]+)\.so")
 _CPYTHON = re.compile(r"cpython-(\d)(\d+)(t?)")

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from attn_doctor.facts import Interpreter, Unknown
-from attn_doctor.knowledge import dated
+from attn_doctor.knowledge.cxx_names import torch_symbols
+from attn_doctor.model.facts import Interpreter, Unknown
+from attn_doctor.model.versions import dotted, pair
 from attn_doctor.probes.binaries import fatbin
 from attn_doctor.probes.binaries.files import Binary, Files
 from attn_doctor.probes.binaries.loader import Process, Trouble
 from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.torch_import import import_torch
-from attn_doctor.versions import dotted, pair
 
 _VERSION = re.compile(r"^__version__\b[^=]*=\s*['\"]([^'\"]+)", re.MULTILINE)
 _MACHINES = {"x86_64": "x86-64", "aarch64": "aarch64", "ppc64le": "ppc64"}  # of sysconfig -> as ELF names them
@@ -111,7 +111,7 @@ def strings_of(files: Files, torch: str) -> bool | None:
     try:
         symbols = files.open(library_of(files, torch, "libc10.so")).symbols
         names = (name.decode("ascii", "replace") for name in symbols.exported())
-        return dated.flavours(name for name in names if dated.TORCH_NAME.match(name))
+        return torch_symbols.flavours(name for name in names if torch_symbols.TORCH_NAME.match(name))
     except (OSError, DamagedFile):
         return None
 

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from attn_doctor.facts import Binary as Record
-from attn_doctor.facts import Needed, Unknown
-from attn_doctor.knowledge import dated
-from attn_doctor.knowledge.demangle import demangle
+from attn_doctor.knowledge.cxx_names import torch_symbols
+from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.knowledge.sonames import package_of
+from attn_doctor.model.facts import Binary as Record
+from attn_doctor.model.facts import Needed, Unknown
 from attn_doctor.probes.binaries import fatbin, naming
 from attn_doctor.probes.binaries.files import Binary
 from attn_doctor.probes.binaries.loader import Broken, Lacking, Library, Missing, Opening, Trouble, Unresolved
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile
+from attn_doctor.probes.binaries.package_consistency import Judged, built_for
 from attn_doctor.probes.binaries.target import Target, newest
-from attn_doctor.probes.binaries.together import Judged, built_for
 
 _MOST_REASONS = 6  # further missing symbols are counted; all of them stand in `undefined`
 # Operators that register themselves when the library is loaded: such a file is no Python module and needs no PyInit_.
@@ -202,9 +202,9 @@ def _unresolved(target: Target, path: str, trouble: Unresolved, dating: str | No
             "not-linked",
             f"{asks} {demangle(name)}: {_short(owner.path)} has it, but {who} does not name that library as needed",
         )
-    if target.torch is None or not dated.is_torch(name):
+    if target.torch is None or not torch_symbols.is_torch(name):
         return Reason("symbol", text)
-    new = dated.flavour(name)
+    new = torch_symbols.flavour(name)
     if new is not None and target.new_strings is not None and new is not target.new_strings:
         names = {True: "the new C++ ABI (std::__cxx11::string)", False: "the old C++ ABI (std::string)"}
         return Reason("cxx11-abi", f"{text}: it was compiled with {names[new]}, and this torch with {names[not new]}")
@@ -223,7 +223,7 @@ def _exports(library: Library, trouble: Unresolved) -> bool:
 def _dating(target: Target, binary: Binary | None) -> str | None:
     """For which torch an extension was compiled, as the end of a sentence."""
     names = (_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak) if binary else ()
-    fits = dated.fitting(names)
+    fits = torch_symbols.fitting(names)
     if not fits:
         return None
     return f": it was compiled for {built_for(fits)}, and this is torch {target.torch_minor or 'of an unknown version'}"
@@ -238,12 +238,12 @@ def _held(blank: Record, binary: Binary) -> Judged:
     except DamagedFile as error:
         why = Unknown(f"it {error}")
         return Judged(replace(record, built_for_torch=why, cxx11_abi=why, glibc=why, glibcxx=why))
-    fits = dated.fitting(names)
-    of_torch = [name for name in names if dated.TORCH_NAME.match(name)]
+    fits = torch_symbols.fitting(names)
+    of_torch = [name for name in names if torch_symbols.TORCH_NAME.match(name)]
     record = replace(
         record,
         built_for_torch=built_for(fits) if fits else Unknown("none of its symbols tells"),
-        cxx11_abi=dated.flavours(of_torch),
+        cxx11_abi=torch_symbols.flavours(of_torch),
         glibc=newest(versions, "GLIBC"),
         glibcxx=newest(versions, "GLIBCXX"),
     )

@@ -17,9 +17,9 @@ from pathlib import Path
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from attn_doctor.facts import Interpreter
+from attn_doctor.model.facts import Interpreter
+from attn_doctor.model.versions import Pair, pair
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
-from attn_doctor.versions import Pair, pair
 
 _IN_MEMORY = 64 << 20
 _LARGEST = 8 << 30  # what a member may unpack to; the largest library of torch 2.8 has 1 GiB

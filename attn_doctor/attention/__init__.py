@@ -1,0 +1,1 @@
+"""A faster attention in the user's own process."""

@@ -1,0 +1,290 @@
+"""A build failed, and the log does not say why.
+
+What it is
+    What is left of the log are only its generic last lines. They say that something failed further up, not what.
+
+How it shows
+    "ninja: build stopped: subcommand failed", "Command '['ninja', '-v']' returned non-zero exit status 1", "RuntimeError: Error
+    compiling objects for extension", "ERROR: Failed building wheel for flash-attn", "error: metadata-generation-failed", uv's
+    "The build backend returned an error" - and nothing before them that names a cause.
+
+Why it happens
+    Whoever copied the log took its end. Compilers run side by side, so the first error stands far above the last line. pip hides
+    the output of a build that ends well and cuts nothing of one that fails, but terminals and CI systems do.
+
+    Beware: flash-attn's setup.py compiles while it handles the error of a missing wheel. So every failed build ends with a
+    traceback of "HTTP Error 404" or "urlopen error" and "During handling of the above exception": that is not the cause.
+
+What to do
+    Run it again with one job and with everything written to a file (`MAX_JOBS=1 python -m pip install -v --no-build-isolation
+    flash-attn`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor the
+    whole file. If the last line before the end is only "Killed", or there is none, memory ran out.
+
+How to reproduce
+    `attn-doctor reproduce build-failed-unspecified` builds flash-attn with compilers that fail without a word. Stand-ins in
+    it: a torch that only looks like a CUDA build; compilers that fail without a word. It downloads 13 MB, and a CPU build of
+    torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1017
+    https://pip.pypa.io/en/stable/cli/pip/#cmdoption-v
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared.building import lines, observed
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.logs.reader import Seen
+
+
+def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
+    """What a failed build prints, whatever the cause."""
+    return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
+
+
+def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
+    """What shows that a build is in this log, and by itself no failure. Other rules ask for these."""
+    return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
+
+
+# A source file of flash-attn or of what it is built with, in front of a compiler's error.
+_SOURCE = r"(?:csrc[\\/]flash_attn|cutlass|flash_(?:fwd|bwd|api))[\w\\/.]{0,100}"
+_PACKAGE = r"[`'\"]?(?P<package>[A-Za-z][\w.-]+)"
+
+MODE = FailureMode(
+    code="AD122",
+    slug="build-failed-unspecified",
+    title="A build failed, and the log does not say why",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    catch_all=True,
+    signs=(
+        _tail(
+            "ninja: build stopped: ",
+            "ninja: build stopped: subcommand failed.",
+            r"ninja: build stopped: (?!interrupted)",
+        ),
+        _tail(
+            "ninja'",
+            "subprocess.CalledProcessError: Command '['ninja', '-v', '-j', '1']' returned non-zero exit status 1.",
+            r"Command '\['[^']{0,80}ninja'(?:, '[^']{0,20}'){0,6}\]' returned non-zero exit status",
+        ),
+        _tail("Error compiling objects for extension", "RuntimeError: Error compiling objects for extension"),
+        _tail("Error building extension '", "RuntimeError: Error building extension 'fused_adam'"),
+        _tail(
+            "Failed building wheel for ",
+            "  ERROR: Failed building wheel for flash-attn",
+            "Failed building wheel for " + _PACKAGE,
+        ),
+        _tail(
+            "Could not build wheels for ",
+            "ERROR: Could not build wheels for flash-attn, which is required to install pyproject.toml-based projects",
+            "Could not build wheels for " + _PACKAGE,
+        ),
+        _tail(
+            "ailed to build ",
+            "  × Failed to build `flash-attn==2.8.3`",
+            r"[Ff]ailed to build (?!installable)" + _PACKAGE,
+        ),
+        _tail(
+            "download and build ",
+            "  × Failed to download and build `flash-attn==2.8.1`",
+            r"ailed to download and build " + _PACKAGE,
+        ),
+        _tail(
+            " died ",
+            "nvcc error   : 'cicc' died due to signal 11 (Invalid memory reference)",
+            r"nvcc error\s*: '[\w+]{1,20}' died (?:due to signal|with status) (?!9\b|0x9\b)",
+        ),
+        _tail(
+            "error: ",
+            "csrc/flash_attn/src/flash_fwd_kernel.h(91): error: no instance of overloaded function matches",
+            _SOURCE + r"(?:\(\d+\)|:\d+(?::\d+)?): (?:fatal |catastrophic )?error: ",
+        ),
+        _tail(
+            "error C",
+            "csrc\\flash_attn\\flash_api.cpp : fatal error C1083: Cannot open compiler generated file: '': Invalid argument",
+            _SOURCE + r"(?:\(\d+\)| )?: (?:fatal )?error C\d{4}: ",
+        ),
+        _tail("metadata-generation-failed", "error: metadata-generation-failed"),
+        _tail("legacy-install-failure", "error: legacy-install-failure"),
+        _tail("subprocess-exited-with-error", "error: subprocess-exited-with-error"),
+        _tail(
+            " did not run successfully",
+            "  × python setup.py bdist_wheel did not run successfully.",
+            r"(?:bdist_wheel|egg_info|setup\.py \w+|build \w+|metadata \S+|editable|for \S+(?: \(\S+\))?) did not run "
+            r"successfully",
+        ),
+        _tail("The build backend returned an error", "  ├─▶ The build backend returned an error"),
+        _tail(
+            "Build backend failed to ",
+            "  Caused by: Build backend failed to determine extra requires with `build_wheel()`",
+        ),
+        _tail(
+            "Call to `setuptools.build_meta",
+            "  cause: Call to `setuptools.build_meta:__legacy__.build_wheel` failed (exit status: 1)",
+        ),
+        _tail(
+            "Backend subprocess exited when trying to invoke",
+            "Backend subprocess exited when trying to invoke build_wheel",
+        ),
+        _tail("ChefBuildError", "  ChefBuildError"),
+        _tail(
+            "PEP517 build of a dependency failed",
+            "Note: This error originates from the build backend: PEP517 build of a dependency failed",
+        ),
+        _tail("Command errored out with exit status ", "ERROR: Command errored out with exit status 1:"),
+        _tail(
+            "' failed with exit ",
+            "error: command '/usr/local/cuda/bin/nvcc' failed with exit code 1",
+            r"(?:nvcc|gcc|g\+\+|cc|c\+\+|cl|link|ninja)(?:-\d+)?(?:\.exe)?' failed with exit (?:status|code) [1-9]\d{0,9}",
+        ),
+        _tail(
+            "did not complete successfully: exit code: ",
+            'ERROR: failed to solve: process "/bin/sh -c pip install flash-attn --no-build-isolation" did not complete '
+            "successfully: exit code: 1",
+            r"(?:pip3? install|pip install|uv sync|uv pip|setup\.py|poetry|conda).{0,600} did not complete successfully: exit code: \d",
+        ),
+        _tail("CondaEnvException: Pip failed", "CondaEnvException: Pip failed"),
+        _tail("Pip subprocess error:", "Pip subprocess error:"),
+        _build("for_build_wheel", "  ... line 118, in get_requires_for_build_wheel"),
+        _build("Getting requirements to build ", "  Getting requirements to build wheel: started"),
+        _build("Preparing metadata (", "  Preparing metadata (setup.py): started"),
+        _build("Building wheel for ", "  Building wheel for flash-attn (setup.py): started"),
+        _build("Installing build dependencies", "  Installing build dependencies: started"),
+        _build("running build_ext", "      running build_ext"),
+        _build("running bdist_wheel", "      running bdist_wheel"),
+        _build("running egg_info", "      running egg_info"),
+        _build("building 'flash_attn_2_cuda' extension", "building 'flash_attn_2_cuda' extension"),
+        _build(
+            "pip-build-env-",
+            '  File "/tmp/pip-build-env-b9t0xl28/overlay/lib/python3.13/site-packages/setuptools/build_meta.py", line 333',
+        ),
+        _build(
+            "/builds-v", '  File "/home/user/.cache/uv/builds-v0/.tmpX/lib/python3.11/site-packages/setuptools/x.py"'
+        ),
+        _build(
+            "setuptools/build_meta.py", '  File "/v/lib/python3.11/site-packages/setuptools/build_meta.py", line 435'
+        ),
+        _build("pip-req-build-", '  File "/tmp/pip-req-build-34w5nuxr/setup.py", line 531, in <module>'),
+        _build("/pip-install-", '  File "/tmp/pip-install-q56v4sxt/flash-attn_c7ce/setup.py", line 172, in <module>'),
+        _build(
+            "This error originates from a subprocess",
+            "  note: This error originates from a subprocess, and is likely not a problem with pip.",
+        ),
+        _build(
+            "torch/utils/cpp_extension.py",
+            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2782',
+        ),
+        _build(
+            "FAILED: ",
+            "FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
+            r"FAILED: \S+\.o(?:bj)?\b",
+        ),
+        _build("csrc/flash_attn", "g++ -Icsrc/flash_attn -Icsrc/flash_attn/src -c csrc/flash_attn/flash_api.cpp"),
+        # An error of a compiler that no rule knows.
+        Sign(
+            pattern=r"(?P<error>(?:\(\d+\)|:\d+(?::\d+)?): (?:fatal |catastrophic )?error:? .{1,200})",
+            literal="error: ",
+            sample="/src/flash_api.cpp:9:2: error: expected primary-expression before ';' token",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<error>error C\d{4}: .{1,200})",
+            literal="error C",
+            sample="flash_api.cpp(9): error C2039: 'x': is not a member of 'std'",
+            strength="context",
+        ),
+        _build(
+            "-D__CUDA_NO_HALF",
+            "[2/73] /usr/local/cuda/bin/nvcc -c csrc/flash_fwd_hdim32_fp16_sm80.cu -o a.o -D__CUDA_NO_HALF_OPERATORS__",
+        ),
+    ),
+    recipe=Recipe(
+        does="builds flash-attn with compilers that fail without a word",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="12.8", silent=True),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+            Variable(name="FLASH_ATTENTION_FORCE_BUILD", value="TRUE"),
+            Variable(name="MAX_JOBS", value="1"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="ninja: build stopped|non-zero exit",
+        seconds=30,
+        stands_in=(LOOKS_LIKE_CUDA, "compilers that fail without a word"),
+    ),
+)
+
+# A package, or a line of a log, that has to do with torch or CUDA. Other builds fail too, and are none of this program's.
+_CONCERNS = re.compile(
+    r"flash|torch|cuda|nvcc|nvidia|triton|xformers|apex|deepspeed|sage|mamba|causal|vllm|transformer|bitsandbytes|natten|"
+    r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d",
+    re.IGNORECASE,
+)
+
+SEND = (
+    "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', with some twenty lines around it; "
+    "or the whole log"
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Never beforehand: nothing has failed yet."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    package = seen.group("package")
+    if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
+        return observed(
+            f"The build of {package} failed, which has nothing to do with attention.",
+            evidence,
+            Confidence.LOW,
+            Severity.INFO,
+        )
+    what = f"The build of {package} failed" if package else "A build failed"
+    errors = tuple(m for m in seen.matches if m.groups.get("error"))
+    if errors:
+        known_not = f"{what} with errors of a compiler that are not known here: the first of them is where to look."
+        return observed(known_not, lines(errors), Confidence.LOW)
+    return observed(
+        f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.", evidence, Confidence.LOW
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
+    again = Step(
+        argv=(*commands.installer(facts), "-v", "--no-build-isolation", "--no-cache-dir", "flash-attn"),
+        why="writes all that the compilers say; keep it in a file (2>&1 | tee build.log)",
+        changes="adds flash-attn if it ends well",
+        risk="low",
+        takes="minutes to hours",
+    )
+    read = commands.by_hand(("attn-doctor", "diagnose", "build.log"), "finds the first cause in it", "nothing")
+    return (
+        Fix(
+            title="Get the whole log, and have it read",
+            steps=(single, again, read),
+            verify=commands.check(facts, "--goal", "flash-attn", "--no-trial"),
+        ),
+    )

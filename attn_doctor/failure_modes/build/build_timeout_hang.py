@@ -1,0 +1,163 @@
+"""The build goes on and on, or was stopped before it ended.
+
+What it is
+    pip says "Building wheel for flash-attn (setup.py) ..." and then nothing for hours. It compiles: some 3 hours of processor time
+    for each GPU architecture. Or it waits for GitHub, which does not answer.
+
+How it shows
+    The last line is "Building wheel for flash-attn (setup.py) ... -" with a turning bar; a job ends with "DUE TO TIME LIMIT", "The
+    operation was canceled" or Ctrl-C while a build is on.
+
+Why it happens
+    No finished wheel fits this torch and Python, so pip compiles without a word. Without ninja one file after the other is compiled,
+    and with MAX_JOBS=1 it is no quicker.
+
+What to do
+    Find a wheel first (`attn-doctor wheels`). If it has to be compiled: install ninja, build only for your own GPU
+    (FLASH_ATTN_CUDA_ARCHS), let MAX_JOBS be what memory allows, and add `-v` to see it work.
+
+How to reproduce
+    `attn-doctor reproduce build-timeout-hang` lets flash-attn's own setup.py wait for its wheel from a server that never
+    answers, and stops it. Stand-ins in it: a torch that only looks like a CUDA build; GitHub. It downloads 13 MB, and a CPU
+    build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1038
+    https://github.com/Dao-AILab/flash-attention/issues/113
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    GITHUB,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Network,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.knowledge.build import predict
+from attn_doctor.logs.reader import Log, Seen
+
+MODE = FailureMode(
+    code="AD121",
+    slug="build-timeout-hang",
+    title="The build takes hours",
+    train=Severity.INFO,
+    flash_attn=Severity.WARNING,
+    signs=(
+        Sign(
+            pattern=r"Building wheels? for (?:collected packages: )?(?P<package>[\w.-]+)",
+            literal="Building wheel",
+            sample="  Building wheel for flash-attn (setup.py) ... -",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"^\s*(?:[^\w\s]\s)?(?:Building|Preparing packages\.\.\.) (?P<package>flash[-_]attn\S*)",
+            literal="Building flash",
+            sample="   Building flash-attn==2.8.3.post2",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"CANCELLED AT .{0,40}DUE TO TIME LIMIT",
+            literal="DUE TO TIME LIMIT",
+            sample="slurmstepd: error: *** JOB 123 ON node1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***",
+            strength="hint",
+        ),
+        *(
+            Sign(pattern=re.escape(literal), literal=literal, sample=sample, strength="hint")
+            for literal, sample in (
+                ("The operation was cancel", "##[error]The operation was canceled."),
+                (
+                    "exceeded the maximum execution time",
+                    "The job has exceeded the maximum execution time of 360 minutes.",
+                ),
+                ("Operation cancelled by user", "ERROR: Operation cancelled by user"),
+                ("context deadline exceeded", "ERROR: failed to solve: context deadline exceeded"),
+            )
+        ),
+    ),
+    recipe=Recipe(
+        does="lets flash-attn's own setup.py wait for its wheel from a server that never answers, and stops it",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="12.8"),
+            Network(kind="hang", hosts=GITHUB),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="stopped after",
+        seconds=80,
+        deadline=60,
+        stands_in=(LOOKS_LIKE_CUDA, "GitHub"),
+    ),
+)
+
+LONG = 2.0  # hours: what somebody should know before the build begins
+# What recorders, shells and people put after the end.
+_ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
+_WAITING = re.compile(
+    r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
+    r"|(?:^|\s)Building flash[-_]attn\S*\s*$"
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
+        return None
+    release = building.wanted_release(facts)
+    foreseen = predict(building.build_key(facts, release))
+    cost = foreseen.default_cost
+    if cost is None or cost.hours < LONG:
+        return None
+    return Hit(
+        message=f"Compiling flash-attn {release} here takes some {cost.hours:.0f} hours, without a word from pip.",
+        evidence=(
+            fact(facts, "system.cores", f"{cost.cpu_hours:.0f} hours of processor time on this machine's cores"),
+        ),
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    stopped = tuple(m for m in seen.matches if "package" not in m.groups and building.in_build(seen, m))
+    if stopped:
+        return building.observed("The build was stopped from outside before it ended.", building.lines(stopped))
+    unfinished = tuple(
+        m for log in seen.logs if _unfinished(log) for m in seen.matches if m.file == log.file and "package" in m.groups
+    )
+    if not unfinished:
+        return None
+    return building.observed(
+        "The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
+        building.lines(unfinished[-1:]),
+        Confidence.MEDIUM,
+    )
+
+
+def _unfinished(log: Log) -> bool:
+    """Whether the last thing that a log says is that a wheel is being built."""
+    rest = [line for line in log.tail if not _ENDED.match(line)]
+    return bool(rest) and bool(_WAITING.search(rest[-1]))
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    steps = [commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")]
+    settings = building.variables(building.foreseen(facts))
+    steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+    steps.append(building.build(facts, "add -v to see it work"))
+    quick = Fix(title="Build as quickly as this machine can", steps=tuple(steps), verify=building.verify(facts))
+    return (*building.without_compiling(facts), quick)

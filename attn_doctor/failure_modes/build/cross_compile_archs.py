@@ -1,0 +1,145 @@
+"""nvcc is asked to compile for an architecture that it does not know.
+
+What it is
+    Each nvcc knows a range of GPU architectures: newer ones came after it, older ones were dropped. The build asks for one that
+    is outside. This is the build-time counterpart of "no kernel image is available".
+
+How it shows
+    "nvcc fatal   : Unsupported gpu architecture 'compute_120'" (nvcc too old for the GPU), 'compute_50' (dropped by a newer one);
+    torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, where no GPU is to be seen and TORCH_CUDA_ARCH_LIST is
+    not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
+
+Why it happens
+    A GPU that is newer than the toolkit; a TORCH_CUDA_ARCH_LIST that was written for other machines; a build on a machine without
+    a GPU (docker build, a login node). flash-attn's own setup.py leaves out what nvcc does not know without a word: then the
+    build ends well and the kernel is missing.
+
+What to do
+    Use a toolkit that knows the GPU, or name the architectures: FLASH_ATTN_CUDA_ARCHS for flash-attn (2.7.3 and newer),
+    TORCH_CUDA_ARCH_LIST for other extensions.
+
+How to reproduce
+    `attn-doctor reproduce cross-compile-archs` asks a real nvcc for an architecture that it does not know. It downloads
+    nothing.
+
+References
+    https://docs.nvidia.com/cuda/cuda-compiler-driver-nvcc/#gpu-feature-list
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags)
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge import gpu as gpus_rules
+from attn_doctor.knowledge.yes_no_unknown import Answer, names
+from attn_doctor.knowledge.build import archs_for
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import capability
+
+MODE = FailureMode(
+    code="AD110",
+    slug="cross-compile-archs",
+    title="nvcc does not know the GPU architecture",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED, "no-kernel-image"),
+    signs=(
+        Sign(
+            pattern=r"Unsupported gpu architecture '(?P<arch>(?:compute|sm|lto)_\w+)'",
+            literal="Unsupported gpu architecture",
+            sample="nvcc fatal   : Unsupported gpu architecture 'compute_120'",
+        ),
+        Sign(
+            pattern=r"Unknown CUDA arch \((?P<arch>[^)]{1,30})\) or GPU not supported",
+            literal="Unknown CUDA arch (",
+            sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
+        ),
+        Sign(
+            pattern=r"Value '(?P<arch>(?:compute|sm)_\w+)' is not defined for option '(?:gpu-|arch)",
+            literal="is not defined for option '",
+            sample="ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+        ),
+        Sign(
+            pattern=r"arch_list\[-1\] \+= '\+PTX'",
+            literal="arch_list[-1] += ",
+            sample="    arch_list[-1] += '+PTX'",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks a real nvcc for an architecture that it does not know",
+        of=(Nvcc(), File(path="small.cu", text="__global__ void small() {}\n")),
+        run=(("{nvcc}", "-gencode", "arch=compute_30,code=sm_30", "-c", "small.cu", "-o", "small.o"),),
+        shows="Unsupported gpu architecture",
+        seconds=3,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
+        return None
+    row = flash_attention.release(building.wanted_release(facts))
+    gpus = known(key_of(facts).gpus)
+    if isinstance(row, Unknown) or not gpus:
+        return None
+    able = [g for g in gpus if capability(g) >= capability(row.min_capability)]
+    have = str(building.nvcc(facts))
+    left_out = [g for g in able if archs_for(row, (g,), have) is None and _release_can(row.archs, g)]
+    if not left_out:
+        return None
+    chosen = building.toolkit(facts)
+    assert chosen is not None
+    return Hit(
+        message=f"nvcc {have} is too old to compile for your GPU (compute capability {names(left_out)}): flash-attn's setup.py leaves "
+        "that out without a word, and the finished build has no kernel for it.",
+        evidence=(
+            fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
+            fact(facts, f"graphics.gpus.{_index(facts, left_out[0])}.compute_capability"),
+        ),
+    )
+
+
+def _release_can(archs: dict[str, str], device: str) -> bool:
+    """Whether the release could compile for this device with a new enough nvcc: else its age is not nvcc's fault."""
+    answer = gpus_rules.runs([f"sm_{arch}" for arch in archs], device)
+    return isinstance(answer, Answer) and answer.yes
+
+
+def _index(facts: Facts, device: str) -> int:
+    return next(i for i, g in enumerate(known(facts.graphics.gpus)) if g.compute_capability == device)
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    arch = seen.group("arch")
+    if arch:
+        return building.observed(f"The CUDA tools there do not know the architecture {arch}.", evidence)
+    return building.observed(
+        "No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.", evidence
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    made = list(building.without_compiling(facts))
+    name = commands.by_hand(
+        (),
+        "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, for example as "
+        "torch.cuda.get_device_capability() says it",
+        "what the build compiles for",
+    )
+    newer = commands.by_hand(
+        (),
+        "install a CUDA toolkit that knows this GPU, of the major that torch was built for: "
+        "https://developer.nvidia.com/cuda-toolkit-archive",
+        "adds a toolkit",
+    )
+    made.append(Fix(title="Use a toolkit that knows the GPU", steps=(newer,), verify=building.verify(facts)))
+    made.append(Fix(title="Name the architecture", steps=(name,), verify=building.verify(facts)))
+    return tuple(made)

@@ -1,0 +1,166 @@
+"""The CUDA toolkit has a compiler, and not all of the headers and libraries.
+
+What it is
+    nvcc runs, but headers that PyTorch and flash-attn include, or libraries that they are linked to, are not in the toolkit.
+
+How it shows
+    "fatal error: cusparse.h: No such file or directory" (cusolverDn.h, cublas_v2.h, cuda_fp8.h, thrust/complex.h, nv/target,
+    cuda_runtime.h); "/usr/bin/ld: cannot find -lcudart"; MSVC: "fatal error C1083 ... 'cusolverDn.h'", "LNK1181 ... 'cudart.lib'".
+
+Why it happens
+    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-X-Y bring the compiler alone; the wheels of nvidia-*-cu12
+    bring libraries without a compiler. Or CUDA_HOME points at a folder that is no whole toolkit.
+
+What to do
+    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-X-Y) or the -dev parts that are missing.
+
+How to reproduce
+    `attn-doctor reproduce cuda-headers-incomplete` compiles a file that includes cusparse.h against a toolkit that lacks it.
+    It downloads nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/157
+    https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#meta-packages
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.knowledge.yes_no_unknown import names
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import pair
+
+_HEADERS = (
+    r"(?:cu(?:da|blas|sparse|solver|rand|fft|dnn|pti|file)\w{0,40}\.h(?:pp)?|nvrtc\.h|nvToolsExt\w{0,20}\.h|nvJitLink\.h|"
+    r"(?:thrust|cub|nv|nvtx3|crt|cooperative_groups|cuda/std|nccl)/[\w/]{1,80}(?:\.\w{1,3})?|nccl\.h)"
+)
+_LIBRARIES = r"cu(?:dart|blas|blasLt|sparse|solver|rand|fft|dnn|pti)\w{0,12}|nvrtc|nvToolsExt|nvJitLink|cudadevrt"
+
+MODE = FailureMode(
+    code="AD112",
+    slug="cuda-headers-incomplete",
+    title="The CUDA toolkit is incomplete",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=building.missing_header(_HEADERS),
+            literal="fatal error: ",
+            sample="/v/torch/include/ATen/cuda/CUDAContextLight.h:7:10: fatal error: cusparse.h: No such file or directory",
+        ),
+        *(
+            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            for literal, sample in (
+                (
+                    "致命错误：cu",
+                    "/v/torch/include/ATen/cuda/CUDAContextLight.h:7:10: 致命错误：cusparse.h：没有那个文件或目录",
+                ),
+                (
+                    ": cusparse.h",
+                    "CUDAContextLight.h:7:10: schwerwiegender Fehler: cusparse.h: Datei oder Verzeichnis nicht gefunden",
+                ),
+                (
+                    ": cusolver",
+                    "CUDAContextLight.h:7:10: schwerwiegender Fehler: cusolverDn.h: Datei oder Verzeichnis nicht gefunden",
+                ),
+                (
+                    ": cublas",
+                    "CUDAContextLight.h:7:10: schwerwiegender Fehler: cublas_v2.h: Datei oder Verzeichnis nicht gefunden",
+                ),
+                (
+                    ": cuda_",
+                    "CUDAMiscFunctions.h:7:10: schwerwiegender Fehler: cuda_runtime.h: Datei oder Verzeichnis nicht gefunden",
+                ),
+                (
+                    ": thrust/",
+                    "complex.h:8:10: schwerwiegender Fehler: thrust/complex.h: Datei oder Verzeichnis nicht gefunden",
+                ),
+                (
+                    "C1083: ",
+                    "CUDAContextLight.h(7): fatal error C1083: Cannot open include file: 'cusolverDn.h': No such file or directory",
+                ),
+                ('open source file "', 'utils.h(17): catastrophic error: cannot open source file "cuda_fp8.h"'),
+            )
+        ),
+        Sign(
+            pattern=rf"cannot find -l(?P<library>{_LIBRARIES})\b",
+            literal="cannot find -l",
+            sample="/usr/bin/ld: cannot find -lcudart: No such file or directory",
+        ),
+        Sign(
+            pattern=rf"LNK1(?:181|104): [^']{{0,60}}'(?P<library>{_LIBRARIES})\.lib'",
+            literal=".lib'",
+            sample="LINK : fatal error LNK1181: cannot open input file 'cudart.lib'",
+        ),
+        Sign(
+            pattern=r"CUDA compiler and CUDA toolkit headers are incompatible",
+            literal="toolkit headers are incompatible",
+            sample="error: #error -- CUDA compiler and CUDA toolkit headers are incompatible, please check your include paths",
+        ),
+    ),
+    recipe=Recipe(
+        does="compiles a file that includes cusparse.h against a toolkit that lacks it",
+        of=(StubToolkit(version="12.4"), File(path="small.cpp", text="#include <cusparse.h>\n")),
+        run=(("g++", "-c", "small.cpp", "-I{toolkit}/include", "-o", "small.o"),),
+        shows="cusparse.h: No such file",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(
+        lambda: building.would_be_built(facts),
+        lambda: building.nvcc(facts) is not None,
+        lambda: bool(_missing(facts)),
+    ):
+        return None
+    chosen = building.toolkit(facts)
+    assert chosen is not None
+    return Hit(
+        message=f"The CUDA toolkit in {chosen.root} lacks {names(_missing(facts)[:4])}, which the build includes.",
+        evidence=(fact(facts, f"{building.toolkit_path(facts, chosen)}.missing_headers"),),
+    )
+
+
+def _missing(facts: Facts) -> tuple[str, ...]:
+    chosen = building.toolkit(facts)
+    return known(chosen.missing_headers) if chosen else ()
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    header, library = seen.group("header"), seen.group("library")
+    what = header or (f"the library {library}" if library else None)
+    if what is None:
+        return building.observed("nvcc and the CUDA headers that it found are of different versions.", evidence)
+    return building.observed(f"{what} is not in the CUDA toolkit that was used.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify, made = building.verify(facts), list(building.without_compiling(facts))
+    toolkits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
+    wanted = pair(need) if need else None
+    for kit in toolkits:
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if wanted and version and version[0] == wanted[0] and kit.missing_headers == ():
+            step = commands.variable("CUDA_HOME", kit.root, f"the toolkit there, CUDA {kit.version}, is whole")
+            made.insert(0, Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify))
+            return tuple(made)
+    label = f"{wanted[0]}.{wanted[1]}" if wanted else None
+    if facts.interpreter.kind in ("conda", "pixi") and label:
+        argv: tuple[str, ...] = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
+    elif facts.system.distribution in ("ubuntu", "debian") and wanted:
+        argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}")
+    else:
+        argv = ()
+    why = "the whole toolkit, with headers and libraries"
+    step = commands.by_hand(argv, why, "adds the missing parts", takes="about 5 GB")
+    return (*made, Fix(title="Install the whole CUDA toolkit", steps=(step,), verify=verify))

@@ -1,0 +1,153 @@
+"""CUDA_HOME is not the folder of a toolkit: it is a list, a file, or points too deep.
+
+What it is
+    CUDA_HOME has to be one folder, the one that holds bin/nvcc. It is a list of folders, ends in a colon or a line break, holds
+    quotation marks or an unexpanded ~, ends in /bin, or names a file.
+
+How it shows
+    "FileNotFoundError: [Errno 2] No such file or directory: ':/usr/local/cuda-12.4/bin/nvcc'", '/usr/local/cuda:/bin/nvcc',
+    '/usr/local/cuda/bin/bin/nvcc'; "NotADirectoryError: ... '/usr/local/cuda/bin/nvcc/bin/nvcc'".
+
+Why it happens
+    `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda`, copied from what is said of PATH. Or CUDA_HOME is empty, and PyTorch takes the
+    folder above the nvcc that it finds on PATH: for a link or a script in /usr/local/bin that is /usr/local, which is no toolkit
+    (then "cuda_runtime.h: No such file or directory" follows).
+
+What to do
+    `export CUDA_HOME=/usr/local/cuda`: one folder, nothing else.
+
+How to reproduce
+    `attn-doctor reproduce cuda-home-malformed` runs flash-attn's own setup.py with a colon at the end of CUDA_HOME.
+    Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where
+    the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/264
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_find_cuda_home)
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Recipe,
+    Source,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+# A path of nvcc that comes of something that is no folder of a toolkit. The colon of a Windows drive is none of these.
+_ODD = (
+    r"(?P<nvcc>(?::[^']{0,300}|[^']{2,300}[:;][^']{0,300}|~[^']{0,300}|[^']{0,300}(?:\\n|\\r|[\"$])[^']{0,300}"
+    r"|[^']{0,300}/bin|[^']{0,300}/nvcc)/bin/nvcc)'"
+)
+
+MODE = FailureMode(
+    code="AD107",
+    slug="cuda-home-malformed",
+    title="CUDA_HOME is not the folder of a toolkit",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=("nvcc-missing", "cuda-headers-incomplete", building.FAILED),
+    signs=(
+        Sign(
+            pattern=r"(?:No such file or directory|Not a directory|\[Errno (?:2|20)\][^']{0,60}): '" + _ODD,
+            literal="/bin/nvcc'",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda:/bin/nvcc'",
+        ),
+        Sign(
+            pattern=r"using CUDA_HOME='(?P<home>[^':;]{2,300}[:;][^']{0,300}|:[^']{0,300}|~[^']{0,300}|[^']{1,300}/bin/?)'",
+            literal="using CUDA_HOME='",
+            sample="No CUDA runtime is found, using CUDA_HOME='/usr/local/cuda:/usr/local/cuda-12.4'",
+            strength="hint",
+        ),
+        # What PyTorch makes of an nvcc in /usr/local/bin: a folder that is never a toolkit.
+        Sign(
+            pattern=r"using CUDA_HOME='(?P<parent>/usr/local|/opt|/)/?'",
+            literal="using CUDA_HOME='/",
+            sample="No CUDA runtime is found, using CUDA_HOME='/usr/local'",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py with a colon at the end of CUDA_HOME",
+        of=(Torch(cuda="12.8"), BUILD_TOOLS, Source(), Variable(name="CUDA_HOME", value="/usr/local/cuda:")),
+        run=(INSTALL_SOURCE,),
+        shows="No such file or directory: '/usr/local/cuda:/bin/nvcc'",
+        seconds=20,
+        stands_in=(LOOKS_LIKE_CUDA,),
+    ),
+)
+
+# What the probe says of a value that is missing something, and not malformed.
+_INCOMPLETE = ("no bin/nvcc", "not executable")
+_HEADERLESS = "no include/cuda_runtime.h"
+
+
+def detect(facts: Facts) -> Hit | None:
+    chain = facts.toolchain
+    if not every(
+        lambda: known(chain.cuda_home_problem) is not None,
+        lambda: _set_by_hand(facts) or building.setup_would_run(facts),
+        lambda: _set_by_hand(facts) or not any(text in str(known(chain.cuda_home_problem)) for text in _INCOMPLETE),
+    ):
+        return None
+    building_it = building.setup_would_run(facts)
+    if building_it and any(text in str(chain.cuda_home_problem) for text in _INCOMPLETE):
+        return None  # nvcc-missing says it
+    value = known(chain.cuda_home)
+    if value is None:
+        return None  # empty counts as unset, and that is another matter
+    guessed = chain.cuda_home_by == "nvcc on PATH"
+    if _HEADERLESS in str(chain.cuda_home_problem) and not guessed:
+        return None
+    how = "PyTorch takes the folder above the nvcc on PATH for CUDA_HOME" if guessed else f"{chain.cuda_home_by} is set"
+    return Hit(
+        message=f"{how}, {value!r}, and that is no toolkit's folder: it {chain.cuda_home_problem}.",
+        evidence=(fact(facts, "toolchain.cuda_home"), fact(facts, "toolchain.cuda_home_problem")),
+        severity=None if building_it else Severity.INFO,  # a CPU build of torch, say, never looks there
+    )
+
+
+def _set_by_hand(facts: Facts) -> bool:
+    """Whether a variable names the folder: then it is wrong whoever reads it."""
+    return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    if proofs:
+        path = proofs[0].groups["nvcc"]
+        return building.observed(
+            f"The build looked for nvcc in {path!r}: CUDA_HOME is not one toolkit's folder there.",
+            building.lines(proofs),
+        )
+    home = seen.group("home")
+    if home:
+        return building.observed(f"CUDA_HOME was {home!r} there, which is not one toolkit's folder.", evidence)
+    header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
+    parent = seen.group("parent")
+    if not header:
+        return None
+    return building.observed(
+        f"PyTorch took {parent} for the CUDA toolkit, from where nvcc lies on PATH; the headers are elsewhere.",
+        evidence,
+        Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    toolkits = facts.toolchain.toolkits
+    whole = [t.root for t in toolkits if t.missing_headers == ()] if isinstance(toolkits, tuple) else []
+    folder = whole[0] if whole else "/usr/local/cuda"
+    step = commands.variable("CUDA_HOME", folder, "one folder, the one that holds bin/nvcc")
+    return (Fix(title=f"Set CUDA_HOME to {folder}", steps=(step,), verify=building.verify(facts)),)

@@ -1,0 +1,162 @@
+"""No CUDA toolkit is found, so nothing can be compiled against CUDA.
+
+What it is
+    Building flash-attn needs NVIDIA's compiler (nvcc) and headers. PyTorch looks for them in CUDA_HOME, then in CUDA_PATH,
+    then beside the `nvcc` on PATH, then in /usr/local/cuda, and finds none.
+
+How it shows
+    "UserWarning: flash_attn was requested, but nvcc was not found", and further on "OSError: CUDA_HOME environment variable is
+    not set. Please set it to your CUDA install root."
+
+Why it happens
+    `pip install torch` brings CUDA's runtime libraries, not its compiler. flash-attn's setup.py asks for the toolkit even when
+    a finished wheel would do, because torch's CUDAExtension is made before the wheel is looked for.
+
+What to do
+    Install a finished wheel by its address: that compiles nothing. Or install a toolkit of the CUDA major that torch was
+    built for. For YOLO12 of Ultralytics neither is needed: it never calls flash-attn.
+
+    Beware: a CPU build of torch prints the very same sentence even with CUDA_HOME set (see torch-cpu-build).
+
+How to reproduce
+    `attn-doctor reproduce cuda-home-unset` runs flash-attn's own setup.py in a namespace in which no CUDA toolkit can be
+    seen. Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB)
+    where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1736
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_find_cuda_home)
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Hidden,
+    Recipe,
+    Source,
+    Torch,
+    Without,
+)
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD105",
+    slug="cuda-home-unset",
+    title="No CUDA toolkit is found",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=("build-failed-unspecified",),
+    signs=(
+        Sign(
+            pattern=r"CUDA_HOME environment variable is not set",
+            literal="CUDA_HOME environment variable is not set",
+            sample="OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.",
+        ),
+        Sign(
+            pattern=r"was requested, but nvcc was not found",
+            literal="was requested, but nvcc was not found",
+            sample="UserWarning: flash_attn was requested, but nvcc was not found.  Are you sure your environment has nvcc "
+            "available?",
+        ),
+        Sign(
+            pattern=r"Cannot find CUDA_HOME\. CUDA must be available",
+            literal="Cannot find CUDA_HOME",
+            sample="RuntimeError: Cannot find CUDA_HOME. CUDA must be available to build the package.",
+        ),
+        Sign(
+            pattern=r"MissingCUDAException",
+            literal="MissingCUDAException",
+            sample="op_builder.builder.MissingCUDAException: CUDA_HOME does not exist, unable to compile CUDA op(s)",
+        ),
+        # Older setup.py files add "/bin/nvcc" to a CUDA_HOME that is None.
+        Sign(
+            pattern=r"unsupported operand type\(s\) for \+: 'NoneType' and 'str'",
+            literal="for +: 'NoneType' and 'str'",
+            sample="TypeError: unsupported operand type(s) for +: 'NoneType' and 'str'",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py in a namespace in which no CUDA toolkit can be seen",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(),
+            Hidden(folder="/usr/local", names="cuda*"),
+            Without(programs=("nvcc",)),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="CUDA_HOME environment variable is not set",
+        seconds=20,
+        stands_in=(LOOKS_LIKE_CUDA,),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    home = facts.toolchain.cuda_home
+    if not every(
+        lambda: known(home) is None,
+        lambda: building.setup_would_run(facts),
+    ):
+        return None
+    evidence = [fact(facts, "toolchain.cuda_home", "CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda lead to no toolkit")]
+    if variable(facts, "CONDA_PREFIX"):
+        evidence.append(fact(facts, "environment", "a conda environment is active: conda can bring a toolkit into it"))
+    return Hit(
+        message="No CUDA toolkit is found here, so flash-attn cannot be compiled.",
+        evidence=tuple(evidence),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
+        return None  # that TypeError alone is anybody's
+    return Hit(
+        message="PyTorch found no CUDA toolkit there: CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda led to none.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    cuda = facts.torch.cuda
+    wanted = pair(cuda) if isinstance(cuda, str) else None
+    label = f"{wanted[0]}.{wanted[1]}" if wanted else "X.Y"
+    steps = []
+    if facts.interpreter.kind in ("conda", "pixi") and wanted:
+        argv: tuple[str, ...] = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
+        steps.append(
+            commands.by_hand(
+                argv, "a toolkit of torch's CUDA, inside this environment", "adds cuda-toolkit", takes="about 3 GB"
+            )
+        )
+    elif facts.system.distribution in ("ubuntu", "debian") and wanted:
+        argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}")
+        why = "NVIDIA's apt repository must be set up first: https://developer.nvidia.com/cuda-downloads"
+        steps.append(commands.by_hand(argv, why, f"installs CUDA {label} under /usr/local", takes="about 5 GB"))
+    else:
+        steps.append(
+            commands.by_hand(
+                (), f"install CUDA {label} from https://developer.nvidia.com/cuda-downloads", "adds a toolkit"
+            )
+        )
+    return (
+        *building.without_compiling(facts),
+        Fix(
+            title=f"Install a CUDA {label} toolkit",
+            steps=tuple(steps),
+            verify=commands.check(facts, "--goal", "flash-attn", "--no-trial"),
+        ),
+    )

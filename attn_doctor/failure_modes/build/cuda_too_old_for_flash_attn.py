@@ -1,0 +1,130 @@
+"""The nvcc that is found is too old to compile flash-attn.
+
+What it is
+    Each flash-attn release names the oldest CUDA toolkit that it compiles with. The nvcc that was found is older.
+
+How it shows
+    "RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported version by running
+    nvcc -V."; or nvcc itself does not know an option: "nvcc fatal   : Value 'c++20' is not defined for option 'std'".
+
+Why it happens
+    The nvcc that is found is not the one that was meant: /usr/bin/nvcc of the distribution, or an old module, stands before the
+    new one. What nvidia-smi shows is the driver's, not nvcc's.
+
+What to do
+    Put the newer toolkit's bin folder first on PATH and set CUDA_HOME to it. Or install a finished wheel: that needs no nvcc.
+
+How to reproduce
+    `attn-doctor reproduce cuda-too-old-for-flash-attn` runs flash-attn's own setup.py with an nvcc of CUDA 11.6. Stand-ins
+    in it: a torch that only looks like a CUDA build; an nvcc that only says its version. It downloads 13 MB, and a CPU build
+    of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/825
+    https://github.com/Dao-AILab/flash-attention/blob/main/setup.py
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD109",
+    slug="cuda-too-old-for-flash-attn",
+    title="nvcc is too old for flash-attn",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=("nvcc-torch-cuda-mismatch", building.FAILED),
+    signs=(
+        Sign(
+            pattern=r"Attention\S{0,4} is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
+            literal="is only supported on CUDA",
+            sample="RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported "
+            "version by running nvcc -V.",
+        ),
+        Sign(
+            pattern=r"nvcc fatal\s*: Value '(?P<option>c\+\+\d\d)' is not defined for option 'std'",
+            literal="is not defined for option 'std'",
+            sample="nvcc fatal   : Value 'c++20' is not defined for option 'std'",
+        ),
+        Sign(
+            pattern=r"nvcc fatal\s*: Unknown option '-{0,2}(?P<option>threads|generate-dependencies-with-compile|MD|std=c\+\+\d\d|t)'",
+            literal=": Unknown option '",
+            sample="nvcc fatal   : Unknown option '--threads'",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py with an nvcc of CUDA 11.6",
+        of=(
+            Torch(cuda="11.6"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="11.6"),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="only supported on CUDA",
+        seconds=20,
+        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only says its version"),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.setup_would_run(facts), lambda: building.nvcc(facts) is not None):
+        return None
+    row = flash_attention.release(building.wanted_release(facts))
+    have = str(building.nvcc(facts))
+    number = pair(have)
+    if isinstance(row, Unknown) or number is None or number >= (pair(row.min_nvcc) or (0, 0)):
+        return None
+    chosen = building.toolkit(facts)
+    assert chosen is not None
+    return Hit(
+        message=f"The nvcc that PyTorch would call is of CUDA {have}; flash-attn {row.release} needs {row.min_nvcc} or newer.",
+        evidence=(fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    need, option = seen.group("need"), seen.group("option")
+    if need:
+        return building.observed(
+            f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence
+        )
+    return building.observed(f"The nvcc that was found is too old: it does not know {option!r}.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify, made = building.verify(facts), list(building.without_compiling(facts))
+    row = flash_attention.release(building.wanted_release(facts))
+    floor = None if isinstance(row, Unknown) else pair(row.min_nvcc)
+    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if floor and version and version >= floor and kit.missing_headers == ():
+            step = commands.variable("CUDA_HOME", kit.root, f"CUDA {kit.version} is there, and new enough")
+            return (Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify), *made)
+    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
+    what = f"CUDA {need}, which your torch was built for," if need else "a newer CUDA toolkit"
+    step = commands.by_hand(
+        (), f"install {what} from https://developer.nvidia.com/cuda-toolkit-archive", "adds a toolkit"
+    )
+    return (*made, Fix(title="Install a newer CUDA toolkit", steps=(step,), verify=verify))

@@ -1,0 +1,118 @@
+"""The source of flash-attn is there without CUTLASS, on which it builds.
+
+What it is
+    flash-attn's kernels include NVIDIA's CUTLASS, a git submodule under csrc/cutlass. That folder is empty.
+
+How it shows
+    "fatal error: cutlass/numeric_types.h: No such file or directory" (or cute/tensor.hpp, in any language), or, from newer
+    releases, "AssertionError: csrc/cutlass is missing, please use source distribution or git clone".
+
+Why it happens
+    GitHub's "Download ZIP" and a plain `git clone` leave submodules out; or the machine could not reach GitHub for them.
+
+    Beware: "error: pathspec 'csrc/cutlass' did not match" and "fatal: not a git repository" also stand in the logs of builds from
+    PyPI that go well.
+
+What to do
+    `git submodule update --init --recursive` in the checkout; or build from PyPI, whose archive holds CUTLASS.
+
+How to reproduce
+    `attn-doctor reproduce cutlass-submodule-missing` runs flash-attn's own setup.py in a source without csrc/cutlass. It
+    downloads 13 MB, and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/331
+    https://github.com/Dao-AILab/flash-attention/issues/1013
+"""
+
+from __future__ import annotations
+
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.logs.reader import Seen
+
+_HEADERS = r"(?:cutlass|cute)/[\w/]{1,80}\.(?:h|hpp|cuh)"
+
+MODE = FailureMode(
+    code="AD111",
+    slug="cutlass-submodule-missing",
+    title="The source is without CUTLASS",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED, "cuda-headers-incomplete"),
+    signs=(
+        *(
+            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            for literal, sample in (
+                (
+                    ": cutlass/",
+                    "csrc/flash_attn/src/utils.h:17:10: fatal error: cutlass/array.h: No such file or directory",
+                ),
+                (
+                    ": cute/",
+                    "csrc/flash_attn/src/utils.h:13:10: fatal error: cute/tensor.hpp: No such file or directory",
+                ),
+                ("：cutlass/", "csrc/flash_attn/src/utils.h:17:10: 致命错误：cutlass/array.h：没有那个文件或目录"),
+                ("：cute/", "csrc/flash_attn/src/utils.h:13:10: 致命错误：cute/tensor.hpp：没有那个文件或目录"),
+                (
+                    "'cutlass/",
+                    "utils.h(17): fatal error C1083: Cannot open include file: 'cutlass/array.h': No such file or directory",
+                ),
+                (
+                    "'cute/",
+                    "utils.h(13): fatal error C1083: Cannot open include file: 'cute/tensor.hpp': No such file or directory",
+                ),
+                ('"cutlass/', 'utils.h(17): catastrophic error: cannot open source file "cutlass/array.h"'),
+                ('"cute/', 'utils.h(13): catastrophic error: cannot open source file "cute/tensor.hpp"'),
+            )
+        ),
+        Sign(
+            pattern=r"csrc/cutlass is missing",
+            literal="csrc/cutlass is missing",
+            sample="AssertionError: csrc/cutlass is missing, please use source distribution or git clone",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py in a source without csrc/cutlass",
+        of=(Torch(), BUILD_TOOLS, Source(without=("csrc/cutlass",))),
+        run=(INSTALL_SOURCE,),
+        shows="csrc/cutlass is missing",
+        seconds=20,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    project = facts.project
+    if not every(
+        lambda: known(project.source_checkout) == "flash-attention", lambda: known(project.cutlass_missing) is True
+    ):
+        return None
+    return Hit(
+        message="This folder is flash-attn's source, and its csrc/cutlass is empty: it cannot be built as it is.",
+        evidence=(fact(facts, "project.source_checkout"), fact(facts, "project.cutlass_missing")),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    header = seen.group("header")
+    what = f"{header} of CUTLASS is not there" if header else "csrc/cutlass is empty"
+    return building.observed(f"{what}: the source was taken without its submodules.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    fetch = Step(
+        argv=("git", "submodule", "update", "--init", "--recursive"),
+        why="in the folder of the flash-attn checkout",
+        changes="fills csrc/cutlass",
+        risk="low",
+        takes="about 100 MB",
+    )
+    return (
+        Fix(title="Fetch the submodules", steps=(fetch,), verify=("test", "-d", "csrc/cutlass/include")),
+        Fix(title="Build from PyPI instead", steps=(building.build(facts),), verify=building.verify(facts)),
+    )

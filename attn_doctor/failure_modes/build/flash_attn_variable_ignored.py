@@ -1,0 +1,115 @@
+"""A variable is set that flash-attn's setup.py does not heed.
+
+What it is
+    FLASH_ATTENTION_FORCE_BUILD, FLASH_ATTENTION_SKIP_CUDA_BUILD and FLASH_ATTENTION_FORCE_CXX11_ABI count only as the exact text
+    TRUE. FLASH_ATTN_CUDA_ARCHS knows a few architectures and passes over all others.
+
+How it shows
+    Not at all: `FLASH_ATTENTION_FORCE_BUILD=1` changes nothing and says nothing. FLASH_ATTN_CUDA_ARCHS=86 adds no architecture, and
+    then TORCH_CUDA_ARCH_LIST decides, or the GPUs that can be seen.
+
+Why it happens
+    setup.py compares with "TRUE". Most other projects take 1 as well.
+
+What to do
+    Write TRUE. For an RTX 30 or 40 name 80: its code runs on 8.6 and 8.9.
+
+How to reproduce
+    `attn-doctor reproduce flash-attn-variable-ignored` examines an environment in which FLASH_ATTENTION_FORCE_BUILD is 1. It
+    downloads nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/919
+    https://github.com/Dao-AILab/flash-attention/blob/main/setup.py
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe, Variable
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.yes_no_unknown import names
+from attn_doctor.logs.reader import Seen
+
+_ARCHS = "FLASH_ATTN_CUDA_ARCHS"
+_BOOLEANS = ("FLASH_ATTENTION_FORCE_BUILD", "FLASH_ATTENTION_SKIP_CUDA_BUILD", "FLASH_ATTENTION_FORCE_CXX11_ABI")
+_MEANT = ("1", "true", "yes", "on", "y", "t")  # what people write and mean TRUE
+
+MODE = FailureMode(
+    code="AD125",
+    slug="flash-attn-variable-ignored",
+    title="A flash-attn variable has no effect as it is set",
+    train=Severity.INFO,
+    flash_attn=Severity.WARNING,
+    signs=(
+        Sign(
+            pattern=r"(?P<name>FLASH_ATTENTION_(?:FORCE_BUILD|SKIP_CUDA_BUILD|FORCE_CXX11_ABI))=['\"]?(?P<value>1|[Tt]rue|yes|on)\b",
+            literal="FLASH_ATTENTION_",
+            sample="$ FLASH_ATTENTION_FORCE_BUILD=1 pip install flash-attn --no-build-isolation",
+        ),
+    ),
+    recipe=Recipe(
+        does="examines an environment in which FLASH_ATTENTION_FORCE_BUILD is 1",
+        of=(Variable(name="FLASH_ATTENTION_FORCE_BUILD", value="1"),),
+        run=(("{python}", "-c", "import os; print(os.environ['FLASH_ATTENTION_FORCE_BUILD'] == 'TRUE')"),),
+        shows="False",
+        examine=("--static",),
+        seconds=6,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: known(facts.system.os) != "darwin", lambda: not building.works(facts)):
+        return None
+    evidence = fact(facts, "environment", "the environment of this shell")
+    for name in _BOOLEANS:
+        value = variable(facts, name)
+        if value is not None and value.strip().lower() in (*_MEANT, "true") and value != "TRUE":
+            return Hit(
+                message=f"{name}={value} has no effect: flash-attn's setup.py takes nothing but TRUE.",
+                evidence=(evidence,),
+            )
+    value = variable(facts, _ARCHS)
+    row = flash_attention.release(building.wanted_release(facts))
+    if not value or isinstance(row, Unknown):
+        return None
+    if not row.archs_variable:
+        return Hit(message=f"{_ARCHS} is set, and flash-attn {row.release} does not read it.", evidence=(evidence,))
+    strange = [a for a in re.split(r"[;,\s]+", value.strip()) if a and a not in row.archs]
+    if not strange:
+        return None
+    return Hit(
+        message=f"{_ARCHS}={value}: flash-attn {row.release} knows {names(row.archs)} and passes over {names(strange)} without a word.",
+        evidence=(evidence,),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    message = f"{seen.group('name')}={seen.group('value')} has no effect: setup.py takes nothing but TRUE."
+    return building.observed(message, evidence, severity=Severity.INFO)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = building.verify(facts)
+    for name in _BOOLEANS:
+        value = variable(facts, name)
+        if value is not None and value != "TRUE":
+            step = commands.variable(name, "TRUE", "the one value that counts")
+            return (Fix(title=f"Set {name} to TRUE", steps=(step,), verify=verify),)
+    advised = building.variables(building.foreseen(facts)).get(_ARCHS)
+    step = commands.variable(_ARCHS, advised, "what serves the GPU of this machine" if advised else "it does nothing")
+    return (Fix(title=f"Set {_ARCHS} to what is known", steps=(step,), verify=verify),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.variable(_BOOLEANS[0], "TRUE", "the one value that counts, for each of these variables")
+    return (Fix(title=f"Set {_BOOLEANS[0]} to TRUE", steps=(step,), verify=building.verify(facts)),)

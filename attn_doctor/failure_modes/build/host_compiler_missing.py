@@ -1,0 +1,222 @@
+"""There is no C++ compiler, or not on PATH.
+
+What it is
+    Extensions need the system's C++ compiler besides nvcc. None is found.
+
+How it shows
+    "error: command 'gcc' failed: No such file or directory", "unable to execute 'gcc'", "g++ (0.0.0) is less than the minimum
+    required version": torch takes no compiler for version 0. Windows: "Error checking compiler version for cl: [WinError 2]",
+    "CreateProcess failed", "Microsoft Visual C++ 14.0 or greater is required", "Cannot find compiler 'cl.exe' in PATH". At run time:
+    "RuntimeError: Failed to find C compiler" (triton), "No working C++ compiler found" (torch.compile).
+
+Why it happens
+    Slim container images have none. On Windows, cl.exe is on PATH only in the prompt that Visual Studio sets up.
+
+What to do
+    Debian and Ubuntu: `apt-get install build-essential`. Windows: Visual Studio Build Tools, and the "x64 Native Tools" prompt. Or a
+    finished wheel, which needs no compiler.
+
+How to reproduce
+    `attn-doctor reproduce host-compiler-missing` builds a small extension with a PATH that holds no compiler. It downloads 3
+    MB.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1017
+    https://visualstudio.microsoft.com/visual-cpp-build-tools/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+_NAME = r"(?:\S{0,200}/)?(?:[\w.]{1,40}-){0,5}(?:gcc|g\+\+|cc|c\+\+)(?:-\d+)?"
+
+MODE = FailureMode(
+    code="AD115",
+    slug="host-compiler-missing",
+    title="There is no C++ compiler",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED, "host-compiler-too-old", "triton-libcuda-link"),
+    signs=(
+        Sign(
+            pattern=rf"command '(?P<compiler>{_NAME}|cl(?:\.exe)?)' failed: (?:No such file|None|\[Errno 2\]|\[WinError 2\])",
+            literal="' failed: ",
+            sample="error: command 'gcc' failed: No such file or directory",
+        ),
+        Sign(
+            pattern=rf"unable to execute '(?P<compiler>{_NAME})'",
+            literal="unable to execute '",
+            sample="unable to execute 'x86_64-linux-gnu-gcc': No such file or directory",
+        ),
+        Sign(
+            pattern=r"version of (?P<compiler>\S{1,40}) \(0\.0\.0\) is less than the minimum required version",
+            literal="(0.0.0) is less than the minimum",
+            sample="RuntimeError: The current installed version of g++ (0.0.0) is less than the minimum required version by CUDA 13.0 "
+            "(6.0.0). Please make sure to use an adequate version of g++ (>=6.0.0, <16.0).",
+        ),
+        Sign(
+            pattern=rf"No such file or directory: '(?P<compiler>{_NAME}|cl(?:\.exe)?)'",
+            literal="No such file or directory: '",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: 'g++'",
+        ),
+        Sign(
+            pattern=r"(?:^|[\s:/])(?P<compiler>gcc|g\+\+|cc|c\+\+): No such file or directory",
+            literal=": No such file or directory",
+            sample="gcc: No such file or directory",
+        ),
+        Sign(
+            pattern=r"error: \[WinError 2\]",
+            literal="error: [WinError 2]",
+            sample="error: [WinError 2] The system cannot find the file specified",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:^|[\s:])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc|cc1plus): (?:command )?not found",
+            literal=": not found",
+            sample="sh: 1: gcc: not found",
+        ),
+        *(
+            Sign(
+                pattern=rf"(?:^|[\s:：])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc){building.NO_COMMAND}",
+                literal=literal,
+                sample=sample,
+            )
+            for literal, sample in (
+                (": command not found", "/bin/bash: line 1: g++: command not found"),
+                ("未找到命令", "bash: gcc: 未找到命令"),
+                (" nicht gefunden", "bash: gcc: Kommando nicht gefunden."),
+                ("commande introuvable", "bash: g++: commande introuvable"),
+                (" no encontrad", "bash: gcc: orden no encontrada"),
+                ("команда не найдена", "bash: gcc: команда не найдена"),
+            )
+        ),
+        Sign(
+            pattern=r"nvcc fatal\s*: Cannot find compiler '(?P<compiler>[^']{1,40})' in PATH",
+            literal="Cannot find compiler '",
+            sample="nvcc fatal   : Cannot find compiler 'cl.exe' in PATH",
+        ),
+        Sign(
+            pattern=r"Failed to preprocess host compiler properties",
+            literal="Failed to preprocess host compiler",
+            sample="nvcc fatal   : Failed to preprocess host compiler properties.",
+        ),
+        Sign(
+            pattern=r"CreateProcess(?: failed)?: \S|CreateProcess\(\) failed",
+            literal="CreateProcess",
+            sample="ninja: fatal: CreateProcess: The system cannot find the file specified.",
+        ),
+        Sign(
+            pattern=r"CreateProcess failed",
+            literal="CreateProcess failed",
+            sample="CreateProcess failed: The system cannot find the file specified.",
+        ),
+        Sign(
+            pattern=r"Error checking compiler version for (?P<compiler>\S{1,40}): \[(?:WinError|Errno) 2\]",
+            literal="Error checking compiler version for ",
+            sample="UserWarning: Error checking compiler version for cl: [WinError 2] The system cannot find the file specified",
+        ),
+        Sign(
+            pattern=r"Microsoft Visual C\+\+ \d+\.\d+ (?:or greater )?is required",
+            literal="Microsoft Visual C++ ",
+            sample='error: Microsoft Visual C++ 14.0 or greater is required. Get it with "Microsoft C++ Build Tools"',
+        ),
+        Sign(
+            pattern=r"Unable to find vcvarsall\.bat",
+            literal="vcvarsall.bat",
+            sample="error: Unable to find vcvarsall.bat",
+        ),
+        Sign(
+            pattern=r"'where', '(?P<compiler>cl(?:\.exe)?)'\]' returned non-zero",
+            literal="'where', 'cl",
+            sample="subprocess.CalledProcessError: Command '['where', 'cl']' returned non-zero exit status 1.",
+        ),
+        Sign(
+            pattern=r"Failed to find C compiler",
+            literal="Failed to find C compiler",
+            sample="RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",
+        ),
+        Sign(
+            pattern=r"No working C\+\+ compiler found",
+            literal="No working C++ compiler found",
+            sample="torch._inductor.exc.InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')",
+        ),
+        Sign(
+            pattern=r"No CMAKE_(?:CXX|C)_COMPILER could be found",
+            literal="_COMPILER could be found",
+            sample="CMake Error at CMakeLists.txt:2 (project): No CMAKE_CXX_COMPILER could be found.",
+        ),
+        Sign(
+            pattern=r"(?P<compiler>cl) is not found\b",
+            literal="cl is not found",
+            sample="RuntimeError: Compiler: cl is not found.",
+        ),
+    ),
+    recipe=Recipe(
+        does="builds a small extension with a PATH that holds no compiler",
+        of=(
+            BUILD_TOOLS,
+            File(
+                path="small/setup.py",
+                text=(
+                    "from setuptools import Extension, setup\n"
+                    "\n"
+                    "setup(name='small', ext_modules=[Extension('small', ['small.c'])])\n"
+                ),
+            ),
+            File(path="small/small.c", text="int small;\n"),
+            Variable(name="CC", value="gcc"),
+            Without(programs=("gcc", "cc", "c++", "g++")),
+        ),
+        run=((*INSTALL, "{folder}/small"),),
+        shows="gcc",
+        seconds=8,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.would_be_built(facts), lambda: building.host_compiler(facts) is None):
+        return None
+    wanted = "cl.exe" if known(facts.system.os) == "windows" else "gcc or g++"
+    return Hit(
+        message=f"There is no {wanted} on PATH, so nothing can be compiled here.",
+        evidence=(fact(facts, "toolchain.compilers"),),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
+        return None
+    compiler = seen.group("compiler")
+    sure = Confidence.HIGH if compiler or len(seen.matches) > 1 else Confidence.MEDIUM
+    name = f"The compiler {compiler}" if compiler else "A C++ compiler"
+    return building.observed(f"{name} was not found.", evidence, sure)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    made = list(building.without_compiling(facts))
+    if facts.system.os == "windows":
+        argv: tuple[str, ...] = ()
+        why = (
+            "install Visual Studio Build Tools with 'Desktop development with C++', and build in the 'x64 Native Tools Command "
+            "Prompt': https://visualstudio.microsoft.com/visual-cpp-build-tools/"
+        )
+    elif facts.system.distribution in ("ubuntu", "debian"):
+        argv, why = ("sudo", "apt-get", "install", "-y", "build-essential"), "gcc, g++ and make"
+    elif facts.interpreter.kind in ("conda", "pixi"):
+        argv, why = (
+            ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64"),
+            "gcc and g++ inside this environment",
+        )
+    else:
+        argv, why = (), "install gcc and g++ with your distribution's package manager"
+    step = commands.by_hand(argv, why, "adds a C++ compiler")
+    return (*made, Fix(title="Install a C++ compiler", steps=(step,), verify=building.verify(facts)))

@@ -1,0 +1,127 @@
+"""The host compiler is too old for the headers of torch.
+
+What it is
+    torch's headers are C++17 and, in newer releases, C++20. The gcc that compiles them does not know that language well enough.
+
+How it shows
+    "unrecognized command line option '-std=c++17'", "#error You're trying to build PyTorch with a too old version of GCC", "The
+    current installed version of g++ (5.4.0) is less than the minimum required version by CUDA 12.1", "internal compiler error: in
+    maybe_undo_parenthesized_ref", "no matching function for call to 'collect_arguments'".
+
+Why it happens
+    CentOS 7, Ubuntu 18.04 and many clusters come with gcc 4.8 to 7.
+
+What to do
+    Load or install a newer gcc (a module on clusters; devtoolset on CentOS; conda's gxx_linux-64) and name it in CC and CXX.
+
+    Beware: "g++ (0.0.0) is less than the minimum" means that there is no g++ at all: see host-compiler-missing.
+
+How to reproduce
+    `attn-doctor reproduce host-compiler-too-old` compiles for a C++ standard that the compiler here does not know. It
+    downloads nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/21
+    https://gcc.gnu.org/projects/cxx-status.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD114",
+    slug="host-compiler-too-old",
+    title="The host compiler is too old for torch's headers",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=r"version of (?P<compiler>\S{1,40}) \((?P<have>(?!0\.0\.0)\d[\d.]*)\) is less than the minimum required version",
+            literal="is less than the minimum required version",
+            sample="RuntimeError: The current installed version of g++ (5.4.0) is less than the minimum required version by CUDA 12.1 "
+            "(6.0.0). Please make sure to use an adequate version of g++ (>=6.0.0, <=12.0).",
+        ),
+        Sign(
+            pattern=r"(?:[Uu]nrecogni[sz]ed|[Uu]nknown|无法识别|未知|nicht erkannt|[Uu]nbekannte|non reconnue|desconocida|認識できない)"
+            r".{0,60}-std=(?:c|gnu)\+\+(?P<standard>\d[\da-z])",
+            literal="-std=",
+            sample="cc1plus: error: unrecognized command line option '-std=c++17'",
+        ),
+        Sign(
+            pattern=r"in maybe_undo_parenthesized_ref",
+            literal="maybe_undo_parenthesized_ref",
+            sample="internal compiler error: in maybe_undo_parenthesized_ref, at cp/semantics.c:1740",
+        ),
+        Sign(
+            pattern=r"call to .collect_arguments",
+            literal="collect_arguments",
+            sample="pybind11/cast.h:2108:44: error: no matching function for call to 'collect_arguments<policy>(const pybind11::object&)'",
+        ),
+        Sign(
+            pattern=r"with a too old version of (?P<compiler>GCC|Clang)",
+            literal="with a too old version of",
+            sample='#error "You\'re trying to build PyTorch with a too old version of GCC. We need GCC 9 or later."',
+        ),
+        Sign(
+            pattern=r"unsupported GNU version! gcc (?:versions earlier than|\d\.x and down)",
+            literal="unsupported GNU version",
+            sample="#error -- unsupported GNU version! gcc versions earlier than 6 are not supported!",
+        ),
+        Sign(
+            pattern=r"Your compiler \((?P<compiler>[^)]{1,60})\) may be ABI-incompatible with PyTorch",
+            literal="may be ABI-incompatible with PyTorch",
+            sample="Your compiler (g++ 4.8.5) may be ABI-incompatible with PyTorch!",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="compiles for a C++ standard that the compiler here does not know",
+        of=(File(path="small.cpp", text="int small;\n"),),
+        run=(("g++", "-std=c++99", "-c", "small.cpp", "-o", "small.o"),),
+        shows="std=c..99",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not yet: which gcc the headers of a torch need is in no table here."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    sure = [m for m in seen.matches if m.strength == "proof"]
+    if not sure:
+        return None  # torch's warning about the ABI of an odd compiler is nothing by itself
+    compiler, have = seen.group("compiler"), seen.group("have")
+    standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
+    if have:
+        message = f"{compiler} {have} was called, which is older than torch and CUDA want."
+    elif standard:
+        message = f"The compiler that was called does not know C++{standard}."
+    else:
+        message = "The compiler that was called is too old for torch's headers."
+    return building.observed(message, building.lines(sure))
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    made = list(building.without_compiling(facts))
+    if facts.interpreter.kind in ("conda", "pixi"):
+        argv: tuple[str, ...] = ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64")
+        why = "a newer gcc inside this environment; it sets CC and CXX when the environment is activated"
+    else:
+        argv = ()
+        why = (
+            "load or install a newer gcc (module load gcc; devtoolset; your distribution's), and name it in CC and CXX"
+        )
+    step = commands.by_hand(argv, why, "adds a compiler")
+    return (*made, Fix(title="Use a newer gcc", steps=(step,), verify=building.verify(facts)))

@@ -1,0 +1,95 @@
+"""ninja is missing, so that a build takes many times as long, or does not start.
+
+What it is
+    PyTorch compiles extensions side by side with ninja. Without it, one file is compiled after the other.
+
+How it shows
+    "Attempted to use ninja as the BuildExtension backend but we could not find ninja.. Falling back to using the slow distutils
+    backend": a warning, and then hours. Extensions that are compiled while a program runs end with "RuntimeError: Ninja is
+    required to load C++ extensions".
+
+Why it happens
+    ninja is not installed; or it is, in an environment that is not active, so that its program is not on PATH; or the installed
+    one does not run (try `ninja --version; echo $?`).
+
+What to do
+    Install ninja into the environment that builds. That a build is needed at all has another reason: see no-prebuilt-wheel.
+
+How to reproduce
+    `attn-doctor reproduce ninja-missing-at-build` loads a small C++ extension through torch with a PATH that holds no ninja.
+    It downloads 1 MB, and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1776
+    https://github.com/Dao-AILab/flash-attention/issues/113
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import package
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Packages, Recipe, Torch, Without
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD104",
+    slug="ninja-missing-at-build",
+    title="ninja is missing",
+    train=Severity.INFO,
+    flash_attn=Severity.WARNING,
+    explains=("build-timeout-hang",),
+    signs=(
+        Sign(
+            pattern=r"Attempted to use ninja as the BuildExtension backend but",
+            literal="Attempted to use ninja as",
+            sample="UserWarning: Attempted to use ninja as the BuildExtension backend but we could not find ninja.. Falling back "
+            "to using the slow distutils backend.",
+        ),
+        Sign(
+            pattern=r"(?P<required>Ninja is required to load C\+\+ extensions)(?! \(pip install ninja to get it\)\"\))",
+            literal="Ninja is required to load",
+            sample="RuntimeError: Ninja is required to load C++ extensions (pip install ninja to get it)",
+        ),
+    ),
+    recipe=Recipe(
+        does="loads a small C++ extension through torch with a PATH that holds no ninja",
+        of=(
+            Torch(),
+            Packages(requirements=("setuptools<81",), megabytes=1),
+            File(path="small.cpp", text="int small;\n"),
+            Without(programs=("ninja",)),
+        ),
+        run=(("{python}", "-c", "import torch.utils.cpp_extension as e; e.load('small', ['small.cpp'])"),),
+        shows="Ninja is required",
+        seconds=8,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(
+        lambda: known(facts.toolchain.ninja) is None,
+        lambda: package(facts, "ninja") is None,
+        lambda: building.would_be_built(facts),
+    ):
+        return None
+    return Hit(
+        message="There is no ninja, so flash-attn would be compiled one file at a time.",
+        evidence=(fact(facts, "toolchain.ninja", "no program ninja on PATH, and no package of that name here"),),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("required"):
+        message = "An extension was to be compiled at run time, and there is no ninja to do it."
+        return building.observed(message, evidence, severity=Severity.ERROR)
+    return building.observed("The build found no ninja and compiled one file after the other.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")
+    return (Fix(title="Install ninja", steps=(step,), verify=("ninja", "--version")),)

@@ -1,0 +1,182 @@
+"""A CUDA folder is found, but it holds no compiler that runs.
+
+What it is
+    CUDA_HOME (or /usr/local/cuda) leads to a folder without a working bin/nvcc: the runtime half of a toolkit.
+
+How it shows
+    "FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'" from get_cuda_bare_metal_version;
+    "PermissionError: ... nvcc"; "Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127"; "nvcc: command not found";
+    "Could not find NVCC executable".
+
+Why it happens
+    Docker images come as -runtime (no compiler) and -devel (with it). conda's cuda-runtime and cudatoolkit have no nvcc either.
+    An nvcc may also be a script whose target is gone.
+
+What to do
+    Use a -devel image, or install the compiler that belongs to that folder; or point CUDA_HOME at a whole toolkit. A finished
+    wheel, installed by its address, needs none of it.
+
+How to reproduce
+    `attn-doctor reproduce nvcc-missing` runs flash-attn's own setup.py with CUDA_HOME set to a toolkit without nvcc.
+    Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where
+    the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1093
+    https://hub.docker.com/r/nvidia/cuda
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts, Toolkit
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import in_container
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD106",
+    slug="nvcc-missing",
+    title="A CUDA folder without nvcc",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=("build-failed-unspecified",),
+    signs=(
+        Sign(
+            pattern=r"(?:No such file or directory|\[WinError 2\][^']{0,80}): '(?P<nvcc>(?!~|.{0,300}(?:/bin/bin|nvcc/bin)/nvcc)"
+            r"(?:[A-Za-z]:)?[^':;\"$]{0,300}nvcc(?:\.exe)?)'",
+            literal="nvcc'",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'",
+        ),
+        Sign(
+            pattern=r"\[WinError 2\][^']{0,80}: '(?P<nvcc>[^']{0,300}nvcc\.exe)'",
+            literal="nvcc.exe'",
+            sample="FileNotFoundError: [WinError 2] The system cannot find the file specified: 'C:\\\\CUDA\\\\bin\\\\nvcc.exe'",
+        ),
+        Sign(
+            pattern=r"PermissionError: \[Errno 13\][^']*'(?P<nvcc>[^']*/nvcc)'",
+            literal="nvcc'",
+            sample="PermissionError: [Errno 13] Permission denied: '/opt/cuda/bin/nvcc'",
+        ),
+        Sign(
+            pattern=r"Command '\['(?P<nvcc>[^']*nvcc)', '-V'\]' returned non-zero exit status",
+            literal="nvcc', '-V']' returned",
+            sample="subprocess.CalledProcessError: Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127.",
+        ),
+        Sign(
+            pattern=r"(?<!\S)(?P<nvcc>[^\s':]{0,300}nvcc): (?:Permission denied|cannot execute|Exec format error)",
+            literal="nvcc: ",
+            sample="/bin/sh: 1: /usr/local/cuda/bin/nvcc: Permission denied",
+        ),
+        # setup.py looks for the word "release" in what nvcc -V prints.
+        Sign(
+            pattern=r"'release' is not in list",
+            literal="'release' is not in list",
+            sample="ValueError: 'release' is not in list",
+        ),
+        Sign(
+            pattern=r"(?P<nvcc>nvcc): not found",
+            literal=": not found",
+            sample="/bin/sh: 1: nvcc: not found",
+        ),
+        Sign(
+            pattern=r"Could not find (?P<nvcc>NVCC) executable",
+            literal="Could not find NVCC",
+            sample="FileNotFoundError: Could not find NVCC executable",
+        ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc: ",
+            sample="/bin/bash: line 1: nvcc: command not found",
+        ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc：",
+            sample="bash: nvcc：未找到命令",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py with CUDA_HOME set to a toolkit without nvcc",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="12.8", nvcc=False),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="No such file or directory: '.*/bin/nvcc'",
+        seconds=20,
+        stands_in=(LOOKS_LIKE_CUDA,),
+    ),
+)
+
+# What the toolchain probe says of a chosen CUDA_HOME that is a folder, but has no compiler that runs in it.
+_NO_COMPILER = ("no bin/nvcc", "nvcc is not executable", "nvcc does not run")
+
+
+def detect(facts: Facts) -> Hit | None:
+    chain = facts.toolchain
+    if not every(lambda: known(chain.cuda_home) is not None, lambda: building.setup_would_run(facts)):
+        return None
+    problem = known(chain.cuda_home_problem)
+    if problem is None or not any(text in problem for text in _NO_COMPILER):
+        return None
+    whole = _whole_toolkit(facts)
+    message = f"{chain.cuda_home}, where PyTorch looks for the CUDA compiler, {problem}."
+    if whole is not None:
+        message += f" A whole toolkit stands in {whole.root}."
+    evidence = (
+        fact(facts, "toolchain.cuda_home", f"PyTorch would take {chain.cuda_home} (by {chain.cuda_home_by})"),
+        fact(facts, "toolchain.cuda_home_problem", f"it {problem}"),
+    )
+    return Hit(message=message, evidence=evidence)
+
+
+def _whole_toolkit(facts: Facts) -> Toolkit | None:
+    toolkits = facts.toolchain.toolkits
+    if not isinstance(toolkits, tuple):
+        return None
+    return next((t for t in toolkits if isinstance(t.version, str) and t.missing_headers == ()), None)
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    nvcc = seen.group("nvcc")
+    if nvcc:
+        message = f"{nvcc}, which the build called, is not there or does not run."
+    else:
+        message = "What the build called as nvcc does not answer as nvcc does."
+    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    whole = _whole_toolkit(facts)
+    made: list[Fix] = []
+    if whole is not None:
+        step = commands.variable("CUDA_HOME", whole.root, f"CUDA {whole.version} is whole there")
+        made.append(Fix(title=f"Point CUDA_HOME at {whole.root}", steps=(step,), verify=verify))
+    if in_container(facts):
+        step = commands.by_hand(
+            (), "start from the -devel variant of the image: -runtime has no compiler", "another image"
+        )
+        made.append(Fix(title="Use a -devel image", steps=(step,), verify=verify))
+    if not made:
+        step = commands.by_hand(
+            (), "install the compiler package of this toolkit (cuda-nvcc and the -dev packages)", "adds nvcc"
+        )
+        made.append(Fix(title="Install the CUDA compiler", steps=(step,), verify=verify))
+    return (*building.without_compiling(facts), *made)

@@ -1,0 +1,203 @@
+"""nvcc and torch are of different CUDA majors.
+
+What it is
+    PyTorch refuses to compile an extension with an nvcc whose CUDA major is not the one that torch was built for. Another minor
+    (nvcc 13.0, torch for 13.2) is only a warning and does no harm.
+
+How it shows
+    "RuntimeError: The detected CUDA version (12.4) mismatches the version that was used to compile PyTorch (13.0)". From torch
+    2.8 on the values stand unformatted behind it: "('The detected CUDA version (%s) mismatches ...', '12.4', '13.0')". DeepSpeed:
+    "Installed CUDA version 11.8 does not match the version torch was compiled with 12.1".
+
+Why it happens
+    Three CUDA versions are about. nvidia-smi shows the most that the driver supports, torch.version.cuda what torch was built for,
+    nvcc -V what the toolkit is: only the last two have to agree here. CUDA_HOME goes before PATH, so the nvcc that is called need
+    not be the one that the shell finds. An isolated build may also fetch another torch than yours.
+
+What to do
+    Point CUDA_HOME at a toolkit of torch's major, or install one beside the other; or install a torch for the CUDA that you have;
+    or take a finished wheel, which needs no nvcc.
+
+How to reproduce
+    `attn-doctor reproduce nvcc-torch-cuda-mismatch` runs flash-attn's own setup.py under a torch for CUDA 13.0 with an nvcc
+    of 12.4. Stand-ins in it: a torch that only looks like a CUDA build; an nvcc that only says its version. It downloads 13
+    MB, and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_check_cuda_version)
+    https://github.com/Dao-AILab/flash-attention/issues/421
+    https://github.com/deepspeedai/DeepSpeed/issues/3223 (only a warning where the majors agree)
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import holds
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.knowledge import cuda, pytorch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD108",
+    slug="nvcc-torch-cuda-mismatch",
+    title="nvcc and torch are of different CUDA majors",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=r"The detected CUDA version \((?P<nvcc>\d+(?:\.\d+){0,3})\) mismatches the version",
+            literal="The detected CUDA version",
+            sample="The detected CUDA version (13.0) mismatches the version that was used to compile",
+        ),
+        Sign(
+            pattern=r"Please make sure to use the same CUDA versions\.', '(?P<nvcc>\d+(?:\.\d+){0,3})', '(?P<torch>\d+(?:\.\d+){0,3})'",
+            literal="make sure to use the same CUDA versions",
+            sample="RuntimeError: ('The detected CUDA version (%s) mismatches the version that was used to compilePyTorch (%s). "
+            "Please make sure to use the same CUDA versions.', '12.4', '13.0')",
+        ),
+        Sign(
+            pattern=r"PyTorch \((?P<torch>\d+(?:\.\d+){0,3})\)\. Please make sure to use the same CUDA versions",
+            literal="make sure to use the same CUDA versions",
+            sample="PyTorch (12.1). Please make sure to use the same CUDA versions.",
+        ),
+        Sign(
+            pattern=r"Installed CUDA version (?P<nvcc>\d+(?:\.\d+){0,3}) does not match the version torch was compiled with "
+            r"(?P<torch>\d+(?:\.\d+){0,3})(?![\d.]*\d)(?!,? but since)",
+            literal="does not match the version torch was compiled with",
+            sample="Installed CUDA version 11.8 does not match the version torch was compiled with 12.1, unable to compile cuda/cpp "
+            "extensions without a matching cuda version.",
+        ),
+        Sign(
+            pattern=r"compiled with a version of Cuda that does not match the version used to compile Pytorch",
+            literal="that does not match the version used to compile",
+            sample="RuntimeError: Cuda extensions are being compiled with a version of Cuda that does not match the version used to "
+            "compile Pytorch binaries.",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py under a torch for CUDA 13.0 with an nvcc of 12.4",
+        of=(
+            Torch(cuda="13.0"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="12.4"),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+            Variable(name="FLASH_ATTENTION_FORCE_BUILD", value="TRUE"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="CUDA version .* mismatches",
+        seconds=25,
+        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only says its version"),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
+        return None
+    have, need = str(building.nvcc(facts)), str(known(facts.torch.cuda))
+    if holds(cuda.nvcc_for_torch(have, need)):
+        return None
+    chosen = building.toolkit(facts)
+    assert chosen is not None
+    return Hit(
+        message=f"The nvcc that PyTorch would call is of CUDA {have}, your torch was built for CUDA {need}: it refuses to compile.",
+        evidence=(
+            fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
+            fact(facts, "torch.cuda"),
+        ),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    have, need = seen.group("nvcc"), seen.group("torch")
+    if have and need:
+        message = f"nvcc there is of CUDA {have}, torch was built for CUDA {need}: PyTorch refuses to compile."
+    elif need:
+        message = f"nvcc there is of another CUDA major than torch, which was built for CUDA {need}."
+    else:
+        message = f"nvcc there is of CUDA {have}, torch was built for another major." if have else MODE.title + "."
+    return building.observed(message, evidence, Confidence.HIGH)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify, made = building.verify(facts), list(building.without_compiling(facts))
+    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
+    wanted = pair(need) if need else None
+    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if wanted and version and version[0] == wanted[0] and kit.missing_headers == ():
+            step = commands.variable(
+                "CUDA_HOME", kit.root, f"CUDA {kit.version} is there, and torch is built for {need}"
+            )
+            made.insert(0, Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify))
+            break
+    if wanted and facts.interpreter.kind in ("conda", "pixi"):
+        label = f"{wanted[0]}.{wanted[1]}"
+        argv = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
+        step = commands.by_hand(
+            argv, f"a toolkit of CUDA {label}, torch's own", "adds cuda-toolkit", takes="about 3 GB"
+        )
+        made.append(Fix(title=f"Install a CUDA {label} toolkit", steps=(step,), verify=verify))
+    elif wanted:
+        label = f"{wanted[0]}.{wanted[1]}"
+        step = commands.by_hand(
+            (), f"install CUDA {label} from https://developer.nvidia.com/cuda-toolkit-archive", "adds a toolkit"
+        )
+        made.append(Fix(title=f"Install a CUDA {label} toolkit", steps=(step,), verify=verify))
+    have = building.nvcc(facts)
+    torch = facts.torch.version if isinstance(facts.torch.version, str) else None
+    same = (
+        [b for b in pytorch.builds(torch) if have and (pair(b.cuda) or (0,))[0] == (pair(have) or (1,))[0]]
+        if torch
+        else []
+    )
+    if same:
+        index = f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}"
+        step = commands.install(
+            facts,
+            f"torch=={str(torch).partition('+')[0]}",
+            "torchvision",
+            "--index-url",
+            index,
+            why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
+            changes="torch and torchvision, to another CUDA",
+            risk="medium: other extensions that were built for the present torch have to be built again",
+            takes="3 to 5 GB",
+        )
+        made.append(Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=verify))
+    return tuple(made)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    verify = building.verify(facts)
+    asked = commands.by_hand(
+        (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
+        "says for which CUDA torch was built: the number before the point has to be the toolkit's, too",
+        "nothing",
+        "none",
+    )
+    home = commands.by_hand(
+        (), "set CUDA_HOME to the folder of a toolkit of that major (/usr/local/cuda-12.8, say)", "a variable"
+    )
+    toolkit = Fix(
+        title="Compile with a toolkit of torch's major", steps=(asked, home, building.build(facts)), verify=verify
+    )
+    return (toolkit, wheel_fixes.look_it_up(facts))

@@ -1,0 +1,232 @@
+"""The build ran out of memory, and the system killed a compiler.
+
+What it is
+    flash-attn's kernels are hard on compilers: the worst file takes over 6 GB, for each architecture that nvcc compiles at once, and
+    several files are compiled side by side.
+
+How it shows
+    "Killed", "c++: fatal error: Killed signal terminated program cc1plus", "nvcc error   : 'cicc' died due to signal 9", exit code
+    137, "virtual memory exhausted", MSVC's "C1060: compiler is out of heap space". Often nothing at all: the machine stops
+    answering, or the ssh connection is lost. A traceback of "HTTP Error 404" or "urlopen error" beneath it is not the cause.
+
+Why it happens
+    Memory is jobs × threads of nvcc × peak of a file. setup.py sets MAX_JOBS from the free memory by 9 GB a job, and with four
+    architectures and four threads the worst job takes three times that; it reads the host's memory and not the container's limit.
+
+What to do
+    MAX_JOBS=1 to 4, NVCC_THREADS=1, and only the architecture of your own GPU (FLASH_ATTN_CUDA_ARCHS, from 2.7.3 on); more swap; or
+    a finished wheel.
+
+How to reproduce
+    `attn-doctor reproduce out-of-memory-build` compiles C++ with 100 MB of memory. It downloads nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/347
+    https://github.com/Dao-AILab/flash-attention/issues/2493
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.recipe import File, Memory, Recipe
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.knowledge.build import GIGABYTE, predict
+from attn_doctor.logs.reader import Match, Seen
+
+_COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
+
+MODE = FailureMode(
+    code="AD120",
+    slug="out-of-memory-build",
+    title="The build ran out of memory",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED, "build-timeout-hang"),
+    signs=(
+        Sign(
+            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>\w+)",
+            literal="signal terminated program",
+            sample="c++: fatal error: Killed signal terminated program cc1plus",
+        ),
+        Sign(
+            pattern=r"信号终止了程序 ?(?P<program>\w+)",
+            literal="信号终止了程序",
+            sample="c++: 致命错误：已杀死 信号终止了程序 cc1plus",
+        ),
+        Sign(
+            pattern=rf"\(program (?P<program>{_COMPILER})\)",
+            literal="(program c",
+            sample="g++: internal compiler error: Killed (program cc1plus)",
+        ),
+        Sign(
+            pattern=r"'(?P<program>[\w+]{1,20})' died due to signal 9",
+            literal="died due to signal 9",
+            sample="nvcc error   : 'cicc' died due to signal 9 (Kill signal)",
+        ),
+        Sign(
+            pattern=r"\b(?P<program>\w{1,20}) terminated with signal 9",
+            literal="terminated with signal 9",
+            sample="collect2: fatal error: ld terminated with signal 9 [Killed]",
+        ),
+        Sign(
+            pattern=rf"Out of memory: Killed process \d+ \((?P<program>{_COMPILER})\)",
+            literal="Out of memory: Killed process",
+            sample="[ 1234.567890] Out of memory: Killed process 4242 (cicc) total-vm:9123456kB, anon-rss:6912345kB",
+        ),
+        Sign(
+            pattern=r"virtual memory exhausted",
+            literal="virtual memory exhausted",
+            sample="virtual memory exhausted: Cannot allocate memory",
+        ),
+        Sign(
+            pattern=rf"(?P<program>{_COMPILER}): out of memory allocating \d+ bytes",
+            literal="out of memory allocating",
+            sample="cc1plus: out of memory allocating 65536 bytes after a total of 1073741824 bytes",
+        ),
+        Sign(
+            pattern=r"fatal error C(?:1060|1076|3859|1002)\b",
+            literal="fatal error C",
+            sample="flash_api.cpp(1): fatal error C1060: compiler is out of heap space",
+        ),
+        Sign(
+            pattern=r"unable to execute command: Killed",
+            literal="unable to execute command: Killed",
+            sample="clang++: error: unable to execute command: Killed",
+        ),
+        Sign(
+            pattern=r"(?:pip3? install|uv pip|uv sync|setup\.py)[^']{0,400}' returned a non-zero code: 137",
+            literal="non-zero code: 137",
+            sample="The command '/bin/sh -c pip install flash-attn' returned a non-zero code: 137",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"internal compiler error: Segmentation fault|Segmentation fault signal terminated program",
+            literal="egmentation fault",
+            sample="g++: internal compiler error: Segmentation fault signal terminated program cc1plus",
+            strength="hint",
+        ),
+        # Each of these is said of any program: only a build in the same log makes it this.
+        Sign(
+            pattern=r"(?:^|[\s:\]|])Killed(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|\()|\s*$|\x0b)",
+            literal="Killed",
+            sample="Killed",
+            strength="hint",
+        ),
+        *(
+            Sign(pattern=re.escape(literal) + r"\b", literal=literal, sample=sample, strength="hint")
+            for literal, sample in (
+                (
+                    "code: 137",
+                    'process "/bin/sh -c pip install flash-attn" did not complete successfully: exit code: 137',
+                ),
+                (
+                    "status 137",
+                    "subprocess.CalledProcessError: Command '['ninja', '-v']' returned non-zero exit status 137.",
+                ),
+                ("code 137", "The command '/bin/sh -c pip install flash-attn' returned a non-zero code 137"),
+                ("rc=137", "nvcc rc=137"),
+                ("Error 137", "make: *** [Makefile:12: flash_api.o] Error 137"),
+                ("code -9", "error: command '/usr/bin/g++' failed with exit code -9"),
+                ("status -9", "error: command '/usr/bin/g++' failed with exit status -9"),
+                (
+                    "Signals.SIGKILL",
+                    "subprocess.CalledProcessError: Command '['ninja', '-v']' died with <Signals.SIGKILL: 9>.",
+                ),
+                ("oom_kill event", "slurmstepd: error: Detected 1 oom_kill event in StepId=123.batch."),
+                ("oom-kill event", "slurmstepd: error: Detected 1 oom-kill event(s) in step 123.batch cgroup."),
+                ("OOM Killed", "Some of the step tasks have been OOM Killed."),
+            )
+        ),
+        Sign(
+            pattern=r"std::bad_alloc",
+            literal="std::bad_alloc",
+            sample="terminate called after throwing an instance of 'std::bad_alloc'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Cannot allocate memory",
+            literal="Cannot allocate memory",
+            sample="OSError: [Errno 12] Cannot allocate memory",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="compiles C++ with 100 MB of memory",
+        of=(File(path="small.cpp", text=('#include <regex>\nstd::regex small("small");\n')), Memory(megabytes=100)),
+        run=(("g++", "-O2", "-c", "small.cpp", "-o", "small.o"),),
+        shows="memory",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
+        return None
+    release = building.wanted_release(facts)
+    cost = predict(building.build_key(facts, release)).default_cost
+    if cost is None:
+        return None
+    free = building.memory(facts) / GIGABYTE
+    if free >= cost.likely_gigabytes:
+        return None
+    jobs = max(1, round(cost.gigabytes / cost.gigabytes_per_job))
+    return Hit(
+        message=f"Compiling flash-attn {release} with its own settings takes some {cost.likely_gigabytes:.0f} GB "
+        f"({jobs} job{'s' if jobs > 1 else ''} of up to {cost.gigabytes_per_job:.0f} GB), and {free:.0f} GB are available.",
+        evidence=(fact(facts, "system.available_bytes", f"{free:.1f} GB of memory are available to a build"),),
+        confidence=Confidence.HIGH if cost.verified else Confidence.MEDIUM,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    program = seen.group("program")
+    if any(m.strength == "proof" for m in seen.matches):
+        who = f" ({program})" if program else ""
+        return building.observed(f"A compiler{who} was stopped for want of memory.", evidence)
+    hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
+    crash = all("egmentation" in m.text for m in hints)
+    if hints and crash:
+        return building.observed(
+            "A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
+            evidence,
+            Confidence.LOW,
+        )
+    if not hints:
+        return None
+    sure = any(_a_kill(m) for m in hints)
+    return building.observed(
+        "Something in the build was killed, which mostly means that memory ran out.",
+        building.lines(hints),
+        Confidence.HIGH if sure else Confidence.MEDIUM,
+    )
+
+
+_INSTALL = re.compile(
+    r"pip3? install|uv (?:pip|sync|add)|setup\.py|ninja|flash[-_]attn|cc1plus|nvcc|internal compiler error"
+)
+
+
+def _a_kill(match: Match) -> bool:
+    return "Killed" in match.text or "137" in match.text or "oom" in match.text.lower()
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    foreseen = building.foreseen(facts)
+    steps = []
+    if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
+        steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
+    variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
+    steps.extend(commands.variable(name, value, "less memory at once") for name, value in variables.items())
+    cost = foreseen.cost if foreseen else None
+    takes = f": about {cost.hours:.0f} hours and {cost.gigabytes:.0f} GB of memory" if cost else ""
+    steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
+    less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
+    return (*building.without_compiling(facts), less)

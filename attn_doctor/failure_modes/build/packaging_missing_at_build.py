@@ -1,0 +1,75 @@
+"""A small package that flash-attn's setup.py imports is missing: packaging, or psutil.
+
+What it is
+    setup.py imports packaging (and newer releases psutil) before anything else. The environment that builds has it not.
+
+How it shows
+    "from packaging.version import parse, Version", then "ModuleNotFoundError: No module named 'packaging'". Once it is there, the
+    next one is missed: packaging, wheel, torch, psutil, in this order.
+
+Why it happens
+    The build was isolated, so that only setuptools is there, whatever your environment has; or isolation is off and the
+    environment itself is bare.
+
+What to do
+    Install packaging, psutil, wheel and ninja, then build with `--no-build-isolation`.
+
+How to reproduce
+    `attn-doctor reproduce packaging-missing-at-build` builds flash-attn without isolation in an environment that has no
+    packaging. It downloads 11 MB.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/453
+    https://github.com/Dao-AILab/flash-attention/issues/955
+"""
+
+from __future__ import annotations
+
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import build_tools, building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import INSTALL_SOURCE, Packages, Recipe, Source
+from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD102",
+    slug="packaging-missing-at-build",
+    title="packaging is missing where flash-attn is built",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=r"No module named ['\"‘`]?(?P<module>packaging|psutil)(?:\.\w+)?['\"’`]?(?!\w)",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'packaging'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"on `(?P<module>packaging|psutil)`, but doesn't declare",
+            literal="on `p",
+            sample="hint: This error likely indicates that `flash-attn@2.5.8` depends on `packaging`, but doesn't declare it",
+        ),
+    ),
+    recipe=Recipe(
+        does="builds flash-attn without isolation in an environment that has no packaging",
+        of=(Packages(requirements=("setuptools<70",), megabytes=1), Source()),
+        run=(INSTALL_SOURCE,),
+        shows="No module named 'packaging'",
+        seconds=10,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    return build_tools.missing(facts, ("packaging", "psutil"))
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    return build_tools.missed(seen, "packaging")
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return build_tools.fixes(facts)

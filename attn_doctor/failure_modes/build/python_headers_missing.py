@@ -1,0 +1,143 @@
+"""Python's own headers are missing, so that no extension can be compiled against it.
+
+What it is
+    Python.h is not where this Python says that it is. A build needs it; so does triton, which compiles a small C file when a
+    kernel is first used, at run time.
+
+How it shows
+    "fatal error: Python.h: No such file or directory" (in any language), tcc's "include file 'Python.h' not found", MSVC's "C1083:
+    ... 'Python.h'" and "LNK1104: cannot open file 'python311.lib'".
+
+Why it happens
+    Distributions keep the headers in a package of their own (python3-dev, python3.12-dev, python3-devel). The embedded Python of
+    Windows has none at all.
+
+What to do
+    Install the -dev package of exactly this Python; or use an environment whose Python brings its headers (conda, uv, pyenv).
+
+How to reproduce
+    `attn-doctor reproduce python-headers-missing` compiles a file that includes Python.h without the folder of Python's
+    headers. It downloads nothing.
+
+References
+    https://github.com/sgl-project/sglang/issues/1117
+    https://docs.python.org/3/extending/building.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.versions import pair
+
+_HEADERS = r"(?:python3\.\d+/)?(?:Python|pyconfig|patchlevel)\.h"
+
+MODE = FailureMode(
+    code="AD116",
+    slug="python-headers-missing",
+    title="Python's headers are missing",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3", "compile"),
+    explains=(building.FAILED, "triton-libcuda-link"),
+    signs=(
+        *(
+            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            for literal, sample in (
+                (": Python.h", "/build/main.c:7:10: fatal error: Python.h: No such file or directory"),
+                ("：Python.h", "/build/main.c:7:10: 致命错误：Python.h：没有那个文件或目录"),
+                (
+                    ": pyconfig.h",
+                    "/usr/include/python3.11/Python.h:8:10: fatal error: pyconfig.h: No such file or directory",
+                ),
+                (
+                    "'Python.h'",
+                    "main.c(7): fatal error C1083: Cannot open include file: 'Python.h': No such file or directory",
+                ),
+                ('"Python.h"', 'python_headers.h(13): catastrophic error: cannot open source file "Python.h"'),
+            )
+        ),
+        Sign(
+            pattern=r"error: include file 'Python\.h' not found",
+            literal="'Python.h' not found",
+            sample="main.c:7: error: include file 'Python.h' not found",
+        ),
+        Sign(
+            pattern=r"UserWarning: Failed to find Python libs",
+            literal="Failed to find Python libs",
+            sample="triton/windows_utils.py:323: UserWarning: Failed to find Python libs.",
+        ),
+        # triton's own small compiler on Windows; the embedded Python beside it has no headers.
+        Sign(
+            pattern=r"tcc(?:\.exe)?', .{0,4000}[Pp]ython_embed",
+            literal="tcc.exe', '",
+            sample="subprocess.CalledProcessError: Command '['C:\\\\python_embeded\\\\Lib\\\\tcc\\\\tcc.exe', 'C:\\\\cuda_utils.c', '-lcuda', "
+            "'-IC:\\\\python_embeded\\\\Include']' returned non-zero exit status 1.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"LNK1104: [^']{0,60}'(?P<header>python3\d*t?\.lib)'",
+            literal="LNK1104: ",
+            sample="LINK : fatal error LNK1104: cannot open file 'python311.lib'",
+        ),
+        Sign(
+            pattern=r"cannot find -l(?P<header>python3\.\d+)",
+            literal="cannot find -lpython",
+            sample="/usr/bin/ld: cannot find -lpython3.11: No such file or directory",
+        ),
+    ),
+    recipe=Recipe(
+        does="compiles a file that includes Python.h without the folder of Python's headers",
+        of=(File(path="small.c", text="#include <Python.h>\n"),),
+        run=(("gcc", "-c", "small.c", "-o", "small.o"),),
+        shows="Python.h: No such file",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: known(facts.interpreter.headers) is False, lambda: cuda_build(facts)):
+        return None
+    evidence = (fact(facts, "interpreter.headers", "there is no Python.h where this Python says that it is"),)
+    if building.would_be_built(facts):
+        return Hit(
+            message="Python.h is missing: neither flash-attn nor triton can be compiled here.", evidence=evidence
+        )
+    return Hit(
+        message="Python.h is missing: triton, and with it torch.compile, cannot compile its launchers here.",
+        evidence=evidence,
+        severity=Severity.INFO,
+        blocks=("compile",),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    what = seen.group("header") or "Python.h"
+    if not any(m.strength == "proof" for m in seen.matches):
+        message = "triton could not compile its launcher under an embedded Python, which has no headers."
+        return building.observed(message, evidence, Confidence.MEDIUM)
+    return building.observed(f"{what} was not found: the headers of that Python are not installed.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    if facts.system.distribution in ("ubuntu", "debian"):
+        name = f"python{version[0]}.{version[1]}-dev" if version else "python3-dev"
+        argv: tuple[str, ...] = ("sudo", "apt-get", "install", "-y", name)
+        why = "the headers of this very Python"
+    elif facts.system.distribution in ("fedora", "rhel", "centos", "rocky", "almalinux", "amzn"):
+        argv, why = ("sudo", "dnf", "install", "-y", "python3-devel"), "the headers of the system's Python"
+    else:
+        argv, why = (
+            (),
+            "install the development package of this very Python, or use a Python of conda or uv, which has them",
+        )
+    step = commands.by_hand(argv, why, "adds Python.h")
+    return (Fix(title="Install Python's headers", steps=(step,), verify=building.verify(facts)),)

@@ -1,0 +1,98 @@
+"""A package's own setup refers to a file that is not in it.
+
+What it is
+    The build itself went well, or never began: setup.py or its metadata name a file (LICENSE, README.md, a folder) that the
+    archive does not hold.
+
+How it shows
+    "FileNotFoundError: [Errno 2] No such file or directory: 'LICENSE'" or 'README.md', at the end of a build that compiled
+    everything; "error: package directory 'x' does not exist".
+
+Why it happens
+    A mistake of that release's packaging, mostly an archive that was made from a part of the tree.
+
+What to do
+    Take another release, or build in a checkout of the source.
+
+How to reproduce
+    `attn-doctor reproduce sdist-packaging-bug` builds a small package whose setup.py reads a file that was not packed. It
+    downloads 3 MB.
+
+References
+    https://github.com/Wan-Video/Wan2.1/issues/296
+"""
+
+from __future__ import annotations
+
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe
+from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD123",
+    slug="sdist-packaging-bug",
+    title="A package refers to a file that is not in it",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=r"No such file or directory: '(?P<file>(?:[^']{0,200}/)?(?:LICENSE|README|AUTHORS|VERSION|CHANGELOG|MANIFEST\.in)"
+            r"(?:\.\w{2,4})?|(?:requirements|version)\.txt)'",
+            literal="No such file or directory: '",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: 'LICENSE'",
+        ),
+        Sign(
+            pattern=r"error: package directory '(?P<file>[^']{1,200})' does not exist",
+            literal="error: package directory '",
+            sample="error: package directory 'flash_attn' does not exist",
+        ),
+        Sign(
+            pattern=r"can't copy '(?P<file>[^']{1,200})': doesn't exist or not a regular file",
+            literal="doesn't exist or not a regular file",
+            sample="error: can't copy 'LICENSE': doesn't exist or not a regular file",
+        ),
+    ),
+    recipe=Recipe(
+        does="builds a small package whose setup.py reads a file that was not packed",
+        of=(
+            BUILD_TOOLS,
+            File(
+                path="small/setup.py",
+                text=(
+                    "from pathlib import Path\n"
+                    "\n"
+                    "from setuptools import setup\n"
+                    "\n"
+                    "setup(name='small', license=Path('LICENSE').read_text())\n"
+                ),
+            ),
+        ),
+        run=((*INSTALL, "{folder}/small"),),
+        shows="No such file or directory: 'LICENSE'",
+        seconds=8,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Never beforehand: no release on the list has it."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    return building.observed(f"The package's setup wants {seen.group('file')}, which is not in it.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    others = [row.release for row in flash_attention.releases()][1:2]
+    step = building.build(facts, "another release, whose archive may be whole", others[0] if others else None)
+    return (
+        *building.without_compiling(facts),
+        Fix(title="Build another release", steps=(step,), verify=building.verify(facts)),
+    )

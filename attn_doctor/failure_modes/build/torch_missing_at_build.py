@@ -1,0 +1,120 @@
+"""flash-attn's setup.py imports torch where there is none.
+
+What it is
+    pip and uv build a package in an empty, throw-away environment. flash-attn needs torch to build, but does not declare it, so
+    torch is not in that environment, however often it is installed in yours.
+
+How it shows
+    "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or "get_requires_for_build_wheel";
+    uv adds "hint: This error likely indicates that `flash-attn@2.8.3` depends on `torch`, but doesn't declare it as a build
+    dependency".
+
+Why it happens
+    Which torch to build against is the user's choice, so flash-attn leaves it to the environment. The lines "Requirement already
+    satisfied: torch" in the same log speak of your environment, not of the one that builds.
+
+What to do
+    Install torch first, then build in the environment that has it: `pip install --no-build-isolation flash-attn`, with
+    setuptools, wheel, packaging, psutil and ninja installed too. Or install a finished wheel by its address: nothing is built.
+
+How to reproduce
+    `attn-doctor reproduce torch-missing-at-build` asks pip to build flash-attn in isolation, where there is no torch. It
+    downloads 10 MB.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1421
+    https://docs.astral.sh/uv/concepts/projects/config/#build-isolation
+    https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-no-build-isolation
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import torch_installed
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD101",
+    slug="torch-missing-at-build",
+    title="torch is missing where flash-attn is built",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED, "environment-pollution"),
+    signs=(
+        Sign(
+            pattern=r"No module named ['\"‘`]?torch['\"’`]?(?![.\w])",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'torch'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:`(?P<package>[\w.-]+)(?:@[^`]{0,60})?` depends )?on `torch`, but doesn't declare",
+            literal="on `torch`, but",
+            sample="hint: This error likely indicates that `flash-attn@2.8.3.post2` depends on `torch`, but doesn't declare it",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks pip to build flash-attn in isolation, where there is no torch",
+        of=(Source(),),
+        run=((*PIP, "install", "--no-deps", "{source}"),),
+        shows="No module named 'torch'",
+        seconds=12,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Without torch nothing builds flash-attn; and a requirement file that names it is built in isolation, with torch or not."""
+    if known(facts.system.os) == "darwin" or building.works(facts):
+        return None
+    if not torch_installed(facts):
+        return Hit(
+            message="torch is not installed, and flash-attn's setup.py imports it.",
+            evidence=(fact(facts, "torch.version", "there is no torch"),),
+        )
+    for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
+        if pin.requirement.lower().replace("_", "-").startswith(building.FLASH_ATTN) and ".whl" not in pin.requirement:
+            where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
+            return Hit(
+                message=f"{where}: installed from that file it is built in isolation, without your torch.",
+                evidence=(fact(facts, f"project.pins.{index}.requirement", where), fact(facts, "torch.version")),
+                severity=Severity.INFO,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    hinted = any(m.strength == "proof" for m in seen.matches)
+    building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
+    package = seen.group("package") or "the package"
+    if not building_it:
+        return building.observed("torch was not there to be imported.", evidence, Confidence.LOW)
+    return building.observed(
+        f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
+        building.lines(seen.matches),
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    tools = commands.install(
+        facts,
+        "setuptools",
+        "wheel",
+        "packaging",
+        "psutil",
+        "ninja",
+        why="what the build needs, and nobody installs for it once isolation is off",
+        changes="adds build tools",
+    )
+    step = building.build(facts, "with isolation off, the build sees the torch of this environment")
+    title = "Build in the environment that has torch"
+    return (
+        *building.without_compiling(facts),
+        Fix(title=title, steps=(tools, step), verify=building.verify(facts)),
+    )

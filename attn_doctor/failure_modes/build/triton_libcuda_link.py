@@ -1,0 +1,130 @@
+"""triton cannot link its launcher: there is no libcuda.so for the linker.
+
+What it is
+    When a triton kernel is first used, triton compiles a small C file and links it with the driver's library. That step fails.
+
+How it shows
+    "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/.../cuda_utils.c', ..., '-lcuda', ...]' returned non-zero exit status 1",
+    with the compiler's own words far above or nowhere; "/usr/bin/ld: cannot find -lcuda"; "AssertionError: libcuda.so cannot found!".
+
+Why it happens
+    Only libcuda.so.1 is there, and the linker looks for libcuda.so; or the driver's folder is not in the loader's cache (WSL, NixOS,
+    containers); or there is no driver at all. The same line also ends a failure for want of Python.h: what gcc said decides.
+
+What to do
+    Run `ldconfig -p | grep libcuda`. Where libcuda.so.1 is listed and libcuda.so is not, add the link beside it; where neither is,
+    put the driver's folder into TRITON_LIBCUDA_PATH or the loader's cache.
+
+How to reproduce
+    `attn-doctor reproduce triton-libcuda-link` links an empty program with -lcuda on a machine that has no driver for the
+    linker. It downloads nothing.
+
+References
+    https://github.com/triton-lang/triton/blob/main/third_party/nvidia/backend/driver.py (libcuda_dirs)
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, usable_gpu
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD117",
+    slug="triton-libcuda-link",
+    title="triton finds no libcuda to link with",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    blocks=("compile", "flex"),
+    signs=(
+        Sign(
+            pattern=r"CalledProcessError: Command '\['[^']{0,200}(?:gcc|cc|clang|g\+\+|tcc|cl)(?:-\d+)?(?:\.exe)?', '[^']{0,300}\.c',",
+            literal=".c', ",
+            sample="subprocess.CalledProcessError: Command '['/usr/bin/gcc', '/tmp/tmpa1/cuda_utils.c', '-O3', '-shared', '-fPIC', "
+            "'-o', '/tmp/tmpa1/cuda_utils.so', '-lcuda']' returned non-zero exit status 1.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"cannot find -l:?(?:lib)?cuda(?:\.so(?:\.1)?)?(?![\w-])",
+            literal="cannot find -l",
+            sample="/usr/bin/ld: cannot find -lcuda: No such file or directory",
+        ),
+        Sign(
+            pattern=r"libcuda\.so cannot found",
+            literal="libcuda.so cannot found",
+            sample="AssertionError: libcuda.so cannot found!",
+        ),
+    ),
+    recipe=Recipe(
+        does="links an empty program with -lcuda on a machine that has no driver for the linker",
+        of=(File(path="small.c", text="int main(void) { return 0; }\n"),),
+        run=(("gcc", "small.c", "-lcuda", "-o", "small"),),
+        shows="cannot find -lcuda",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """A GPU that works although the loader's cache names no driver: by a path that triton may not know."""
+    cache = facts.system.loader_cache
+    if not every(
+        lambda: known(facts.system.os) == "linux",
+        lambda: cuda_build(facts),
+        lambda: (
+            usable_gpu(facts) and facts.graphics.stated is not True
+        ),  # the loader of the machine that has the GPU counts
+        lambda: not any(entry.startswith("libcuda.so") for entry in known(cache)),
+    ):
+        return None
+    return Hit(
+        message="The driver's libcuda is not in the loader's cache, where triton looks for it when it compiles.",
+        evidence=(fact(facts, "system.loader_cache", "no libcuda.so in the loader's cache"),),
+        confidence=Confidence.LOW,
+        severity=Severity.INFO,
+    )
+
+
+_LAUNCHER = re.compile(
+    r"[\\/](?:main|cuda_utils|driver|launcher|__triton_launcher)\.c'"
+)  # what triton calls its C files
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if any(m.strength == "proof" for m in seen.matches):
+        return building.observed(
+            "The linker found no libcuda.so: the driver's library is not where it looks.", evidence
+        )
+    linked = [
+        m
+        for m in seen.matches
+        if _LAUNCHER.search(m.text)
+        or "-lcuda'" in m.text
+        or "libcuda.so" in m.text
+        or "'-l:" in m.text
+        or "…" in m.text
+    ]
+    if not linked:
+        return None
+    return building.observed(
+        "triton's launcher could not be compiled or linked. What gcc said decides: without it, a missing libcuda.so is the likeliest.",
+        building.lines(linked),
+        Confidence.LOW,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
+    if library is None:
+        step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in what it prints", "nothing")
+        return (Fix(title="See where the driver's library is", steps=(step,), verify=building.verify(facts)),)
+    folder = library.rpartition("/")[0] or "/"
+    named = commands.variable("TRITON_LIBCUDA_PATH", folder, "triton links with the library in this folder")
+    return (Fix(title="Tell triton where libcuda is", steps=(named,), verify=commands.check(facts)),)

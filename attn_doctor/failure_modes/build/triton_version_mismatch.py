@@ -1,0 +1,132 @@
+"""triton is not of the version that torch, or the code that uses it, was written for.
+
+What it is
+    Each torch is made for one triton, and triton's language and inner modules change between releases.
+
+How it shows
+    "triton.compiler.errors.CompilationError", "dot() got an unexpected keyword argument 'trans_b'", "cannot import name 'triton_key'
+    from 'triton.compiler.compiler'", "module 'triton' has no attribute ...", "No module named 'triton.ops'".
+
+Why it happens
+    Another package brought its own triton, or torch was upgraded and triton was not. flash_attn_triton.py of flash-attn 1.x and
+    early 2.x fits one old preview of triton only.
+
+What to do
+    Install torch and triton in one command, so that the resolver takes the pair. Where an old flash_attn_triton is the reason, use
+    flash-attn's CUDA path, or SDPA.
+
+How to reproduce
+    `attn-doctor reproduce triton-version-mismatch` imports a module of triton that newer releases do not have. It downloads
+    200 MB.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/757
+    https://github.com/pytorch/pytorch/blob/main/.ci/docker/triton_version.txt
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Packages, Recipe
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.knowledge import pytorch
+from attn_doctor.logs.reader import Seen
+
+MODE = FailureMode(
+    code="AD119",
+    slug="triton-version-mismatch",
+    title="triton and torch do not fit",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    blocks=("compile", "flex"),
+    signs=(
+        Sign(
+            pattern=r"triton\.compiler\.(?:errors\.|code_generator\.)?(?:CompilationError|UnsupportedLanguageConstruct)",
+            literal="triton.compiler.",
+            sample="triton.compiler.errors.CompilationError: at 114:24:",
+        ),
+        Sign(
+            pattern=r"\bdot\(\) got an unexpected keyword argument '(?P<name>\w+)'",
+            literal="dot() got an unexpected keyword",
+            sample="TypeError: dot() got an unexpected keyword argument 'trans_b'",
+        ),
+        Sign(
+            pattern=r"cannot import name '(?P<name>\w+)' from '(?P<module>triton[\w.]*)'",
+            literal="' from 'triton",
+            sample="ImportError: cannot import name 'triton_key' from 'triton.compiler.compiler' (/v/triton/compiler/compiler.py)",
+        ),
+        Sign(
+            pattern=r"module '(?P<module>triton[\w.]*)' has no attribute '(?P<name>\w+)'",
+            literal="module 'triton",
+            sample="AttributeError: module 'triton.language' has no attribute 'libdevice'",
+        ),
+        Sign(
+            pattern=r"No module named '(?P<module>triton\.ops[\w.]*)'",
+            literal="No module named 'triton.ops",
+            sample="ModuleNotFoundError: No module named 'triton.ops'",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports a module of triton that newer releases do not have",
+        of=(Packages(requirements=("triton",), megabytes=200),),
+        run=(("{python}", "-c", "import triton.ops.matmul"),),
+        shows="No module named 'triton.ops'",
+        seconds=20,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    have = version(facts, "triton")
+    if have is None or not every(lambda: cuda_build(facts), lambda: known(facts.system.os) == "linux"):
+        return None
+    fits = pytorch.triton_fits(str(known(facts.torch.version)), have)
+    if isinstance(fits, Unknown) or fits.yes:
+        return None  # a torch that the table does not list says nothing about its triton
+    return Hit(
+        message=f"{fits.why[0].upper()}{fits.why[1:]}.",
+        evidence=(package_evidence(facts, "triton"), fact(facts, "torch.version")),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    name, module = seen.group("name"), seen.group("module")
+    if not name and not module:
+        return building.observed(
+            "triton could not compile a kernel: the triton there is of another release than the kernel was written for, or the kernel is wrong.",
+            evidence,
+            Confidence.MEDIUM,
+        )
+    if name and module:
+        message = f"{module} there has no {name}: it is of another release than the code that uses it."
+    else:
+        message = "The triton there is of another release than the code that uses it."
+    return building.observed(message, evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    torch = facts.torch.version if isinstance(facts.torch.version, str) else None
+    row = pytorch.release(torch) if torch else Unknown("")
+    if isinstance(row, Unknown):
+        return ()
+    step = commands.install(
+        facts, row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton"
+    )
+    return (Fix(title="Install the triton that torch asks for", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        *(newest_torch.requirements(facts, "triton") or ("--upgrade", "torch", "triton")),
+        why="both in one command: the resolver takes the triton that this torch asks for",
+        changes="torch and triton, to the newest that fit",
+        risk="medium: other packages may ask for the old torch",
+        takes="up to 5 GB",
+    )
+    return (Fix(title="Install torch and its triton together", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,1 @@
+"""Failure modes of the GPU, its driver, and what runs on it."""

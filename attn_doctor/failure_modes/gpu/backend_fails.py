@@ -1,0 +1,101 @@
+"""An attention backend takes the process down, or computes wrong numbers.
+
+What it is
+    One of the attention backends that were tried here crashes, hangs, ends the process, or gives numbers that the reference in float64
+    (or finite differences) refutes. A backend that refuses by its own words, because it has no kernel for this device, is healthy.
+
+How it shows
+    `Segmentation fault`, a process that ends without a word, a step without end; or not at all, where only the numbers are wrong: the
+    loss falls all the same.
+
+Why it happens
+    A kernel that was compiled for another torch, CUDA or GPU; a fault in a kernel for one layout or one size; a patched torch.
+    `sdpa` is what most code calls, so it is an error where that fails; for the other backends it is a warning.
+
+What to do
+    Use a backend that ended well, and do not use this one. Where it came with a package, put in the release that goes with your torch.
+
+How to reproduce
+    There is no recipe: it takes a broken kernel. attn-doctor's tests break one on purpose (`tests/hostile/test_trials_hostile.py`).
+
+References
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.trials import Trial, Trials
+
+MODE = FailureMode(
+    code="AD429",
+    slug="backend-fails",
+    title="An attention backend fails or computes wrong numbers",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+)
+_CALLED_BY_MOST = ("eager", "sdpa")
+_TOOK_IT_DOWN = ("the process died of", "the process exited", "no answer for")  # of trials/judge_rows.py
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not from facts: what a kernel does, only a run can tell."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    bad = [(i, row) for i, row in enumerate(trials.rows) if _is_bad(row, trials)]
+    if not bad:
+        return None
+    bad.sort(key=lambda item: item[1].backend not in _CALLED_BY_MOST)
+    names = tuple(dict.fromkeys(row.backend for _, row in bad))
+    _, first = bad[0]
+    others = f" So {'do' if len(names) > 2 else 'does'} {', '.join(names[1:])}." if len(names) > 1 else ""
+    what = "computes wrong numbers" if first.status == "wrong" else "fails"
+    said = (first.reason or "no reason was given").partition("\n")[0].rstrip(".")
+    grave = any(name in _CALLED_BY_MOST for name in names)
+    return Hit(
+        message=f"{first.backend} {what} on {first.device} in {first.dtype}: {said}.{others}",
+        evidence=tuple(
+            Evidence(kind="trial", path=f"trials.{i}", text=f"{r.backend} ({r.dtype}): {r.status}, {r.reason}")
+            for i, r in bad[:6]
+        ),
+        certainty=Certainty.OBSERVED,
+        severity=Severity.ERROR if grave else Severity.WARNING,
+        blocks=names,
+    )
+
+
+def _is_bad(row: Trial, trials: Trials) -> bool:
+    check = trials.run.reference
+    if row.status == "wrong":
+        known = check is not None and check.ok is False and row.wrong_module == check.module
+        # torch-cpu-batchnorm-gradient says that of eager, and of what shares its layout.
+        return not (known and "BatchNorm" in (row.wrong_module or ""))
+    if row.backend == "eager" or row.status not in ("failed", "timeout"):
+        return False  # eager-fails says that
+    if row.reason and row.reason.startswith(_TOOK_IT_DOWN):
+        return True
+    return row.backend == "sdpa"  # it has a kernel for everything: whatever it raises is a fault
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    names = [e.text.partition(" (")[0] for e in evidence if e.kind == "trial"]
+    if names and set(names) == {"eager"}:
+        step = commands.by_hand(
+            ("attn-doctor", "run", "--attention", "auto", "--", "COMMAND"),
+            "your training command with an attention that was seen to be right here",
+            "nothing",
+            "none",
+        )
+        return (Fix(title="Exchange the attention", steps=(step,), verify=commands.check(facts)),)
+    step = commands.by_hand(
+        ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
+        "your training command without the backend that fails",
+        "nothing",
+        "none",
+    )
+    return (Fix(title="Do not use this backend", steps=(step,), verify=commands.check(facts)),)

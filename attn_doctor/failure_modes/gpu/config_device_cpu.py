@@ -1,0 +1,155 @@
+"""The GPU is there, and the program was told not to use it.
+
+What it is
+    CUDA_VISIBLE_DEVICES decides which GPUs a program sees. Empty, -1, or a number or UUID that no GPU has hides them all, and the
+    program runs on the CPU or refuses to start. A device number above the last GPU does the same.
+
+How it shows
+    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid CUDA
+    'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it is
+    given tensors that lie on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with arguments from the
+    'CPU' backend".
+
+Why it happens
+    A variable left over in a shell or a job script, a launcher that numbers processes above the GPUs, device=cpu in a configuration.
+
+What to do
+    Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. Name device 0 in the program.
+
+How to reproduce
+    `attn-doctor reproduce config-device-cpu` judges a machine whose GPU is hidden by CUDA_VISIBLE_DEVICES: a simulated
+    machine, on which nothing is run.
+
+References
+    https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
+    https://github.com/FunAudioLLM/FunMusic/issues/30
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+_VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+MODE = FailureMode(
+    code="AD418",
+    slug="config-device-cpu",
+    title="The GPU is hidden from the program",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=("yolo12-flash-not-used",),
+    signs=(
+        Sign(
+            pattern=r"Flash ?Attention ?\d(?:\.0)? is not available on CPU",
+            literal="is not available on CPU",
+            sample="ValueError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: Flash Attention 2 "
+            "is not available on CPU. Please make sure torch can access a CUDA device.",
+        ),
+        Sign(
+            pattern=r"Invalid CUDA '?device=(?P<device>[^' ]*)'? requested",
+            literal="Invalid CUDA ",
+            sample="ValueError: Invalid CUDA 'device=1' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
+        ),
+        Sign(
+            pattern=r"CUDA error: invalid device ordinal",
+            literal="invalid device ordinal",
+            sample="RuntimeError: CUDA error: invalid device ordinal",
+        ),
+        Sign(
+            pattern=r"does not have one of build variants:.{0,120}\bcpu\b",
+            literal="one of build variants",
+            sample="FileNotFoundError: Kernel at path `/home/user/.cache/x` does not have one of build variants: torch29-cxx11-cpu-x86_64-"
+            "linux, torch-cpu, torch-universal",
+        ),
+        Sign(
+            pattern=r"Could not run 'flash_attn\w*::\w+' with arguments from the 'CPU' backend",
+            literal="Could not run 'flash_attn",
+            sample="NotImplementedError: Could not run 'flash_attn::_flash_attn_forward' with arguments from the 'CPU' backend.",
+        ),
+        Sign(
+            pattern=r"RuntimeError: (?:Input tensor|q|k|v|qkv) must be on CUDA( device)?",
+            literal=" must be on CUDA",
+            sample="RuntimeError: q must be on CUDA",
+        ),
+        Sign(
+            pattern=r"(?:os\.environ\[')?CUDA_VISIBLE_DEVICES(?:'\])?\s*[=:]\s*(?P<hidden>''|\"\"|-1|'-1'|\"-1\"|\s*$)",
+            literal="CUDA_VISIBLE_DEVICES",
+            sample="os.environ['CUDA_VISIBLE_DEVICES']: '-1'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"torch\.cuda\.device_count\(\): (?P<count>\d+)",
+            literal="torch.cuda.device_count()",
+            sample="torch.cuda.device_count(): 1",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"No CUDA GPUs are available",
+            literal="No CUDA GPUs are available",
+            sample="RuntimeError: No CUDA GPUs are available",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a machine whose GPU is hidden by CUDA_VISIBLE_DEVICES",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    gpus = facts.graphics.gpus
+    if not every(
+        lambda: bool(known(gpus)),
+        lambda: variable(facts, _VARIABLE) is not None,
+        lambda: all(known(gpu.visible) is False for gpu in known(gpus)),
+    ):
+        return None
+    value = variable(facts, _VARIABLE)
+    count = len(known(gpus))
+    cards = f"{count} GPUs" if count > 1 else "the GPU"
+    return Hit(
+        message=f"{_VARIABLE}={value or '(empty)'} hides {cards} of this machine from every program.",
+        evidence=(
+            fact(facts, "environment", f"{_VARIABLE}={value!r}"),
+            fact(facts, "graphics.gpus.0.visible", f"{cuda_start.name(known(gpus)[0])} is hidden"),
+        ),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    hidden = any("hidden" in m.groups for m in seen.matches)
+    proven = [m for m in seen.matches if m.strength == "proof"]
+    none_seen = any(m.strength == "context" and "count" not in m.groups for m in seen.matches)
+    if not proven and not (hidden and none_seen):
+        return None
+    device, count = seen.group("device"), seen.group("count")
+    if hidden:
+        message, confidence = f"{_VARIABLE} hides every GPU from the program there.", Confidence.HIGH
+    elif device is not None and count not in (None, "0"):
+        message, confidence = (
+            f"The program there was told to use device {device}, and sees {count} GPU(s).",
+            Confidence.HIGH,
+        )
+    elif any("ordinal" in m.text for m in proven):
+        message, confidence = "A program there named a GPU by a number that none has.", Confidence.HIGH
+    else:
+        message = "The program there sees no GPU: it is hidden, or torch cannot use it, or there is none."
+        confidence = Confidence.MEDIUM
+    return Hit(
+        message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence, severity=Severity.ERROR
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    unset = commands.variable(_VARIABLE, None, "then every GPU is seen")
+    return (Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts)),)

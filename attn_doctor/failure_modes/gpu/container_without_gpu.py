@@ -1,0 +1,190 @@
+"""A container that was not given the GPU of its host.
+
+What it is
+    The host has an NVIDIA card, but the container was started without it: no /dev/nvidia* and no driver libraries inside.
+
+How it shows
+    "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found.
+
+Why it happens
+    `docker run` without --gpus, a compose file without a device reservation, or code that needs the GPU during `docker build`,
+    where there never is one.
+
+What to do
+    Start it with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
+    nvidia.com/gpu=all` (podman) or --nv (apptainer). Compile for named architectures during `docker build`, test at run time.
+
+How to reproduce
+    `attn-doctor reproduce container-without-gpu` judges a container that was started without --gpus: a simulated machine, on
+    which nothing is run.
+
+References
+    https://docs.docker.com/engine/containers/gpu/
+    https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, cuda_build, variable
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD407",
+    slug="container-without-gpu",
+    title="The container was not given the GPU",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "driver-missing",
+        "cuda-init-error",
+        "config-device-cpu",
+        "torch-cpu-build",
+        "no-gpu-present",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"The NVIDIA Driver was not detected",
+            literal="The NVIDIA Driver was not detected",
+            sample="WARNING: The NVIDIA Driver was not detected.  GPU functionality will not be available.",
+        ),
+        Sign(
+            pattern=r"Found no NVIDIA driver on your system",
+            literal="Found no NVIDIA driver",
+            sample="RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\"nvidia-smi\": executable file not found in \$PATH|nvidia-smi: (?:command )?not found",
+            literal="nvidia-smi",
+            sample="/bin/sh: 1: nvidia-smi: not found",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No CUDA GPUs are available",
+            literal="No CUDA GPUs are available",
+            sample="RuntimeError: No CUDA GPUs are available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"root@[0-9a-f]{12}:",
+            literal="root@",
+            sample="root@4728a09607c1:/opt/project# python3 test.py",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"docker(?:-compose)? (?:run|exec|compose|build|up|container run)\b",
+            literal="docker",
+            sample="$ docker run -it image:latest python train.py",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"File \"/(?:app|workspace|usr/src/app|code)/",
+            literal='File "/',
+            sample='  File "/app/train.py", line 12, in <module>',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"File \"/opt/conda/lib/python3",
+            literal='File "/opt/conda/lib/python3',
+            sample='  File "/opt/conda/lib/python3.11/site-packages/torch/cuda/__init__.py", line 491, in _lazy_init',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<build>Step \d+/\d+ : RUN )",
+            literal=" : RUN ",
+            sample="Step 7/9 : RUN python -c 'import torch; torch.ones(1).cuda()'",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<build>\[[^\]]{0,60}\d+/\d+\] RUN )",
+            literal="] RUN ",
+            sample="#12 [stage-1 7/9] RUN python -c 'import torch; torch.ones(1).cuda()'",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a container that was started without --gpus",
+        seconds=1,
+    ),
+)
+
+_OPTION = {
+    "docker": ("docker", "run", "--gpus", "all", "IMAGE"),
+    "podman": ("podman", "run", "--device", "nvidia.com/gpu=all", "IMAGE"),
+    "apptainer": ("apptainer", "exec", "--nv", "IMAGE", "COMMAND"),
+    "singularity": ("singularity", "exec", "--nv", "IMAGE", "COMMAND"),
+}
+
+
+def detect(facts: Facts) -> Hit | None:
+    graphics = facts.graphics
+
+    def card() -> bool:
+        return any(d.vendor == NVIDIA for d in known(graphics.pci))
+
+    def meant_for_one() -> bool:
+        # NVIDIA's own images set this variable, whether or not a GPU is passed on.
+        return every(lambda: variable(facts, "NVIDIA_VISIBLE_DEVICES") is not None, lambda: cuda_build(facts))
+
+    if not every(
+        lambda: known(facts.system.container) is not None,
+        lambda: not known(graphics.device_nodes),
+        lambda: not known(graphics.gpus),
+        lambda: known(facts.system.wsl) is None,
+        lambda: some(card, meant_for_one),
+    ):
+        return None
+    seen = isinstance(graphics.pci, tuple) and card()
+    reason = (
+        fact(facts, "graphics.pci", "the host has an NVIDIA card")
+        if seen
+        else fact(facts, "environment", "NVIDIA_VISIBLE_DEVICES is set, as in images that are meant for a GPU")
+    )
+    return Hit(
+        message=f"This {facts.system.container} container was not given a GPU: there is no /dev/nvidia* inside.",
+        evidence=(reason, fact(facts, "graphics.device_nodes", "no /dev/nvidia* in the container")),
+        certainty=Certainty.OBSERVED if seen else Certainty.PREDICTED,
+        confidence=Confidence.HIGH if seen else Confidence.MEDIUM,
+        severity=None if seen else Severity.WARNING,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proven = any(m.strength == "proof" for m in seen.matches)
+    inside = any(m.strength == "context" for m in seen.matches)
+    if not proven and not inside:
+        return None  # without a sign of a container the driver itself is the likelier reason
+    build = any("build" in m.groups for m in seen.matches)
+    asked = any("--gpus" in m.text or "--runtime" in m.text for m in seen.matches)
+    message = (
+        "There is no GPU while an image is built: what needs one has to wait until the container runs."
+        if build
+        else "The container there was not given the GPU of its host."
+    )
+    return Hit(
+        message=message,
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if proven else Confidence.LOW if asked else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    argv = _OPTION.get(str(facts.system.container), ())
+    if facts.system.container == "kubernetes":
+        step = commands.by_hand(
+            (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
+        )
+    else:
+        step = commands.by_hand(
+            argv, "start the container again, on the host, with its GPUs", "a new container", "none"
+        )
+    return (Fix(title="Pass the GPU into the container", steps=(step,), verify=commands.check(facts)),)

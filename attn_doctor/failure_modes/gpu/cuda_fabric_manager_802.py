@@ -1,0 +1,128 @@
+"""GPUs behind an NVSwitch that nobody has set up.
+
+What it is
+    On HGX and DGX machines (A100, H100, H200, B200 with NVLink switches) CUDA starts only after the service nvidia-fabricmanager
+    has set the switches up. nvidia-smi shows all GPUs; every program gets error 802.
+
+How it shows
+    "Error 802: system not yet initialized", cudaErrorSystemNotReady; nvidia-smi -q shows "Fabric State: In Progress".
+
+Why it happens
+    The service is not installed, not started, or of another version than the driver: it must be exactly the same.
+
+What to do
+    Install nvidia-fabricmanager of the driver's version and start it. In a container or a rented machine that is the host's matter.
+
+How to reproduce
+    `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
+    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/
+    https://github.com/pytorch/pytorch/issues/35710
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD405",
+    slug="cuda-fabric-manager-802",
+    title="The NVLink fabric is not set up",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "driver-missing",
+        "cuda-init-error",
+        "no-gpu-present",
+        "config-device-cpu",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"Error 802:(?:\s*$| system not)",
+            literal="Error 802:",
+            sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+            "NumCudaDevices() that might have already set an error? Error 802: system not yet initialized",
+        ),
+        Sign(
+            pattern=r"\bsystem not yet initialized\b",
+            literal="system not yet initialized",
+            sample="RuntimeError: CUDA error: system not yet initialized",
+        ),
+        Sign(
+            pattern=r"cudaErrorSystemNotReady",
+            literal="cudaErrorSystemNotReady",
+            sample="Search for `cudaErrorSystemNotReady' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html",
+        ),
+        Sign(
+            pattern=r"CUDA_ERROR_SYSTEM_NOT_READY",
+            literal="CUDA_ERROR_SYSTEM_NOT_READY",
+            sample="cuInit(0) failed: CUDA_ERROR_SYSTEM_NOT_READY",
+        ),
+        Sign(
+            pattern=r"fabric ?manager .{0,60}version \S+ don't match with driver version",
+            literal="match with driver version",
+            sample="fabric manager NVIDIA GPU driver interface version 550.90.07 don't match with driver version 550.107.02.",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA with a stand-in of the driver",
+        of=(Torch(build="cuda"), StubDriver(cuda="13.9", refusal=802)),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="Error 802",
+        seconds=5,
+        stands_in=("the driver",),
+    ),
+)
+
+_NOT_READY = 802  # CUDA_ERROR_SYSTEM_NOT_READY
+_READY = ("active", "completed")
+
+
+def detect(facts: Facts) -> Hit | None:
+    if cuda_start.works(facts):
+        return None
+    state = facts.graphics.fabric_manager
+    if cuda_start.refused(facts) == _NOT_READY:
+        how = f": nvidia-fabricmanager is {state}" if isinstance(state, str) else ""
+        return Hit(
+            message=f"CUDA does not start, because the NVLink fabric is not set up{how}.",
+            evidence=(cuda_start.evidence(facts), *_state(facts)),
+            certainty=Certainty.OBSERVED,
+        )
+    if facts.graphics.cuda_error is None or cuda_start.refused(facts) is not None:
+        return None
+    if not every(
+        lambda: known(state) is not None,
+        lambda: known(state) not in _READY,
+        lambda: bool(known(facts.graphics.gpus)),
+    ):
+        return None
+    return Hit(
+        message=f"This machine has NVLink switches, and nvidia-fabricmanager is {state}: CUDA does not start without it.",
+        evidence=_state(facts),
+    )
+
+
+def _state(facts: Facts) -> tuple[Evidence, ...]:
+    return (fact(facts, "graphics.fabric_manager"),) if isinstance(facts.graphics.fabric_manager, str) else ()
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    start = commands.by_hand(
+        ("sudo", "systemctl", "enable", "--now", "nvidia-fabricmanager"),
+        "on the host; where it is missing, install nvidia-fabricmanager of exactly the driver's version first",
+        "starts a service",
+    )
+    return (Fix(title="Start nvidia-fabricmanager", steps=(start,), verify=commands.check(facts)),)

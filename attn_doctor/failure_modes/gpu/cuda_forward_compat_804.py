@@ -1,0 +1,142 @@
+"""A newer driver library from a container image, on a GPU that does not allow it.
+
+What it is
+    NVIDIA's cuda-compat package lets a newer libcuda run on an older kernel driver ("forward compatibility"). That is made for
+    data-centre GPUs; on GeForce and most RTX cards CUDA refuses to start with error 804.
+
+How it shows
+    "Error 804: forward compatibility was attempted on non supported HW". nvidia-smi may show the CUDA version of the compat library.
+
+Why it happens
+    CUDA images bring /usr/local/cuda/compat, and something puts it in front: LD_LIBRARY_PATH, the image's own start script, or the
+    container toolkit. It matters only because the host's driver is older than the image's CUDA.
+
+What to do
+    Install a newer driver on the host. Or take an image with an older CUDA, or take the compat folder off the library path.
+
+How to reproduce
+    `attn-doctor reproduce cuda-forward-compat-804` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
+    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html
+    https://github.com/NVIDIA/nvidia-docker/issues/1515
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import parse
+
+MODE = FailureMode(
+    code="AD404",
+    slug="cuda-forward-compat-804",
+    title="A forward-compatibility libcuda on a GPU that does not allow it",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "driver-too-old",
+        "driver-missing",
+        "driver-library-mismatch",
+        "cuda-init-error",
+        "no-gpu-present",
+        "config-device-cpu",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"forward compatibility was attempted on non[- ]supported HW",
+            literal="forward compatibility was attempted",
+            sample="UserWarning: CUDA initialization: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before "
+            "calling NumCudaDevices() that might have already set an error? Error 804: forward compatibility was attempted on non "
+            "supported HW",
+        ),
+        Sign(
+            pattern=r"Error 804:(?:\s*$| forward)",
+            literal="Error 804:",
+            sample="Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted on non supported HW",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA with a stand-in of the driver",
+        of=(Torch(build="cuda"), StubDriver(cuda="13.9", refusal=804)),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="Error 804",
+        seconds=5,
+        stands_in=("the driver",),
+    ),
+)
+
+_REFUSED = 804  # CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
+_COMPAT = "/compat"
+_CONSUMER = re.compile(r"GeForce|TITAN", re.IGNORECASE)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if cuda_start.works(facts):
+        return None
+    if cuda_start.refused(facts) == _REFUSED:
+        return Hit(
+            message=f"The GPU's driver refuses the newer libcuda{_where(facts)}: forward compatibility is for data-centre GPUs.",
+            evidence=(cuda_start.evidence(facts), *_library(facts)),
+            certainty=Certainty.OBSERVED,
+        )
+    graphics = facts.graphics
+    if graphics.cuda_error is None or cuda_start.refused(facts) is not None:
+        return None  # it started, or was refused for another reason
+    if not every(
+        lambda: _COMPAT in str(known(graphics.libcuda)),
+        lambda: any(_CONSUMER.search(cuda_start.name(gpu)) for _, gpu in cuda_start.visible(facts)),
+        lambda: _newer(known(graphics.libcuda_version), known(graphics.kernel_module)),
+    ):
+        return None
+    return Hit(
+        message=f"{graphics.libcuda} ({graphics.libcuda_version}) is newer than the driver ({graphics.kernel_module}), "
+        f"and {cuda_start.name(cuda_start.visible(facts)[0][1])} allows no forward compatibility.",
+        evidence=(*_library(facts), fact(facts, "graphics.kernel_module")),
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _newer(library: str | None, module: str | None) -> bool:
+    theirs, ours = parse(library or ""), parse(module or "")
+    return theirs is not None and ours is not None and theirs > ours
+
+
+def _where(facts: Facts) -> str:
+    return f" in {facts.graphics.libcuda}" if isinstance(facts.graphics.libcuda, str) else ""
+
+
+def _library(facts: Facts) -> tuple[Evidence, ...]:
+    return (fact(facts, "graphics.libcuda"),) if isinstance(facts.graphics.libcuda, str) else ()
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    driver = commands.by_hand(
+        (), "install a newer NVIDIA driver on the host, then reboot it", "the host's driver", risk="medium: a reboot"
+    )
+    made = [Fix(title="Install a newer driver on the host", steps=(driver,), verify=verify)]
+    try:
+        folders = (variable(facts, "LD_LIBRARY_PATH") or "").split(":")
+    except Unsure:
+        folders = []
+    if any(_COMPAT in folder for folder in folders):
+        kept = ":".join(folder for folder in folders if folder and _COMPAT not in folder)
+        step = commands.variable(
+            "LD_LIBRARY_PATH", kept or None, "without the compat folder the host's own driver is taken"
+        )
+        made.append(Fix(title="Take the compat folder off the path", steps=(step,), verify=verify))
+    return tuple(made)

@@ -1,0 +1,207 @@
+"""The driver shows the GPU, and CUDA does not start for a reason that it does not name.
+
+What it is
+    NVML (nvidia-smi) works and lists the card; starting CUDA (cuInit) fails with "unknown error" (999) or another number. CUDA needs
+    the module nvidia-uvm and its device file, which nvidia-smi does not.
+
+How it shows
+    "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable CUDA_VISIBLE_DEVICES
+    after program start"; "Unexpected error from cudaGetDeviceCount()" with a number; "all CUDA-capable devices are busy or
+    unavailable".
+
+Why it happens
+    nvidia-uvm is not loaded, often after the machine slept; /dev/nvidia-uvm is missing in a container; another process holds the GPU
+    for itself; a stub of libcuda from a toolkit's lib64/stubs is on the library path (error 34). Or CUDA starts, and the first kernel
+    of the trial fails with an error that no other failure mode explains.
+
+What to do
+    Load nvidia-uvm again, or reboot. In a container, start it again with the GPU. Take stubs off LD_LIBRARY_PATH.
+
+How to reproduce
+    `attn-doctor reproduce cuda-init-error` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver.
+    It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html
+    https://github.com/pytorch/pytorch/issues/49081
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, in_container, under_wsl
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.trials import Trials, refused
+
+MODE = FailureMode(
+    code="AD406",
+    slug="cuda-init-error",
+    title="CUDA does not start",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "config-device-cpu",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"CUDA unknown error - this may be due to an incorrectly set up environment",
+            literal="CUDA unknown error",
+            sample="RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable "
+            "CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be zero.",
+        ),
+        Sign(
+            pattern=r"Unexpected error from cudaGetDeviceCount\(\)(?:.{0,160}Error (?P<code>\d{1,3}): (?P<said>[^(\n]{1,80}))?",
+            literal="Unexpected error from cudaGetDeviceCount",
+            sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+            "NumCudaDevices() that might have already set an error? Error 304: OS call failed or operation not supported on this OS",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"CUDA error: (?P<said>all CUDA-capable devices are busy or unavailable|CUDA-capable device\(s\) is/are busy or "
+            r"unavailable|initialization error|unknown error|CUDA driver is a stub library)",
+            literal="CUDA error: ",
+            sample="RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+        ),
+        Sign(
+            pattern=r"cudaGetDeviceCount returned (?:999|46|30|3|2)\s*$",
+            literal="cudaGetDeviceCount returned ",
+            sample="cudaGetDeviceCount returned 999",
+        ),
+        Sign(
+            pattern=r"failed call to cuInit: (?P<said>CUDA_ERROR_(?!NO_DEVICE)\w+)",
+            literal="failed call to cuInit",
+            sample="failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA with a stand-in of the driver",
+        of=(Torch(build="cuda"), StubDriver(cuda="13.9", refusal=999)),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="CUDA unknown error",
+        seconds=5,
+        stands_in=("the driver",),
+    ),
+)
+
+# Refusals that a failure mode of their own explains: no device (100), too old (35), mismatch, forward compatibility, fabric.
+_NAMED = (35, 100, 802, 803, 804)
+_STUB = 34
+_UVM = "/dev/nvidia-uvm"
+
+
+def detect(facts: Facts) -> Hit | None:
+    if cuda_start.works(facts):
+        return None
+    code = cuda_start.refused(facts)
+    said = facts.torch.cuda_error
+    unknown_to_torch = isinstance(said, str) and "CUDA unknown error" in said
+    silent = isinstance(facts.graphics.cuda_error, str) and re.match(r"cuInit ", facts.graphics.cuda_error) is not None
+    if code in _NAMED or not (code is not None or unknown_to_torch or silent):
+        return None
+    if not every(
+        lambda: cuda_build(facts),
+        lambda: bool(known(facts.graphics.gpus)),
+        lambda: not under_wsl(facts),
+    ):
+        return None
+    reason = ""
+    extra: tuple[Evidence, ...] = ()
+    if code == _STUB:
+        libcuda = facts.graphics.libcuda
+        named = libcuda if isinstance(libcuda, str) else "libcuda.so.1"
+        reason = f": {named} is a stub for linking, not the driver"
+    elif facts.graphics.uvm is False:
+        reason = f": {_UVM} is missing, and CUDA needs it"
+        extra = (fact(facts, "graphics.uvm", f"{_UVM} is not there"),)
+    return Hit(
+        message=f"The driver shows the GPU, but CUDA does not start{reason}.",
+        evidence=(cuda_start.evidence(facts), *extra),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+# Errors that a failure mode of their own explains, wherever they are met.
+_OTHERS = re.compile(
+    r"no kernel image|kernel image is invalid|invalid device function|illegal memory access|out of memory"
+    r"|system (?:not yet initialized|has unsupported)|forward compatibility|driver version is insufficient"
+    r"|launch failure|misaligned address|unsupported toolchain",
+    re.IGNORECASE,
+)
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    row = refused(trials.rows)
+    if row is None or row.reason is None or _OTHERS.search(row.reason):
+        return None
+    said = row.reason.partition("\n")[0]
+    return Hit(
+        message=f"PyTorch sees the GPU, and nothing runs on it: {said}",
+        evidence=(Evidence(kind="trial", path=f"trials.{trials.rows.index(row)}", text=f"eager: {said}"),),
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    matches = [m for m in seen.matches if not _named(m)]
+    if not matches:
+        return None
+    wsl = any(m.strength == "context" for log in seen.logs for m in log.of("wsl2-driver-stub"))
+    said = next((m.groups["said"].strip() for m in matches if m.groups.get("said")), None)
+    lines = {m.line for m in matches}
+    asynchronous = all(m.text.find("CUDA error:") >= 0 for m in matches)
+    return Hit(
+        message=f"CUDA did not start there{f': {said}' if said else ', and does not say why'}.",
+        evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM if asynchronous or wsl else Confidence.HIGH,
+    )
+
+
+def _named(match: Match) -> bool:
+    code = match.groups.get("code")
+    return (code is not None and int(code) in _NAMED) or ("from cudaGetDeviceCount" in match.text and code is None)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    if in_container(facts):
+        step = commands.by_hand(
+            (),
+            "start the container again with its GPU; what was passed in before may be gone from it",
+            "a new container",
+        )
+        return (Fix(title="Start the container again", steps=(step,), verify=verify),)
+    if cuda_start.driver_os_or_none(facts) == "windows":
+        step = commands.by_hand(
+            () if facts.system.os == "windows" else ("wsl.exe", "--shutdown"),
+            "restart Windows, which loads its driver afresh"
+            if facts.system.os == "windows"
+            else "the driver is that of Windows: end WSL, start it again, and restart Windows where that does not help",
+            "this machine",
+            risk="medium: stops everything on it",
+        )
+        return (Fix(title="Start Windows' driver afresh", steps=(step,), verify=verify),)
+    load = commands.by_hand(
+        ("sudo", "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
+    )
+    again = commands.by_hand(
+        ("sudo", "modprobe", "nvidia_uvm"), "CUDA talks to the GPU through this module", "loads it"
+    )
+    node = commands.by_hand(("sudo", "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
+    reboot = commands.by_hand(
+        ("sudo", "reboot"), "where that does not help", "this machine", risk="medium: stops everything on it"
+    )
+    return (Fix(title="Load nvidia-uvm again, or reboot", steps=(load, again, node, reboot), verify=verify),)

@@ -1,0 +1,169 @@
+"""The loaded kernel driver and the driver's libraries are of different versions.
+
+What it is
+    The NVIDIA driver is two things that must be of one version: a kernel module, loaded at boot, and libraries (libcuda.so.1,
+    libnvidia-ml.so.1) that programs load.
+
+How it shows
+    "Failed to initialize NVML: Driver/library version mismatch"; in torch "Error 803: system has unsupported display driver / cuda
+    driver combination".
+
+Why it happens
+    An automatic update replaced the libraries while the old module stays loaded until the next boot. Or a container has a driver
+    library of its own in front of the one that the host passes in.
+
+What to do
+    Reboot (or unload and load the nvidia modules, with everything that uses the GPU stopped). In a container: remove the driver
+    packages from the image. Against the next time: hold the driver packages back from automatic updates.
+
+How to reproduce
+    `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
+    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html
+    https://github.com/NVIDIA/ubuntu-packaging-nvidia-driver/issues/3
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import parse
+
+MODE = FailureMode(
+    code="AD403",
+    slug="driver-library-mismatch",
+    title="Kernel driver and driver libraries of different versions",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "driver-missing",
+        "driver-too-old",
+        "cuda-init-error",
+        "no-gpu-present",
+        "config-device-cpu",
+        "torch-cpu-build",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"[Dd]river/[Ll]ibrary version mismatch",
+            literal="ibrary version mismatch",
+            sample="Failed to initialize NVML: Driver/library version mismatch",
+        ),
+        Sign(
+            pattern=r"NVML/RM version mismatch",
+            literal="NVML/RM version mismatch",
+            sample="pynvml.NVMLError_LibRmVersionMismatch: RM has detected an NVML/RM version mismatch.",
+        ),
+        Sign(
+            pattern=r"Error 803:(?:\s*$| system has)",
+            literal="Error 803:",
+            sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+            "NumCudaDevices() that might have already set an error? Error 803: system has unsupported display driver / cuda driver "
+            "combination",
+        ),
+        Sign(
+            pattern=r"unsupported display driver ?/ ?cuda driver combination",
+            literal="cuda driver combination",
+            sample="RuntimeError: CUDA error: system has unsupported display driver / cuda driver combination",
+        ),
+        Sign(
+            pattern=r"NVRM: API mismatch: the client has the version (?P<client>[\d.]+)",
+            literal="NVRM: API mismatch",
+            sample="NVRM: API mismatch: the client has the version 580.95.05, but",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA with a stand-in of the driver",
+        of=(Torch(build="cuda"), StubDriver(cuda="13.9", refusal=803)),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="Error 803",
+        seconds=5,
+        stands_in=("the driver",),
+    ),
+)
+
+_NVML_MISMATCH = 18  # NVML_ERROR_LIB_RM_VERSION_MISMATCH, https://docs.nvidia.com/deploy/nvml-api/
+_CUDA_MISMATCH = 803  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+
+
+def detect(facts: Facts) -> Hit | None:
+    if cuda_start.works(facts):
+        return None
+    graphics = facts.graphics
+    if graphics.nvml_code == _NVML_MISMATCH or cuda_start.refused(facts) == _CUDA_MISMATCH:
+        if under_wsl(facts):
+            return None
+        said = (
+            fact(facts, "graphics.nvml_error", f"NVML: {graphics.nvml_error}")
+            if graphics.nvml_code == _NVML_MISMATCH
+            else cuda_start.evidence(facts)
+        )
+        return Hit(
+            message=f"The driver's libraries{_version(graphics.libcuda_version)} do not fit the kernel module{_version(graphics.kernel_module)}.",
+            evidence=(said, *_both(facts)),
+            certainty=Certainty.OBSERVED,
+        )
+    if graphics.nvml_error is None and graphics.cuda_error is None:
+        return None  # both answered
+    if not every(
+        lambda: known(graphics.kernel_module) is not None,
+        lambda: known(graphics.libcuda_version) is not None,
+        lambda: "/compat" not in str(known(graphics.libcuda)),
+        lambda: parse(str(known(graphics.kernel_module))) != parse(str(known(graphics.libcuda_version))),
+        lambda: not under_wsl(facts),
+    ):
+        return None
+    return Hit(
+        message=f"The loaded kernel module is {graphics.kernel_module}, libcuda is {graphics.libcuda_version}: they must be one version.",
+        evidence=_both(facts),
+    )
+
+
+def _version(value: object) -> str:
+    return f" ({value})" if isinstance(value, str) else ""
+
+
+def _both(facts: Facts) -> tuple[Evidence, ...]:
+    return tuple(
+        fact(facts, f"graphics.{name}")
+        for name in ("kernel_module", "libcuda_version")
+        if isinstance(getattr(facts.graphics, name), str)
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    return Hit(
+        message="The driver's libraries there are of another version than the loaded kernel module.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    if in_container(facts):
+        step = commands.by_hand(
+            (),
+            "take the NVIDIA driver packages (libcuda, libnvidia-*) out of the image: the host passes its own in",
+            "another image",
+        )
+        return (Fix(title="Remove the driver from the image", steps=(step,), verify=commands.check(facts)),)
+    reboot = commands.by_hand(
+        ("sudo", "reboot"),
+        "the new kernel module is loaded at boot",
+        "this machine",
+        risk="medium: stops everything on it",
+    )
+    return (Fix(title="Reboot", steps=(reboot,), verify=commands.check(facts)),)

@@ -1,0 +1,174 @@
+"""An NVIDIA card without a working driver.
+
+What it is
+    The card is on the PCI bus, but its kernel driver is not loaded, so no program can reach it.
+
+How it shows
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found no
+    NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert 'nvidia': Key was
+    rejected by service" where Secure Boot does not know the module's key.
+
+Why it happens
+    No driver was installed; or a kernel update came without rebuilding it (no DKMS); or Secure Boot refuses its unsigned
+    module; or the nouveau driver holds the card.
+
+What to do
+    Install the driver of the distribution, reboot. With Secure Boot, enrol its key or switch Secure Boot off.
+
+How to reproduce
+    `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It takes a CUDA build of torch
+    in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/
+    https://wiki.debian.org/NvidiaGraphicsDrivers
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.shared.fact_queries import NVIDIA
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD402",
+    slug="driver-missing",
+    title="An NVIDIA card without a working driver",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "cuda-init-error",
+        "no-gpu-present",
+        "config-device-cpu",
+        "torch-cpu-build",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"NVIDIA-SMI has failed because it couldn.t communicate with the NVIDIA driver",
+            literal="NVIDIA-SMI has failed because",
+            sample="NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA "
+            "driver is installed and running.",
+        ),
+        Sign(
+            pattern=r"Unable to load the (?:kernel module 'nvidia\.ko'|'nvidia-drm' kernel module)",
+            literal="Unable to load the ",
+            sample="ERROR: Unable to load the kernel module 'nvidia.ko'.",
+        ),
+        Sign(
+            pattern=r"modprobe: FATAL: Module nvidia\S* not found",
+            literal="modprobe: FATAL: Module nvidia",
+            sample="modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.8.0-40-generic",
+        ),
+        Sign(
+            pattern=r"modprobe: (?:ERROR|FATAL): could not insert 'nvidia\w*'",
+            literal="could not insert 'nvidia",
+            sample="modprobe: ERROR: could not insert 'nvidia': Key was rejected by service",
+        ),
+        Sign(
+            pattern=r"Found no NVIDIA driver on your system",
+            literal="Found no NVIDIA driver",
+            sample="RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a "
+            "driver from http://www.nvidia.com/Download/index.aspx",
+        ),
+        Sign(
+            pattern=r"NVMLError_DriverNotLoaded",
+            literal="NVMLError_DriverNotLoaded",
+            sample="pynvml.NVMLError_DriverNotLoaded: Driver Not Loaded",
+        ),
+        Sign(
+            pattern=r"NVML Shared Library Not Found",
+            literal="NVML Shared Library Not Found",
+            sample="pynvml.NVMLError_LibraryNotFound: NVML Shared Library Not Found",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No CUDA GPUs are available",
+            literal="No CUDA GPUs are available",
+            sample="RuntimeError: No CUDA GPUs are available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:ImportError|OSError): libcuda\.so\.1: cannot open shared object file",
+            literal="libcuda.so.1: cannot open",
+            sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:CUDA error: |-> )no CUDA-capable device is detected",
+            literal="no CUDA-capable device is detected",
+            sample="RuntimeError: CUDA error: no CUDA-capable device is detected",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA on a machine without a driver",
+        of=(Torch(build="cuda"),),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="Found no NVIDIA driver",
+        seconds=5,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    graphics = facts.graphics
+    if not every(
+        lambda: known(facts.system.os) == "linux",
+        lambda: known(facts.system.wsl) is None,
+        lambda: known(facts.system.container) is None,
+        lambda: any(d.vendor == NVIDIA for d in known(graphics.pci)),
+        lambda: not known(graphics.gpus),
+        lambda: known(graphics.kernel_module) is None,
+    ):
+        return None
+    index, card = next((i, d) for i, d in enumerate(known(graphics.pci)) if d.vendor == NVIDIA)
+    holder = f", and {card.driver} holds it" if isinstance(card.driver, str) and card.driver != "nvidia" else ""
+    return Hit(
+        message=f"An NVIDIA card is in this machine, but its driver is not loaded{holder}.",
+        evidence=(
+            fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus"),
+            fact(facts, "graphics.kernel_module", "the nvidia kernel module is not loaded"),
+        ),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
+    if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
+        return None  # CUDA_VISIBLE_DEVICES hides it
+    message = (
+        "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
+        if proofs or not none_seen
+        else "CUDA found no GPU there: it is hidden, was not passed in, its driver is not loaded, or there is none."
+    )
+    return Hit(
+        message=message,
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if proofs else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    why = "then reboot; with Secure Boot on, enrol the key that it asks about"
+    commands_of = {
+        "ubuntu": ("sudo", "ubuntu-drivers", "install"),
+        "debian": ("sudo", "apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"),
+        "fedora": ("sudo", "dnf", "install", "-y", "akmod-nvidia"),
+        "arch": ("sudo", "pacman", "-S", "nvidia"),
+    }
+    argv = commands_of.get(str(facts.system.distribution), ())
+    step = commands.by_hand(argv, f"install the NVIDIA driver, {why}", "the kernel driver", risk="medium: a reboot")
+    look = commands.by_hand(
+        ("sudo", "dmesg"), "if it is installed: what the kernel says of nvidia or nouveau", "nothing", "none"
+    )
+    return (Fix(title="Install or repair the NVIDIA driver", steps=(step, look), verify=commands.check(facts)),)

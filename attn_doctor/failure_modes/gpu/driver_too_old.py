@@ -1,0 +1,254 @@
+"""The NVIDIA driver is older than torch's CUDA needs.
+
+What it is
+    Each CUDA major needs a driver of a certain age: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450. Within a major
+    an older driver runs newer programs, but it does not compile their PTX.
+
+How it shows
+    "The NVIDIA driver on your system is too old (found version 12040)": the number is the CUDA that the driver supports, 12.4. Or
+    "CUDA driver version is insufficient for CUDA runtime version"; or, with PTX, "the provided PTX was compiled with an unsupported
+    toolchain" (cudaErrorUnsupportedPtxVersion).
+
+Why it happens
+    `pip install torch` gives the newest torch: from 2.11 on built for CUDA 13, which asks for driver 580. nvidia-smi's "CUDA Version"
+    is the most that the driver supports, not what is installed.
+
+What to do
+    Install a newer driver. Where that is not yours to do, install the torch that was built for an older CUDA, from its own index.
+
+How to reproduce
+    `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver. It
+    takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+
+References
+    https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+    https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/index.html
+    https://github.com/vllm-project/vllm/issues/31700
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, version
+from attn_doctor.knowledge import cuda as cuda_rules
+from attn_doctor.knowledge import pytorch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import parse
+
+MODE = FailureMode(
+    code="AD401",
+    slug="driver-too-old",
+    title="The NVIDIA driver is too old for this torch",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "cuda-init-error",
+        "driver-missing",
+        "no-gpu-present",
+        "config-device-cpu",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"\(found version (?P<found>\d{4,5})\)",
+            literal="(found version ",
+            sample="RuntimeError: The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver",
+        ),
+        Sign(
+            pattern=r"CUDA driver version is insufficient for CUDA runtime version",
+            literal="driver version is insufficient",
+            sample="torch.AcceleratorError: CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+        ),
+        Sign(
+            pattern=r"cudaErrorInsufficientDriver",
+            literal="cudaErrorInsufficientDriver",
+            sample="Search for `cudaErrorInsufficientDriver' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html",
+        ),
+        Sign(
+            pattern=r"provided PTX was compiled with an unsupported toolchain",
+            literal="with an unsupported toolchain",
+            sample="RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.",
+        ),
+        Sign(
+            pattern=r"cudaErrorUnsupportedPtxVersion",
+            literal="cudaErrorUnsupportedPtxVersion",
+            sample="Search for `cudaErrorUnsupportedPtxVersion' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html",
+        ),
+    ),
+    recipe=Recipe(
+        does="starts torch's CUDA with a stand-in of the driver",
+        of=(Torch(build="cuda"), StubDriver(cuda="11.4")),
+        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        shows="found version 11040",
+        seconds=5,
+        stands_in=("the driver",),
+    ),
+)
+
+_INSUFFICIENT = 35
+"""cudaErrorInsufficientDriver."""
+
+
+def detect(facts: Facts) -> Hit | None:
+    if cuda_start.works(facts) or cuda_start.refused(facts) not in (None, _INSUFFICIENT):
+        return None  # CUDA starts, or it named another reason not to
+    if not every(
+        lambda: cuda_build(facts),
+        lambda: known(facts.graphics.driver) is not None or known(facts.graphics.driver_cuda) is not None,
+        lambda: _why_not(facts) is not None,
+    ):
+        return None
+    cuda, driver = str(facts.torch.cuda), facts.graphics.driver
+    needs = cuda_rules.driver_needed(cuda, cuda_start.driver_os(facts))
+    supports = facts.graphics.driver_cuda
+    most = f" (CUDA {supports} at most)" if isinstance(supports, str) else ""
+    here = (
+        f"The NVIDIA driver {driver}{most}"
+        if isinstance(driver, str)
+        else f"The NVIDIA driver (CUDA {supports} at most)"
+    )
+    path = "graphics.driver" if isinstance(driver, str) else "graphics.driver_cuda"
+    observed = isinstance(facts.torch.cuda_error, str) and "too old" in facts.torch.cuda_error
+    return Hit(
+        message=f"{here} is too old for torch {facts.torch.version}, which is built for CUDA {cuda} and needs driver {needs} or newer.",
+        evidence=(
+            fact(facts, path),
+            fact(facts, "torch.cuda", f"torch {facts.torch.version} is built for CUDA {cuda}"),
+            *([fact(facts, "torch.cuda_error")] if observed else []),
+        ),
+        certainty=Certainty.OBSERVED if observed else Certainty.PREDICTED,
+    )
+
+
+def _why_not(facts: Facts) -> str | None:
+    """Why the driver does not run torch's CUDA; None where it does. What torch itself said goes before the tables."""
+    said = facts.torch.cuda_error
+    if isinstance(said, str) and "too old" in said:
+        return said
+    cuda, os = str(known(facts.torch.cuda)), cuda_start.driver_os(facts)
+    driver = _driver(facts)
+    judged = (
+        cuda_rules.driver_covers(driver, cuda, os)
+        if driver is not None
+        else cuda_rules.driver_cuda_covers(str(known(facts.graphics.driver_cuda)), cuda)
+    )
+    answer = known(judged)
+    return None if answer.yes else answer.why
+
+
+def _driver(facts: Facts) -> str | None:
+    """The driver by which programs are judged: a newer libcuda of a cuda-compat package, where one stands in front."""
+    driver, libcuda = facts.graphics.driver, facts.graphics.libcuda_version
+    if not isinstance(driver, str):
+        return None
+    if isinstance(libcuda, Unknown) and "compat" in str(facts.graphics.libcuda):
+        known(libcuda)  # raises Unsure: a newer one stands in front, how much newer decides
+    if isinstance(libcuda, str):
+        theirs, ours = parse(libcuda), parse(driver)
+        if theirs is not None and ours is not None and theirs > ours:
+            return libcuda
+    return driver
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    found = seen.group("found")
+    if found:
+        number = int(found)
+        message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer one."
+        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+    if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
+        message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."
+        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+    if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
+        return Hit(
+            message="The driver there may be too old; that torch has no code for the GPU is the surer reason.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            confidence=Confidence.LOW,
+        )
+    return Hit(
+        message="The driver there is older than the CUDA that torch was built for.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    made = []
+    whose = cuda_start.driver_os_or_none(facts)
+    os = whose or "linux"
+    cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
+    needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
+    least = f"{needs} or newer" if isinstance(needs, str) else "the newest"
+    if os == "windows":
+        step = commands.by_hand(
+            (), f"install driver {least} in Windows: https://www.nvidia.com/drivers", "Windows' driver"
+        )
+    elif whose is None:
+        step = commands.by_hand(
+            (),
+            f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
+            "the driver",
+            risk="medium: a reboot",
+        )
+    else:
+        argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()
+        step = commands.by_hand(
+            argv, f"install driver {least} on the host, then reboot", "the kernel driver", risk="medium: a reboot"
+        )
+    made.append(Fix(title=f"Install NVIDIA driver {least}", steps=(step,), verify=verify))
+    older = _older_torch(facts, os)
+    return (*made, older) if older else tuple(made)
+
+
+def _older_torch(facts: Facts, os: str) -> Fix | None:
+    try:
+        driver = _driver(facts)
+    except Unsure:
+        driver = None
+    if driver is None:
+        return None
+    choice = pytorch.newest(capability=_capability(facts), driver=driver, os=os, python=_python(facts))
+    if isinstance(choice, Unknown):
+        return None
+    names = [f"torch=={choice.torch}"]
+    try:
+        vision = version(facts, "torchvision")
+    except Unsure:
+        vision = None
+    if vision and isinstance(choice.torchvision, str):
+        names.append(f"torchvision=={choice.torchvision}")
+    step = commands.install(
+        facts,
+        *names,
+        "--index-url",
+        f"https://download.pytorch.org/whl/{choice.flavour}",
+        why=f"built for CUDA {choice.cuda}, which driver {driver} runs",
+        changes=f"torch, to {choice.torch}+{choice.flavour}",
+        risk="medium: packages that pin torch may complain",
+        takes="3 to 5 GB",
+    )
+    return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))
+
+
+def _capability(facts: Facts) -> str | None:
+    gpus = facts.graphics.gpus
+    if isinstance(gpus, tuple) and gpus and isinstance(gpus[0].compute_capability, str):
+        return gpus[0].compute_capability
+    return None
+
+
+def _python(facts: Facts) -> str | None:
+    return facts.interpreter.version if isinstance(facts.interpreter.version, str) else None

@@ -1,0 +1,143 @@
+"""flash-attn was given a dtype that it does not take.
+
+What it is
+    FlashAttention kernels for GPUs take float16 and bfloat16, and query, key and value of one dtype. float32 is refused.
+
+How it shows
+    "FlashAttention only support fp16 and bf16 data type"; "query and key must have the same dtype"; "Expected q_dtype ==
+    torch::kFloat16 || ... to be true". transformers says it beforehand in a warning, which stops nothing.
+    bfloat16 on a card older than Ampere: "Your setup doesn't support bf16/gpu", "Bfloat16 is only supported on GPUs with compute
+    capability of at least 8.0".
+
+Why it happens
+    The model was loaded in float32, or a layer (a norm, a LoRA adapter, a rotary embedding) turns its output into float32 again, and
+    no autocast is on.
+
+What to do
+    Train under autocast (Ultralytics: amp=True, the default; elsewhere bf16=True), or load the model in bfloat16.
+
+How to reproduce
+    `attn-doctor reproduce dtype-unsupported` calls attention with a query in single and a key in half precision. Where the
+    target's torch will not do, a CPU build is downloaded: 200 MB.
+
+References
+    https://pytorch.org/docs/stable/amp.html
+    https://github.com/unslothai/unsloth/issues/827
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD414",
+    slug="dtype-unsupported",
+    title="A dtype that flash-attn does not take",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    signs=(
+        Sign(
+            pattern=r"FlashAttention only supports? fp16(?: and |, )bf16",
+            literal="FlashAttention only support",
+            sample="RuntimeError: FlashAttention only support fp16 and bf16 data type",
+        ),
+        Sign(
+            pattern=r"query and (?:key|value) must have the same dtype",
+            literal="must have the same dtype",
+            sample="RuntimeError: query and key must have the same dtype",
+        ),
+        Sign(
+            pattern=r"Expected q_dtype == torch::kFloat16",
+            literal="Expected q_dtype ==",
+            sample="RuntimeError: Expected q_dtype == torch::kFloat16 || ((is_sm8x || is_sm90) && q_dtype == torch::kBFloat16) to be true",
+        ),
+        Sign(
+            pattern=r"Expected query, key, and value to have the same dtype, but got (?P<dtypes>.{5,120})",
+            literal="to have the same dtype, but got",
+            sample="RuntimeError: Expected query, key, and value to have the same dtype, but got query.dtype: float key.dtype: float and "
+            "value.dtype: c10::BFloat16 instead.",
+        ),
+        Sign(
+            pattern=r"assert .{0,80}dtype in [\[(]torch\.float16, torch\.bfloat16[\])]",
+            literal="dtype in ",
+            sample="    assert qkv.dtype in [torch.float16, torch.bfloat16]",
+            strength="proof",
+        ),
+        Sign(
+            pattern=r"(?P<card>Your setup doesn't support bf16|Bfloat16 is only supported on GPUs with compute capability)",
+            literal="support",
+            sample="ValueError: Your setup doesn't support bf16/gpu. You need torch>=1.10, using Ampere GPU with cuda>=11.0",
+        ),
+        Sign(
+            pattern=r"only supports torch\.float16 and torch\.bfloat16 dtypes",
+            literal="only supports torch.float16",
+            sample="Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtypes, but the current dype in Model is torch.float32.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"You are attempting to use Flash Attention \d(?:\.0)? without specifying a (?:torch )?dtype",
+            literal="without specifying a ",
+            sample="You are attempting to use Flash Attention 2.0 without specifying a torch dtype. This might lead to unexpected behaviour",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="calls attention with a query in single and a key in half precision",
+        of=(Torch(),),
+        run=(
+            (
+                "{python}",
+                "-c",
+                (
+                    "import torch\n"
+                    "q = torch.ones(1, 1, 8, 8)\n"
+                    "torch.nn.functional.scaled_dot_product_attention(q, q.half(), q)"
+                ),
+            ),
+        ),
+        shows="to have the same dtype",
+        seconds=5,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """The dtype of a program's tensors is in no fact."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return Hit(
+            message="transformers warns that the model is not in half precision; the program goes on.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            severity=Severity.INFO,
+        )
+    if seen.group("card"):
+        return Hit(
+            message="bfloat16 was asked for on a GPU that is older than Ampere and does not have it.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+        )
+    return Hit(
+        message="Attention was called with a dtype that its kernel does not take: flash-attn takes float16 and bfloat16 alone, of one kind.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        (),
+        "train with amp=True (Ultralytics), bf16=True (transformers) or under torch.autocast",
+        "your training command",
+        "none",
+    )
+    return (Fix(title="Use half precision", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,97 @@
+"""The model as it is installed does not run: its forward pass, its loss or its backward pass fails.
+
+What it is
+    torch imports, the model is there, and one training step with the attention as installed raises an exception, takes the process
+    down, or never ends. No other attention can help: everything around it fails as well.
+
+How it shows
+    `RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED`, `GET was unable to find an engine to execute this computation`, an
+    exception of one operator, a crash in compiled code, or a step without end.
+
+Why it happens
+    A library that torch uses for convolutions (cuDNN, oneDNN, MKL) is broken, too old or of another release. Compiled code for a
+    processor that is not this one. A patched torch or ultralytics. Threads that wait for each other for ever.
+
+What to do
+    Read the exception, and the frame in which it was raised. Put torch in again, with the libraries that go with it.
+
+How to reproduce
+    There is no recipe: it takes a torch whose own operators are broken. attn-doctor's tests break one on purpose
+    (`tests/hostile/test_trials_hostile.py`).
+
+References
+    https://docs.pytorch.org/docs/stable/notes/faq.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.trials import Trials
+
+MODE = FailureMode(
+    code="AD428",
+    slug="eager-fails",
+    title="The model's own attention fails",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("backend-fails",),
+)
+_FAILED = ("failed", "timeout")
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not from facts: whether a step runs, only a step can tell."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    run = trials.run
+    for fault, path, what in (
+        (run.forward_fault, "trial_run.forward_fault", "a pass through the model"),
+        (run.fault, "trial_run.fault", trials.skipped or "the trial"),
+    ):
+        if fault is not None:
+            where = f" ({fault.where})" if fault.where else ""
+            said = message(fault)
+            # What was skipped says already how it ended.
+            text = what if fault is run.fault and trials.skipped else f"{what} fails: {said}"
+            return Hit(
+                message=f"{text[0].upper()}{text[1:]}.",
+                evidence=(Evidence(kind="trial", path=path, text=f"{said}{where}"),),
+                certainty=Certainty.OBSERVED,
+            )
+    lost = [(i, r) for i, r in enumerate(trials.rows) if r.backend == "eager" and r.status in _FAILED]
+    lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # nan-outputs says that
+    if not lost:
+        return None
+    row = lost[0][1]
+    said = (row.reason or "no reason was given").partition("\n")[0].rstrip(".")
+    what = "A training step of the model as installed" if row.scope == "model" else "Attention as it is written down"
+    return Hit(
+        message=f"{what} fails on {row.device} in {row.dtype}: {said}.",
+        evidence=tuple(
+            Evidence(kind="trial", path=f"trials.{i}", text=f"eager ({r.dtype}): {r.reason}") for i, r in lost[:4]
+        ),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    version = facts.torch.version
+    local = version.partition("+")[2] if isinstance(version, str) else ""
+    index = ("--index-url", f"https://download.pytorch.org/whl/{local}") if local else ()
+    requirement = f"torch=={version.partition('+')[0]}" if isinstance(version, str) else "torch"
+    again = commands.reinstall(
+        facts,
+        requirement,
+        *index,
+        why="torch and the libraries that it computes with, whole",
+        changes="torch",
+        risk="medium: several gigabytes, and changes of your own in its files are lost",
+    )
+    verify = commands.check(facts, "--imgsz", "64")
+    return (Fix(title="Install the same torch again", steps=again, verify=verify),)

@@ -1,0 +1,113 @@
+"""The GPU is older than flash-attn 2 supports.
+
+What it is
+    flash-attn 2 has kernels for compute capability 8.0 and newer (Ampere, Ada, Hopper, Blackwell). T4, RTX 20xx, GTX, V100 and
+    older cannot run it.
+
+How it shows
+    "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without a word; only the first call
+    fails. Flags that should switch it off are often overlooked by other code paths.
+
+Why it happens
+    Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as supported: that is
+    true of flash-attn 1 alone.
+
+What to do
+    Use PyTorch's memory-efficient kernel (sdpa-efficient), which runs from compute capability 5.0 on, and remove flash-attn.
+
+How to reproduce
+    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` judges a machine with a Tesla T4: a simulated machine, on
+    which nothing is run.
+
+References
+    https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
+    https://github.com/Dao-AILab/flash-attention/issues/762
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import cuda_start, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import version
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import capability
+
+MODE = FailureMode(
+    code="AD412",
+    slug="gpu-arch-unsupported-by-flash-attn",
+    title="The GPU is older than flash-attn 2 supports",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash", "sdpa-cudnn"),
+    explains=("yolo12-flash-not-used", *wheel_fixes.STOP_A_BUILD),
+    signs=(
+        Sign(
+            pattern=r"FlashAttention only supports (?:Ampere|Turing) GPUs or newer",
+            literal="FlashAttention only supports",
+            sample="RuntimeError: FlashAttention only supports Ampere GPUs or newer.",
+        ),
+        Sign(
+            pattern=r"Flash ?Attention ?(?P<package>\d) requires compute capability >= ?(?P<needs>[\d.]+), but found \((?P<have>\d+, ?\d+)\)",
+            literal="requires compute capability >=",
+            sample="ImportError: FlashAttention3 has been toggled on, but it cannot be used due to the following error: FlashAttention3 "
+            "requires compute capability >= 9, but found (8, 6) with compute capability 8.x",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a machine with a Tesla T4",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    gpus = [(i, g) for i, g in enumerate(known(facts.graphics.gpus)) if g.visible is not False]
+    if not gpus:
+        return None
+    needed = flash_attention.latest().min_capability
+    old = [(i, g) for i, g in gpus if capability(str(known(g.compute_capability))) < capability(needed)]
+    if not old:
+        return None
+    index, card = old[0]
+    name = cuda_start.name(card)
+    every_one = len(old) == len(gpus)
+    return Hit(
+        message=f"{name[0].upper()}{name[1:]} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
+        evidence=(fact(facts, f"graphics.gpus.{index}.compute_capability", f"{name}: {card.compute_capability}"),),
+        severity=None if every_one else Severity.INFO,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    have = seen.group("have")
+    message = "flash-attn 2 was called on a GPU that is older than Ampere, and refused."
+    if have:
+        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
+    return Hit(
+        message=message,
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        severity=Severity.ERROR,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    if version(facts, "flash-attn") is None:
+        return ()
+    step = commands.uninstall(
+        facts, "flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it"
+    )
+    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.uninstall(
+        facts, "flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it"
+    )
+    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,108 @@
+"""A GPU kernel read or wrote where it must not.
+
+What it is
+    A kernel used an address outside its memory. CUDA reports it at some later call, so the Python line in the traceback is often not the
+    guilty one, and every call after it fails as well.
+
+How it shows
+    "CUDA error: an illegal memory access was encountered", CUDA_ERROR_ILLEGAL_ADDRESS, "misaligned address", "unspecified launch failure".
+
+Why it happens
+    A bug of a kernel (variable-length attention with wrong cu_seqlens or more than 2^31 elements is a classic), indexes out of range
+    in a program's own tensors, or, rarely, memory that is overclocked or failing.
+
+What to do
+    Run it once with CUDA_LAUNCH_BLOCKING=1, which makes the traceback true. If it points into flash_attn: the newest release, and the
+    same call with PyTorch's own fused attention to compare.
+
+How to reproduce
+    There is no recipe: it takes a GPU and a faulty kernel.
+
+References
+    https://docs.nvidia.com/compute-sanitizer/ComputeSanitizer/index.html
+    https://github.com/Dao-AILab/flash-attention/issues/1311
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD423",
+    slug="illegal-memory-access",
+    title="A GPU kernel used memory that is not its own",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("eager-fails", "model-not-built"),
+    signs=(
+        Sign(
+            pattern=r"an illegal memory access was encountered",
+            literal="illegal memory access",
+            sample="RuntimeError: CUDA error: an illegal memory access was encountered",
+        ),
+        Sign(
+            pattern=r"CUDA_ERROR_ILLEGAL_ADDRESS",
+            literal="CUDA_ERROR_ILLEGAL_ADDRESS",
+            sample="CUDA error: CUDA_ERROR_ILLEGAL_ADDRESS (700)",
+        ),
+        Sign(
+            pattern=r"CUDA error: (?P<kind>misaligned address|unspecified launch failure|an illegal instruction was encountered)",
+            literal="CUDA error: ",
+            sample="RuntimeError: CUDA error: misaligned address",
+        ),
+        Sign(
+            pattern=r"Warp Illegal Address",
+            literal="Warp Illegal Address",
+            sample="CUDA Exception: Warp Illegal Address",
+        ),
+        Sign(
+            pattern=r"flash_attn_interface\.py\", line \d+",
+            literal="flash_attn_interface.py",
+            sample='  File "/venv/lib/python3.11/site-packages/flash_attn/flash_attn_interface.py", line 91, in _flash_attn_forward',
+            strength="context",
+        ),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Nothing of it shows before it happens."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    in_flash = any(
+        m.strength == "context" and m.file == p.file and 0 < p.line - m.line <= 12 for p in proofs for m in seen.matches
+    )
+    where = "; the traceback ends in flash_attn, which need not be the guilty one" if in_flash else ""
+    return Hit(
+        message=f"A GPU kernel there used memory that is not its own{where}.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    blocking = commands.variable(
+        "CUDA_LAUNCH_BLOCKING", "1", "for one run: then the traceback names the call that failed"
+    )
+    made = [Fix(title="Find the call that failed", steps=(blocking,), verify=verify)]
+    if isinstance(facts.flash_attention.version, str):
+        newer = commands.install(
+            facts,
+            "--upgrade",
+            "--no-build-isolation",
+            "flash-attn",
+            why="several such bugs were mended in later releases",
+            changes="flash-attn, to the newest release",
+            risk="medium: where no finished wheel fits, this compiles for hours",
+        )
+        made.append(Fix(title="Install the newest flash-attn", steps=(newer,), verify=verify))
+    return tuple(made)

@@ -1,0 +1,105 @@
+"""Attention, or the training around it, gives NaN.
+
+What it is
+    A result that is not a number, which spreads to everything that is computed from it.
+
+How it shows
+    "Function 'FlashAttnFuncBackward' returned nan values in its 0th output" (under detect_anomaly); a loss column that says nan.
+
+Why it happens
+    Values too large for float16 (bfloat16 has the range of float32); bugs of early flash-attn 2 (2.0.x, backward) and of single releases
+    since; rows of the mask that forbid everything; a learning rate that is too high.
+
+What to do
+    bfloat16 in the place of float16; the newest flash-attn, and the same run with PyTorch's own attention: if that is right, it is the
+    kernel.
+
+How to reproduce
+    `attn-doctor reproduce nan-outputs` lets PyTorch's anomaly detection find a NaN, on the CPU. Where the target's torch
+    will not do, a CPU build is downloaded: 200 MB.
+
+References
+    https://pytorch.org/docs/stable/autograd.html#anomaly-detection
+    https://github.com/Dao-AILab/flash-attention/issues/334
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.trials import Trials
+
+MODE = FailureMode(
+    code="AD424",
+    slug="nan-outputs",
+    title="Results that are not numbers",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=r"Function '(?P<function>\w+)' returned nan values in its \d+th output",
+            literal="returned nan values in its",
+            sample="RuntimeError: Function 'FlashAttnFuncBackward' returned nan values in its 0th output.",
+        ),
+        Sign(
+            pattern=r"(?:^|\s)\d+/\d+\s+[\d.]+G(?:\s+nan){2}",
+            literal="        nan",
+            sample="      2/100      4.31G        nan        nan        nan         31        640: 100%",
+        ),
+    ),
+    recipe=Recipe(
+        does="lets PyTorch's anomaly detection find a NaN, on the CPU",
+        of=(Torch(),),
+        run=(
+            (
+                "{python}",
+                "-c",
+                (
+                    "import torch\n"
+                    "x = torch.zeros(1, requires_grad=True)\n"
+                    "with torch.autograd.detect_anomaly():\n"
+                    "    (x.sqrt() * 0).backward()"
+                ),
+            ),
+        ),
+        shows="returned nan values",
+        seconds=5,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Nothing of it shows before it happens."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    for index, row in enumerate(trials.rows):
+        if row.status == "failed" and row.reason and "not all finite" in row.reason:
+            return Hit(
+                message=f"{row.backend} in {row.dtype} gives results here that are not numbers.",
+                evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason),),
+                certainty=Certainty.OBSERVED,
+                severity=Severity.WARNING,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    function = seen.group("function")
+    where = f"{function} gave NaN there" if function else "The loss there is NaN"
+    return Hit(message=f"{where}.", evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    compare = commands.by_hand(
+        ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
+        "the same run with the textbook's attention: if NaN goes away, the kernel made it",
+        "nothing that is installed",
+        "none",
+    )
+    return (Fix(title="See whether attention makes it", steps=(compare,), verify=commands.check(facts)),)

@@ -1,0 +1,67 @@
+"""No GPU that PyTorch can use.
+
+What it is
+    There is no NVIDIA or AMD GPU in this machine, and it is no Apple silicon. Training runs on the CPU; flash-attn cannot run.
+
+How it shows
+    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; "No CUDA GPUs are available".
+
+Why it happens
+    There is none; or a virtual machine was not given one.
+
+What to do
+    Nothing, for training on the CPU: PyTorch's own fused attention works there and is faster than YOLO12's eager one on large
+    images. flash-attn needs a machine with a GPU to run; it can be built and installed without one, as on a login node, in CI or
+    in `docker build`. `attn-doctor check --gpu 8.9` judges for the GPU that will run it (its compute capability, or a name such
+    as "RTX 4090").
+
+How to reproduce
+    `attn-doctor reproduce no-gpu-present` judges a laptop without a GPU: a simulated machine, on which nothing is run.
+
+References
+    https://github.com/FunAudioLLM/FunMusic/issues/30
+"""
+
+from __future__ import annotations
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared.fact_queries import AMD, NVIDIA
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD419",
+    slug="no-gpu-present",
+    title="No GPU that PyTorch can use",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=("cuda-init-error", "config-device-cpu"),  # never what a build lacks
+    recipe=Recipe(
+        does="judges a laptop without a GPU",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    graphics = facts.graphics
+    if not every(
+        lambda: not known(graphics.gpus),
+        lambda: not known(graphics.amd),
+        lambda: known(graphics.apple) is not True,
+        lambda: not any(d.vendor in (NVIDIA, AMD) for d in known(graphics.pci)),
+        lambda: known(facts.system.dxg) is not True,
+    ):
+        return None
+    return Hit(
+        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn can be built and installed "
+        "here, and runs only where there is a GPU (to judge for one that is elsewhere: `attn-doctor check --gpu CC`).",
+        evidence=(fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return ()

@@ -1,0 +1,305 @@
+"""The compiled GPU code does not run on this GPU.
+
+What it is
+    GPU code is compiled for architectures. A binary without code for the card, and without PTX that the driver could compile for it,
+    fails at its first kernel. It may be torch itself or an extension.
+
+How it shows
+    "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with CUDA capability
+    sm_120 is not compatible with the current PyTorch installation". In flash-attn's own words: "CUDA error
+    (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but running on sm121".
+    "CUDA error: invalid device function" mostly means the same.
+
+Why it happens
+    The card is newer than the binary (RTX 50xx with a torch for CUDA 12.4 or older; B200 with flash-attn 2.7.4), or older (torch
+    from PyPI starts at Turing since 2.11). Code runs on cards of the same major whose minor is not below its own.
+
+What to do
+    torch: install a build that holds code for the card. Extension: a release or a build that does.
+
+How to reproduce
+    `attn-doctor reproduce no-kernel-image` judges a machine with a GPU that is newer than its torch: a simulated machine, on
+    which nothing is run.
+
+References
+    https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
+    https://github.com/pytorch/pytorch/issues/149845
+    https://github.com/Dao-AILab/flash-attention/issues/1638
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import cuda_start, newest_torch, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
+from attn_doctor.knowledge import flash_attention, gpu, pytorch, wheels
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts, Gpu, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import capability, pair
+
+MODE = FailureMode(
+    code="AD411",
+    slug="no-kernel-image",
+    title="No compiled code for this GPU",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=("eager-fails", "model-not-built", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        Sign(
+            pattern=r"(?P<gpu>[\w ()-]{3,60}) with CUDA capability (?P<sm>sm_\d+) is not compatible with the current PyTorch installation",
+            literal="is not compatible with the current PyTorch",
+            sample="NVIDIA GeForce RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch installation.",
+        ),
+        Sign(
+            pattern=r"no kernel image is available for execution on the device",
+            literal="no kernel image is available",
+            sample="torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device",
+        ),
+        Sign(
+            pattern=r"cudaErrorNoKernelImageForDevice",
+            literal="cudaErrorNoKernelImageForDevice",
+            sample="Search for `cudaErrorNoKernelImageForDevice' in https://docs.nvidia.com/cuda/cuda-runtime-api/"
+            "group__CUDART__TYPES.html for more information.",
+        ),
+        Sign(
+            pattern=r"kernel built for (?P<built>sm\d+(?:-sm\d+)?), but running on (?P<on>sm\d+)",
+            literal="FATAL: kernel",
+            sample="FATAL: kernel built for sm80-sm100, but running on sm121",
+        ),
+        Sign(
+            pattern=r"FATAL: (?:kernel \S{1,200}|this function) is for (?P<built>sm\d+(?:-sm\d+)?), but was built for (?P<on>sm\d+)",
+            literal=", but was built for sm",
+            sample="FATAL: kernel `fmha_cutlassF_f32_aligned_64x64_rf_sm80` is for sm80-sm90, but was built for sm37",
+        ),
+        Sign(
+            pattern=r"PyTorch no longer supports this GPU because it is too old",
+            literal="no longer supports this GPU",
+            sample="    PyTorch no longer supports this GPU because it is too old.",
+        ),
+        Sign(
+            pattern=r"CUDA error: (?P<function>invalid device function)",
+            literal="CUDA error: invalid device function",
+            sample="RuntimeError: CUDA error: invalid device function",
+        ),
+        Sign(
+            pattern=r"CUDA error: device kernel image is invalid",
+            literal="device kernel image is invalid",
+            sample="RuntimeError: CUDA error: device kernel image is invalid",
+        ),
+        Sign(
+            pattern=r"supports CUDA capabilities (?P<archs>sm_[\w ]{1,300})",
+            literal="supports CUDA capabilities",
+            sample="The current PyTorch install supports CUDA capabilities sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90.",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"flash_attn_interface\.py|flash_(?:fwd|bwd)_\w+\.h|flash_attn_gpu\.|sageattention|_flash_attn_\w+forward",
+            literal="flash_",
+            sample='  File "/venv/lib/python3.11/site-packages/flash_attn/flash_attn_interface.py", line 91, in _flash_attn_forward',
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a machine with a GPU that is newer than its torch",
+        seconds=1,
+    ),
+)
+
+_GPU_BACKENDS = (
+    "eager",
+    "sdpa",
+    "sdpa-math",
+    "sdpa-efficient",
+    "sdpa-flash",
+    "sdpa-cudnn",
+    "flash-attn-2",
+    "compile",
+    "flex",
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    seen = cuda_start.visible(facts)
+    if not seen or not cuda_build(facts):
+        return None
+    return _of_torch(facts, seen) or _of_flash_attn(facts, seen)
+
+
+def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    archs = facts.torch.archs
+    cuda = str(known(facts.torch.cuda))
+    codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
+    refused = [(index, card) for index, card in seen if not _runs(facts, codes, card, cuda)]
+    if not refused:
+        return None
+    index, card = refused[0]
+    path = "torch.archs" if isinstance(archs, tuple) and archs else "torch.version"
+    return Hit(
+        message=f"torch {facts.torch.version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        evidence=(
+            fact(facts, path),
+            fact(
+                facts,
+                f"graphics.gpus.{index}.compute_capability",
+                f"{cuda_start.name(card)}: {card.compute_capability}",
+            ),
+        ),
+        severity=Severity.ERROR if len(refused) == len(seen) else Severity.WARNING,
+        blocks=_GPU_BACKENDS,
+    )
+
+
+def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
+    platform = known(key_of(facts).platform)
+    return known(pytorch.archs(str(known(facts.torch.version)), cuda, platform))
+
+
+def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    version = known(facts.flash_attention.version)
+    if version is None:
+        return None
+    oldest = capability(flash_attention.latest().min_capability)
+    able = [(i, card) for i, card in seen if capability(str(known(card.compute_capability))) >= oldest]
+    held = _held(facts)
+    if not able or held is None:
+        return None
+    codes, cuda, path = held
+    refused = [(index, card) for index, card in able if not _runs(facts, codes, card, cuda)]
+    if not refused:
+        return None
+    index, card = refused[0]
+    return Hit(
+        message=f"flash-attn {version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        evidence=(
+            fact(facts, path) if path else package_evidence(facts, "flash-attn"),
+            fact(
+                facts,
+                f"graphics.gpus.{index}.compute_capability",
+                f"{cuda_start.name(card)}: {card.compute_capability}",
+            ),
+        ),
+        severity=None if len(refused) == len(able) else Severity.INFO,
+        blocks=("flash-attn-2",),
+    )
+
+
+def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
+    """The GPU code of the installed extension, the CUDA that it was compiled with, and the fact that says so."""
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.module == "flash_attn_2_cuda" and isinstance(binary.sm, tuple):
+            ptx = binary.ptx if isinstance(binary.ptx, tuple) else ()
+            codes = (*(gpu.name(sm) for sm in binary.sm), *(gpu.name(text, ptx=True) for text in ptx))
+            return (codes, None, f"binaries.{index}.sm") if codes else None
+    cuda = facts.flash_attention.wheel_cuda
+    row = wheels.matrix(str(facts.flash_attention.version))
+    if not isinstance(cuda, str) or isinstance(row, Unknown):
+        return None
+    major = pair(cuda)
+    codes = next((sm for tag, sm in row.sm.items() if major and tag.startswith(f"cu{major[0]}")), ())
+    return (codes, cuda, "") if codes else None
+
+
+def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
+    """What is not known counts as running: this rule speaks only of what surely does not."""
+    driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
+    judged = gpu.runs(codes, str(known(card.compute_capability)), cuda=cuda, driver_cuda=driver_cuda)
+    return not (isinstance(judged, Answer) and not judged.yes and judged.verified)
+
+
+def _names(codes: tuple[str, ...]) -> str:
+    return ", ".join(code for code in codes if not code.startswith("compute_")) or ", ".join(codes)
+
+
+def _sm(card: Gpu) -> str:
+    return "sm_" + str(card.compute_capability).replace(".", "")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    warned = next((m for m in seen.matches if "sm" in m.groups), None)
+    if warned is not None:
+        archs = seen.group("archs")
+        held = f", which holds code for {', '.join(archs.split())}" if archs else ""
+        return Hit(
+            message=f"torch there has no code for {warned.groups['gpu'].strip()} ({warned.groups['sm']}){held}.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            severity=Severity.ERROR,
+        )
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    built = seen.group("built")
+    if built:
+        message = f"A kernel was built for {built} and started on {seen.group('on')}."
+    elif any(_near(m, seen) for m in proofs):
+        message = "flash-attn there has no code for the GPU (torch itself does not complain of it)."
+    else:
+        message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
+    return Hit(
+        message=message,
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
+        severity=Severity.ERROR,
+    )
+
+
+def _near(match: Match, seen: Seen) -> bool:
+    return "flash_" in match.text or any(
+        m.strength == "context" and "archs" not in m.groups and m.file == match.file and 0 < match.line - m.line <= 12
+        for m in seen.matches
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    said = " ".join(e.text for e in evidence)
+    if re.search(r"binaries\.|flash", said) and "torch.archs" not in said:
+        return wheel_fixes.fixes(facts, "it holds no code for this GPU")
+    try:
+        cards = [str(known(card.compute_capability)) for _, card in cuda_start.visible(facts)]
+    except Unsure:
+        cards = []
+    driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
+    python = facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
+    os = cuda_start.driver_os_or_none(facts) or "linux"
+    choice = (
+        pytorch.newest(capability=cards[0], driver=driver, os=os, python=python)
+        if cards
+        else Unknown("no GPU is known")
+    )
+    if isinstance(choice, Unknown) or facts.torch.version == f"{choice.torch}+{choice.flavour}":
+        return ()  # what is installed holds the code by all that is known: it is not torch that lacks it
+    step = commands.install(
+        facts,
+        f"torch=={choice.torch}",
+        "torchvision",
+        "--index-url",
+        f"https://download.pytorch.org/whl/{choice.flavour}",
+        why=f"the newest torch that holds code for compute capability {cards[0]} and that this driver runs",
+        changes=f"torch, to {choice.torch}+{choice.flavour}, and torchvision",
+        risk="medium: packages that pin torch may complain",
+        takes="3 to 5 GB",
+    )
+    return (
+        Fix(title=f"Install torch {choice.torch} for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts)),
+    )
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
+        why="for a new card: the newest torch holds code for it (an old card needs an old torch)",
+        changes="torch and torchvision, to the newest that fit",
+        risk="medium: packages that pin torch may complain, and the newest needs a recent driver",
+        takes="3 to 5 GB",
+    )
+    return (Fix(title="Install a torch that knows the card", steps=(step,), verify=commands.check(facts)),)

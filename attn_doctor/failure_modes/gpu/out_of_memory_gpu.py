@@ -1,0 +1,186 @@
+"""The GPU's memory is full, often because attention runs unfused.
+
+What it is
+    Unfused attention keeps a matrix of batch x heads x tokens x tokens. A fused kernel never makes it. With large images that matrix
+    alone fills a card: at 2048 pixels YOLO12's has 4096 tokens in each area.
+
+How it shows
+    "CUDA out of memory. Tried to allocate 4.00 GiB"; "CUDA error: out of memory"; CUBLAS_STATUS_ALLOC_FAILED.
+
+Why it happens
+    Image size, batch or model are too large; another program holds memory; or attention is computed by hand (eager, as mainline
+    YOLO12 does) or by PyTorch's math kernel. The size that was asked for tells: where it fits batch x heads x tokens², it is attention.
+
+What to do
+    Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else a smaller batch or image, or batch=-1 for Ultralytics to
+    choose.
+
+How to reproduce
+    `attn-doctor reproduce out-of-memory-gpu` asks the GPU for a million gigabytes. It takes a CUDA build of torch in the
+    target.
+
+References
+    https://pytorch.org/docs/stable/notes/cuda.html#memory-management
+    https://github.com/sunsmarterjie/yolov12/issues/119
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.trials import Trials
+
+MODE = FailureMode(
+    code="AD422",
+    slug="out-of-memory-gpu",
+    title="The GPU's memory is full",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=r"(?:CUDA|HIP) out of memory\.?(?: Tried to allocate (?P<size>[\d.]+) (?P<unit>[KMG]i?B))?",
+            literal=" out of memory",
+            sample="torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 16.00 GiB. GPU 0 has a total capacity of 8.00 GiB",
+        ),
+        Sign(
+            pattern=r"CUDA error: out of memory",
+            literal="CUDA error: out of memory",
+            sample="RuntimeError: CUDA error: out of memory",
+        ),
+        Sign(
+            pattern=r"CUDA_ERROR_OUT_OF_MEMORY",
+            literal="CUDA_ERROR_OUT_OF_MEMORY",
+            sample="failed to allocate 5.2G from device: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        ),
+        Sign(
+            pattern=r"CUBLAS_STATUS_ALLOC_FAILED",
+            literal="CUBLAS_STATUS_ALLOC_FAILED",
+            sample="RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        ),
+        Sign(
+            pattern=r"\bbatch=(?P<batch>\d+)\b.{0,600}?\bimgsz=(?P<imgsz>\d+)",
+            literal="imgsz=",
+            sample="engine/trainer: task=detect, mode=train, model=yolo12s.yaml, data=coco8.yaml, epochs=3, time=None, patience=100, "
+            "batch=1, imgsz=2048, save=True",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"\b(?:q|query\w*)\.\w+\([^)]{0,40}\) @ k",
+            literal=") @ k",
+            sample="    attn = (q.transpose(-2, -1) @ k) * (self.head_dim**-0.5)",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"attn.{0,40}softmax|softmax\((?:attn|scores|attention)",
+            literal="softmax",
+            sample="    attn = attn.softmax(dim=-1)",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks the GPU for a million gigabytes",
+        of=(Torch(build="cuda"),),
+        run=(("{python}", "-c", "import torch; torch.empty(1 << 50, dtype=torch.uint8, device='cuda')"),),
+        shows="out of memory",
+        seconds=8,
+    ),
+)
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+# YOLO12: attention on feature maps of strides 16 and 32, there in four areas or one, with heads that are 32 channels wide.
+_STRIDES, _AREAS, _MOST_HEADS = (16, 32), (4, 1), 40
+
+
+def detect(facts: Facts) -> Hit | None:
+    """How much memory a program will ask for is in no fact."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    """A backend that needs more memory than there is, while another does the same work."""
+    full = [(i, r) for i, r in enumerate(trials.rows) if r.status == "out-of-memory"]
+    if not full:
+        return None
+    able = sorted({r.backend for r in trials.rows if r.status == "ok"})
+    index, row = full[0]
+    names = ", ".join(sorted({r.backend for _, r in full}))
+    others = f"; {', '.join(able)} did the same work" if able else ""
+    return Hit(
+        message=f"The memory of {row.device} was too small for {names} at {row.imgsz} pixels, batch {row.batch}{others}.",
+        evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason or "out of memory"),),
+        certainty=Certainty.OBSERVED,
+        severity=Severity.WARNING if able else None,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    sizes = [(m, _bytes(m)) for m in proofs if "size" in m.groups]
+    asked = f" when {sizes[0][0].groups['size']} {sizes[0][0].groups['unit']} were asked for" if sizes else ""
+    batch, imgsz = seen.group("batch"), seen.group("imgsz")
+    heads = None
+    if sizes and batch and imgsz:
+        heads = attention_heads(sizes[0][1], int(batch), int(imgsz))
+    near = any(
+        m.strength == "context" and "imgsz" not in m.groups and m.file == p.file and 0 < p.line - m.line <= 6
+        for p in proofs
+        for m in seen.matches
+    )
+    if heads:
+        why = f" That is an attention matrix of {batch} x {heads} heads at {imgsz} pixels: attention ran unfused."
+    elif near:
+        why = " It was an attention matrix: attention ran unfused, and a fused kernel never makes one."
+    else:
+        why = ""
+    return Hit(
+        message=f"The GPU's memory was full{asked}.{why}",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH,
+    )
+
+
+def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
+    """The heads for which an attention matrix of YOLO12 has this size in bytes; None where no whole number fits.
+
+    The message rounds to two decimals, so one in two hundred is near enough.
+    """
+    for stride in _STRIDES:
+        for areas in _AREAS:
+            tokens = (imgsz // stride) ** 2 // areas
+            for width in (4, 2):
+                one = batch * areas * tokens * tokens * width
+                if not one:
+                    continue
+                heads = round(size / one)
+                if 1 <= heads <= _MOST_HEADS and abs(size / one - heads) <= heads / 200:
+                    return heads
+    return None
+
+
+def _bytes(match: Match) -> float:
+    return float(match.groups["size"]) * _UNITS[match.groups["unit"][0]]
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    made = []
+    if any(re.search(r"attention|softmax", e.text) for e in evidence) or facts.yolo.calls == ("eager",):
+        step = commands.by_hand(
+            ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
+            "your training command with fused attention, which keeps no attention matrix",
+            "nothing that is installed",
+            "none",
+        )
+        made.append(Fix(title="Use fused attention", steps=(step,), verify=verify))
+    smaller = commands.by_hand(
+        (), "train with a smaller batch (batch=-1 lets Ultralytics choose) or imgsz", "your training command", "none"
+    )
+    made.append(Fix(title="Ask for less memory", steps=(smaller,), verify=verify))
+    return tuple(made)

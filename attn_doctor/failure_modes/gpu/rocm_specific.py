@@ -1,0 +1,183 @@
+"""flash-attn, or torch, on an AMD GPU.
+
+What it is
+    flash-attn has two backends for AMD: Composable Kernel, compiled for MI200 and MI300 cards alone, and one in Triton for the
+    others, which an environment variable chooses. torch's own fused attention comes with its ROCm build and needs neither.
+
+How it shows
+    "FlashAttention only supports AMD MI200 GPUs or newer"; "currently only supports MI100 and RX7000 and above"; "CUDA_HOME environment
+    variable is not set" under a torch whose version ends in +rocm; hipcc and gfx names in a failed build; "Unsupported GPU architecture:
+    gfx1100".
+
+Why it happens
+    flash-attn's setup.py takes the CUDA way where it does not see ROCm (ROCM_HOME unset, no hipcc); the Composable Kernel backend
+    refuses other cards; or torch is a build for CUDA or for the CPU beside an AMD GPU.
+
+What to do
+    Install torch from the ROCm index and use its own fused attention. For flash-attn on other cards than MI200 and MI300:
+    FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs.
+
+How to reproduce
+    `attn-doctor reproduce rocm-specific` judges a machine with an AMD GPU and a torch for NVIDIA's: a simulated machine, on
+    which nothing is run.
+
+References
+    https://github.com/Dao-AILab/flash-attention#amd-rocm-support
+    https://github.com/ROCm/flash-attention/issues/93
+    https://github.com/Dao-AILab/flash-attention/issues/1635
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, torch_installed
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD421",
+    slug="rocm-specific",
+    title="An AMD GPU",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "flash-attn-stub-namespace",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "torch-cpu-build",
+        *wheel_fixes.STOP_A_BUILD,
+    ),
+    signs=(
+        Sign(
+            pattern=r"FlashAttention only supports AMD MI\d+",
+            literal="FlashAttention only supports AMD",
+            sample="RuntimeError: FlashAttention only supports AMD MI200 GPUs or newer.",
+        ),
+        Sign(
+            pattern=r"currently only supports MI\d+ and RX\d+",
+            literal="currently only supports MI",
+            sample="RuntimeError: FlashAttention currently only supports MI100 and RX7000 and above",
+        ),
+        Sign(
+            pattern=r"\b(?P<gfx>gfx\d{3,4}[a-z]?) (?:is )?(?:invalid or )?(?:not supported|unsupported)",
+            literal="supported",
+            sample="RuntimeError: gfx1100 is invalid or not supported by Flash-Attention",
+        ),
+        Sign(
+            pattern=r"[Uu]nsupported GPU arch\w*:? (?P<gfx>gfx\d+)",
+            literal="nsupported GPU arch",
+            sample="RuntimeError: Unsupported GPU architecture: gfx1100",
+        ),
+        Sign(
+            pattern=r"torch\.__version__ {0,3}= {0,3}(?P<version>\d[\w.]*\+rocm[\d.]+)",
+            literal="+rocm",
+            sample="torch.__version__  = 2.7.0+rocm6.3",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"schema_\.has_value\(\) INTERNAL ASSERT FAILED",
+            literal="schema_.has_value()",
+            sample="RuntimeError: schema_.has_value() INTERNAL ASSERT FAILED",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"composable_kernel/[^\s:]{3,160}:\d+:(?:\d+:)? (?:fatal )?error:",
+            literal="composable_kernel/",
+            sample="csrc/composable_kernel/include/ck_tile/core/config.hpp:36:2: error: static assertion failed",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No such file or directory: '[^']{0,200}/hipcc'",
+            literal="/hipcc'",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: '/opt/rocm/bin/hipcc'",
+        ),
+        Sign(
+            pattern=r"RuntimeError: Device\w+_(?:Xdl|Wmma|Dl)\w*<.{0,400}> does not support this problem",
+            literal=" does not support this problem",
+            sample="RuntimeError: DeviceGroupedMultiheadAttentionForward_Xdl_CShuffle_V2<256, 128, 128, 32> does not support this problem",
+        ),
+        Sign(
+            pattern=r"HIP error: \w+",
+            literal="HIP error: ",
+            sample="RuntimeError: HIP error: invalid device function",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a machine with an AMD GPU and a torch for NVIDIA's",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    graphics = facts.graphics
+    if not known(graphics.amd):
+        return None
+    index, card = next((i, c) for i, c in enumerate(known(graphics.amd)))
+    name = card.name if isinstance(card.name, str) else card.gfx if isinstance(card.gfx, str) else "an AMD GPU"
+    seen = fact(facts, f"graphics.amd.{index}.name", f"this machine has {name}")
+    if every(lambda: torch_installed(facts), lambda: known(facts.torch.hip) is not None):
+        return None  # torch serves it
+    # A laptop's own graphics show as AMD as well: without ROCm, or beside an NVIDIA card, nobody means to compute on them.
+    if not every(
+        lambda: torch_installed(facts),
+        lambda: known(graphics.rocm) is not None,
+        lambda: not any(d.vendor == NVIDIA for d in known(graphics.pci)),
+        lambda: not known(graphics.gpus),
+    ):
+        return None
+    return Hit(
+        message=f"{name} and ROCm {graphics.rocm} are here, but torch {facts.torch.version} was not built for AMD GPUs.",
+        evidence=(seen, fact(facts, "torch.hip", f"torch {facts.torch.version} is no ROCm build")),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    version = seen.group("version")
+    if all(m.strength == "hint" for m in seen.matches):
+        failed = any(log.of(slug) for log in seen.logs for slug in ("cuda-home-unset", "build-failed-unspecified"))
+        kernel = any("composable_kernel" in m.text for m in seen.matches)
+        asserted = any("schema_" in m.text for m in seen.matches)
+        if not (version and failed) and not kernel and not asserted:
+            return None  # a ROCm torch alone is no fault
+        if asserted and not version and not kernel:
+            return Hit(
+                message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
+                evidence=evidence,
+                certainty=Certainty.OBSERVED,
+                confidence=Confidence.LOW,
+            )
+    text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    return Hit(
+        message=f"{text}, which flash-attn supports by other ways than CUDA, and not every card.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH
+        if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
+        else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    if isinstance(facts.torch.hip, str):
+        triton = commands.variable(
+            "FLASH_ATTENTION_TRITON_AMD_ENABLE",
+            "TRUE",
+            "the backend for cards other than MI200 and MI300, at build and at run time",
+        )
+        return (Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify),)
+    step = commands.by_hand(
+        (),
+        "install torch from its index for your ROCm: https://pytorch.org/get-started/locally/",
+        "torch and torchvision",
+    )
+    return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)

@@ -1,0 +1,116 @@
+"""A fused attention kernel was expected, and PyTorch computed attention unfused without a word.
+
+What it is
+    scaled_dot_product_attention falls back to its math kernel where no fused one takes the call. The result is right, the time and the
+    memory are those of eager attention, and nothing is said unless the other kernels were forbidden.
+
+How it shows
+    Not at all; a profile shows no flash or fmha kernel. Asked with debug=True, PyTorch's can_use_* functions give the reason: a last
+    stride other than 1, float32, a mask, a head dimension, unequal widths of key and value.
+
+Why it happens
+    In YOLO12 query, key and value come out of a convolution as transposed views: in NCHW at batch 1 every call falls back, at larger
+    batches those of the undivided layers. YOLO11's and YOLO26's attention has key width 32 and value width 64, which flash
+    always refuses; the memory-efficient kernel takes it.
+
+What to do
+    Use channels_last, or attn-doctor's exchange of attention, which hands the kernels what they take.
+
+How to reproduce
+    `attn-doctor reproduce sdpa-silent-math-fallback` tries PyTorch's own attention in YOLO11, whose queries and values differ in
+    length, on the CPU, and counts which kernel served. It takes ultralytics in the target.
+
+References
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
+    https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/transformers/sdp_utils_cpp.h
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
+from attn_doctor.model.trials import Trial, Trials
+
+MODE = FailureMode(
+    code="AD427",
+    slug="sdpa-silent-math-fallback",
+    title="Attention ran unfused where a fused kernel was expected",
+    train=Severity.WARNING,
+    flash_attn=Severity.WARNING,
+    signs=(
+        Sign(
+            pattern=r"(?P<kernel>Flash attention|Memory [Ee]fficient|[Cc]u[Dd][Nn][Nn](?: attention)?) kernel not used because",
+            literal="kernel not used because",
+            sample="UserWarning: Flash attention kernel not used because: (Triggered internally at "
+            "/pytorch/aten/src/ATen/native/transformers/cuda/sdp_utils.cpp:831.)",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="tries PyTorch's own attention in YOLO11, whose queries and values differ in length, on the CPU, and counts which "
+        "kernel served",
+        of=(Torch(besides=("ultralytics",)),),
+        run=(("{python}", "-c", "import ultralytics; print('ultralytics', ultralytics.__version__)"),),
+        shows="^ultralytics ",
+        examine=("--model", "yolo11n.yaml", "--device", "cpu", "--batch", "2", "--imgsz", "64", "--backend", "sdpa"),
+        goal=Goal.TRAIN,
+        seconds=60,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not from facts: which kernel serves, only a run can tell."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    served = [(index, row) for index, row in enumerate(trials.rows) if row.status == "other-kernel"]
+    if not served:
+        return None
+    # PyTorch's own choice is what a user gets; a kernel that was asked for by name and refused the call is news, no harm.
+    row = min((row for _, row in served), key=lambda row: row.backend != "sdpa")
+    own = row.backend == "sdpa"
+    return Hit(
+        message=f"{row.backend} in {row.dtype}: {_served(row)}.",
+        evidence=tuple(
+            Evidence(kind="trial", path=f"trials.{i}", text=r.reason or f"{r.backend} was served by another kernel")
+            for i, r in served[:4]
+        ),
+        certainty=Certainty.OBSERVED,
+        severity=Severity.WARNING if own else Severity.INFO,
+    )
+
+
+def _served(row: Trial) -> str:
+    calls = row.attention_calls
+    count = ""
+    if calls is not None and calls.math + calls.eager:
+        total = calls.fused + calls.math + calls.eager
+        count = f"{calls.math + calls.eager} of {total} attention calls ran unfused; "
+    return count + (row.reason or "another kernel served it").rstrip(".")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    kernels = list(dict.fromkeys(m.groups["kernel"].lower() for m in seen.matches if "kernel" in m.groups))
+    return Hit(
+        message=f"PyTorch says why it did not use {' and '.join(kernels)}; whatever it was allowed beside them served.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM,
+        severity=Severity.INFO,  # the warning comes when somebody asked for the reasons; the program goes on
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
+        "your training command with query, key and value laid out as the fused kernels take them",
+        "nothing that is installed",
+        "none",
+    )
+    return (Fix(title="Use attn-doctor's exchange of attention", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,101 @@
+"""torch computes wrong BatchNorm2d gradients on the CPU, and YOLO12 at batch 1 meets exactly that.
+
+What it is
+    For a batch of one, BatchNorm2d on the CPU returns a wrong gradient for its input when the incoming gradient has the
+    strides (C, 1, W·C, C). Mainline YOLO12 produces such a gradient in its attention blocks. The loss falls all the same, so
+    that nobody notices.
+
+How it shows
+    Not at all. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are as far
+    off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33 images at batch=8 end in one. In
+    evaluation mode the gradient for the image (frozen batch norms, Grad-CAM) meets it too.
+
+Why it happens
+    A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, and the kernel reads it as
+    if it meant something. Neither YOLO12 nor flash-attn is to blame.
+
+What to do
+    Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the exchanged one hands on a gradient of another
+    layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of 2 or more that leaves no single image over:
+    the number of images, divided by the batch, must not leave a remainder of 1.
+
+How to reproduce
+    `attn-doctor reproduce torch-cpu-batchnorm-gradient` checks the gradients of YOLO12 at batch 1 on the CPU against finite
+    differences. It takes ultralytics in the target.
+
+References
+    Measured by attn-doctor's own check against finite differences, torch 2.13.0 and 2.15.0 on x86-64, 2026-11-20.
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.trials import Trials
+
+MODE = FailureMode(
+    code="AD426",
+    slug="torch-cpu-batchnorm-gradient",
+    title="Wrong BatchNorm2d gradients on the CPU at batch 1",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("eager",),
+    explains=("backend-fails",),
+    recipe=Recipe(
+        does="checks the gradients of YOLO12 at batch 1 on the CPU against finite differences",
+        of=(Torch(besides=("ultralytics",)),),
+        run=(("{python}", "-c", "import ultralytics; print('ultralytics', ultralytics.__version__)"),),
+        shows="^ultralytics ",
+        examine=("--device", "cpu", "--batch", "1", "--imgsz", "64", "--backend", "eager"),
+        goal=Goal.TRAIN,
+        seconds=60,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Not from facts: whether this torch is wrong, and whether the batch meets it, only a run can tell."""
+    return None
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    check = trials.run.reference
+    if check is None or check.ok is not False or "BatchNorm" not in (check.module or "") or not trials.rows:
+        return None  # another module is wrong in another way: the report says so beside the trials
+    index, row = next(((i, r) for i, r in enumerate(trials.rows) if r.backend == "eager"), (0, trials.rows[0]))
+    size = f", {check.error:.0%} off" if check.error is not None else ""
+    return Hit(
+        message=f"torch {facts.torch.version} gives wrong gradients here: {check.module}, batch {row.batch} on the {row.device}{size}. "
+        "It is torch's fault, not the model's.",
+        evidence=(
+            Evidence(
+                kind="trial", path=f"trials.{index}", text=check.note or "finite differences disagree with autograd"
+            ),
+            fact(facts, "torch.version"),
+        ),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        (),
+        "train with batch=2 or more, and a number of images that leaves no batch of 1 at the end of an epoch: 33 images at"
+        " batch=8 do",
+        "your training command",
+        "none",
+    )
+    verify = commands.check(facts, "--batch", "2", "--device", "cpu")
+    exchange = commands.by_hand(
+        ("attn-doctor", "run", "--attention", "sdpa-flash", "--", "yolo", "train", "..."),
+        "the exchanged attention hands on a gradient that torch reads rightly, at batch 1 too",
+        "nothing",
+        "none",
+    )
+    return (
+        Fix(title="Exchange the attention", steps=(exchange,), verify=()),
+        Fix(title="Train with batches of at least 2, the last of an epoch too", steps=(step,), verify=verify),
+    )

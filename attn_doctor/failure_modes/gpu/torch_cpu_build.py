@@ -1,0 +1,207 @@
+"""A CPU build of torch beside an NVIDIA GPU.
+
+What it is
+    torch was built without CUDA. It works, on the CPU alone, and the GPU stands idle.
+
+How it shows
+    "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None; an extension
+    that misses libc10_cuda.so. When flash-attn is built under it, the message is "CUDA_HOME environment variable is not set", even
+    when it is set: a CPU torch does not look. Older setup.py files stop in parse(torch.version.cuda), which is None; a file that includes
+    c10/cuda finds no "cuda_cmake_macros.h".
+
+Why it happens
+    `pip install torch` gives a CPU build on Windows and on older Linux ARM; an index URL that ends in /cpu; or another
+    package's requirement replaced the CUDA build by a CPU build.
+
+What to do
+    Install torch again from the index of a CUDA that the driver supports.
+
+How to reproduce
+    `attn-doctor reproduce torch-cpu-build` runs flash-attn's own setup.py under a CPU build of torch. It downloads 13 MB,
+    and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://pytorch.org/get-started/locally/
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (CUDA_HOME is None without CUDA)
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, nvidia_card, torch_installed
+from attn_doctor.knowledge import pytorch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD420",
+    slug="torch-cpu-build",
+    title="A CPU build of torch beside an NVIDIA GPU",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "cuda-home-unset",
+        "nvcc-missing",
+        "build-failed-unspecified",
+        "config-device-cpu",
+        "abi-mismatch-torch-version",
+        "libcudart-missing",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"Torch not compiled with CUDA enabled",
+            literal="Torch not compiled with CUDA",
+            sample="AssertionError: Torch not compiled with CUDA enabled",
+        ),
+        Sign(
+            pattern=r"torch\.__version__ {0,3}= {0,3}(?P<version>\d[\w.]*\+cpu)",
+            literal="torch.__version__",
+            sample="torch.__version__  = 2.13.0+cpu",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
+            literal="expected string or bytes-like",
+            sample="TypeError: expected string or bytes-like object",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<none>Invalid version: '?None\b)",
+            literal="Invalid version: ",
+            sample="packaging.version.InvalidVersion: Invalid version: 'None'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<asked>parse\(torch\.version\.cuda\))",
+            literal="parse(torch.version.cuda)",
+            sample="    torch_cuda_version = parse(torch.version.cuda)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\btorch-(?P<version>\d[\w.]*\+cpu)\b",
+            literal="torch-",
+            sample="Ultralytics 8.4.190 Python-3.11.7 torch-2.13.0+cpu CPU (AMD EPYC)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\(you have (?P<version>\d[\w.]*\+cpu)\)",
+            literal="(you have ",
+            sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.1.2+cpu)",
+        ),
+        Sign(
+            pattern=r"(?<!OSError: )\b(?P<library>libc10_cuda\.so|libtorch_cuda\.so): cannot open shared object file",
+            literal="_cuda.so: cannot open",
+            sample="ImportError: libc10_cuda.so: cannot open shared object file: No such file or directory",
+        ),
+        Sign(
+            pattern=building.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
+            literal="cuda_cmake_macros.h",
+            sample="CUDAMacros.h:9:10: fatal error: c10/cuda/impl/cuda_cmake_macros.h: No such file or directory",
+        ),
+    ),
+    recipe=Recipe(
+        does="runs flash-attn's own setup.py under a CPU build of torch",
+        of=(Torch(build="cpu"), BUILD_TOOLS, Source()),
+        run=(INSTALL_SOURCE,),
+        shows="CUDA_HOME environment variable is not set",
+        seconds=20,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(
+        lambda: torch_installed(facts),
+        lambda: known(facts.torch.cuda) is None,
+        lambda: known(facts.torch.hip) is None,
+        lambda: nvidia_card(facts),
+    ):
+        return None
+    evidence = [fact(facts, "torch.cuda", f"torch {facts.torch.version} is built without CUDA"), _card(facts)]
+    away = (
+        "it would use no GPU where there is one"
+        if facts.graphics.stated is True
+        else "the GPU of this machine is not used"
+    )
+    return Hit(
+        message=f"torch {facts.torch.version} is a CPU build, so {away}.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED if facts.torch.importable is True else Certainty.PREDICTED,
+    )
+
+
+def _card(facts: Facts) -> Evidence:
+    gpus = facts.graphics.gpus
+    if isinstance(gpus, tuple) and gpus:
+        if facts.graphics.stated is True:
+            return fact(
+                facts,
+                "graphics.gpus.0.name",
+                f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
+            )
+        name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
+        return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
+    index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)
+    return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proven = any(m.strength == "proof" for m in seen.matches)
+    # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for one.
+    wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
+    version = seen.group("version")
+    parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
+    homeless = version and any(log.of("cuda-home-unset") for log in seen.logs)
+    if not (proven or wanted or parsed or homeless):
+        return None
+    library = seen.group("library")
+    return Hit(
+        message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    driver = facts.graphics.driver
+    if not isinstance(driver, str):
+        words = "take the command that https://pytorch.org/get-started/locally/ gives for your CUDA (nvidia-smi says which it supports)"
+        step = commands.by_hand((), words, "torch and torchvision, from CPU to CUDA builds", takes="3 to 5 GB")
+        return (Fix(title="Install a CUDA build of torch", steps=(step,), verify=commands.check(facts)),)
+    choice = pytorch.newest(
+        capability=_capability(facts),
+        driver=driver,
+        os="windows" if facts.system.os == "windows" or facts.system.wsl == 2 else "linux",
+        python=".".join(facts.interpreter.version.split(".")[:2])
+        if isinstance(facts.interpreter.version, str)
+        else None,
+    )
+    if isinstance(choice, Unknown):
+        return ()
+    index = () if choice.pypi else ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    vision = f"=={choice.torchvision}" if isinstance(choice.torchvision, str) else ""
+    steps = commands.reinstall(
+        facts,
+        f"torch=={choice.torch}",
+        f"torchvision{vision}",
+        *index,
+        why=f"CUDA {choice.cuda} is what this driver and GPU can run",
+        changes="torch and torchvision, from CPU to CUDA builds",
+        risk="medium: packages that pin torch may complain",
+        takes="3 to 5 GB",
+    )
+    return (Fix(title="Install a CUDA build of torch", steps=steps, verify=commands.check(facts)),)
+
+
+def _capability(facts: Facts) -> str | None:
+    gpus = facts.graphics.gpus
+    if isinstance(gpus, tuple) and gpus and isinstance(gpus[0].compute_capability, str):
+        return gpus[0].compute_capability
+    return None

@@ -1,0 +1,229 @@
+"""Under WSL the GPU is reached through Windows' own driver, and something stands in front of it.
+
+What it is
+    WSL2 has no NVIDIA driver inside: /usr/lib/wsl/lib holds thin libraries that pass calls on to the Windows driver. A Linux
+    driver installed inside the distribution hides them; WSL1 has no GPU at all.
+
+How it shows
+    "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", nvidia-smi with "Driver Version: 0", under a kernel named
+    ...-microsoft-standard-WSL2.
+
+Why it happens
+    `apt install nvidia-driver-...` or `apt install cuda` inside WSL brings a Linux driver; or /usr/lib/wsl/lib is not on the
+    loader's path; or the Windows driver is too old or missing.
+
+What to do
+    Remove the Linux driver from inside WSL, keep only the toolkit (cuda-toolkit-X-Y, never cuda or cuda-drivers), and update the
+    driver in Windows.
+
+How to reproduce
+    `attn-doctor reproduce wsl2-driver-stub` judges a machine with WSL2 in which a Linux driver hides Windows' own: a
+    simulated machine, on which nothing is run.
+
+References
+    https://docs.nvidia.com/cuda/wsl-user-guide/index.html
+    https://github.com/microsoft/WSL/issues/9254
+    https://github.com/rapidsai/cuml/issues/6218
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD409",
+    slug="wsl2-driver-stub",
+    title="WSL's GPU libraries are hidden or missing",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    explains=(
+        "driver-missing",
+        "driver-library-mismatch",
+        "container-without-gpu",
+        "no-gpu-present",
+        "cuda-init-error",
+        "config-device-cpu",
+        "torch-cpu-build",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"microsoft-standard-WSL2?",
+            literal="microsoft-standard-WSL",
+            sample="Linux version 5.15.153.1-microsoft-standard-WSL2 (root@host)",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"Driver Version: 0\s",
+            literal="Driver Version: 0",
+            sample="| NVIDIA-SMI 470.57.02    Driver Version: 0    CUDA Version: 11.4 |",
+        ),
+        Sign(
+            pattern=r"Driver Version: [\d.]+ +CUDA Version: ERR!",
+            literal="CUDA Version: ERR!",
+            sample="| NVIDIA-SMI 545.46                 Driver Version: 546.80       CUDA Version: ERR!     |",
+        ),
+        Sign(
+            pattern=r"/usr/lib/wsl/(?:lib|drivers)\S*: (?:cannot open|file too short|undefined symbol)",
+            literal="/usr/lib/wsl/",
+            sample="/usr/lib/wsl/lib/libcuda.so.1: file too short",
+        ),
+        Sign(
+            pattern=r"GPU access blocked by the operating system",
+            literal="GPU access blocked by the operating",
+            sample="Failed to initialize NVML: GPU access blocked by the operating system",
+        ),
+        Sign(
+            pattern=r"NVMLError_OperatingSystem",
+            literal="NVMLError_OperatingSystem",
+            sample="pynvml.NVMLError_OperatingSystem: The operating system has blocked the request.",
+        ),
+        Sign(
+            pattern=r"Found no NVIDIA driver on your system",
+            literal="Found no NVIDIA driver",
+            sample="RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"NVIDIA-SMI has failed because it couldn.t communicate",
+            literal="NVIDIA-SMI has failed because",
+            sample="NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"CUDA_ERROR_NO_DEVICE",
+            literal="CUDA_ERROR_NO_DEVICE",
+            sample="failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No CUDA GPUs are available",
+            literal="No CUDA GPUs are available",
+            sample="RuntimeError: No CUDA GPUs are available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"no CUDA-capable device is detected",
+            literal="no CUDA-capable device is detected",
+            sample="-> no CUDA-capable device is detected",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Error 304: OS call failed",
+            literal="Error 304: OS call failed",
+            sample="Unexpected error from cudaGetDeviceCount(). Error 304: OS call failed or operation not supported on this OS",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\bWSL2 ",
+            literal="WSL2 ",
+            sample="WSL2 Ubuntu 22.04",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"WSL_DISTRO_NAME=",
+            literal="WSL_DISTRO_NAME",
+            sample="WSL_DISTRO_NAME=Ubuntu-22.04",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"/usr/lib/wsl/",
+            literal="/usr/lib/wsl/",
+            sample="LD_LIBRARY_PATH=/usr/lib/wsl/lib",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a machine with WSL2 in which a Linux driver hides Windows' own",
+        seconds=1,
+    ),
+)
+
+_WSL_FOLDER = "/usr/lib/wsl/"
+
+
+def detect(facts: Facts) -> Hit | None:
+    system, graphics = facts.system, facts.graphics
+    wsl = known(system.wsl)
+    if wsl is None:
+        return None
+    if wsl == 1:
+        return Hit(
+            message="This is WSL1, which cannot reach a GPU: convert the distribution to WSL2.",
+            evidence=(fact(facts, "system.wsl", "WSL version 1"),),
+            certainty=Certainty.OBSERVED,
+        )
+    if isinstance(graphics.gpus, tuple) and graphics.gpus:
+        return None
+    libcuda = known(graphics.libcuda)
+    if libcuda is not None and _WSL_FOLDER not in libcuda:
+        return Hit(
+            message=f"A Linux driver inside WSL ({libcuda}) hides Windows' own in {_WSL_FOLDER}lib.",
+            evidence=(
+                fact(facts, "graphics.libcuda", f"the loader takes {libcuda}"),
+                fact(facts, "system.wsl", "WSL version 2"),
+            ),
+            certainty=Certainty.OBSERVED,
+        )
+    if known(system.wsl_driver_folder) and known(system.dxg):
+        if libcuda is None:
+            return Hit(
+                message=f"{_WSL_FOLDER}lib is not on the loader's path, so nothing finds Windows' driver.",
+                evidence=(fact(facts, "graphics.libcuda", "the loader finds no libcuda.so.1"),),
+                certainty=Certainty.OBSERVED,
+            )
+        answered = graphics.nvml_error is None and not known(graphics.gpus)
+        if answered or isinstance(graphics.nvml_error, str):
+            return Hit(
+                message=f"WSL2 passes no GPU on: {graphics.nvml_error or 'the driver shows none'}.",
+                evidence=(fact(facts, "graphics.nvml_error"), fact(facts, "system.dxg", "/dev/dxg is there")),
+                certainty=Certainty.OBSERVED,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proven = any(m.strength == "proof" for m in seen.matches)
+    if not proven and not any(m.strength == "context" for m in seen.matches):
+        return None  # nothing says that it was WSL
+    return Hit(
+        message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    if facts.system.wsl == 1:
+        name = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else "DISTRIBUTION"
+        step = commands.by_hand(
+            ("wsl.exe", "--set-version", name.split()[0], "2"), "in a Windows terminal", "converts this distribution"
+        )
+        return (Fix(title="Convert it to WSL2", steps=(step,), verify=verify),)
+    libcuda = facts.graphics.libcuda
+    if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
+        purge = commands.by_hand(
+            ("sudo", "apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"),
+            "Windows' driver serves WSL; one inside hides it",
+            "removes the Linux driver",
+        )
+        again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
+        return (Fix(title="Remove the Linux driver from inside WSL", steps=(purge, again), verify=verify),)
+    if libcuda is None:
+        path = commands.variable("LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "where Windows' driver shows inside WSL")
+        return (Fix(title="Put WSL's driver folder on the path", steps=(path,), verify=verify),)
+    update = commands.by_hand(
+        (),
+        "install the current NVIDIA driver in Windows (https://www.nvidia.com/drivers), then: wsl --shutdown",
+        "Windows' driver",
+    )
+    return (Fix(title="Update the driver in Windows", steps=(update,), verify=verify),)

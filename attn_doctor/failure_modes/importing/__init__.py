@@ -1,0 +1,1 @@
+"""Failure modes of importing: libraries and binary interfaces."""

@@ -1,0 +1,132 @@
+"""A compiled extension and torch were built with different C++ ABIs of std::string.
+
+What it is
+    GCC has two layouts of std::string, the old one and the C++11 one. torch's wheels up to 2.5 use the old one, from 2.7 on
+    the new one; 2.6 has both, by CUDA version. An extension must use the same as torch.
+
+How it shows
+    "undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string..." (the extension is new, torch is old) or
+    "...SourceLocationESs" (the extension is old, torch is new).
+
+Why it happens
+    A wheel named cxx11abiTRUE on a torch with the old ABI, or cxx11abiFALSE on one with the new. And the flash-attn wheels
+    2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE are mislabelled: they hold the new ABI.
+
+What to do
+    Install the wheel with the other label; with torch 2.6.0 from PyPI that is flash-attn 2.7.4.post1.
+
+How to reproduce
+    `attn-doctor reproduce abi-mismatch-cxx11` imports an extension that was compiled for the other C++ ABI. Where the
+    target's torch will not do, a CPU build is downloaded: 200 MB.
+
+References
+    https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
+    https://github.com/Dao-AILab/flash-attention/issues/1783
+    https://github.com/pytorch/pytorch/issues/152790
+"""
+
+from __future__ import annotations
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
+from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD302",
+    slug="abi-mismatch-cxx11",
+    title="An extension with the other C++ ABI",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        Sign(
+            pattern=r"undefined symbol: (?P<symbol>_Z\w*(?:__cxx1112basic_string\w*|RKSs\w*|ESs\w*|14SourceLocationENSt7\w*))",
+            literal="undefined symbol: _Z",
+            sample="undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports an extension that was compiled for the other C++ ABI",
+        of=(
+            Torch(versions=">=2.7"),
+            Extension(name="flash_attn_2_cuda", asks=("_ZN3c106detail14torchCheckFailEPKcS2_jRKSs",)),
+        ),
+        run=(("{python}", "-c", "import torch; import flash_attn_2_cuda"),),
+        shows="undefined symbol",
+        seconds=5,
+    ),
+)
+
+_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
+
+
+def detect(facts: Facts) -> Hit | None:
+    abi = wheel_fixes.torch_abi_or_none(facts)
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        symbol = symbols.undefined(text_of(attempt.fault))
+        if attempt.module in _MODULES and symbol and symbols.of_abi(symbol, abi) is not False:
+            return Hit(
+                message=_sentence(attempt.module, symbol, "your torch"),
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.cxx11_abi")),
+                certainty=Certainty.OBSERVED,
+                confidence=Confidence.HIGH if symbols.of_abi(symbol, abi) else Confidence.MEDIUM,
+            )
+    wheel = facts.flash_attention.wheel_abi
+    if wheel_fixes.tried(facts):
+        return None  # what was observed beats what a name or a file says
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.cause == "cxx11-abi" and binary.module in _MODULES:
+            new = f"the {_abi(binary.cxx11_abi)}" if isinstance(binary.cxx11_abi, bool) else "another C++ ABI"
+            return Hit(
+                message=f"{binary.module} was built with {new}, your torch has the other one.",
+                evidence=(fact(facts, f"binaries.{index}.cause", "; ".join(binary.because) or None),),
+            )
+    if not every(
+        lambda: torch_installed(facts),
+        lambda: known(facts.flash_attention.version) is not None,
+        lambda: known(wheel) is not None,
+        lambda: known(wheel) is not wheel_fixes.torch_abi(facts),
+    ):
+        return None
+    return Hit(
+        message=f"flash-attn {facts.flash_attention.version} was built with the {_abi(bool(wheel))}, your torch has the other one.",
+        evidence=(package_evidence(facts, "flash-attn"), fact(facts, "torch.cxx11_abi")),
+    )
+
+
+def _sentence(module: str, symbol: str, torch: str) -> str:
+    told = symbols.explain(symbol)
+    strings = "the new std::string" if told.new_strings else "the old std::string"
+    return (
+        f"{module} was built with the {_abi(bool(told.new_strings))}, {torch} has the other one: "
+        f"it looks for {symbols.sentence(symbol)} with {strings}."
+    )
+
+
+def _abi(new: bool) -> str:
+    return "C++11 ABI (cxx11abiTRUE)" if new else "old C++ ABI (cxx11abiFALSE)"
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    mangled = [
+        m for m in seen.matches if symbols.of_abi(m.groups["symbol"]) is not False and "torchvision" not in m.text
+    ]
+    if not mangled:
+        return None
+    symbol = mangled[0].groups["symbol"]
+    lines = {m.line for m in mangled}
+    return Hit(
+        message=_sentence("An extension", symbol, "the torch there"),
+        evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return wheel_fixes.fixes(facts, "it has another C++ ABI than this torch")

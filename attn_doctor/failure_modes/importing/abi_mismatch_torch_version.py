@@ -1,0 +1,175 @@
+"""A compiled extension was built for another torch than the one that is installed.
+
+What it is
+    flash-attn (or xformers, torchvision, ...) is machine code against the inside of one torch minor release. With another
+    minor, functions that it calls are gone or have other parameters.
+
+How it shows
+    "ImportError: ...flash_attn_2_cuda...so: undefined symbol: _ZN3c104cuda9SetDeviceEi" (or another name with 3c10, 2at or
+    5torch in it); "libtorch_cuda_cu.so: cannot open shared object file"; "xFormers was built for: PyTorch ... (you have ...)". On
+    Windows: "DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found."
+
+Why it happens
+    torch was upgraded after flash-attn was installed, or pip took a wheel that it had built earlier for another torch out of
+    its cache, or the wheel was chosen by hand. pip does not compare the two. The name of the missing function often tells
+    for which torch the extension was compiled: attn-doctor looks it up in a table of what each torch exports.
+
+What to do
+    Remove flash-attn, and install the wheel that was built for this torch; if there is none, use PyTorch's own fused
+    attention, which needs no installation. When pip builds it again, give it --no-cache-dir, or the old build comes back.
+
+How to reproduce
+    `attn-doctor reproduce abi-mismatch-torch-version` imports an extension that calls what the torch here does not have.
+    Where the target's torch will not do, a CPU build is downloaded: 200 MB.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/931
+    https://github.com/Dao-AILab/flash-attention/issues/1832
+    https://itanium-cxx-abi.github.io/cxx-abi/abi.html#mangling
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
+from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Binary, Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import local, pair
+
+MODE = FailureMode(
+    code="AD301",
+    slug="abi-mismatch-torch-version",
+    title="An extension built for another torch",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        Sign(
+            pattern=r"undefined symbol: (?P<symbol>_Z\w*(?:3c10|2at|5torch|6caffe2|THP)\w*)",
+            literal="undefined symbol: _Z",
+            sample="ImportError: /venv/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so: undefined "
+            "symbol: _ZN3c104cuda9SetDeviceEi",
+        ),
+        Sign(
+            pattern=r"(?P<file>libtorch_cuda_(?:cu|cpp)\.so): cannot open shared object file",
+            literal="libtorch_cuda_c",
+            sample="ImportError: libtorch_cuda_cu.so: cannot open shared object file: No such file or directory",
+        ),
+        Sign(
+            pattern=rf"DLL load failed while importing (?P<module>\w+): .{{0,80}}(?:{symbols.PROCEDURE})",
+            literal="DLL load failed while importing ",
+            sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found.",
+        ),
+        Sign(
+            pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA \S+ )?\(you have (?P<have>\d[\w.+]*)\)",
+            literal="(you have ",
+            sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports an extension that calls what the torch here does not have",
+        of=(Torch(), Extension(name="flash_attn_2_cuda", asks=("_ZNK3c105Error4whatEv",))),
+        run=(("{python}", "-c", "import torch; import flash_attn_2_cuda"),),
+        shows="undefined symbol",
+        seconds=5,
+    ),
+)
+
+_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
+_PROCEDURE = re.compile(symbols.PROCEDURE)
+
+
+def detect(facts: Facts) -> Hit | None:
+    abi = wheel_fixes.torch_abi_or_none(facts)
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        text = text_of(attempt.fault)
+        symbol = symbols.undefined(text)
+        wrong = symbol is not None and symbol.startswith("_Z") and symbols.of_abi(symbol, abi) is False
+        if attempt.module in _MODULES and (wrong or _PROCEDURE.search(text)):
+            return Hit(
+                message=_sentence(attempt.module, symbol, facts),
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
+                certainty=Certainty.OBSERVED,
+            )
+    flash = facts.flash_attention
+    if wheel_fixes.tried(facts):
+        return None  # what was observed beats what a name or a file says
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.cause == "torch-version" and binary.module in _MODULES:
+            return _from_file(facts, index, binary)
+    if not every(
+        lambda: torch_installed(facts),
+        lambda: known(flash.version) is not None,
+        lambda: known(flash.wheel_torch) is not None,
+        lambda: pair(str(known(flash.wheel_torch))) != pair(str(known(facts.torch.version))),
+    ):
+        return None
+    return Hit(
+        message=f"flash-attn {flash.version} was built for torch {flash.wheel_torch}, you have {facts.torch.version}.",
+        evidence=(package_evidence(facts, "flash-attn"), fact(facts, "torch.version")),
+    )
+
+
+def _from_file(facts: Facts, index: int, binary: Binary) -> Hit:
+    missing = binary.undefined[0] if isinstance(binary.undefined, tuple) and binary.undefined else None
+    return Hit(
+        message=_sentence(binary.module, missing, facts),
+        evidence=(
+            fact(facts, f"binaries.{index}.cause", "; ".join(binary.because) or None),
+            fact(facts, "torch.version"),
+        ),
+    )
+
+
+def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
+    """Both sides: what it was built for, as far as its name or the symbol tells, and what is here."""
+    wheel = facts.flash_attention.wheel_torch
+    built = symbols.built_for(symbol) if symbol else None
+    if isinstance(wheel, str) and module.startswith("flash_attn"):
+        built = f"torch {wheel}"
+    have = f", you have {facts.torch.version}" if isinstance(facts.torch.version, str) else ""
+    wants = f": it looks for {symbols.sentence(symbol)}, which is not there" if symbol else ""
+    return f"{module} was built for {built or 'another torch'}{have}{wants}."
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    for match in seen.matches:
+        hit = _of_line(match)
+        if hit is not None:
+            lines = {m.line for m in seen.matches if _of_line(m)}
+            kept = tuple(e for e in evidence if e.line in lines)
+            return Hit(message=hit[0], evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=hit[1])
+    return None
+
+
+def _of_line(match: Match) -> tuple[str, Confidence] | None:
+    symbol, groups = match.groups.get("symbol"), match.groups
+    if symbol is not None:
+        if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
+            return None  # the other ABI; or torchvision, which has a failure mode of its own
+        built = symbols.built_for(symbol)
+        text = f"An extension was built for {built or 'another torch'}: it looks for {symbols.sentence(symbol)}"
+        return f"{text}, which the torch there does not have.", Confidence.HIGH
+    if "built" in groups:
+        if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
+            return None
+        return (
+            f"An extension was built for torch {groups['built']}, and torch {groups['have']} is there.",
+            Confidence.MEDIUM,
+        )
+    if "module" in groups:
+        name = groups["module"]
+        ours = re.match(r"flash|_C|xformers|sage|causal|torch", name)
+        text = f"{name} was built for another torch: a function that it calls is not in the libraries there."
+        return text, Confidence.HIGH if ours else Confidence.LOW
+    return f"An extension was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return wheel_fixes.fixes(facts, "it does not fit this torch")

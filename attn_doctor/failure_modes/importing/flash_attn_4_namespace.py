@@ -1,0 +1,125 @@
+"""flash-attn 4 is installed where flash-attn 2 is meant, or over it.
+
+What it is
+    flash-attn 4 is a package of its own that puts its code into flash_attn/cute and brings no flash_attn/__init__.py. Alone, it
+    makes `import flash_attn` succeed with an empty namespace. Beside flash-attn 2 (up to 2.8.3.post2), which brings an old
+    flash_attn/cute itself, the two overwrite each other's files, and removing one takes files of the other.
+
+How it shows
+    "ImportError: cannot import name 'flash_attn_func' from 'flash_attn' (unknown location)", while `import flash_attn` works.
+
+Why it happens
+    `pip install flash-attn-4` was taken for a newer flash-attn; or another package requires it.
+
+What to do
+    Ask for what is there: `from flash_attn.cute import flash_attn_func`. Where flash-attn 2 is needed, install that instead, and
+    have only one of the two.
+
+How to reproduce
+    `attn-doctor reproduce flash-attn-4-namespace` imports flash_attn_func from a folder flash_attn that holds only cute, as
+    flash-attn-4 leaves it. It downloads nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/tree/main/flash_attn/cute
+    https://packaging.python.org/en/latest/guides/packaging-namespace-packages/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD316",
+    slug="flash-attn-4-namespace",
+    title="flash-attn 4 in the place of flash-attn 2",
+    train=Severity.INFO,
+    flash_attn=Severity.WARNING,
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed", "flash-attn-stub-namespace"),
+    signs=(
+        Sign(
+            pattern=r"cannot import name '(?P<name>\w+)' from 'flash_attn' \(unknown\b",
+            literal="from 'flash_attn' (unknown",
+            sample="ImportError: cannot import name 'flash_attn_func' from 'flash_attn' (unknown location)",
+        ),
+        Sign(
+            pattern=r"flash-attn-4\b",
+            literal="flash-attn-4",
+            sample="Successfully installed flash-attn-4-4.0.0b36",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports flash_attn_func from a folder flash_attn that holds only cute, as flash-attn-4 leaves it",
+        of=(File(path="{site}/flash_attn/cute/__init__.py"),),
+        run=(("{python}", "-c", "from flash_attn import flash_attn_func"),),
+        shows="unknown location",
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    flash = facts.flash_attention
+    if not every(lambda: known(flash.fa4) is not None):
+        return None
+    fa4 = fact(facts, "flash_attention.fa4", f"flash-attn-4 {flash.fa4} is installed")
+    if known(flash.version) is not None:
+        return Hit(
+            message=f"flash-attn {flash.version} and flash-attn-4 {flash.fa4} share the folder flash_attn/cute: one overwrote the other's files.",
+            evidence=(fa4, fact(facts, "flash_attention.version")),
+        )
+    if known(flash.namespace_only) is not True:
+        return None
+    return Hit(
+        message=f"Only flash-attn-4 {flash.fa4} is installed: `import flash_attn` gives an empty namespace without flash_attn_func.",
+        evidence=(fa4, fact(facts, "flash_attention.namespace_only")),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    name = seen.group("name")
+    if name is None:
+        return None
+    named = any(m.strength == "context" for m in seen.matches)
+    return Hit(
+        message=f"flash_attn is an empty namespace there, without {name}: flash-attn 4 alone, or a folder of that name in front.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if named else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    if facts.flash_attention.version is not None and isinstance(facts.flash_attention.version, str):
+        have = facts.flash_attention.version.partition("+")[0]
+        steps = (
+            commands.uninstall(facts, "flash-attn-4", "flash-attn", why="both, as each took files of the other"),
+            commands.install(
+                facts,
+                "--no-build-isolation",
+                f"flash-attn=={have}",
+                why="one of them alone, here flash-attn 2",
+                changes="flash-attn",
+                risk="medium: where no finished wheel fits, this compiles for hours",
+            ),
+        )
+        removal = commands.uninstall(
+            facts,
+            "flash-attn-4",
+            "flash-attn",
+            why="each took files of the other, and PyTorch's own fused attention needs none",
+        )
+        return (
+            Fix(title="Keep one of the two", steps=steps, verify=verify),
+            Fix(title="Do without both", steps=(removal,), verify=commands.check(facts)),
+        )
+    step = commands.by_hand(
+        (), "write `from flash_attn.cute import flash_attn_func`", "the program that imports flash_attn", "none"
+    )
+    return (Fix(title="Ask for what is there", steps=(step,), verify=verify),)

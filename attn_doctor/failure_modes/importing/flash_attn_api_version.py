@@ -1,0 +1,148 @@
+"""A program asks flash_attn for names of another major release.
+
+What it is
+    flash-attn 2 renamed the functions of flash-attn 1 (unpadded became varlen) and dropped modules; flash-attn 3 is a package
+    of its own, for Hopper GPUs. A program that was written for one does not run with another.
+
+How it shows
+    "cannot import name 'flash_attn_unpadded_qkvpacked_func' from 'flash_attn.flash_attn_interface'", "No module named
+    'flash_attn.flash_attention'", "No module named 'flash_attn_cuda'" or 'flash_attn_3_cuda', "flash_attn_varlen_func() got an
+    unexpected keyword argument".
+
+Why it happens
+    `pip install flash-attn` gives the newest 2.x; code from before July 2023 was written for 1.x. Code for Hopper asks for 3. Or an
+    old transformer-engine, xformers or apex asks for what only one release has.
+
+What to do
+    Take a newer version of the program, or change the names (unpadded to varlen). Only where nobody can: flash-attn 1.0.9, which
+    builds with an old torch alone.
+
+How to reproduce
+    `attn-doctor reproduce flash-attn-api-version` imports a function of flash-attn 1 from flash-attn 2. It downloads 10 MB,
+    and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention#changelog
+    https://github.com/Dao-AILab/flash-attention/issues/641
+    https://github.com/Dao-AILab/flash-attention/issues/923
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Extension, Recipe, Source, Torch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD309",
+    slug="flash-attn-api-version",
+    title="A program written for another major of flash-attn",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        Sign(
+            pattern=r"cannot import name '?(?P<name>flash_attn\w*|FlashMHA|FlashAttention|\w*flash_attn\w*_func)'? from "
+            r"'(?P<place>flash_attn[\w.]*)'(?! \(unknown\b)",
+            literal="cannot import name ",
+            sample="ImportError: cannot import name 'flash_attn_unpadded_func' from 'flash_attn.flash_attn_interface' "
+            "(/venv/lib/python3.11/site-packages/flash_attn/flash_attn_interface.py)",
+        ),
+        Sign(
+            pattern=r"cannot import name '?(?P<name>flash_attn_unpadded\w*)",
+            literal="flash_attn_unpadded",
+            sample="ImportErrorImportError: : cannot import name 'flash_attn_unpadded_qkvpacked_func'",
+        ),
+        Sign(
+            pattern=r"No module named '?(?P<module>flash_attn\.(?!cute)[\w.]+|flash_attn_cuda|flash_attn_3(?:_cuda)?|flashattn_hopper_cuda|"
+            r"flash_attn_interface)\b",
+            literal="No module named ",
+            sample="ModuleNotFoundError: No module named 'flash_attn.flash_attention'",
+        ),
+        Sign(
+            pattern=r"module '(?P<place>flash_attn[\w.]*)' has no attribute '(?P<name>\w+)'",
+            literal="module 'flash_attn",
+            sample="AttributeError: module 'flash_attn.flash_attn_interface' has no attribute 'flash_attn_unpadded_func'",
+        ),
+        Sign(
+            pattern=r"flash_attn\w*\(\) (?:expected at most \d+ argument|missing \d+ required|takes \d+ positional|takes from \d+)",
+            literal=" argument",
+            sample="RuntimeError: flash_attn() expected at most 5 argument(s) but received 6 argument(s).",
+        ),
+        Sign(
+            pattern=r"flash_attn\w*\(\) got an unexpected keyword argument '(?P<argument>\w+)'",
+            literal="() got an unexpected keyword",
+            sample="TypeError: flash_attn_varlen_func() got an unexpected keyword argument 'softcap'",
+        ),
+        Sign(
+            pattern=r"NameError: name '(?P<name>flash_attn\w*_func)' is not defined",
+            literal="NameError: name 'flash_attn",
+            sample="NameError: name 'flash_attn_unpadded_func' is not defined",
+        ),
+        Sign(
+            pattern=r"Requires Flash-?Attention version >=(?P<low>\d[\w.]*),?<=(?P<high>\d[\w.]*) but got (?P<have>\d[\w.]*)",
+            literal="but got ",
+            sample="ImportError: Requires Flash-Attention version >=2.7.1,<=2.8.2 but got 2.8.3.",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports a function of flash-attn 1 from flash-attn 2",
+        of=(Torch(), Source(), Extension(name="flash_attn_2_cuda")),
+        run=(
+            (
+                "{python}",
+                "-c",
+                "import sys; sys.path.insert(0, '{source}'); from flash_attn.flash_attn_interface import flash_attn_unpadded_func",
+            ),
+        ),
+        shows="cannot import name 'flash_attn_unpadded_func'",
+        seconds=15,
+    ),
+)
+
+_NAME = re.compile(r"cannot import name '(\w+)' from '(flash_attn[\w.]*)' \(/")
+
+
+def detect(facts: Facts) -> Hit | None:
+    """From facts only what the YOLO12 fork ran into; what other programs import is in no fact."""
+    error = facts.yolo.flash_error
+    found = _NAME.search(error) if isinstance(error, str) else None
+    if found is None:
+        return None
+    return Hit(
+        message=f"The YOLO12 fork asks {found[2]} for {found[1]}, which flash-attn {facts.flash_attention.version} does not have.",
+        evidence=(fact(facts, "yolo.flash_error"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    have = seen.group("have")
+    if have:
+        message = f"A program takes flash-attn {seen.group('low')} to {seen.group('high')}, and {have} is there."
+        return Hit(
+            message=message,
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            confidence=Confidence.MEDIUM,
+            severity=Severity.ERROR,
+        )
+    wanted = seen.group("name") or seen.group("module") or seen.group("argument")
+    text = f"A program asks flash_attn for {wanted}" if wanted else "A program calls flash_attn with other arguments"
+    three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
+    side = "that is flash-attn 3, a package of its own" if three else "the release there does not have it"
+    return Hit(message=f"{text}: {side}.", evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.ERROR)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        (),
+        "take the version of that program that was written for the flash-attn here, or change its names: unpadded to varlen",
+        "the program that imports flash_attn",
+    )
+    return (Fix(title="Bring the program and flash-attn together", steps=(step,), verify=commands.check(facts)),)

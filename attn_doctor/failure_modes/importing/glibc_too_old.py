@@ -1,0 +1,165 @@
+"""The extension was built on a newer Linux than this one: its glibc is too old.
+
+What it is
+    A program that was linked against glibc 2.35 may ask for functions that 2.31 does not have. glibc belongs to the
+    distribution and cannot be upgraded alone.
+
+How it shows
+    "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by .../flash_attn_2_cuda...so)".
+
+Why it happens
+    flash-attn's wheels from 2.8.0 on are built on Ubuntu 22.04. They are tagged linux_x86_64 and not manylinux, so pip
+    installs them on any glibc: Ubuntu 20.04, Debian 11 and the RHEL 8 family among them.
+
+What to do
+    Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here; or
+    use a newer distribution or container. PyTorch's own fused attention needs none of it.
+
+How to reproduce
+    `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
+    nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1708
+    https://github.com/Dao-AILab/flash-attention/issues/1762
+    https://peps.python.org/pep-0600/
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
+from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
+from attn_doctor.knowledge import flash_attention, wheels
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD305",
+    slug="glibc-too-old",
+    title="glibc is older than the extension needs",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=(
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
+    signs=(
+        Sign(
+            pattern=r"version [`'\"]?GLIBC_(?P<glibc>\d+\.\d+)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",
+            literal="GLIBC_2.",
+            sample="ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by /venv/lib/python3.11/site-packages/"
+            "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports an extension that was linked with a glibc newer than any",
+        of=(
+            Library(path="link/libc.so.6", exports=("newest@GLIBC_2.99",)),
+            Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libc.so.6",)),
+            Gone(path="link"),
+        ),
+        run=(("{python}", "-c", "import flash_attn_2_cuda"),),
+        shows="version `GLIBC_2.99' not found",
+    ),
+)
+
+_NEEDED = re.compile(r"version `GLIBC_(\d+\.\d+)' not found")
+
+
+def detect(facts: Facts) -> Hit | None:
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        needed = _NEEDED.search(text_of(attempt.fault))
+        if needed:
+            have = facts.system.glibc if isinstance(facts.system.glibc, str) else "an older one"
+            torch = attempt.module in ("torch", "torchvision", "cv2", "numpy")
+            return Hit(
+                message=f"{attempt.module} was built for glibc {needed[1]} or newer, you have {have}.",
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "system.glibc")),
+                certainty=Certainty.OBSERVED,
+                severity=Severity.ERROR if torch else None,
+            )
+    if wheel_fixes.tried(facts):
+        return None  # what was observed beats what a name or a file says
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.cause == "glibc":
+            return Hit(
+                message=f"{binary.module} was built for glibc {binary.glibc} or newer, you have {facts.system.glibc}.",
+                evidence=(fact(facts, f"binaries.{index}.glibc"), fact(facts, "system.glibc")),
+            )
+    return _installed(facts) or _to_be_installed(facts)
+
+
+def _installed(facts: Facts) -> Hit | None:
+    """By the table of official wheels; one that was built here needs no more than is here."""
+    flash = facts.flash_attention
+    if not every(
+        lambda: known(flash.version) is not None,
+        lambda: known(flash.wheel_torch) is not None,
+        lambda: _too_old(facts, str(known(flash.version))) is not None,
+    ):
+        return None
+    needed = _too_old(facts, str(flash.version))
+    return Hit(
+        message=f"The wheel of flash-attn {flash.version} needs glibc {needed}, you have {facts.system.glibc}.",
+        evidence=(package_evidence(facts, "flash-attn"), fact(facts, "system.glibc")),
+    )
+
+
+def _to_be_installed(facts: Facts) -> Hit | None:
+    """Pip would install the newest release's wheel here, and it would not import: worth saying before it happens."""
+    newest = _newest_with_wheels()
+    if not every(
+        lambda: known(facts.flash_attention.version) is None,
+        lambda: isinstance(known(facts.torch.cuda), str),
+        lambda: known(facts.system.glibc) is not None,
+        lambda: _too_old(facts, newest) is not None,
+    ):
+        return None
+    needed = _too_old(facts, newest)
+    return Hit(
+        message=f"glibc {facts.system.glibc} is too old for the wheels of flash-attn {newest}, which need {needed}; "
+        "pip installs them all the same.",
+        evidence=(fact(facts, "system.glibc"),),
+        severity=Severity.INFO,
+    )
+
+
+def _newest_with_wheels() -> str:
+    """The newest release of which it is known that it has wheels."""
+    rows = ((row.release, wheels.matrix(row.release)) for row in flash_attention.releases())
+    return next(release for release, row in rows if not isinstance(row, Unknown) and row.known and row.torch)
+
+
+def _too_old(facts: Facts, release: str) -> str | None:
+    """The glibc that this release's wheels need, where the one here is older."""
+    row = wheels.matrix(release)
+    have = known(facts.system.glibc)
+    if isinstance(row, Unknown) or row.needs_glibc is None or have is None:
+        return None
+    here, needed = pair(have), pair(row.needs_glibc)
+    return row.needs_glibc if here is not None and needed is not None and here < needed else None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    by = seen.group("by")
+    if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
+        return None  # some other program's trouble
+    newest = max((m.groups["glibc"] for m in seen.matches), key=lambda v: pair(v) or (0, 0))
+    what = by.rsplit("/", 1)[-1] if by else "A library"
+    return Hit(
+        message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return wheel_fixes.fixes(facts, "it needs a newer glibc than this system has")

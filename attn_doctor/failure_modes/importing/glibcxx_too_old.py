@@ -1,0 +1,127 @@
+"""The C++ library that is found first is older than the one that the extension was built with.
+
+What it is
+    libstdc++.so.6 carries the version of the gcc that it came with. An extension that was compiled with a newer gcc asks for
+    symbols that an older libstdc++ does not have.
+
+How it shows
+    "ImportError: /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.29' not found (required by .../flash_attn_2_cuda...so)",
+    or CXXABI_1.3.13 in the place of GLIBCXX.
+
+Why it happens
+    The distribution's libstdc++ is old, or that of an old conda environment stands in front of it (or, the other way about, the
+    system's in front of conda's). The path in the message says which one was taken.
+
+What to do
+    In conda: install a newer libstdcxx-ng. Else a newer libstdc++6 of the distribution, or a wheel that was built on an older system.
+
+How to reproduce
+    `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any. It
+    downloads nothing.
+
+References
+    https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html
+    https://github.com/buaacyw/MeshAnything/issues/20
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
+from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+_LIBRARY = re.compile(r"(\S*libstdc\+\+\.so\.6)\S*: version `((?:GLIBCXX|CXXABI)_[\d.]+)' not found")
+
+MODE = FailureMode(
+    code="AD306",
+    slug="glibcxx-too-old",
+    title="libstdc++ is older than the extension needs",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=(
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
+    signs=(
+        Sign(
+            pattern=r"(?P<version>GLIBCXX_\d+\.\d+(?:\.\d+)?)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",
+            literal="GLIBCXX_3.",
+            sample="ImportError: /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by "
+            "/venv/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
+        ),
+        Sign(
+            pattern=r"(?P<version>CXXABI_\d+\.\d+(?:\.\d+)?)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",
+            literal="CXXABI_1.",
+            sample="ImportError: /opt/conda/lib/libstdc++.so.6: version `CXXABI_1.3.15' not found (required by /venv/lib/python3.11/"
+            "site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports an extension that was linked with a libstdc++ newer than any",
+        of=(
+            Library(path="link/libstdc++.so.6", exports=("newest@GLIBCXX_3.4.99",)),
+            Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libstdc++.so.6",)),
+            Gone(path="link"),
+        ),
+        run=(("{python}", "-c", "import flash_attn_2_cuda"),),
+        shows="version `GLIBCXX_3.4.99' not found",
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        found = _LIBRARY.search(text_of(attempt.fault))
+        if found:
+            general = attempt.module in ("cv2", "numpy", "torchvision")
+            have = facts.system.glibcxx
+            newest = f", whose newest is GLIBCXX_{have}" if isinstance(have, str) else ""
+            return Hit(
+                message=f"{attempt.module} was built for {found[2]}; the loader takes {found[1]}{newest}.",
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "system.libstdcxx")),
+                certainty=Certainty.OBSERVED,
+                severity=Severity.ERROR if general else None,
+            )
+    imported = {i.module for i in (facts.imports if isinstance(facts.imports, tuple) else ()) if i.ok is True}
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.cause == "glibcxx" and binary.module not in imported:
+            return Hit(
+                message=f"{binary.module} was built for GLIBCXX_{binary.glibcxx}; {facts.system.libstdcxx} ends at "
+                f"GLIBCXX_{facts.system.glibcxx}.",
+                evidence=(fact(facts, f"binaries.{index}.glibcxx"), fact(facts, "system.glibcxx")),
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    by = seen.group("by")
+    if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
+        return None  # some other program's trouble
+    what = by.rsplit("/", 1)[-1] if by else "A library"
+    return Hit(
+        message=f"{what} was built for {seen.group('version')}, and the libstdc++ that is found first there is older.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    made = []
+    if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):
+        step = commands.by_hand(
+            ("conda", "install", "-p", facts.interpreter.prefix, "-c", "conda-forge", "libstdcxx-ng"),
+            "conda's own libstdc++ is the one that its Python loads",
+            "libstdcxx-ng of this environment",
+        )
+        made.append(Fix(title="Install a newer libstdc++ into the conda environment", steps=(step,), verify=verify))
+    return (*made, *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))

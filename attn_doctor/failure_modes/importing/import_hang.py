@@ -1,0 +1,97 @@
+"""An import that never comes back.
+
+What it is
+    Importing torch or an extension waits for something: a lock that a killed build left behind, a network disk, a driver that does
+    not answer, or a deadlock between two libraries.
+
+How it shows
+    Nothing at all; "Waited on lock file ... for 300 seconds" from torch 2.7 on; a TimeoutError of whoever started it.
+
+Why it happens
+    torch compiles some extensions at their first use, and a file called `lock` in its cache folder says that somebody is at it. When
+    that somebody was killed, everyone after it waits for ever and says nothing. Otherwise mostly a driver call that does not return.
+
+What to do
+    Remove the lock file. Else see where it waits: `py-spy dump --pid PID`, or start Python with -X faulthandler and send it SIGABRT.
+
+How to reproduce
+    `attn-doctor reproduce import-hang` imports a flash_attn_2_cuda that waits for ever, and stops it. It downloads nothing.
+
+References
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/file_baton.py
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Extension, Recipe
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Fault
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD314",
+    slug="import-hang",
+    title="An import that never comes back",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=("torch-install-broken", "yolo12-flash-not-used"),
+    signs=(
+        Sign(
+            pattern=r"Waited on lock file [\"'](?P<lock>[^\"']+)[\"'] for",
+            literal="Waited on lock file",
+            sample='UserWarning: Waited on lock file "/home/user/.cache/torch_extensions/py311_cu132/x/lock" for 300.0 seconds.',
+        ),
+    ),
+    recipe=Recipe(
+        does="imports a flash_attn_2_cuda that waits for ever, and stops it",
+        of=(Extension(name="flash_attn_2_cuda", body="for (;;) pause();"),),
+        run=(("{python}", "-c", "import flash_attn_2_cuda"),),
+        shows="stopped after",
+        examine=("--no-trial", "--timeout", "8"),
+        seconds=15,
+        deadline=3,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    faults: list[tuple[str, str, Fault]] = []
+    if facts.torch.fault is not None:
+        faults.append(("torch.importable", "torch", facts.torch.fault))
+    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+        if attempt.fault is not None and attempt.module != "ultralytics":  # ultralytics-broken says how it ends
+            faults.append((f"imports.{index}.ok", attempt.module, attempt.fault))
+    for path, module, fault in faults:
+        if fault.kind in ("timeout", "vanished"):
+            how = "not even when it is killed" if fault.kind == "vanished" else f"within {fault.seconds or 0:.0f} s"
+            return Hit(
+                message=f"Importing {module} does not come back, {how}.",
+                evidence=(fact(facts, path, f"importing {module}: {message(fault)}"),),
+                certainty=Certainty.OBSERVED,
+                severity=Severity.ERROR if module in ("torch", "numpy", "cv2", "torchvision") else None,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    return Hit(
+        message=f"It waits for the lock {seen.group('lock')}, which a build that was stopped has left behind.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        severity=Severity.ERROR,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    look = commands.by_hand(
+        ("py-spy", "dump", "--pid", "PID"), "what it waits for, while it hangs (pip install py-spy)", "nothing", "none"
+    )
+    lock = commands.by_hand(
+        (),
+        "remove the file `lock` in a folder of ~/.cache/torch_extensions (or $TORCH_EXTENSIONS_DIR), if no build is running",
+        "a file that an interrupted build left",
+    )
+    return (Fix(title="Find what it waits for", steps=(lock, look), verify=commands.check(facts)),)

@@ -1,0 +1,219 @@
+"""Another copy of a library stands before the one that torch brought, or that it was tested with.
+
+What it is
+    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: of CUDA, but of the C++ runtime (libstdc++.so.6), of
+    OpenMP (libgomp.so.1) or of torch itself (libc10.so) too. attn-doctor imports again without them: where that works, they are it.
+
+    torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader meets an older copy first, on
+    LD_LIBRARY_PATH or in a conda environment, torch's libraries get a partner that lacks what they call.
+
+How it shows
+    "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"
+    at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined in file libnvJitLink.so.12
+    with link time reference". cuDNN says it in its own words: "Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/...:
+    undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch was compiled against ...".
+
+Why it happens
+    `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...` in a shell profile, a module system, or an image that sets it. torch
+    needs none of it: it finds its own libraries by itself.
+
+What to do
+    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. flash-attn has no part in this.
+
+How to reproduce
+    `attn-doctor reproduce ld-library-path-shadowing` loads a library under a LD_LIBRARY_PATH that puts an older CUDA in
+    front. It downloads nothing.
+
+References
+    https://github.com/pytorch/pytorch/issues/111469
+    https://github.com/pytorch/pytorch/issues/134929
+    https://man7.org/linux/man-pages/man8/ld.so.8.html
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
+from attn_doctor.failure_modes.shared import symbols
+from attn_doctor.failure_modes.shared.fact_queries import message, text_of, variable
+from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Shadow, Unknown
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+
+_CUDA = (
+    r"(?:__)?(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cudaGet|cudaGraph|cudaLaunch)\w*"
+)
+
+MODE = FailureMode(
+    code="AD304",
+    slug="ld-library-path-shadowing",
+    title="Another copy of a library stands in front",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=(
+        "torch-install-broken",
+        "torchvision-mismatch",
+        "import-hang",
+        "segfault",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=rf"(?:(?P<file>lib[\w+.-]+\.so[.\d]*): )?undefined symbol: (?P<symbol>{_CUDA})",
+            literal="undefined symbol: ",
+            sample="ImportError: /venv/lib/python3.11/site-packages/torch/lib/../../nvidia/cusparse/lib/libcusparse.so.12: undefined "
+            "symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12",
+        ),
+        Sign(
+            pattern=rf"(?:(?P<file>lib[\w+.-]+\.so[.\d]*): )?symbol (?P<symbol>{_CUDA}), version \S+ not defined in file (?P<in>\S+)",
+            literal=" not defined in file ",
+            sample="ImportError: libcusparse.so.12: symbol __nvJitLinkComplete_12_4, version libnvJitLink.so.12 not defined in file "
+            "libnvJitLink.so.12 with link time reference",
+        ),
+        Sign(
+            pattern=r"Could not load library (?P<file>libcudnn\w*\.so[.\d]*)\. Error: \S{1,300}: undefined symbol",
+            literal="Could not load library libcudnn",
+            sample="Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/cuda/lib64/libcudnn_cnn_train.so.8: undefined "
+            "symbol: _ZTIN10cask_cudnn14BaseKernelInfoE, version libcudnn_ops_infer.so.8",
+        ),
+        Sign(
+            pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
+            literal="cuDNN version incompatibility",
+            sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
+        ),
+    ),
+    recipe=Recipe(
+        does="loads a library under a LD_LIBRARY_PATH that puts an older CUDA in front",
+        of=(
+            Library(path="torch/libnvJitLink.so.12", exports=("__nvJitLinkComplete_12_4@libnvJitLink.so.12",)),
+            Library(
+                path="torch/libcusparse.so.12", asks=("__nvJitLinkComplete_12_4",), needs=("torch/libnvJitLink.so.12",)
+            ),
+            Library(path="old/libnvJitLink.so.12", exports=("__nvJitLinkComplete_12_1@libnvJitLink.so.12",)),
+            Variable(name="LD_LIBRARY_PATH", value="{folder}/old"),
+        ),
+        run=(("{python}", "-c", "import ctypes; ctypes.CDLL('torch/libcusparse.so.12')"),),
+        shows="undefined symbol: __nvJitLink",
+    ),
+)
+
+_SYMBOL = re.compile(_CUDA)
+
+
+BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+
+
+def detect(facts: Facts) -> Hit | None:
+    seen = stands_in_front(facts, BY_THE_LOADER)
+    if seen is not None:
+        return seen
+    faults = [("torch.importable", "torch", facts.torch.fault)] if facts.torch.fault else []
+    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+        faults.append((f"imports.{index}.ok", attempt.module, attempt.fault)) if attempt.fault else None
+    for path, module, fault in faults:
+        symbol = symbols.undefined(text_of(fault))
+        if fault is not None and symbol and _SYMBOL.match(symbol):
+            library = symbols.explain(symbol).library or "a CUDA library"
+            if not _may_be_in_front(facts, symbols.explain(symbol).library or ""):
+                continue
+            shadow = _shadow(facts, library)
+            where = f"; {shadow[1].folder} on LD_LIBRARY_PATH holds one" if shadow else ""
+            evidence = [fact(facts, path, f"importing {module}: {message(fault)}")]
+            if shadow:
+                evidence.append(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"))
+            return Hit(
+                message=f"{module} does not import: an older {library} than torch's own stands in front of it{where}.",
+                evidence=tuple(evidence),
+                certainty=Certainty.OBSERVED,
+            )
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        said = "; ".join(binary.because)
+        if (
+            facts.torch.importable is not True
+            and binary.module == "torch._C"
+            and binary.cause == "library-version"
+            and _SYMBOL.search(said)
+            and _may_be_in_front(facts, "")
+        ):
+            return Hit(
+                message=f"torch would not import: {said}.",
+                evidence=(fact(facts, f"binaries.{index}.because", said),),
+            )
+    if not every(
+        lambda: facts.torch.importable is not True,
+        lambda: known(facts.torch.version) is not None,
+        lambda: isinstance(known(facts.torch.cuda), str),
+    ):
+        return None
+    if facts.torch.importable is False:
+        return None  # for another reason
+    try:
+        shadow = _shadow(facts, "libnvJitLink")
+    except Unsure:
+        return None  # what stands on a path is no more than a note
+    if shadow is None:
+        return None
+    return Hit(
+        message=f"{shadow[1].folder} on LD_LIBRARY_PATH comes before torch's own libnvJitLink; an older one there stops torch.",
+        evidence=(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"),),
+        severity=Severity.INFO,  # most such paths do no harm: only the import tells
+    )
+
+
+def _may_be_in_front(facts: Facts, library: str) -> bool:
+    """Whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). Not where the variable is not set.
+
+    Then the library came with a package: an nvidia-nvjitlink of another release than torch asks for, say.
+    """
+    entries = facts.toolchain.library_path
+    if isinstance(entries, tuple) and entries:
+        return any(name.startswith(library) for entry in entries for name in entry.libraries)
+    try:
+        return bool(variable(facts, "LD_LIBRARY_PATH")) and isinstance(entries, Unknown)
+    except Unsure:
+        return True
+
+
+def _shadow(facts: Facts, library: str) -> tuple[int, Shadow] | None:
+    path = facts.toolchain.library_path
+    entries = path if isinstance(path, tuple) else ()
+    return next(((i, e) for i, e in enumerate(entries) if any(name.startswith(library) for name in e.libraries)), None)
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    symbol = seen.group("symbol")
+    library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
+    user = seen.group("file") or "A library"
+    return Hit(
+        message=f"{user} met another {library} than it was built for: another copy stands in front of torch's own.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    in_front = cure(facts, BY_THE_LOADER)
+    if in_front is not None:
+        return (in_front,)
+    rest = _kept(facts)
+    step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
+    title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
+    return (Fix(title=title, steps=(step,), verify=verify),)
+
+
+def _kept(facts: Facts) -> str | None:
+    """What is left of LD_LIBRARY_PATH without its CUDA folders; None where that is nothing, or it is not known."""
+    try:
+        value = variable(facts, "LD_LIBRARY_PATH")
+    except Unsure:
+        return None
+    path = facts.toolchain.library_path
+    shadows = {s.folder for s in path} if isinstance(path, tuple) else set()
+    kept = [folder for folder in (value or "").split(":") if folder and folder not in shadows]
+    return ":".join(kept) if shadows and kept else None

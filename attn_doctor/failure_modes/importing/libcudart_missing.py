@@ -1,0 +1,213 @@
+"""A library that the extension was linked against is not to be found: mostly the CUDA runtime of another major.
+
+What it is
+    An extension names the libraries that it needs. libcudart.so.12 is the runtime of CUDA 12; a torch for CUDA 13 brings
+    libcudart.so.13, and a torch for CUDA 11 libcudart.so.11.0. libc10.so is torch's own: it is found once torch is imported.
+
+How it shows
+    "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory" when flash_attn is imported; the same
+    with libcudart.so.11.0, libc10.so, libcublas.so.12.
+
+Why it happens
+    The wheel was built for another CUDA major than torch. flash-attn up to 2.8.3 even asks for the CUDA 12 wheel under a torch
+    for CUDA 13, and where there is one (torch 2.9 and 2.10, Python 3.12), pip installs it. Or the extension is imported before
+    torch, which is what puts these libraries within reach.
+
+What to do
+    Install the wheel for torch's CUDA major, or a flash-attn release that asks for the right one. Import torch first.
+
+How to reproduce
+    `attn-doctor reproduce libcudart-missing` imports an extension that needs a CUDA runtime which is not there. It downloads
+    nothing.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/631
+    https://github.com/Dao-AILab/flash-attention/issues/2118
+    https://github.com/Dao-AILab/flash-attention/pull/2618
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
+from attn_doctor.knowledge import wheels
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Binary, Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD303",
+    slug="libcudart-missing",
+    title="A library that the extension needs is not found",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        # torch's own loader raises OSError for the same library: then torch is broken, and not an extension. "dlerror" is
+        # TensorFlow's notice on machines without a GPU.
+        Sign(
+            pattern=r"(?<!OSError: )(?<!dlerror: )\b(?P<library>libcudart\.so\.(?P<cuda>\d+)(?:\.\d+)?): cannot open shared object file",
+            literal="libcudart.so.",
+            sample="ImportError: libcudart.so.12: cannot open shared object file: No such file or directory",
+        ),
+        Sign(
+            pattern=r"(?:^|[\s:])(?P<library>libc10\.so): cannot open shared object file",
+            literal="libc10.so: cannot open",
+            sample="ImportError: libc10.so: cannot open shared object file: No such file or directory",
+        ),
+        Sign(
+            pattern=r"import flash_attn_\w+ as \w+|import flash_attn_\w*cuda\b",
+            literal="import flash_attn_",
+            sample="    import flash_attn_2_cuda as flash_attn_gpu",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"from torch\._C import \*",
+            literal="from torch._C import",
+            sample="    from torch._C import *  # noqa: F403",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports an extension that needs a CUDA runtime which is not there",
+        of=(
+            Library(path="link/libcudart.so.11.0"),
+            Extension(name="flash_attn_2_cuda", needs=("link/libcudart.so.11.0",)),
+            Gone(path="link"),
+        ),
+        run=(("{python}", "-c", "import flash_attn_2_cuda"),),
+        shows="libcudart.so.11.0: cannot open",
+    ),
+)
+
+_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
+_LIBRARY = re.compile(r"(lib(?:cudart|cublas\w*|cusparse\w*|nvrtc|c10)\.so[.\d]*): cannot open shared object file")
+_RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
+
+
+def detect(facts: Facts) -> Hit | None:
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        found = _LIBRARY.search(text_of(attempt.fault))
+        if attempt.module in _MODULES and found:
+            return Hit(
+                message=_sentence(attempt.module, found[1], facts),
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.cuda")),
+                certainty=Certainty.OBSERVED,
+            )
+    if wheel_fixes.tried(facts):
+        return None  # what was observed beats what a name or a file says
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        absent = _absent(binary)
+        if binary.module in _MODULES and binary.verdict == "fails" and absent:
+            return Hit(
+                message=_sentence(binary.module, absent, facts),
+                evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because) or None),),
+            )
+    return _by_name(facts) or _by_request(facts)
+
+
+def _absent(binary: Binary) -> str | None:
+    needs = binary.needs if isinstance(binary.needs, tuple) else ()
+    return next((n.name for n in needs if n.found is None and _RUNTIME.match(n.name)), None)
+
+
+def _sentence(module: str, library: str, facts: Facts) -> str:
+    runtime = _RUNTIME.match(library)
+    have = facts.torch.cuda
+    if runtime and isinstance(have, str):
+        return f"{module} was built for CUDA {runtime[1]} and needs {library}; your torch is built for CUDA {have}."
+    return f"{module} needs {library}, which is nowhere on the loader's path."
+
+
+def _by_name(facts: Facts) -> Hit | None:
+    """The CUDA major that the installed wheel names, against torch's."""
+    wheel = facts.flash_attention.wheel_cuda
+    if not every(
+        lambda: known(facts.flash_attention.version) is not None,
+        lambda: cuda_build(facts),
+        lambda: known(wheel) is not None,
+        lambda: _major(str(known(wheel))) != _major(str(known(facts.torch.cuda))),
+    ):
+        return None
+    return Hit(
+        message=f"flash-attn {facts.flash_attention.version} was built for CUDA {wheel}, your torch for CUDA {facts.torch.cuda}.",
+        evidence=(package_evidence(facts, "flash-attn"), fact(facts, "torch.cuda")),
+    )
+
+
+def _by_request(facts: Facts) -> Hit | None:
+    """A project file that pins a release whose setup.py asks for the wheel of another CUDA major, where there is one."""
+    key = key_of(facts)
+    pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
+    for index, pin in enumerate(pins):
+        wanted = re.match(r"flash[-_]attn\s*==\s*([\w.]+)\s*$", pin.requirement)
+        parts = (key.torch, key.cuda, key.cxx11_abi, key.python, key.platform)
+        if wanted is None or any(part is None or isinstance(part, Unknown) for part in parts):
+            continue
+        wheel = wheels.asked_for(
+            wanted[1],
+            torch=str(key.torch),
+            cuda=str(key.cuda),
+            cxx11_abi=bool(key.cxx11_abi),
+            python=str(key.python),
+            platform=str(key.platform),
+        )
+        if isinstance(wheel, Unknown) or wheel.cuda_major == _major(str(key.cuda)):
+            continue
+        exists = wheels.exists(wheel.filename)
+        if not isinstance(exists, Unknown) and exists.yes:
+            return Hit(
+                message=f"flash-attn {wanted[1]} would install {wheel.filename}, built for CUDA {wheel.cuda_major}; "
+                f"your torch is built for CUDA {key.cuda}.",
+                evidence=(
+                    fact(facts, f"project.pins.{index}.requirement", f"{pin.file} line {pin.line}: {pin.requirement}"),
+                    fact(facts, "torch.cuda"),
+                ),
+            )
+    return None
+
+
+def _major(cuda: str) -> int | None:
+    version = pair(cuda)
+    return version[0] if version else None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    context = [m for m in seen.matches if m.strength == "context"]
+    first = proofs[0]
+    near = [m for m in context if m.file == first.file and 0 < first.line - m.line <= 8]
+    extension = any("flash_attn" in m.text for m in near)
+    if any("torch._C" in m.text for m in near) and not extension:
+        return Hit(
+            message=f"torch itself does not find {first.groups['library']}: its nvidia packages are missing or damaged.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            confidence=Confidence.MEDIUM,
+        )
+    cuda = first.groups.get("cuda")
+    message = (
+        f"An extension was built for CUDA {cuda}, and {first.groups['library']} is not there: torch is built for another CUDA."
+        if cuda
+        else f"{first.groups['library']} is not there: the extension was imported before torch, or torch is gone."
+    )
+    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    said = " ".join(e.text for e in evidence)
+    first: tuple[Fix, ...] = ()
+    if "libc10.so" in said:
+        step = commands.by_hand((), "write `import torch` before the import of the extension", "your program", "none")
+        first = (Fix(title="Import torch first", steps=(step,), verify=commands.check(facts)),)
+    return (*first, *wheel_fixes.fixes(facts, "it was built for another CUDA than torch"))

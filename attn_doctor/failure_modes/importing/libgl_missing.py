@@ -1,0 +1,141 @@
+"""OpenCV does not import, for want of a system library that slim containers leave out.
+
+What it is
+    Ultralytics imports OpenCV (cv2). The build with windows needs libGL and a few X libraries of the system, and slim images
+    have none.
+
+How it shows
+    "ImportError: libGL.so.1: cannot open shared object file: No such file or directory", or libgthread-2.0.so.0, libSM.so.6,
+    libXext.so.6, libxcb.so.1.
+
+Why it happens
+    python:3.x-slim, minimal server installations and most CI images have no desktop libraries.
+
+What to do
+    Use the build without windows, opencv-python-headless, in place of opencv-python; or install the system's libgl1.
+
+How to reproduce
+    `attn-doctor reproduce libgl-missing` imports OpenCV where there is no libGL. It downloads 90 MB. Where that cannot be
+    had, a simulated machine is judged.
+
+References
+    https://github.com/ultralytics/ultralytics/issues/1270
+    https://pypi.org/project/opencv-python-headless/
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Packages, Recipe
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of, version
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD315",
+    slug="libgl-missing",
+    title="OpenCV misses a system library",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("ultralytics-broken",),
+    signs=(
+        Sign(
+            pattern=r"ImportError: (?P<library>lib(?:GL|EGL|gthread-2\.0|glib-2\.0|SM|ICE|Xext|Xrender|X11|xcb)\.so\.\d+): cannot open "
+            r"shared object file",
+            literal="cannot open shared object",
+            sample="ImportError: libGL.so.1: cannot open shared object file: No such file or directory",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports OpenCV where there is no libGL",
+        of=(Packages(requirements=("opencv-python", "numpy"), megabytes=90),),
+        run=(("{python}", "-c", "import cv2"),),
+        shows="libGL",
+        seconds=15,
+    ),
+)
+
+_LIBRARY = re.compile(
+    r"(lib(?:GL|EGL|gthread-2\.0|glib-2\.0|SM|ICE|Xext|Xrender|X11|xcb)\.so\.\d+): cannot open shared object file"
+)
+_PACKAGES = {
+    "libGL": "libgl1",
+    "libEGL": "libegl1",
+    "libgthread-2": "libglib2.0-0",
+    "libglib-2": "libglib2.0-0",
+    "libSM": "libsm6",
+}
+
+
+def detect(facts: Facts) -> Hit | None:
+    for attempt in known(facts.imports):
+        found = _LIBRARY.search(text_of(attempt.fault))
+        if found and attempt.module in ("cv2", "ultralytics"):
+            return Hit(
+                message=f"OpenCV does not import: {found[1]} is not on this system.",
+                evidence=(attempt_evidence(facts, attempt.module),),
+                certainty=Certainty.OBSERVED,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    return Hit(
+        message=f"OpenCV did not import there: {seen.group('library')} is missing.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    found = _LIBRARY.search(" ".join(e.text for e in evidence))
+    stem = found[1].split(".")[0] if found else "libGL"
+    package = _PACKAGES.get(stem, f"{stem.lower()}6" if stem.startswith("libX") else "libgl1")
+    made = []
+    have = version(facts, "opencv-python")
+    if have:
+        steps = (
+            commands.uninstall(facts, "opencv-python", why="the build with windows"),
+            commands.install(
+                facts,
+                f"opencv-python-headless=={have}",
+                why="the same OpenCV without windows",
+                changes="opencv-python-headless",
+            ),
+        )
+        made.append(Fix(title="Use OpenCV without windows", steps=steps, verify=verify))
+    argv = {
+        "debian": ("apt-get", "install", "-y", package),
+        "ubuntu": ("apt-get", "install", "-y", package),
+        "fedora": ("dnf", "install", "-y", "mesa-libGL"),
+        "rhel": ("dnf", "install", "-y", "mesa-libGL"),
+        "rocky": ("dnf", "install", "-y", "mesa-libGL"),
+        "alpine": ("apk", "add", "mesa-gl"),
+    }.get(str(facts.system.distribution), ())
+    step = commands.by_hand(argv, "the system library that OpenCV was linked against", f"adds {package}")
+    made.append(Fix(title="Install the system library", steps=(step,), verify=verify))
+    return tuple(made)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    verify = commands.check(facts)
+    steps = (
+        commands.uninstall(facts, "opencv-python", why="the build with windows"),
+        commands.install(
+            facts, "opencv-python-headless", why="OpenCV without windows", changes="opencv-python-headless"
+        ),
+    )
+    argv = ("sudo", "apt-get", "install", "-y", "libgl1", "libglib2.0-0")
+    system = commands.by_hand(
+        argv, "on Debian and Ubuntu: the system libraries that OpenCV was linked against", "adds them"
+    )
+    return (
+        Fix(title="Use OpenCV without windows", steps=steps, verify=verify),
+        Fix(title="Install the system libraries", steps=(system,), verify=verify),
+    )

@@ -1,0 +1,176 @@
+"""NumPy 2 under binaries that were built for NumPy 1.
+
+What it is
+    A compiled package (an old torch, an old OpenCV, pandas, ...) was built against NumPy 1, and NumPy 2 is installed. The
+    two differ in their binary interface.
+
+How it shows
+    "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.x", "AttributeError: _ARRAY_API not found",
+    "numpy.core.multiarray failed to import", "numpy.dtype size changed, may indicate binary incompatibility". With torch
+    the import itself succeeds; only later `tensor.numpy()` fails with "RuntimeError: Numpy is not available", or a NumPy number
+    with "Could not infer dtype of numpy.int64".
+
+Why it happens
+    torch up to 2.2 is built for NumPy 1 and does not say so in its metadata, so pip installs the newest NumPy beside it. On
+    Windows torch 2.3 is affected too.
+
+What to do
+    Install NumPy 1 (`"numpy<2"`), or a torch that was built for NumPy 2.
+
+How to reproduce
+    `attn-doctor reproduce numpy-abi` imports OpenCV 4.8, which was built for NumPy 1, with NumPy 2. It downloads 70 MB.
+
+References
+    https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
+    https://github.com/pytorch/pytorch/issues/107302
+    https://github.com/pytorch/pytorch/issues/131668
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Packages, Recipe
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
+from attn_doctor.knowledge import pytorch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD311",
+    slug="numpy-abi",
+    title="NumPy 2 under binaries built for NumPy 1",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=(
+        "torch-install-broken",
+        "ultralytics-broken",
+    ),
+    signs=(
+        Sign(
+            pattern=r"A module that was compiled using NumPy 1\.x cannot be run in(?:\s+NumPy (?P<numpy>\d[\w.]*))?",
+            literal="compiled using NumPy 1.x",
+            sample="A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.6 as it may crash.",
+        ),
+        Sign(
+            pattern=r"_ARRAY_API not found",
+            literal="_ARRAY_API not found",
+            sample="AttributeError: _ARRAY_API not found",
+        ),
+        Sign(
+            pattern=r"numpy\.core\.multiarray failed to import",
+            literal="numpy.core.multiarray failed",
+            sample="ImportError: numpy.core.multiarray failed to import",
+        ),
+        Sign(
+            pattern=r"numpy\.(?:dtype|ufunc|ndarray) size changed, may indicate binary incompatibility",
+            literal="size changed, may indicate binary",
+            sample="ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, "
+            "got 88 from PyObject",
+        ),
+        Sign(
+            pattern=r"RuntimeError: Numpy is not available",
+            literal="Numpy is not available",
+            sample="RuntimeError: Numpy is not available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"RuntimeError: Could not infer dtype of numpy\.\w+",
+            literal="Could not infer dtype of numpy.",
+            sample="RuntimeError: Could not infer dtype of numpy.int64",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports OpenCV 4.8, which was built for NumPy 1, with NumPy 2",
+        of=(Packages(requirements=("opencv-python-headless==4.8.1.78", "numpy>=2"), megabytes=70),),
+        run=(("{python}", "-c", "import cv2"),),
+        shows="_ARRAY_API not found|compiled using NumPy 1",
+        seconds=15,
+    ),
+)
+
+_ABI = re.compile(r"compiled using NumPy 1|_ARRAY_API|numpy\.core\.multiarray failed|binary incompatibility")
+_EITHER = re.compile(r"multiarray failed to import|is not available|Could not infer")  # said of a NumPy too old, too
+
+
+def detect(facts: Facts) -> Hit | None:
+    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+        said = "\n".join([*attempt.warnings, (attempt.fault.traceback or "") if attempt.fault else ""])
+        if attempt.ok is False and _ABI.search(said):
+            have = version(facts, "numpy")
+            return Hit(
+                message=f"{attempt.module} was built for NumPy 1, and NumPy {have or '2'} is installed: it does not import.",
+                evidence=(fact(facts, f"imports.{index}.ok", attempt_evidence(facts, attempt.module).text),),
+                certainty=Certainty.OBSERVED,
+            )
+    torch, numpy = facts.torch.version, version(facts, "numpy")
+    if numpy is None or known(torch) is None or facts.torch.importable is False:
+        return None  # a torch that does not import has its own trouble first
+    torch, os = str(known(torch)), str(known(facts.system.os))
+    if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
+        return None
+    observed = facts.torch.numpy_bridge is False
+    evidence = [package_evidence(facts, "numpy"), fact(facts, "torch.version")]
+    if observed:
+        evidence.append(fact(facts, "torch.numpy_error", f"torch.ones(1).numpy(): {facts.torch.numpy_error}"))
+    return Hit(
+        message=f"torch {torch} was built for NumPy 1 and NumPy {numpy} is installed: no array can pass between them.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED if observed else Certainty.PREDICTED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if all(m.strength == "hint" for m in seen.matches):
+        if any("No module named" in m.text for log in seen.logs for m in log.of("numpy-missing-or-old")):
+            return None
+        return Hit(
+            message="torch can use no NumPy there: most likely NumPy 2 is installed beside a torch that was built for NumPy 1.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            confidence=Confidence.LOW if "not available" in seen.matches[0].text else Confidence.MEDIUM,
+        )
+    if all(_EITHER.search(m.text) for m in seen.matches) and any(
+        m.strength == "proof" for log in seen.logs for m in log.of("numpy-missing-or-old")
+    ):
+        return None  # it is the NumPy that is too old
+    have = seen.group("numpy")
+    return Hit(
+        message=f"A package built for NumPy 1 was imported under NumPy {have or '2'}.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.MEDIUM if all(_EITHER.search(m.text) for m in seen.matches) else Confidence.HIGH,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    check = commands.check(facts)
+    older = commands.install(
+        facts, "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
+    )
+    first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
+    wanted = newest_torch.requirements(facts)
+    found = newest_torch.choice(facts)
+    if not wanted or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
+        return (first,)  # the newest torch that the driver here runs is of the time of NumPy 1
+    newer = commands.install(
+        facts,
+        *wanted,
+        why="newer releases are built for NumPy 2"
+        + ("" if isinstance(found, Unknown) else f"; this is the newest that driver {facts.graphics.driver} runs"),
+        changes="torch and torchvision, to the newest that fit",
+        risk="medium: other packages may ask for the old torch"
+        + (", and the newest needs a recent driver" if isinstance(found, Unknown) else ""),
+    )
+    return (first, Fix(title="Install a torch that was built for NumPy 2", steps=(newer,), verify=check))
+
+
+def _takes_numpy_2(torch: str, facts: Facts) -> bool:
+    os = facts.system.os
+    answer = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
+    return not isinstance(answer, Unknown) and answer.yes

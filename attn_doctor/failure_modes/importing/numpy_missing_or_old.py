@@ -1,0 +1,128 @@
+"""torch works without NumPy until an array is asked for, and there is none, or one that is too old.
+
+What it is
+    torch needs NumPy to turn tensors into arrays and arrays into tensors. It imports without it and says so in a warning only.
+
+How it shows
+    "UserWarning: Failed to initialize NumPy: No module named 'numpy'", later "RuntimeError: Numpy is not available"; "module compiled
+    against API version 0x10 but this version of numpy is 0xe"; "The NumPy module was reloaded".
+
+Why it happens
+    torch does not require NumPy in its metadata, so a bare environment has none; or an old one was pinned by another package.
+
+What to do
+    Install NumPy, or a newer one. ("A module that was compiled using NumPy 1.x" is the other case: NumPy is too new.)
+
+How to reproduce
+    `attn-doctor reproduce numpy-missing-or-old` turns a tensor into an array where torch is installed without NumPy. Where
+    the target's torch will not do, a CPU build is downloaded: 200 MB.
+
+References
+    https://github.com/pytorch/pytorch/issues/78341
+    https://numpy.org/doc/stable/dev/depending_on_numpy.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.shared.fact_queries import package_evidence, torch_installed, version
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD312",
+    slug="numpy-missing-or-old",
+    title="No NumPy that torch can use",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("ultralytics-broken",),
+    signs=(
+        Sign(
+            pattern=r"Failed to initialize NumPy: No module named '?numpy",
+            literal="Failed to initialize NumPy",
+            sample="UserWarning: Failed to initialize NumPy: No module named 'numpy' (Triggered internally at "
+            "/pytorch/torch/csrc/utils/tensor_numpy.cpp:84.)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"RuntimeError: Numpy is not available",
+            literal="Numpy is not available",
+            sample="RuntimeError: Numpy is not available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:ModuleNotFoundError|ImportError): No module named '?numpy'?\s*$",
+            literal="No module named 'numpy'",
+            sample="ModuleNotFoundError: No module named 'numpy'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"module (?:was )?compiled against (?:NumPy C-)?API(?: |-)version 0x\w+.{0,60}but (?:this|the running) (?:version of )?"
+            r"[Nn]um[Pp]y",
+            literal="compiled against ",
+            sample="RuntimeError: module compiled against API version 0x10 but this version of numpy is 0xe",
+        ),
+    ),
+    recipe=Recipe(
+        does="turns a tensor into an array where torch is installed without NumPy",
+        of=(Torch(without=("numpy",)),),
+        run=(("{python}", "-c", "import torch; torch.ones(2).numpy()"),),
+        shows="Numpy is not available",
+        seconds=5,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: torch_installed(facts), lambda: version(facts, "numpy") is None):
+        return None
+    imports = facts.imports if isinstance(facts.imports, tuple) else ()
+    if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
+        return None  # it is there, though no list of packages has it
+    observed = facts.torch.numpy_bridge is False
+    evidence = [package_evidence(facts, "numpy")]
+    if observed:
+        evidence.append(fact(facts, "torch.numpy_error", f"torch.ones(1).numpy(): {facts.torch.numpy_error}"))
+    return Hit(
+        message="NumPy is not installed: no tensor can become an array, and Ultralytics does not run.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED if observed else Certainty.PREDICTED,
+        severity=None if isinstance(facts.yolo.version, str) else Severity.INFO,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    old = any("compiled against" in m.text for m in seen.matches)
+    if not old and any(m.strength == "proof" for log in seen.logs for m in log.of("numpy-abi")):
+        return None  # NumPy is there, and too new
+    absent = any("No module named" in m.text for m in seen.matches)
+    bridge = any("Numpy is not available" in m.text for m in seen.matches)
+    raised = any("Error: No module named" in m.text for m in seen.matches)
+    if old:
+        message = "A package was built for a newer NumPy than the one there."
+        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
+    if not absent:
+        return None  # "Numpy is not available" alone is mostly a NumPy that is too new
+    if not bridge and not raised:
+        message = "There is no NumPy there. torch says so and goes on."
+        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.INFO)
+    return Hit(
+        message="There is no NumPy there: no tensor can become an array.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if bridge else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.install(
+        facts,
+        "--upgrade",
+        "numpy",
+        why="torch and Ultralytics pass arrays to it",
+        changes="numpy, to the newest that fits",
+    )
+    return (Fix(title="Install NumPy", steps=(step,), verify=commands.check(facts)),)

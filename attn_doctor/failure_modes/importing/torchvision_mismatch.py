@@ -1,0 +1,250 @@
+"""torchvision was built for another torch.
+
+What it is
+    torchvision's compiled operators belong to one torch release and flavour (CPU or CUDA). Beside another torch they do not
+    load, and Ultralytics cannot work without them.
+
+How it shows
+    "RuntimeError: operator torchvision::nms does not exist", "partially initialized module 'torchvision' has no attribute
+    'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend". Why
+    the library does not load is swallowed by torchvision; attn-doctor loads it by hand and shows it.
+
+Why it happens
+    torch was replaced without torchvision: another package asked for another torch, or one of the two came from the CPU index
+    and the other from the CUDA index.
+
+What to do
+    Install the torchvision that belongs to this torch, from the same index.
+
+How to reproduce
+    `attn-doctor reproduce torchvision-mismatch` imports a torchvision of another release than torch. It downloads 35 MB, and
+    a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/pytorch/vision#installation
+    https://github.com/ultralytics/ultralytics/issues/7713
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import (
+    attempt_evidence,
+    holds,
+    index_options,
+    message,
+    package_evidence,
+    torch_installed,
+    version,
+)
+from attn_doctor.knowledge import pytorch
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import local
+
+MODE = FailureMode(
+    code="AD313",
+    slug="torchvision-mismatch",
+    title="torchvision built for another torch",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=(
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
+    signs=(
+        Sign(
+            pattern=r"operator torchvision::\w+ does not exist",
+            literal="operator torchvision::",
+            sample="RuntimeError: operator torchvision::nms does not exist",
+        ),
+        Sign(
+            pattern=r"No such operator torchvision::\w+",
+            literal="operator torchvision::",
+            sample="RuntimeError: No such operator torchvision::nms",
+        ),
+        Sign(
+            pattern=r"torch\.library\.register_fake\(\"torchvision::",
+            literal="register_fake(",
+            sample='    @torch.library.register_fake("torchvision::nms")',
+        ),
+        Sign(
+            pattern=r"module 'torchvision' has no attribute 'extension'",
+            literal="module 'torchvision' has no",
+            sample="AttributeError: partially initialized module 'torchvision' has no attribute 'extension' (most likely due to a "
+            "circular import)",
+        ),
+        Sign(
+            pattern=r"Couldn't load custom C\+\+ ops",
+            literal="load custom C++ ops",
+            sample="RuntimeError: Couldn't load custom C++ ops. This can happen if your PyTorch and torchvision versions are "
+            "incompatible",
+        ),
+        Sign(
+            pattern=r"Could not load this library: \S*torchvision/_C",
+            literal="Could not load this library:",
+            sample="OSError: Could not load this library: /venv/lib/python3.11/site-packages/torchvision/_C.so",
+        ),
+        Sign(
+            pattern=r"torchvision/(?P<part>\w+)\.\S{1,60}: undefined symbol: (?P<symbol>\w+)",
+            literal="undefined symbol: ",
+            sample="UserWarning: Failed to load image Python extension: '/venv/lib/python3.11/site-packages/torchvision/image.so: undefined "
+            "symbol: _ZN3c1017RegisterOperatorsD1Ev'",
+        ),
+        Sign(
+            pattern=r"Could not run 'torchvision::\w+' with arguments from the '(?:CUDA|HIP)' backend",
+            literal="Could not run 'torchvision::",
+            sample="NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.",
+        ),
+    ),
+    recipe=Recipe(
+        does="imports a torchvision of another release than torch",
+        of=(
+            Torch(),
+            Packages(requirements=("torchvision!={pair}",), megabytes=10, options=("--no-deps",)),
+            Packages(requirements=("pillow",), megabytes=25),
+        ),
+        run=(("{python}", "-c", "import torchvision"),),
+        shows="torchvision",
+        seconds=15,
+    ),
+)
+
+
+_OF_ANOTHER_TORCH = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")  # causes of facts.Binary
+
+
+def detect(facts: Facts) -> Hit | None:
+    have = version(facts, "torchvision")
+    if have is None or not torch_installed(facts):
+        return None
+    torch = str(known(facts.torch.version))
+    if facts.torch.importable is False or facts.torch.fault is not None:
+        return None  # its own trouble comes first, and torchvision fails with it
+    if _of_the_cpu(facts, have):
+        return Hit(
+            message=f"torchvision {have} is a CPU build beside torch {torch}: its operators know no CUDA tensors.",
+            evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
+        )
+    said = (
+        next((i for i in facts.imports if i.module == "torchvision"), None)
+        if isinstance(facts.imports, tuple)
+        else None
+    )
+    if said is not None and said.ok is True:
+        return None
+    if said is not None and said.ok is False and said.fault is not None:
+        return Hit(
+            message=f"torchvision {have} does not fit torch {torch}: its library does not load"
+            f"{_builds(facts, have, said.fault.traceback or message(said.fault))}.",
+            evidence=(
+                attempt_evidence(facts, "torchvision"),
+                *_loader(facts, said.fault.traceback or message(said.fault)),
+                package_evidence(facts, "torchvision"),
+            ),
+            certainty=Certainty.OBSERVED,
+        )
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if said is None and binary.module.startswith("torchvision._C") and binary.cause in _OF_ANOTHER_TORCH:
+            return Hit(
+                message=f"torchvision {have} does not fit torch {torch}: {'; '.join(binary.because[:1])}"
+                f"{_builds(facts, have, '; '.join(binary.because))}.",
+                evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because)),),
+            )
+    flavours = local(have), local(torch)
+    if every(
+        lambda: None in flavours or flavours[0] == flavours[1], lambda: holds(pytorch.torchvision_fits(torch, have))
+    ):
+        return None
+    return Hit(
+        message=f"torchvision {have} was built for another torch than {torch}.",
+        evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
+    )
+
+
+def _builds(facts: Facts, torchvision: str, said: str) -> str:
+    """What differs where the release is the right one: the builds of both, as far as anything names them."""
+    theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
+    if theirs is None and _CUDA_LIBRARY.search(said):
+        theirs = "a CUDA build"
+    if ours is None and isinstance(facts.torch.cuda, str):
+        ours = f"a build for CUDA {facts.torch.cuda}"
+    if ours is None and facts.torch.cuda is None and facts.torch.hip is None:
+        ours = "a CPU build"
+    if theirs is None or ours is None or theirs == ours:
+        return ""
+    if theirs == "a CUDA build" and ours != "a CPU build":
+        return ""  # of which CUDA, nothing says
+    return f" (torchvision is {theirs}, torch is {ours})"
+
+
+_CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c10::cuda|\bcuda", re.IGNORECASE)
+
+
+def _build(flavour: str | None) -> str | None:
+    """A build in words, from the local part of a version: "cpu", "cu124", "rocm6.3"."""
+    if flavour is None:
+        return None
+    if flavour == "cpu":
+        return "a CPU build"
+    cuda = re.fullmatch(r"cu(\d+)(\d)", flavour)
+    return f"a build for CUDA {cuda[1]}.{cuda[2]}" if cuda else f"a build for {flavour}"
+
+
+def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
+    """It loads all the same: only a call with a CUDA tensor fails, "Could not run 'torchvision::nms' ... 'CUDA' backend"."""
+    return local(torchvision) == "cpu" and isinstance(facts.torch.cuda, str)
+
+
+def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
+    """What the dynamic loader said: the line of the traceback that names a library or a symbol."""
+    for line in text.splitlines():
+        if ".so" in line and ("cannot open" in line or "undefined symbol" in line):
+            return (fact(facts, "imports", f"the loader says: {line.strip()}"),)
+    return ()
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    torch = str(known(facts.torch.version))
+    wanted = known(pytorch.torchvision_for(torch))
+    options = index_options(torch)
+    step = commands.install(
+        facts,
+        "--force-reinstall",
+        "--no-deps",
+        f"torchvision=={wanted}",
+        *options,
+        why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if options else ""),
+        changes="torchvision",
+    )
+    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
+
+
+def _title(facts: Facts, wanted: str, torch: str) -> str:
+    """The build is named where the release is there already: else the cure would be what is installed."""
+    try:
+        same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
+    except Unsure:
+        same = False
+    if not same:
+        return f"Install torchvision {wanted}"
+    build = _build(local(torch)) or ("a CPU build" if facts.torch.cuda is None else None)
+    return f"Install torchvision {wanted} again, {build or 'the build that belongs to this torch'}"
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    step = commands.install(
+        facts,
+        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
+        why="both in one command and from one index, so that they belong together",
+        changes="torch and torchvision, to the newest that fit",
+        risk="medium: for a torch from an index of its own add its --index-url, or the flavour changes",
+        takes="up to 5 GB",
+    )
+    return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,130 @@
+"""transformers was told to use flash-attn, and this Python has none that imports.
+
+What it is
+    A program asks transformers for attn_implementation="flash_attention_2". transformers looks for the package in the Python
+    that runs, and stops when it is not there, too old, or no GPU is usable.
+
+How it shows
+    "FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package flash_attn seems to be not
+    installed" (transformers 5: "the package for FlashAttention2 doesn't seem to be installed"); "This modeling file requires the following packages that were not found in your environment: flash_attn".
+
+Why it happens
+    flash-attn is in another environment, or was never installed, or its installation failed. transformers says "not installed"
+    also of one that is there and does not import: then the reason stands above, or shows when flash_attn is imported by hand.
+
+What to do
+    Say attn_implementation="sdpa": PyTorch's own fused attention, no package needed. Or install the flash-attn wheel that fits.
+
+How to reproduce
+    `attn-doctor reproduce transformers-flash-attn-2-not-installed` makes a tiny model of transformers that asks for
+    flash_attention_2 where flash-attn is not installed. It downloads 25 MB, and a CPU build of torch (200 MB) where the
+    target's will not do.
+
+References
+    https://huggingface.co/docs/transformers/perf_infer_gpu_one
+    https://github.com/Dao-AILab/flash-attention/issues/990
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD310",
+    slug="transformers-flash-attn-2-not-installed",
+    title="transformers finds no flash-attn",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=r"the package for FlashAttention ?\d doesn't seem to be installed",
+            literal="the package for FlashAttention",
+            sample="ImportError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package for "
+            "FlashAttention2 doesn't seem to be installed.",
+        ),
+        Sign(
+            pattern=r"cannot be used due to the following error: Flash ?Attention ?\d requires at least version",
+            literal=" requires at least version",
+            sample="ImportError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: FlashAttention2 "
+            "requires at least version `2.3.3`.",
+        ),
+        Sign(
+            pattern=r"the package flash_attn(?:_?[23])? seems to be not installed",
+            literal="the package flash_attn",
+            sample="ImportError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package "
+            "flash_attn seems to be not installed.",
+        ),
+        Sign(
+            pattern=r"requires the following packages that were not found in your environment:.{0,120}\bflash_attn",
+            literal="not found in your environment:",
+            sample="ImportError: This modeling file requires the following packages that were not found in your environment: "
+            "flash_attn. Run `pip install flash_attn`",
+        ),
+        Sign(
+            pattern=r"Flash Attention 2(?:\.0)? is not available\.? ?(?!on CPU)(?:Please refer|$)|FlashAttention2? is not available\.? Please",
+            literal=" is not available",
+            sample="ImportError: Flash Attention 2 is not available. Please refer to the documentation of https://github.com/Dao-AILab/"
+            "flash-attention for installing it.",
+        ),
+        Sign(
+            pattern=r"(?P<raised>Error: |^\s*)?No module named '?flash_attn'?(?![\w.'])",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'flash_attn'",
+        ),
+    ),
+    recipe=Recipe(
+        does="makes a tiny model of transformers that asks for flash_attention_2 where flash-attn is not installed",
+        of=(Torch(), Packages(requirements=("transformers",), megabytes=25)),
+        run=(
+            (
+                "{python}",
+                "-c",
+                "import transformers as t; t.AutoModelForCausalLM.from_config(t.LlamaConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=8), attn_implementation='flash_attention_2')",
+            ),
+        ),
+        shows="FlashAttention ?2",
+        seconds=30,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """That flash-attn is absent is no failure until a program asks for it, and what programs ask for is in no fact."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    asked = any("No module named" not in m.text for m in seen.matches)
+    if not asked and not any("raised" in m.groups for m in seen.matches):
+        return Hit(
+            message="A program notes that flash_attn is not installed, and goes on.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            severity=Severity.INFO,
+        )
+    message = (
+        "transformers was told to use flash_attention_2, and found no flash_attn that imports."
+        if asked
+        else "A program imports flash_attn, and it is not installed in the Python that ran."
+    )
+    return Hit(
+        message=message,
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if asked else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        (), 'say attn_implementation="sdpa" where the model is loaded', "the program that loads the model", "none"
+    )
+    use = Fix(title="Use PyTorch's own fused attention", steps=(step,), verify=commands.check(facts))
+    wheel = wheel_fixes.fixes(facts, "") if wheel_fixes.fitting(facts) else ()
+    return (use, *wheel[:1])

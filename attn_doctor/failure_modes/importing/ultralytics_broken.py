@@ -1,0 +1,172 @@
+"""Ultralytics is installed and does not import.
+
+What it is
+    `from ultralytics import YOLO` fails, crashes or never comes back. Nothing can be trained or predicted, whatever torch can do.
+
+How it shows
+    "ModuleNotFoundError: No module named 'cv2'" (or yaml, PIL, matplotlib, requests ...) at the import; an exception out of one of
+    the packages that ultralytics imports; the process ends without a word, or hangs.
+
+Why it happens
+    A requirement is missing (installed with --no-deps, removed with another package), a requirement is broken (half removed, damaged,
+    of another Python), or a file of ultralytics itself is gone or damaged.
+
+What to do
+    Install all that is missing in one command. Where a package is there and fails, install that package afresh. Where a file of
+    ultralytics itself is gone, install ultralytics afresh.
+
+How to reproduce
+    Not by a recipe: it needs a torch that imports, and every case has another culprit. `pip uninstall pyyaml` in an environment of
+    yours shows it; `pip install pyyaml` puts it right.
+
+References
+    https://docs.ultralytics.com/quickstart/
+    https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.shared import requirements
+from attn_doctor.failure_modes.shared.culprit import Culprit, culprit, install_missing
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.model.facts import Facts, Fault, Import
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, Step, fact
+
+MODE = FailureMode(
+    code="AD317",
+    slug="ultralytics-broken",
+    title="Ultralytics does not import",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("model-not-built", "requirements-missing"),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    found = _attempt(facts)
+    if found is None:
+        return None
+    index, attempt = found
+    fault = attempt.fault or Fault(kind="vanished")
+    name = f"ultralytics {facts.yolo.version}" if isinstance(facts.yolo.version, str) else "ultralytics"
+    evidence = [fact(facts, f"imports.{index}.ok", f"importing ultralytics: {message(fault)}")]
+    if fault.where and not fault.where.startswith("import "):
+        evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
+    lacks = requirements.missing(facts)
+    evidence += [
+        fact(facts, f"packages.conflicts.{lack.place}.requires", f"{lack.name}{lack.specifier} is not installed")
+        for lack in lacks[:12]
+    ]
+    return Hit(
+        message=f"{name} does not import: {_reason(facts, fault, lacks)}.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED,
+        explains=(*MODE.explains, *_same(facts, fault)),
+    )
+
+
+def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
+    """Return the failure modes that say the same of the package to blame: a cv2 that crashes alone crashes ultralytics too."""
+    to_blame = culprit(facts, fault, "ultralytics")
+    if to_blame is None:
+        return ()
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    alone = any(attempt.module == to_blame.module and attempt.ok is False for attempt in tried)
+    return ("segfault", "import-hang") if alone else ()
+
+
+def _attempt(facts: Facts) -> tuple[int, Import] | None:
+    """Return the failed import of ultralytics and its place in facts.imports; None: it was not tried, or it works."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return next(((i, a) for i, a in enumerate(tried) if a.module == "ultralytics" and a.ok is False), None)
+
+
+def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...]) -> str:
+    """Word why, with everything that is missing: "cv2 (opencv-python) is not installed, nor are pillow, pyyaml"."""
+    to_blame = culprit(facts, fault, "ultralytics")
+    if to_blame is not None and to_blame.is_missing:
+        others = [lack for lack in lacks if lack.name != to_blame.distribution]
+        named = (
+            to_blame.module
+            if to_blame.distribution in (None, to_blame.module)
+            else f"{to_blame.module} ({to_blame.distribution})"
+        )
+        more = f", nor {'is' if len(others) == 1 else 'are'} {requirements.listed(others)}" if others else ""
+        return f"{named} is not installed{more}"
+    how = {
+        "signal": f"it is killed by {fault.signal}",
+        "timeout": f"it gives no answer in {fault.seconds or 0:.0f} s",
+        "vanished": "it hangs, and cannot even be killed",
+        "exited": f"it ends the process with exit code {fault.exit_code}",
+    }.get(fault.kind, message(fault))
+    if to_blame is not None and to_blame.module != "ultralytics":
+        how += f", in {to_blame.module}"
+    return how + (f"; missing besides: {requirements.listed(lacks)}" if lacks else "")
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    found = _attempt(facts)
+    if found is None:
+        return ()
+    fault = found[1].fault or Fault(kind="vanished")
+    to_blame = culprit(facts, fault, "ultralytics")
+    lacks = requirements.missing(facts)
+    verify = commands.check(facts)
+    made = []
+    if to_blame is not None and to_blame.is_missing:
+        if to_blame.distribution is None and not lacks:
+            return (
+                Fix(title=f"Install what brings {to_blame.module}", steps=(_unknown_module(to_blame),), verify=verify),
+            )
+        steps, names = install_missing(facts, to_blame)
+        title = f"Install {to_blame.distribution}" if names == 1 else f"Install the {names} packages that are missing"
+        return (Fix(title=title, steps=steps, verify=verify),)
+    if lacks:
+        made.append(Fix(title="Install what is missing", steps=requirements.install(facts, lacks), verify=verify))
+    if fault.kind in ("timeout", "vanished"):
+        look = commands.by_hand(
+            ("py-spy", "dump", "--pid", "PID"),
+            "shows where it waits, while it hangs (pip install py-spy)",
+            "nothing",
+            "none",
+        )
+        made.append(Fix(title="See where it waits", steps=(look,), verify=verify))
+    if to_blame is not None and to_blame.module != "ultralytics" and to_blame.distribution is not None:
+        made.append(
+            Fix(
+                title=f"Install {to_blame.distribution} afresh",
+                steps=requirements.afresh(facts, to_blame.distribution),
+                verify=verify,
+            )
+        )
+    else:
+        made.append(Fix(title="Install ultralytics afresh", steps=_ultralytics_afresh(facts), verify=verify))
+    return tuple(made)
+
+
+def _unknown_module(to_blame: Culprit) -> Step:
+    words = f"find out which package brings the module {to_blame.module}: no requirement of ultralytics or torch has this name"
+    return commands.by_hand((), words, "adds a package")
+
+
+def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
+    """Install ultralytics again; a checkout that was installed with -e is the user's own to put right."""
+    listed = facts.packages.distributions if isinstance(facts.packages.distributions, tuple) else ()
+    found = next((d for d in listed if d.name == "ultralytics"), None)
+    place = facts.yolo.location
+    if (
+        found is not None
+        and isinstance(found.direct_url, str)
+        and found.direct_url.startswith("file:")
+        and isinstance(place, str)
+    ):
+        look = commands.by_hand(
+            ("git", "-C", place, "status"),
+            "ultralytics runs from your checkout: see what changed there",
+            "nothing",
+            "none",
+        )
+        return (look,)
+    return requirements.afresh(facts, "ultralytics")

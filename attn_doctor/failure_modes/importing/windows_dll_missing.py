@@ -1,0 +1,139 @@
+"""Windows does not find a library that a compiled extension needs.
+
+What it is
+    "The specified module could not be found" means a missing file, mostly not the one that is named but one that it needs: the
+    CUDA runtime of another major, the Visual C++ runtime, torch's own DLLs. ("The specified procedure" is another thing: the file
+    is there and lacks a function, so it was built for another torch.)
+
+How it shows
+    "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found." in whatever
+    language; "OSError: [WinError 126] ... Error loading .../torch/lib/fbgemm.dll or one of its dependencies".
+
+Why it happens
+    A wheel for another CUDA major than torch's; no Visual C++ redistributable; an import of the extension before torch.
+
+What to do
+    Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first.
+
+How to reproduce
+    `attn-doctor reproduce windows-dll-missing` judges a Windows machine on which a DLL is missing: a simulated machine, on
+    which nothing is run.
+
+References
+    https://github.com/oobabooga/text-generation-webui/issues/4344
+    https://learn.microsoft.com/en-us/cpp/windows/latest-supported-vc-redist
+    https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD307",
+    slug="windows-dll-missing",
+    title="Windows does not find a library that an extension needs",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=(
+        "torch-install-broken",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+        "ultralytics-broken",
+    ),
+    signs=(
+        Sign(
+            pattern=r"DLL load failed(?: while importing (?P<module>\w+))?:(?P<said>.{0,160})",
+            literal="DLL load failed",
+            sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\[WinError (?P<error>126|127|1114)\](?P<said>.{0,300}(?:torch|c10|fbgemm|cudnn|cublas|shm)\w*\.dll)",
+            literal="[WinError 1",
+            sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
+            '\\lib\\fbgemm.dll" or one of its dependencies.',
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a Windows machine on which a DLL is missing",
+        seconds=1,
+    ),
+)
+
+_PROCEDURE = re.compile(symbols.PROCEDURE)
+_MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
+# Modules whose failure to load is this tool's matter.
+_OURS = re.compile(
+    r"flash|_C$|_C_|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm", re.IGNORECASE
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if known(facts.system.os) != "windows":
+        return None
+    if facts.torch.fault is not None and _MISSING.search(text_of(facts.torch.fault)):
+        return Hit(
+            message=f"torch does not import, because a DLL is missing: {message(facts.torch.fault)}.",
+            evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
+            certainty=Certainty.OBSERVED,
+            severity=Severity.ERROR,
+        )
+    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+        said = text_of(attempt.fault)
+        if _MISSING.search(said) and not _PROCEDURE.search(said):
+            general = attempt.module in ("cv2", "numpy", "torchvision")
+            return Hit(
+                message=f"{attempt.module} does not import: a DLL that it needs is not found.",
+                evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
+                certainty=Certainty.OBSERVED,
+                severity=Severity.ERROR if general else None,
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    matches = [m for m in seen.matches if _counts(m)]
+    if not matches:
+        return None
+    first = matches[0]
+    lines = {m.line for m in matches}
+    torch = "error" in first.groups
+    name = "torch" if torch else first.groups.get("module", "An extension")
+    return Hit(
+        message=f"{name} did not load there: a DLL that it needs was not found.",
+        evidence=tuple(e for e in evidence if e.line in lines)
+        or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
+        severity=Severity.ERROR if torch else None,
+    )
+
+
+def _counts(match: Match) -> bool:
+    if _PROCEDURE.search(match.text) and match.groups.get("error") != "126":
+        return False
+    module = match.groups.get("module")
+    return module is None or _OURS.search(module) is not None
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
+        "torch and every compiled extension need the Visual C++ runtime",
+        "installs the Visual C++ redistributable",
+    )
+    runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
+    if any("flash_attn" in e.text for e in evidence):
+        return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
+    return (runtime,)

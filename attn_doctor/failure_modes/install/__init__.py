@@ -1,0 +1,1 @@
+"""Failure modes of finding, fetching and installing packages."""

@@ -1,0 +1,165 @@
+"""A disk is full, or its quota is used up.
+
+What it is
+    An installation or a build could not write: to the folder for temporary files, to pip's cache, or to the environment itself.
+
+How it shows
+    "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError" (conda),
+    "[WinError 112]". DataLoader workers say it of shared memory: "Unexpected bus error encountered in worker".
+
+Why it happens
+    An isolated build fetches a second torch, several gigabytes, into the temporary folder, which is often small or in memory; or the
+    home folder has a quota.
+
+What to do
+    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. In containers give more shared
+    memory: `docker run --shm-size=8g`.
+
+How to reproduce
+    `attn-doctor reproduce disk-full` installs a package of 4 MB into a file system of 2 MB. It downloads nothing.
+
+References
+    https://github.com/vllm-project/vllm/issues/7025
+    https://pip.pypa.io/en/stable/topics/caching/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge.build import GIGABYTE
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step, fact
+
+ROOM = 4 * GIGABYTE  # bytes: what torch unpacks to when a build in isolation fetches one of its own
+
+MODE = FailureMode(
+    code="AD210",
+    slug="disk-full",
+    title="A disk is full",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    explains=(
+        building.FAILED,
+        "no-matching-distribution",
+        "wheel-download-failed",
+        "network-proxy-ssl",
+        "torch-install-broken",
+        "sdist-packaging-bug",
+    ),
+    signs=(
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"\[Errno 28\]",
+                    "[Errno 28]",
+                    "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+                ),
+                (r"\[Errno 122\]", "[Errno 122]", "OSError: [Errno 122] Disk quota exceeded"),
+                (
+                    r"[Nn]o space left on device",
+                    "o space left on device",
+                    "cp: error writing '/tmp/b': No space left on device",
+                ),
+                (r"设备上没有空间", "设备上没有空间", "/usr/bin/ld: final link failed: 设备上没有空间"),
+                (
+                    r"kein Speicherplatz mehr verfügbar",
+                    "kein Speicherplatz mehr",
+                    "cp: Fehler beim Schreiben von '/tmp/b': Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
+                ),
+                (
+                    r"Aucun espace disponible sur le périphérique",
+                    "Aucun espace disponible sur",
+                    "cp: erreur d'écriture de '/tmp/b': Aucun espace disponible sur le périphérique",
+                ),
+                (r"\(os error (?:28|122|112)\)", "(os error ", "cause: No space left on device (os error 28)"),
+                (r"[Dd]isk quota exceeded", "isk quota exceeded", "tar: write error: Disk quota exceeded"),
+                (r"NoSpaceLeftError", "NoSpaceLeftError", "NoSpaceLeftError: No space left on devices."),
+                (
+                    r"\[WinError 112\]",
+                    "[WinError 112]",
+                    "OSError: [WinError 112] There is not enough space on the disk",
+                ),
+                (
+                    r"Unexpected bus error encountered in worker",
+                    "Unexpected bus error encountered in worker",
+                    "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
+                ),
+            )
+        ),
+    ),
+    recipe=Recipe(
+        does="installs a package of 4 MB into a file system of 2 MB",
+        of=(
+            Wheel(name="large", version="1.0", megabytes=4),
+            SmallDisk(path="full", megabytes=2),
+            Variable(name="TMPDIR", value="{folder}/full"),
+        ),
+        run=(
+            (
+                *PIP,
+                "install",
+                "--no-deps",
+                "--no-index",
+                "--target",
+                "{folder}/full/site",
+                "{folder}/large-1.0-py3-none-any.whl",
+            ),
+        ),
+        shows="No space left on device",
+        seconds=6,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(lambda: known(facts.system.os) in ("linux", "windows"), lambda: not building.works(facts)):
+        return None
+    for index, disk in enumerate(known(facts.system.disks)):
+        free = disk.free_bytes
+        if isinstance(free, int) and free < ROOM:
+            return Hit(
+                message=f"{disk.path} ({_what(disk.purpose)}) has {free / GIGABYTE:.1f} GB left; an installation of torch wants more.",
+                evidence=(
+                    fact(facts, f"system.disks.{index}.free_bytes", f"{free / GIGABYTE:.1f} GB free under {disk.path}"),
+                ),
+                confidence=Confidence.MEDIUM,
+                severity=Severity.INFO,
+            )
+    return None
+
+
+def _what(purpose: str) -> str:
+    return {"tmp": "temporary files", "cache": "pip's cache", "site-packages": "the environment"}.get(purpose, purpose)
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    quota = all("uota" in m.text for m in seen.matches)
+    shared = any("bus error" in m.text for m in seen.matches)
+    if shared:
+        return building.observed("Shared memory ran out under a DataLoader worker.", evidence)
+    return building.observed("The quota was used up." if quota else "The disk was full.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    disks = facts.system.disks if isinstance(facts.system.disks, tuple) else ()
+    roomy = [d for d in disks if isinstance(d.free_bytes, int) and d.free_bytes >= ROOM and d.purpose != "tmp"]
+    made = []
+    if roomy:
+        folder = roomy[0].path.rpartition("/")[0] or "/"
+        step = commands.variable("TMPDIR", folder, "there is room, and pip unpacks into it")
+        made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
+    purge = Step(
+        argv=(commands.python(facts), "-m", "pip", "cache", "purge"),
+        why="wheels that were fetched before; they are fetched again when they are wanted",
+        changes="empties pip's cache",
+        risk="low",
+    )
+    if commands.installer(facts)[0] == "uv":
+        purge = Step(argv=("uv", "cache", "clean"), why=purge.why, changes="empties uv's cache", risk="low")
+    made.append(Fix(title="Clear the cache", steps=(purge,), verify=building.verify(facts)))
+    return tuple(made)

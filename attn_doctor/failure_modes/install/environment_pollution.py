@@ -1,0 +1,441 @@
+"""Packages in the environment contradict each other, or things from outside it get in.
+
+What it is
+    Two installations of one package over each other, remnants of a removal that was cut short, requirements that are not met,
+    or modules that come from PYTHONPATH or the user site instead of the environment.
+
+How it shows
+    "X requires torch==A, but you have torch B which is incompatible", "WARNING: Ignoring invalid distribution -orch", uv's "No
+    solution found when resolving dependencies". Often nothing at all, until an ABI error or a wrong version much later.
+
+Why it happens
+    One installation after another, each with its own idea of torch (xformers, vllm, custom nodes); an interrupted pip; a
+    PYTHONPATH left in a shell profile; a --system-site-packages environment that sees ~/.local.
+
+What to do
+    Install everything in one command, with the torch that you want named in it, so that the resolver sees it all. Remove
+    remnants and PYTHONPATH. A fresh environment is often quickest.
+
+How to reproduce
+    `attn-doctor reproduce environment-pollution` installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 asks for. It
+    downloads 19 MB.
+
+References
+    https://github.com/vllm-project/vllm/issues/11283
+    https://github.com/facebookresearch/xformers/issues/823
+    https://pip.pypa.io/en/stable/cli/pip_check/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import index_options, variable
+from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
+from attn_doctor.knowledge import pytorch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Conflict, Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
+
+# Modules of the standard library that people name files of their own after.
+_STDLIB = (
+    "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
+    "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
+)
+# What each of them has had since Python 3.7: without it, what was imported is not that module. Other names come and go.
+_ALWAYS = (
+    r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
+    r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
+    r"enum' has no attribute '(?:Enum|IntEnum)|inspect' has no attribute '(?:signature|isclass|getmembers)|io' has no attribute "
+    r"'(?:BytesIO|StringIO)|json' has no attribute '(?:loads?|dumps?)|logging' has no attribute '(?:getLogger|Logger|handlers)|"
+    r"math' has no attribute '(?:sqrt|pi|floor)|numbers' has no attribute '(?:Number|Integral)|operator' has no attribute "
+    r"'(?:itemgetter|attrgetter)|platform' has no attribute '(?:system|machine|python_version)|queue' has no attribute 'Queue|"
+    r"random' has no attribute '(?:Random|random|seed|randint|choice|shuffle)|select' has no attribute 'select|signal' has no "
+    r"attribute 'signal|socket' has no attribute 'socket|statistics' has no attribute 'mean|string' has no attribute "
+    r"'(?:ascii_letters|digits|Template)|struct' has no attribute '(?:pack|unpack|Struct)|time' has no attribute '(?:time|sleep)|"
+    r"types' has no attribute '(?:ModuleType|FunctionType|MethodType|SimpleNamespace|GenericAlias)|warnings' has no attribute 'warn"
+)
+
+MODE = FailureMode(
+    code="AD212",
+    slug="environment-pollution",
+    title="The environment contradicts itself",
+    train=Severity.WARNING,
+    flash_attn=Severity.WARNING,
+    explains=(
+        "torchvision-mismatch",
+        "torch-install-broken",
+        "import-hang",
+        "requirements-missing",
+        "segfault",
+        "ultralytics-broken",
+        "abi-mismatch-torch-version",
+        "abi-mismatch-cxx11",
+        "triton-version-mismatch",
+    ),
+    signs=(
+        Sign(
+            pattern=r"(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60}).{0,300}, but you"
+            r"(?:'ll)? have (?P<have>[\w.-]{1,60} ?[\w.!+-]{0,60})",
+            literal=", but you",
+            sample="torchvision 0.17.2 requires torch==2.2.2, but you have torch 2.3.0 which is incompatible.",
+        ),
+        Sign(
+            pattern=r"Ignoring invalid distribution|due to invalid metadata entry 'name'",
+            literal=" invalid ",
+            sample="WARNING: Ignoring invalid distribution ~orch (/venv/lib/python3.11/site-packages)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"ERROR: ResolutionImpossible",
+            literal="ResolutionImpossible",
+            sample="ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/",
+        ),
+        Sign(
+            pattern=r"these package versions have conflicting dependencies",
+            literal="have conflicting dependencies",
+            sample="ERROR: Cannot install a and b==1 because these package versions have conflicting dependencies.",
+        ),
+        Sign(
+            pattern=r"No solution found when resolving dependencies",
+            literal="No solution found when resolving",
+            sample="  × No solution found when resolving dependencies:",
+        ),
+        Sign(
+            pattern=r"version solving failed",
+            literal="version solving failed",
+            sample="So, because app depends on both a and b, version solving failed.",
+        ),
+        Sign(
+            pattern=r"(?:LibMamba)?UnsatisfiableError",
+            literal="UnsatisfiableError",
+            sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
+        ),
+        # A file of one's own in front of the standard library's.
+        Sign(
+            pattern=r"since it has the same name as the standard library module named '(?P<shadow>\w+)'",
+            literal="since it has the same name as",
+            sample="(consider renaming '/home/user/random.py' since it has the same name as the standard library module named 'random')",
+        ),
+        Sign(
+            pattern=rf"cannot import name '\w+' from '(?P<shadow>{_STDLIB})' \((?![^)]{{0,300}}lib/python\d)(?P<path>[^)]{{1,300}})\)",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'Random' from 'random' (/home/user/work/random.py)",
+        ),
+        Sign(
+            pattern=rf"partially initialized module '(?P<shadow>{_STDLIB})' has no attribute '\w+'|module '(?P<hidden>{_ALWAYS})'",
+            literal="' has no attribute '",
+            sample="AttributeError: module 'types' has no attribute 'GenericAlias'",
+        ),
+    ),
+    recipe=Recipe(
+        does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 asks for",
+        of=(
+            Packages(requirements=("ultralytics==8.2.103",), megabytes=1, options=("--no-deps",)),
+            Packages(requirements=("numpy>=2",), megabytes=18),
+        ),
+        run=((*PIP, "check"),),
+        shows="numpy<2.0.0,>=1.23.0, but you have numpy 2",
+        examine=("--static",),
+        goal=Goal.TRAIN,
+        seconds=25,
+    ),
+)
+
+# A package in front can have these consequences, and a requirement of another version cannot.
+_OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
+# A package of another release in front of one of these is worth a warning even where everything imports.
+_CORE = ("torch", "torchvision", "ultralytics", "numpy")
+# Packages whose version decides whether attention works; a conflict among others is somebody else's trouble.
+_OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
+
+
+def detect(facts: Facts) -> Hit | None:
+    return stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
+
+
+PUT_BY_PYTHON = ("PYTHONPATH", "user site")
+
+
+def _contradicts(facts: Facts) -> Hit | None:
+    packages = facts.packages
+    evidence: list[Evidence] = []
+    wrong: list[str] = []
+    conflicts = [(i, c) for i, c in enumerate(known(packages.conflicts)) if _ours(c)]
+    for index, conflict in conflicts:
+        text = f"{conflict.package} requires {conflict.requires}, and you have {conflict.found}"
+        evidence.append(fact(facts, f"packages.conflicts.{index}.requires", text))
+    if conflicts:
+        first = conflicts[0][1]
+        wrong.append(f"{first.package} requires {first.requires}, and {first.found} is installed")
+    for path, values, text in (
+        ("packages.duplicates", known(packages.duplicates), "installed twice, one over the other"),
+        ("packages.remnants", known(packages.remnants), "left over from a removal that was cut short"),
+        ("packages.broken", known(packages.broken), "without readable metadata"),
+    ):
+        if values:
+            wrong.append(f"{', '.join(values)}: {text}")
+            evidence.append(fact(facts, path))
+    strangers = [s for s in known(facts.interpreter.differs_isolated) if " hides " in s]
+    if strangers:
+        wrong.append(f"{strangers[0]} (PYTHONPATH or the user site)")
+        evidence.append(fact(facts, "interpreter.differs_isolated"))
+    standard = facts.interpreter.standard_hidden if isinstance(facts.interpreter.standard_hidden, tuple) else ()
+    if standard:
+        modules = ", ".join(Path(path).name for path in standard[:4])
+        wrong.insert(0, f"{modules} on PYTHONPATH hides what the standard library has under that name")
+        evidence.insert(0, fact(facts, "interpreter.standard_hidden", f"on PYTHONPATH: {', '.join(standard[:4])}"))
+    if not wrong:
+        return None
+    grave = bool(conflicts or known(packages.duplicates) or standard or any(_core_by_path(facts, s) for s in strangers))
+    more = f", and {len(evidence) - 1} more" if len(evidence) > 1 else ""
+    return Hit(
+        message=f"{wrong[0]}{more}.",
+        evidence=tuple(evidence[:6]),
+        certainty=Certainty.OBSERVED,
+        # Packages in front and remnants do no harm by being there: where everything was seen to import they are a notice.
+        severity=None if grave or not _all_import(facts) else Severity.INFO,
+        explains=_consequences(facts)
+        if strangers or standard
+        else tuple(slug for slug in MODE.explains if slug not in _OF_STRANGERS),
+    )
+
+
+def _core_by_path(facts: Facts, stranger: str) -> bool:
+    """Whether PYTHONPATH (not the user site, where people install) puts a core package in front: "numpy: /x/numpy ... hides ..."."""
+    name, _, place = stranger.partition(": ")
+    value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
+    return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
+
+
+def _consequences(facts: Facts) -> tuple[str, ...]:
+    """What other packages in front explain: nothing, where an import failed without them just the same."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    in_vain = [a for a in tried if a.ok is False and a.works_without is None]
+    if in_vain or (facts.torch.importable is False and facts.torch.works_without is None):
+        return ()
+    return MODE.explains
+
+
+def _all_import(facts: Facts) -> bool:
+    """Whether torch and everything else that was tried was seen to import."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return facts.torch.importable is True and bool(tried) and all(attempt.ok is True for attempt in tried)
+
+
+def _ours(conflict: Conflict) -> bool:
+    try:
+        name = canonicalize_name(Requirement(conflict.requires).name)
+    except InvalidRequirement:
+        return False
+    return bool(_OURS.match(name)) and conflict.found is not None  # what is missing is requirements-missing
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Pip's word on a conflict counts as a warning where it is about what attention needs; else it is a notice."""
+    shadow = seen.group("shadow") or (seen.group("hidden") or "").partition("'")[0]
+    if shadow:
+        where = seen.group("path")
+        place = f" in {where}" if where else ""
+        return Hit(
+            message=f"A file of that name{place} hides the module {shadow} of the standard library.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            severity=Severity.ERROR,
+        )
+    pairs = [m for m in seen.matches if m.groups.get("have")]
+    others = [m for m in seen.matches if m.strength == "proof" and not m.groups.get("have")]
+    ours = [m for m in pairs if _OURS.match(canonicalize_name(m.groups["requires"]))]
+    if pairs and not ours and not others:
+        return Hit(
+            message="Packages contradict each other, none of which has to do with attention.",
+            evidence=evidence,
+            certainty=Certainty.OBSERVED,
+            severity=Severity.INFO,
+        )
+    if ours:
+        first = ours[0].groups
+        return Hit(
+            message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip()}).",
+            evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
+            certainty=Certainty.OBSERVED,
+        )
+    sure = any(m.strength == "proof" for m in seen.matches)
+    return Hit(
+        message="What was asked for contradicts itself, or the environment does.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    """One fix for all that is wrong: each part alone would leave the rest.
+
+    What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.
+    """
+    in_front = cure(facts, PUT_BY_PYTHON)
+    if in_front is not None:
+        return (in_front,)
+    parts = [_strangers(facts)]
+    if not parts[0][1]:  # with other packages in front, nothing that was seen says what this environment lacks
+        parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
+    titles = [title for title, steps in parts if steps]
+    if not titles:
+        return ()
+    steps = tuple(step for _, made in parts for step in made)
+    title = titles[0] + "".join(f", {more[0].lower()}{more[1:]}" for more in titles[1:])
+    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+
+
+Part = tuple[str, tuple[Step, ...]]
+
+
+def _asked_for(facts: Facts) -> Part:
+    torch = facts.torch.version
+    wanted: dict[str, None] = {}
+    for conflict in known(facts.packages.conflicts):
+        if not _ours(conflict):
+            continue
+        dependent, requirement = conflict.package.split()[0], Requirement(conflict.requires)
+        fitting = pytorch.torchvision_for(torch) if isinstance(torch, str) else None
+        if dependent == "torchvision" and canonicalize_name(requirement.name) == "torch" and isinstance(fitting, str):
+            wanted[f"torchvision=={fitting}"] = None  # the small one follows the large one
+        else:
+            wanted[f"{requirement.name}{_as_torch_takes_it(facts, requirement)}"] = None
+    if not wanted:
+        return "", ()
+    steps = []
+    for names, index in _by_index(wanted, torch):
+        steps.append(
+            commands.install(
+                facts,
+                *names,
+                *index,
+                why="all of what the installed packages ask for, in one run of the resolver",
+                changes=", ".join(names),
+                risk="medium: the resolver may find that they cannot all be had, and says so before it changes anything",
+            )
+        )
+    return "Install what the packages ask for", tuple(steps)
+
+
+def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
+    """The bounds of a requirement; for NumPy also that of a torch which was built for NumPy 1."""
+    torch, os = facts.torch.version, facts.system.os
+    if canonicalize_name(requirement.name) != "numpy" or not isinstance(torch, str):
+        return str(requirement.specifier)
+    takes_two = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
+    if isinstance(takes_two, Unknown) or takes_two.yes:
+        return str(requirement.specifier)
+    return ",".join(filter(None, [str(requirement.specifier), "<2"]))
+
+
+def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    """What comes from the index of torch's flavour, which has little else, and what comes from the registry."""
+    index = index_options(torch) if isinstance(torch, str) else ()
+    of_torch = [name for name in wanted if name.startswith("torch")] if index else []
+    rest = [name for name in wanted if name not in of_torch]
+    if of_torch:
+        yield of_torch, index
+    if rest:
+        yield rest, ()
+
+
+def _strangers(facts: Facts) -> Part:
+    standard = facts.interpreter.standard_hidden
+    if not (isinstance(standard, tuple) and standard) and not any(
+        " hides " in text for text in known(facts.interpreter.differs_isolated)
+    ):
+        return "", ()
+    if variable(facts, "PYTHONPATH"):
+        unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")
+        return "Leave PYTHONPATH out", (unset,)
+    without = commands.variable(
+        "PYTHONNOUSERSITE", "1", "the user site puts other packages before those of the environment"
+    )
+    return "Leave the user site out", (without,)
+
+
+def _doubled(facts: Facts) -> Part:
+    """As many removals as there are records, then the version that is imported. A removal of nothing does no harm."""
+    steps: list[Step] = []
+    for text in known(facts.packages.duplicates):
+        name, *versions = text.replace(" and ", " ").split()
+        why = f"there are {len(versions)} records of it, and a removal takes one at a time"
+        steps += [commands.uninstall(facts, name, why=why)] * len(versions)
+        have = _imported(facts, name) or versions[-1]
+        steps.append(
+            commands.install(
+                facts,
+                f"{name}=={have.partition('+')[0]}",
+                *(index_options(have) if name == "torch" else ()),
+                why=f"one whole copy of {name}, of the version that is imported now",
+                changes=f"{name} {have}",
+                options=("--no-deps",),
+            )
+        )
+    names = [text.split()[0] for text in known(facts.packages.duplicates)]
+    return (f"Install {', '.join(names)} afresh", tuple(steps)) if steps else ("", ())
+
+
+def _imported(facts: Facts, name: str) -> str | None:
+    """The version of the code, whatever the records say."""
+    if name == "torch":
+        return facts.torch.version if isinstance(facts.torch.version, str) else None
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    found = next((i.version for i in tried if i.module == name), None)
+    return found if isinstance(found, str) else None
+
+
+def _left_over(facts: Facts) -> Part:
+    remnants = known(facts.packages.remnants)
+    folder = facts.interpreter.site_packages
+    if not remnants or not isinstance(folder, str):
+        return "", ()
+    argv = ("rm", "-r", *(f"{folder}/{name}" for name in remnants))
+    why, changes = "pip leaves these when it is interrupted; nothing uses them", f"removes {', '.join(remnants)}"
+    if facts.system.os == "windows":
+        return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(argv[2:])}", changes),)
+    return "Remove what an interrupted pip left", (Step(argv=argv, why=why, changes=changes, risk="low"),)
+
+
+def _torch_of_here(facts: Facts) -> tuple[str, ...]:
+    """Torch and torchvision for a fresh environment: of a version where the driver is known."""
+    wanted = newest_torch.requirements(facts)
+    return wanted if wanted and wanted[0] != "--upgrade" and "--index-url" not in wanted else ("torch", "torchvision")
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    told = commands.by_hand(
+        (commands.python(facts), "-m", "pip", "check"), "lists what contradicts what", "nothing", "none"
+    )
+    fresh = commands.by_hand(
+        (commands.python(facts), "-m", "venv", "fresh"),
+        "an environment in which nothing was replaced yet",
+        "a new folder",
+    )
+    once = commands.by_hand(
+        ("fresh/bin/python", "-m", "pip", "install", *_torch_of_here(facts), "ultralytics"),
+        "all that you need in one command, so that the resolver sees it all; add your own packages to it",
+        "packages in the new environment",
+        takes="up to 5 GB",
+    )
+    return (
+        Fix(
+            title="Install everything at once into a fresh environment",
+            steps=(told, fresh, once),
+            verify=commands.check(facts),
+        ),
+    )

@@ -1,0 +1,260 @@
+"""The package index cannot be reached: name resolution, a proxy, or a certificate that nobody here trusts.
+
+What it is
+    pip, uv, conda or a program that fetches weights gets no answer from the host that it asks; or the answer comes from something in
+    between that opens TLS connections and signs them itself.
+
+How it shows
+    "[SSL: CERTIFICATE_VERIFY_FAILED] ... unable to get local issuer certificate", "ProxyError", "Tunnel connection failed: 407",
+    "Temporary failure in name resolution", "Max retries exceeded", uv's "invalid peer certificate: UnknownIssuer" and "dns error".
+    pip ends all of it with "No matching distribution found": the WARNING above is the cause.
+
+Why it happens
+    A compute node without internet; a company's proxy that is not named in HTTPS_PROXY; its certificate, which is known to the system
+    and not to Python. pip brings certificates of its own, and setup.py's urllib uses others: so one may work and the other not.
+
+What to do
+    Name the proxy (HTTPS_PROXY) and the certificates (SSL_CERT_FILE, PIP_CERT, or uv's --system-certs); or fetch the wheels on
+    another machine with `pip download` and install them with `--no-index --find-links`.
+
+How to reproduce
+    `attn-doctor reproduce network-proxy-ssl` asks pip for a package at a server with a certificate that nobody trusts.
+    Stand-ins in it: the server. It downloads nothing.
+
+References
+    https://pip.pypa.io/en/stable/topics/https-certificates/
+    https://docs.astral.sh/uv/concepts/authentication/certificates/
+    https://github.com/Dao-AILab/flash-attention/issues/756
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+
+_NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub is wheel-download-failed
+
+
+def _certain(literal: str, sample: str, pattern: str) -> Sign:
+    return Sign(pattern=pattern, literal=literal, sample=sample)
+
+
+def _tried(literal: str, sample: str, pattern: str) -> Sign:
+    """A connection failed once. pip and uv try again, and may succeed."""
+    return Sign(pattern=pattern, literal=literal, sample=sample, strength="hint")
+
+
+MODE = FailureMode(
+    code="AD203",
+    slug="network-proxy-ssl",
+    title="The network, a proxy or a certificate stands in between",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=(
+        "no-matching-distribution",
+        "python-too-new-no-wheel",
+        "wheel-download-failed",
+        "packaging-missing-at-build",
+        "wheel-missing-at-build",
+        "environment-pollution",
+        building.FAILED,
+    ),
+    signs=(
+        Sign(
+            pattern=r"unable to access 'https?://(?P<host>[^/']{1,100})/(?![^']{0,200}flash-attention)[^']{0,200}': (?:Failed to connect|"
+            r"Connection|Recv failure|GnuTLS|OpenSSL|gnutls|Empty reply|Operation timed out)",
+            literal="unable to access 'http",
+            sample="fatal: unable to access 'https://github.com/NVIDIA/cutlass.git/': Failed to connect to github.com port 443",
+            strength="hint",
+        ),
+        _certain(
+            "CERTIFICATE_VERIFY_FAILED",
+            "urllib.error.URLError: <urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
+            "issuer certificate (_ssl.c:1006)>",
+            r"(?P<certificate>CERTIFICATE_VERIFY_FAILED)",
+        ),
+        _certain(
+            "invalid peer certificate",
+            "  cause: invalid peer certificate: UnknownIssuer",
+            r"(?P<certificate>invalid peer certificate)",
+        ),
+        _certain(
+            "SSL certificate problem",
+            "fatal: unable to access 'https://example.org/': SSL certificate problem: self-signed certificate in certificate chain",
+            r"(?P<certificate>SSL certificate problem)",
+        ),
+        _certain(
+            "certificate verification failed",
+            "fatal: unable to access 'https://example.org/': server certificate verification failed. CAfile: none CRLfile: none",
+            r"(?P<certificate>server certificate verification failed)",
+        ),
+        _certain(
+            "CondaSSLError",
+            "CondaSSLError: OpenSSL appears to be unavailable on this machine.",
+            r"(?P<certificate>CondaSSLError)",
+        ),
+        _tried(
+            "SSLError(",
+            "(Caused by SSLError(SSLZeroReturnError(6, 'TLS/SSL connection has been closed (EOF)')))",
+            r"SSLError\(",
+        ),
+        _tried(
+            "ProxyError(",
+            "connection broken by 'ProxyError('Cannot connect to proxy.', NewConnectionError(",
+            r"(?P<proxy>ProxyError)\(",
+        ),
+        _certain(
+            "Tunnel connection failed: ",
+            "OSError: Tunnel connection failed: 407 Proxy Authentication Required",
+            r"(?P<proxy>Tunnel connection failed)",
+        ),
+        _certain(
+            "CONNECTION FAILED for url",
+            "CondaHTTPError: HTTP 000 CONNECTION FAILED for url <https://conda.anaconda.org/conda-forge/linux-64/repodata.json>",
+            r"CONNECTION FAILED for url",
+        ),
+        _certain(
+            "Failed to connect to ",
+            "× Failed to connect to pypi.org while fetching https://pypi.org/simple/flash-attn/",
+            r"Failed to connect to (?P<host>[\w.-]{1,100}) while fetching " + _NOT_THE_WHEEL,
+        ),
+        _tried(
+            "after connection broken by ",
+            "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by "
+            "'ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.example', port=443): Read timed out.\")': /simple/flash-attn/",
+            r"Retry\(total=(?P<left>\d+).{0,80}after connection broken by " + _NOT_THE_WHEEL,
+        ),
+        _certain(
+            "Max retries exceeded with url",
+            "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /simple/",
+            r"host='(?P<host>[^']{1,100})', port=\d+\): Max retries exceeded with url: (?!\S{0,300}flash_attn)",
+        ),
+        _certain(
+            "Could not fetch URL ",
+            "Could not fetch URL https://pypi.org/simple/pip/: There was a problem confirming the ssl",
+            r"Could not fetch URL ",
+        ),
+        _tried(
+            "Read timed out",
+            "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='files.pythonhosted.org', port=443): Read timed out.",
+            r"host='(?P<host>[^']{1,100})', port=\d+\): Read timed out",
+        ),
+        _tried(
+            "error sending request for url",
+            "  cause: error sending request for url (https://pypi.org/simple/flash-attn/)",
+            r"error sending request for url " + _NOT_THE_WHEEL,
+        ),
+        _tried("operation timed out", "  cause: operation timed out", r"cause(?:d by)?: operation timed out"),
+        _tried(
+            "Could not resolve host",
+            "curl: (6) Could not resolve host: download.pytorch.org",
+            r"^(?!.{0,600}flash[-_]att).{0,600}Could not resolve host: (?P<host>\S+)",
+        ),
+        _tried(
+            "Temporary failure resolving '",
+            "W: Failed to fetch http://deb.example/  Temporary failure resolving 'deb.example'",
+            r"Temporary failure resolving '(?P<host>[^']{1,100})'",
+        ),
+        _tried(
+            "LocalEntryNotFoundError",
+            "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub",
+            r"LocalEntryNotFoundError",
+        ),
+        Sign(
+            pattern=r"Successfully installed |Installed \d+ packages? in",
+            literal="nstalled ",
+            sample="Successfully installed flash-attn-2.8.3",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks pip for a package at a server with a certificate that nobody trusts",
+        of=(Network(kind="self-signed", hosts=("mirror.example",)),),
+        run=(
+            (
+                *PIP,
+                "download",
+                "--no-deps",
+                "--retries",
+                "0",
+                "--index-url",
+                "https://mirror.example/simple",
+                "flash-attn",
+            ),
+        ),
+        shows="CERTIFICATE_VERIFY_FAILED",
+        seconds=8,
+        stands_in=("the server",),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Never beforehand: the network is not touched unless the user asks for it."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _overcome(seen, m))
+    tries = tuple(m for m in seen.matches if m.strength == "hint" and not _overcome(seen, m))
+    if not proofs and not tries:
+        return None
+    if _about_the_wheel(seen, (*proofs, *tries)):
+        return None
+    told = proofs or tries
+    if seen.group("certificate"):
+        message = "A TLS certificate was not trusted: something in between signs connections, or Python lacks the certificates."
+    elif seen.group("proxy"):
+        message = "The proxy refused the connection or did not answer."
+    else:
+        host = next((m.groups["host"] for m in told if m.groups.get("host")), None)
+        message = f"{host} could not be reached." if host else "The host that was asked could not be reached."
+    return building.observed(
+        message, building.lines(told), Confidence.HIGH if proofs or len(tries) > 1 else Confidence.MEDIUM
+    )
+
+
+def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
+    """Whether it is GitHub alone that could not be reached, for flash-attn's wheel: that has a name of its own."""
+    if any(m.groups.get("certificate") or m.groups.get("proxy") for m in told):
+        return False
+    wheel = any(m.strength == "proof" for log in seen.logs for m in log.of("wheel-download-failed"))
+    return wheel and all("github" in m.groups.get("host", "github") for m in told)
+
+
+def _overcome(seen: Seen, match: Match) -> bool:
+    """Whether an installation went well after it: a connection that failed once is no failure then."""
+    return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    proxy = commands.by_hand(
+        (),
+        "set HTTPS_PROXY (and HTTP_PROXY) to the proxy of your site, and SSL_CERT_FILE to a file with its certificate",
+        "this shell",
+    )
+    python = commands.python(facts)
+    fetch = Step(
+        argv=(python, "-m", "pip", "download", "-d", "wheels", "torch"),
+        why="on a machine that has internet, with the same Python and system; name all that is wanted",
+        changes="a folder of wheels",
+        risk="none",
+        kind="system",
+        takes="3 GB",
+    )
+    put = Step(
+        argv=(*commands.installer(facts), "--no-index", "--find-links", "wheels", "torch"),
+        why="from the folder that was carried over",
+        changes="what was fetched",
+        risk="low",
+    )
+    verify = building.verify(facts)
+    return (
+        Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify),
+        Fix(title="Carry the wheels over by hand", steps=(fetch, put), verify=verify),
+    )

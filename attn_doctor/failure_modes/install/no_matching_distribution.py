@@ -1,0 +1,163 @@
+"""The version that is asked for does not exist under that name on that index.
+
+What it is
+    The index answered, has the package, and has not this version; or the file that it has says another name than its own.
+
+How it shows
+    "ERROR: Could not find a version that satisfies the requirement flash-attn==9.9.9 (from versions: 0.2.0, ...)", "ERROR: No matching
+    distribution found for flash-attn==9.9.9"; uv: "Because there is no version of flash-attn==9.9.9"; conda:
+    "PackagesNotFoundError"; "has inconsistent name: expected 'flashattn-hopper'".
+
+Why it happens
+    A version that was never published or only as a wheel on GitHub (2.8.3+cu12torch2.8...); `--only-binary :all:`, while PyPI has
+    flash-attn as source alone; another index than PyPI; a renamed package (of flash-attn-3 PyPI has only
+    an empty release, which was withdrawn).
+
+    Beware: pip ends every network failure with the same words. A "Retrying" or SSL warning above them is the cause then.
+
+What to do
+    Ask for a version that is in the list, or install the wheel by its address.
+
+How to reproduce
+    `attn-doctor reproduce no-matching-distribution` asks pip for a release of flash-attn that was never there. It downloads
+    1 MB.
+
+References
+    https://pypi.org/project/flash-attn/#history
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import PIP, Recipe
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+
+# Packages that come as wheels alone, so that "none" of them speaks of this Python or platform: see python-too-new-no-wheel.
+BINARY = re.compile(
+    r"^(?:torch|torchvision|torchaudio|numpy|scipy|xformers|triton|ultralytics|opencv-[\w-]+|nvidia-[\w-]+)(?![\w-])",
+    re.IGNORECASE,
+)
+
+MODE = FailureMode(
+    code="AD204",
+    slug="no-matching-distribution",
+    title="There is no such version",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=(building.FAILED, "environment-pollution"),
+    signs=(
+        Sign(
+            pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"
+            r"\(from versions: (?P<versions>[^)]{0,4000})",
+            literal="Could not find a version that satisfies",
+            sample="ERROR: Could not find a version that satisfies the requirement flash-attn==9.9.9 (from versions: 0.2.0, 0.2.1)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No matching distribution found for (?P<requirement>[^\s(;]{1,120})",
+            literal="No matching distribution found for ",
+            sample="ERROR: No matching distribution found for flash-attn==9.9.9",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"[Bb]ecause there (?:is|are) no versions? of (?P<requirement>[^\s(;]{1,120})",
+            literal="ecause there ",
+            sample="  ╰─▶ Because there is no version of flash-attn==9.9.9 and you require flash-attn==9.9.9, we can conclude",
+        ),
+        Sign(
+            pattern=r"[Bb]ecause (?P<requirement>[\w.-]{1,60}) was not found in the (?:package registry|provided package locations)",
+            literal=" was not found in the ",
+            sample="  ╰─▶ Because flash-attn-3 was not found in the package registry and you require flash-attn-3, we can conclude",
+        ),
+        Sign(
+            pattern=r"has inconsistent name: expected '(?P<requirement>[^']{1,60})'",
+            literal="has inconsistent name",
+            sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
+        ),
+        Sign(
+            pattern=r"PackagesNotFoundError|ResolvePackageNotFound",
+            literal="NotFound",
+            sample="PackagesNotFoundError: The following packages are not available from current channels:",
+        ),
+        Sign(
+            pattern=r"[Bb]ecause (?P<requirement>[\w.-]{1,60})==\S{1,40} was yanked .{0,80}and only ",
+            literal=" was yanked ",
+            sample="Because flash-attn-3==0.0.0 was yanked (reason: Empty release) and only flash-attn-3==0.0.0 is available, we can",
+        ),
+        Sign(
+            pattern=r"depends on (?P<requirement>[\w.-]{1,60} \([^)]{1,60}\)) which doesn't match any versions",
+            literal="which doesn't match any versions",
+            sample="Because app depends on flash-attn (9.9.9) which doesn't match any versions, version solving failed.",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks pip for a release of flash-attn that was never there",
+        run=((*PIP, "download", "--no-deps", "flash-attn==9.9.9"),),
+        shows="No matching distribution found",
+        downloads=1,
+        seconds=8,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Never beforehand: which versions an index has, only the index says."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _of_python(m))
+    if proofs:
+        wanted = next((m.groups["requirement"] for m in proofs if m.groups.get("requirement")), None)
+        return building.observed(
+            f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".", building.lines(proofs)
+        )
+    elsewhere = any(other_index(m) for m in seen.matches)
+    ours = tuple(
+        m for m in seen.matches if m.strength == "hint" and (elsewhere or not _of_python(m)) and not _refused(seen, m)
+    )
+    if not ours:
+        return None
+    wanted = ours[0].groups["requirement"].rstrip(".,")
+    empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
+    listed = any(m.groups.get("versions") for m in ours) and not empty
+    if empty:
+        message = f"The index that was asked has nothing called {wanted} that pip may take (is it the right index? --only-binary?)."
+    else:
+        message = f"There is no {wanted} on the index that was asked."
+    return building.observed(message, building.lines(ours), Confidence.HIGH if listed else Confidence.MEDIUM)
+
+
+def other_index(match: Match) -> bool:
+    """Whether the very version is there, but for its local part (2.3.1+cu121): that is not Python's doing."""
+    version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
+    return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
+
+
+def _of_python(match: Match) -> bool:
+    return bool(BINARY.match(match.groups.get("requirement", "")))
+
+
+def _refused(seen: Seen, match: Match) -> bool:
+    """Whether the same log says that the version is there, for other Pythons."""
+    return any(
+        m.file == match.file and "require a different python" in m.text for log in seen.logs for m in log.matches
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    look = Step(
+        argv=(commands.python(facts), "-m", "pip", "index", "versions", "flash-attn"),
+        why="lists the versions that the index has",
+        changes="nothing",
+        risk="none",
+    )
+    ask = commands.by_hand((), "ask for one of the versions that are listed, or for none", "nothing")
+    listed = Fix(title="Ask for a version that exists", steps=(look, ask), verify=building.verify(facts))
+    return (*building.without_compiling(facts), listed)

@@ -1,0 +1,168 @@
+"""There is no finished wheel for this torch, Python and platform, so flash-attn is compiled.
+
+What it is
+    flash-attn's setup.py makes up the name of a wheel from its own version, torch's version, CUDA and C++ ABI, the Python and the
+    platform, and asks GitHub for it. Where that file does not exist, it compiles from source: for hours, and often in vain.
+
+How it shows
+    "Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/...", then "Precompiled wheel not found.
+    Building from source...". Asked for by its address: "HTTP error 404 while getting https://.../flash_attn-...whl".
+
+Why it happens
+    A torch newer than the release, a nightly, a Python that it was not built for, ARM, Windows, macOS. The CUDA part of the name
+    comes from torch.version.cuda, never from nvcc. The same sentence is printed when GitHub cannot be reached.
+
+    It is a first stage: if the build that follows fails, its error is the cause.
+
+What to do
+    Use a torch and Python that a wheel exists for (`attn-doctor wheels` lists them), or a build of somebody else's; or do without:
+    PyTorch's own fused attention needs no package.
+
+How to reproduce
+    `attn-doctor reproduce no-prebuilt-wheel` lets flash-attn's own setup.py ask a server for its wheel that does not have
+    it, and stops the build that follows. Stand-ins in it: a torch that only looks like a CUDA build; GitHub; compilers that
+    never end. It downloads 13 MB, and a CPU build of torch (200 MB) where the target's will not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/releases
+    https://github.com/Dao-AILab/flash-attention/issues/2045
+"""
+
+from __future__ import annotations
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    GITHUB,
+    LOOKS_LIKE_CUDA,
+    PIP,
+    Network,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD201",
+    slug="no-prebuilt-wheel",
+    title="There is no finished flash-attn wheel for this torch and Python",
+    train=Severity.INFO,
+    flash_attn=Severity.WARNING,
+    explains=("build-timeout-hang", "ninja-missing-at-build"),
+    signs=(
+        Sign(
+            pattern=r"Precompiled wheel not found\. Building from source",
+            literal="Precompiled wheel not found",
+            sample="Precompiled wheel not found. Building from source...",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"HTTP error 404 while getting (?P<url>\S*flash_attn\S*\.whl)",
+            literal="HTTP error 404 while getting",
+            sample="ERROR: HTTP error 404 while getting https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/"
+            "flash_attn-2.8.3+cu13torch2.15cxx11abiTRUE-cp311-cp311-linux_x86_64.whl",
+        ),
+        Sign(
+            pattern=r"404[^)]{0,40}\)? for url:? \(?(?P<url>\S{0,200}flash_attn\S{0,200}\.whl)",
+            literal=" for url",
+            sample="HTTP status client error (404 Not Found) for url (https://github.com/Dao-AILab/flash-attention/releases/download/"
+            "v2.8.3/flash_attn-2.8.3+cu12torch2.9cxx11abiTRUE-cp313-cp313-linux_x86_64.whl)",
+        ),
+        Sign(
+            pattern=r"Guessing wheel URL:\s*(?P<url>\S+)",
+            literal="Guessing wheel URL",
+            sample="Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"Successfully (?:built|installed)(?: |.{0,4000} )flash[-_]attn",
+            literal="Successfully ",
+            sample="Successfully built flash-attn",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="lets flash-attn's own setup.py ask a server for its wheel that does not have it, and stops the build that follows",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(),
+            StubToolkit(version="12.8", waits=True),
+            Network(kind="404", hosts=GITHUB),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+        ),
+        run=((*PIP, "install", "-v", "--no-build-isolation", "--no-deps", "{source}"),),
+        shows="Precompiled wheel not found",
+        seconds=110,
+        deadline=90,
+        stands_in=(LOOKS_LIKE_CUDA, "GitHub", "compilers that never end"),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if not every(
+        lambda: known(facts.system.os) in ("linux", "windows"),
+        lambda: not building.works(facts),
+        lambda: cuda_build(facts),
+    ):
+        return None
+    release = building.wanted_release(facts)
+    there = known(building.wheel_is_there(facts, release))
+    if there.yes:
+        return None
+    name = building.asked_for(facts, release).filename
+    return Hit(
+        message=f"There is no finished wheel of flash-attn {release} for this torch and Python: it would ask for {name}, and compile.",
+        evidence=(fact(facts, "torch.version"), fact(facts, "interpreter.version"), fact(facts, "torch.cxx11_abi")),
+        confidence=Confidence.HIGH if there.verified else Confidence.MEDIUM,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    name = (seen.group("url") or "").rpartition("/")[2].replace("%2B", "+")
+    what = f"There is no wheel {name}" if name else "There is no wheel of the name that setup.py asked for"
+    proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    if proofs:
+        return building.observed(f"{what}.", building.lines(proofs))
+    asked = tuple(m for m in seen.matches if m.strength == "hint")
+    message = f"{what}, or GitHub did not give it; flash-attn began to compile."
+    if any("uccessfully" in m.text for m in seen.matches):
+        return building.observed(
+            f"{what}, so it was compiled, and that ended well.", building.lines(asked), severity=Severity.INFO
+        )
+    # What went wrong after it is the cause; that it had to be compiled is then worth knowing, and no more.
+    if any(_something_else_after(seen, m) for m in asked):
+        return building.observed(message, building.lines(asked), severity=Severity.INFO)
+    return building.observed(message, building.lines(asked))
+
+
+def _something_else_after(seen: Seen, match: Match) -> bool:
+    """Whether the build that began there met something. What other rules look at for context says nothing."""
+    return any(
+        other.line > match.line and other.slug not in (MODE.slug, "build-timeout-hang") and _an_error(other)
+        for log in seen.logs
+        if log.file == match.file
+        for other in log.matches
+    )
+
+
+def _an_error(other: Match) -> bool:
+    """The urlopen traceback that ends every failed build is no error of its own."""
+    return other.strength != "context" and "urlopen error" not in other.text
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    return building.without_compiling(facts)
+
+
+def usual(facts: Facts) -> tuple[Fix, ...]:
+    """What puts it right where too little is known of the machine to name versions."""
+    return (wheel_fixes.look_it_up(facts),)

@@ -1,0 +1,147 @@
+"""What installs may not write there.
+
+What it is
+    The environment, the cache or a folder of the build belongs to somebody else; or the system says that its Python is not for pip.
+
+How it shows
+    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system", "Consider using the `--user` option or check the
+    permissions", "[WinError 5]", "error: externally-managed-environment", "EnvironmentNotWritableError" (conda). A library on a disk
+    that is mounted noexec: "failed to map segment from shared object".
+
+Why it happens
+    pip of the system's Python without a virtual environment; files that an earlier `sudo pip` left behind; a shared conda
+    installation; a container that runs as another user; /tmp mounted noexec.
+
+What to do
+    Make a virtual environment and install into that. Do not use sudo with pip.
+
+How to reproduce
+    `attn-doctor reproduce permission` installs into an environment on a read-only file system. It downloads nothing.
+
+References
+    https://peps.python.org/pep-0668/
+    https://packaging.python.org/en/latest/guides/installing-using-pip-and-virtual-environments/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
+from attn_doctor.failure_modes.recipe import PIP, ReadOnly, Recipe, Wheel
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+
+_INSTALLING = r"(?:site-packages|dist-packages|/usr/|/opt/|/root/|\.cache|\.local|[Cc]onda|\\Python|Program Files|/pip|/tmp|cache|triton|\.so\b|/nvidia)"
+
+MODE = FailureMode(
+    code="AD211",
+    slug="permission",
+    title="No permission to write or to run there",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=(building.FAILED,),
+    signs=(
+        Sign(
+            pattern=rf"\[Errno (?:13|30)\](?!.{{0,300}}nvcc')[^']{{0,60}}'(?P<path>[^']{{0,300}}{_INSTALLING}[^']{{0,300}})'",
+            literal="[Errno ",
+            sample="ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: "
+            "'/usr/local/lib/python3.11/site-packages/flash_attn'",
+        ),
+        Sign(
+            pattern=r"\[Errno (?:13|30)\](?!.{0,300}nvcc')",
+            literal="[Errno ",
+            sample="PermissionError: [Errno 13] Permission denied: 'build'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Consider using the `--user` option or check the permissions|^Check the permissions",
+            literal="heck the permissions",
+            sample="Consider using the `--user` option or check the permissions.",
+        ),
+        Sign(
+            pattern=r"externally-managed-environment",
+            literal="externally-managed-environment",
+            sample="error: externally-managed-environment",
+        ),
+        Sign(
+            pattern=r"The interpreter at .{0,300} is externally managed",
+            literal="is externally managed",
+            sample="error: The interpreter at /usr is externally managed, and indicates the following:",
+        ),
+        Sign(
+            pattern=r"EnvironmentNotWritableError",
+            literal="EnvironmentNotWritableError",
+            sample="EnvironmentNotWritableError: The current user does not have write permissions to the target environment.",
+        ),
+        Sign(
+            pattern=r"\[WinError 5\]",
+            literal="[WinError 5]",
+            sample="ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied",
+        ),
+        Sign(
+            pattern=r"\(os error (?:13|5)\)",
+            literal="(os error ",
+            sample="  Caused by: failed to create directory `/root/.cache/uv`: Permission denied (os error 13)",
+        ),
+        Sign(
+            pattern=r"failed to map segment from shared object",
+            literal="failed to map segment from shared object",
+            sample="ImportError: /tmp/flash_attn_2_cuda.so: failed to map segment from shared object",
+        ),
+    ),
+    recipe=Recipe(
+        does="installs into an environment on a read-only file system",
+        of=(Wheel(name="small", version="1.0"), ReadOnly(path="{site}")),
+        run=((*PIP, "install", "--no-deps", "--no-index", "{folder}/small-1.0-py3-none-any.whl"),),
+        shows="Errno (13|30)",
+        seconds=6,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    target = facts.interpreter
+    if not every(
+        lambda: not building.works(facts),
+        lambda: some(lambda: known(target.writable) is False, lambda: known(target.externally_managed) is True),
+    ):
+        return None
+    if target.externally_managed is True:
+        return Hit(
+            message=f"{target.python} is the system's Python, which pip may not change: use a virtual environment.",
+            evidence=(fact(facts, "interpreter.externally_managed"),),
+            severity=Severity.INFO,
+        )
+    return Hit(
+        message=f"You may not write to {target.site_packages}: nothing can be installed into this Python.",
+        evidence=(fact(facts, "interpreter.writable"),),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if any("map segment" in m.text for m in seen.matches):
+        return building.observed("A library could not be mapped: its disk is mounted noexec.", evidence)
+    path = seen.group("path")
+    if path:
+        return building.observed(f"There was no permission to use {path}.", evidence)
+    if any("externally" in m.text for m in seen.matches):
+        return building.observed("pip refused to change the system's Python.", evidence)
+    if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
+        return None  # some program's own file
+    return building.observed("There was no permission to write there.", evidence)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    python = commands.python(facts)
+    make = Step(
+        argv=(python, "-m", "venv", ".venv"),
+        why="an environment of your own, that you may write to",
+        changes="a new folder .venv",
+        risk="none",
+        undo=("rm", "-r", ".venv"),
+    )
+    use = commands.by_hand((), "activate it (. .venv/bin/activate), and install there again", "this shell")
+    verify = ("attn-doctor", "check", "--target", ".venv/bin/python", "--no-trial")
+    return (Fix(title="Use a virtual environment", steps=(make, use), verify=verify),)

@@ -1,0 +1,192 @@
+"""The index has no release of the package for this Python or platform.
+
+What it is
+    torch, torchvision and their like come as wheels alone, one for each Python. For the Python that asks (too new, too old, 32 bits,
+    free-threaded) or its platform there is none, or none of that version.
+
+How it shows
+    "Could not find a version that satisfies the requirement torch==2.1.0 (from versions: none)" or with a list of newer versions
+    only; "Ignored the following versions that require a different python version"; "requires a different Python"; uv: "has no wheels
+    with a matching Python ABI tag", "doesn't have a source distribution or wheel for the current platform"; poetry: "Unable to find
+    installation candidates for torch".
+
+Why it happens
+    A Python that came out after that torch, or that newer torch releases no longer take. "(from versions: none)" also stands there when
+    the index is the wrong one or cannot be reached: a warning above it says so then.
+
+What to do
+    Make an environment with a Python that the version has wheels for, or ask for a version that has wheels for this Python.
+
+How to reproduce
+    `attn-doctor reproduce python-too-new-no-wheel` asks pip for a torch that was never built for this Python. It downloads 1
+    MB.
+
+References
+    https://pytorch.org/get-started/previous-versions/
+    https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import PIP, Recipe
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step, fact
+
+MODE = FailureMode(
+    code="AD205",
+    slug="python-too-new-no-wheel",
+    title="There is no release for this Python or platform",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=(
+        building.FAILED,
+        "no-matching-distribution",
+        "environment-pollution",
+        "torch-missing",
+        "torch-missing-at-build",
+    ),
+    signs=(
+        Sign(
+            pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"
+            r"\(from versions: (?P<versions>[^)]{0,4000})",
+            literal="Could not find a version that satisfies",
+            sample="ERROR: Could not find a version that satisfies the requirement torch==2.1.0 (from versions: none)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No matching distribution found for (?P<requirement>[^\s(;]{1,120})",
+            literal="No matching distribution found for ",
+            sample="ERROR: No matching distribution found for torch==2.1.0",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Ignored the following versions that require a different python version: (?P<ignored>.{0,2000})",
+            literal="require a different python version",
+            sample="ERROR: Ignored the following versions that require a different python version: 2.8.3 Requires-Python >=3.9",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"requires a different Python: (?P<python>\d[\w.]*) not in ['\"](?P<takes>[^'\"]{1,60})['\"]",
+            literal="requires a different Python",
+            sample="ERROR: Package 'flash-attn' requires a different Python: 3.8.18 not in '>=3.9'",
+        ),
+        Sign(
+            pattern=r"has no wheels with a matching (?:Python|ABI|platform|Python ABI|Python implementation)",
+            literal="has no wheels with a matching",
+            sample="hint: `torch` has no wheels with a matching Python ABI tag (e.g., `cp313`)",
+        ),
+        Sign(
+            pattern=r"have no wheels with a matching (?:Python|ABI|platform)",
+            literal="have no wheels with a matching",
+            sample="  ╰─▶ Because all versions of torch have no wheels with a matching Python version tag (e.g., `cp314`)",
+        ),
+        Sign(
+            pattern=r"doesn't have a source distribution or wheel for the current platform",
+            literal="source distribution or wheel for the current platform",
+            sample="error: Distribution `torch==2.6.0 @ registry+https://pypi.org/simple` can't be installed because it doesn't have a "
+            "source distribution or wheel for the current platform",
+        ),
+        Sign(
+            pattern=r"Unable to find installation candidates for (?P<requirement>[\w.-]{1,60})",
+            literal="Unable to find installation candidates for",
+            sample="RuntimeError: Unable to find installation candidates for torch (2.0.1)",
+        ),
+        Sign(
+            pattern=r"Because the current Python version \((?P<python>[\d.]+)\) does not satisfy Python",
+            literal="Because the current Python version (",
+            sample="  ╰─▶ Because the current Python version (3.8.18) does not satisfy Python>=3.9 and flash-attn==2.8.3 depends on",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks pip for a torch that was never built for this Python",
+        run=((*PIP, "download", "--no-deps", "torch==1.4.0"),),
+        shows="No matching distribution found for torch",
+        downloads=1,
+        seconds=8,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """A pinned torch that is not installed, and that has no wheels for this Python."""
+    if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
+        return None
+    python = known(key_of(facts).python)
+    for index, pin in enumerate(known(facts.project.pins)):
+        name, _, wanted = pin.requirement.partition("==")
+        if name.strip().lower() != "torch" or not wanted:
+            continue
+        answer = pytorch.supports_python(wanted.split(";")[0].strip(), python)
+        if isinstance(answer, Answer) and not answer.yes:
+            return Hit(
+                message=f"{pin.file} line {pin.line} asks for {pin.requirement}, and {answer.why}.",
+                evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "interpreter.version")),
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    if proofs:
+        python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
+        what = (
+            f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
+        )
+        return building.observed(f"{what}.", building.lines(proofs))
+    if any(other_index(m) for m in seen.matches):
+        return None  # it is there for this Python, on another index
+    wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
+    refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
+    asked = [m for m in seen.matches if m.groups.get("requirement")]
+    if refused and asked:
+        name = asked[0].groups["requirement"].rstrip(".,")
+        return building.observed(
+            f"{name} is there, for other Pythons than the one that asked.", building.lines((*refused, *asked))
+        )
+    if not wanted:
+        return None
+    name = wanted[0].groups["requirement"].rstrip(".,")
+    versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
+    if versions is None or versions.startswith("none"):
+        message = (
+            f"The index has no {name.partition('=')[0]} at all for that Python or platform (or it is the wrong index)."
+        )
+        sure = Confidence.MEDIUM
+    else:
+        message = f"The index has no {name} for that Python; what it has is {versions.strip()[:60]}..."
+        sure = Confidence.HIGH
+    return building.observed(message, building.lines(wanted), sure)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    python = key_of(facts).python
+    choice = pytorch.newest(python=python) if isinstance(python, str) else None
+    made = []
+    if isinstance(choice, pytorch.Choice):
+        step = commands.install(
+            facts,
+            f"torch=={choice.torch}",
+            why=f"the newest torch that has wheels for Python {python}",
+            changes="torch",
+            risk="medium: what was pinned to another torch may not work with it",
+            takes="3 GB",
+        )
+        made.append(Fix(title=f"Take torch {choice.torch}", steps=(step,), verify=verify))
+    other = Step(
+        argv=("uv", "venv", "--python", "3.12", ".venv") if commands.installer(facts)[0] == "uv" else (),
+        why="make an environment with a Python that the version has wheels for",
+        changes="a new environment; this one stays",
+        risk="none",
+        kind="system",
+    )
+    made.append(Fix(title="Use another Python", steps=(other,), verify=verify))
+    return tuple(made)

@@ -1,0 +1,142 @@
+"""Something that ultralytics or torch needs is not installed, or does not import.
+
+What it is
+    A package is installed, and packages that it declares as its requirements are not, or do not import. Importing it may work all the same: new
+    releases of ultralytics import most of what they need at its first use. Training then stops in its first minutes, or at its end
+    when the results are plotted.
+
+How it shows
+    "ModuleNotFoundError: No module named 'matplotlib'", "No module named 'polars'", "No module named 'torchvision'", often wrapped:
+    "RuntimeError: Dataset 'data.yaml' error". `pip check` lists them.
+
+Why it happens
+    `pip install --no-deps`, an installation that was interrupted, a package that was removed by hand or with another one, an
+    environment that was copied.
+
+What to do
+    Install what is missing, all of it in one command, so that the resolver sees it all.
+
+How to reproduce
+    `attn-doctor reproduce requirements-missing` installs ultralytics alone, without what it needs. It downloads 1 MB.
+
+References
+    https://pip.pypa.io/en/stable/cli/pip_check/
+    https://docs.ultralytics.com/quickstart/
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
+from attn_doctor.failure_modes.shared import requirements
+from attn_doctor.failure_modes.shared.culprit import culprit
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.knowledge.modules import distribution_of
+from attn_doctor.model.facts import Facts, Fault, Import
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+
+MODE = FailureMode(
+    code="AD215",
+    slug="requirements-missing",
+    title="A requirement is missing, or does not import",
+    train=Severity.WARNING,
+    flash_attn=Severity.WARNING,
+    recipe=Recipe(
+        does="installs ultralytics without what it needs",
+        of=(Packages(requirements=("ultralytics==8.4.190",), megabytes=2, options=("--no-deps",)),),
+        run=((*PIP, "check"),),
+        shows="requires matplotlib, which is not installed",
+        examine=("--static",),
+        goal=Goal.TRAIN,
+        seconds=15,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Met whether or not anything was imported; where importing ultralytics failed, that is the finding, and explains this one."""
+    return _broken(facts) or _missing(facts)
+
+
+def _missing(facts: Facts) -> Hit | None:
+    lacks = requirements.missing(facts)
+    if not lacks:
+        return None
+    askers = {lack.asked_by for lack in lacks}
+    asker = askers.pop() if len(askers) == 1 else "The installed packages"
+    said = f"{asker} need{'s' if asker[0].islower() else ''} {requirements.listed(lacks)}, not installed here."
+    imports = facts.torch.importable is True and not _failed(facts)
+    if imports:
+        said += " It imports all the same: what needs it fails when it is used."
+    return Hit(
+        message=said,
+        evidence=tuple(_evidence(facts, lack) for lack in lacks[:12]),
+        certainty=Certainty.OBSERVED,
+        severity=requirements.gravity((lack.name for lack in lacks), imports=imports),
+    )
+
+
+def _broken(facts: Facts) -> Hit | None:
+    """A requirement that is there and does not import: ultralytics itself may import it only when training needs it."""
+    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+        if attempt.module != "requirements" or attempt.ok is not False:
+            continue
+        fault = attempt.fault or Fault(kind="vanished")
+        to_blame = culprit(facts, fault, _module(attempt))
+        name = _module(attempt) or (to_blame.module if to_blame else "a requirement of ultralytics")
+        evidence = [fact(facts, f"imports.{index}.ok", f"importing {name}: {message(fault)}")]
+        if fault.where and not fault.where.startswith("import "):
+            evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
+        evidence += [_evidence(facts, lack) for lack in requirements.missing(facts)[:12]]
+        return Hit(
+            message=f"{name} does not import, and training needs it: {message(fault)}.",
+            evidence=tuple(evidence),
+            certainty=Certainty.OBSERVED,
+            severity=requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
+        )
+    return None
+
+
+def _module(attempt: Import) -> str:
+    """Return the top-level module that did not import; "" where the process died before it could say."""
+    return attempt.failed.partition(".")[0] if isinstance(attempt.failed, str) else ""
+
+
+def _imported(facts: Facts) -> bool:
+    """Whether ultralytics was seen to import."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried)
+
+
+def _failed(facts: Facts) -> bool:
+    """Whether ultralytics was imported and did not come up."""
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried)
+
+
+def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
+    text = f"{lack.asked_by} requires {lack.name}{lack.specifier}, which is not installed"
+    return fact(facts, f"packages.conflicts.{lack.place}.requires", text)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    lacks = requirements.missing(facts)
+    verify = commands.check(facts)
+    made = []
+    if lacks:
+        title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
+        made.append(Fix(title=title, steps=requirements.install(facts, lacks), verify=verify))
+    attempt = (
+        next((a for a in facts.imports if a.module == "requirements"), None)
+        if isinstance(facts.imports, tuple)
+        else None
+    )
+    if attempt is not None and attempt.ok is False:
+        fault = attempt.fault or Fault(kind="vanished")
+        to_blame = culprit(facts, fault, _module(attempt))
+        name = to_blame.distribution if to_blame else distribution_of(_module(attempt))
+        if name is not None and not any(lack.name == name for lack in lacks):
+            steps = requirements.afresh(facts, name)
+            made.append(Fix(title=f"Install {name} afresh", steps=steps, verify=verify))
+    return tuple(made)

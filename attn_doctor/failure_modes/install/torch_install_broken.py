@@ -1,0 +1,366 @@
+"""torch is installed but does not import.
+
+What it is
+    `import torch` raises, exits, hangs or crashes; or what is imported under that name is not torch at all.
+
+How it shows
+    "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "libcudnn.so.9:
+    cannot open shared object file" (or libcudart, libcublas, libtorch_cpu) from inside torch/__init__.py, "torch/lib/libtorch_cpu.so:
+    undefined symbol: ...", a segmentation fault, or no answer at all.
+
+Why it happens
+    An installation or removal that was cut short; `--no-deps`, so that the nvidia-* packages are missing; a folder or file named
+    torch that stands in front; libraries of another CUDA on LD_LIBRARY_PATH.
+
+What to do
+    Remove torch and what is left of it, and install it again with its requirements. If a file of your own is called torch.py,
+    rename it.
+
+How to reproduce
+    `attn-doctor reproduce torch-install-broken` imports torch where a folder without code has that name. It downloads
+    nothing.
+
+References
+    https://github.com/oobabooga/text-generation-webui/issues/4344
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
+from attn_doctor.failure_modes.shared.fact_queries import index_options, message, version
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.versions import pair
+
+# What every torch has had since 1.0. A name that came later is missing from an old torch that is whole.
+_ALWAYS = (
+    "__version__|_C|arange|autograd|backends|cat|cuda|device|distributed|dtype|empty|float|float16|float32|FloatTensor|from_numpy|"
+    "int64|jit|load|long|LongTensor|manual_seed|nn|no_grad|ones|optim|rand|randn|save|set_grad_enabled|set_num_threads|Tensor|tensor|"
+    "utils|version|zeros"
+)
+
+MODE = FailureMode(
+    code="AD213",
+    slug="torch-install-broken",
+    title="torch does not import",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=(
+        "eager",
+        "sdpa",
+        "sdpa-math",
+        "sdpa-efficient",
+        "sdpa-flash",
+        "sdpa-cudnn",
+        "flash-attn-2",
+        "flash-attn-3",
+        "flash-attn-4",
+        "xformers",
+        "flex",
+        "compile",
+    ),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "requirements-missing",
+        "yolo12-flash-not-used",
+        "torchvision-mismatch",
+        "abi-mismatch-torch-version",
+        "abi-mismatch-cxx11",
+        "libcudart-missing",
+        "transformers-flash-attn-2-not-installed",
+    ),
+    signs=(
+        Sign(
+            pattern=r"cannot import name '\w+' from '?(?:partially initialized module )?'?torch(?:\._C)?'? \(unknown location\)",
+            literal="(unknown location)",
+            sample="ImportError: cannot import name 'einsum' from 'torch' (unknown location)",
+        ),
+        Sign(
+            pattern=rf"module 'torch' has no attribute '(?P<name>{_ALWAYS})'",
+            literal="module 'torch' has no attribute",
+            sample="AttributeError: module 'torch' has no attribute '__version__'",
+        ),
+        Sign(
+            pattern=r"(?:ImportError|OSError): (?P<library>lib(?:cudart|cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|"
+            r"cupti|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
+            literal="cannot open shared object",
+            sample="ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z])\w+)",
+            literal=": undefined symbol: ",
+            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"[\\/]torch[\\/]__init__\.py\", line \d+",
+            literal='__init__.py", line',
+            sample='  File "/venv/lib/python3.11/site-packages/torch/__init__.py", line 229, in <module>',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"from torch\._C import \*",
+            literal="from torch._C import",
+            sample="    from torch._C import *  # noqa: F403",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?:site|dist)-packages[\\/](?P<other>tensorflow|onnxruntime|jax|paddle|mxnet|cupy|ctranslate2|tensorrt|llama_cpp)",
+            literal="-packages",
+            sample='  File "/venv/lib/python3.11/site-packages/tensorflow/__init__.py", line 24, in <module>',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"ValueError: lib\w+\.so\.\*\[0-9\] not found in the system path",
+            literal="not found in the system path",
+            sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
+        ),
+        Sign(
+            # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
+            # tell of the machine (1455: the page file is too small), and torch is whole.
+            # https://learn.microsoft.com/windows/win32/debug/system-error-codes
+            pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
+            literal='Error loading "',
+            sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\v\\Lib\\site-packages\\torch\\lib'
+            '\\fbgemm.dll" or one of its dependencies.',
+        ),
+    ),
+    recipe=Recipe(
+        does="imports torch where a folder without code has that name",
+        of=(File(path="{site}/torch/README"),),
+        run=(("{python}", "-c", "import torch; torch.__version__"),),
+        shows="has no attribute '__version__'",
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    torch = facts.torch
+    if torch.importable is False and torch.fault is not None:
+        fault = torch.fault
+        if fault.type == "ModuleNotFoundError" and known(torch.version) is None:
+            return None  # simply not installed
+        how = {
+            "signal": f"importing it is killed by {fault.signal}",
+            "timeout": f"importing it gives no answer in {fault.seconds or 0:.0f} s",
+            "vanished": "importing it hangs, and cannot even be killed",
+            "exited": f"importing it ends the process with exit code {fault.exit_code}",
+        }.get(fault.kind, message(fault))
+        where = f" (at {fault.where})" if fault.where and fault.where != "torch" else ""
+        name = f"torch {torch.version}" if isinstance(torch.version, str) else "torch"
+        return Hit(
+            message=f"{name} does not import: {how}{where}.",
+            evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"), _place(facts)),
+            certainty=Certainty.OBSERVED,
+        )
+    if isinstance(torch.importable, Unknown) and isinstance(torch.shim, str):
+        recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
+        return Hit(
+            message=f"{recorded}{torch.shim} is imported in its place: that is no torch.",
+            evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
+        )
+    if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
+        known(torch.cuda)  # torch/version.py is not there: what that means the import shows
+    return _by_its_files(facts)
+
+
+def _by_its_files(facts: Facts) -> Hit | None:
+    """Where nobody imported it: what the loader would say of torch's own libraries."""
+    if isinstance(facts.torch.importable, bool):
+        return None
+    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
+        if binary.module == "torch._C" and binary.verdict == "fails":
+            said = "; ".join(binary.because)
+            return Hit(
+                message=f"torch {facts.torch.version} would not import: {said}.",
+                evidence=(fact(facts, f"binaries.{index}.because", said), _place(facts)),
+            )
+    return None
+
+
+def _place(facts: Facts) -> Evidence:
+    place = facts.torch.location
+    return fact(
+        facts,
+        "torch.location",
+        f"it would come from {place}" if isinstance(place, str) else "there is no torch package there",
+    )
+
+
+# Libraries that other programs miss as well: they are torch's trouble only inside of torch.
+_OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if proofs:
+        word = (
+            "torch does not load there"
+            if "library" in proofs[0].groups
+            else "What is imported as torch there is not torch, or a part of it"
+        )
+        return Hit(message=f"{word}.", evidence=evidence, certainty=Certainty.OBSERVED)
+    for match in seen.matches:
+        if match.strength != "hint":
+            continue
+        others = _near(seen, match, "other")
+        inside = [m for m in _near(seen, match) if "other" not in m.groups]
+        if "own" in match.groups:
+            if others or _CUDA.match(match.groups["symbol"]):
+                continue
+            message = f"torch's own {match.groups['own']} looks for what its other libraries do not have: two torch are mixed, or a library of another package comes first."
+            confidence = Confidence.MEDIUM
+        elif inside:
+            message, confidence = (
+                f"torch itself does not find {match.groups['library']}: what it needs is missing or damaged.",
+                Confidence.HIGH,
+            )
+        elif others or _extension(seen, match) or match.groups["library"].startswith(_OTHERS_HAVE_IT):
+            continue
+        else:
+            message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
+        lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
+        return Hit(message=message, evidence=(lines,), certainty=Certainty.OBSERVED, confidence=confidence)
+    return None
+
+
+_CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
+
+
+def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
+    """What stands in the lines of the traceback before a match."""
+    around = [
+        m for m in seen.matches if m.strength == "context" and m.file == match.file and 0 <= match.line - m.line <= 12
+    ]
+    return [m for m in around if group in m.groups] if group else around
+
+
+def _extension(seen: Seen, match: Match) -> bool:
+    """Whether it was an extension of flash-attn that was imported."""
+    marks = [
+        m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
+    ]
+    return any(0 < match.line - m.line <= 8 for m in marks)
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    here = facts.interpreter.shadowed_here
+    made = []
+    if isinstance(here, tuple) and any(name.split(".")[0].rstrip("/") == "torch" for name in here):
+        step = commands.by_hand(
+            (), "rename it: it hides the real torch from everything that is started here", "a file of yours"
+        )
+        made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
+    names = _requirements(facts)
+    again = commands.reinstall(
+        facts,
+        *names,
+        why="whole copies of them, whatever is left of the old ones",
+        changes="torch and torchvision, the versions of now",
+        risk="low: the versions stay as they were",
+        takes="up to 1 GB",
+    )
+    everything = commands.install(
+        facts,
+        "--force-reinstall",
+        *names,
+        *_numpy_of_now(facts),
+        why="whole copies of torch, torchvision and all libraries that they need",
+        changes="torch, torchvision, nvidia-* and whatever else they need",
+        risk="low: torch stays as it was, what it needs may become newer",
+        takes="up to 5 GB",
+    )
+    afresh = [
+        Fix(title="Install torch afresh", steps=again, verify=verify),
+        Fix(title="Install torch and all that it needs afresh", steps=(everything,), verify=verify),
+    ]
+    said = message(facts.torch.fault) if facts.torch.fault else ""
+    lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
+    to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
+    if to_blame is not None and to_blame.is_missing and to_blame.distribution not in (None, "torch"):
+        steps, _ = install_missing(facts, to_blame)
+        return (*made, Fix(title=f"Install {to_blame.distribution}, which torch needs", steps=steps, verify=verify))
+    old = _OTHERS_NAME.search(said)
+    if old and old["module"] not in ("torch", "functorch", "torchgen"):
+        name = old["module"].replace("_", "-")
+        step = commands.install(
+            facts, "--upgrade", name, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
+        )
+        made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
+    whole = list(reversed(afresh) if lost else afresh)
+    newer = _for_this_python(facts)
+    if newer is None:
+        return (*made, *whole)
+    step, never = newer
+    instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
+    return (*made, instead) if never else (*made, *whole, instead)
+
+
+# A small package that torch imports, of an old release; and a library of an nvidia-* package of another one.
+_OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
+_OF_CUDA = re.compile(
+    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
+)
+
+
+def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
+    """The NumPy that is there, so that a torch of before NumPy 2 is not given the newest with everything else."""
+    if not isinstance(facts.torch.version, str) or not isinstance(facts.packages.distributions, tuple):
+        return ()
+    have, os = version(facts, "numpy"), facts.system.os
+    fits = pytorch.numpy(facts.torch.version, have, os if isinstance(os, str) else "linux") if have else None
+    return (f"numpy=={have}",) if isinstance(fits, Answer) and fits.yes else ()
+
+
+def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
+    """Another torch, for where the index has none of the same for this Python; and whether the tables know that it has none."""
+    python = key_of(facts).python
+    if not isinstance(python, str):
+        return None
+    have = facts.torch.version if isinstance(facts.torch.version, str) else None
+    driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
+    choice = pytorch.newest(python=python, driver=driver)
+    if isinstance(choice, Unknown) or (have is not None and pair(have) == pair(choice.torch)):
+        return None
+    served = pytorch.supports_python(have, python) if have else None
+    vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
+    wanted = [f"torch=={choice.torch}"]
+    if vision and isinstance(choice.torchvision, str):
+        wanted.append(f"torchvision=={choice.torchvision}")
+    index = () if choice.pypi else ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    step = commands.install(
+        facts,
+        *wanted,
+        *index,
+        why=f"the newest torch that has wheels for Python {python}",
+        changes=", ".join(wanted),
+        risk="medium: what was made for the old torch may not work with it",
+        takes="3 to 5 GB",
+    )
+    return step, isinstance(served, Answer) and not served.yes
+
+
+def _requirements(facts: Facts) -> tuple[str, ...]:
+    """The same torch and torchvision again, from the index of their flavour where the registry's default is another."""
+    have = facts.torch.version
+    if not isinstance(have, str):
+        pinned = newest_torch.requirements(facts)
+        return pinned if pinned and pinned[0] != "--upgrade" else ("torch", "torchvision")
+    vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
+    names = [f"torch=={have.partition('+')[0]}"]
+    if vision:
+        names.append(f"torchvision=={vision.partition('+')[0]}")
+    return (*names, *index_options(have))

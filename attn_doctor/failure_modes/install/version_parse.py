@@ -1,0 +1,114 @@
+"""A version is not written as Python's rules for versions want it, and a program stumbles over it.
+
+What it is
+    NVIDIA's containers and some hand-made builds call themselves "2.0.0.nv23.05" or "N/A". Packaging 22 and newer refuses such a
+    version; older programs cut it at the dots and find a word where they expect a number.
+
+How it shows
+    "packaging.version.InvalidVersion: Invalid version: '2.0.0.nv23.05'", "has inconsistent version: expected '2.6.3+cu123...', but
+    metadata has '2.6.3'", "ValueError: invalid literal for int() with base 10: 'post2'".
+
+Why it happens
+    The version is a label of a build, not a version by PEP 440; or a wheel's name has a local part (+cu12torch2.8...) that its metadata
+    has not.
+
+    Beware: "Invalid version: 'None'" while flash-attn is built means that torch is a CPU build.
+
+What to do
+    Update the program that stumbles; or hold packaging below 22; or ask for the version without its local part.
+
+How to reproduce
+    `attn-doctor reproduce version-parse` gives packaging the version of a torch in one of NVIDIA's containers. It downloads
+    nothing.
+
+References
+    https://packaging.python.org/en/latest/specifications/version-specifiers/
+    https://github.com/huggingface/transformers/issues/29286
+"""
+
+from __future__ import annotations
+
+from packaging.version import InvalidVersion, Version
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import version as version_of
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD208",
+    slug="version-parse",
+    title="A version that cannot be read",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    explains=(building.FAILED, "transformers-flash-attn-2-not-installed"),
+    signs=(
+        Sign(
+            pattern=r"Invalid version: '(?P<version>(?!None')[^']{0,120})'",
+            literal="Invalid version: '",
+            sample="packaging.version.InvalidVersion: Invalid version: '2.0.0.nv23.05'",
+        ),
+        Sign(
+            pattern=r"has inconsistent version: (?:expected|filename has) ['‘](?P<version>[^'’]{1,120})['’], but metadata has ['‘](?P<have>[^'’]{1,120})['’]",
+            literal="has inconsistent version",
+            sample="Requested flash-attn==2.6.3 has inconsistent version: expected '2.6.3+cu123torch2.4', but metadata has '2.6.3'",
+        ),
+        Sign(
+            pattern=r"invalid literal for int\(\) with base 10: '(?P<version>\d{0,9}(?:post|dev|nv|rc|a|b)\d{0,9}(?:\+[\w.]{0,40})?)'",
+            literal="invalid literal for int() with base 10",
+            sample="ValueError: invalid literal for int() with base 10: 'post2'",
+        ),
+        Sign(
+            pattern=r"Metadata field Version [^:]{0,40}: ?'?(?P<version>[^'\s]{1,80})|The wheel version does not match the metadata",
+            literal="ersion ",
+            sample="error: Failed to install: the Metadata field Version is malformed: 2.0.0.nv23.05",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="gives packaging the version of a torch in one of NVIDIA's containers",
+        run=(("{python}", "-c", "from pip._vendor.packaging.version import Version; Version('2.0.0.nv23.05')"),),
+        shows="InvalidVersion",
+        seconds=6,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    torch = known(facts.torch.version)
+    if torch is None:
+        return None
+    try:
+        Version(torch)
+    except InvalidVersion:
+        packaging = version_of(facts, "packaging")
+        beside = f" packaging {packaging} refuses it." if packaging else ""
+        return Hit(
+            message=f"torch calls itself {torch!r}, which is no version by PEP 440.{beside}",
+            evidence=(fact(facts, "torch.version"),),
+            confidence=Confidence.MEDIUM,
+        )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    if not proofs:
+        return None
+    version, have = seen.group("version"), seen.group("have")
+    if have:
+        message = f"The file says version {version}, its metadata {have}."
+    else:
+        message = f"{version!r} is no version that packaging can read."
+    return building.observed(message, building.lines(proofs))
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.install(
+        facts, "packaging<22", why="older releases read such versions", changes="packaging, to an older release"
+    )
+    return (Fix(title="Hold packaging back", steps=(step,), verify=commands.check(facts)),)

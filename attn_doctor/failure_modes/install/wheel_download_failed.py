@@ -1,0 +1,208 @@
+"""flash-attn's finished wheel could not be fetched from GitHub.
+
+What it is
+    flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach it, or what came was no wheel.
+
+How it shows
+    After the line "Guessing wheel URL: https://github.com/..." comes "error: <urlopen error [Errno -2] Name or service not
+    known>", "Connection timed out", "Remote end closed connection without response"; or the line is the last one for ever. A
+    file that was fetched by hand may be a web page or cut short: "Wheel 'flash-attn' located at ... is invalid".
+
+Why it happens
+    A firewall, no internet on the compute node, a proxy. flash-attn up to 2.5.8 ends there; later releases begin to compile
+    instead, for hours and without a word, so that a network failure looks like a slow build.
+
+    Beware: the HTTP 404 or urlopen traceback that a failed *build* prints at its end is not the cause. It is what the setup.py
+    was handling when it began to build; the cause stands above it.
+
+What to do
+    Fetch the wheel on a machine that reaches GitHub, carry it over and install the file; or set HTTPS_PROXY. `attn-doctor wheels`
+    names the file.
+
+How to reproduce
+    `attn-doctor reproduce wheel-download-failed` runs the setup.py of flash-attn 2.5.8 without a network. Stand-ins in it: a
+    torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where the target's will
+    not do.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/559
+    https://github.com/Dao-AILab/flash-attention/pull/963
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import (
+    BUILD_TOOLS,
+    INSTALL_SOURCE,
+    LOOKS_LIKE_CUDA,
+    Network,
+    Recipe,
+    Source,
+    StubToolkit,
+    Torch,
+    Variable,
+)
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD202",
+    slug="wheel-download-failed",
+    title="The wheel could not be fetched",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=("build-failed-unspecified", "no-matching-distribution"),
+    signs=(
+        Sign(
+            pattern=r"urlopen error (?!.*CERTIFICATE)(?P<why>[^>]*)>?",
+            literal="urlopen error",
+            sample="error: <urlopen error [Errno -2] Name or service not known>",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"error: Remote end closed connection without response",
+            literal="Remote end closed connection",
+            sample="error: Remote end closed connection without response",
+        ),
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"unable to access 'https://github\.com/[^']{0,200}flash-attention[^']{0,80}': (?P<why>[^;]{1,120})",
+                    "unable to access 'https://github.com/",
+                    "fatal: unable to access 'https://github.com/Dao-AILab/flash-attention.git/': Could not resolve host: github.com",
+                ),
+                (
+                    r"Failed to (?:download|fetch):? `?https://github\.com/\S{0,200}flash_attn",
+                    "https://github.com/",
+                    "  cause: Failed to fetch: https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl",
+                ),
+                (
+                    r"Failed to connect to (?P<why>\S*github\S*) while fetching \S{0,300}flash_attn",
+                    " while fetching https://github",
+                    (
+                        "× Failed to connect to github.com while fetching https://github.com/Dao-AILab/flash-attention/releases/"
+                        "download/v2.8.3/flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp313-cp313-linux_x86_64.whl"
+                    ),
+                ),
+                (
+                    r"host='\w{0,20}\.?github\S{0,40}', port=\d+\): Max retries exceeded with url: \S{0,300}flash",
+                    "Max retries exceeded with url",
+                    (
+                        "ERROR: Could not install packages due to an OSError: HTTPSConnectionPool(host='github.com', port=443): Max retries "
+                        "exceeded with url: /Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl"
+                    ),
+                ),
+            )
+        ),
+        Sign(
+            pattern=r"after connection broken by .{0,600}github.{0,600}flash_attn",
+            literal="after connection broken by ",
+            sample="WARNING: Retrying (Retry(total=4)) after connection broken by 'NameResolutionError(\"HTTPSConnection(host='github.com',"
+            " port=443): Failed to resolve 'github.com'\")': /Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Wheel '[^']{1,80}' located at \S{1,400} is invalid",
+            literal=" located at ",
+            sample="ERROR: Wheel 'flash-attn' located at /tmp/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl is invalid.",
+        ),
+        Sign(
+            pattern=r"Precompiled wheel not found\. Building from source",
+            literal="Precompiled wheel not found",
+            sample="Precompiled wheel not found. Building from source...",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"Guessing wheel URL:\s*(?P<url>\S+)",
+            literal="Guessing wheel URL",
+            sample="Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3.whl",
+            strength="hint",
+        ),
+        *(
+            Sign(pattern=literal, literal=literal, sample=sample, strength="context")
+            for literal, sample in (
+                ("running build", "running build_ext"),
+                ("building 'flash_attn_2_cuda'", "building 'flash_attn_2_cuda' extension"),
+                (
+                    "During handling of the above exception",
+                    "During handling of the above exception, another exception occurred:",
+                ),
+                ("Successfully installed ", "Successfully installed flash-attn-2.8.3"),
+            )
+        ),
+    ),
+    recipe=Recipe(
+        does="runs the setup.py of flash-attn 2.5.8 without a network",
+        of=(
+            Torch(cuda="12.8"),
+            BUILD_TOOLS,
+            Source(release="2.5.8"),
+            StubToolkit(version="12.8"),
+            Network(kind="none"),
+            Variable(name="CUDA_HOME", value="{toolkit}"),
+        ),
+        run=(INSTALL_SOURCE,),
+        shows="urlopen error",
+        seconds=25,
+        stands_in=(LOOKS_LIKE_CUDA,),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Never beforehand: the network is not touched unless the user asks for it."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    fatal = proofs or [m for m in seen.matches if m.strength == "hint" and _ended_it(m, seen)] or _asked_for_ever(seen)
+    if not fatal:
+        return None
+    if any("is invalid" in m.text for m in proofs):
+        return _observed("The wheel that was fetched is no wheel: cut short, or a web page instead of the file.", fatal)
+    why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
+    if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
+        return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, Confidence.MEDIUM)
+    return _observed("flash-attn's wheel could not be fetched from GitHub" + (f": {why}." if why else "."), fatal)
+
+
+def _observed(message: str, matches: list[Match], confidence: Confidence = Confidence.HIGH) -> Hit:
+    evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
+    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence)
+
+
+def _ended_it(match: Match, seen: Seen) -> bool:
+    """Whether this is what ended the installation: no build began after the wheel was not found, and nothing was installed."""
+    if "connection broken" in match.text:
+        return not any(m.strength == "context" and "nstalled " in m.text and m.line > match.line for m in seen.matches)
+    built = any(m.text.startswith(("Precompiled wheel not found", "running build", "building '")) for m in seen.matches)
+    handled = any(m.text.startswith("During handling") and m.line > match.line for m in seen.matches)
+    return not built and ("error: <urlopen error" in match.text or ("URLError" in match.text and not handled))
+
+
+def _asked_for_ever(seen: Seen) -> list[Match]:
+    """The question for a wheel, where it is the last thing that a log says: urlretrieve waits without an end."""
+    asked: list[Match] = []
+    for log in seen.logs:
+        rest = [line for line in log.tail if not line.startswith("[exit code")]
+        last = next((n for n, line in enumerate(reversed(rest)) if "Guessing wheel URL" in line), None)
+        if last is not None and not any(
+            " " in line for line in rest[len(rest) - last :]
+        ):  # the URL may have been wrapped
+            asked.extend(m for m in seen.matches if m.file == log.file and "Guessing wheel URL" in m.text)
+    return asked[-1:]
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
+    carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
+    argv = (*commands.installer(facts), "--no-deps", "./flash_attn-VERSION.whl")
+    put = commands.by_hand(argv, "the file that you copied, by its own name", "adds flash-attn")
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    return (Fix(title="Carry the wheel over by hand", steps=(name, carry, put), verify=verify),)

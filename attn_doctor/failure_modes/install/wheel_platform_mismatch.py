@@ -1,0 +1,162 @@
+"""A wheel is for another Python or platform than the one that it is installed into.
+
+What it is
+    A wheel's name says what it is for: cp312 is CPython 3.12, linux_x86_64 the platform. pip compares and refuses.
+
+How it shows
+    "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
+    "A URL dependency is incompatible with the current platform"; "is not a valid wheel filename" for a file that was renamed. A library
+    that was carried over from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on Windows, one for
+    another processor "%1 is not a valid Win32 application".
+
+Why it happens
+    The wheel of another Python was taken from the list, or the requirement file was written for one; the pip that runs belongs to
+    another Python than the one that was meant; the browser renamed the file; a pip too old for the platform tag.
+
+What to do
+    Take the wheel whose cpXY is this Python's and whose platform is this machine's (`attn-doctor wheels` names it). Never rename a
+    wheel to make it fit.
+
+How to reproduce
+    `attn-doctor reproduce wheel-platform-mismatch` asks pip to install an empty wheel that says another Python. It downloads
+    nothing.
+
+References
+    https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
+    https://github.com/Dao-AILab/flash-attention/issues/1242
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge.wheel_key import key_of, normal_platform
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+
+_WHEEL = re.compile(r"(?P<wheel>flash_attn[\w.]*-[\w.+%]+-(?P<tag>cp\d+)-\w+-(?P<platform>[\w.]+)\.whl)")
+
+MODE = FailureMode(
+    code="AD207",
+    slug="wheel-platform-mismatch",
+    title="A wheel for another Python or platform",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2",),
+    explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace"),
+    signs=(
+        Sign(
+            pattern=r"(?<!\S)(?P<wheel>\S{1,300}\.whl) is not a supported wheel on this platform",
+            literal="is not a supported wheel on this platform",
+            sample="ERROR: flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform.",
+        ),
+        Sign(
+            pattern=r"is not a supported wheel on this platform",
+            literal="is not a supported wheel on this platform",
+            sample="is not a supported wheel on this platform.",
+        ),
+        Sign(
+            pattern=r"A (?:URL|path)(?: \((?P<wheel>[^)]{1,300})\))? dependency is incompatible with the current platform",
+            literal="is incompatible with the current platform",
+            sample="  cause: A path (flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl) dependency is incompatible with the current platform",
+        ),
+        Sign(
+            pattern=r"dependency is incompatible with the current platform",
+            literal="is incompatible with the current platform",
+            sample="error: A URL dependency is incompatible with the current platform: https://example.org/flash_attn.whl",
+        ),
+        Sign(
+            pattern=r"The wheel is compatible with (?P<needs>[^,]{1,80}), but you're (?:using|on) (?P<have>.{1,80})",
+            literal="The wheel is compatible with ",
+            sample="hint: The wheel is compatible with CPython 3.12 (`cp312`), but you're using CPython 3.11 (`cp311`)",
+        ),
+        Sign(
+            pattern=r"(?<!\S)(?P<wheel>\S{1,300}\.whl) is not a valid wheel filename",
+            literal="is not a valid wheel filename",
+            sample="ERROR: renamed.whl is not a valid wheel filename.",
+        ),
+        Sign(
+            pattern=r"Invalid wheel filename \([^)]{1,80}\): '?(?P<wheel>[^'\s]{1,300})",
+            literal="nvalid wheel filename (",
+            sample="ERROR: Invalid wheel filename (wrong number of parts): 'renamed.whl'",
+        ),
+        Sign(
+            pattern=r"The wheel filename \"(?P<wheel>[^\"]{1,300})\" is invalid",
+            literal="The wheel filename ",
+            sample='error: The wheel filename "renamed.whl" is invalid: Must have a version',
+        ),
+        Sign(
+            pattern=r"(?:DLL load failed while importing (?:flash|torch|_C|xformers|triton)\w*: |\[WinError 193\] )%1 is not a valid Win32",
+            literal=" Win32",
+            sample="ImportError: DLL load failed while importing flash_attn_2_cuda: %1 is not a valid Win32 application.",
+        ),
+        Sign(
+            pattern=r"(?P<library>[\w.+-]{1,120}\.(?:so|pyd)[.\d]{0,12}): undefined symbol: (?P<symbol>_?Py[A-Z]\w+)",
+            literal=": undefined symbol: ",
+            sample="ImportError: /venv/lib/python3.12/site-packages/x.so: undefined symbol: _PyEval_RequestCodeExtraIndex",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks pip to install an empty wheel that says another Python",
+        of=(Wheel(name="flash-attn", version="2.8.3", tag="cp27-cp27m-linux_x86_64"),),
+        run=((*PIP, "install", "--no-deps", "--no-index", "{folder}/flash_attn-2.8.3-cp27-cp27m-linux_x86_64.whl"),),
+        shows="not a supported wheel",
+        seconds=6,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """A requirement file that names a wheel for another Python or platform."""
+    if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
+        return None
+    for index, pin in enumerate(known(facts.project.pins)):
+        named = _WHEEL.search(pin.requirement.replace("%2B", "+"))
+        if named is None:
+            continue
+        tag, platform = str(known(facts.interpreter.tag)), str(known(key_of(facts).platform))
+        if named["tag"] != tag or normal_platform(named["platform"]) != platform:
+            return Hit(
+                message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; here it is {tag} on "
+                f"{platform}.",
+                evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "interpreter.tag")),
+            )
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    symbol = seen.group("symbol")
+    if symbol:
+        return building.observed(
+            f"{seen.group('library')} was built for another Python: it looks for {symbol}, which the Python there does not have.",
+            evidence,
+            Confidence.MEDIUM,
+        )
+    if any("Win32" in m.text for m in seen.matches):
+        return building.observed(
+            "A library there is for another kind of Windows or processor.", evidence, Confidence.MEDIUM
+        )
+    needs, have = seen.group("needs"), seen.group("have")
+    if needs and have:
+        return building.observed(
+            f"The wheel is for {needs}, and what installs it is {have.strip().rstrip('.')}.", evidence
+        )
+    wheel = (seen.group("wheel") or "the wheel").rpartition("/")[2]
+    if any("filename" in m.text for m in seen.matches):
+        return building.observed(f"{wheel} is not named as a wheel has to be: the file was renamed.", evidence)
+    return building.observed(
+        f"{wheel} is for another Python or platform than the one that it was installed into.", evidence
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    name = commands.by_hand(
+        ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
+    )
+    found = Fix(title="Take the wheel that fits", steps=(name,), verify=building.verify(facts))
+    return (*building.without_compiling(facts), found)

@@ -1,0 +1,1 @@
+"""Failure modes of models, their code and their weights."""

@@ -1,0 +1,115 @@
+"""The installed ultralytics cannot build the model: nothing can be trained or predicted with it.
+
+What it is
+    ultralytics is installed, and making the model raises an exception, ends the process, or never comes back.
+
+How it shows
+    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12; `ModuleNotFoundError` for a
+    package that ultralytics needs; any other exception out of its own files; or a process that dies while the model is made.
+
+Why it happens
+    YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation, or
+    never put in (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the working folder
+    hides one.
+
+What to do
+    The exception decides. A model that this ultralytics does not know: upgrade it. A missing module: install it. Anything else: read
+    the traceback, and put the same ultralytics in again.
+
+How to reproduce
+    There is no recipe: what breaks is a whole ultralytics, which is too large to be downloaded for this. In an environment of your own:
+    `pip install ultralytics==8.3.50`, then `attn-doctor check`.
+
+References
+    https://github.com/ultralytics/ultralytics/releases/tag/v8.3.78
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing
+from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.knowledge.modules import distribution_of
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.trials import Trials
+
+FIRST_WITH_YOLO12 = "8.3.78"
+_MISSING = re.compile(r"No module named '([\w.]+)'")
+MODE = FailureMode(
+    code="AD601",
+    slug="model-not-built",
+    title="The model cannot be built",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("eager-fails",),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Met by files where the installed ultralytics has no YOLO12 at all."""
+    yolo = facts.yolo
+    if not isinstance(yolo.version, str) or yolo.attention is not None:
+        return None
+    return Hit(
+        message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
+        evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def observe(facts: Facts, trials: Trials) -> Hit | None:
+    fault = trials.run.model_fault
+    if fault is None:
+        hit = detect(facts) if any(row.scope == "model" and row.step_ms for row in trials.rows) else None
+        return msgspec.structs.replace(hit, severity=Severity.INFO) if hit else None
+    said = message(fault)
+    where = f" ({fault.where})" if fault.where else ""
+    evidence = [Evidence(kind="trial", path="trial_run.model_fault", text=f"building the model: {said}{where}")]
+    if isinstance(facts.yolo.version, str):
+        evidence.append(
+            Evidence(kind="fact", path="yolo.version", text=f"ultralytics {facts.yolo.version} is installed")
+        )
+    return Hit(
+        message=f"The model cannot be built with the ultralytics that is installed: {said}.",
+        evidence=tuple(evidence),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    said = next((e.text for e in evidence if e.path == "trial_run.model_fault"), "")
+    verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
+    if not said or ("FileNotFoundError" in said and ".yaml" in said):
+        step = commands.install(
+            facts,
+            f"ultralytics>={FIRST_WITH_YOLO12}",
+            options=("--upgrade",),
+            why=f"YOLO12 came with ultralytics {FIRST_WITH_YOLO12}",
+            changes="ultralytics",
+        )
+        return (Fix(title="Install an ultralytics that has this model", steps=(step,), verify=verify),)
+    missing = _MISSING.search(said)
+    module = missing[1].partition(".")[0] if missing else ""
+    name = distribution_of(module)
+    if name is not None:
+        steps, _ = install_missing(facts, Culprit(module, name, is_missing=True))
+        return (Fix(title=f"Install {name}", steps=steps, verify=verify),)
+    return (Fix(title="Install the same ultralytics again", steps=_again(facts), verify=verify),)
+
+
+def _again(facts: Facts) -> tuple[Step, ...]:
+    version = facts.yolo.version
+    requirement = f"ultralytics=={version}" if isinstance(version, str) and version[:1].isdigit() else "ultralytics"
+    return commands.reinstall(
+        facts,
+        requirement,
+        why="a whole copy of it; what you changed in its files is lost",
+        changes="ultralytics",
+        risk="medium: changes of your own in its files are lost",
+    )

@@ -1,0 +1,144 @@
+"""apt is set up with a CUDA repository for another release, or with two that contradict each other.
+
+What it is
+    NVIDIA gives out CUDA for each distribution release apart. Packages of another release, or of the distribution and of NVIDIA mixed,
+    ask for what cannot be had together.
+
+How it shows
+    "The following packages have unmet dependencies: cuda-... : Depends: ... but it is not installable" (or "not going to be
+    installed"); "nvidia-driver-... : Depends: libnvidia-gl-... but ...is to be installed"; "The repository
+    'https://developer.download.nvidia.com/...' does not have a Release file", "is not signed", NO_PUBKEY A4B469963BF863CC.
+
+Why it happens
+    The line in /etc/apt/sources.list.d names ubuntu2204 on 24.04 (or the other way about); `apt install cuda` also pulls a driver in, which
+    clashes with the one that is installed; the old signing key was withdrawn in April 2022.
+
+What to do
+    Remove the old repository, add the one for this release through its cuda-keyring package, and install cuda-toolkit-X-Y, which
+    brings no driver.
+
+How to reproduce
+    `attn-doctor reproduce apt-cuda-repo-mismatch` resolves CUDA 12.3 with apt, from a repository that does not hold what it
+    needs. Stand-ins in it: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
+
+References
+    https://docs.nvidia.com/cuda/cuda-installation-guide-linux/
+    https://developer.nvidia.com/blog/updating-the-cuda-linux-gpg-repository-key/
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Apt, Recipe
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+
+_OURS = r"(?:cuda|nvidia|nsight|libnv|libcu|libnpp|xserver-xorg-video-nvidia|hip-runtime-nvidia)[\w.+-]*"
+
+MODE = FailureMode(
+    code="AD505",
+    slug="apt-cuda-repo-mismatch",
+    title="apt's CUDA repository does not fit this release",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("cuda-home-unset", "nvcc-missing", "driver-missing"),
+    signs=(
+        Sign(
+            pattern=rf"^\W*(?P<package>{_OURS})(?::\w+)? ?: (?:Pre)?Depends: (?P<wants>[\w.+:-]+)(?: \([^)]*\))?,? but",
+            literal="Depends: ",
+            sample=" cuda-drivers-580 : Depends: nvidia-open-580 (>= 580.65.06) but it is not going to be installed",
+        ),
+        Sign(
+            pattern=rf"^\W*(?P<package>{_OURS})(?::\w+)? ?: Depends: (?P<wants>[\w.+:-]+)(?: \([^)]*\))? but it is not install",
+            literal=" but it is not install",
+            sample=" cuda-toolkit-12-3 : Depends: nsight-systems-2023.3.3 but it is not installable",
+        ),
+        Sign(
+            pattern=r"developer\.download\.nvidia\.com/\S{3,120}.{0,80}(?:Release' does not have a Release file|does not have a Release|is not "
+            r"signed|404 +Not Found)",
+            literal="developer.download.nvidia.com/",
+            sample="E: The repository 'https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2404/x86  Release' does not have a "
+            "Release file.",
+        ),
+        Sign(
+            pattern=r"NO_PUBKEY A4B469963BF863CC",
+            literal="NO_PUBKEY A4B469963BF863CC",
+            sample="W: GPG error: https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2004/x86_64  InRelease: The following "
+            "signatures couldn't be verified because the public key is not available: NO_PUBKEY A4B469963BF863CC",
+        ),
+        Sign(
+            pattern=r"Unable to locate package (?P<absent>cuda[\w.+-]*|nvidia-driver[\w.+-]*|nvidia-fabricmanager[\w.+-]*|"
+            r"nvidia-container-toolkit\w*)",
+            literal="Unable to locate package ",
+            sample="E: Unable to locate package cuda-toolkit-12-8",
+        ),
+    ),
+    recipe=Recipe(
+        does="resolves CUDA 12.3 with apt, from a repository that does not hold what it needs",
+        of=(
+            Apt(
+                release="noble",
+                packages=(
+                    "Package: cuda-toolkit-12-3\n"
+                    "Version: 12.3.2\n"
+                    "Architecture: amd64\n"
+                    "Depends: nsight-systems-2023.3.3\n"
+                    "Filename: ./cuda-toolkit-12-3.deb\n"
+                    "Size: 1\n"
+                    "SHA256: 0000000000000000000000000000000000000000000000000000000000000000\n"
+                ),
+            ),
+        ),
+        run=(("apt-get", "-s", "install", "cuda-toolkit-12-3"),),
+        shows="Depends: nsight-systems",
+        seconds=10,
+        stands_in=("NVIDIA's package, with a dependency of the real one",),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """What apt is set up with is in no fact."""
+    return None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    matches = [m for m in seen.matches if m.groups.get("wants") != "libtinfo5"]
+    if not matches:
+        return None  # that has a failure mode of its own
+    package, wants, absent = (
+        next((m.groups[n] for m in matches if n in m.groups), None) for n in ("package", "wants", "absent")
+    )
+    if package:
+        message = f"apt cannot install {package} there: {wants}, which it asks for, is not to be had with it."
+    elif absent:
+        message = f"apt knows no package {absent} there: NVIDIA's repository for that release is not set up."
+    else:
+        message = "NVIDIA's apt repository there is for another release, or its key is the old one."
+    lines = {m.line for m in matches}
+    return Hit(
+        message=message,
+        evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if package and re.search("cuda|nsight", package) else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    look = commands.by_hand(
+        ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
+        "which repositories are set up",
+        "nothing",
+        "none",
+    )
+    step = commands.by_hand(
+        (),
+        "remove those of other releases, install cuda-keyring for this one (https://developer.nvidia.com/cuda-downloads), then apt-get "
+        "update and install cuda-toolkit-X-Y: cuda without a number brings a driver as well",
+        "apt's list of repositories",
+    )
+    return (Fix(title="Set up the repository of this release", steps=(look, step), verify=commands.check(facts)),)

@@ -1,0 +1,131 @@
+"""An older CUDA repository asks for libtinfo5, which this release of the distribution no longer has.
+
+What it is
+    The nsight tools of older CUDA releases depend on libtinfo5. Ubuntu 24.04 and Debian 13 dropped it, so `apt install cuda`
+    or `cuda-toolkit-12-x` from such a repository cannot be resolved.
+
+How it shows
+    "nsight-systems-2023.3.3 : Depends: libtinfo5 but it is not installable", "Package 'libtinfo5' has no installation
+    candidate"; at run time "error while loading shared libraries: libtinfo.so.5".
+
+Why it happens
+    The CUDA repository of another (older) release is set up, for example ubuntu2204 on Ubuntu 24.04.
+
+What to do
+    Take the repository made for this release, with CUDA 12.5 or newer, and only the parts that compile: no nsight.
+
+How to reproduce
+    `attn-doctor reproduce libtinfo5-unavailable` resolves CUDA 12.3's needs with apt, against the real package index of
+    Ubuntu 24.04. Stand-ins in it: NVIDIA's two packages, with the dependencies of the real ones. It downloads 25 MB. Where
+    that cannot be had, a simulated machine is judged.
+
+References
+    https://github.com/GameServerManagers/LinuxGSM/issues/4589
+    https://packages.ubuntu.com/jammy/libtinfo5
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.recipe import Apt, Recipe
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, holds, nvidia_card
+from attn_doctor.knowledge import distributions
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD504",
+    slug="libtinfo5-unavailable",
+    title="libtinfo5 is not to be had on this release",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("cuda-home-unset", "nvcc-missing"),
+    signs=(
+        Sign(
+            pattern=r"Depends: libtinfo5\b",
+            literal="libtinfo5",
+            sample="nsight-systems-2023.3.3 : Depends: libtinfo5 but it is not installable",
+        ),
+        Sign(
+            pattern=r"[Pp]ackage '?libtinfo5'? (?:has no installation candidate|is not available)|\blibtinfo5\b.*not installable",
+            literal="libtinfo5",
+            sample="E: Package 'libtinfo5' has no installation candidate",
+        ),
+        Sign(
+            pattern=r"libtinfo\.so\.5: cannot open shared object file",
+            literal="libtinfo.so.5",
+            sample="cuda-gdb: error while loading shared libraries: libtinfo.so.5: cannot open shared object file: No such file "
+            "or directory",
+        ),
+    ),
+    recipe=Recipe(
+        does="resolves CUDA 12.3's needs with apt, against the real package index of Ubuntu 24.04",
+        of=(
+            Apt(
+                release="noble",
+                packages=(
+                    "Package: nsight-systems-2023.3.3\n"
+                    "Version: 2023.3.3.42\n"
+                    "Architecture: amd64\n"
+                    "Depends: libtinfo5\n"
+                    "Filename: ./nsight-systems-2023.3.3.deb\n"
+                    "Size: 1\n"
+                    "SHA256: 0000000000000000000000000000000000000000000000000000000000000000\n"
+                    "\n"
+                    "Package: cuda-toolkit-12-3\n"
+                    "Version: 12.3.2\n"
+                    "Architecture: amd64\n"
+                    "Depends: nsight-systems-2023.3.3\n"
+                    "Filename: ./cuda-toolkit-12-3.deb\n"
+                    "Size: 1\n"
+                    "SHA256: 0000000000000000000000000000000000000000000000000000000000000000\n"
+                ),
+            ),
+        ),
+        run=(("apt-get", "-s", "install", "cuda-toolkit-12-3"),),
+        shows="libtinfo5",
+        seconds=10,
+        stands_in=("NVIDIA's two packages, with the dependencies of the real ones",),
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Only where somebody is about to install a toolkit: a GPU and a GPU build of torch, and no toolkit yet."""
+    if not every(
+        lambda: known(facts.system.os) == "linux",
+        lambda: known(facts.system.distribution) is not None,
+        lambda: known(facts.system.distribution_version) is not None,
+        lambda: known(facts.toolchain.cuda_home) is None,
+        lambda: cuda_build(facts),
+        lambda: nvidia_card(facts),
+        lambda: (
+            not holds(
+                distributions.has_libtinfo5(
+                    str(known(facts.system.distribution)), str(known(facts.system.distribution_version))
+                )
+            )
+        ),
+    ):
+        return None
+    name = f"{facts.system.distribution} {facts.system.distribution_version}"
+    return Hit(
+        message=f"{name} has no libtinfo5: a CUDA toolkit from the repository of an older release will not install.",
+        evidence=(fact(facts, "system.distribution_version", f"this is {name}"),),
+        severity=Severity.INFO,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    wanted = pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
+    argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}") if wanted else ()
+    step = commands.by_hand(
+        argv,
+        "from NVIDIA's repository for this release (https://developer.nvidia.com/cuda-downloads): only the toolkit, no nsight",
+        "installs a toolkit under /usr/local",
+        takes="about 5 GB",
+    )
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    return (Fix(title="Use the CUDA repository of this release", steps=(step,), verify=verify),)

@@ -1,0 +1,112 @@
+"""flash-attn needs an NVIDIA or AMD GPU, and a Mac has neither.
+
+What it is
+    flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so it can be neither installed nor built there.
+
+How it shows
+    "OSError: CUDA_HOME environment variable is not set" with paths in /private/var/folders, /Users or /opt/homebrew.
+
+Why it happens
+    A requirements file that was written for Linux names flash-attn.
+
+What to do
+    Leave it out: `pip install -r` without that line. PyTorch's own attention runs on Apple's GPU (device="mps") and on the CPU.
+
+How to reproduce
+    `attn-doctor reproduce macos-unsupported` judges a Mac: a simulated machine, on which nothing is run.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/873
+    https://pytorch.org/docs/stable/notes/mps.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+
+MODE = FailureMode(
+    code="AD503",
+    slug="macos-unsupported",
+    title="flash-attn cannot run on a Mac",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-efficient", "sdpa-cudnn", "xformers"),
+    explains=(
+        "no-gpu-present",
+        "torch-cpu-build",
+        "transformers-flash-attn-2-not-installed",
+        "triton-missing",
+        *wheel_fixes.STOP_A_BUILD,
+    ),
+    signs=(
+        Sign(
+            pattern=r"/private/var/folders/",
+            literal="/private/var/folders/",
+            sample="  /private/var/folders/s_/5_d2t/T/pip-install-50gdc2wk/flash-attn_4037/setup.py:78: UserWarning: flash_attn was "
+            "requested, but nvcc was not found.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"/opt/homebrew/",
+            literal="/opt/homebrew/",
+            sample='  File "/opt/homebrew/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 1077, in CUDAExtension',
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"/Users/[^/\s\"']+/",
+            literal="/Users/",
+            sample='  File "/Users/user/venv/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 1077, in CUDAExtension',
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"flash_attn-\S{5,160}-macosx_\S+\.whl",
+            literal="-macosx_",
+            sample="Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3+cu12torch2.8"
+            "cxx11abiTRUE-cp311-cp311-macosx_14_0_x86_64.whl",
+            strength="hint",
+        ),
+    ),
+    recipe=Recipe(
+        does="judges a Mac",
+        seconds=1,
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    if known(facts.system.os) != "darwin":
+        return None
+    return Hit(
+        message="This is a Mac: flash-attn cannot run here, and PyTorch's own attention does.",
+        evidence=(fact(facts, "system.os"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    # The same paths stand in every log from a Mac: only a build that looks for CUDA is this trouble.
+    wanted = any(log.of("cuda-home-unset") for log in seen.logs) or any("macosx_" in m.text for m in seen.matches)
+    if not wanted:
+        return None
+    return Hit(
+        message="flash-attn was to be built on a Mac, for which there is no CUDA.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH,
+    )
+
+
+def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    step = commands.by_hand(
+        (),
+        'leave flash-attn out of the requirements, and train with device="mps" or the CPU',
+        "your requirements file",
+        "none",
+    )
+    return (Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts)),)

@@ -1,0 +1,1 @@
+"""Shared by failure modes; none of these is one."""

@@ -1,0 +1,315 @@
+"""What rules about building flash-attn ask of facts and of logs again and again, and the ways round a build. Pure.
+
+Each question raises Unsure where the answer is not known.
+"""
+
+from __future__ import annotations
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Hit, Unsure, every, known
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import attempt, cuda_build
+from attn_doctor.knowledge import flash_attention, wheels
+from attn_doctor.knowledge.build import BuildKey, Prediction, predict
+from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
+from attn_doctor.knowledge.wheel_key import Key, key_of
+from attn_doctor.knowledge.wheels import Wheel
+from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Compiler, Facts, Toolkit, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.model.versions import pair
+
+FLASH_ATTN = "flash-attn"
+_ENDED = "network-proxy-ssl"  # it looks, for context, for what pip and uv say when an installation ended well
+FAILED = "build-failed-unspecified"  # its signs are what every failed build prints, whatever the cause
+
+
+def works(facts: Facts) -> bool:
+    """Whether flash-attn 2 is there and nothing speaks against it. Where nothing was imported, its files have to do."""
+    if known(facts.flash_attention.version) is None:
+        return False
+    if not isinstance(facts.imports, tuple):
+        return True
+    tried = attempt(facts, "flash_attn_2_cuda") or attempt(facts, "flash_attn")
+    return tried is None or tried.ok is not False
+
+
+def wanted_release(facts: Facts) -> str:
+    """The flash-attn that would be built: pinned by the project, installed and broken, or the newest for this Python."""
+    for pin in facts.project.pins if isinstance(facts.project.pins, tuple) else ():
+        exact = _exactly(pin.requirement)
+        if exact is not None:
+            return exact
+    installed = facts.flash_attention.version
+    if isinstance(installed, str):
+        return installed.partition("+")[0]
+    python = facts.interpreter.version
+    for row in flash_attention.releases():
+        fits = flash_attention.supports_python(row.release, python) if isinstance(python, str) else None
+        if not isinstance(fits, Answer) or fits.yes:
+            return row.release
+    return flash_attention.latest().release
+
+
+def _exactly(text: str) -> str | None:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    if requirement.name.lower().replace("_", "-") != FLASH_ATTN or requirement.url:
+        return None
+    exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
+    return exact[0] if len(exact) == 1 else None
+
+
+def asked_for(facts: Facts, release: str) -> Wheel:
+    """The wheel that this release's setup.py would ask for here."""
+    key = key_of(facts)
+    return known(
+        wheels.asked_for(
+            release,
+            torch=str(known(key.torch)),
+            cuda=known(key.cuda),
+            cxx11_abi=bool(known(key.cxx11_abi)),
+            python=str(known(key.python)),
+            platform=str(known(key.platform)),
+        )
+    )
+
+
+def wheel_is_there(facts: Facts, release: str) -> Judgement:
+    """Whether setup.py would find its wheel. A release that nobody could list is judged by the newest one that is listed."""
+    asked = wheels.exists(asked_for(facts, release).filename)
+    if isinstance(asked, Answer):
+        return asked
+    listed = next((r.release for r in flash_attention.releases() if wheels.of_release(r.release)), None)
+    if listed is None or listed == release:
+        return asked
+    nearby = wheels.exists(asked_for(facts, listed).filename)
+    if isinstance(nearby, Answer) and not nearby.yes:
+        return no(f"{nearby.why}, and the wheels of {release} are not listed", verified=False)
+    return asked
+
+
+def setup_would_run(facts: Facts) -> bool:
+    """Whether pip would run flash-attn's setup.py here, which looks for nvcc and imports build tools before it asks for a wheel."""
+    return every(
+        lambda: known(facts.system.os) in ("linux", "windows"),
+        lambda: not works(facts),
+        lambda: cuda_build(facts),
+    )
+
+
+def would_be_built(facts: Facts) -> bool:
+    """Whether somebody who wants flash-attn here would come to compile it: it does not work, and no wheel is known."""
+    return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
+
+
+def _surely_there(facts: Facts) -> bool:
+    key = key_of(facts)
+    parts = (key.torch, key.cuda, key.cxx11_abi, key.python, key.platform)
+    if any(part is None for part in parts):
+        return False
+    doubt = next((part for part in parts if isinstance(part, Unknown)), None)
+    if doubt is not None:
+        # Where none of the release's wheels agrees with what is known, it is no matter what the rest would say.
+        if any(_may_be_named(wheel, key) for wheel in wheels.of_release(wanted_release(facts))):
+            raise Unsure(doubt)
+        return False
+    found = wheel_is_there(facts, wanted_release(facts))
+    return isinstance(found, Answer) and found.yes
+
+
+def _may_be_named(wheel: Wheel, key: Key) -> bool:
+    """Whether what is known of the key is in the name of this wheel."""
+    pairs = (
+        (key.torch, lambda torch: pair(torch) == pair(wheel.torch)),
+        (key.cxx11_abi, lambda abi: abi is wheel.cxx11_abi),
+        (key.python, lambda python: python == wheel.python),
+        (key.platform, lambda platform: platform == wheel.platform),
+    )
+    return all(isinstance(value, Unknown) or agrees(value) for value, agrees in pairs)
+
+
+def toolkit(facts: Facts) -> Toolkit | None:
+    """The toolkit that PyTorch would build with; None where its choice is no toolkit."""
+    by = known(facts.toolchain.cuda_home_by)
+    if by is None:
+        return None
+    way = "PATH" if by == "nvcc on PATH" else by
+    return next((t for t in known(facts.toolchain.toolkits) if _found_by(t, way)), None)
+
+
+def toolkit_path(facts: Facts, chosen: Toolkit) -> str:
+    """Where the facts hold it."""
+    listed = known(facts.toolchain.toolkits)
+    return f"toolchain.toolkits.{next(i for i, t in enumerate(listed) if t is chosen)}"
+
+
+def _found_by(candidate: Toolkit, way: str) -> bool:
+    return any(text.partition(",")[0] == way for text in candidate.found_by)
+
+
+def nvcc(facts: Facts) -> str | None:
+    """The version of the compiler that PyTorch would call; None: there is none."""
+    chosen = toolkit(facts)
+    return known(chosen.version) if chosen else None
+
+
+def host_compiler(facts: Facts) -> Compiler | None:
+    """The C++ compiler that would be called: the one that CC or CXX names, else the first on PATH."""
+    wanted = ("cl",) if known(facts.system.os) == "windows" else ("gcc", "g++", "clang", "clang++")
+    return next((c for c in known(facts.toolchain.compilers) if c.name in wanted and c.version is not None), None)
+
+
+def memory(facts: Facts) -> int:
+    """Bytes that a build may use: what is free, or the container's limit where that is less."""
+    free, limit = known(facts.system.available_bytes), known(facts.system.cgroup_memory_bytes)
+    if free is None:
+        raise Unsure(Unknown("the free memory is not known"))
+    return free if limit is None else min(free, limit)
+
+
+def build_key(facts: Facts, release: str) -> BuildKey:
+    """What a build of this release here depends on, for the questions of `knowledge.build`."""
+    key = key_of(facts)
+    compiler = host_compiler(facts)
+    cores = known(facts.system.cores)
+    return BuildKey(
+        release=release,
+        torch=key.torch,
+        torch_cuda=key.cuda,
+        header_cxx=facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else Unknown("not read"),
+        nvcc=nvcc(facts),
+        compiler="msvc" if compiler and compiler.name == "cl" else compiler.name if compiler else "gcc",
+        compiler_version=compiler.version if compiler else None,
+        python=key.python,
+        gpus=key.gpus,
+        cores=cores if cores is not None else Unknown("the number of cores is not known"),
+        available_bytes=memory(facts),
+        os=str(known(facts.system.os)),
+    )
+
+
+def foreseen(facts: Facts) -> Prediction | None:
+    """What a build here would come to; None where too little is known to say."""
+    try:
+        return predict(build_key(facts, wanted_release(facts)))
+    except Unsure:
+        return None
+
+
+def variables(prediction: Prediction | None) -> dict[str, str]:
+    """The advised settings, as environment variables."""
+    return prediction.settings.variables() if prediction and prediction.settings else {}
+
+
+def in_build(seen: Seen, match: Match) -> bool:
+    """Whether this match stands in the log of a build: not where the installation before it ended well, and none came after."""
+    log = next((log for log in seen.logs if log.file == match.file), None)
+    built = [m.line for m in log.of(FAILED)] if log else []
+    if log is None or not built:
+        return False
+    before = max((line for line in built if line <= match.line), default=None)
+    if before is None or any(line > match.line for line in built):
+        return True
+    ended = (m.line for m in log.of(_ENDED) if m.strength == "context")
+    return not any(before <= line <= match.line for line in ended)
+
+
+def observed(
+    message: str,
+    evidence: tuple[Evidence, ...],
+    confidence: Confidence = Confidence.HIGH,
+    severity: Severity | None = None,
+) -> Hit:
+    """A failure mode as a log shows it."""
+    return Hit(
+        message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence, severity=severity
+    )
+
+
+def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
+    """Matches as evidence, the first few."""
+    return tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
+
+
+# A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ...", in any language: the colons stay),
+# MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
+def missing_header(names: str) -> str:
+    """A pattern for a line by which some compiler says that one of these headers (a regular expression) is not there."""
+    return (
+        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
+        rf"(?P<header>{names})(?=\s?[:：'\"])"
+    )
+
+
+# What shells say of a program that they do not find. Python and the dynamic loader always speak English; gcc and shells do not.
+NO_COMMAND = (
+    r"\s?[:：]\s?(?:(?:command )?not found|未找到命令|找不到命令|Kommando nicht gefunden|Befehl nicht gefunden|commande introuvable|"
+    r"orden no encontrada|comando no encontrado|comando não encontrado|コマンドが見つかりません|команда не найдена)"
+)
+
+
+def verify(facts: Facts) -> tuple[str, ...]:
+    return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
+
+
+def build(facts: Facts, why: str = "built here, against this torch", release: str | None = None) -> Step:
+    """The command that builds flash-attn in the environment that has torch."""
+    requirement = FLASH_ATTN if release is None else f"{FLASH_ATTN}=={release}"
+    return commands.install(
+        facts,
+        requirement,
+        why=why,
+        changes="adds flash-attn",
+        options=("--no-build-isolation",),
+        takes="seconds where a wheel fits, hours where it is compiled",
+    )
+
+
+def without_compiling(facts: Facts) -> tuple[Fix, ...]:
+    """Ways to flash-attn that compile nothing: a wheel that fits as things are, or a torch that a wheel exists for."""
+    wheel = wheel_fixes.fitting(facts)
+    if wheel is not None:
+        step = commands.install(
+            facts,
+            wheel.url,
+            why="built for this torch, CUDA, Python and C++ ABI: nothing is compiled",
+            changes=f"adds flash-attn {wheel.release}",
+            takes="about 250 MB",
+        )
+        return (Fix(title="Install the finished wheel by its address", steps=(step,), verify=verify(facts)),)
+    other = _other_torch(facts)
+    return () if other is None else (other,)
+
+
+def _other_torch(facts: Facts) -> Fix | None:
+    graphics, system = facts.graphics, facts.system
+    nearest = nearest_torch(
+        key_of(facts),
+        driver=graphics.driver if isinstance(graphics.driver, str) else None,
+        os=system.os if isinstance(system.os, str) else "linux",
+    )
+    if not isinstance(nearest, Nearest):
+        return None
+    packages = [f"torch=={nearest.torch}"]
+    if isinstance(nearest.torchvision, str):
+        packages.append(f"torchvision=={nearest.torchvision}")
+    index = () if nearest.pypi else ("--index-url", f"https://download.pytorch.org/whl/{nearest.flavour}")
+    torch = commands.install(
+        facts,
+        *packages,
+        *index,
+        why=f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for",
+        changes=f"torch, to {nearest.torch}",
+        risk="medium: whatever needs the torch of now may stop; a new environment is safer",
+        takes="3 to 5 GB",
+    )
+    wheel = commands.install(
+        facts, nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
+    )
+    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=verify(facts))

@@ -1,0 +1,67 @@
+"""Which package stopped an import: from the exception, or from the place in the code at which it died."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name
+
+from attn_doctor.failure_modes.shared import requirements
+from attn_doctor.knowledge.modules import distribution_of, module_of
+from attn_doctor.model.facts import Facts, Fault
+from attn_doctor.model.findings import Step
+
+_NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]+)")
+# The module lacks what is asked of it: half of it is gone, or another one of that name stands in front.
+_LACKS = re.compile(
+    r"(?:partially initialized )?module '(?P<module>\w+)[\w.]*' has no attribute|cannot import name '[^']+' from '(?P<of>\w+)"
+)
+# ".../site-packages/PIL/Image.py:12 in <module>": the part behind site-packages is the package.
+_PLACE = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<module>[A-Za-z_]\w*)(?:\.py|[\\/.])")
+
+
+class Culprit(NamedTuple):
+    """The package to blame, and whether it is missing ("No module named 'yaml'") or there and broken."""
+
+    module: str
+    distribution: str | None  # None: nobody here knows which distribution brings this module
+    is_missing: bool
+
+
+def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
+    """Return the package that stopped the import of `importing`; None where nothing tells.
+
+    Example: ultralytics died at .../site-packages/PIL/Image.py:12: PIL, of the distribution pillow, is broken.
+    """
+    missing = _NO_MODULE.match(fault.message or "") if fault.type == "ModuleNotFoundError" else None
+    if missing:
+        top, _, inner = missing["module"].partition(".")
+        return Culprit(top, _distribution(facts, top), is_missing=not inner and top != importing)
+    lacks = _LACKS.search((fault.message or "").partition("\n")[0]) if fault.kind == "raised" else None
+    if lacks and (lacks["module"] or lacks["of"]) != importing:
+        module = lacks["module"] or lacks["of"]
+        return Culprit(module, _distribution(facts, module), is_missing=False)
+    place = _PLACE.search(fault.where or "")
+    if place:
+        return Culprit(place["module"], _distribution(facts, place["module"]), is_missing=False)
+    return None
+
+
+def _distribution(facts: Facts, module: str) -> str | None:
+    """Return the installed distribution of this module, where several could bring it: cv2 comes with four of them."""
+    listed = facts.packages.distributions
+    for found in listed if isinstance(listed, tuple) else ():
+        if module_of(canonicalize_name(found.name)) == module:
+            return found.name
+    return distribution_of(module)
+
+
+def install_missing(facts: Facts, to_blame: Culprit) -> tuple[tuple[Step, ...], int]:
+    """Return the steps that install the missing module with all else that is missing, and how many distributions that is."""
+    lacks = requirements.missing(facts)
+    name = to_blame.distribution
+    if name is None or any(lack.name == name for lack in lacks):
+        return requirements.install(facts, lacks), len(lacks)
+    more = "setuptools<81" if to_blame.module == "pkg_resources" else name
+    return requirements.install(facts, lacks, (more,)), len(lacks) + 1

@@ -1,0 +1,114 @@
+"""What rules ask of facts again and again. Each raises Unsure where the answer is not known."""
+
+from __future__ import annotations
+
+from attn_doctor.failure_modes.mode import known
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.yes_no_unknown import Judgement
+from attn_doctor.model.facts import Distribution, Facts, Fault, Import, Unknown
+from attn_doctor.model.findings import Evidence, fact
+from attn_doctor.model.versions import local
+
+NVIDIA, AMD = "10de", "1002"  # PCI vendors, https://pci-ids.ucw.cz
+
+
+def holds(judgement: Judgement) -> bool:
+    """A question to the knowledge tables, answered."""
+    return known(judgement).yes
+
+
+def package(facts: Facts, name: str) -> Distribution | None:
+    """The distribution that is imported under this name: the first on the target's path."""
+    return next((d for d in known(facts.packages.distributions) if d.name == name), None)
+
+
+def version(facts: Facts, name: str) -> str | None:
+    """Version of a distribution; None: not installed."""
+    found = package(facts, name)
+    return known(found.version) if found else None
+
+
+def package_evidence(facts: Facts, name: str) -> Evidence:
+    for index, found in enumerate(known(facts.packages.distributions)):
+        if found.name == name:
+            return fact(facts, f"packages.distributions.{index}.version", f"{name} {known(found.version)} is installed")
+    return fact(facts, "packages.distributions", f"{name} is not installed")
+
+
+def attempt(facts: Facts, module: str) -> Import | None:
+    """How importing a module went; None: it is not there or was not tried."""
+    return next((i for i in known(facts.imports) if i.module == module), None)
+
+
+def attempt_evidence(facts: Facts, module: str) -> Evidence:
+    for index, found in enumerate(known(facts.imports)):
+        if found.module == module:
+            said = message(found.fault) if found.fault else "it imports"
+            return fact(facts, f"imports.{index}.ok", f"importing {module}: {said}")
+    return fact(facts, "imports", f"{module} was not imported")
+
+
+def message(fault: Fault) -> str:
+    """A fault in one line."""
+    if fault.kind == "signal":
+        return f"killed by {fault.signal}"
+    if fault.kind in ("timeout", "vanished"):
+        return "no answer" + (f" in {fault.seconds:.0f} s" if fault.seconds else "")
+    if fault.kind == "exited":
+        return f"it ended the process with exit code {fault.exit_code}"
+    return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
+
+
+def text_of(fault: Fault | None) -> str:
+    """Everything that a fault says, to search in: message and traceback."""
+    return "\n".join(filter(None, [fault.message, fault.traceback])) if fault else ""
+
+
+def variable(facts: Facts, name: str) -> str | None:
+    """An environment variable; None: not set."""
+    return next((v.value for v in known(facts.environment) if v.name == name), None)
+
+
+def under_wsl(facts: Facts) -> bool:
+    """Whether this Linux runs inside Windows, whose driver it uses then."""
+    return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
+
+
+def in_container(facts: Facts) -> bool | None:
+    """Whether this is a container; None where that is not known, so that no cure is for one or the other by chance."""
+    container = facts.system.container
+    return None if isinstance(container, Unknown) else container is not None
+
+
+def nvidia_card(facts: Facts) -> bool:
+    """Whether the machine has an NVIDIA GPU, whether or not anything can use it."""
+    gpus = facts.graphics.gpus
+    if isinstance(gpus, tuple) and gpus:
+        return True
+    if isinstance(facts.graphics.pci, tuple) and any(d.vendor == NVIDIA for d in facts.graphics.pci):
+        return True
+    # Under WSL no PCI device shows; there only the driver can tell, and without it nobody can.
+    return bool(known(gpus)) or any(d.vendor == NVIDIA for d in known(facts.graphics.pci))
+
+
+def usable_gpu(facts: Facts) -> bool:
+    """Whether the driver shows an NVIDIA GPU."""
+    return bool(known(facts.graphics.gpus))
+
+
+def torch_installed(facts: Facts) -> bool:
+    return known(facts.torch.version) is not None
+
+
+def cuda_build(facts: Facts) -> bool:
+    """Whether torch is a CUDA build."""
+    return torch_installed(facts) and known(facts.torch.cuda) is not None
+
+
+def index_options(torch: str) -> tuple[str, ...]:
+    """Options that make pip take torch's flavour ("+cu124", "+cpu"); none where the registry's default is that flavour."""
+    flavour = local(torch)
+    default = pytorch.pypi_cuda(torch)
+    if flavour is None or (isinstance(default, str) and flavour == pytorch.flavour(default)):
+        return ()
+    return ("--index-url", f"https://download.pytorch.org/whl/{flavour}")

@@ -1,0 +1,117 @@
+"""Requirements of torch, torchvision and ultralytics that are not there: which, how grave, and one command for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.shared.fact_queries import index_options, version
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Severity, Step
+
+
+class Missing(NamedTuple):
+    """One requirement that nothing meets. `place`: its index in facts.packages.conflicts."""
+
+    place: int
+    asked_by: str  # "ultralytics 8.4.190"
+    name: str  # normalised: "opencv-python"
+    specifier: str  # ">=4.6.0"
+
+
+def missing(facts: Facts) -> tuple[Missing, ...]:
+    """Return what torch, torchvision and ultralytics and their own requirements ask for and is not there, each once."""
+    conflicts = facts.packages.conflicts
+    found: dict[str, Missing] = {}
+    for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
+        asked_by = canonicalize_name(conflict.package.split()[0])
+        if conflict.found is not None or not (asked_by in TRAINING or module_of(asked_by) in OF_TRAINING):
+            continue
+        try:
+            requirement = Requirement(conflict.requires)
+        except InvalidRequirement:
+            continue
+        name = canonicalize_name(requirement.name)
+        if name != "torch":  # a failure mode of its own
+            found.setdefault(name, Missing(index, conflict.package, name, str(requirement.specifier)))
+    return tuple(found.values())
+
+
+def gravity(names: Iterable[str], *, imports: bool) -> Severity:
+    """Return how grave it is, by what was seen to stop an epoch of training.
+
+    `imports`: whether ultralytics was seen to import without them. Else nobody knows which of them its import needs.
+    """
+    names = set(names)
+    if names & NEEDED_TO_TRAIN:
+        return Severity.ERROR
+    return Severity.INFO if imports and names <= NOT_NEEDED_TO_TRAIN else Severity.WARNING
+
+
+def listed(lacks: Iterable[Missing], most: int = 12) -> str:
+    """Return their names as part of a sentence: "opencv-python, pillow and 3 more"."""
+    names = [lack.name for lack in lacks]
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) -> tuple[Step, ...]:
+    """Return the steps that install them: torchvision as it belongs to this torch, from the index of torch's build.
+
+    `more`: further requirements, "setuptools<82".
+    """
+    asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
+    vision = asked.pop("torchvision", None)
+    wanted = list(asked.values())
+    steps = []
+    if vision:
+        torch = facts.torch.version if isinstance(facts.torch.version, str) else None
+        fitting = pytorch.torchvision_for(torch) if torch else None
+        exact = f"torchvision=={fitting}" if isinstance(fitting, str) else "torchvision"
+        index = index_options(torch) if torch else ()
+        if index:
+            steps.append(
+                commands.install(
+                    facts,
+                    exact,
+                    *index,
+                    why=f"the torchvision that belongs to torch {torch}",
+                    changes="adds torchvision",
+                )
+            )
+        else:
+            wanted.insert(0, exact)
+    if wanted:
+        steps.append(
+            commands.install(
+                facts,
+                *wanted,
+                why="what the installed packages need and is not there",
+                changes=f"adds {', '.join(wanted)}",
+            )
+        )
+    return tuple(steps)
+
+
+def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
+    """Return the step that installs a whole copy of the version that is there, and nothing else."""
+    have = None
+    with contextlib.suppress(Unsure):
+        have = version(facts, distribution)
+    return (
+        commands.install(
+            facts,
+            f"{distribution}=={have.partition('+')[0]}" if have else distribution,
+            why="a whole copy of it, whatever is left of the old one",
+            changes=f"{distribution}, the version of now" if have else distribution,
+            options=("--force-reinstall", "--no-deps"),
+        ),
+    )

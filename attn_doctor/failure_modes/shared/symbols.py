@@ -1,0 +1,121 @@
+"""What the dynamic loader says, explained: whose symbol is missing, for which torch it was compiled, which side is wrong.
+
+Pure. It knows how names are made and no version: those come from the table of dated symbols.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from attn_doctor.knowledge.cxx_names import torch_symbols
+
+_UNDEFINED = re.compile(r"undefined symbol: ([^\s,;)'\"]+)")
+# "symbol X, version V not defined in file F with link time reference": the same trouble, where the file has versions.
+_NOT_DEFINED = re.compile(r"symbol (\w+), version \S+ not defined in file \S+ with link time reference")
+
+# Libraries of torch by what they export; the first that fits. Namespaces are written as the Itanium ABI mangles them.
+_OWNERS = (
+    (re.compile(r"_Z\w*?(?:THP|5torch8autograd\d+THP|8pybind11)"), "libtorch_python.so"),
+    (re.compile(r"_ZN?[A-Z]*K?3c104cuda"), "libc10_cuda.so"),
+    (re.compile(r"_Z\w*?2at4cuda|_ZN4c10d\w*?(?:NCCL|Nccl)"), "libtorch_cuda.so"),
+    (re.compile(r"_Z(?:T[VIS])?N?[rVK]*3c10"), "libc10.so"),
+    (re.compile(r"_Z(?:T[VIS])?N?[rVK]*(?:2at|5torch|6caffe2|4c10d)"), "libtorch_cpu.so"),
+    (re.compile(r"_?Py[A-Z_]"), "the Python interpreter"),
+    (re.compile(r"__nvJitLink|nvJitLink"), "libnvJitLink"),
+    (re.compile(r"cublasLt"), "libcublasLt"),
+    (re.compile(r"(cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti)[A-Z]"), ""),
+    (re.compile(r"cuda[A-Z]|__cuda"), "libcudart"),
+    (re.compile(r"cu[A-Z]"), "libcuda.so.1, the driver"),
+)
+
+# How Windows says that a function (not a file) is missing, in the languages in which people send logs.
+PROCEDURE = (
+    r"specified procedure|找不到指定的程序|angegebene Prozedur|procédure spécifiée|prozedur|proceso especificado|"
+    r"procedimiento especificado|procedimento especificado|procedura specificata|指定されたプロシージャ|지정된 프로시저|"
+    r"указанная процедура|określonej procedury|[Bb]elirtilen yordam|WinError 127\b"
+)
+MODULE = (
+    r"specified module|找不到指定的模块|找不到指定的模組|angegebene Modul|module spécifié|módulo especificado|modulo specificato|"
+    r"指定されたモジュール|지정된 모듈|указанный модуль|określonego modułu|[Bb]elirtilen modül|WinError 126\b"
+)
+# Files of a Python environment and of what is built for it; other programs have such troubles too.
+IN_PYTHON = re.compile(r"python|site-packages|dist-packages|flash|torch|cuda|nvidia|triton|xformers|\.venv|conda")
+_LONGEST = 100  # characters of a name in a sentence
+
+
+class Explanation(NamedTuple):
+    """One symbol that could not be resolved."""
+
+    name: str  # as a person would write it
+    library: str | None  # which should have it
+    new_strings: bool | None  # it was compiled with the new C++ ABI; None: there is no string in it
+    torch: tuple[str, ...] | None  # minors that have it, oldest first; None: not told by this name
+
+
+def undefined(text: str) -> str | None:
+    """The mangled name that the loader could not resolve, in whatever way it says so."""
+    match = _UNDEFINED.search(text) or _NOT_DEFINED.search(text)
+    return match[1] if match else None
+
+
+def explain(symbol: str) -> Explanation:
+    return Explanation(
+        name=_readable(symbol),
+        library=_library(symbol),
+        new_strings=torch_symbols.flavour(symbol),
+        torch=torch_symbols.fitting([symbol]) if torch_symbols.is_torch(symbol) else None,
+    )
+
+
+def sentence(symbol: str) -> str:
+    """What is looked for and where, for the end of a sentence: "c10::cuda::SetDevice(int) in libc10_cuda.so"."""
+    told = explain(symbol)
+    return f"{told.name} in {told.library}" if told.library else told.name
+
+
+def built_for(symbol: str) -> str | None:
+    """The torch that a symbol dates an extension to: "torch 2.3 to 2.7". None where it tells nothing."""
+    minors = explain(symbol).torch
+    if not minors:
+        return None
+    order = torch_symbols.minors()
+    if len(minors) == 1:
+        return f"torch {minors[0]}"
+    if minors[0] == order[0]:
+        return f"torch {minors[-1]} or older"
+    if minors[-1] == order[-1]:
+        return f"torch {minors[0]} or newer"
+    return f"torch {minors[0]} to {minors[-1]}"
+
+
+def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
+    """Whether this symbol is missing because of the C++ ABI of std::string, and not because of another torch minor.
+
+    `torch_new_strings`: the ABI of the torch that it was looked for in, where known. None: either may be.
+    https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
+    """
+    told = explain(symbol)
+    if told.new_strings is None and re.search(r"14SourceLocationENSt7\w*$", symbol):
+        return True  # cut short, as in the title of a report: what follows a location there is a string
+    if told.new_strings is None or not torch_symbols.is_torch(symbol):
+        return False
+    if torch_new_strings is not None:
+        return told.new_strings is not torch_new_strings
+    # Every minor has it in one ABI or the other; where only some do, its absence may mean either.
+    return True if told.torch is None else None
+
+
+def _library(symbol: str) -> str | None:
+    for pattern, library in _OWNERS:
+        match = pattern.match(symbol)
+        if match:
+            return library or f"lib{match[1]}"
+    return None
+
+
+def _readable(symbol: str) -> str:
+    """Demangled; of a long list of parameters only that there is one."""
+    name = torch_symbols.signature(symbol) if symbol.startswith("_Z") else symbol
+    head, opened, _ = name.partition("(")
+    return name if len(name) <= _LONGEST or not opened else f"{head}(...)"

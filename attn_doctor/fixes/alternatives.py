@@ -1,0 +1,299 @@
+"""From root causes to ways out: which fixes go together, in which order, and what the alternatives are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.wheel_fixes import STOP_A_BUILD
+from attn_doctor.fixes import build_forecast, step_safety
+from attn_doctor.fixes.installers import Request, name_of, parse
+from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Finding, Fix, Goal, Step
+
+MOST = 6  # ways; who wants more reads the findings
+NO_GPU = "no-gpu-present"
+FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
+
+# What has to be in place before what: a torch that is replaced takes its torchvision and every extension with it.
+_ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
+
+_NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
+_WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attention is there, and `attn-doctor check` measures it."
+
+
+def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
+    """Ways best first, and notes on what is not possible here."""
+    first = _variables_first(findings)
+    if first is not None:
+        cause, fix = first
+        return (_draft(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
+    made: list[Draft]
+    notes: tuple[str, ...] = ()
+    if goal is Goal.TRAIN:
+        made = [_draft(facts, chosen, goal) for chosen in _choose(_helped(findings, but=None))]
+    else:
+        made, notes = _working(facts, findings)
+        without = _without(facts, findings)
+        if not without and facts.torch.importable is True:
+            notes += (_WITHOUT,)
+        made += without
+    faults = {i: why for i, draft in enumerate(made) for step in draft.steps if (why := step_safety.fault(step, facts))}
+    notes += tuple(dict.fromkeys(f"A way was left out: {why}." for why in faults.values()))
+    return _distinct([draft for i, draft in enumerate(made) if i not in faults]), notes
+
+
+def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
+    """A root cause that a variable is, which puts other packages or libraries in front of those of the environment.
+
+    What was seen beside it was seen with those in front: nothing is installed for it before somebody has looked again.
+    """
+    for finding in findings:
+        fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
+        if fix is not None and all(s.kind == "environment" and s.argv[0] in _IN_FRONT for s in fix.steps):
+            return finding, fix
+    return None
+
+
+_IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
+_LOOK_AGAIN = (
+    "Look again after that, in the same shell: what else was seen was seen with other packages or libraries in front."
+)
+
+Helped = list[tuple[Finding, tuple[Fix, ...]]]
+
+
+def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
+    """Root causes with what helps against them, but for fixes of one intent: their own fixes, then those of what follows."""
+    made: Helped = []
+    for cause in findings:
+        if cause.root_cause:
+            follows = [f for f in findings if f.explained_by == cause.code and f.severity.rank > 0]
+            fixes = [fix for f in (cause, *follows) for fix in f.fixes if intent_of(fix.steps) != but]
+            made.append((cause, tuple(fixes)))
+    return made
+
+
+def intent_of(steps: Iterable[Step]) -> Intent:
+    """What a fix is about, from what it installs and removes."""
+    added: set[str] = set()
+    removed: set[str] = set()
+    for step in steps:
+        request = parse(step.argv) if step.kind == "run" else None
+        if request:
+            (added if request.verb == "install" else removed).update(request.names())
+    if added & FLASH_PACKAGES:
+        return WORK
+    return WITHOUT if removed & FLASH_PACKAGES else RIGHT
+
+
+def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
+    """Ways to a flash-attn that works. One cause that nothing helps against, and there is none."""
+    helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
+    # A GPU is needed to run it, and not to install it: on a login node, in CI, in docker build.
+    hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
+    helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
+    if hopeless:
+        return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
+    made: list[Draft] = []
+    left_out: dict[str, list[str]] = {}
+    routes = [_draft(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]
+    if not routes and not _works(facts):
+        routes = [_draft(facts, [((), fix)], Goal.FLASH_ATTN) for fix in _installations(facts)]
+    for route in routes:
+        whole = route if intent_of(route.steps) == WORK or _works(facts) else _with_installation(facts, route)
+        foreseen = build_forecast.build_in(facts, whole)
+        if isinstance(foreseen, str):
+            left_out.setdefault(foreseen, []).append(whole.title)
+        else:
+            made.append(foreseen)
+    without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
+    return made, without_gpu + tuple(
+        f"Left out, because {why}: {'; '.join(dict.fromkeys(titles))}." for why, titles in left_out.items()
+    )
+
+
+def _finished(helped: Helped) -> Iterator[list[Choice]]:
+    """For each way to a finished wheel: it, and what helps against the causes that have to do with more than a build."""
+    ready = {fix.steps: fix for _, fixes in helped for fix in fixes if _brings_wheel(fix)}
+    for fix in ready.values():
+        others = [
+            (f, fixes) for f, fixes in helped if f.slug not in STOP_A_BUILD and all(x.steps != fix.steps for x in fixes)
+        ]
+        if all(any(not _brings_wheel(x) for x in fixes) for _, fixes in others):
+            moot = tuple(f.code for f, _ in helped if all(f is not other for other, _ in others))
+            yield [((f.code,), next(x for x in fixes if not _brings_wheel(x))) for f, fixes in others] + [(moot, fix)]
+
+
+def _compiled(helped: Helped) -> Helped:
+    """The same causes with what helps where a build is the way; where that leaves one without, there is no such way."""
+    left = [(f, tuple(fix for fix in fixes if not _brings_wheel(fix))) for f, fixes in helped]
+    return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
+
+
+def _brings_wheel(fix: Fix) -> bool:
+    requests = [r for step in fix.steps if step.kind == "run" and (r := parse(step.argv))]
+    return any(text.endswith(".whl") and name_of(text) in FLASH_PACKAGES for r in requests for text in r.requirements)
+
+
+def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
+    """Where only doing without is known to help, the installed flash-attn is at fault: it goes, and a build of it comes."""
+    removal = next((fix for fix in cause.fixes if intent_of(fix.steps) == WITHOUT), None)
+    if removal is None or facts.system.os != "linux":
+        return ()
+    steps = tuple(msgspec.structs.replace(step, why=_GOES) for step in removal.steps)
+    return (Fix(title="Remove the flash-attn that is there", steps=steps, verify=removal.verify),)
+
+
+_GOES = "it does not work as it is, and a new one must not find its remains"
+
+
+def _installations(facts: Facts) -> tuple[Fix, ...]:
+    """Ways to put flash-attn in where nothing stands against it: a finished wheel, another torch, a build."""
+    try:
+        ready = building.without_compiling(facts)
+    except Unsure:
+        ready = ()
+    build = Fix(title="Build flash-attn here", steps=(building.build(facts),), verify=building.verify(facts))
+    return (*ready, build)
+
+
+def _with_installation(facts: Facts, route: Draft) -> Draft:
+    last = building.build(facts, "now that nothing stands in its way")
+    return Draft(
+        title=f"{route.title}, then install flash-attn",
+        intent=WORK,
+        goal=route.goal,
+        cures=route.cures,
+        steps=(*route.steps, last),
+        verify=building.verify(facts),
+    )
+
+
+def _works(facts: Facts) -> bool:
+    try:
+        return building.works(facts)
+    except Unsure:
+        return False
+
+
+def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
+    """Ways that take the wish back: remove what is broken, and put right what stands in the way of training."""
+    helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
+    offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
+    removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
+    if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
+        why = "it does not work, and PyTorch's own fused attention needs no package"
+        removal = (commands.uninstall(facts, "flash-attn", why=why),)
+    made = [_draft(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
+    if not made and not removal:
+        return []
+    if not made:
+        cures = tuple(dict.fromkeys(f.code for f, _ in offered))
+        nothing_else = Draft(
+            title="Do without flash-attn",
+            intent=WITHOUT,
+            goal=Goal.TRAIN,
+            cures=cures,
+            steps=removal,
+            verify=commands.check(facts),
+        )
+        return [nothing_else]
+    return [
+        Draft(
+            title=draft.title
+            if intent_of(draft.steps) == WITHOUT or not removal
+            else f"Do without flash-attn. {draft.title}",
+            intent=WITHOUT,
+            goal=Goal.TRAIN,
+            cures=draft.cures,
+            steps=draft.steps if intent_of(draft.steps) == WITHOUT else (*removal, *draft.steps),
+            verify=draft.verify,
+        )
+        for draft in made
+    ]
+
+
+Choice = tuple[tuple[str, ...], Fix]  # codes that it cures
+
+
+def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
+    """One fix for each cause: the first of all, the second of all ..., then one cause at a time another."""
+    helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
+    if not helped:
+        return
+    deepest = max(len(fixes) for _, fixes in helped)
+    for depth in range(deepest):
+        yield [((f.code,), fixes[min(depth, len(fixes) - 1)]) for f, fixes in helped]
+    for varied, (_, fixes) in enumerate(helped):
+        for other in fixes[1:]:
+            yield [((f.code,), other if i == varied else some[0]) for i, (f, some) in enumerate(helped)]
+
+
+def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
+    ordered = sorted(chosen, key=lambda choice: _rank(choice[1]))
+    together: list[Step] = []
+    for _, fix in ordered:  # one fix may take a step twice: a removal for each record
+        together += [step for step in fix.steps if step not in together]
+    steps = _lean(together)
+    titles = [fix.title for _, fix in ordered if any(step in steps for step in fix.steps)]
+    return Draft(
+        title="; ".join(dict.fromkeys(titles)),
+        intent=intent_of(steps),
+        goal=goal,
+        cures=tuple(dict.fromkeys(code for codes, _ in chosen for code in codes)),
+        steps=_pip_first(steps),
+        verify=ordered[-1][1].verify or commands.check(facts),
+    )
+
+
+def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Without what another fix does already; flash-attn is compiled once, in the end."""
+    made: list[Step] = []
+    for step in steps:
+        request = parse(step.argv) if step.kind == "run" else None
+        within = request is not None and any(_covers(other, request) for other in steps if other is not step)
+        named = step.kind == "environment" and any(s.kind == step.kind and s.argv[:1] == step.argv[:1] for s in made)
+        if not within and not named:
+            made.append(step)
+    building_it = [step for step in made if build_forecast.compiles(step)]
+    return (*(step for step in made if step not in building_it), *building_it[-1:])
+
+
+def _covers(step: Step, request: Request) -> bool:
+    """Whether a step installs all that another one does, and more, in the same way."""
+    other = parse(step.argv) if step.kind == "run" else None
+    if other is None or (other.verb, other.options) != (request.verb, request.options) or request.verb != "install":
+        return False
+    return set(request.requirements) < set(other.requirements)
+
+
+def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """A missing pip is put in once, and before everything that needs it."""
+    brings = [step for step in steps if "ensurepip" in step.argv]
+    return (*brings[:1], *(step for step in steps if "ensurepip" not in step.argv))
+
+
+def _rank(fix: Fix) -> int:
+    """By hand and environment first, then removals, then what others are built on, flash-attn last."""
+    requests = [r for step in fix.steps if step.kind == "run" and (r := parse(step.argv))]
+    if not requests:
+        return 0
+    names = [name for request in requests for name in request.names()]
+    if FLASH_PACKAGES & set(names):
+        return 2 + len(_ORDER) + 1
+    known = [_ORDER.index(name) for name in names if name in _ORDER]
+    return 2 + (min(known) if known else len(_ORDER))
+
+
+def _distinct(made: Sequence[Draft]) -> tuple[Draft, ...]:
+    found: dict[tuple[tuple[str, ...], ...], Draft] = {}
+    for draft in made:
+        found.setdefault(tuple(step.argv or (step.why,) for step in draft.steps), draft)
+    return tuple(found.values())[:MOST]

@@ -1,0 +1,112 @@
+"""What a source build of flash-attn in a plan would come to: refused where it cannot end well, else set up to end well. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.fixes.installers import parse
+from attn_doctor.fixes.plan import Draft
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Step
+
+# The finished library is several hundred megabytes, and its objects lie beside it until it is linked.
+_OBJECTS_BYTES = 2 * GIGABYTE
+
+
+def build_in(facts: Facts, draft: Draft) -> Draft | str:
+    """The way with the build's variables and cost in it; a sentence where the build cannot succeed. Others as they are."""
+    place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
+    if place is None:
+        return draft
+    if building_finds_wheel(facts):
+        return draft
+    release = building.wanted_release(facts)
+    against = _never(facts, release)
+    if against:
+        return f"a source build cannot succeed: {against}"
+    foreseen = prediction(facts, release)
+    if foreseen is None:
+        return draft
+    settings = foreseen.settings.variables() if foreseen.settings else {}
+    why = "so that the compilers fit into this machine's memory"
+    named = {step.argv[0] for step in draft.steps if step.kind == "environment"}
+    variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
+    step = draft.steps[place]
+    built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
+    notes = [*draft.notes, foreseen.tmpdir]
+    if isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
+        notes.append(foreseen.fits_memory.why)
+    short = disk(facts)
+    if short:
+        notes.append(short)
+    steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
+    return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+def compiles(step: Step) -> bool:
+    """Whether a step may compile flash-attn: it asks for it by name, not for a finished wheel."""
+    request = parse(step.argv) if step.kind == "run" else None
+    return bool(
+        request
+        and request.verb == "install"
+        and "flash-attn" in request.names()
+        and not any(text.endswith(".whl") for text in request.requirements)
+    )
+
+
+def building_finds_wheel(facts: Facts) -> bool:
+    """Whether setup.py would find a finished wheel, so that nothing is compiled."""
+    try:
+        found = building.wheel_is_there(facts, building.wanted_release(facts))
+    except Unsure:
+        return False
+    return isinstance(found, Answer) and found.yes
+
+
+def _never(facts: Facts, release: str) -> str | None:
+    """What no other step of a plan can change, while the torch stays: the C++ standard, the Python, the GPU."""
+    key = key_of(facts)
+    answers = []
+    if isinstance(key.torch, str):
+        header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None
+        answers.append(flash_attention.source_compiles(release, key.torch, header_cxx=header))
+    if isinstance(key.python, str):
+        answers.append(flash_attention.supports_python(release, key.python))
+    devices = key.gpus if isinstance(key.gpus, tuple) else ()
+    answers += [flash_attention.runs_on(release, device) for device in devices]
+    return next((a.why for a in answers if isinstance(a, Answer) and not a.yes), None)
+
+
+def prediction(facts: Facts, release: str) -> Prediction | None:
+    """None where the facts do not suffice."""
+    try:
+        return predict(building.build_key(facts, release))
+    except Unsure:
+        return None
+
+
+def cost_text(cost: Cost | None) -> str | None:
+    if cost is None:
+        return None
+    about = "" if cost.verified else " (measured on another release)"
+    return (
+        f"about {cost.hours:g} hours ({cost.cpu_hours:g} CPU hours for {len(cost.archs)} architecture"
+        f"{'s' if len(cost.archs) > 1 else ''}) and {cost.gigabytes:g} GB of memory{about}"
+    )
+
+
+def disk(facts: Facts) -> str | None:
+    """A sentence where the folder for temporary files is too small for a build."""
+    disks = facts.system.disks
+    for place in () if isinstance(disks, Unknown) else disks:
+        if place.purpose == "tmp" and isinstance(place.free_bytes, int) and place.free_bytes < _OBJECTS_BYTES:
+            free = place.free_bytes / GIGABYTE
+            return f"{place.path} has {free:.1f} GB left; the objects of a build may take more: set TMPDIR to a folder with room"
+    return None

@@ -1,0 +1,73 @@
+"""What each step of a way changes once the steps before it were taken: the resolver was asked about the present alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+
+from attn_doctor.fixes.installers import Request, parse
+from attn_doctor.fixes.plan import Change, PlannedStep
+from attn_doctor.fixes.resolve import by_hand, wanted
+from attn_doctor.model.facts import Facts, Unknown
+
+Records = dict[str, list[str]]  # normal name -> versions of all its records, the one that is found first in front
+
+
+def records(facts: Facts) -> Records:
+    """What is installed, duplicates and all."""
+    found: Records = {}
+    listed = facts.packages.distributions
+    for item in () if isinstance(listed, Unknown) else listed:
+        found.setdefault(item.name, []).append(item.version if isinstance(item.version, str) else "(version not known)")
+    return found
+
+
+def in_order(steps: Sequence[PlannedStep], have: Records, python: str) -> tuple[PlannedStep, ...]:
+    """The steps, each with what it changes when its turn comes, and how that is taken back by hand."""
+    left: Records = {name: list(versions) for name, versions in have.items()}
+    made: list[PlannedStep] = []
+    for step in steps:
+        request = parse(step.tried_as or step.argv)
+        if step.changes is None or request is None:
+            made.append(step)
+            continue
+        changes = (
+            _removed(request, left) if request.verb == "uninstall" else _installed(step.changes, request, left, have)
+        )
+        # Two records cannot be installed side by side by hand: only `fix --undo` brings them back.
+        doubled = any(len(have.get(change.package, ())) > 1 for change in changes)
+        undo = () if doubled or not changes else by_hand(changes, python, uv=step.argv[:1] == ("uv",))
+        made.append(msgspec.structs.replace(step, changes=changes, undo=undo))
+    return tuple(made)
+
+
+def _removed(request: Request, left: Records) -> tuple[Change, ...]:
+    """A removal takes the first record of each away."""
+    return tuple(Change(package=n, before=left[n].pop(0), after=None) for n in request.names() if left.get(n))
+
+
+def _installed(said: Sequence[Change], request: Request, left: Records, have: Records) -> tuple[Change, ...]:
+    after = {change.package: change.after for change in said}
+    for name in request.names():
+        if (
+            not left.get(name) and name not in after
+        ):  # there now, so that the resolver saw nothing to do, and gone by then
+            after[name] = _exactly(wanted(request).get(name)) or next(iter(have.get(name, ())), None)
+    changes = []
+    for name, version in after.items():
+        before = next(iter(left.get(name, ())), None)
+        if before != version or request.has("--force-reinstall"):
+            changes.append(Change(package=name, before=before, after=version))
+        left[name] = [] if version is None else [version]
+    return tuple(changes)
+
+
+def _exactly(requirement: str | None) -> str | None:
+    try:
+        listed = list(Requirement(requirement or "").specifier)
+    except InvalidRequirement:
+        return None
+    exact = [s.version for s in listed if s.operator == "==" and "*" not in s.version]
+    return exact[0] if len(exact) == 1 else None

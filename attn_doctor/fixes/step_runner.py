@@ -1,0 +1,142 @@
+"""Runs one step of a plan: argv and never a shell, in a group of its own, its output kept in a file.
+
+The child waits at a gate until its number stands in the journal, so that whoever undoes a plan after a kill can end it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attn_doctor import child
+from attn_doctor.model.facts import Record
+from attn_doctor.system import current_folder
+
+# One byte on standard input opens the gate; its end (attn-doctor is gone) closes it for good. Then the child becomes the installer.
+_GATE = """
+import os, sys
+if not os.read(0, 1):
+    sys.exit(1)
+null = os.open(os.devnull, os.O_RDONLY)
+os.dup2(null, 0)
+os.close(null)
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.stderr.write("%s cannot be started: %s\\n" % (sys.argv[1], error.strerror))
+    sys.exit(127)
+"""
+_TAIL = 64 << 10  # bytes of output that are looked at
+# What would send an installation elsewhere, ask a question, or change what a command means that was shown without it.
+_TAKEN_OUT = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_DRY_RUN",
+    "PIP_REPORT",
+    "PYTHONINSPECT",
+    "PIP_QUIET",
+)
+_PUT_IN = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGRESS_BAR": "off", "NO_COLOR": "1"}
+
+
+class Ran(Record, frozen=True, kw_only=True):
+    """How a step went."""
+
+    code: int | None  # None: ended after its time was over
+    seconds: float
+    output: str  # the end of what it said
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+def environment(prefix: str, scripts: str, changes: Mapping[str, str | None], *, conda: bool = False) -> dict[str, str]:
+    """The environment of a step: as if the target were activated, and with the variables that the plan sets or unsets."""
+    made = {name: value for name, value in os.environ.items() if name not in _TAKEN_OUT}
+    made.update(_PUT_IN)
+    made["PATH"] = os.pathsep.join([scripts, made.get("PATH", os.defpath)])
+    made["CONDA_PREFIX" if conda else "VIRTUAL_ENV"] = prefix
+    return changed(made, changes)
+
+
+def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """These variables set, or, for None, taken out."""
+    kept = {name: value for name, value in environ.items() if name not in changes}
+    return {**kept, **{name: value for name, value in changes.items() if value is not None}}
+
+
+def run(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    log: Path,
+    *,
+    deadline: float,
+    cwd: str | None = None,
+    lock: int | None = None,
+    on_start: Callable[[int], None] = lambda _: None,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> Ran:
+    """Run to the end, or for `deadline` seconds. `lock`: a descriptor that stays open as long as the step runs.
+
+    `on_start` gets the number of the process before it does anything; `on_line` the last line it said, now and then.
+    """
+    began = time.monotonic()
+    argv, cwd = current_folder.guarded(argv, cwd)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _GATE, *argv],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=current_folder.cleaned(environ),
+            cwd=cwd,
+            start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
+        )
+        try:
+            on_start(process.pid)
+            _open_gate(process)
+            code = _wait(process, began + deadline, log, on_line)
+        except BaseException:
+            child.kill(process)
+            raise
+    if code is None:
+        child.kill(process)
+    return Ran(code=code, seconds=round(time.monotonic() - began, 1), output=_tail(log))
+
+
+def _open_gate(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"g")
+
+
+def _wait(process: subprocess.Popen[bytes], until: float, log: Path, on_line: Callable[[str], None]) -> int | None:
+    pause, shown, said = 0.01, 0.0, ""
+    while process.poll() is None:
+        now = time.monotonic()
+        if now > until:
+            return None
+        if now - shown > 2.0:
+            shown = now
+            lines = _tail(log, 4096).strip().splitlines()
+            if lines and lines[-1] != said:
+                said = lines[-1]
+                on_line(said.strip()[:150])
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+    return process.returncode
+
+
+def _tail(log: Path, size: int = _TAIL) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - size))
+        return file.read().decode("utf-8", "replace")

@@ -1,0 +1,180 @@
+"""A throw-away environment that mirrors the target: the same interpreter, its packages by hard links, and gone afterwards.
+
+Nothing in it leads back: what an installer writes again in place is really copied, scripts and path files name the copy, and
+the target is compared with what it was when the copy is given up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from attn_doctor.errors import AttnDoctorError
+from attn_doctor.fixes import restore
+from attn_doctor.fixes.hardlink_copy import Kept, NoRoom, copy_tree
+from attn_doctor.fixes.target_paths import Cannot, Places, Root
+from attn_doctor.model.facts import Record
+
+_TEXT_BYTES = 16 << 20
+
+
+class Mirror(Record, frozen=True, kw_only=True):
+    python: str
+    prefix: str
+    scripts: str
+    moved: tuple[tuple[str, str], ...]  # (folder of the target, folder of the mirror), the longest first
+    kept: tuple[Kept, ...] = ()
+
+    def argv(self, argv: Sequence[str], python: str) -> tuple[str, ...]:
+        """A command for the target as one for the mirror."""
+        return tuple(self.python if word == python else self.path(word) for word in argv)
+
+    def path(self, text: str) -> str:
+        for target, mine in self.moved:
+            if text == target or text.startswith(f"{target}/"):
+                return mine + text[len(target) :]
+        return text
+
+    def back(self, argv: Sequence[str], python: str) -> tuple[str, ...]:
+        """A command for the mirror as one for the target."""
+        return tuple(python if word == self.python else self._path_back(word) for word in argv)
+
+    def _path_back(self, text: str) -> str:
+        for target, mine in self.moved:
+            if text == mine or text.startswith(f"{mine}/"):
+                return target + text[len(mine) :]
+        return text
+
+
+class Touched(AttnDoctorError, RuntimeError):
+    """The target is not as it was. This must never happen; the text says which files."""
+
+
+@contextmanager
+def mirrored(places: Places) -> Iterator[Mirror]:
+    """A mirror of the target, removed at the end. Raises Cannot where none can be made, Touched where the target was changed."""
+    before = {root: restore.manifest(root.path, root.skip) for root in places.roots()}
+    folder = _folder(places)
+    try:
+        yield _made(places, folder)
+    except NoRoom as error:
+        raise Cannot(f"no throw-away copy can be made: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _compare(before)
+
+
+def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
+    changed = [
+        f"{root.path}/{name}"
+        for root, was in before.items()
+        for name in restore.differences(was, restore.manifest(root.path, root.skip), bytecode=True)
+    ]
+    if changed:
+        listed = ", ".join(changed[:3])
+        raise Touched(f"while the copy was at work, {len(changed)} files of the target itself changed: {listed}")
+
+
+def _folder(places: Places) -> Path:
+    """On the file system of the packages where possible, so that nothing has to be copied; not where nothing may be run."""
+    packages = Path(places.purelib)
+    candidates = [
+        Path(tempfile.gettempdir()),
+        Path("~/.cache").expanduser() if "HOME" in os.environ else packages,
+        packages.parent,
+        Path(places.prefix).parent,
+    ]
+    device = packages.stat().st_dev
+    usable = [
+        place for place in candidates if os.path.isdir(place) and os.access(place, os.W_OK) and not _noexec(place)
+    ]
+    same = [place for place in usable if place.stat().st_dev == device]
+    if not usable:
+        raise Cannot("no throw-away copy can be made: there is no folder for it that may be written and run from")
+    return Path(tempfile.mkdtemp(prefix="attn-doctor-copy-", dir=(same or usable)[0])).resolve()
+
+
+def _noexec(place: Path) -> bool:
+    return bool(os.statvfs(place).f_flag & os.ST_NOEXEC) if hasattr(os, "ST_NOEXEC") else False
+
+
+def _made(places: Places, folder: Path) -> Mirror:
+    if places.kind == "bare":
+        moved, kept = _bare(places, folder)
+    else:
+        moved, kept = _of_prefix(places, folder)
+    ordered = tuple(sorted(moved, key=lambda pair: -len(pair[0])))
+    mirror = Mirror(
+        python=_python(places, folder), prefix=str(folder), scripts=f"{folder}/bin", moved=ordered, kept=tuple(kept)
+    )
+    _rename_inside(places, mirror)
+    return mirror
+
+
+def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
+    """A virtual environment, or a whole prefix of conda: the same layout in another place."""
+    prefix = os.path.realpath(places.prefix)
+    moved, kept = [(prefix, str(folder)), (places.prefix, str(folder))], []
+    for root in places.roots():
+        if root.path == prefix:
+            folder.rmdir()
+            kept.append(copy_tree(Path(prefix), folder, root.skip))
+            return moved, kept
+        if not root.path.startswith(f"{prefix}/"):
+            raise Cannot(f"no throw-away copy can be made: {root.path} is outside of {prefix}")
+        copy = Path(str(folder) + root.path[len(prefix) :])
+        if Path(root.path).exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            kept.append(copy_tree(Path(root.path), copy))
+    for path in Path(prefix).iterdir():  # pyvenv.cfg, and lib64 -> lib
+        name = path.name
+        if (path.is_symlink() or name == "pyvenv.cfg") and not os.path.lexists(folder / name):
+            kept.append(copy_tree(path, folder / name))
+    return moved, kept
+
+
+def _bare(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
+    """An installed interpreter: a virtual environment of it, with its packages."""
+    inside = folder / "lib" / f"python{places.version}" / "site-packages"
+    inside.parent.mkdir(parents=True)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").symlink_to(places.base)
+    lines = [
+        f"home = {Path(places.base).parent}",
+        "include-system-site-packages = false",
+        f"version = {places.version}",
+    ]
+    (folder / "pyvenv.cfg").write_text("\n".join(lines) + "\n")
+    kept = [copy_tree(Path(places.purelib), inside)]
+    moved = [(places.purelib, str(inside)), (os.path.realpath(places.purelib), str(inside))]
+    # Further folders of packages (platlib, Debian's dist-packages, the user site) follow on the path, as they are.
+    others = [p for p in places.path if "-packages" in p and os.path.realpath(p) != os.path.realpath(places.purelib)]
+    (inside / "attn-doctor-mirror.pth").write_text("".join(f"{path}\n" for path in others if Path(path).is_dir()))
+    return moved, kept
+
+
+def _python(places: Places, folder: Path) -> str:
+    name = Path(places.python).name
+    return str(next(p for p in (folder / "bin" / name, folder / "bin" / "python") if os.path.lexists(p)))
+
+
+def _rename_inside(places: Places, mirror: Mirror) -> None:
+    """What names the target's folders in a text that is now the mirror's own: scripts, path files, lists of installed files."""
+    old, new = os.fsencode(places.prefix), os.fsencode(mirror.prefix)
+    if places.kind == "bare":
+        return
+    texts = [*Path(mirror.scripts).iterdir()]
+    for _, mine in mirror.moved[-2:]:
+        for packages in Path(mine).glob("lib/python3*/site-packages"):
+            texts += [*packages.glob("*.pth"), *packages.glob("*-info/RECORD"), *packages.glob("*.egg-link")]
+    for path in dict.fromkeys(texts):
+        with suppress(OSError):
+            if path.is_symlink() or not path.is_file() or path.stat().st_nlink > 1 or path.stat().st_size > _TEXT_BYTES:
+                continue
+            content = path.read_bytes()
+            if old in content and b"\0" not in content:
+                path.write_bytes(content.replace(old, new))

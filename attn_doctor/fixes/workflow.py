@@ -1,0 +1,218 @@
+"""What the command `fix` does, in order: examine, plan, verify; apply; undo. It asks nobody and shows nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from attn_doctor.examination import Options, examine, read_file
+from attn_doctor.fixes import apply as applying
+from attn_doctor.fixes import restore
+from attn_doctor.fixes.after_fix_verdict import as_if
+from attn_doctor.fixes.apply import Applied, Work
+from attn_doctor.fixes.installers import context, locks_of
+from attn_doctor.fixes.plan import Plan, Way
+from attn_doctor.fixes.plan_builder import make, pip_version, unresolved
+from attn_doctor.fixes.resolve import Resolved, resolve
+from attn_doctor.fixes.target_paths import QUIET, Cannot, Places, ask
+from attn_doctor.fixes.verify import Trying, verify
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Finding, Goal
+from attn_doctor.model.report import Report, decode_report
+from attn_doctor.probes.choose import choose
+from attn_doctor.system.own_names import restore as restored
+
+Say = Callable[[str], None]
+_PLACEHOLDER = re.compile(r"<[a-z]+(?:-\d+)?>")
+_KEEPERS = ("poetry", "pdm", "pixi")
+
+
+class Request(NamedTuple):
+    """What the command line asks for."""
+
+    target: str | None = None
+    goal: Goal | None = None
+    report: str | None = None
+    gpu: str | None = None  # judge for this GPU, which is elsewhere
+    installer: str | None = None
+    verify: bool = False
+    offline: bool = False  # do not ask the installer, which asks its index
+    online: bool = False  # let it download what it must to answer, and ask how large things are
+    timeout: float = 120.0
+    system_python: bool = False
+    command: tuple[str, ...] = ()
+
+
+class Suggested(NamedTuple):
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    facts: Facts
+    findings: tuple[Finding, ...]
+    places: Places | None  # None: another machine's
+    here: bool
+
+
+class Undone(NamedTuple):
+    """What undoing came to."""
+
+    plan: str
+    wrong: tuple[str, ...]
+    kept: str | None = None  # what was changed since and was taken away: still there
+
+
+def suggest(request: Request, say: Say) -> Suggested:
+    """Raises NoAnswer, Unreadable, NoTarget, Cannot."""
+    report, here = _report(request, say)
+    places = ask(report.target.python, request.timeout) if here else None
+    folder = report.facts.project.folder
+    prefix = report.facts.interpreter.prefix
+    locks = locks_of(folder, prefix) if here and isinstance(folder, str) and isinstance(prefix, str) else ()
+    resolver = unresolved if places is None else _resolver(report.facts, places, request, say)
+    plan = make(report.facts, report.findings, report.goal, installer=request.installer, locks=locks, resolver=resolver)
+    if not here:
+        note = "This plan is for the machine that wrote the report" + (
+            ", and is not tried here." if request.verify else "."
+        )
+        plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
+    if request.verify and places is not None:
+        _check_name(places)
+        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say, request.gpu)
+        plan = verify(plan, trying)
+    return Suggested(plan, report.facts, report.findings, places, here)
+
+
+def _check_name(places: Places) -> None:
+    """Raises Cannot: a plan holds the names of files as they are shown, so a step might not find its way into a copy."""
+    for name in (places.python, places.prefix, places.purelib):
+        if foreign_text.text(name) != name:
+            why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
+            raise Cannot(f"{foreign_text.text(name)} can be examined only: {why}")
+
+
+def _report(request: Request, say: Say) -> tuple[Report, bool]:
+    """What the plan is made from, and whether it is of this machine."""
+    if request.report is None:
+        options = Options(
+            target=request.target,
+            goal=request.goal,
+            gpu=request.gpu,
+            trial=False,
+            timeout=request.timeout,
+            command=request.command,
+            root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),
+        )
+        with as_if({**os.environ, **QUIET}):
+            return examine(options, say), True
+    report = decode_report(read_file(request.report), request.report)
+    if request.goal not in (None, report.goal):
+        raise Cannot(f"{request.report} was made with --goal {report.goal.value}: make one with the other goal")
+    plain = _put_back(report)
+    if not _is_of_this_machine(plain):
+        return report, False
+    return plain, True
+
+
+def _put_back(report: Report) -> Report:
+    """The report with this machine's own home, user and host where the placeholders stand."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str):
+            return restored(value)
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        return [walk(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return msgspec.convert(walk(msgspec.to_builtins(report)), Report)
+
+
+def _is_of_this_machine(report: Report) -> bool:
+    """Its interpreter and packages are here, and so is its kernel or its memory: /usr/bin/python3 is everywhere."""
+    paths = (report.target.python, report.facts.interpreter.site_packages)
+    if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
+        return False  # a report is somebody's file: what it names is started, so it has to be a Python
+    if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
+        return False
+    system = report.facts.system
+    return system.kernel == platform.release() or system.memory_bytes == _memory()
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _resolver(
+    facts: Facts, places: Places, request: Request, say: Say
+) -> Callable[[Sequence[str], Mapping[str, str | None]], Resolved]:
+    have, pip = places.versions(), pip_version(facts)
+    seen: dict[tuple[str, ...], Resolved] = {}
+
+    def ask_installer(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:
+        key = (*argv, *sorted(variables))
+        if key not in seen:
+            say("asking the installer what it would change")
+            seen[key] = resolve(
+                argv,
+                have,
+                pip=pip,
+                deadline=request.timeout,
+                environment={name: value or "" for name, value in variables.items()},
+                downloads=request.online,
+            )
+        return seen[key]
+
+    def silent(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:
+        resolved = resolve(argv, have, pip=None, deadline=1.0, environment={}) if "uninstall" in argv else None
+        return resolved or unresolved(argv, variables)
+
+    return silent if request.offline else ask_installer
+
+
+def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
+    """Raises Cannot where this way may not be applied, before anybody is asked."""
+    assert suggested.places is not None
+    _check_name(suggested.places)
+    reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
+    reason = reason or way.impossible()
+    if reason:
+        raise Cannot(reason)
+
+
+def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> Applied:
+    """Raises Cannot where nothing was done, also because somebody else is at work."""
+    assert suggested.places is not None
+    folder = suggested.facts.project.folder
+    books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
+    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books, request.gpu)
+    try:
+        return applying.apply(way, work)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
+
+
+def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
+    """What the last plan kept, and what was changed since. Raises Cannot where there is none."""
+    places = ask(choose(request.target).python, request.timeout)
+    folder = applying.latest(places)
+    if folder is None:
+        raise Cannot(f"there is nothing to undo for {places.python}")
+    return places, folder, restore.changed_since(str(folder), restore.events(str(folder)))
+
+
+def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
+    """Undo the last plan. What was changed since is kept beside it. Raises Cannot where somebody else is at work."""
+    journal = restore.events(str(folder))
+    title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
+    try:
+        wrong = restore.undo(str(places.home), str(folder), keep=bool(changed), say=say)
+    except restore.Busy as busy:
+        raise Cannot(f"nothing was done: {busy}") from busy
+    taken = folder / "taken"
+    return Undone(title, tuple(wrong), str(taken) if taken.is_dir() else None)

@@ -1,0 +1,1 @@
+"""Judging: facts, logs and trials become findings, an outcome and advice. Pure."""

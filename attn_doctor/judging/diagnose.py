@@ -1,0 +1,256 @@
+"""Judging: facts, what logs showed and what trials showed become findings, ordered by cause and effect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from attn_doctor import commands
+from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
+from attn_doctor.judging.stated_gpu import ELSEWHERE
+from attn_doctor.judging.unrecognised import unrecognised
+from attn_doctor.logs.reader import Log, Seen
+from attn_doctor.model.facts import Facts, Unknown, paths_of
+from attn_doctor.model.findings import (
+    Certainty,
+    Confidence,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Fix,
+    Goal,
+    Severity,
+    Undetermined,
+)
+from attn_doctor.model.trials import Trials
+
+DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
+
+
+_FAILED = "the rule itself failed"
+
+
+class _Met(NamedTuple):
+    module: Module
+    hit: Hit
+    severity: Severity
+
+    @property
+    def explains(self) -> tuple[str, ...]:
+        return self.module.MODE.explains if self.hit.explains is None else self.hit.explains
+
+
+def diagnose(
+    facts: Facts | None,
+    goal: Goal,
+    *,
+    logs: Iterable[Log] = (),
+    trials: Trials | None = None,
+    modules: Iterable[Module] = ALL,
+) -> Diagnosis:
+    """All findings, root causes first, and what could not be judged. Without facts only logs are judged."""
+    met: dict[str, _Met] = {}
+    undetermined: list[Undetermined] = []
+    logs = tuple(logs)
+    known_facts = facts or Facts()
+    for module in sorted(modules, key=lambda m: m.MODE.catch_all):
+        theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
+        hit, unsure = _judge(module, known_facts, theirs, trials)
+        if hit is not None:
+            severity = hit.severity or module.MODE.severity(goal)
+            met[module.MODE.slug] = _Met(module, hit, severity)
+        elif (
+            facts is not None
+            and unsure is not None
+            and (module.MODE.severity(goal).rank > 0 or unsure.why.startswith(_FAILED))
+        ):
+            undetermined.append(unsure)  # what would be no more than a note is not worth a doubt
+    explained = _explanations(met)
+    met = _as_grave_as_their_effects(met, explained)
+    findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
+    findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
+    if known_facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+        undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
+    moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
+    return Diagnosis(
+        findings=tuple(findings),
+        undetermined=tuple(u for u in undetermined if u.slug not in moot),
+        unrecognised=unrecognised(logs, met),
+    )
+
+
+def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
+    """The logs that are left to a catch-all: those in which no cause was found of what it says has no known cause.
+
+    A cause that facts alone imply is of no certain log: then none is left. An info is the cause of an info only.
+    """
+    causes = [
+        cause
+        for cause in met.values()
+        if mode.slug in cause.explains and (cause.severity.rank > 0 or mode.severity(goal).rank == 0)
+    ]
+    files = [{e.file for e in cause.hit.evidence if e.kind == "log"} for cause in causes]
+    return () if not all(files) else tuple(log for log in logs if not any(log.file in named for named in files))
+
+
+def _judge(
+    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
+) -> tuple[Hit | None, Undetermined | None]:
+    """One failure mode over everything that is known. One of the two places that catch everything: a rule may be wrong."""
+    mode = module.MODE
+    try:
+        seen = _seen_in_logs(module, facts, logs)
+        proven = module.observe(facts, trials) if trials is not None and hasattr(module, "observe") else None
+        if proven is not None:
+            return _join(proven, seen), None
+        try:
+            implied = module.detect(facts)
+        except Unsure as unsure:
+            if seen is not None:
+                return seen, None
+            return None, _undetermined(mode, facts, unsure)
+        if implied is None:
+            return seen, None
+        return _join(implied, seen), None
+    except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
+        why = f"{_FAILED} ({type(error).__name__}: {error}); please report this"
+        return None, Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why)
+
+
+def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
+    """The failure mode as logs show it: every proof line is evidence; hints alone are weak evidence."""
+    lines = [match for log in logs for match in log.matches if match.slug == module.MODE.slug]
+    proofs = [m for m in lines if m.strength == "proof"]
+    if not proofs and not any(m.strength == "hint" for m in lines):
+        return None
+    evidence = tuple(
+        Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+        for m in (proofs or [m for m in lines if m.strength == "hint"])[:_MOST_LINES]
+    )
+    word = getattr(module, "from_log", None)
+    if word is not None:
+        worded: Hit | None = word(facts, Seen(tuple(lines), logs), evidence)
+        return worded
+    return Hit(
+        message=f"{module.MODE.title}: the log says so.",
+        evidence=evidence,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH if proofs else Confidence.LOW,
+    )
+
+
+_MOST_LINES = 4
+
+
+def _join(hit: Hit, seen: Hit | None) -> Hit:
+    """Facts and a log that say the same: it was observed, and both are the evidence."""
+    if seen is None:
+        return hit
+    best = max(hit.confidence, seen.confidence, key=lambda c: c.rank)
+    return Hit(
+        message=hit.message,
+        evidence=(*seen.evidence, *hit.evidence),
+        certainty=Certainty.OBSERVED,
+        confidence=best,
+        severity=hit.severity,
+        blocks=hit.blocks,
+        explains=hit.explains,
+    )
+
+
+def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermined:
+    needs = [path for unknown in unsure.unknowns for path in paths_of(facts, unknown)]
+    return Undetermined(code=mode.code, slug=mode.slug, needs=tuple(dict.fromkeys(needs)), why=str(unsure))
+
+
+def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
+    """Slug of a finding -> slug of the root cause that explains it. An info explains only infos."""
+    direct: dict[str, str] = {}
+    for slug, effect in met.items():
+        causes = [
+            cause
+            for cause in met
+            if cause != slug
+            and slug in met[cause].explains
+            and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
+        ]
+        if causes:
+            direct[slug] = max(causes, key=lambda cause: _weight(met[cause], effect))
+    roots = {slug: _root(slug, direct, met) for slug in direct}
+    return {slug: root for slug, root in roots.items() if root != slug}
+
+
+def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:
+    """What causes an error is one: else the verdict would pass over an error that is folded under a warning."""
+    graver = dict(met)
+    for effect, cause in explained.items():
+        if met[effect].severity.rank > graver[cause].severity.rank > 0:
+            graver[cause] = graver[cause]._replace(severity=met[effect].severity)
+    return graver
+
+
+def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
+    """The end of the chain of explanations; of a circle the gravest member, so that somebody is to blame."""
+    chain = [slug]
+    while chain[-1] in direct:
+        following = direct[chain[-1]]
+        if following in chain:
+            circle = chain[chain.index(following) :]
+            return max(circle, key=lambda member: (*_weight(met[member], met[slug]), member))
+        chain.append(following)
+    return chain[-1]
+
+
+def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
+    """Of several explanations: the gravest, seen where the effect was seen (in the same log, say), surest, observed."""
+    together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
+    return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
+
+
+def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], facts: Facts) -> Finding:
+    mode, hit = met.module.MODE, met.hit
+    return Finding(
+        code=mode.code,
+        slug=mode.slug,
+        title=mode.title,
+        message=hit.message,
+        severity=met.severity,
+        certainty=hit.certainty,
+        confidence=hit.confidence,
+        root_cause=explained_by is None and met.severity is not Severity.INFO,
+        explained_by=all_met[explained_by].module.MODE.code if explained_by else None,
+        blocks=mode.blocks if hit.blocks is None else hit.blocks,
+        evidence=hit.evidence,
+        fixes=_fixes(met.module, facts, hit.evidence),
+        docs=f"{DOCS}{mode.slug}.md",
+    )
+
+
+def _fixes(module: Module, facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+    """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none.
+
+    Where nothing is known of torch, as for a log alone, what usually helps is said instead.
+    """
+    try:
+        made: tuple[Fix, ...] = module.fixes(facts, evidence)
+    except Unsure:
+        made = ()
+    usual = getattr(module, "usual", None)
+    if not made and usual is not None and isinstance(facts.torch.version, Unknown):
+        made = usual(facts)
+    return tuple(commands.prepared(facts, fix) for fix in made)
+
+
+def _order(finding: Finding, met: _Met, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, int, str]:
+    """Root causes first; among equals the graver, surer, observed one, what stops training too, and what explains more."""
+    for_training = met.hit.severity or met.module.MODE.severity(Goal.TRAIN)
+    return (
+        not finding.root_cause,
+        -finding.severity.rank,
+        -finding.confidence.rank,
+        finding.certainty is not Certainty.OBSERVED,
+        -for_training.rank,
+        -sum(root == finding.slug for root in explained.values()),
+        finding.code,
+    )

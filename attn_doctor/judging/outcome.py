@@ -1,0 +1,111 @@
+"""The outcome of an examination: healthy only where all that was asked for was seen to work. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Diagnosis, Goal, Severity
+from attn_doctor.model.report import Outcome, Seen
+from attn_doctor.model.trials import Trials
+
+_RAN = ("ok", "other-kernel")  # states of a row in which a training step went through, with right numbers
+
+_MAY_STOP = ("environment-pollution", "model-not-built", "requirements-missing", "shadowed-by-folder")
+_FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn.cute")
+
+
+class Asked(NamedTuple):
+    """What an examination was asked to look at."""
+
+    imports: bool = True  # False: files or facts alone
+    trial: bool = True
+    elsewhere: bool = False  # the GPU that is judged for is in another machine
+
+
+class Seeing(NamedTuple):
+    """The outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
+
+    outcome: Outcome
+    seen: tuple[Seen, ...]
+    unexamined: tuple[str, ...]
+
+
+def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: Asked) -> Seeing:
+    """Return the outcome.
+
+    "sick": an error was found. "healthy": torch was seen to import, ultralytics too where it is installed, flash-attn under that
+    goal, and in a trial the model to train. "unknown": anything else; what should have been seen and could not be is named.
+    Example: `--static` without an error is "unknown", and names nothing, since nothing was to be imported.
+    """
+    seen = tuple(_seen(facts, trials))
+    unexamined = tuple(_unexamined(facts, trials, asked))
+    if diagnosis.worst() is Severity.ERROR:
+        return Seeing("sick", seen, unexamined)
+    wanted = set(_wanted(facts, goal, trials, asked))
+    all_seen = asked.imports and not asked.elsewhere and wanted <= set(seen)
+    doubt = unexamined or diagnosis.unrecognised or _may_stop_training(diagnosis)
+    return Seeing("healthy" if all_seen and not doubt else "unknown", seen, unexamined)
+
+
+def _seen(facts: Facts, trials: Trials) -> Iterator[Seen]:
+    if facts.torch.importable is True:
+        yield "torch imported"
+    if _imported(facts, "ultralytics"):
+        yield "ultralytics imported"
+    if any(_imported(facts, module) for module in _FLASH_ATTN):
+        yield "flash-attn imported"
+    ran = [row for row in trials.rows if row.status in _RAN and row.step_ms]
+    if any(row.scope == "model" for row in ran):
+        yield "model built"
+    if any(row.backend == "eager" for row in ran):
+        yield "eager trained"
+
+
+def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[Seen]:
+    has_ultralytics = facts.yolo.version is not None
+    yield "torch imported"
+    if has_ultralytics:
+        yield "ultralytics imported"
+    if goal is Goal.FLASH_ATTN:
+        yield "flash-attn imported"
+    if asked.trial and not _has_nothing_to_try(trials):
+        if has_ultralytics:
+            yield "model built"
+        if not trials.rows or any(row.backend == "eager" for row in trials.rows):
+            yield "eager trained"
+
+
+def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
+    """Name what was asked for and not found out, neither to work nor to fail."""
+    if not asked.imports:
+        return
+    importable = facts.torch.importable
+    if isinstance(importable, Unknown) and facts.torch.version is not None:
+        yield f"whether torch imports: {importable.why}"
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    if (
+        facts.yolo.version is not None
+        and importable is True
+        and not any(attempt.module == "ultralytics" for attempt in tried)
+    ):
+        yield "whether ultralytics imports: the target gave no answer"
+    if asked.trial and not trials.rows and importable is True and not _has_nothing_to_try(trials):
+        yield f"whether the model trains: {trials.skipped or 'the trial gave no answer'}"
+
+
+def _has_nothing_to_try(trials: Trials) -> bool:
+    """Whether the trial ended because the model has no attention: that is known, and no failure."""
+    run = trials.run
+    return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
+
+
+def _imported(facts: Facts, module: str) -> bool:
+    tried = facts.imports if isinstance(facts.imports, tuple) else ()
+    return any(attempt.module == module and attempt.ok is True for attempt in tried)
+
+
+def _may_stop_training(diagnosis: Diagnosis) -> bool:
+    """Whether a finding leaves open that training stops later, though all that was tried worked."""
+    return any(f.slug in _MAY_STOP and f.severity is Severity.WARNING for f in diagnosis.findings)

@@ -1,0 +1,277 @@
+"""Advising: which attention backend this machine should use, and whether flash-attn is worth installing here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attn_doctor.failure_modes import UnknownName, find
+from attn_doctor.knowledge.flash_attention import latest
+from attn_doctor.knowledge.sdpa import Call, takes
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
+from attn_doctor.model.recommendation import Reason, Recommendation
+from attn_doctor.model.trials import Trial, Trials, refused
+from attn_doctor.model.versions import capability
+from attn_doctor.trials.best import beats, best, training_dtype
+
+YOLO12_HEAD_DIM = 32
+_ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
+_FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
+_OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
+
+_SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
+_CODE_AREAS = (
+    "AD2",
+    "AD3",
+    "AD6",
+)  # installing, importing, the model: what no driver and no other attention puts right
+
+WORTH_SAVING = 0.15  # of the peak memory of a training step
+
+
+class _Advice(Record, frozen=True, kw_only=True):
+    """A backend (None: none can be named), the sentence that says so, and why."""
+
+    backend: str | None = None
+    said: str
+    because: tuple[Reason, ...] = ()
+    measured: bool = False
+
+
+def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
+    install, install_reasons = _flash_attn(facts, trials)
+    advice = _backend(facts, diagnosis, trials)
+    blocked = [f for f in diagnosis.findings if f.root_cause and f.severity is Severity.ERROR and f.fixes]
+    do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
+    do += tuple(_switch(facts, advice.backend))
+    # A finding whose cure is to leave eager is put right by the advice itself.
+    blocked = [f for f in blocked if not (advice.backend and _is_about_eager(f))]
+    first = f"First put {blocked[0].slug} right. " if blocked else ""
+    tail = {
+        "yes": " flash-attn is worth installing here.",
+        "no": " flash-attn is not worth installing here.",
+        "not-here": " flash-attn cannot run here.",
+    }[install]
+    return Recommendation(
+        backend=advice.backend,
+        install_flash_attn=install,
+        measured=advice.measured,
+        summary=f"{first}{advice.said}{tail}",
+        because=(
+            *(Reason(text=f"{f.slug} comes first: {f.title}", refers_to=f.code) for f in blocked[:1]),
+            *advice.because,
+            *install_reasons,
+        ),
+        do=do,
+    )
+
+
+def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
+    none = refused(trials.rows)
+    if none is not None:
+        said = (none.reason or "").partition("\n")[0]
+        reason = Reason(text=f"eager on {none.device}: {said}", refers_to=f"trials.{trials.rows.index(none)}")
+        return _Advice(
+            said=f"No backend can be named yet: nothing runs on {none.device}."
+            " Until it does, train on the CPU: device=cpu.",
+            because=(reason,),
+        )
+    stopped = next((f for f in diagnosis.findings if f.root_cause and _stops_training(f, trials)), None)
+    if stopped is not None:
+        text = f"{stopped.slug} stands in the way: {stopped.message}"
+        return _Advice(
+            said="No backend can be named before that.", because=(Reason(text=text, refers_to=stopped.code),)
+        )
+    if trials.rows:
+        return _measured(diagnosis, trials)
+    if trials.attempted:
+        why = trials.skipped or "it gave no numbers"
+        return _Advice(
+            said=f"No backend is named: nothing was measured ({why}).",
+            because=(Reason(text=why, refers_to="trials_skipped"),),
+        )
+    return _unmeasured(facts, diagnosis, trials)
+
+
+def _stops_training(finding: Finding, trials: Trials) -> bool:
+    """Whether it is an error under the goal of training too, and no other attention cures it.
+
+    Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
+    driver is to be put right. Where importing or building was seen to fail there is none either.
+    """
+    if finding.severity is not Severity.ERROR or _is_about_eager(finding):
+        return False
+    try:
+        stops = find(finding.code).MODE.train is Severity.ERROR
+    except UnknownName:
+        stops = True
+    if trials.attempted:
+        return stops
+    observed = finding.certainty is Certainty.OBSERVED and finding.code.startswith(_CODE_AREAS)
+    return observed and (stops or finding.slug in _SEEN_TO_FAIL)
+
+
+def _is_about_eager(finding: Finding) -> bool:
+    return finding.blocks == ("eager",)
+
+
+def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
+    dtype = training_dtype(trials.rows)
+    rows = [(index, row) for index, row in enumerate(trials.rows) if row.dtype == dtype]
+    found = best([row for _, row in rows], dtype or "")
+    eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
+    if found.row is None:
+        if found.why == "none right":
+            text = "No backend is named: none of those that were tried ran to its end with right numbers."
+        else:
+            text = "No backend is named: eager, which all others are held against, gave no numbers."
+        return _Advice(said=text, because=tuple(_became(i, r) for i, r in rows if r.status != "ruled-out")[:3])
+    index = next(i for i, r in rows if r is found.row)
+    row = found.row
+    where = f"{row.model or 'YOLO12 attention'} at {row.imgsz}, batch {row.batch}, {row.device}, {dtype}"
+    if found.why == "only" or eager is None:
+        said = f"Use {row.backend}, the quickest of those that were asked for ({where}); eager was not tried."
+        return _Advice(backend=row.backend, said=said, because=(_reason(index, row),), measured=True)
+    if found.why == "right":
+        about = next((f.slug for f in diagnosis.findings if f.root_cause and _is_about_eager(f)), None)
+        off = f"{eager[1].wrong_by:.0%} off here" if eager[1].wrong_by else "wrong here"
+        why = f"eager's numbers are {off}{f' ({about})' if about else ''}, those of {row.backend} are right"
+        said = f"Use {row.backend}, to be right: {why} ({where})."
+        return _Advice(
+            backend=row.backend, said=said, because=(_became(*eager), _reason(index, row, eager[1])), measured=True
+        )
+    if found.why == "faster":
+        assert row.step_gain
+        said = f"Use {row.backend}: a training step is {row.step_gain.ratio:.2f} times as fast as with eager ({where})."
+        return _Advice(
+            backend=row.backend, said=said, because=(_reason(index, row, eager[1]), _reason(*eager)), measured=True
+        )
+    others = [(i, r) for i, r in rows if r is not row and r.status == "ok" and r.step_ms]
+    why = "no other backend is measurably faster"
+    if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in others):
+        why = f"in so few rounds ({row.step_ms.n if row.step_ms else 0}) no difference can be told; `attn-doctor trial` takes more"
+    elif not others:
+        why = "no other backend ran to its end with right numbers"
+    return _Advice(
+        backend="eager",
+        said=f"Keep eager, the attention as installed: {why} ({where}).",
+        because=(_reason(index, row), *[_reason(i, r) for i, r in others[:2]], *_leaner(others, row)),
+        measured=True,
+    )
+
+
+def _became(index: int, row: Trial) -> Reason:
+    """What became of a row that cannot be named."""
+    said = (row.reason or "").partition("\n")[0]
+    return Reason(text=f"{row.backend}: {row.status}{f', {said}' if said else ''}", refers_to=f"trials.{index}")
+
+
+def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
+    """How the YOLO that is installed here is made to use a backend."""
+    known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
+    if backend and backend not in ("eager", "compile") and known_kind:
+        yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
+
+
+def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
+    """The backend that needs the least memory, where that is much less than eager needs."""
+    held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
+    least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
+    if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
+        saved = 1 - least / base.peak_bytes
+        text = f"where memory is short: {row.backend} needs {saved:.0%} less of it for a step than eager"
+        yield Reason(text=text, refers_to=f"trials.{index}")
+
+
+def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
+    assert row.step_ms
+    interval = row.step_ms
+    text = (
+        f"{row.backend}: {interval.median:.1f} ms a step ({interval.low:.1f} to {interval.high:.1f}, n = {interval.n})"
+    )
+    if base and base.step_ms:
+        text += f" against {base.step_ms.median:.1f} ms"
+    return Reason(text=text, refers_to=f"trials.{index}")
+
+
+def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
+    """Advice from facts alone, and it says so."""
+    why = trials.skipped or "no backend could be measured"
+    if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
+        refers = "torch.importable" if facts.torch.importable is False else "torch.version"
+        reason = Reason(text="there is no torch that imports", refers_to=refers)
+        return _Advice(said=f"No backend can be named yet ({why}).", because=(reason,))
+    gpu = _first_gpu(facts)
+    if gpu is not None and _usable(facts, diagnosis):
+        index, name, device = gpu
+        # What torch says of its own flash kernel goes before a table of systems on which it is compiled.
+        os = "linux" if facts.torch.flash_compiled is True or not isinstance(facts.system.os, str) else facts.system.os
+        call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True, os=os)
+        for kernel in ("sdpa-flash", "sdpa-efficient"):
+            if kernel == "sdpa-flash" and facts.torch.flash_compiled is False:
+                continue
+            answer = takes(kernel, call)
+            if not isinstance(answer, Unknown) and answer.yes:
+                text = f"{name} (compute capability {device}) can run PyTorch's own kernel of that name"
+                reason = Reason(text=text, refers_to=f"graphics.gpus.{index}.compute_capability")
+                said = f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}."
+                return _Advice(backend=kernel, said=said, because=(reason,))
+    reason = Reason(text="PyTorch takes the best kernel that the device has", refers_to="torch.version")
+    return _Advice(backend="sdpa", said=f"Use sdpa, PyTorch's own choice. Not measured: {why}.", because=(reason,))
+
+
+def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
+    """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
+    in_the_way = any(f.severity is Severity.ERROR and _ONLY_ON_A_GPU in f.blocks for f in diagnosis.findings)
+    return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
+
+
+def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:
+    """Index, name and capability of the first GPU that a program would see."""
+    for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
+        if gpu.visible is not False and isinstance(gpu.compute_capability, str):
+            return index, str(gpu.name) if isinstance(gpu.name, str) else "the GPU", gpu.compute_capability
+    return None
+
+
+def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
+    """Whether installing flash-attn would do anything for YOLO12 here."""
+    gpus = facts.graphics.gpus
+    if facts.system.os == "darwin":
+        return "not-here", (
+            Reason(text="flash-attn needs an NVIDIA or AMD GPU; macOS has neither", refers_to="system.os"),
+        )
+    if not isinstance(gpus, Unknown) and not gpus and not _amd(facts):
+        return "not-here", (Reason(text="flash-attn needs a GPU, and none is usable here", refers_to="graphics.gpus"),)
+    gpu = _first_gpu(facts)
+    needed = latest().min_capability
+    if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
+        text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
+        return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
+    flash = _worth_installing(trials)
+    if flash is not None:
+        return "yes", (flash,)
+    if facts.yolo.kind == "mainline":
+        which = f" {facts.yolo.version}" if isinstance(facts.yolo.version, str) else ""
+        text = f"ultralytics{which} never calls flash-attn: installing it changes nothing"
+        return "no", (Reason(text=text, refers_to="yolo.calls"),)
+    text = "PyTorch's own fused kernels compute the same and need no installation"
+    return "no", (Reason(text=text, refers_to="torch.version"),)
+
+
+def _amd(facts: Facts) -> bool:
+    return not isinstance(facts.graphics.amd, Unknown) and bool(facts.graphics.amd)
+
+
+def _worth_installing(trials: Trials) -> Reason | None:
+    """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
+    dtype = training_dtype(trials.rows)
+    row = best(trials.rows, dtype or "").row
+    if row is None or row.backend not in _OF_PACKAGES:
+        return None
+    right = [r for r in trials.rows if r.dtype == dtype and r.status == "ok" and r.step_ms]
+    fused = [r for r in right if r.backend in _FUSED]
+    if not beats(row, fused):
+        return None
+    quickest = min(fused, key=lambda r: r.step_ms.median if r.step_ms else 0.0)
+    return _reason(trials.rows.index(row), row, quickest)

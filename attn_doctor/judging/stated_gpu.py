@@ -1,0 +1,70 @@
+"""A GPU that is elsewhere, put in the place of the one here: for login nodes, CI and `docker build`. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from attn_doctor.errors import Refused
+from attn_doctor.model.facts import Facts, Gpu, Unknown, all_unknown
+
+ELSEWHERE = "the GPU is elsewhere"
+NAMELESS = "the stated GPU"  # what it is called of which only the compute capability was stated
+_CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?(?:(\d{1,2})\.(\d)|(\d{1,2})(\d))[af]?", re.IGNORECASE)
+_OLDEST, _MOST = (3, 0), (12, 9)  # majors of NVIDIA's list; 13 may come, so a number beyond it is only unlikely
+
+
+def read(text: str) -> tuple[str, str]:
+    """Name and compute capability of a GPU: "8.9", "sm_89", "89", or a name that the table knows. Raises Refused."""
+    from attn_doctor.knowledge.gpu import model
+
+    words = text.strip()
+    match = _CAPABILITY.fullmatch(words)
+    if match:
+        major, minor = int(match[1] or match[3]), int(match[2] or match[4])
+        if (major, minor) >= _OLDEST and major <= _MOST[0] + 3:
+            return NAMELESS, f"{major}.{minor}"
+    else:
+        plain = re.sub(r"[\s_-]+", " ", words)
+        for name in (plain, f"NVIDIA {plain}", f"NVIDIA GeForce {plain}"):
+            row = model(name)
+            if plain and not isinstance(row, Unknown):
+                return row.name, row.capability
+    raise Refused(
+        f"--gpu {text!r} is neither a compute capability (8.9 or sm_89) nor the name of a GPU that is known (RTX 4090)"
+    )
+
+
+def elsewhere(facts: Facts, text: str) -> Facts:
+    """The same machine as if the GPU that runs the program were this one, of which nothing else is known. Raises Refused."""
+    name, capability = read(text)
+    away = Unknown(ELSEWHERE)
+    graphics, torch = facts.graphics, facts.torch
+    gpu = Gpu(
+        index=0,
+        name=name,
+        compute_capability=capability,
+        memory_bytes=away,
+        free_bytes=away,
+        uuid=None,
+        mig=False,
+        mig_slices=None,
+        ecc=None,
+        power_limit_watts=None,
+        visible=True,
+    )
+    # What was seen of the driver here says nothing of the machine that has the GPU.
+    judged = msgspec.structs.replace(
+        all_unknown(type(graphics), ELSEWHERE),
+        pci=graphics.pci,
+        gpus=(gpu,),
+        stated=True,
+        driver=graphics.driver if isinstance(graphics.driver, str) else away,
+        driver_cuda=graphics.driver_cuda if isinstance(graphics.driver_cuda, str) else away,
+        amd=(),
+        rocm=None,
+        apple=False,
+    )
+    unseen = msgspec.structs.replace(torch, available=away, devices=away, cuda_error=away, cuda_fault=None)
+    return msgspec.structs.replace(facts, graphics=judged, torch=unseen)

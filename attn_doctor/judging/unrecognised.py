@@ -1,0 +1,61 @@
+"""Errors of logs that nothing found accounts for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Module
+from attn_doctor.logs.errors import LogError, told
+from attn_doctor.logs.reader import Log
+from attn_doctor.model.findings import Severity, Unrecognised
+
+
+class Met(Protocol):
+    """A failure mode that was met, as `diagnose` holds it."""
+
+    @property
+    def module(self) -> Module: ...
+    @property
+    def hit(self) -> Hit: ...
+    @property
+    def severity(self) -> Severity: ...
+
+
+def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
+    """The errors of each log for which no failure mode that was met has a word.
+
+    Once the cause of a failure is named, what follows it is its consequence, until the log shows that things went well again.
+    """
+    named = {slug: m for slug, m in met.items() if not (m.module.MODE.catch_all and m.severity is Severity.INFO)}
+    known = {*named, *(slug for m in met.values() for slug in m.module.MODE.explains)}
+    found = []
+    for log in logs:
+        said = [
+            (m, e.line) for m in named.values() for e in m.hit.evidence if e.file == log.file and e.line is not None
+        ]
+        lines = {m.line for m in log.matches if m.slug in known and m.strength != "context"}
+        lines |= {line for _, line in said}
+        grave = [line for m, line in said if _grave(m.module.MODE, m.hit) and not m.module.MODE.catch_all]
+        others = [line for m, line in said if m.severity is not Severity.INFO]
+        found += [
+            Unrecognised(file=log.file, line=error.line, text=error.text)
+            for error in told(log).errors
+            if not _accounted(error, lines)
+            and not (grave and error.good <= max(grave))
+            and not (error.vague and others)
+            and not any(abs(error.line - line) <= _NEAR for line in others)
+        ]
+    return tuple(found)
+
+
+_NEAR = 4  # lines: an error so near to a warning is the same matter
+
+
+def _accounted(error: LogError, lines: set[int]) -> bool:
+    return any(error.first <= line <= error.last for line in lines)
+
+
+def _grave(mode: FailureMode, hit: Hit) -> bool:
+    """Whether it can end a program or a build, whatever the user's goal makes of it."""
+    return Severity.ERROR in (mode.train, mode.flash_attn) and hit.severity is not Severity.INFO

@@ -1,0 +1,1 @@
+"""Mangled C++ names, taken apart, and which torch has them."""

@@ -1,0 +1,109 @@
+"""Which torch minor a set of C++ names belongs to: the table of dated symbols, and the question asked of it. Pure.
+
+`attn_doctor/knowledge/cxx_names/torch_symbols.json` is made from real torch wheels by scripts/refresh_torch_symbols.py. It holds
+names as they read, with both std::string of libstdc++ taken as one: the C++ ABI is another question than the minor.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from attn_doctor.knowledge.cxx_names.parser import demangle
+
+TABLE = Path(__file__).with_name("torch_symbols.json")
+
+_NEW_STRING = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >"
+
+
+class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the exports of one minor were read."""
+
+    torch: str
+    wheel: str
+    sha256: str | None
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    about: str
+    checked: str
+    wheels: tuple[Wheel, ...]
+    # "2.3-2.12 2.14-2.14" -> the names that these minors export, all of them
+    symbols: dict[str, tuple[str, ...]]
+
+
+def signature(name: str) -> str:
+    """How a mangled name reads, the same for either C++ ABI of libstdc++."""
+    shown = demangle(name).replace("[abi:cxx11]", "").replace("std::__cxx11::", "std::")
+    return shown.replace(_NEW_STRING, "std::string")
+
+
+def flavour(name: str) -> bool | None:
+    """True for a name of the new C++ ABI, False for one of the old. None where there is no string in it."""
+    if "__cxx11" in name:
+        return True
+    if "Ss" in name and "std::string" in demangle(name):
+        return False
+    return None
+
+
+def flavours(names: Iterable[str]) -> bool | None:
+    """The C++ ABI of a whole library by its names; None where none of them tells, or they contradict each other."""
+    found = {flavour(name) for name in names} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+@functools.cache
+def minors() -> tuple[str, ...]:
+    """The torch minors that the table knows, oldest first."""
+    return tuple(wheel.torch for wheel in _load().wheels)
+
+
+def exporting(name: str) -> frozenset[str] | None:
+    """The minors that export this mangled name; None where the table does not know it."""
+    return _dated().get(signature(name))
+
+
+def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
+    """The minors that export all of these names, oldest first; None where the table knows none of the names."""
+    known = [spans for spans in map(exporting, names) if spans is not None]
+    if not known:
+        return None
+    common = frozenset.intersection(*known)
+    return tuple(minor for minor in minors() if minor in common)
+
+
+def is_torch(name: str) -> bool:
+    """Whether a name is one that torch's libraries would export, by its namespace or by the table."""
+    return TORCH_NAME.match(name) is not None or signature(name) in _dated()
+
+
+# c10, at, caffe2, torch and c10d: functions, members, their vtables and type information.
+TORCH_NAME = re.compile(r"_Z(?:T[VISTch]|GV)?N?[rVK]*(?:3c10|2at|6caffe2|5torch|4c10d)")
+
+
+@functools.cache
+def _load() -> _Table:
+    return msgspec.json.decode(TABLE.read_bytes(), type=_Table)
+
+
+@functools.cache
+def _dated() -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for spans, names in _load().symbols.items():
+        covered = _covered(spans)
+        found.update(dict.fromkeys(names, covered))
+    return found
+
+
+def _covered(spans: str) -> frozenset[str]:
+    order = minors()
+    covered: set[str] = set()
+    for span in spans.split():
+        first, _, last = span.partition("-")
+        covered.update(order[order.index(first) : order.index(last or first) + 1])
+    return frozenset(covered)

@@ -1,0 +1,81 @@
+"""FlashAttention from elsewhere than the official releases, and doing without: pointers, never a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.rows import Elsewhere
+from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.wheel_key import UNREADABLE, Candidate, Key, numbers
+from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import capability, dotted
+
+
+def pointers(key: Key) -> tuple[Candidate, ...]:
+    """Every place in the table. `fits` is False where it cannot serve this key, None otherwise: nobody tried."""
+    return tuple(_pointer(row, key) for row in load(Elsewhere))
+
+
+def _pointer(row: Elsewhere, key: Key) -> Candidate:
+    parts = list(_parts(row, key))
+    against = [part.why for part in parts if not isinstance(part, Unknown) and not part.yes]
+    unknown = [part.why for part in parts if isinstance(part, Unknown)]
+    return Candidate(
+        release=row.package,
+        filename=None,
+        url=row.url,
+        source=f"{row.kind}: {row.name}",
+        fits=False if against else None,
+        reasons=(*against, *unknown, row.trust),
+    )
+
+
+def _parts(row: Elsewhere, key: Key) -> Iterator[Judgement]:
+    """What is known for and against; a part of the key that is unknown says nothing here."""
+    if isinstance(key.platform, str) and row.platforms and key.platform not in row.platforms:
+        yield no(f"has builds for {names(row.platforms)}, you have {key.platform}")
+    if isinstance(key.torch, str):
+        yield _torch(row, key.torch)
+    if row.package == "torch":
+        yield no("there is no torch here") if key.torch is None else yes("needs nothing but torch")
+        return
+    if key.torch is None or key.cuda is None:
+        yield no("needs a torch that is built with CUDA")
+    if isinstance(key.cuda, str) and row.cuda_majors and numbers(key.cuda)[0] not in row.cuda_majors:
+        yield no(f"has builds for CUDA {names(map(str, row.cuda_majors))}, your torch is built for CUDA {key.cuda}")
+    if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
+        yield Unknown(f"was seen for Python {row.pythons[0]} to {row.pythons[-1]}, you have {key.python}")
+    if not isinstance(key.gpus, Unknown):
+        yield _gpus(row.package, key.gpus)
+
+
+def _torch(row: Elsewhere, torch: str) -> Judgement:
+    have = numbers(torch)
+    if have == UNREADABLE:
+        return Unknown(f"cannot read the torch version {torch!r}")
+    if row.torch_first is not None and have < numbers(row.torch_first):
+        return no(f"has builds for torch {row.torch_first} and newer, you have {dotted(have)}")
+    if row.torch_last is not None and have > numbers(row.torch_last):
+        return Unknown(f"was seen for torch {row.torch_first} to {row.torch_last}, you have {dotted(have)}")
+    return yes("no bound on torch is broken")
+
+
+def _gpus(package: str, gpus: tuple[str, ...]) -> Judgement:
+    if not gpus:
+        return yes("no GPU is here that could refuse it")
+    answers = [_gpu(package, device) for device in gpus]
+    able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
+    unknown = [answer for answer in answers if isinstance(answer, Unknown)]
+    return (able or unknown or answers)[0]
+
+
+def _gpu(package: str, device: str) -> Judgement:
+    if package != flash_attention.FLASH_ATTN:
+        return flash_attention.package_runs_on(package, device)
+    # These builds choose their own architectures; only what the code itself refuses can be said.
+    oldest = flash_attention.latest().min_capability
+    if capability(device) < capability(oldest):
+        return no(f"FlashAttention 2 needs compute capability {oldest} or newer, the GPU is {device}")
+    return yes(f"{device} is not too old for FlashAttention 2")

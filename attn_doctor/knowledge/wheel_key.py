@@ -1,0 +1,86 @@
+"""What decides whether a wheel fits (the key), and what the finder answers (candidates). It judges nothing."""
+
+from __future__ import annotations
+
+import functools
+
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.versions import Pair, dotted, pair
+
+UNREADABLE: Pair = (0, 0)
+
+
+class Key(Record, frozen=True, kw_only=True):
+    """All that decides whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
+
+    python: str | Unknown  # "3.12"; "3.13t" is free-threaded
+    torch: str | Unknown | None  # "2.8.0+cu128"
+    cuda: str | Unknown | None  # torch.version.cuda
+    cxx11_abi: bool | Unknown | None
+    platform: str | Unknown  # "linux_x86_64", "win_amd64"
+    glibc: str | Unknown | None
+    gpus: tuple[str, ...] | Unknown  # compute capabilities of the GPUs that programs see
+
+
+class Candidate(Record, frozen=True, kw_only=True):
+    """One way to get FlashAttention, and whether it fits.
+
+    `fits`: True, False, or None where it cannot be told. `reasons`: why it does not fit, and what is not known; for
+    builds from elsewhere also who made them. `filename` is None where there is no single file.
+    """
+
+    release: str
+    filename: str | None
+    url: str
+    source: str
+    fits: bool | None
+    reasons: tuple[str, ...]
+
+
+def key_of(facts: Facts) -> Key:
+    """The key that a target's facts make."""
+    interpreter, platform = facts.interpreter, facts.interpreter.platform
+    return Key(
+        python=_python(interpreter.version, interpreter.free_threaded),
+        torch=facts.torch.version,
+        cuda=facts.torch.cuda,
+        cxx11_abi=facts.torch.cxx11_abi,
+        platform=normal_platform(platform) if isinstance(platform, str) else _unknown(platform, "the platform"),
+        glibc=facts.system.glibc,
+        gpus=_capabilities(facts),
+    )
+
+
+def normal_platform(platform: str) -> str:
+    """A platform as wheels spell it: "linux_x86_64" for sysconfig's "linux-x86_64" and for a manylinux tag."""
+    plain = platform.replace("-", "_")
+    for machine in ("x86_64", "aarch64"):
+        if "linux" in plain and plain.endswith(machine):
+            return f"linux_{machine}"
+    return plain
+
+
+@functools.lru_cache(maxsize=1024)
+def numbers(version: str) -> Pair:
+    """Major and minor, UNREADABLE where there are none. Cached: a search compares the same few versions many times."""
+    return pair(version) or UNREADABLE
+
+
+def _python(version: str | Unknown | None, free_threaded: bool | Unknown | None) -> str | Unknown:
+    minor = pair(version) if isinstance(version, str) else None
+    if minor is None:
+        return _unknown(version, "the target's Python version")
+    return dotted(minor) + ("t" if free_threaded is True else "")
+
+
+def _capabilities(facts: Facts) -> tuple[str, ...] | Unknown:
+    gpus = facts.graphics.gpus
+    if isinstance(gpus, Unknown):
+        return gpus
+    found = [gpu.compute_capability for gpu in gpus if gpu.visible is not False]
+    unknown = next((value for value in found if isinstance(value, Unknown)), None)
+    return tuple(value for value in found if isinstance(value, str)) if unknown is None else unknown
+
+
+def _unknown(value: str | Unknown | None, what: str) -> Unknown:
+    return value if isinstance(value, Unknown) else Unknown(f"{what} is not known")

@@ -1,0 +1,1 @@
+"""Logs: bytes become lines, lines become signs and errors."""

@@ -1,0 +1,232 @@
+"""The last lines of a log: which exception ends it, if one does. Pure.
+
+A traceback in the middle of a log was caught: the program went on. So an exception counts only where nothing follows it but its own
+message, blank lines, what shells, installers and schedulers add, or an exit code that is not 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attn_doctor.logs.reader import clean, without_prefix
+
+_FAR = 60  # lines of one message at most
+_PROSE = 4  # lines of a message that look like sentences, where nothing else says that they belong to it
+
+_HEADER = "Traceback (most recent call last)"
+_SUFFIX = r"(?:Error|Exception|Exit|Interrupt|Group|Failure|Fault|NotFound|Timeout|Refused|Abort|Iteration)"
+_NAME = r"(?:[A-Za-z_]\w*\.)*"
+# An exception as Python prints it: with a message, or alone.
+_EXCEPTION = re.compile(rf"^{_NAME}(?:[A-Z]\w*(?:\([\w.]+\))?: \S|\w*{_SUFFIX}(?:\([\w.]+\))?(?::|$))")
+# The same where no traceback says that it is one.
+_BARE = re.compile(rf"^{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)")
+_LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:]| +[-|:\[]| \S+ )")
+
+_ZERO = re.compile(r"(?:exit|return) (?:code|status)\s?[:=]?\s?0\b|exited with (?:code|status) 0\b|^configure: exit 0")
+_NON_ZERO = re.compile(
+    r"(?:exit(?:ed)?(?: with)?(?: code| status)|return(?:ed)? (?:a )?(?:code|non-?zero(?: exit)?(?: code| status)?)|non-zero (?:code|status)|"
+    r"ExitCode|\brc)\W{0,3}(?:0x[0-9a-fA-F]{2,8}|-?[1-9]\d*)\b|^Execution halted|^Command exited with non-zero|\*\*\* \[.{1,200}\] Error [1-9]|"
+    r"^FAILED \((?:failures|errors)="
+)
+_WELL = re.compile(
+    r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|\b(?:done|finished|completed|succeeded|successfully)[.!]?$|^(?:.{0,60} )?100%\b"
+)
+_DECORATION = re.compile(r"^[\s=\-_*~+|#╭╮╰╯─│└┘┌┐.]*$")
+# A shell waits for the next command.
+_PROMPT = re.compile(
+    r"^(?:\([\w.-]+\) ?)?(?:\S+@\S+[:~ ][^$#%]{0,200}[$#%]|PS [A-Z]:\\[^>]*>|[A-Z]:\\[^>]*>|[$#%>]|>>>|In \[\d+\]:)\s*$"
+)
+# What others add behind the end: times, remarks of installers, of torch and of schedulers.
+_AFTER = re.compile(
+    r"^(?:real|user|sys)\s+\d+m|^\s*(?:\[wall: |elapsed)|^(?:note|hint|Hint|NOTE|info|help|tip):|^\[end of output\]|^\[notice\]|^wandb:|"
+    r"This error originates from|^See above for|^For debugging consider|^CUDA kernel errors might|^Compile with `?TORCH|"
+    r"^Device-side assertion|^Search for `|^Set the environment variable|^Exception (?:ignored|raised) |^frame #\d|resource_tracker|"
+    r"^warnings\.warn\(|^<omitting python|^For further information|^If you |^Please |^A complete log|^Full log|^Aborting|^Exiting|"
+    r"^Terminat|^Killed$|^srun: |^slurmstepd: |^\^C|^Cleaning up|^Post job cleanup|^make(?:\[\d+\])?: |^npm |^error: subprocess|"
+    r"^Process (?:finished|completed)|^##\[|^\[W|^\[E|^\[rank\d+\]:\[W|^Failed to run|^Command exited|^script returned|^error Command|"
+    r"^(?:ERROR|error|fatal|Error): |^Traceback|^During handling|^The above exception|^Build step|^Finished: FAILURE|^Sentry|"
+    r"^Python runtime state|^Current thread|^Thread 0x|^File \"|^\[Previous line|Segmentation fault|core dumped"
+)
+_GOES_ON = re.compile(
+    r"\b(?:falling back|fall back|fallback|continu|skipp|retry|again|instead|ignor|disabled|INFO|DEBUG|WARNING|epoch|step \d|starting|"
+    r"loading|running|saved|saving|using|resum|proceed|loss|accuracy|result)",
+    re.IGNORECASE,
+)
+
+
+class Said(NamedTuple):
+    """A line of a log with what belongs to it: from where its traceback begins to where its message ends."""
+
+    line: int
+    text: str
+    first: int
+    last: int
+
+
+class Ending(NamedTuple):
+    error: Said | None = None  # the exception that ends it
+    went_on: Said | None = None  # the last exception, after which the log goes on
+    failed: Said | None = None  # the last line before an exit code that is not 0
+    well: bool = False  # its last words say that it ended well
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str  # without what other programs put around it
+    indent: int  # what is left of its indentation without prefixes
+
+
+def ending(lines: Sequence[tuple[int, str]]) -> Ending:
+    """How the last lines of a log end."""
+    dressed = [_line(number, text) for number, text in lines]
+    last, code = _last(dressed)
+    if code == 0:
+        return Ending(well=True)
+    if last < 0:
+        return Ending()
+    final = dressed[last]
+    error, went_on = _by_traceback(dressed, last, sure=bool(code))
+    if error is None:
+        error = _bare(dressed, last, sure=bool(code))
+    if error is None and _LEVEL.search(final.text):
+        error = Said(final.number, final.text, final.number, final.number)
+    failed = Said(final.number, final.text, final.number, final.number) if code else None
+    well = error is None and not code and bool(_WELL.search(final.text))
+    return Ending(error, None if error or well else went_on, failed, well)
+
+
+def _line(number: int, text: str) -> _Line:
+    if text.startswith("{"):
+        text = _out_of_json(text)
+    text = without_prefix(text.rstrip() + " ").rstrip()  # the blank: a prefix may be all that there is
+    return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()))
+
+
+def _out_of_json(text: str) -> str:
+    """The message of a record of a log that holds a JSON object a line, as docker's own do."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    for key in ("log", "message", "msg"):
+        if isinstance(record, dict) and isinstance(record.get(key), str):
+            return str(record[key])
+    return text
+
+
+def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
+    """The last line that says something of itself, and the exit code that follows it: 0, 1 for any other, None."""
+    code = None
+    for at in range(len(lines) - 1, -1, -1):
+        text = lines[at].text
+        if _ZERO.search(text) and not _NON_ZERO.search(text):
+            return at, 0 if code is None else code
+        if _BARE.match(text):
+            return at, code
+        if _NON_ZERO.search(text):
+            code = 1
+        elif not (_DECORATION.match(text) or _PROMPT.match(text) or _AFTER.search(text)):
+            return at, code
+    return -1, code
+
+
+def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[Said | None, Said | None]:
+    """The exception of the last traceback: as what ends the log, or as what it survived."""
+    headers = [at for at in range(last + 1) if _HEADER in lines[at].text]
+    if not headers:
+        return None, None
+    at = _exception(lines, headers[-1], last)
+    if at is None:
+        return None, None
+    said = Said(lines[at].number, lines[at].text, lines[_first(lines, headers)].number, lines[last].number)
+    if _message_to(lines, at, last, sure=sure) or _notes(lines, headers[-1], at, last):
+        wrapped = re.search(r"ChildFailedError|CalledProcessError", said.text) and len(headers) > 1
+        inner = _exception(lines, headers[-2], headers[-1]) if wrapped else None
+        if inner is not None:
+            said = said._replace(line=lines[inner].number, text=lines[inner].text)
+        return said, None
+    return None, said
+
+
+def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
+    """Whether a line or two behind an exception that came out of the program itself are notes that belong to it."""
+    frame = next((line.text for line in lines[header + 1 : at] if line.text.startswith('File "')), "")
+    rest = lines[at + 1 : last + 1]
+    whole = frame.endswith(("in <module>", "in _run_module_as_main"))
+    return (
+        whole
+        and len(rest) <= 2
+        and not any(_GOES_ON.search(line.text) or re.search(r"\d%|\d\.\d|=", line.text) for line in rest)
+    )
+
+
+def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
+    """The header with which a chain of tracebacks begins."""
+    first = headers[-1]
+    for header in reversed(headers[:-1]):
+        between = [line.text for line in lines[header:first]]
+        if not any("The above exception was" in text or "During handling of the above" in text for text in between):
+            break
+        first = header
+    return first
+
+
+def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
+    """Where the exception of a traceback stands."""
+    top = lines[header]
+    boxed = "╭" in top.text or "─ Traceback" in top.text  # as rich draws it
+    after = range(header + 1, last + 1)
+    if boxed:
+        end = next((at for at in after if "╰" in lines[at].text), header)
+        return next((at for at in range(end + 1, last + 1) if _EXCEPTION.match(lines[at].text)), None)
+    frames = [at for at in after if lines[at].text.startswith('File "')]
+    indented = any(lines[at].indent > top.indent for at in frames)
+    if indented and frames:
+        for at in range(frames[0], last + 1):
+            if lines[at].indent <= top.indent and not _DECORATION.match(lines[at].text):
+                return at if re.match(r"[\w.]+(?:\([\w.]+\))?(?::|$)", lines[at].text) else None
+        return None
+    source = False  # the line behind a File line is a line of source
+    for at in after:
+        text = lines[at].text
+        if text.startswith('File "'):
+            source = True
+        elif source:
+            source = False
+        elif _EXCEPTION.match(text):
+            return at
+    return None
+
+
+def _bare(lines: Sequence[_Line], last: int, *, sure: bool) -> Said | None:
+    """An exception without its traceback, as people quote it."""
+    for at in range(last, max(-1, last - _FAR), -1):
+        if _BARE.match(lines[at].text):
+            if _message_to(lines, at, last, sure=sure):
+                return Said(lines[at].number, lines[at].text, lines[at].number, lines[last].number)
+            return None
+    return None
+
+
+def _message_to(lines: Sequence[_Line], at: int, last: int, *, sure: bool) -> bool:
+    """Whether all that follows an exception belongs to it."""
+    own = lines[at]
+    rest = [line for line in lines[at + 1 : last + 1] if not _DECORATION.match(line.text)]
+    if len(rest) > _FAR:
+        return False
+    if sure or own.text.endswith(":") or re.search(r"ChildFailedError|ValidationError|Error\(s\) in loading", own.text):
+        return not any(_GOES_ON.search(line.text) for line in rest[_PROSE * 2 :]) or sure
+    prose = 0
+    for line in rest:
+        if line.indent > own.indent or _AFTER.search(line.text) or _NON_ZERO.search(line.text):
+            continue
+        sentence = line.text.endswith((".", "!", "?")) or "http" in line.text or line.text.startswith(("`", "("))
+        if _GOES_ON.search(line.text) and "http" not in line.text and not line.text.startswith("`"):
+            return False
+        if not sentence or prose == _PROSE:
+            return False
+        prose += 1
+    return True

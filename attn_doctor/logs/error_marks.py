@@ -1,0 +1,144 @@
+"""The lines that tell how a log went: errors of any tool, a good end, a pasted environment. Patterns for the reader; no judgement.
+
+They are searched for together with the signs of failure modes, in one pass over the log (`logs.Reader`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.logs.reader import Pattern
+
+ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
+
+# Docker's own log files hold a JSON object a line.
+_JSON = r'^(?:\{?"(?:log|message|msg)":\s?")?'
+_MORE = r"(?:fatal |catastrophic |internal compiler |internal |Command line )?"
+_CODE = r"(?:LNK|MSB|TS|CS|RC|NU|NETSDK|CVT|[CDAU])\d{3,5}"
+
+# (what a line holds literally, the pattern): an error that says something by itself.
+_ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("ERROR: ", "Error: ", "error: ", "FATAL: ", "Fatal: ", "fatal: ", "error[", "rror:\t", "FATAL ERROR: "),
+        # "error: 0.031" is a figure of a training, and pip's remark on its resolver is no failure of it.
+        _JSON
+        + r"(?:ERROR|Error|error|FATAL|Fatal|fatal|FATAL ERROR|(?:fatal|internal|syntax) error)(?:\[[A-Z]{1,4}\d{1,6}\])?:\s"
+        r"(?!\s*[-+]?[\d.]+(?:e[-+]?\d+)?%?\s*(?:$|[,;|]))(?!\s*(?:none|no errors?|null|nil|false)\b\W*$)"
+        r"(?!pip's dependency resolver does not currently)(?!.{0,200}\(ignored\)$)\s*\S",
+    ),
+    # A compiler's FILE:LINE: error: or FILE(LINE): error C2065:
+    (
+        ("error: ", " error C", " error TS", " error CS", "rror #"),
+        r"(?:\(\d{1,7}(?:[,:]\d{1,5})?\)|:\d{1,7}(?::\d{1,5})?)\s?: "
+        + _MORE
+        + r"error(?: #?[A-Z]{0,6}\d{1,5})?:? (?!0\b)\S",
+    ),
+    ((": ERROR: ", ": Error: "), r"^[^\s:'\"]{1,200}:\d{1,7}(?::\d{1,5})?: (?:ERROR|Error): \S"),
+    # A program's own: "g++: fatal error:", "ninja: error:", "train.py: error:", "LINK : fatal error LNK1181:"
+    (("error: ",), _JSON + r"(?:[A-Za-z]:)?[\w./\\+-]{1,160}(?: [\w./-]{1,40}){0,4}\s?: " + _MORE + r"error: (?!\d+(?:\.\d+)?$)\S"),
+    (
+        (" error LNK", " error MSB", " error D", " error RC", " error C", " error NETSDK", " error NU", " error U"),
+        r": " + _MORE + r"error " + _CODE + r"\s?: ",
+    ),
+    (
+        ("nvcc fatal", "nvcc error", "ptxas fatal", "ptxas error", "nvlink fatal", "nvlink error", "fatbinary fatal"),
+        r"(?:nvcc|ptxas|nvlink|fatbinary) (?:fatal|error)\s*: ",
+    ),
+    (("; error", "; fatal"), r"line \d{1,7}; (?:error|fatal)\s*: "),
+    (
+        ("ld: ", "ld.lld: ", "ld.gold: ", "ld.bfd: ", "ld.exe: "),
+        r"(?:^|[/\\ ])ld(?:\.\w{2,5})?: (?:cannot |error|.{0,200}(?:undefined reference|not recognized|No such file|incompatible))",
+    ),
+    (
+        (": undefined reference to ", "Undefined symbols for arch", "multiple definition of "),
+        r": undefined reference to |Undefined symbols for architecture|: multiple definition of ",
+    ),
+    ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* (?!Waiting|\[)"),
+    (("CMake Error",), r"^CMake Error(?: at |: | in |\b)"),
+    (("npm ERR! ", "npm error "), r"^npm (?:ERR!|error) (?!code 1$|A complete|To see|path|errno|command|syscall)\S"),
+    (("error An ", "error Command ", "error Couldn't "), r"^error (?:An unexpected|Command|Couldn't)\b"),
+    (("ERR_PNPM_",), r"ERR_PNPM_\w+"),
+    (
+        ("Error in ", "Error response from", "Error processing ", "Error executing ", "Error parsing "),
+        r"^(?:docker: )?Error (?:in |response from |processing |executing |parsing )",
+    ),
+    (("docker: ",), r"^docker: (?!Error response)[^'\"]{3,80}(?:not|invalid|unknown|error|denied)\b"),
+    (("E: ",), r"^E: [A-Z]"),
+    (("Exception in thread ",), r"^Exception in thread "),
+    (("panic: ", "panicked at "), r"^panic: |^thread '[^']{0,80}' (?:\(\d+\) )?panicked at "),
+    (("command not found",), r": command not found$|^command not found: "),
+    ((": can't open file ", ": cannot open "), r"^\S{1,200}: (?:can't open file|cannot open) "),
+    (("is not recognized as ",), r"is not recognized as (?:an internal|(?:the|a) name of a)"),
+    ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
+    (
+        ("terminate called ", "Segmentation fault", "segmentation fault", "Bus error", "Illegal instruction", "Aborted", "core dumped)"),
+        r"^terminate called (?:after|without)|(?:^|\d+ |: )(?:[Ss]egmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\)|$|\s{2,})",
+    ),
+    (("No solution found when", "× Failed to ", "x No solution found", "x Failed to "), r"(?:×|^\s*x) (?:No solution found when|Failed to )"),
+    (("version solving failed",), r"version solving failed"),
+    (
+        ("NotFoundError: ", "ResolvePackageNotFound:", "UnsatisfiableError: ", "CondaHTTPError: ", "CondaError: ",
+         "CondaValueError: ", "NameNotFound: ", "LocationNotFound: ", "InvalidArchiveError", "InvalidMatchSpec: ",
+         "CondaVerificationError: ", "CondaSSLError: ", "critical libmamba ", "error    libmamba "),
+        (r"^(?:PackagesNotFoundError|ResolvePackageNotFound|(?:LibMamba)?UnsatisfiableError|Conda\w{0,30}Error|EnvironmentNameNotFound|"
+        r"EnvironmentLocationNotFound|InvalidArchiveError|InvalidMatchSpec)\b|^(?:critical|error {4}) ?libmamba "),
+    ),
+    (("curl: (",), r"^curl: \(\d+\) "),
+    (("FullyQualifiedErrorId",), r"FullyQualifiedErrorId : (?!NativeCommandError)"),
+    (("[ERROR] ",), r"^\[ERROR\] (?!\s*$)(?:COMPILATION ERROR|Failed |/|[A-Z])"),
+    ((" failed in ", " failed, ", " error in ", " errors in "), r"^(?:=+ )?(?:\d+ \w+, ){0,6}[1-9]\d* (?:failed|errors?)\b.{0,80} in \d"),
+    (("FAILED ",), r"^FAILED \S+::\S"),
+    (("Error occurred in ", "rrors occurred"), r"-- Configuring incomplete, errors occurred"),
+    (("Permission denied (",), r"Permission denied \((?:publickey|password)"),
+)  # fmt: skip
+
+# What a tool says last, whatever the cause.
+_WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* \[(?!.*\(ignored\)$)"),
+    (("ninja: build stopped",), r"^ninja: build stopped"),
+    (("FAILED: ",), r"^(?:ninja: )?FAILED: (?:\[code=\d+\] )?\S"),
+    (("##[error]", "::error"), r"^(?:##\[error\]|::error\b)"),
+    (("FAILURE: Build failed", "BUILD FAILED", "BUILD FAILURE"), r"(?:FAILURE: Build failed|BUILD FAIL(?:ED|URE))"),
+)
+
+_GOOD: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("Successfully ",), r"^Successfully (?:installed|built|tagged|uninstalled|created|copied|deployed)\b"),
+    (
+        ("exit code", "exit status", "exited with ", "exit 0", "ExitCode", "return code"),
+        r"(?:exit|return) (?:code|status)\s?[:=]?\s?0\b(?!x)|exited with (?:code|status) 0\b|^configure: exit 0|ExitCode\W{1,3}0\b",
+    ),
+    (("Results saved to ",), r"^Results saved to "),
+    ((" epochs completed in ",), r"^\d+ epochs completed in "),
+    (("Export complete", "raining complete", "raining finished", "raining done"), r"^(?:Export|Training|.{0,40}\b[Tt]raining) (?:complete|finished|done)"),
+    (("train_runtime'", "`Trainer.fit` stopped"), r"'train_runtime'|`Trainer\.fit` stopped: `max_"),
+    (("Installed ", "Audited ", "Uninstalled "), r"^(?:Installed|Audited|Uninstalled) \d+ packages? in "),
+    (("Executing transaction: ", "To activate this environment"), r"^Executing transaction: .{0,80}done|To activate this environment, use"),
+    (("Writing lock file", "Installing the current project", "No dependencies to install"), r"^(?:Writing lock file|Installing the current project: |No dependencies to install)"),
+    (("[100%] Built target ", "Build files have been written"), r"^\[100%\] Built target |^-- Build files have been written to"),
+    (("ninja: no work to do",), r"^ninja: no work to do"),
+    (("BUILD SUCCESS", "Build succeeded"), r"BUILD SUCCESS|Build succeeded"),
+    (("target(s) in ",), r"^Finished .{0,80}target\(s\) in "),
+    (("packages in ", "package in ", "found 0 vulnerabilities"), r"^(?:added|changed|removed|up to date).{0,80} packages? in \d|^found 0 vulnerabilities"),
+    (("naming to ", ") FINISHED"), r"naming to \S{1,200} (?:\d+\.\d+s )?done|\(\d+/\d+\) FINISHED"),
+    ((" passed in ", " passed, "), r"^(?:=+ )?(?!.*\b(?:[1-9]\d* failed|[1-9]\d* errors?)\b)(?:\d+ \w+, ){0,6}\d+ passed\b"),
+    (("0 errors", "0 Error(s)", "0 error(s)", "no errors", "0 failed"), r"(?:\b0 [Ee]rror(?:s|\(s\))|\bno errors)\b(?!.*\b[1-9]\d* (?:failed|errors?))|\b0 failed\b(?!.*\b[1-9]\d* errors?)"),
+    (("ms preprocess", "Speed: "), r"^Speed: [\d.]+ms preprocess"),
+    (("Application startup complete", "Uvicorn running on"), r"Application startup complete|Uvicorn running on"),
+    (("Processing triggers for ", "newly installed, "), r"^Processing triggers for |^\d+ upgraded, \d+ newly installed"),
+    (("Finished processing dependencies",), r"^Finished processing dependencies for "),
+    (("Build step 'finish", "Finished: SUCCESS", "Job succeeded"), r"^(?:Finished: SUCCESS|Job succeeded)"),
+)  # fmt: skip
+
+_ENVIRONMENT: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("PyTorch version: ", "Versions of relevant libraries", "Collecting environment info"), r"^(?:PyTorch version: |Versions of relevant libraries|Collecting environment info)"),
+    (("Package ",), r"^Package\s+Version(?:\s|$)"),
+    (("# packages in environment",), r"^# packages in environment at"),
+    (("NVIDIA-SMI ",), r"NVIDIA-SMI \d"),
+)  # fmt: skip
+
+PATTERNS = tuple(
+    Pattern(slug, literal.encode(), re.compile(pattern), "context")
+    for slug, table in ((ERROR, _ERRORS), (WEAK, _WEAK), (GOOD, _GOOD), (ENVIRONMENT, _ENVIRONMENT))
+    for literals, pattern in table
+    for literal in literals
+)

@@ -1,0 +1,264 @@
+"""Files that are no logs: told by how they begin, before a log is read out of them. Each answer names the command for such a file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple, cast
+
+import msgspec
+
+from attn_doctor.errors import NotExamined
+from attn_doctor.logs.decode import BLOCK, as_text, is_wide
+
+_WHOLE = 32 << 20  # bytes: a JSON document larger than this is read as a log
+_MOST = 1 << 16  # bytes in which the shape of a text is looked for
+
+
+class NoLog(NotExamined):
+    """The file is no log. The text is one sentence for the user."""
+
+
+class _Begun:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head, self._stream = head, stream
+
+    def read(self, size: int) -> bytes:
+        if not self._head:
+            return self._stream.read(size)
+        taken, self._head = self._head[:size], self._head[size:]
+        return taken
+
+
+def checked(stream: BinaryIO, name: str) -> BinaryIO:
+    """The same stream from its beginning. Raises NoLog where it holds something else than a log, and OSError as it does."""
+    head = stream.read(BLOCK)
+    if not head.strip():
+        rest = stream.read(1)
+        if not rest:
+            raise NoLog(f"{name} is empty: there is nothing to read in it")
+        head += rest
+    what = _binary(head, name)
+    if what is None and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        while len(head) < _WHOLE and (more := stream.read(BLOCK)):
+            head += more
+            if head.count(b"\n", 0, BLOCK) and _is_json(head[: head.index(b"\n")]):
+                break  # one JSON object a line: a log
+        what = _json(head, name)
+    if what is None and not is_wide(head):
+        what = _text(head, name)
+    if what is not None:
+        raise NoLog(f"{name} is {what}")
+    return cast(BinaryIO, _Begun(head, stream))
+
+
+_UNPACK = "unpack it first, or pipe it: {0} | attn-doctor diagnose -"
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x7fELF", "a program or library (ELF), no log: `attn-doctor inspect {name}` says whether it would load"),
+    (b"MZ", "a program or library of Windows, no log"),
+    (b"\xcf\xfa\xed\xfe", "a program or library of macOS, no log"),
+    (b"\xca\xfe\xba\xbe", "a program or library of macOS, no log"),
+    (b"\x89PNG", "an image, no log: copy the text itself into a file"),
+    (b"\xff\xd8\xff", "an image, no log: copy the text itself into a file"),
+    (b"GIF8", "an image, no log: copy the text itself into a file"),
+    (b"BM", "an image, no log: copy the text itself into a file"),
+    (b"%PDF", "a PDF document, no log: copy the text itself into a file"),
+    (b"\x1f\x8b", "compressed, no log as it is: " + _UNPACK.format("zcat {name}")),
+    (b"\xfd7zXZ", "compressed, no log as it is: " + _UNPACK.format("xzcat {name}")),
+    (b"BZh", "compressed, no log as it is: " + _UNPACK.format("bzcat {name}")),
+    (b"\x28\xb5\x2f\xfd", "compressed, no log as it is: " + _UNPACK.format("zstdcat {name}")),
+    (b"SQLite format 3", "a database, no log"),
+)
+
+
+def _binary(head: bytes, name: str) -> str | None:
+    for magic, what in _MAGIC:
+        if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
+            return what.replace("{name}", name)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "an image, no log: copy the text itself into a file"
+    if head[:4] == b"PK\x03\x04":
+        if name.endswith(".whl") or b".dist-info/" in head:
+            return f"a wheel, no log: `attn-doctor inspect {name}` says whether it would load"
+        return "an archive or a saved model (zip), no log: unpack it first if there is a log in it"
+    if head[257:262] == b"ustar":
+        return "an archive (tar), no log: unpack it first if there is a log in it"
+    sample = head[:4096]
+    if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte
+        return None
+    if sample.count(0) > len(sample) // 20:
+        return "a file of bytes that are no text, no log"
+    return None
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+# Keys of a record that a program wrote about what happened: such a document is as good as a log.
+_RECORD = {
+    "message",
+    "msg",
+    "log",
+    "severity",
+    "level",
+    "error",
+    "errors",
+    "stderr",
+    "stdout",
+    "exception",
+    "traceback",
+}
+
+
+def _json(data: bytes, name: str) -> str | None:
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    first = document[0] if isinstance(document, list) and document else document
+    if not isinstance(first, (dict, list)) and not isinstance(document, dict):
+        return (
+            None if isinstance(document, list) and len(data) < 256 else "a JSON document, no log"
+        )  # "[1]": a program's words
+    keys = set(first) if isinstance(first, dict) else set()
+    if {"tool", "facts", "findings"} <= keys:
+        return f"a report of attn-doctor, no log: `attn-doctor show {name}` shows it"
+    if {"findings", "undetermined"} <= keys:
+        return "what `attn-doctor diagnose --json` wrote, no log: give it the log itself"
+    if {"interpreter", "torch"} <= keys or {"system", "graphics"} & keys:
+        return f"facts of a machine, no log: `attn-doctor check --facts {name}` judges them"
+    if {"cells", "nbformat"} <= keys:
+        return "a notebook, no log: copy the output of the cell that failed into a file"
+    return None if keys & _RECORD else "a JSON document, no log"
+
+
+class _Lines(NamedTuple):
+    """The lines of the beginning of a text that say something: no blank ones, no comments."""
+
+    all: list[str]
+    text: str
+
+
+def _text(head: bytes, name: str) -> str | None:
+    part = head[:_MOST]
+    if len(head) > _MOST:
+        part = part[: part.rfind(b"\n") + 1]
+    text = as_text(part).replace("\r\n", "\n").lstrip("\ufeff")
+    lines = _Lines([line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")], text)
+    if not lines.all:
+        return None
+    return next((what.format(name=name) for test, what in _SHAPES if test(lines)), None)
+
+
+_INSTRUCTION = re.compile(
+    r"(?i)^(?:FROM|RUN|CMD|LABEL|MAINTAINER|EXPOSE|ENV|ADD|COPY|ENTRYPOINT|VOLUME|USER|WORKDIR|ARG|ONBUILD|STOPSIGNAL|HEALTHCHECK|SHELL)\s+\S"
+)
+_NAME = r"[A-Za-z0-9][\w.-]*(?:\[[\w, .-]*\])?"
+_REQUIREMENT = re.compile(
+    rf"^\s*(?:{_NAME}\s*(?:\(?(?:===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+(?:\s*,\s*(?:===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+)*\)?|@\s*\S+)?"
+    r"\s*(?:;.*)?(?:\s--hash=\S+)*\s*\\?(?:\s+#.*)?|-(?:[rcei]|f|-[a-z-]+)(?:[ =]\S+.*)?|--[a-z-]+.*|(?:git\+)?https?://\S+|\S+\.whl)\s*$"
+)
+_YAML = re.compile(r"^\s*(?:- ?.*|[\w./\"'${}-]+\s*:(?:\s.*)?|---|\.\.\.|[\]}].*)$|^\s{2,}\S")
+_YAML_FIRST = re.compile(
+    r"^(?:name|channels|dependencies|services|version|path|train|nc|names|task|on|jobs|repos|prefix)\s*:"
+)
+_TOML = re.compile(
+    r"^\[\[?(?:project|build-system|tool|dependency-groups|package|metadata|options|tox|testenv)(?:[.:][\w.\"-]+)*\]\]?\s*$"
+)
+
+
+def _dockerfile(lines: _Lines) -> bool:
+    going, marker, starts = False, None, []
+    for line in lines.all:
+        if marker is not None:
+            marker = None if line.strip() == marker else marker
+        elif not going:
+            starts.append(line)
+            heredoc = re.search(r"<<-?\s*['\"]?(\w+)['\"]?", line)
+            marker = heredoc[1] if heredoc else None
+            going = line.rstrip().endswith(("\\", "`"))
+        else:
+            going = line.rstrip().endswith(("\\", "`"))
+    first = re.match(r"(?i)(?:FROM|ARG)\s+\S", starts[0])
+    return bool(first) and len(starts) > 1 and all(_INSTRUCTION.match(line) for line in starts)
+
+
+def _requirements(lines: _Lines) -> bool:
+    sure = any(re.search(r"[=<>~!]=|\s@\s|^\s*-r |^\s*--(?:extra-)?index-url", line) for line in lines.all)
+    return sure and all(_REQUIREMENT.match(line) or line.lstrip().startswith("--hash=") for line in lines.all)
+
+
+def _toml(lines: _Lines) -> bool:
+    return bool(_TOML.match(lines.all[0])) and any(re.match(r"^\s*[\w\".-]+\s*=", line) for line in lines.all[1:])
+
+
+def _yaml(lines: _Lines) -> bool:
+    first = lines.all[1 if lines.all[0].startswith("---") and len(lines.all) > 1 else 0]
+    keys = [line for line in lines.all if re.match(r"^[\w-]+\s*:", line)]
+    return bool(_YAML_FIRST.match(first)) and len(keys) > 1 and all(_YAML.match(line) for line in lines.all)
+
+
+def _html(lines: _Lines) -> bool:
+    return bool(re.match(r"(?i)\s*<(?:!doctype html|html|head)\b", lines.text))
+
+
+def _xml(lines: _Lines) -> bool:
+    return lines.text.lstrip().startswith("<?xml")
+
+
+def _script(lines: _Lines) -> bool:
+    return bool(re.match(r"#!\s*/\S*(?:/|env\s+(?:-S\s+)?)(?:ba|z|da|k)?sh\b", lines.text))
+
+
+def _python(lines: _Lines) -> bool:
+    if re.match(r"#!.*python", lines.text):
+        return True
+    if not re.search(r"(?m)^(?:import|from|def|class|async def|if|@)\b", lines.text):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in (lines.text, lines.text[: _last_statement(lines.text)]):
+            try:
+                tree = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            made = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+            return any(isinstance(node, made) for node in tree.body)
+    return False
+
+
+def _last_statement(text: str) -> int:
+    """Where the last line begins that is not indented: what was cut off in the middle does not parse."""
+    places = [match.start() for match in re.finditer(r"(?m)^\S", text)]
+    return places[-1] if len(text) > _MOST - 8192 and places else 0
+
+
+def _c_source(lines: _Lines) -> bool:
+    return bool(
+        re.match(
+            r"(?s)\s*(?://[^\n]*\n\s*|/\*.*?\*/\s*)*#\s*(?:include\s*[<\"]|pragma once|ifndef \w+\s*\n\s*#\s*define)",
+            lines.text,
+        )
+    )
+
+
+_SHAPES: tuple[tuple[Callable[[_Lines], bool], str], ...] = (
+    (_html, "an HTML page, no log: save the text of the log itself (most sites have a link to the raw log)"),
+    (_xml, "an XML document, no log"),
+    (_script, "a shell script, no log: run it with `2>&1 | tee run.log`, and give the log"),
+    (_dockerfile, "a Dockerfile, no log: build it with `docker build --progress=plain . 2>&1 | tee build.log`, and give the log"),
+    (_toml, "a settings file (TOML or INI), no log: `attn-doctor check` examines the environment itself"),
+    (_requirements, "a list of requirements, no log: `attn-doctor check` examines the environment itself"),
+    (_yaml, "a YAML document, no log: `attn-doctor check` examines the environment itself"),
+    (_c_source, "source code, no log: give the output of the compiler"),
+    (_python, "Python source, no log: run it with `2>&1 | tee run.log`, and give the log"),
+)  # fmt: skip

@@ -1,0 +1,338 @@
+"""Reading logs: bytes of any tool become the lines that hold a sign of a failure mode. Judges nothing.
+
+A log may be a gigabyte: it is read in blocks, and only lines that hold the literal of a sign are looked at. Memory is bounded
+by the block and by a cap on matches a sign.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from attn_doctor.logs.decode import BLOCK, as_text, blocks  # noqa: F401 - the size of a block is a part of this interface
+from attn_doctor.logs.literal_search import Needles, bare
+from attn_doctor.logs.unwrap import Joined, joined
+from attn_doctor.model.facts import Record
+
+_LONGEST = 8192  # characters of a line that are looked at around a literal: patterns meet nothing longer
+_MOST = 40  # matches kept a sign, half from either end of the log
+_ENOUGH = 60  # matches of a sign in one block, from its front: then it is looked at from its end
+_REMEMBERED = 8 << 20  # bytes of lines whose signs are remembered
+_TAIL = 12  # last lines kept
+_END = 1 << 16  # bytes of the end that are kept where they are asked for
+
+# What other programs put before a line: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
+_PREFIX = re.compile(
+    r"^\s*(?:#\d+ (?:\d+\.\d+ )?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
+    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|\d{1,5}\.\d{3} (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
+)
+_PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
+# A pattern that says where a line begins is also tried on the line without what other programs put before it.
+_ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
+_FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
+
+
+class Pattern(NamedTuple):
+    """A sign of the failure mode `slug`, ready to be searched for."""
+
+    slug: str
+    literal: bytes
+    regex: re.Pattern[str]
+    strength: str
+
+
+class Match(Record, frozen=True, kw_only=True):
+    """A line of a log that holds a sign."""
+
+    slug: str
+    file: str
+    line: int  # from 1
+    text: str  # the line without colours, prefixes and indentation, cut to a readable length
+    strength: str  # "proof" | "hint"
+    groups: dict[str, str] = msgspec.field(default_factory=dict)  # named groups of the sign's pattern
+
+
+class Log(Record, frozen=True, kw_only=True):
+    """What was read of one log."""
+
+    file: str
+    lines: int
+    size: int  # bytes
+    matches: tuple[Match, ...] = ()
+    tail: tuple[str, ...] = ()
+    end: tuple[
+        tuple[int, str], ...
+    ] = ()  # numbers and texts of the last lines, as they stand, where the reader keeps them
+
+    def of(self, slug: str) -> tuple[Match, ...]:
+        return tuple(m for m in self.matches if m.slug == slug)
+
+
+class Seen(NamedTuple):
+    """What a failure mode's own wording of a log finding is given: its matches, and all logs for the context."""
+
+    matches: tuple[Match, ...]
+    logs: tuple[Log, ...]
+
+    def before(self, slug: str, match: Match) -> bool:
+        """Whether a sign of `slug` stands before this match in the same log."""
+        return any(m.line < match.line for log in self.logs if log.file == match.file for m in log.of(slug))
+
+    def after(self, slug: str, match: Match) -> bool:
+        return any(m.line > match.line for log in self.logs if log.file == match.file for m in log.of(slug))
+
+    def group(self, name: str) -> str | None:
+        """The first value that a sign captured under this name."""
+        return next((m.groups[name] for m in self.matches if m.groups.get(name)), None)
+
+
+class Reader:
+    """Searches logs for patterns; made once, used for any number of logs."""
+
+    def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
+        self.patterns = patterns
+        self._keeps_end = keeps_end
+        self._needles = Needles([pattern.literal for pattern in patterns])
+        self._anchored = frozenset(i for i, p in enumerate(patterns) if _ANCHORED.search(p.regex.pattern))
+        self._seen: dict[bytes, tuple[tuple[int, _Found], ...]] = {}
+        self._seen_size = 0
+
+    def read(self, stream: BinaryIO, name: str) -> Log:
+        """Read one log to its end. Raises OSError as the stream does."""
+        kept: dict[int, _Kept] = {}
+        number, size, tail = 0, 0, b""
+        for block in blocks(stream):
+            size += len(block)
+            self._search(block, number, kept)
+            number += block.count(b"\n")
+            tail = (tail + block)[-_END:]
+        if tail and not tail.endswith(b"\n"):
+            number += 1
+        matches = [self._match(index, place, name) for index, held in kept.items() for place in held.all()]
+        matches.sort(key=lambda m: m.line)
+        last_lines = [clean(as_text(_left_standing(line))) for line in tail[-_LONGEST:].split(b"\n")[-2 * _TAIL :]]
+        return Log(
+            file=name,
+            lines=number,
+            size=size,
+            matches=tuple(matches),
+            tail=tuple(line[:400] for line in last_lines if line)[-_TAIL:],
+            end=_numbered(tail, number) if self._keeps_end else (),
+        )
+
+    def _match(self, index: int, place: _Place, name: str) -> Match:
+        pattern = self.patterns[index]
+        return Match(
+            slug=pattern.slug,
+            file=name,
+            line=place.line,
+            text=place.text,
+            strength=pattern.strength,
+            groups=place.groups,
+        )
+
+    def _search(self, block: bytes, number: int, kept: dict[int, _Kept]) -> None:
+        """What one block of whole lines holds; `number` lines came before it."""
+        flat = block.replace(b"\x0b", b"\n")
+        parts, keys = flat.split(b"\n"), bare(flat).split(b"\n")
+        numbers = _numbers(block, number)
+
+        def line_of(at: int) -> int:
+            return numbers[at] if numbers else number + at + 1
+
+        self._scan(parts, keys, line_of, kept)
+        whole = {w: bare(w.text) for w in joined(parts, keys, _PREFIX_BYTES)}
+        hot = self._needles.among(whole.values()) if whole else {}
+        for one, key in whole.items():
+            for index, found in self._held(one.text, hot.get(key, ()), one):
+                at = one.first + one.before(found.start)
+                kept.setdefault(index, _Kept()).put(_Place(line_of(at), found.text, found.groups))
+
+    def _scan(
+        self, lines: list[bytes], keys: list[bytes], line_of: Callable[[int], int], kept: dict[int, _Kept]
+    ) -> None:
+        """Keep what these lines hold. `keys`: the same lines without their digits."""
+        hot = self._needles.among(keys)
+        if not hot:
+            return
+        rows = {lines[at]: at for at in range(len(keys) - 1, -1, -1) if keys[at] in hot}  # of equal lines the first
+        counts: Counter[int] = Counter()
+        rest: dict[int, int] = {}  # signs that were seen often enough -> the line from which on nobody looked for them
+        for line, at in reversed(rows.items()):
+            for index, found in self._held_by(line, hot[keys[at]], rest):
+                kept.setdefault(index, _Kept()).add(_Place(line_of(at), found.text, found.groups))
+                counts[index] += 1
+                if counts[index] == _ENOUGH:
+                    rest[index] = at
+        last: dict[int, list[_Place]] = {index: [] for index in rest}
+        for line, at in rows.items():
+            sought = [i for i in hot[keys[at]] if i in last and at > rest[i] and len(last[i]) < _MOST // 2]
+            for index, found in self._held(line, sought):
+                last[index].append(_Place(line_of(at), found.text, found.groups))
+        for index, places in last.items():
+            for place in reversed(places):
+                kept[index].add(place)
+
+    def _held_by(self, line: bytes, indexes: tuple[int, ...], done: Mapping[int, int]) -> Iterable[tuple[int, _Found]]:
+        """Those of these signs that a line holds, but for those that are done."""
+        held = self._seen.get(line)
+        if held is None:
+            if done and any(index in done for index in indexes):
+                return self._held(line, (index for index in indexes if index not in done))
+            held = tuple(self._held(line, indexes))
+            self._remember(line, held)
+        return [one for one in held if one[0] not in done] if done else held
+
+    def _remember(self, line: bytes, held: tuple[tuple[int, _Found], ...]) -> None:
+        """A log that repeats itself is read as quickly as one that says nothing."""
+        if self._seen_size > _REMEMBERED:
+            self._seen.clear()
+            self._seen_size = 0
+        if len(line) <= _LONGEST:
+            self._seen[line] = held
+            self._seen_size += len(line) + 200 + 600 * len(held)
+
+    def _held(self, line: bytes, indexes: Iterable[int], whole: Joined | None = None) -> Iterator[tuple[int, _Found]]:
+        """Those of these signs that a line holds. Of lines put together, only what spans a joint."""
+        for index in indexes:
+            pattern = self.patterns[index]
+            start = line.find(pattern.literal)
+            while start >= 0:
+                begin, window = _around(line, start)
+                found = self._find(index, as_text(window), begin, whole)
+                if found is not None:
+                    yield index, found
+                    break
+                start = line.find(pattern.literal, begin + len(window))
+
+    def _find(self, index: int, text: str, begin: int, whole: Joined | None) -> _Found | None:
+        regex = self.patterns[index].regex
+        found = regex.search(text)
+        if found is None and index in self._anchored:
+            text = clean(text)
+            found = regex.search(text)
+        if found is None or (whole is not None and not _spans(found, text, begin, whole)):
+            return None
+        groups = {k: v for k, v in found.groupdict().items() if v is not None}
+        start = 0 if whole is None else begin + _bytes(text[: found.start()])
+        return _Found(excerpt(text, found.start(), found.end()), groups, start)
+
+
+class _Found(NamedTuple):
+    """A sign in a line: the line as it is shown, the named groups, and of lines put together where in them it begins."""
+
+    text: str
+    groups: dict[str, str]
+    start: int
+
+
+class _Place(NamedTuple):
+    """Where a sign was found: the number of the line, the line as it is shown, named groups."""
+
+    line: int
+    text: str
+    groups: dict[str, str]
+
+
+class _Kept:
+    """The first and the last few places of one sign."""
+
+    def __init__(self) -> None:
+        self._first: list[_Place] = []
+        self._last: list[_Place] = []
+
+    def add(self, place: _Place) -> None:
+        if len(self._first) < _MOST // 2:
+            self._first.append(place)
+        else:
+            self._last.append(place)
+            del self._last[: -(_MOST // 2)]
+
+    def put(self, place: _Place) -> None:
+        """Add what a broken line really says, in place of what the part says in which it begins."""
+        for held in (self._first, self._last):
+            held[:] = [other for other in held if other.line != place.line]
+        self.add(place)
+
+    def all(self) -> tuple[_Place, ...]:
+        return (*self._first, *self._last)
+
+
+def read_bytes(data: bytes, name: str, patterns: Sequence[Pattern]) -> Log:
+    return Reader(patterns).read(io.BytesIO(data), name)
+
+
+def _numbered(end: bytes, number: int) -> tuple[tuple[int, str], ...]:
+    """The last lines of a log of `number` lines."""
+    lines = end.removesuffix(b"\n").split(b"\n")
+    if len(lines) > 1 and len(end) >= _END:
+        lines = lines[1:]  # the first is a part of one
+    return tuple(
+        (number - len(lines) + at + 1, as_text(_left_standing(line))[:_LONGEST]) for at, line in enumerate(lines)
+    )
+
+
+def _left_standing(line: bytes) -> bytes:
+    """What a terminal shows in the end of a line that was written over again and again."""
+    return next((part for part in reversed(line.split(b"\x0b")) if part.strip()), b"")
+
+
+def _numbers(block: bytes, number: int) -> list[int]:
+    """The line number of every part of a block that holds carriage returns: several parts are one line. Else empty."""
+    if b"\x0b" not in block:
+        return []
+    ends = re.findall(rb"[\n\x0b]", block)
+    return list(itertools.accumulate((end == b"\n" for end in ends), initial=number + 1))
+
+
+def _spans(found: re.Match[str], text: str, begin: int, whole: Joined) -> bool:
+    """Whether a match goes over a place where two lines were put together."""
+    return whole.spanned(begin + _bytes(text[: found.start()]), begin + _bytes(text[: found.end()]))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _around(line: bytes, place: int) -> tuple[int, bytes]:
+    """At most _LONGEST bytes of a line around a place, and where they begin in it."""
+    if len(line) <= _LONGEST:
+        return 0, line
+    begin = max(0, place - _LONGEST // 2)
+    return begin, line[begin : place + _LONGEST // 2]
+
+
+def without_prefix(text: str) -> str:
+    """A line without what other programs put before it, its own indentation kept where they leave it."""
+    previous = None
+    while previous != text:
+        previous = text
+        text = _PREFIX.sub("", text, count=1)
+    return re.sub(r"^\s{0,40}(?:[│|] ?)+", "", text)
+
+
+def clean(text: str) -> str:
+    """A line without what other programs put around it: prefixes, frames, indentation, control characters."""
+    previous = None
+    while previous != text:
+        previous = text
+        text = _PREFIX.sub("", text, count=1)
+    text = _FRAME.sub("", text, count=1)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return text.strip()
+
+
+def excerpt(text: str, start: int, end: int, most: int = 300) -> str:
+    """The line around what was found, cut at either side when it is long."""
+    if len(text) <= most:
+        return clean(text)
+    left = max(0, min(start - 40, end - most))
+    piece = clean(text[left : left + most])
+    return ("…" if left else "") + piece + ("…" if left + most < len(text) else "")

@@ -1,0 +1,115 @@
+"""Lines that a terminal, a log collector or an editor broke at a fixed width, put together again. Searches nothing.
+
+Whether a text was wrapped is not told anywhere. So lines are joined wherever they may have been broken, and only what spans
+such a joint is news: what stands in one line alone is found without.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from attn_doctor.logs.literal_search import bare
+
+_NARROWEST, _WIDEST = 40, 250  # columns: nobody wraps at less, and where a line is longer, none was wrapped
+_MOST = 60  # lines put together into one at most
+_FEW = 3
+_BEGINNING, _SAME = 80, 8  # bytes that are looked at, and that are the same behind the prefix, in records of one kind
+_TIMED = 18  # bytes that are the same in records of one kind which begin with a date, their digits left out
+_SURE = 40  # bytes that are the same, prefix and all, in records of one kind: seen without looking for a prefix
+
+
+class Joined(NamedTuple):
+    """Some lines as one."""
+
+    first: int  # number of its first line among those given
+    text: bytes
+    joints: tuple[tuple[int, int], ...]  # where a line ends and where the next begins: apart where a blank was put back
+
+    def before(self, start: int) -> int:
+        """How many of its lines end before this place."""
+        return sum(following <= start for _, following in self.joints)
+
+    def spanned(self, start: int, end: int) -> bool:
+        """Whether a stretch of the text goes over the end of a line."""
+        return any(start < following and before < end for before, following in self.joints)
+
+
+def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
+    """Every run of lines that may be one broken line, put together in each way in which it may have been broken.
+
+    `keys`: the lines without their digits; two that begin alike are records of one kind, and no halves of one. `prefix`: what other
+    programs put before each of the broken parts as well; it is left out of the text.
+    """
+    run: list[_Break] = []
+    for found in _breaks(lines, keys, prefix):
+        if run and (run[-1].line != found.line - 1 or len(run) == _MOST):
+            yield from _ways(run, lines, prefix)
+            run = []
+        run.append(found)
+    if run:
+        yield from _ways(run, lines, prefix)
+
+
+class _Break(NamedTuple):
+    """A line after which the next begins because there was no more room."""
+
+    line: int
+    full: bool  # to the last column: it may have been broken in the middle of a word
+
+
+def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[_Break]:
+    if max(map(len, lines), default=0) > 4 * _WIDEST:
+        return
+    lengths = [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
+    width = max(lengths, default=0)
+    if not _NARROWEST <= width <= _WIDEST:
+        return
+    known: tuple[int, bytes] = -1, b""  # the line whose beginning was looked at last
+    for number in range(len(lines) - 1):
+        length = lengths[number]
+        if (
+            4 * length > width
+            and length + lengths[number + 1] > width
+            and keys[number][:_SURE] != keys[number + 1][:_SURE]
+            and (keys[number][:2] != b"--" or keys[number][:_TIMED] != keys[number + 1][:_TIMED])
+        ):
+            words = lines[number + 1].split(None, 1)
+            full = length == width
+            fits = not full and length + len(words[0] if words else b"") + (lines[number][-1:] != b" ") <= width
+            if words and not fits:
+                begun = known[1] if known[0] == number else _beginning(lines[number], prefix)
+                known = number + 1, _beginning(lines[number + 1], prefix)
+                if len(begun) != _SAME or begun != known[1]:  # else both begin as records of one kind do
+                    yield _Break(number, full)
+
+
+def _beginning(line: bytes, prefix: re.Pattern[bytes]) -> bytes:
+    """How a line begins, behind its time and without its numbers."""
+    text = line[:_BEGINNING]
+    found = prefix.match(text)
+    return bare(text[found.end() :] if found else text)[:_SAME]
+
+
+def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
+    """Broken at the last column wherever it stands, or at blanks, or at blanks but for words that are too long."""
+    first = run[0].line
+    parts = [lines[first], *(prefix.sub(b"", lines[one.line + 1], count=1) for one in run)]
+    at_column, at_blanks = [b""] * len(run), [b" "] * len(run)
+    mixed = [b"" if one.full else b" " for one in run]
+    yield _glued(first, parts, mixed)
+    broken_words = len(run) > _FEW and mixed == at_column  # so many full lines in a row are no chance
+    for glue in (at_column,) if broken_words else (at_column, at_blanks):
+        if glue != mixed:
+            yield _glued(first, parts, glue)
+
+
+def _glued(first: int, parts: list[bytes], glue: list[bytes]) -> Joined:
+    text, joints = parts[0], []
+    for between, part in zip(glue, parts[1:], strict=True):
+        before = len(text)
+        text += between
+        joints.append((before, len(text)))
+        text += part.lstrip() if between else part
+    return Joined(first, text, tuple(joints))

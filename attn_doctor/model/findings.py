@@ -1,0 +1,138 @@
+"""What judging yields: findings with their evidence, what could not be judged, and fixes. Values only."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from attn_doctor.model.facts import Facts, Record, Unknown, lookup
+
+
+class Severity(str, enum.Enum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 2 for error."""
+        return ("info", "warning", "error").index(self.value)
+
+
+class Certainty(str, enum.Enum):
+    OBSERVED = "observed"  # it happened: in a child, or in a log
+    PREDICTED = "predicted"  # facts imply it
+
+
+class Confidence(str, enum.Enum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        return ("low", "medium", "high").index(self.value)
+
+
+class Goal(str, enum.Enum):
+    TRAIN = "train"
+    FLASH_ATTN = "flash-attn"
+
+
+class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One reason to believe a finding: a fact by its path, a line of a log, or a trial row."""
+
+    kind: str  # "fact" | "log" | "trial"
+    text: str
+    path: str | None = None  # of a fact, e.g. "torch.cuda"; of a trial row, e.g. "trials.2"
+    file: str | None = None
+    line: int | None = None
+
+
+def show(value: object) -> str:
+    """A fact's value as a person would say it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Unknown):
+        return f"unknown ({value.why})"
+    if isinstance(value, tuple):
+        return ", ".join(show(item) for item in value) or "none"
+    return str(value)
+
+
+def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
+    """Evidence that points at a fact. Raises LookupError for a path that facts cannot have."""
+    value = lookup(facts, path)
+    return Evidence(kind="fact", path=path, text=text or f"{path} = {show(value)}")
+
+
+class Step(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One action of a fix. `argv` is never a shell string; it may be empty for what only hands can do.
+
+    `kind` says who acts: "run" (a command that attn-doctor can run itself), "environment" (a variable to set in the
+    user's own shell, argv = [NAME, VALUE] or [NAME] to unset it), "system" (the user, usually as administrator or on
+    another machine).
+    """
+
+    argv: tuple[str, ...]
+    why: str
+    changes: str
+    risk: str  # "none" | "low" | "medium" | "high", and after a colon what it is
+    undo: tuple[str, ...] | None = None
+    kind: str = "run"
+    takes: str | None = None  # time and download, where known
+
+
+class Fix(Record, frozen=True, kw_only=True, omit_defaults=True):
+    title: str
+    steps: tuple[Step, ...]
+    verify: tuple[str, ...]  # argv whose exit code 0 shows that it worked
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    code: str
+    slug: str
+    title: str
+    message: str
+    severity: Severity
+    certainty: Certainty
+    confidence: Confidence
+    root_cause: bool
+    explained_by: str | None
+    blocks: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    fixes: tuple[Fix, ...]
+    docs: str
+
+
+class Undetermined(Record, frozen=True, kw_only=True):
+    code: str
+    slug: str
+    needs: tuple[str, ...]  # paths of the facts that would decide
+    why: str
+
+
+class Unrecognised(Record, frozen=True, kw_only=True):
+    """An error in a log that no failure mode knows."""
+
+    file: str
+    line: int
+    text: str
+
+
+class Diagnosis(Record, frozen=True, kw_only=True):
+    findings: tuple[Finding, ...] = ()
+    undetermined: tuple[Undetermined, ...] = ()
+    unrecognised: tuple[Unrecognised, ...] = ()
+
+    def worst(self) -> Severity | None:
+        return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)
+
+
+def to_builtins(value: object) -> Any:
+    """Plain data, as JSON would have it."""
+    return msgspec.to_builtins(value)

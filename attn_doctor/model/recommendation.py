@@ -1,0 +1,19 @@
+"""The advice of one run: which attention backend to use, whether to install flash-attn, and why."""
+
+from __future__ import annotations
+
+from attn_doctor.model.facts import Record
+
+
+class Reason(Record, frozen=True, kw_only=True):
+    text: str
+    refers_to: str  # a fact path, a finding's code, or "trials.N"
+
+
+class Recommendation(Record, frozen=True, kw_only=True):
+    backend: str | None
+    install_flash_attn: str  # "yes" | "no" | "not-here"
+    measured: bool
+    summary: str
+    because: tuple[Reason, ...] = ()
+    do: tuple[str, ...] = ()  # titles of fixes, first things first; then how to take the backend

@@ -1,0 +1,139 @@
+"""The report: everything that one run found out, versioned. Its JSON is a contract (docs/report.schema.json)."""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Literal
+
+import msgspec
+
+from attn_doctor.errors import AttnDoctorError, Refused
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import Facts, Record
+from attn_doctor.model.findings import Finding, Goal, Undetermined, Unrecognised
+from attn_doctor.model.recommendation import Recommendation
+from attn_doctor.model.trials import Trial, TrialRun
+
+SCHEMA_VERSION = 1
+
+
+class Tool(Record, frozen=True, kw_only=True):
+    name: str = "attn-doctor"
+    version: str
+    knowledge_date: str  # of the bundled tables
+
+
+class Target(Record, frozen=True, kw_only=True):
+    python: str
+    why: str
+    version: str | None
+
+
+# "healthy": all that was asked for was seen to work · "sick": an error was found · "unknown": neither
+Outcome = Literal["healthy", "sick", "unknown"]
+Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", "model built", "eager trained"]
+
+
+class Report(Record, frozen=True, kw_only=True):
+    schema_version: int = SCHEMA_VERSION
+    tool: Tool
+    created: str  # UTC, ISO 8601
+    command: tuple[str, ...]
+    goal: Goal
+    target: Target
+    exit_code: int
+    outcome: Outcome = "unknown"
+    seen: tuple[Seen, ...] = ()  # what was seen to work
+    unexamined: tuple[str, ...] = ()  # what was asked for and could not be examined, a phrase each
+    facts: Facts
+    findings: tuple[Finding, ...]
+    undetermined: tuple[Undetermined, ...]
+    unrecognised: tuple[Unrecognised, ...] = ()  # errors in logs that no failure mode knows
+    trials: tuple[Trial, ...]
+    trial_run: TrialRun | None = None
+    trials_skipped: str | None = None  # why there are no rows
+    recommendation: Recommendation
+    redacted: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Unreadable(Refused):
+    """A file that should hold facts or a report does not. The text is one sentence for the user."""
+
+
+class _Header(msgspec.Struct):
+    schema_version: int | None = None
+    facts: msgspec.Raw = msgspec.Raw()  # empty: this is no report but facts themselves
+
+
+def decode_facts(data: bytes, name: str) -> Facts:
+    """Facts from a facts file or from inside a report. Raises Unreadable."""
+    name, data = foreign_text.text(name), _as_utf8(data)
+    header = _header(data, name)
+    try:
+        if bytes(header.facts):
+            return msgspec.json.decode(header.facts, type=Facts)
+        return msgspec.json.decode(data, type=Facts)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} does not hold facts: {error}") from error
+
+
+def decode_report(data: bytes, name: str) -> Report:
+    """A saved report. Raises Unreadable."""
+    name, data = foreign_text.text(name), _as_utf8(data)
+    _header(data, name)
+    try:
+        return msgspec.json.decode(data, type=Report)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """JSON of any writer as UTF-8: a byte that is none becomes an escape, a byte order mark goes."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = foreign_text.json_bytes(data)
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _header(data: bytes, name: str) -> _Header:
+    if not data.strip():
+        raise Unreadable(f"{name} is empty")
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{name} is JSON, but no report or facts of attn-doctor: {error}") from error
+    except RecursionError as error:
+        raise Unreadable(f"{name} is nested too deeply to be a report or facts of attn-doctor") from error
+    except msgspec.DecodeError as error:
+        what = "ends too early (a truncated file?)" if "truncated" in str(error) else f"is not JSON: {error}"
+        raise Unreadable(f"{name} {what}") from error
+    if header.schema_version is not None and header.schema_version > SCHEMA_VERSION:
+        raise Unreadable(
+            f"{name} was written by a newer attn-doctor (schema {header.schema_version}, this one reads up to "
+            f"{SCHEMA_VERSION}): upgrade attn-doctor to read it"
+        )
+    return header
+
+
+def encode(report: Report) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(foreign_text.record(report)), indent=2) + b"\n"
+
+
+def schema() -> bytes:
+    """The JSON Schema of a report, generated from the types."""
+    made = msgspec.json.schema(Report)
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "attn-doctor report"
+    for definition in made["$defs"].values():
+        if "description" in definition:  # docstrings: Python 3.13 takes their indentation off, older ones do not
+            definition["description"] = cleandoc(definition["description"])
+    return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+
+
+class Broken(AttnDoctorError):
+    """The doctor itself failed when there were facts already. `report` holds what was found until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("attn-doctor itself failed")
+        self.report = report

@@ -1,0 +1,161 @@
+"""The record types of a trial's results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_doctor.model.facts import Fault, Record
+
+
+class Interval(Record, frozen=True, kw_only=True):
+    """A median with its 95 % bootstrap interval over `n` samples."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+class Gain(Record, frozen=True, kw_only=True):
+    """How many times as fast as eager in the same dtype, by pairs of the same round: 1.2 is a fifth faster."""
+
+    ratio: float
+    low: float
+    high: float
+    n: int
+    p: float  # after Holm's correction over the backends of this dtype
+    verdict: str | None = None  # "faster" | "slower" | "no difference" | "undecided" (too few rounds)
+
+
+class AttentionCalls(Record, frozen=True, kw_only=True):
+    """Attention calls of one forward and backward pass, counted by the operator that served them."""
+
+    fused: int = 0
+    math: int = 0
+    eager: int = 0
+
+
+class KernelShare(Record, frozen=True, kw_only=True):
+    """What of a training step's time one kernel took on a GPU, or one operator on the CPU, by torch.profiler."""
+
+    name: str
+    share: float  # 0..1
+
+
+class Trial(Record, frozen=True, kw_only=True):
+    """One backend in one dtype."""
+
+    backend: str
+    status: str  # "ok" | "wrong" | "other-kernel" | "ruled-out" | "failed" | "timeout" | "out-of-memory"
+    dtype: str  # "float32" | "float16" | "bfloat16" (autocast below float32)
+    reason: str | None = None  # why it is not ok, in PyTorch's or the package's own words where it has any
+    scope: str = "model"  # "attention": the model's attention shapes alone, without ultralytics
+    model: str | None = None
+    device: str = "cpu"
+    batch: int = 0
+    imgsz: int | None = None
+    shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, where shapes were asked for
+    threads: int | None = None
+    kernels: tuple[str, ...] = ()
+    kernel_shares: tuple[KernelShare, ...] = ()  # of attention alone, the largest first
+    attention_calls: AttentionCalls | None = None
+    forward_ms: Interval | None = None
+    step_ms: Interval | None = None  # forward, loss and backward
+    peak_bytes: int | None = None
+    output_error: float | None = None  # at the attention operator, against float64
+    gradient_error: float | None = None
+    deterministic: bool | None = None  # two passes over the same numbers gave the same bits, gradients included
+    attention_share: float | None = None  # of the step's time, 0..1
+    model_output_error: float | None = None  # of the whole model, against the same in float64
+    model_gradient_error: float | None = None
+    wrong_by: float | None = None  # of a row that is "wrong": how far its numbers are off
+    wrong_module: str | None = None  # the module of torch whose gradient is wrong with it, e.g. "BatchNorm2d"
+    forward_gain: Gain | None = None
+    step_gain: Gain | None = None
+    forward_samples: tuple[float, ...] = ()  # milliseconds, round by round
+    step_samples: tuple[float, ...] = ()
+
+
+def refused(rows: Sequence[Trial]) -> Trial | None:
+    """Eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
+    if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
+        return None
+    return next(
+        (
+            r
+            for r in rows
+            if r.backend == "eager" and r.status in ("failed", "timeout") and r.device.startswith("cuda") and r.reason
+        ),
+        None,
+    )
+
+
+class ReferenceCheck(Record, frozen=True, kw_only=True):
+    """Finite differences against autograd: whether the gradients that everything else is held to are right at all."""
+
+    ok: bool | None = None
+    error: float | None = None
+    module: str | None = None  # the first module whose input gradient is wrong, e.g. "BatchNorm2d"
+    note: str | None = None
+
+
+class Stages(Record, frozen=True, kw_only=True):
+    """One image through ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
+
+    backend: str
+    dtype: str
+    preprocess_ms: float
+    model_ms: float
+    postprocess_ms: float
+    n: int
+
+
+class OptimisedStep(Record, frozen=True, kw_only=True):
+    """A training step without and with its optimiser, measured in the same rounds."""
+
+    backend: str
+    dtype: str
+    optimiser: str
+    step_ms: Interval
+    optimised_ms: Interval
+
+
+class Range(Record, frozen=True, kw_only=True):
+    low: int
+    high: int
+
+
+class GpuWatch(Record, frozen=True, kw_only=True):
+    """The GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
+
+    joules_an_image: float | None = None  # of a training step, over all backends; whole GPU
+    sm_megahertz: Range | None = None
+    celsius: Range | None = None
+    slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"
+    most_used_bytes: int | None = None  # by every program on it
+    n: int = 0
+
+
+class TrialRun(Record, frozen=True, kw_only=True):
+    """What went on around the rows."""
+
+    imgsz: int | None = None
+    reference: ReferenceCheck | None = None
+    cpu: str | None = None  # model name, by py-cpuinfo
+    torch: str | None = None
+    fixed_seconds: float | None = None  # import, model, reference, proof
+    measured_seconds: float | None = None
+    stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
+    optimised: tuple[OptimisedStep, ...] = ()  # the same
+    gpu: GpuWatch | None = None
+    fault: Fault | None = None  # why nothing could be run at all, e.g. a torch that did not come up
+    model_fault: Fault | None = None  # why the model could not be built: the attention alone was tried then
+    forward_fault: Fault | None = None  # why the model that was built does not run
+    notes: tuple[str, ...] = ()
+
+
+class Trials(Record, frozen=True, kw_only=True):
+    rows: tuple[Trial, ...] = ()
+    run: TrialRun = TrialRun()
+    skipped: str | None = None  # why there are no rows
+    attempted: bool = False  # a process was started to try something, whatever became of it

@@ -1,0 +1,54 @@
+"""What the extensions of one package say about each other: they were compiled together, for one torch. Pure.
+
+A file that uses little of torch may find all its symbols in a torch that it was not compiled for, and then die in its
+first statement, because a structure behind an inline function has changed. Its neighbours tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor.knowledge.cxx_names import torch_symbols
+from attn_doctor.model.facts import Binary, Unknown
+
+
+class Judged(NamedTuple):
+    """One extension: what was found, the torch minors that its symbols fit, and whether it uses torch's C++ at all."""
+
+    record: Binary
+    fits: tuple[str, ...] | None = None
+    uses_cxx: bool = False
+
+
+def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
+    """The records of one package, given the target's torch minor. "loads" becomes unknown where neighbours object."""
+    fits = [set(judged.fits) for judged in package if judged.fits is not None]
+    common = set.intersection(*fits) if fits else set()
+    if not common or minor is None or minor not in torch_symbols.minors() or minor in common:
+        return [judged.record for judged in package]
+    compiled_for = built_for([m for m in torch_symbols.minors() if m in common])
+    doubt = Unknown(
+        f"all that it asks for is here, but its package was compiled for {compiled_for} and this is torch {minor}: "
+        "C++ code of another minor may fail at its first step"
+    )
+    return [
+        msgspec.structs.replace(judged.record, verdict=doubt, built_for_torch=compiled_for)
+        if judged.record.verdict == "loads" and judged.uses_cxx
+        else judged.record
+        for judged in package
+    ]
+
+
+def built_for(fits: Sequence[str]) -> str | None:
+    """Minors in words: "torch 2.8", "torch 2.3 to 2.7", "torch 2.10 or newer"; None for none of them."""
+    if not fits:
+        return None
+    known = torch_symbols.minors()
+    if fits[0] == fits[-1] and fits[0] not in (known[0], known[-1]):
+        return f"torch {fits[0]}"
+    if fits[-1] == known[-1]:
+        return f"torch {fits[0]} or newer"
+    return f"torch {fits[-1]} or older" if fits[0] == known[0] else f"torch {fits[0]} to {fits[-1]}"

@@ -1,0 +1,80 @@
+"""What was seen of the kernels of a trial, in words: which ran, what of a step they took, whether they repeat themselves. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from attn_doctor.model.trials import ReferenceCheck, Trial
+from attn_doctor.report.blocks import Block, Notes
+
+_TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
+_LEAST = 0.001  # of a step: what is less is bookkeeping around a kernel
+_MOST = 4  # kernels a line: the rest takes next to nothing
+
+
+def kernels(rows: Sequence[Trial]) -> list[Block]:
+    """One line a backend and dtype that was profiled."""
+    items = []
+    for row in rows:
+        largest = sorted((k for k in row.kernel_shares if k.share >= _LEAST), key=lambda kernel: -kernel.share)
+        if not largest:
+            continue
+        shape = f" {row.shape}" if row.shape else ""
+        shares: dict[str, float] = {}
+        for kernel in largest:  # instances of one template are one kernel to a reader
+            name = short(kernel.name)
+            shares[name] = shares.get(name, 0.0) + kernel.share
+        named = [f"{name} {share:.1%}" for name, share in list(shares.items())[:_MOST]]
+        left = f" and {len(shares) - _MOST} more" if len(shares) > _MOST else ""
+        items.append(f"{row.backend} ({row.dtype}){shape}: {', '.join(named)}{left}")
+    if not items:
+        return []
+    what = "GPU kernels" if any(row.device.startswith("cuda") for row in rows) else "operators"
+    return [Notes(f"Attention's {what}, and their share of a training step (torch.profiler)", tuple(items))]
+
+
+def short(name: str) -> str:
+    """A kernel's name without its return type, template arguments and parameters."""
+    whole, previous = name, None
+    name = name.replace("(anonymous namespace)::", "")
+    while previous != name:  # innermost first
+        previous, name = name, re.sub(r"<[^<>]*>|\([^()]*\)", "", name)
+    name = re.split(r"[<(]", name)[0].strip().removeprefix("void ")  # the profiler cuts long names off in the middle
+    if _TELLING.search(name):
+        return name
+    # CUTLASS calls every kernel device_kernel: what it does stands in its arguments.
+    inside = next(
+        (word for word in re.findall(r"\w+", whole) if re.match(r"Flash\w*(Fwd|Bwd|Forward|Backward)", word)), None
+    )
+    return f"{name}<{inside}>" if inside else name or whole
+
+
+def by_reason(rows: Iterable[Trial]) -> list[str]:
+    """What is to be said of rows that have a reason, those that share one on one line; what was not run, without its dtypes."""
+    found: dict[tuple[bool, str], dict[str, None]] = {}
+    for row in rows:
+        left_out = row.status == "ruled-out"
+        if row.reason or left_out:
+            name = row.backend if left_out else f"{row.backend} ({row.dtype})"
+            found.setdefault((left_out, row.reason or "no reason was given"), {})[name] = None
+    return [f"{'not run: ' * out}{', '.join(names)}: {reason}" for (out, reason), names in found.items()]
+
+
+def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
+    """What torch itself gets wrong, by finite differences: whatever is held against its gradients is in doubt there."""
+    return tuple(
+        dict.fromkeys(
+            f"{c.module}, {c.note}, {c.error or 0:.0%} off: torch's fault, not the model's"
+            for c in checks
+            if c and c.ok is False
+        )
+    )
+
+
+def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
+    """The backends whose bits differ from run to run, if there are any: a note, no fault."""
+    names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
+    if not names:
+        return ()
+    return (f"not the same to the last bit when run twice on the same numbers: {', '.join(names)}",)

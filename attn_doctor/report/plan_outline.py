@@ -1,0 +1,279 @@
+"""Wording and order of plans, what applying came to, and undoing, as blocks. Pure; renderers decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_doctor import commands
+from attn_doctor.fixes.apply import Applied
+from attn_doctor.fixes.installers import parse
+from attn_doctor.fixes.plan import Change, Plan, PlannedStep, Way
+from attn_doctor.model.findings import Goal
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.machine_summary import size
+
+_MOST_CHANGES = 8
+
+
+def plan(made: Plan, shell: str) -> tuple[Block, ...]:
+    """A whole plan."""
+    blocks: list[Block] = [
+        Heading("Plan"),
+        Fields(
+            (
+                Field("target", made.target),
+                Field("goal", made.goal.value),
+                Field("installer", f"{made.installer} ({made.installer_why})"),
+            )
+        ),
+        _verdict(made),
+    ]
+    if made.causes:
+        blocks.append(Notes("Root causes", _causes(made)))
+    if len(made.ways) > 1:
+        blocks.append(side_by_side(made.ways))
+    blocks += [way(w, shell) for w in made.ways]
+    notes = (*made.notes, *_not_asked(made.ways))
+    if notes:
+        blocks.append(Notes("Good to know", notes))
+    return tuple(blocks)
+
+
+def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
+    """Why the versions before and after are not known of some steps, each reason once."""
+    reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible and parse(s.argv))
+    return tuple(
+        dict.fromkeys(f"The versions before and after are not known of every step: {reason}." for reason in reasons)
+    )
+
+
+def _verdict(made: Plan) -> Verdict:
+    if not made.causes and not made.ways:
+        return Verdict("Nothing has to be put right here.", "good")
+    if not made.ways:
+        return Verdict("No known step helps against this; `attn-doctor explain CODE` says what is known.", "bad")
+    verified = next((w for w in made.ways if w.attempt and w.attempt.verified), None)
+    if verified and verified.attempt:
+        return Verdict(
+            f"{verified.name} was tried in a copy of this environment and holds: {verified.attempt.summary}.", "good"
+        )
+    if any(w.attempt for w in made.ways):
+        return Verdict("No way was found to verify in a copy of this environment.", "bad")
+    if made.goal is Goal.FLASH_ATTN and not made.causes:
+        return Verdict("Nothing stands in the way of flash-attn here; this puts it in.", "good")
+    if all(w.impossible() for w in made.ways):
+        return Verdict(
+            "Nothing that is known to help can be had here: the installer was asked, and finds no solution.", "bad"
+        )
+    number = len(made.ways)
+    how = "One way" if number == 1 else f"{number} ways, the best first"
+    return Verdict(f"{how}; nothing was tried yet: --verify tries it in a throw-away copy.", "")
+
+
+def chosen(made: Plan, one: Way, shell: str) -> tuple[Block, ...]:
+    """The one way that is about to be applied, and that there are others."""
+    blocks: list[Block] = [Heading("Plan"), Fields((Field("target", made.target), Field("goal", made.goal.value)))]
+    blocks += [Notes("Root causes", _causes(made))] if made.causes else []
+    blocks.append(way(one, shell))
+    others = tuple(f"{w.name}: {w.title} (to {w.intent})" for w in made.ways if w is not one)
+    if others:
+        blocks.append(Notes("Instead, with --way NAME", others))
+    return tuple(blocks)
+
+
+def _causes(made: Plan) -> tuple[str, ...]:
+    return tuple(f"{c.code} {c.slug} ({c.severity}): {c.message}" for c in made.causes)
+
+
+def side_by_side(ways: Sequence[Way]) -> Table:
+    """The ways in columns."""
+    rows = (
+        ("to", [w.intent for w in ways]),
+        ("how", [w.title for w in ways]),
+        ("changes", [_summed(w) for w in ways]),
+        ("downloads", [_download(w) for w in ways]),
+        ("risk", [_risk(w) for w in ways]),
+        ("left to you", [_number(w.by_hand()) for w in ways]),
+        ("against", ["; ".join(w.breaks) for w in ways]),
+        ("tried", [w.attempt.summary if w.attempt else "" for w in ways]),
+    )
+    cells = tuple((Cell(label, "dim"), *(Cell(text) for text in texts)) for label, texts in rows if any(texts))
+    return Table("Side by side", ("", *(w.name for w in ways)), cells)
+
+
+def _number(steps: Sequence[PlannedStep]) -> str:
+    return f"{len(steps)} step{'s' if len(steps) > 1 else ''}" if steps else ""
+
+
+def way(one: Way, shell: str) -> Problem:
+    """One way, with everything that its steps say."""
+    lines = [line for number, steps in enumerate(_together(one.steps), 1) for line in _steps(number, steps, shell)]
+    lines += [Command(None, f"goes against: {text}") for text in one.breaks]
+    lines += [Command(None, note) for note in one.notes]
+    verify = one.steps[-1].verify if one.steps else ()
+    if verify:
+        lines.append(Command(commands.quoted(verify, shell), "then see whether it helped"))
+    tone = "" if one.attempt is None else "good" if one.attempt.verified else "bad"
+    message = one.attempt.summary if one.attempt else _summed(one)
+    return Problem(
+        mark=one.name,
+        tone=tone,
+        code=f"to {one.intent}",
+        slug=one.title,
+        qualifiers=_for(one),
+        message=message or "What it changes, nobody could say beforehand.",
+        evidence=(),
+        consequences=one.attempt.left if one.attempt else (),
+        cures=(Cure("as follows", tuple(lines)),),
+        docs="",
+    )
+
+
+def _for(one: Way) -> str:
+    return f"for {', '.join(one.cures)}" if one.cures else "nothing has to be cured for it"
+
+
+def _together(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
+    """Steps with the same reason side by side: variables that are set for one purpose."""
+    made: list[list[PlannedStep]] = []
+    for step in steps:
+        if made and step.kind == "environment" == made[-1][0].kind and step.why == made[-1][0].why:
+            made[-1].append(step)
+        else:
+            made.append([step])
+    return made
+
+
+def _steps(number: int, steps: Sequence[PlannedStep], shell: str) -> list[Command]:
+    step = steps[0]
+    parts = [_changed(step), f"downloads {size(step.download_bytes)}" if step.download_bytes else "", step.takes or ""]
+    parts.append(f"risk {step.risk}")
+    made = [Command(None, f"{number}. {step.why}", step.kind == "system")]
+    made.append(Command(_line(step, shell), "; ".join(p for p in parts if p)))
+    made += [Command(_line(more, shell), "and") for more in steps[1:]]
+    made += [Command(f"# {commands.quoted(argv, shell)}", "to take it back by hand") for argv in step.undo]
+    return made
+
+
+def _line(step: PlannedStep, shell: str) -> str | None:
+    if step.shown.get(shell) or step.kind == "environment":
+        return step.shown.get(shell)
+    return commands.quoted(step.argv, shell) if step.argv else None
+
+
+def _changed(step: PlannedStep) -> str:
+    if step.changes is None:
+        return f"{step.what}; cannot be done: {step.unresolved}" if step.impossible else step.what
+    request = parse(step.tried_as or step.argv)
+    if request is not None and request.verb == "uninstall":
+        return listed(step.changes) or f"{step.what}, where anything of it is left"
+    return listed(step.changes) or "changes nothing: all of it is there already"
+
+
+def listed(changes: Sequence[Change]) -> str:
+    """Changes in a row, the first few; what is there and changes before what comes new."""
+    ordered = sorted(changes, key=lambda change: change.before is None)
+    shown = [str(change) for change in ordered[:_MOST_CHANGES]]
+    rest = len(changes) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _summed(one: Way) -> str:
+    if one.attempt and one.attempt.changes:
+        return listed(one.attempt.changes)
+    known = [change for step in one.steps for change in step.changes or ()]
+    words = [step.what for step in one.steps if step.changes is None and step.what and step.kind != "environment"]
+    variables = one.variables()
+    if variables:
+        words.append(
+            f"sets {', '.join(variables)} in your shell"
+            if any(variables.values())
+            else f"takes {', '.join(variables)} out of your shell"
+        )
+    return "; ".join([*([listed(known)] if known else []), *dict.fromkeys(words)])
+
+
+def _download(one: Way) -> str:
+    sizes = [step.download_bytes for step in one.steps if step.kind == "run" and step.download_bytes is not None]
+    words = [step.takes for step in one.steps if step.takes]
+    return ", ".join([*([size(sum(sizes))] if sum(sizes) else []), *words])
+
+
+def _risk(one: Way) -> str:
+    order = ("none", "low", "medium", "high")
+    risks = [step.risk.partition(":")[0] for step in one.steps]
+    return max((r for r in risks if r in order), key=order.index, default="")
+
+
+def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, ...]:
+    """What applying came to."""
+    target, goal = made.target, made.goal
+    heads = {
+        "applied": ("✓", "good", f"{one.name} is applied: {one.title}"),
+        "rolled back": ("!", "warn", f"{one.name} did not hold and was taken back: everything is as it was"),
+        "not undone": ("×", "bad", f"{one.name} failed, and not everything could be put back"),
+    }
+    mark, tone, head = heads[result.outcome]
+    cures = []
+    if result.outcome == "applied":
+        exports = tuple(Command(s.shown.get(shell), s.why) for s in one.steps if s.kind == "environment")
+        if exports:  # a program cannot change the variables of the shell that started it
+            cures.append(Cure("put this into your shell yourself", exports))
+        if result.by_hand:
+            cures.append(Cure("left to you", tuple(Command(None, text, by_hand=True) for text in result.by_hand)))
+    if result.undo:
+        cures.append(Cure("take it back", (Command(commands.quoted(result.undo, shell), "file for file"),)))
+        gone = Command(commands.quoted(("rm", "-r", str(result.kept)), shell), "frees what the old files take")
+        cures.append(Cure("keep it for good", (gone,)))
+    if result.outcome == "rolled back":
+        look = ("attn-doctor", "fix", "--suggest", "--verify", "--goal", goal.value, "--target", target)
+        cures.append(
+            Cure(
+                "see which way holds, in a throw-away copy",
+                (Command(commands.quoted(look, shell), "nothing of yours is touched"),),
+            )
+        )
+    if result.outcome == "not undone":
+        again = Command(commands.quoted((target, f"{result.kept}/undo.py"), shell), "any Python from 3.8 on will do")
+        cures.append(Cure("try again to put it back", (again,)))
+    block = Problem(
+        mark=mark,
+        tone=tone,
+        slug=head,
+        code=f"to {one.intent}",
+        qualifiers=_for(one),
+        message=f"{result.summary.rstrip('.')}.",
+        evidence=(),
+        consequences=result.left,
+        cures=tuple(cures),
+        docs="",
+    )
+    return (
+        (block, Notes(f"Not as they were; what was kept is in {result.kept}", result.wrong))
+        if result.wrong
+        else (block,)
+    )
+
+
+def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
+    """What an undo would take back beside the plan."""
+    shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
+    return (
+        Verdict(
+            "The environment was changed after the plan had been applied, and undoing takes that back too.", "warn"
+        ),
+        Notes("Changed since", shown),
+    )
+
+
+def undone(title: str, wrong: Sequence[str], kept: str | None) -> tuple[Block, ...]:
+    """What undoing came to."""
+    if wrong:
+        return (
+            Verdict("Undone, but for files that something changed in place.", "bad"),
+            Notes("Not as they were", tuple(wrong)),
+        )
+    blocks: list[Block] = [Verdict(f"Undone ({title}): the environment is as it was before, file for file.", "good")]
+    if kept:
+        blocks.append(Notes("What had been changed since was not thrown away", (f"it lies in {kept}",)))
+    return tuple(blocks)

@@ -1,0 +1,150 @@
+"""Wording and order of what `attn-doctor wheels` answers, as blocks. Pure; renderers decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_doctor import commands
+from attn_doctor.fixes.build_forecast import cost_text
+from attn_doctor.knowledge.build import Prediction
+from attn_doctor.knowledge.nearest_torch import Nearest
+from attn_doctor.knowledge.wheel_key import Candidate
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import show
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.wheels.answer import Answered, Asked
+
+_MOST, _ASKED = 8, 4  # releases in a list
+_LABELS = (
+    ("python", "Python"),
+    ("torch", "torch"),
+    ("cuda", "its CUDA"),
+    ("cxx11_abi", "C++11 ABI"),
+    ("platform", "platform"),
+    ("glibc", "glibc"),
+    ("gpus", "GPU"),
+)
+
+
+def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
+    fitting = [c for c in found.candidates if c.fits and c.filename]
+    open_ones = [c for c in found.candidates if c.fits is None and c.filename]
+    refused = [c for c in found.candidates if c.fits is False and c.filename]
+    elsewhere = [c for c in found.candidates if not c.filename]
+    blocks: list[Block] = [
+        Heading("Wheels of flash-attn"),
+        Fields(tuple(Field(label, _part(found, name)) for name, label in _LABELS)),
+        _verdict(found, fitting, open_ones),
+    ]
+    if fitting:
+        blocks.append(_install(fitting[0], facts, found.key.gpus))
+    if len(fitting) > 1:
+        blocks.append(Notes("Older ones that fit too", tuple(str(c.filename) for c in fitting[1:_MOST])))
+    if open_ones:
+        blocks.append(
+            Notes("Not known to fit", tuple(f"{c.filename}: {'; '.join(c.reasons)}" for c in open_ones[:_MOST]))
+        )
+    if refused:
+        blocks.append(_refused(refused))
+    if found.asked:
+        blocks.append(Notes("setup.py would ask for", tuple(_asked(a) for a in found.asked[:_ASKED])))
+    if found.nearest:
+        blocks.append(_nearest(found.nearest))
+    elif found.nearest_why:
+        blocks.append(Notes("Changing torch", (found.nearest_why,)))
+    if found.build:
+        blocks.append(_build(found.build))
+    blocks.append(Notes("Elsewhere, and doing without", tuple(_pointer(c) for c in elsewhere)))
+    notes = (*found.notes, f"The tables are of {found.knowledge_date}; what is newer is not known to them.")
+    return (*(block for block in blocks if not isinstance(block, Notes) or block.items), Notes("Good to know", notes))
+
+
+def _part(found: Answered, name: str) -> str:
+    value = getattr(found.key, name)
+    if name == "gpus" and value == ():
+        text = "none"
+    elif name == "cuda" and value is None:
+        text = "none: a CPU build" if isinstance(found.key.torch, str) else "none"
+    elif name == "torch" and value is None:
+        text = "not installed"
+    else:
+        text = show(value)
+    return text if isinstance(value, Unknown) else f"{text}  ({found.sources[name]})"
+
+
+def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[Candidate]) -> Verdict:
+    if fitting:
+        return Verdict(f"A finished wheel fits: flash-attn {fitting[0].release}.", "good")
+    unknown = [label for name, label in _LABELS if isinstance(getattr(found.key, name), Unknown)]
+    if open_ones and unknown:
+        return Verdict(f"Whether a finished wheel fits cannot be told: not known here: {', '.join(unknown)}.", "warn")
+    if open_ones:
+        return Verdict("No wheel in the tables fits; whether there is a newer one, they do not know.", "warn")
+    if not any(c.filename for c in found.candidates):
+        return Verdict("Nothing is known of the wheels of this release.", "warn")
+    return Verdict("No official wheel in the tables fits.", "bad")
+
+
+def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unknown) -> Problem:
+    python = commands.python(facts) if facts else "python"
+    argv = (python, "-m", "pip", "install", best.url) if facts is None else (*commands.installer(facts), best.url)
+    line = commands.quoted(argv, commands.shell_of(facts) if facts else "bash")
+    return Problem(
+        mark="✓",
+        tone="good",
+        slug=str(best.filename),
+        code=best.source,
+        qualifiers=f"release {best.release}",
+        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if gpus != () else ' and C++ ABI'}: nothing is compiled.",
+        evidence=(),
+        consequences=(),
+        cures=(
+            Cure(
+                "install it by its address", (Command(line, "not by name: setup.py may ask for another, and compile"),)
+            ),
+        ),
+        docs="",
+    )
+
+
+def _refused(refused: Sequence[Candidate]) -> Table:
+    rows = tuple((Cell(c.release, "strong"), Cell("; ".join(c.reasons))) for c in refused[:_MOST])
+    rest = len(refused) - len(rows)
+    notes = (f"and {rest} older releases, for as many reasons",) if rest > 0 else ()
+    return Table("Not these: the nearest wheel of each release", ("release", "why not"), rows, notes)
+
+
+def _asked(asked: Asked) -> str:
+    states = {True: "it is there", False: "it is not there, so it would compile", None: asked.why}
+    return f"{asked.release}: {asked.filename}: {states[asked.exists]}"
+
+
+def _nearest(nearest: Nearest) -> Notes:
+    index = "on PyPI" if nearest.pypi else f"on PyTorch's own index, https://download.pytorch.org/whl/{nearest.flavour}"
+    items = [f"torch {nearest.torch} (CUDA {nearest.cuda}, {index}) has one: {nearest.wheel.filename}"]
+    items += [f"with it {text}" for text in nearest.breaks] or [
+        "nothing that is installed here is known to break with it"
+    ]
+    return Notes("The nearest torch with a wheel", tuple(items))
+
+
+def _build(build: Prediction) -> Notes:
+    can = build.compiles
+    if isinstance(can, Unknown):
+        items = [f"whether it would compile is not known: {can.why}"]
+    else:
+        items = [("would compile: " if can.yes else "would not compile: ") + can.why]
+    if build.cost and not (not isinstance(can, Unknown) and not can.yes):
+        items.append(f"takes {cost_text(build.cost)}")
+        if build.settings:
+            items.append("set " + ", ".join(f"{k}={v}" for k, v in build.settings.variables().items()))
+        items.append(build.fits_memory.why)
+        if build.default_cost:
+            items.append(f"with setup.py's own choice: {cost_text(build.default_cost)}")
+        items.append(build.tmpdir)
+    return Notes("Building it from source", tuple(items))
+
+
+def _pointer(candidate: Candidate) -> str:
+    state = "not here" if candidate.fits is False else "may serve"
+    return f"{candidate.source} ({state}): {'; '.join(candidate.reasons)}. {candidate.url}"

@@ -1,0 +1,79 @@
+"""What this machine has to offer for reproductions: compilers, namespaces, tools. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from attn_doctor import child
+
+_NVCC = ("/usr/local/cuda/bin/nvcc",)
+# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without them.
+_FOREIGN = re.compile(
+    r"(?:PYTHON|CUDA|NVCC|NVIDIA_|FLASH_ATT|TORCH|TRITON|LD_|DYLD_|CONDA|VIRTUAL_ENV|MAX_JOBS|ATTN_DOCTOR|YOLO_|APT_|"
+    r"PIP_(?:TARGET|USER|PREFIX|ROOT|REQUIRE|NO_(?!INDEX)|ONLY|CONSTRAINT|REQUIREMENT|BREAK)|(?:CC|CXX|C(?:XX|PP)?FLAGS|LDFLAGS)$)"
+)
+
+
+def linux() -> bool:
+    return sys.platform == "linux"
+
+
+def program(name: str) -> str | None:
+    return shutil.which(name)
+
+
+def nvcc() -> str | None:
+    """A real nvcc of this machine."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    places = [program("nvcc"), f"{home}/bin/nvcc" if home else None, *_NVCC]
+    return next((place for place in places if place and os.access(place, os.X_OK)), None)
+
+
+@functools.cache
+def namespaces_refused(*, network: bool = False) -> str | None:
+    """Why a process cannot have namespaces of its own here; None: it can."""
+    if not linux():
+        return "namespaces exist only on Linux"
+    with tempfile.TemporaryDirectory() as folder:
+        refusal = Path(folder) / "refusal"
+        conditions = {
+            "refusal": str(refusal),
+            "spare": folder,
+            "disks": [[f"{folder}/disk", 1, False]],
+            "network": network,
+        }
+        text = (resources.files("attn_doctor.reproduction") / "programs" / "namespace_launcher.py").read_text("utf-8")
+        done = child.command([sys.executable, "-I", "-c", text, json.dumps(conditions), "true"])
+        if done.returncode == 0:
+            return None
+        said = refusal.read_text() if refusal.exists() else done.stderr.strip()[-200:]
+        return f"this machine lets nobody but root make namespaces ({said})"
+
+
+def environ(folder: Path, programs: Path) -> dict[str, str]:
+    """The environment of a run: the user's, without what would change the outcome, and with every cache in `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
+    return {
+        **kept,
+        **{name: str(folder / "cache" / name.lower()) for name in caches.split()},
+        "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
+        "TMPDIR": str(folder / "tmp"),
+        "TEMP": str(folder / "tmp"),
+        "TMP": str(folder / "tmp"),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",  # the target's torch is only read
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+    }

@@ -1,0 +1,131 @@
+"""The doctor's own failure, in one sentence with what to send: the last resort of every command.
+
+Imported when something has gone wrong already, perhaps for want of memory: nothing beyond what Python itself has loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+VARIABLE = "ATTN_DOCTOR_DEBUG"
+INTERNAL, NOT_EXAMINED = 70, 3  # as in errors.py
+_ISSUES = "https://github.com/attn-doctor/attn-doctor/issues"
+_LIMITS = {
+    errno.EMFILE: "too many files are open in one process (see `ulimit -n`)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOMEM: "there is not enough memory (see `ulimit -v`, or the limit of the container)",
+    errno.EAGAIN: "no further process or thread can be started (see `ulimit -u`)",
+}
+
+
+def limit(error: BaseException) -> str | None:
+    """Return which limit of the machine an error comes from, its causes included. None: it is no such error."""
+    seen: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in seen:
+        seen.append(at)
+        if isinstance(at, MemoryError) or "failed to map segment" in str(at):
+            return _LIMITS[errno.ENOMEM]
+        if isinstance(at, RuntimeError) and "can't start new thread" in str(at):
+            return "no further thread can be started (see `ulimit -u` and `ulimit -v`)"
+        if isinstance(at, OSError) and at.errno in _LIMITS:
+            return _LIMITS[at.errno]
+        at = at.__cause__ or at.__context__
+    return None
+
+
+def code(error: BaseException) -> int:
+    """Return the exit code: 3 where a limit of the machine was met, else 70."""
+    return INTERNAL if limit(error) is None else NOT_EXAMINED
+
+
+def sentence(error: BaseException) -> str:
+    """Return what happened, and for a failure of the doctor itself what to send."""
+    reached = limit(error)
+    if reached is not None:
+        return f"could not examine: {reached}"
+    return (
+        f"attn-doctor itself failed: {summary(error)}. Please send this line to {_ISSUES}; "
+        f"{VARIABLE}=1 shows more of it"
+    )
+
+
+def summary(error: BaseException) -> str:
+    """Return the exception, the innermost line of this package, and the versions: one line."""
+    from attn_doctor import __version__
+
+    text = " ".join(str(error).split())[:300]
+    where = _where(error)
+    python = ".".join(map(str, sys.version_info[:3]))
+    kind = type(error).__name__
+    return f"{kind}{': ' + text if text else ''} ({where}, attn-doctor {__version__}, Python {python})"
+
+
+def _where(error: BaseException) -> str:
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
+    where = "before its first line"
+    frame = error.__traceback__
+    while frame is not None:
+        name = frame.tb_frame.f_code.co_filename
+        if name.startswith(here):
+            where = f"attn_doctor/{name[len(here) :].replace(os.sep, '/')}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where
+
+
+def tell(error: BaseException) -> int:
+    """Say it on standard error, and return the exit code."""
+    chosen = code(error)
+    try:
+        if os.environ.get(VARIABLE, "0") not in ("", "0"):
+            import traceback
+
+            sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        sys.stderr.write(f"attn-doctor: {sentence(error)}\n")
+        sys.stderr.flush()
+    except Exception:  # noqa: BLE001, S110 - there is nobody left to tell; the exit code says it
+        pass
+    return chosen
+
+
+_LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+_KEPT = "ATTN_DOCTOR_KEPT_"
+
+
+def restore() -> None:
+    """Put back the variables that `start_again` took away: for the target. This process's loader read them when it started."""
+    for name in _LIBRARY_VARIABLES:
+        value = os.environ.pop(_KEPT + name, None)
+        if value is not None:
+            os.environ[name] = value
+            _restored.append(name)
+
+
+_restored: list[str] = []
+
+
+def start_again(error: BaseException) -> None:
+    """Start the same command again without the variables that made the loader take other libraries, once, if that may help.
+
+    A truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading: the doctor would die of what it is to find.
+    """
+    there = [name for name in _LIBRARY_VARIABLES if os.environ.get(name)]
+    if (
+        not isinstance(error, (ImportError, OSError))
+        or ".so" not in str(error)
+        or not there
+        or _restored
+        or os.name != "posix"
+    ):
+        return
+    environ = {name: value for name, value in os.environ.items() if name not in there}
+    environ |= {_KEPT + name: os.environ[name] for name in there}
+    own = getattr(sys, "orig_argv", [sys.executable, "-m", "attn_doctor", *sys.argv[1:]])
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *own[1:]], environ)  # noqa: S606
+    except OSError:
+        return

@@ -1,0 +1,120 @@
+"""Keeps the doctor's own process alive in the environment that it suspects: its path holds its own packages and nothing else.
+
+PYTHONPATH may name the packages of another Python, or a json.py. The patient is examined with it as it is; the doctor itself
+imports nothing from there. Nothing but `sys` may be imported here before the path is clean. docs/hostile.md has the rest.
+"""
+
+import sys
+
+# What this package imports, and what that imports in turn: by the names of their folders and files.
+REQUIRED = (
+    "rich rich_argparse packaging msgspec pynvml cpuinfo jinja2 pygments markdown_it mdurl markupsafe typing_extensions"
+).split()
+# Python cannot do without these for a moment. Whoever replaced them has the process already.
+_NOT_REPLACED = frozenset(
+    "__main__ _collections_abc abc codecs encodings io os site sitecustomize stat usercustomize".split()
+)
+_kept: "list[str] | None" = None
+
+
+def clean() -> None:
+    """Take the entries that the environment has put in front of Python's own modules off sys.path.
+
+    One that holds a package of ours which is nowhere else stays, at the end: `pip install --target`, or a cluster's modules. Also
+    forgets modules that were imported from there already, and puts the user site behind the rest where the doctor is not
+    installed in it. For a process of the doctor's own only: the path of a program that imports attn_doctor is that program's.
+    """
+    global _kept  # noqa: PLW0603 - there is one path in a process
+    place = _of_python()
+    if place is None:
+        _kept = []
+        return
+    front, own = sys.path[:place], sys.path[place:]
+    sys.path[:] = own
+    import os
+
+    _user_site_last(os, own)
+    _forget(os, [entry for entry in front if entry not in own])
+    _kept = _needed(os, [entry for entry in dict.fromkeys(front) if entry not in own], own)
+    sys.path[:] = [*own, *_kept]
+
+
+def environment() -> "dict[str, str]":
+    """Name what a child of the doctor's own interpreter needs: a PYTHONPATH without what is not ours."""
+    if _kept is None:  # inside another program, whose path it is
+        return {}
+    import os
+
+    return {"PYTHONPATH": os.pathsep.join(_kept)}
+
+
+def _of_python() -> "int | None":
+    """Where the part of sys.path begins that Python made itself: with its zip file, whether or not there is one."""
+    name = "python{}{}.zip".format(*sys.version_info[:2])
+    for place, entry in enumerate(sys.path):
+        if isinstance(entry, str) and entry.replace("\\", "/").rpartition("/")[2] == name:
+            return place
+    return None
+
+
+def _user_site_last(os: "Any", own: "list[str]") -> None:
+    user = getattr(sys.modules.get("site"), "USER_SITE", None)
+    if user not in own:
+        return
+    try:
+        installed = any(name.startswith(("attn_doctor-", "attn_doctor.")) for name in os.listdir(user))
+    except OSError:
+        installed = False
+    if not installed and not os.path.isdir(os.path.join(user, "attn_doctor")):
+        own.remove(user)
+        own.append(user)
+        sys.path[:] = own
+
+
+def _forget(os: "Any", front: "list[str]") -> None:
+    """Drop modules that came from these folders, so that the next import finds Python's own or ours."""
+    folders = {os.path.abspath(entry) for entry in front}
+    tops = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." in name or name in _NOT_REPLACED or name == "attn_doctor" or not isinstance(file, str):
+            continue
+        folder = os.path.dirname(os.path.abspath(file))
+        if os.path.basename(file).startswith("__init__."):
+            folder = os.path.dirname(folder)
+        if folder in folders:
+            tops.add(name)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in tops:
+            del sys.modules[name]
+
+
+def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
+    """Pick the folders that hold a package of ours which the path lacks so far, ours first. Those that nobody asked for: no."""
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    unasked = _unasked(os) - {home}
+    kept: list[str] = []
+    for entry in sorted(front, key=lambda entry: os.path.abspath(entry) != home):
+        lacking = [name for name in REQUIRED if not any(_holds(os, other, name) for other in (*own, *kept))]
+        if os.path.abspath(entry) not in unasked and any(_holds(os, entry, name) for name in lacking):
+            kept.append(entry)
+    return kept
+
+
+def _unasked(os: "Any") -> "set[str]":
+    """Folders that nobody put on the path: the current one (`python -m`), and that of the script."""
+    try:
+        here = {os.getcwd()}
+    except OSError:
+        here = set()
+    return {*here, os.path.dirname(os.path.realpath(sys.argv[0] or "."))}
+
+
+def _holds(os: "Any", folder: str, name: str) -> bool:
+    path = os.path.join(folder, name)
+    return bool(os.path.isdir(path) or os.path.isfile(path + ".py"))
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

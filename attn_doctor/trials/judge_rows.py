@@ -1,0 +1,335 @@
+"""What the records of a trial process mean: which kernel served the calls, whether the numbers are right, and the rows. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from attn_doctor.exchange.tolerance import limit
+from attn_doctor.model.facts import Fault
+from attn_doctor.model.trials import AttentionCalls, Gain, KernelShare, Trial
+from attn_doctor.trials.backends import BY_NAME, Backend
+from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.statistics import compare, decide, interval
+
+TOLERANCE = 1e-3  # of finite differences, as in target/trial_proof.py
+OUTLIER = 0.1  # of a whole model's gradients in float32: rounding makes a thousandth of it
+OUTLIER_TIMES = 100  # times the least error of another backend
+
+
+class Judged:
+    """Records of one or more processes, sorted by cell. A later process overrides an earlier one."""
+
+    def __init__(self) -> None:
+        self.proofs: dict[str, dict[str, Any]] = {}
+        self.faults: dict[str, dict[str, Any]] = {}
+        self.samples: dict[
+            tuple[str, str], list[float]
+        ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
+        self.together: dict[str, str] = {}  # cells that do the very same as another, which was measured for both
+        self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
+
+    def take(self, section: str, data: Any) -> None:
+        """One record of the channel."""
+        if section == "proof":
+            self.proofs[data["cell"]] = data
+        elif section == "fault":
+            self.faults[data["cell"]] = data
+        elif section == "sample":
+            self.samples.setdefault((data["cell"], data["what"]), []).append(data["ms"])
+        elif section == "together":
+            self.together[data["cell"]] = data["with"]
+        elif section == "eager-errors":
+            self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
+
+    def anything(self) -> bool:
+        """Whether anything has run to its end so far."""
+        return bool(self.proofs or self.samples)
+
+    def start_again(self, left: Iterable[str]) -> list[str]:
+        """A new process measures all that is left from the beginning: samples of two processes are no pairs.
+
+        Returns the cells that were to share the samples of one that is not left: they are measured themselves now.
+        """
+        self.samples.clear()
+        alone = [cell for cell, other in self.together.items() if other not in left]
+        for cell in alone:
+            del self.together[cell]
+        return alone
+
+
+def name_of(cell: Cell) -> str:
+    """What a cell is called on the channel and in progress messages."""
+    return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
+
+
+def rows(
+    plan: Plan, seen: Judged, *, scope: str, model: str | None, threads: int | None, ended: str, refused: bool = False
+) -> tuple[Trial, ...]:
+    """A row for every cell of the plan, in its order.
+
+    `ended`: why a cell that nothing is known of was not run; `refused`: because the device refuses everything.
+    """
+    unknown = {"status": "ruled-out" if refused else "failed", "reason": ended}
+    common = {
+        "scope": scope,
+        "model": model,
+        "device": plan.device,
+        "batch": plan.options.batch,
+        "imgsz": plan.options.imgsz,
+        "threads": threads,
+    }
+    return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]))
+
+
+def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str, Any]) -> Trial:
+    common = {"backend": cell.backend, "dtype": cell.dtype, **common}
+    if cell.shape:
+        common |= {"batch": cell.shape.batch, "imgsz": None, "shape": str(cell.shape)}
+    if cell.ruled_out:
+        return Trial(status="ruled-out", reason=cell.ruled_out, **common)
+    name = name_of(cell)
+    fault, proof = seen.faults.get(name), seen.proofs.get(name)
+    measured = seen.together.get(name, name)
+    forward, step = (seen.samples.get((measured, what), []) for what in ("forward", "step"))
+    if proof:
+        common |= _proven(BY_NAME[cell.backend], proof, seen.eager_errors.get(name, ()))
+    if forward:
+        common |= {"forward_samples": tuple(forward), "forward_ms": interval(forward)}
+    if step:
+        common |= {"step_samples": tuple(step), "step_ms": interval(step)}
+        if proof and proof.get("core_ms"):
+            # The quickest of either: what disturbs a measurement only ever adds to it.
+            common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
+    if fault:
+        common |= {"status": _status(fault), "reason": _reason(fault)}
+    elif not proof:
+        common |= unknown
+    return Trial(**common)
+
+
+def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    counted, names = count(backend, proof["calls"]) if proof["calls"] is not None else (None, ())
+    profile = [name for name, _ in proof.get("kernels") or ()]
+    worst = [max(errors) for errors in zip(*proof["errors"], strict=True)]
+    found: dict[str, Any] = {
+        "status": "ok",
+        "attention_calls": counted,
+        "kernels": tuple(dict.fromkeys((*names, *profile))),
+        "kernel_shares": tuple(KernelShare(name=name, share=share) for name, share in proof.get("kernels") or ()),
+        "deterministic": proof.get("deterministic"),
+        "output_error": worst[0],
+        "gradient_error": worst[1],
+        "peak_bytes": proof.get("peak_bytes"),
+        "model_output_error": proof.get("model_output_error"),
+        "model_gradient_error": proof.get("model_gradient_error"),
+    }
+    wrong = _refuted(proof) or (_by_slopes(proof) if "slope_error" in proof else _inaccurate(proof, eager_errors))
+    served = other_kernel(backend, proof["calls"], profile)
+    if wrong:
+        found |= wrong
+    elif served:
+        said = "; ".join(proof.get("reasons") or ())
+        found |= {"status": "other-kernel", "reason": f"{served}. PyTorch says: {said}" if said else served}
+    elif proof.get("finite") is False:
+        found |= {"status": "failed", "reason": "the model's outputs are not all finite with it"}
+    return found
+
+
+def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
+    """Calls by what served them, forward and backward both, and the operators seen."""
+    kinds = [kind_of(call) for call in calls]
+    composed = kinds.count("composed")
+    as_installed = backend.name in ("eager", "compile")
+    names = dict.fromkeys(name for call in calls for way in ("forward", "backward") for name in call[way])
+    return (
+        AttentionCalls(
+            fused=kinds.count("fused"), math=0 if as_installed else composed, eager=composed if as_installed else 0
+        ),
+        tuple(names),
+    )
+
+
+def kind_of(call: Mapping[str, Sequence[str]]) -> str:
+    """What served a call. "fused": a kernel of its own both ways · "composed": a softmax between two products · "unseen": neither, in full."""
+    forward, backward = call["forward"], call["backward"]
+    if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
+        return "composed"
+    return "fused" if forward and backward else "unseen"
+
+
+def other_kernel(
+    backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
+) -> str | None:
+    """None where every call, forward and backward, was served by what was asked for; else what was seen instead."""
+    if calls is None:  # compiled code hides its operators: the profile must name them
+        if backend.composed or any(re.search(backend.kernels, name) for name in profile):
+            return None
+        return "no kernel of its own was seen in the profile"
+    if not calls:
+        return "no attention call was seen"
+    kinds = [kind_of(call) for call in calls]
+    if backend.composed:
+        fused = sorted(
+            {name for call, kind in zip(calls, kinds, strict=True) if kind == "fused" for name in call["forward"]}
+        )
+        if fused:
+            return f"{kinds.count('fused')} of {len(calls)} calls were served by {', '.join(fused)}"
+        unseen = kinds.count("unseen")
+        return f"the operators of {unseen} of {len(calls)} calls were not seen" if unseen else None
+    own = re.compile(backend.operators)
+    good = [
+        kind == "fused" and all(any(own.search(name) for name in call[way]) for way in ("forward", "backward"))
+        for call, kind in zip(calls, kinds, strict=True)
+    ]
+    if all(good) and backend.shared and not any(re.search(backend.kernels, name) for name in profile):
+        return "PyTorch's flash operator served every call, and no kernel of this package was seen in the profile"
+    if all(good):
+        return None
+    if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
+        return None  # a package that calls its kernels past PyTorch's dispatcher: the GPU profile names them
+    parts = []
+    if "composed" in kinds:
+        parts.append(f"{kinds.count('composed')} of {len(calls)} calls fell back to math")
+    others = {
+        name
+        for call, kind, mine in zip(calls, kinds, good, strict=True)
+        if kind == "fused" and not mine
+        for name in call["forward"]
+    }
+    if others:
+        parts.append(f"calls were served by {', '.join(sorted(others))}")
+    if "unseen" in kinds:
+        parts.append(f"{kinds.count('unseen')} of {len(calls)} calls were not seen both forward and backward")
+    return ", ".join(parts)
+
+
+def _refuted(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What finite differences say of the gradients that training meets with this backend: in its layout, at this batch."""
+    found = proof.get("refuted")
+    if not found:
+        return None
+    reason = f"gradients are wrong with it: {found['module']}, {found['note']}, {found['error']:.0%} off by finite differences"
+    return {"status": "wrong", "reason": reason, "wrong_by": found["error"], "wrong_module": found["module"]}
+
+
+def _by_slopes(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where textbook attention in float64 is refuted itself, nothing can be held against it: finite differences decide alone."""
+    error = proof["slope_error"]
+    if error is None:
+        return {
+            "status": "failed",
+            "reason": "its numbers could not be checked: textbook attention is wrong here itself",
+        }
+    if error <= TOLERANCE:
+        return None
+    reason = f"its numbers are wrong: gradients of attention are {error:.0%} off by finite differences"
+    return {"status": "wrong", "reason": reason, "wrong_by": error, "wrong_module": "attention"}
+
+
+def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    reason = inaccurate(proof["errors"], eager_errors, proof["eps"], proof["tokens"])
+    if reason is None:
+        return None
+    return {
+        "status": "wrong",
+        "reason": reason,
+        "wrong_by": max(error for errors in proof["errors"] for error in errors),
+    }
+
+
+def inaccurate(
+    errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
+) -> str | None:
+    """What error is larger than it may be beside eager's in the same dtype, call by call; None where none is."""
+    for index, what in enumerate(("output", "gradient")):
+        for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
+            most = limit(base[index], eps, tokens)
+            if not mine[index] <= most:
+                return (
+                    f"its numbers are wrong: {what} error {mine[index]:.2g} at attention call {call},"
+                    f" where eager in the same dtype has {base[index]:.2g} and {most:.2g} is the limit"
+                )
+    return None
+
+
+def _status(fault: Mapping[str, Any]) -> str:
+    kind = fault["kind"]
+    if kind in ("timeout", "vanished"):
+        return "timeout"
+    if kind == "out-of-memory" or (kind == "signal" and fault.get("signal") == "SIGKILL"):
+        return "out-of-memory"
+    return "ruled-out" if fault.get("type") == "Unavailable" else "failed"
+
+
+def _reason(fault: Mapping[str, Any]) -> str:
+    what = fault.get("what") or "trial"
+    kind, where = fault["kind"], fault.get("where")
+    if kind in ("timeout", "vanished"):
+        return f"no answer for {fault.get('seconds') or 0:.0f} s ({where or what}): --timeout gives it longer"
+    if kind == "signal":
+        died = f"the process died of {fault.get('signal')}"
+        memory = " (the kernel ends a process so when memory runs out)" if fault.get("signal") == "SIGKILL" else ""
+        return died + memory + (f" in {where}" if where else "")
+    if kind == "exited":
+        return f"the process exited with code {fault.get('exit_code')}" + (f" in {where}" if where else "")
+    if fault.get("type") == "Unavailable":
+        return str(fault.get("message"))
+    text = str(fault.get("text") or fault.get("message") or "no reason given").strip()
+    return text.splitlines()[0][:500] if kind == "out-of-memory" else text[:1000]
+
+
+def fault_record(fault: Fault) -> dict[str, Any]:
+    """A child's death in the shape of an exception's record."""
+    return {
+        name: getattr(fault, name) for name in ("kind", "type", "message", "signal", "exit_code", "where", "seconds")
+    }
+
+
+def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
+    """A float32 row whose whole model is far off float64 while another backend's is not: the model is not to blame for it.
+
+    Eager's small error is no witness: the reference in float64 is computed through the same code and would share its faults.
+    """
+    errors = [
+        r.model_gradient_error
+        for r in rows
+        if (r.dtype, r.status) == ("float32", "ok")
+        and r.model_gradient_error is not None
+        and r.backend not in ("eager", "compile")
+    ]
+    judged = []
+    for row in rows:
+        mine = row.model_gradient_error
+        if row.status == "ok" and row.dtype == "float32" and mine is not None and not mine <= OUTLIER:
+            least = min(errors, default=mine)
+            if least * OUTLIER_TIMES < mine:
+                reason = (
+                    f"its numbers are wrong: the gradients of the whole model are {mine:.0%} off float64,"
+                    f" where another backend's are {least:.0e}"
+                )
+                row = msgspec.structs.replace(row, status="wrong", reason=reason, wrong_by=mine)  # noqa: PLW2901
+        judged.append(row)
+    return judged
+
+
+def with_gains(rows: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The rows with their gains over eager in the same dtype and shape, decided together: the one comparison of speeds there is."""
+    gains: dict[int, dict[str, Gain]] = {}
+    for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
+        base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
+        if base is None:
+            continue
+        others = [(i, row) for i, row in enumerate(rows) if (row.dtype, row.shape) == group and row is not base]
+        for samples, field in (("forward_samples", "forward_gain"), ("step_samples", "step_gain")):
+            rounds = len(getattr(base, samples))
+            mine = [(i, row) for i, row in others if rounds and len(getattr(row, samples)) == rounds]
+            # Backends that were measured together are one comparison, not two.
+            distinct = list(dict.fromkeys(getattr(row, samples) for _, row in mine))
+            decided = decide([compare(getattr(base, samples), other) for other in distinct])
+            for index, row in mine:
+                gains.setdefault(index, {})[field] = decided[distinct.index(getattr(row, samples))]
+    return tuple(msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows))

@@ -1,0 +1,157 @@
+"""A longer look than `check` takes: trials at several image sizes, what they say together, and settings for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import msgspec
+
+from attn_doctor.model.facts import Facts, Fault, Record
+from attn_doctor.model.trials import Trial, TrialRun
+from attn_doctor.trials import pipeline_stages
+from attn_doctor.trials import tune as tuning
+from attn_doctor.trials.best import Why, best, training_dtype
+from attn_doctor.trials.plan import BadRequest, Plan, Shape, TrialOptions, check, choose_device, plan
+from attn_doctor.trials.run import run
+from attn_doctor.trials.scaling import Ceiling, Growth, ceilings, growth
+
+Say = Callable[[str], None]
+
+ROUNDS_CPU, ROUNDS_GPU = 15, 50
+SECONDS = 60.0  # for the rounds of one dtype, where no number of them was asked for
+_FOREVER = 24 * 3600.0
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """What the user asked for. `trial.imgsz` is not read: the sizes are."""
+
+    trial: TrialOptions = TrialOptions()
+    sizes: tuple[int, ...] = (640,)
+    tune: bool = False
+    images: int | None = None  # in the training set, for cache=
+
+
+class Study(Record, frozen=True, kw_only=True):
+    trials: tuple[Trial, ...] = ()
+    runs: tuple[TrialRun, ...] = ()  # one for each image size
+    trials_skipped: str | None = None
+    ceilings: tuple[Ceiling, ...] = ()
+    growth: tuple[Growth, ...] = ()
+    best: str | None = None  # the backend to use, at the last size; None: none can be named
+    best_why: Why = "none right"
+    amp: bool = False  # 16 bits were the quicker ones
+    tuned: tuning.Tuned | None = None
+    tune_skipped: str | None = None
+
+
+def grid(
+    batches: Sequence[int], heads: Sequence[int], lengths: Sequence[int], widths: Sequence[int]
+) -> tuple[Shape, ...]:
+    """Every combination, in the order in which they were given."""
+    return tuple(Shape(batch=b, heads=h, tokens=n, width=d) for b, h, n, d in product(batches, heads, lengths, widths))
+
+
+def check_request(wanted: Wanted) -> None:
+    """Raises BadRequest before anything has been examined."""
+    for size in wanted.sizes:
+        check(msgspec.structs.replace(wanted.trial, imgsz=size))
+    if wanted.tune and wanted.trial.shapes:
+        raise BadRequest("--tune is about training a model: leave --attention-only out")
+
+
+def study(facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
+    """Run it all in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started."""
+    check_request(wanted)
+    rows: list[Trial] = []
+    runs: list[TrialRun] = []
+    skipped = None
+    for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
+        options = msgspec.structs.replace(wanted.trial, imgsz=size, thorough=True)
+        planned = _plan(facts, options)
+        if len(wanted.sizes) > 1:
+            say(f"image size {size}")
+        trials = run(planned, python, timeout=timeout, on_progress=say)
+        rows += trials.rows
+        found_around = pipeline_stages.measure(python, trials.rows, options, timeout=timeout, say=say)
+        runs.append(
+            msgspec.structs.replace(
+                trials.run,
+                stages=found_around.stages,
+                optimised=found_around.optimised,
+                notes=(*trials.run.notes, *found_around.notes),
+            )
+        )
+        skipped = skipped or trials.skipped
+    last = _last(rows)
+    named = best(last, training_dtype(last) or "")
+    found = Study(
+        trials=tuple(rows),
+        runs=tuple(runs),
+        trials_skipped=skipped,
+        ceilings=ceilings(rows),
+        growth=growth(rows),
+        best=named.row.backend if named.row else None,
+        best_why=named.why,
+        amp=_is_quicker_in_16_bits(last),
+    )
+    return _tuned(found, facts, python, wanted, timeout=timeout, say=say) if wanted.tune and not skipped else found
+
+
+def _plan(facts: Facts, options: TrialOptions) -> Plan:
+    if options.rounds:
+        return plan(facts, msgspec.structs.replace(options, seconds=_FOREVER))
+    planned = plan(facts, msgspec.structs.replace(options, seconds=SECONDS))
+    return msgspec.structs.replace(planned, rounds=ROUNDS_CPU if planned.device == "cpu" else ROUNDS_GPU)
+
+
+def _last(rows: Sequence[Trial]) -> list[Trial]:
+    """The rows of the model at the last size."""
+    model = [r for r in rows if r.scope == "model" and r.shape is None]
+    return [r for r in model if r.imgsz == model[-1].imgsz]
+
+
+def _is_quicker_in_16_bits(last: Sequence[Trial]) -> bool:
+    named = [row for dtype in dict.fromkeys(r.dtype for r in last) if (row := best(last, dtype).row) and row.step_ms]
+    quickest = min(named, key=lambda r: r.step_ms.median if r.step_ms else 0.0, default=None)
+    return quickest is not None and quickest.dtype != "float32"
+
+
+def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]:
+    """Eager, the best, and every other that was right at the last size; of those that do the very same (measured together) one."""
+    right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
+    right = [row for row in right if row.imgsz == right[-1].imgsz]
+    right.sort(key=lambda row: (row.backend != "eager", row.backend != chosen))
+    by_times = {row.step_samples: row.backend for row in reversed(right)}
+    return tuple(dict.fromkeys(("eager", chosen, *(row.backend for row in right if row.backend in by_times.values()))))
+
+
+def _tuned(found: Study, facts: Facts, python: Sequence[str], wanted: Wanted, *, timeout: float, say: Say) -> Study:
+    if any(row.scope == "attention" for row in found.trials):
+        return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
+    device = choose_device(facts, wanted.trial.device)
+    if device == "mps":
+        return msgspec.structs.replace(
+            found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
+        )
+    dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
+    named = best(_last(found.trials), dtype)
+    if named.row is None:
+        return msgspec.structs.replace(found, tune_skipped=f"no backend can be trained with in {dtype} ({named.why})")
+    chosen = named.row.backend
+    measured = tuning.measure(
+        python,
+        model=wanted.trial.model,
+        imgsz=wanted.sizes[-1],
+        device=device,
+        dtype=dtype,
+        backends=_distinct(found.trials, dtype, chosen),
+        room=tuning.room_on_cpu(facts),
+        timeout=timeout,
+        say=say,
+    )
+    if isinstance(measured, Fault):
+        said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]
+        return msgspec.structs.replace(found, tune_skipped=f"no training step could be measured: {said}")
+    tuned = tuning.tune(facts, measured, backend=chosen, amp=found.amp, images=wanted.images)
+    return msgspec.structs.replace(found, tuned=tuned)

@@ -1,0 +1,1 @@
+"""Which finished flash-attn wheel fits."""

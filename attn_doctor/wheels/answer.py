@@ -1,0 +1,276 @@
+"""Which flash-attn wheel fits: the key from a target's facts and from what was asked, and all that is known for it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.fixes.build_forecast import prediction
+from attn_doctor.fixes.target_paths import Cannot
+from attn_doctor.judging import stated_gpu
+from attn_doctor.knowledge import flash_attention, pytorch, wheels
+from attn_doctor.knowledge.build import Prediction
+from attn_doctor.knowledge.finder import Found, find
+from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
+from attn_doctor.knowledge.tables import knowledge_date
+from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, normal_platform
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.trials import Trial
+from attn_doctor.model.versions import local, pair
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """What the command line says of the key; None: take it from the target."""
+
+    torch: str | None = None
+    cuda: str | None = None
+    python: str | None = None
+    abi: bool | None = None
+    platform: str | None = None
+    glibc: str | None = None
+    gpus: tuple[str, ...] = ()
+    release: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether no target is needed to complete it."""
+        libc = self.glibc or (self.platform and _of_tag(self.platform))
+        return bool(self.torch and self.python and self.platform and libc and self.gpus)
+
+
+class Asked(Record, frozen=True, kw_only=True):
+    """The name that one release's own setup.py would ask for."""
+
+    release: str
+    filename: str
+    exists: bool | None  # None: not known
+    why: str
+
+
+class Answered(Record, frozen=True, kw_only=True):
+    """All that is known of a key. `sources` says of each part of the key where it was taken from."""
+
+    key: Key
+    sources: dict[str, str]
+    candidates: tuple[Candidate, ...]
+    asked: tuple[Asked, ...]
+    nearest: Nearest | None = None
+    nearest_why: str | None = None  # why there is none
+    build: Prediction | None = None  # of a source build, where nothing finished fits
+    knowledge_date: str
+    notes: tuple[str, ...] = ()
+
+
+def _of_tag(platform: str) -> dict[str, str | None]:
+    """The glibc that a platform tag vouches for: musllinux and Windows have none, manylinux_2_28 has 2.28 or newer."""
+    if "musl" in platform or "linux" not in platform:
+        return {"glibc": None}
+    found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
+    return {"glibc": f"{found[1]}.{found[2]}"} if found else {}
+
+
+_OPTION, _HERE = "the command line", "the target"
+
+
+def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
+    """The key, and where each part of it comes from. A torch that is named brings its own CUDA and ABI. Raises Cannot."""
+    _check(wanted)
+    missing = Unknown("neither named nor read from a target")
+    here = (
+        key_of(facts)
+        if facts
+        else Key(
+            python=missing,
+            torch=missing,
+            cuda=missing,
+            cxx11_abi=missing,
+            platform=missing,
+            glibc=missing,
+            gpus=missing,
+        )
+    )
+    named = {
+        "python": wanted.python,
+        "torch": wanted.torch,
+        "cuda": wanted.cuda,
+        "cxx11_abi": wanted.abi,
+        "platform": normal_platform(wanted.platform) if wanted.platform else None,
+        "glibc": wanted.glibc,
+        "gpus": tuple(_capability(text) for text in wanted.gpus) or None,
+    }
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if wanted.platform and wanted.glibc is None:
+        given |= _of_tag(wanted.platform)
+    sources = {name: _OPTION if name in given else _HERE for name in named}
+    key = msgspec.structs.replace(here, **given)
+    if wanted.torch and wanted.cuda is None:
+        key = msgspec.structs.replace(key, cuda=_cuda_of(wanted.torch, key.platform))
+        sources["cuda"] = "its local version" if local(wanted.torch) else "what PyPI gives of this torch"
+    if wanted.abi is None and (wanted.torch or not isinstance(key.cxx11_abi, bool)) and isinstance(key.torch, str):
+        key = msgspec.structs.replace(key, cxx11_abi=_abi_of(key))
+        sources["cxx11_abi"] = "the table: what the wheels of this torch are built with"
+    return key, sources
+
+
+def _check(wanted: Wanted) -> None:
+    """Raises Cannot for what is no version, and for a musl platform with a glibc."""
+    for option, text in (
+        ("torch", wanted.torch),
+        ("cuda", wanted.cuda),
+        ("python", wanted.python),
+        ("glibc", wanted.glibc),
+    ):
+        if text is not None and not re.fullmatch(r"\d+\.\d+[\w.+-]*", text):
+            raise Cannot(f"--{option} {text!r} is no version")
+    if wanted.platform and not re.fullmatch(r"\w+", wanted.platform.replace("-", "_")):
+        raise Cannot(f"--platform {wanted.platform!r} is no platform tag")
+    if wanted.glibc and wanted.platform and _of_tag(wanted.platform) == {"glibc": None}:
+        raise Cannot(f"--platform {wanted.platform} has no glibc, and --glibc {wanted.glibc} is named")
+
+
+def _capability(text: str) -> str:
+    """A compute capability, or that of a GPU that the table knows by name. Raises Refused."""
+    return stated_gpu.read(text)[1]
+
+
+def _cuda_of(torch: str, platform: str | Unknown) -> str | Unknown | None:
+    flavour = local(torch)
+    if flavour is None:
+        return pytorch.pypi_cuda(torch, platform if isinstance(platform, str) else pytorch.LINUX)
+    if flavour == "cpu":
+        return None
+    builds = pytorch.builds(torch, platform if isinstance(platform, str) else pytorch.LINUX)
+    found = next((row.cuda for row in builds if pytorch.flavour(row.cuda) == flavour), None)
+    if found is None and flavour.startswith("cu") and flavour[2:].isdigit():
+        return f"{flavour[2:-1]}.{flavour[-1]}"
+    return found or Unknown(f"the CUDA of torch {torch} cannot be read from its version")
+
+
+def _abi_of(key: Key) -> bool | Unknown:
+    assert isinstance(key.torch, str)
+    answer = pytorch.cxx11_abi(
+        key.torch,
+        key.cuda if isinstance(key.cuda, str) else None,
+        key.platform if isinstance(key.platform, str) else pytorch.LINUX,
+    )
+    return answer if isinstance(answer, Unknown) else answer.yes
+
+
+def answer(
+    wanted: Wanted,
+    facts: Facts | None,
+    trials: Sequence[Trial] = (),
+    seen: Sequence[Candidate] = (),
+    notes: tuple[str, ...] = (),
+) -> Answered:
+    """Everything for a key. `seen`: candidates that were found online, newer than the tables. Raises Cannot."""
+    if wanted.release and pair(wanted.release) is None:
+        raise Cannot(f"--release {wanted.release!r} is no version")
+    key, sources = key_for(wanted, facts)
+    found: Found = find(key, release=wanted.release)
+    candidates = _merged(found.candidates, seen)
+    fits = any(c.fits and c.filename for c in candidates)
+    nearest = None if fits or wanted.release else _nearest(key, facts)
+    ours = facts is not None and sources["torch"] == _HERE
+    release = wanted.release or (building.wanted_release(facts) if facts else flash_attention.latest().release)
+    build = prediction(facts, release) if facts is not None and ours and not fits else None
+    return Answered(
+        key=key,
+        sources=sources,
+        candidates=candidates,
+        asked=_asked(key, wanted.release),
+        nearest=nearest if isinstance(nearest, Nearest) else None,
+        nearest_why=None if nearest is None or isinstance(nearest, Nearest) else nearest.why,
+        build=build,
+        knowledge_date=knowledge_date(),
+        notes=(*notes, *_nowhere(key), *_newer(key, wanted.release), *_worth(trials)),
+    )
+
+
+def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """What was seen online in its place: among what fits, or what may, or what does not."""
+    names = {c.filename for c in seen}
+    rest = [c for c in ours if c.filename is None or c.filename not in names]
+    order: Mapping[bool | None, int] = {True: 0, None: 1, False: 2}
+    if not seen:
+        return tuple(ours)
+    return tuple(sorted([*seen, *rest], key=lambda c: order[c.fits]))
+
+
+def _nearest(key: Key, facts: Facts | None) -> Nearest | Answer | Unknown:
+    versions: dict[str, str] = {}
+    if facts is not None and isinstance(facts.packages.distributions, tuple):
+        versions = {d.name: d.version for d in facts.packages.distributions if isinstance(d.version, str)}
+    driver = facts.graphics.driver if facts else None
+    os = facts.system.os if facts else None
+    return nearest_torch(
+        key,
+        driver=driver if isinstance(driver, str) else None,
+        os=os if isinstance(os, str) else "linux",
+        torchvision=versions.get("torchvision"),
+        numpy=versions.get("numpy"),
+        xformers=versions.get("xformers"),
+    )
+
+
+def _asked(key: Key, release: str | None) -> tuple[Asked, ...]:
+    """What setup.py would ask for, release by release; none where the key has not all that it reads."""
+    parts = (key.torch, key.cxx11_abi, key.python, key.platform)
+    if any(part is None or isinstance(part, Unknown) for part in parts) or isinstance(key.cuda, Unknown):
+        return ()
+    releases = [release] if release else [row.release for row in flash_attention.releases()]
+    return tuple(asked for r in releases if (asked := _asked_of(r, key)) is not None)
+
+
+def _asked_of(release: str, key: Key) -> Asked | None:
+    assert isinstance(key.torch, str)
+    assert isinstance(key.python, str)
+    assert isinstance(key.platform, str)
+    assert isinstance(key.cxx11_abi, bool)
+    cuda = key.cuda if isinstance(key.cuda, str) else None
+    made = wheels.asked_for(
+        release, torch=key.torch, cuda=cuda, cxx11_abi=key.cxx11_abi, python=key.python, platform=key.platform
+    )
+    if isinstance(made, Unknown):
+        return None
+    there = wheels.exists(made.filename)
+    known = isinstance(there, Answer)
+    return Asked(
+        release=release,
+        filename=made.filename,
+        exists=there.yes if isinstance(there, Answer) and known else None,
+        why=there.why,
+    )
+
+
+def _nowhere(key: Key) -> tuple[str, ...]:
+    """What a machine without a GPU is told: these answers hold for the GPU that will run it."""
+    oldest = flash_attention.latest().min_capability
+    note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
+    return (note,) if key.gpus == () else ()
+
+
+def _newer(key: Key, release: str | None) -> tuple[str, ...]:
+    """What is asked for and stands in no table: a table that is old says nothing against it."""
+    torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
+    flash = flash_attention.release(release) if release else None
+    return tuple(f"{row.why}: that is no word against it." for row in (torch, flash) if isinstance(row, Unknown))
+
+
+def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """What flash-attn could gain over PyTorch's own fused attention at most, from a trial of this machine."""
+    rows = [
+        row for row in trials if row.status == "ok" and row.backend == "sdpa-flash" and row.attention_share is not None
+    ]
+    if not rows or rows[0].attention_share is None:
+        return ()
+    share = round(100 * rows[0].attention_share)
+    where = f"{rows[0].model or 'YOLO12 attention'} on {rows[0].device}"
+    return (
+        f"In the trial of {where}, attention takes {share} % of a training step with sdpa-flash: no other kernel gains more.",
+    )

@@ -1,0 +1,210 @@
+"""The only module that opens a connection, and only with --online: the release pages of flash-attn, its registry entry, sizes.
+
+What was fetched is kept in the user's cache, so that a machine without a network still knows what it once asked. Nothing about this
+machine is sent: the requests are the same for everybody.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attn_doctor import __version__
+from attn_doctor.errors import NotExamined
+from attn_doctor.knowledge import flash_attention, wheels
+from attn_doctor.knowledge.finder import judge
+from attn_doctor.knowledge.tables import knowledge_date
+from attn_doctor.knowledge.wheel_key import Candidate, Key
+from attn_doctor.knowledge.wheels import Wheel
+from attn_doctor.model.versions import parse
+
+RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases?per_page=20"
+REGISTRY = "https://pypi.org/pypi/flash-attn/json"
+_PATIENCE = 15.0  # seconds
+_FRESH = dt.timedelta(hours=6)
+_LARGEST = 32 << 20  # bytes of an answer
+_WHEEL = re.compile(
+    r"flash_attn-(?P<release>[\w.]+)\+(?P<cuda>cu\d+)torch(?P<torch>[\d.]+)cxx11abi(?P<abi>TRUE|FALSE)"
+    r"-cp(?P<major>\d)(?P<minor>\d+t?)-[^-]+-(?P<platform>\w+)\.whl"
+)
+Say = Callable[[str], None]
+
+
+class NotReached(NotExamined):
+    """A page could not be had. The text is one phrase for the user."""
+
+
+class Page(NamedTuple):
+    content: Any
+    fetched: dt.datetime
+    stale: str | None = None  # why it comes from the cache although that is old
+
+
+def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """Wheels of the release page that the tables do not hold, judged for this key; and notes on what was asked."""
+    found: list[Candidate] = []
+    notes: list[str] = []
+    for url, what, read in ((RELEASES, "the release page", _of_releases), (REGISTRY, "the PyPI page", _of_registry)):
+        say(f"asking {what} of flash-attn")
+        try:
+            page = fetch(url)
+            candidates, said = read(page, key)
+        except NotReached as error:
+            notes.append(
+                f"{what} of flash-attn could not be asked ({error}): the tables of {knowledge_date()} are all there is"
+            )
+            continue
+        except (KeyError, TypeError, AttributeError) as error:
+            notes.append(f"{what} of flash-attn answered something that cannot be read ({error!r})")
+            continue
+        found += candidates
+        notes += said
+        when = f"{page.fetched:%Y-%m-%d %H:%M} UTC"
+        notes.append(
+            f"{what} of flash-attn was asked at {when}" + (f"; now it cannot be: {page.stale}" if page.stale else "")
+        )
+    return tuple(found), tuple(notes)
+
+
+def _of_releases(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:
+    known = {wheel.filename for wheel in wheels.official()}
+    names = {asset["name"]: asset["browser_download_url"] for release in page.content for asset in release["assets"]}
+    new = {name: url for name, url in names.items() if name.endswith(".whl") and name not in known}
+    judged = [_candidate(name, url, key, page) for name, url in new.items()]
+    made = [candidate for candidate in judged if candidate is not None]
+    return made, [f"{len(new)} wheels there are newer than the tables"] if new else []
+
+
+def _candidate(name: str, url: str, key: Key, page: Page) -> Candidate | None:
+    match = _WHEEL.fullmatch(name)
+    if match is None:
+        return None
+    abi = match["abi"] == "TRUE"
+    wheel = Wheel(
+        release=match["release"],
+        cuda=match["cuda"],
+        torch=match["torch"],
+        cxx11_abi=abi,
+        really=abi,
+        python=f"{match['major']}.{match['minor']}",
+        platform=match["platform"],
+        grounds="by hand",
+    )
+    fits, reasons = judge(wheel, key)
+    return Candidate(
+        release=wheel.release,
+        filename=name,
+        url=url,
+        source=f"official, seen on the release page on {page.fetched:%Y-%m-%d}",
+        fits=fits,
+        reasons=reasons,
+    )
+
+
+def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # noqa: ARG001 - read as the others are
+    newest = parse(flash_attention.latest().release)
+    later = [
+        text
+        for text in page.content["releases"]
+        if (v := parse(text)) and newest and v > newest and not v.is_prerelease
+    ]
+    return [], [f"PyPI has flash-attn {', '.join(later)}, which the tables do not know"] if later else []
+
+
+def sizes(urls: Iterable[str]) -> dict[str, int]:
+    """Bytes of each file that its server tells the size of."""
+    found = {}
+    for url in urls:
+        request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - https alone, see _open
+        try:
+            with _open(request) as answer:
+                found[url] = int(answer.headers["Content-Length"])
+        except (NotReached, TypeError, ValueError):
+            continue
+    return found
+
+
+def fetch(url: str) -> Page:
+    """JSON from the network, or from the cache where that is fresh, or where the network is not there. Raises NotReached."""
+    now = dt.datetime.now(dt.timezone.utc)
+    cached = _cached(url)
+    if cached and now - cached.fetched < _FRESH:
+        return cached
+    try:
+        with _open(urllib.request.Request(url, headers=_HEADERS)) as answer:  # noqa: S310 - https alone, see _open
+            content = json.loads(answer.read(_LARGEST))
+    except (NotReached, ValueError) as error:
+        if cached:
+            return cached._replace(stale=str(error))
+        raise NotReached(str(error)) from error
+    _keep(url, content, now)
+    return Page(content, now)
+
+
+_HEADERS = {"User-Agent": f"attn-doctor/{__version__}", "Accept": "application/json"}
+
+
+def _open(request: urllib.request.Request) -> Any:
+    """Through the proxies and certificates that the environment names. Raises NotReached."""
+    if request.type != "https":
+        raise NotReached("not an https address")
+    try:
+        return urllib.request.urlopen(request, timeout=_PATIENCE)  # noqa: S310 - checked above
+    except urllib.error.HTTPError as error:
+        raise NotReached(f"it answered {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise NotReached(_words(error.reason)) from error
+    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is no address
+        raise NotReached(_words(error)) from error
+
+
+def _words(reason: object) -> str:
+    proxies = urllib.request.getproxies()
+    through = " through the proxy that HTTPS_PROXY names" if "https" in proxies else ""
+    text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else str(reason)
+    if "CERTIFICATE" in text:
+        return f"its certificate is not trusted{through}: SSL_CERT_FILE may name your own authority"
+    if "Name or service" in text or "name resolution" in text or "getaddrinfo" in text:
+        return f"its name cannot be resolved{through}: is there a network here?"
+    if isinstance(reason, TimeoutError) or "timed out" in text:
+        return f"no answer in {_PATIENCE:.0f} s{through}"
+    return f"{text}{through}"
+
+
+def _place(url: str) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "attn-doctor" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+
+
+def _cached(url: str) -> Page | None:
+    try:
+        kept = json.loads(_place(url).read_bytes())
+        return Page(kept["content"], dt.datetime.fromisoformat(kept["fetched"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(url: str, content: Any, when: dt.datetime) -> None:
+    """A cache that cannot be written is no cache, and no error."""
+    place = _place(url)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({"content": content, "fetched": when.isoformat()}), encoding="utf-8")
+        temporary.replace(place)
+    except OSError:
+        return
+
+
+def total(urls: Sequence[str], have: dict[str, int]) -> int | None:
+    """The sum of sizes; None as soon as one is not known."""
+    found = [have.get(url) for url in urls]
+    return sum(n for n in found if n is not None) if all(n is not None for n in found) else None
