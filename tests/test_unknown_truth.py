@@ -14,7 +14,7 @@ from whole_machines import RTX_4090, changed, with_flash_attn
 import attn_doctor
 from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, find, patterns
-from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.mode import Hit, Unsure
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
@@ -75,7 +75,7 @@ def _asked(facts: Facts) -> Iterator[object]:
     for module in ALL:
         for question in (
             module.detect,
-            lambda facts, module=module: module.fixes(facts, ()),
+            lambda facts, module=module: module.fixes(facts, Hit(message="", evidence=())),
             getattr(module, "usual", lambda _: ()),
         ):
             try:

@@ -110,5 +110,5 @@ class Module(Protocol):
     def detect(self, facts: Facts) -> Hit | None:
         """What facts imply. Raises Unsure."""
 
-    def fixes(self, facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-        """What puts it right here, the best first."""
+    def fixes(self, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+        """Return what puts this case right on this machine, the best first. Raises Unsure."""

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Module, Unsure
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
@@ -66,7 +66,7 @@ def usual_fixes(module: Module) -> tuple[Fix, ...]:
     """Its fixes as they are where nothing is known of the machine: `python` stands for the target's interpreter."""
     facts = Facts()
     try:
-        made = module.fixes(facts, ())
+        made = module.fixes(facts, Hit(message="", evidence=()))
     except Unsure:
         made = ()
     usual = getattr(module, "usual", None)

@@ -222,18 +222,18 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
         explained_by=all_met[explained_by].module.MODE.code if explained_by else None,
         blocks=mode.blocks if hit.blocks is None else hit.blocks,
         evidence=hit.evidence,
-        fixes=_fixes(met.module, facts, hit.evidence),
+        fixes=_fixes(met.module, facts, hit),
         docs=f"{DOCS}{mode.slug}.md",
     )
 
 
-def _fixes(module: Module, facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none.
 
     Where nothing is known of torch, as for a log alone, what usually helps is said instead.
     """
     try:
-        made: tuple[Fix, ...] = module.fixes(facts, evidence)
+        made: tuple[Fix, ...] = module.fixes(facts, hit)
     except Unsure:
         made = ()
     usual = getattr(module, "usual", None)

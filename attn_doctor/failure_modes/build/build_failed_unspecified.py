@@ -271,7 +271,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
     again = Step(
         argv=(*commands.installer(facts), "-v", "--no-build-isolation", "--no-cache-dir", "flash-attn"),

@@ -154,7 +154,7 @@ def _unfinished(log: Log) -> bool:
     return bool(rest) and bool(_WAITING.search(rest[-1]))
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps = [commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")]
     settings = building.variables(building.foreseen(facts))
     steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())

@@ -143,7 +143,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(f"{what} is not in the CUDA toolkit that was used.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify, made = building.verify(facts), list(building.without_compiling(facts))
     toolkits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None

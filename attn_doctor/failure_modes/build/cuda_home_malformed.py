@@ -145,7 +145,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     toolkits = facts.toolchain.toolkits
     whole = [t.root for t in toolkits if t.missing_headers == ()] if isinstance(toolkits, tuple) else []
     folder = whole[0] if whole else "/usr/local/cuda"

@@ -130,7 +130,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cuda = facts.torch.cuda
     wanted = pair(cuda) if isinstance(cuda, str) else None
     label = f"{wanted[0]}.{wanted[1]}" if wanted else "X.Y"

@@ -113,7 +113,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(f"The nvcc that was found is too old: it does not know {option!r}.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify, made = building.verify(facts), list(building.without_compiling(facts))
     row = flash_attention.release(building.wanted_release(facts))
     floor = None if isinstance(row, Unknown) else pair(row.min_nvcc)

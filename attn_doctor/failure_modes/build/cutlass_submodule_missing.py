@@ -104,7 +104,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(f"{what}: the source was taken without its submodules.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fetch = Step(
         argv=("git", "submodule", "update", "--init", "--recursive"),
         why="in the folder of the flash-attn checkout",

@@ -105,7 +105,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     source = "git+https://github.com/Dao-AILab/flash-attention.git"
     step = Step(
         argv=(*commands.installer(facts), "--no-build-isolation", source),

@@ -113,7 +113,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(message, building.lines(sure))
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts))
     if facts.interpreter.kind in ("conda", "pixi"):
         argv: tuple[str, ...] = ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64")

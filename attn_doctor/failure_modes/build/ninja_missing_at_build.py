@@ -90,6 +90,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed("The build found no ninja and compiled one file after the other.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")
     return (Fix(title="Install ninja", steps=(step,), verify=("ninja", "--version")),)

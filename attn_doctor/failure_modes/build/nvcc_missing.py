@@ -162,7 +162,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     whole = _whole_toolkit(facts)
     made: list[Fix] = []

@@ -136,7 +136,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(message, evidence, Confidence.HIGH)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify, made = building.verify(facts), list(building.without_compiling(facts))
     need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     wanted = pair(need) if need else None

@@ -218,7 +218,7 @@ def _a_kill(match: Match) -> bool:
     return "Killed" in match.text or "137" in match.text or "oom" in match.text.lower()
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     foreseen = building.foreseen(facts)
     steps = []
     if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:

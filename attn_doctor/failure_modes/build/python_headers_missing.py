@@ -126,7 +126,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(f"{what} was not found: the headers of that Python are not installed.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     if facts.system.distribution in ("ubuntu", "debian"):
         name = f"python{version[0]}.{version[1]}-dev" if version else "python3-dev"

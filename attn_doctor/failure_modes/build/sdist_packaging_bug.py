@@ -89,7 +89,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(f"The package's setup wants {seen.group('file')}, which is not in it.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     others = [row.release for row in flash_attention.releases()][1:2]
     step = building.build(facts, "another release, whose archive may be whole", others[0] if others else None)
     return (

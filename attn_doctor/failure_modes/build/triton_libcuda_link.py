@@ -120,7 +120,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
     if library is None:
         step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in what it prints", "nothing")

@@ -100,7 +100,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed("triton is not installed there.", building.lines(hints), Confidence.MEDIUM)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "windows":
         step = commands.install(
             facts, "triton-windows", why="a build of triton for Windows, by one person", changes="adds triton-windows"

@@ -108,7 +108,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed(message, evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = facts.torch.version if isinstance(facts.torch.version, str) else None
     row = pytorch.release(torch) if torch else Unknown("")
     if isinstance(row, Unknown):

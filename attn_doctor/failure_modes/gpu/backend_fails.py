@@ -82,8 +82,8 @@ def _is_bad(row: Trial, trials: Trials) -> bool:
     return row.backend == "sdpa"  # it has a kernel for everything: whatever it raises is a fault
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    names = [e.text.partition(" (")[0] for e in evidence if e.kind == "trial"]
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    names = [e.text.partition(" (")[0] for e in hit.evidence if e.kind == "trial"]
     if names and set(names) == {"eager"}:
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "auto", "--", "COMMAND"),

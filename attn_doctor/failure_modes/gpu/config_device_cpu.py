@@ -150,6 +150,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     unset = commands.variable(_VARIABLE, None, "then every GPU is seen")
     return (Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts)),)

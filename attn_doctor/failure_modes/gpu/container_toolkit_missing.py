@@ -27,7 +27,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Fix, Severity
 
 MODE = FailureMode(
     code="AD408",
@@ -72,7 +72,7 @@ def detect(facts: Facts) -> Hit | None:
     return None
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     install = commands.by_hand(
         ("sudo", "apt-get", "install", "-y", "nvidia-container-toolkit"),
         "on the host, after its repository was set up (see the install guide); dnf and zypper know it by the same name",

@@ -177,7 +177,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     argv = _OPTION.get(str(facts.system.container), ())
     if facts.system.container == "kubernetes":
         step = commands.by_hand(

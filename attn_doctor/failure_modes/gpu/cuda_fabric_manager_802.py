@@ -119,7 +119,7 @@ def _state(facts: Facts) -> tuple[Evidence, ...]:
     return (fact(facts, "graphics.fabric_manager"),) if isinstance(facts.graphics.fabric_manager, str) else ()
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     start = commands.by_hand(
         ("sudo", "systemctl", "enable", "--now", "nvidia-fabricmanager"),
         "on the host; where it is missing, install nvidia-fabricmanager of exactly the driver's version first",

@@ -123,7 +123,7 @@ def _library(facts: Facts) -> tuple[Evidence, ...]:
     return (fact(facts, "graphics.libcuda"),) if isinstance(facts.graphics.libcuda, str) else ()
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     driver = commands.by_hand(
         (), "install a newer NVIDIA driver on the host, then reboot it", "the host's driver", risk="medium: a reboot"

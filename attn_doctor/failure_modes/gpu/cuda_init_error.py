@@ -175,7 +175,7 @@ def _named(match: Match) -> bool:
     return (code is not None and int(code) in _NAMED) or ("from cudaGetDeviceCount" in match.text and code is None)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if in_container(facts):
         step = commands.by_hand(

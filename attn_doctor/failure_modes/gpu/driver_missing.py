@@ -158,7 +158,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     why = "then reboot; with Secure Boot on, enrol the key that it asks about"
     commands_of = {
         "ubuntu": ("sudo", "ubuntu-drivers", "install"),

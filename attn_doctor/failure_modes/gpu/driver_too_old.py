@@ -184,7 +184,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = []
     whose = cuda_start.driver_os_or_none(facts)

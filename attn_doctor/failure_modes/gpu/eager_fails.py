@@ -80,7 +80,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     version = facts.torch.version
     local = version.partition("+")[2] if isinstance(version, str) else ""
     index = ("--index-url", f"https://download.pytorch.org/whl/{local}") if local else ()

@@ -160,7 +160,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     if any(gpu.mig is True and gpu.mig_slices == 0 for gpu in gpus):

@@ -95,7 +95,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=f"{where}.", evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     compare = commands.by_hand(
         ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
         "the same run with the textbook's attention: if NaN goes away, the kernel made it",

@@ -28,7 +28,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import AMD, NVIDIA
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD419",
@@ -63,5 +63,5 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return ()

@@ -258,8 +258,8 @@ def _near(match: Match, seen: Seen) -> bool:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    said = " ".join(e.text for e in evidence)
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    said = " ".join(e.text for e in hit.evidence)
     if re.search(r"binaries\.|flash", said) and "torch.archs" not in said:
         return wheel_fixes.fixes(facts, "it holds no code for this GPU")
     try:

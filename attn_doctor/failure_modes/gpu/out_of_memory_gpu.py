@@ -168,10 +168,10 @@ def _bytes(match: Match) -> float:
     return float(match.groups["size"]) * _UNITS[match.groups["unit"][0]]
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = []
-    if any(re.search(r"attention|softmax", e.text) for e in evidence) or facts.yolo.calls == ("eager",):
+    if any(re.search(r"attention|softmax", e.text) for e in hit.evidence) or facts.yolo.calls == ("eager",):
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
             "your training command with fused attention, which keeps no attention matrix",

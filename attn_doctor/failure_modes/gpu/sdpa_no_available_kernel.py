@@ -103,7 +103,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
         "allow SDPBackend.EFFICIENT_ATTENTION and SDPBackend.MATH beside the one that is named, or call it outside sdpa_kernel()",

@@ -184,7 +184,7 @@ def _how(crashes: list[Match]) -> str:
     return next((m.groups["how"] for m in crashes if "how" in m.groups), "segmentation fault").lower()
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (commands.python(facts), "-X", "faulthandler", "PROGRAM"),
         "prints the Python lines at which it dies",

@@ -80,7 +80,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
         "train with batch=2 or more, and a number of images that leaves no batch of 1 at the end of an epoch: 33 images at"

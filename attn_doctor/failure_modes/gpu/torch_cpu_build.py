@@ -169,7 +169,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     driver = facts.graphics.driver
     if not isinstance(driver, str):
         words = "take the command that https://pytorch.org/get-started/locally/ gives for your CUDA (nvidia-smi says which it supports)"

@@ -201,7 +201,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if facts.system.wsl == 1:
         name = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else "DISTRIBUTION"

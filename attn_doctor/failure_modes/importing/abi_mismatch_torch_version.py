@@ -171,5 +171,5 @@ def _of_line(match: Match) -> tuple[str, Confidence] | None:
     return f"An extension was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return wheel_fixes.fixes(facts, "it does not fit this torch")

@@ -139,7 +139,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=f"{text}: {side}.", evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.ERROR)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
         "take the version of that program that was written for the flash-attn here, or change its names: unpadded to varlen",

@@ -186,7 +186,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=confidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if facts.project.source_checkout == "flash-attention":
         step = commands.by_hand(

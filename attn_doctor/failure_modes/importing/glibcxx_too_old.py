@@ -114,7 +114,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     made = []
     if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):

@@ -85,7 +85,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         ("py-spy", "dump", "--pid", "PID"), "what it waits for, while it hangs (pip install py-spy)", "nothing", "none"
     )

@@ -204,8 +204,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    said = " ".join(e.text for e in evidence)
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    said = " ".join(e.text for e in hit.evidence)
     first: tuple[Fix, ...] = ()
     if "libc10.so" in said:
         step = commands.by_hand((), "write `import torch` before the import of the extension", "your program", "none")

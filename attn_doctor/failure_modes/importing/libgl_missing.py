@@ -91,9 +91,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    found = _LIBRARY.search(" ".join(e.text for e in evidence))
+    found = _LIBRARY.search(" ".join(e.text for e in hit.evidence))
     stem = found[1].split(".")[0] if found else "libGL"
     package = _PACKAGES.get(stem, f"{stem.lower()}6" if stem.startswith("libX") else "libgl1")
     made = []

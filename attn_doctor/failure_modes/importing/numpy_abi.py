@@ -148,7 +148,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     check = commands.check(facts)
     older = commands.install(
         facts, "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"

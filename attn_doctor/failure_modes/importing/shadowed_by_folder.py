@@ -30,7 +30,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, module_of
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.findings import Fix, Goal, Severity, fact
 
 MODE = FailureMode(
     code="AD318",
@@ -80,7 +80,7 @@ def module_name(entry: str) -> str:
     return entry.rstrip("/").partition(".")[0]
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     names = ", ".join(_hidden(facts)[:6])
     step = commands.by_hand(
         (),

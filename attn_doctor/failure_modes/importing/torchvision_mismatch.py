@@ -209,7 +209,7 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
     return ()
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = str(known(facts.torch.version))
     wanted = known(pytorch.torchvision_for(torch))
     options = index_options(torch)

@@ -32,7 +32,7 @@ from attn_doctor.failure_modes.shared import requirements
 from attn_doctor.failure_modes.shared.culprit import Culprit, culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts, Fault, Import
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Fix, Severity, Step, fact
 
 MODE = FailureMode(
     code="AD317",
@@ -106,7 +106,7 @@ def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...])
     return how + (f"; missing besides: {requirements.listed(lacks)}" if lacks else "")
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     found = _attempt(facts)
     if found is None:
         return ()

@@ -127,13 +127,13 @@ def _counts(match: Match) -> bool:
     return module is None or _OURS.search(module) is not None
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
         "installs the Visual C++ redistributable",
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
-    if any("flash_attn" in e.text for e in evidence):
+    if any("flash_attn" in e.text for e in hit.evidence):
         return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
     return (runtime,)

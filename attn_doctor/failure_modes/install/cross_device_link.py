@@ -97,7 +97,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     disks = facts.system.disks if isinstance(facts.system.disks, tuple) else ()
     cache = _disk(disks, "cache")
     made = list(building.without_compiling(facts))

@@ -145,7 +145,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return building.observed("The quota was used up." if quota else "The disk was full.", evidence)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     disks = facts.system.disks if isinstance(facts.system.disks, tuple) else ()
     roomy = [d for d in disks if isinstance(d.free_bytes, int) and d.free_bytes >= ROOM and d.purpose != "tmp"]
     made = []

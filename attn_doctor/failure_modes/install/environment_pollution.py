@@ -279,7 +279,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """One fix for all that is wrong: each part alone would leave the rest.
 
     What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.

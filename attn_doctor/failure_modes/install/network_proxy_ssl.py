@@ -232,7 +232,7 @@ def _overcome(seen: Seen, match: Match) -> bool:
     return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     proxy = commands.by_hand(
         (),
         "set HTTPS_PROXY (and HTTP_PROXY) to the proxy of your site, and SSL_CERT_FILE to a file with its certificate",

@@ -151,7 +151,7 @@ def _refused(seen: Seen, match: Match) -> bool:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = Step(
         argv=(commands.python(facts), "-m", "pip", "index", "versions", "flash-attn"),
         why="lists the versions that the index has",

@@ -159,7 +159,7 @@ def _an_error(other: Match) -> bool:
     return other.strength != "context" and "urlopen error" not in other.text
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return building.without_compiling(facts)
 
 

@@ -173,7 +173,7 @@ def _in_a_package(seen: Seen, match: Match) -> bool:
 _FRAME_LINES = 6  # the frame, the line of code, its marks
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
         "make a virtual environment with a newer Python, and install into it again",

@@ -120,7 +120,7 @@ def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
     return fact(facts, f"packages.conflicts.{lack.place}.requires", text)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     lacks = requirements.missing(facts)
     verify = commands.check(facts)
     made = []

@@ -255,7 +255,7 @@ def _extension(seen: Seen, match: Match) -> bool:
     return any(0 < match.line - m.line <= 8 for m in marks)
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     here = facts.interpreter.shadowed_here
     made = []

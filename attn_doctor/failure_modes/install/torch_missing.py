@@ -29,7 +29,7 @@ from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, Step, fact
 
 MODE = FailureMode(
     code="AD216",
@@ -65,7 +65,7 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = install_torch(facts)
     return (Fix(title="Install torch and torchvision", steps=(step,), verify=commands.check(facts)),) if step else ()
 

@@ -199,7 +199,7 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
     return asked[-1:]
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
     carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
     argv = (*commands.installer(facts), "--no-deps", "./flash_attn-VERSION.whl")

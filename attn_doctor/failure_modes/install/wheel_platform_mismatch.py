@@ -154,7 +154,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = commands.by_hand(
         ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
     )

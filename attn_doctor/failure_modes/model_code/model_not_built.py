@@ -82,8 +82,8 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
-    said = next((e.text for e in evidence if e.path == "trial_run.model_fault"), "")
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    said = next((e.text for e in hit.evidence if e.path == "trial_run.model_fault"), "")
     verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
     if not said or ("FileNotFoundError" in said and ".yaml" in said):
         step = commands.install(

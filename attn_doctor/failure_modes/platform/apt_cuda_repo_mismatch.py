@@ -128,7 +128,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
         "which repositories are set up",

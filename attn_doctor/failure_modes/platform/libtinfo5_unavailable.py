@@ -32,7 +32,7 @@ from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, holds, nvidia_card
 from attn_doctor.knowledge import distributions
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -118,7 +118,7 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     wanted = pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
     argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}") if wanted else ()
     step = commands.by_hand(

@@ -96,7 +96,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def fixes(facts: Facts, evidence: tuple[Evidence, ...]) -> tuple[Fix, ...]:
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     look = commands.by_hand(
         ("attn-doctor", "wheels"), "lists those who build wheels for Windows, and what fits here", "nothing", "none"
