@@ -11,8 +11,8 @@ TYPE_CHECKING = False  # importing typing would cost --version more than Python 
 if TYPE_CHECKING:
     from typing import Any
 
-    from attn_doctor.attention.prescription import Attention
     from attn_doctor.model.report import Report
+    from attn_doctor.prescription.prescribe import Attention
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "attention", "examine"]
@@ -35,8 +35,8 @@ def attention(backend: str = "auto", device: str | None = None) -> "Attention":
     """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
 
     `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. Weights and checkpoints stay
-    as they are. See `attn_doctor.attention.prescription.prescribe` for what it raises; imports torch and ultralytics.
+    as they are. See `attn_doctor.prescription.prescribe` for what it raises; imports torch and ultralytics.
     """
-    from attn_doctor.attention.prescription import prescribe
+    from attn_doctor.prescription.prescribe import prescribe
 
     return prescribe(backend, device)

@@ -141,7 +141,7 @@ def test_identical_is_to_the_last_bit(torch):
 
 
 @pytest.mark.parametrize(
-    "file", ["exchange/accuracy", "exchange/kernels", "exchange/layers", "exchange/tolerance", "attention/prescription"]
+    "file", ["exchange/accuracy", "exchange/kernels", "exchange/layers", "exchange/tolerance", "prescription/prescribe"]
 )
 def test_the_files_are_python_3_8_and_stand_alone(file):
     """They are sent into targets of that age, which have no attn_doctor."""
@@ -167,4 +167,4 @@ def test_the_files_are_python_3_8_and_stand_alone(file):
         "typing",
         "warnings",
     }
-    assert imported <= {*standard, "torch", *(["attn_doctor.exchange"] if file == "attention/prescription" else [])}
+    assert imported <= {*standard, "torch", *(["attn_doctor.exchange"] if file == "prescription/prescribe" else [])}

@@ -256,8 +256,8 @@ def test_what_cannot_be_run_is_one_line(argv, code, text):
 
 
 def test_the_names_are_those_of_the_exchange():
-    from attn_doctor.attention.launch import names
     from attn_doctor.exchange import kernels
+    from attn_doctor.prescription.launch import names
 
     assert names() == ("auto", *kernels.NAMES)
 

@@ -32,7 +32,7 @@ def block():
 
 @pytest.fixture
 def prescription():
-    from attn_doctor.attention import prescription
+    from attn_doctor.prescription import prescribe as prescription
 
     return prescription
 

@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
 
-    from attn_doctor.attention.launch import NothingToRun, environment, replace
+    from attn_doctor.prescription.launch import NothingToRun, environment, replace
 
     argv = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not argv:

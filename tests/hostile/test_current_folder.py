@@ -217,7 +217,7 @@ def test_a_model_file_is_found_from_any_folder_and_a_name_stays_ultralytics_own(
 
 def test_children_start_in_an_empty_folder_that_is_gone_afterwards(tmp_path):
     code = (
-        "import os; from attn_doctor import child, current_folder; f = current_folder.empty(); print(f, os.listdir(f)); "
+        "import os; from attn_doctor import child; from attn_doctor.system import current_folder; f = current_folder.empty(); print(f, os.listdir(f)); "
         "print(child.command(['pwd']).stdout)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

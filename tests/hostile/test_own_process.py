@@ -133,7 +133,7 @@ def test_a_program_that_imports_the_package_keeps_its_path(tmp_path):
     code = "import sys; before = list(sys.path); import attn_doctor, attn_doctor.__main__, attn_doctor.system.own_path; print(sys.path == before)"
     done = run(["-c", code], tmp_path)
     assert done.stdout.strip() == "True", done.stderr
-    code = "from attn_doctor import own_path; print(own_path.environment())"
+    code = "from attn_doctor.system import own_path; print(own_path.environment())"
     assert run(["-c", code], tmp_path).stdout.strip() == "{}"
 
 
@@ -141,7 +141,7 @@ def test_modules_that_came_from_there_before_our_first_line_are_forgotten(tmp_pa
     (tmp_path / "queue.py").write_text("x = 1\n")
     (tmp_path / "sitecustomize.py").write_text("import queue\n")
     code = (
-        "import queue; assert queue.x == 1; from attn_doctor import own_path; own_path.clean(); "
+        "import queue; assert queue.x == 1; from attn_doctor.system import own_path; own_path.clean(); "
         "import queue; print(hasattr(queue, 'Queue'), own_path.environment())"
     )
     done = run(["-c", code], tmp_path)

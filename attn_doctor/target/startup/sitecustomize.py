@@ -24,7 +24,7 @@ def exchange():
         return
     try:
         load_package()
-        from attn_doctor.attention.prescription import prescribe
+        from attn_doctor.prescription.prescribe import prescribe
 
         prescribe(backend, now=False, say=say)
     except Exception as error:
