@@ -35,8 +35,6 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared.building import lines, observed
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -48,8 +46,10 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.failure_modes.shared.building import lines, observed
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:

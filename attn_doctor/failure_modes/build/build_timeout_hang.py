@@ -31,8 +31,6 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -46,9 +44,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import predict
 from attn_doctor.logs.reader import Log, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD121",

@@ -30,17 +30,17 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
-from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.knowledge.build import archs_for
 from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability
 
 MODE = FailureMode(

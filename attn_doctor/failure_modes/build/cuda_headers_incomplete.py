@@ -26,13 +26,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 _HEADERS = (

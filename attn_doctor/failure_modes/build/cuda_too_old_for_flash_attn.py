@@ -27,8 +27,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -40,9 +38,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(

@@ -27,12 +27,12 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
 
 _HEADERS = r"(?:cutlass|cute)/[\w/]{1,80}\.(?:h|hpp|cuh)"
 

@@ -30,14 +30,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
 
 MODE = FailureMode(
     code="AD124",

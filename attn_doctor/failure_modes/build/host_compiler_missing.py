@@ -28,12 +28,12 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _NAME = r"(?:\S{0,200}/)?(?:[\w.]{1,40}-){0,5}(?:gcc|g\+\+|cc|c\+\+)(?:-\d+)?"
 

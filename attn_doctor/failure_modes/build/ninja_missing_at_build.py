@@ -27,13 +27,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import package
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe, Torch, Without
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import package
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD104",

@@ -29,9 +29,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Toolkit
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import in_container
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -43,8 +40,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import in_container
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Toolkit
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD106",

@@ -32,9 +32,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building, wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -46,9 +43,12 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda, pytorch
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(

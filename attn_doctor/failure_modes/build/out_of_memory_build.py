@@ -30,14 +30,14 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE, predict
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
 

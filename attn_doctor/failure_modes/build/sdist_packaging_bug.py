@@ -24,13 +24,13 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD123",

@@ -27,13 +27,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import Recipe, Source, Torch
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _NAMES = ("triton", "pytorch-triton", "triton-windows")
 

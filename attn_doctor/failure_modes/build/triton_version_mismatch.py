@@ -27,14 +27,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building, newest_torch
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD119",
