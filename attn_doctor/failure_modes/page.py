@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
+from attn_doctor.failure_modes.mode import FailureMode, FromFacts, Hit, Module, Unsure, Usual
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
@@ -58,8 +58,8 @@ def _paragraphs(lines: list[str], *, whole_lines: bool) -> tuple[str, ...]:
 
 
 def predictable(module: Module) -> bool:
-    """Whether facts can tell of it before it happens: its rule looks at something."""
-    return bool(module.detect.__code__.co_names)
+    """Return whether facts can tell of it before it happens."""
+    return isinstance(module, FromFacts)
 
 
 def usual_fixes(module: Module) -> tuple[Fix, ...]:
@@ -69,7 +69,6 @@ def usual_fixes(module: Module) -> tuple[Fix, ...]:
         made = module.fixes(facts, Hit(message="", evidence=()))
     except Unsure:
         made = ()
-    usual = getattr(module, "usual", None)
-    if not made and usual is not None:
-        made = usual(facts)
+    if not made and isinstance(module, Usual):
+        made = module.usual(facts)
     return tuple(commands.prepared(facts, fix) for fix in made)

@@ -89,7 +89,16 @@ class Seen(NamedTuple):
 
     def group(self, name: str) -> str | None:
         """The first value that a sign captured under this name."""
-        return next((m.groups[name] for m in self.matches if m.groups.get(name)), None)
+        return self.captured().get(name)
+
+    def captured(self) -> dict[str, str]:
+        """Return the first value under each name that a sign captured."""
+        found: dict[str, str] = {}
+        for match in self.matches:
+            for name, value in match.groups.items():
+                if value:
+                    found.setdefault(name, value)
+        return found
 
 
 class Reader:

@@ -135,16 +135,16 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     stopped = tuple(m for m in seen.matches if "package" not in m.groups and building.in_build(seen, m))
     if stopped:
-        return building.observed("The build was stopped from outside before it ended.", building.lines(stopped))
+        return Hit(message="The build was stopped from outside before it ended.", evidence=building.lines(stopped))
     unfinished = tuple(
         m for log in seen.logs if _unfinished(log) for m in seen.matches if m.file == log.file and "package" in m.groups
     )
     if not unfinished:
         return None
-    return building.observed(
-        "The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
-        building.lines(unfinished[-1:]),
-        Confidence.MEDIUM,
+    return Hit(
+        message="The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
+        evidence=building.lines(unfinished[-1:]),
+        confidence=Confidence.MEDIUM,
     )
 
 

@@ -120,9 +120,10 @@ def _index(facts: Facts, device: str) -> int:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     arch = seen.group("arch")
     if arch:
-        return building.observed(f"The CUDA tools there do not know the architecture {arch}.", evidence)
-    return building.observed(
-        "No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.", evidence
+        return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)
+    return Hit(
+        message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
+        evidence=evidence,
     )
 
 

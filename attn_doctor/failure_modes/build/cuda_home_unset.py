@@ -46,7 +46,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -126,7 +126,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="PyTorch found no CUDA toolkit there: CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda led to none.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

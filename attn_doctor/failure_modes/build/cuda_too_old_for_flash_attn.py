@@ -107,10 +107,10 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need, option = seen.group("need"), seen.group("option")
     if need:
-        return building.observed(
-            f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence
+        return Hit(
+            message=f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence=evidence
         )
-    return building.observed(f"The nvcc that was found is too old: it does not know {option!r}.", evidence)
+    return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -101,7 +101,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     header = seen.group("header")
     what = f"{header} of CUTLASS is not there" if header else "csrc/cutlass is empty"
-    return building.observed(f"{what}: the source was taken without its submodules.", evidence)
+    return Hit(message=f"{what}: the source was taken without its submodules.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

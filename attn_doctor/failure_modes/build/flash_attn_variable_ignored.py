@@ -94,7 +94,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     message = f"{seen.group('name')}={seen.group('value')} has no effect: setup.py takes nothing but TRUE."
-    return building.observed(message, evidence, severity=Severity.INFO)
+    return Hit(message=message, evidence=evidence, severity=Severity.INFO)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -198,7 +198,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     compiler = seen.group("compiler")
     sure = Confidence.HIGH if compiler or len(seen.matches) > 1 else Confidence.MEDIUM
     name = f"The compiler {compiler}" if compiler else "A C++ compiler"
-    return building.observed(f"{name} was not found.", evidence, sure)
+    return Hit(message=f"{name} was not found.", evidence=evidence, confidence=sure)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -91,11 +91,7 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Not yet: which gcc the headers of a torch need is in no table here."""
-    return None
+# There is no `detect`: which gcc the headers of a torch need is in no table here.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -110,7 +106,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The compiler that was called does not know C++{standard}."
     else:
         message = "The compiler that was called is too old for torch's headers."
-    return building.observed(message, building.lines(sure))
+    return Hit(message=message, evidence=building.lines(sure))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

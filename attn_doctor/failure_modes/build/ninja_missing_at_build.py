@@ -86,8 +86,8 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("required"):
         message = "An extension was to be compiled at run time, and there is no ninja to do it."
-        return building.observed(message, evidence, severity=Severity.ERROR)
-    return building.observed("The build found no ninja and compiled one file after the other.", evidence)
+        return Hit(message=message, evidence=evidence, severity=Severity.ERROR)
+    return Hit(message="The build found no ninja and compiled one file after the other.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

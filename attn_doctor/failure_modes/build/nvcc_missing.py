@@ -44,7 +44,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import in_container
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Toolkit
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD106",
@@ -159,7 +159,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"{nvcc}, which the build called, is not there or does not run."
     else:
         message = "What the build called as nvcc does not answer as nvcc does."
-    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+    return Hit(message=message, evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

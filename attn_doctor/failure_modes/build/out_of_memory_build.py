@@ -190,22 +190,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     program = seen.group("program")
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
-        return building.observed(f"A compiler{who} was stopped for want of memory.", evidence)
+        return Hit(message=f"A compiler{who} was stopped for want of memory.", evidence=evidence)
     hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
-        return building.observed(
-            "A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
-            evidence,
-            Confidence.LOW,
+        return Hit(
+            message="A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
+            evidence=evidence,
+            confidence=Confidence.LOW,
         )
     if not hints:
         return None
     sure = any(_a_kill(m) for m in hints)
-    return building.observed(
-        "Something in the build was killed, which mostly means that memory ran out.",
-        building.lines(hints),
-        Confidence.HIGH if sure else Confidence.MEDIUM,
+    return Hit(
+        message="Something in the build was killed, which mostly means that memory ran out.",
+        evidence=building.lines(hints),
+        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
 

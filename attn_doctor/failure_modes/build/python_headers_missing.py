@@ -122,8 +122,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = seen.group("header") or "Python.h"
     if not any(m.strength == "proof" for m in seen.matches):
         message = "triton could not compile its launcher under an embedded Python, which has no headers."
-        return building.observed(message, evidence, Confidence.MEDIUM)
-    return building.observed(f"{what} was not found: the headers of that Python are not installed.", evidence)
+        return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
+    return Hit(message=f"{what} was not found: the headers of that Python are not installed.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -94,10 +94,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or "the package"
     if not building_it:
-        return building.observed("torch was not there to be imported.", evidence, Confidence.LOW)
-    return building.observed(
-        f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
-        building.lines(seen.matches),
+        return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
+    return Hit(
+        message=f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
+        evidence=building.lines(seen.matches),
     )
 
 

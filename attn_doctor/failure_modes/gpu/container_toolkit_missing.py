@@ -65,11 +65,7 @@ MODE = FailureMode(
         ),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """What Docker can do on the host is in no fact: the doctor runs inside the container, or does not ask Docker."""
-    return None
+# There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -172,7 +172,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if proven else Confidence.LOW if asked else Confidence.MEDIUM,
     )
 

@@ -153,7 +153,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if proofs else Confidence.MEDIUM,
     )
 

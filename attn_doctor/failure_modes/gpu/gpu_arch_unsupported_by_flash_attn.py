@@ -27,14 +27,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known, present
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability
 
 MODE = FailureMode(
@@ -70,7 +70,7 @@ def detect(facts: Facts) -> Hit | None:
     if not gpus:
         return None
     needed = flash_attention.latest().min_capability
-    old = [(i, g) for i, g in gpus if capability(str(known(g.compute_capability))) < capability(needed)]
+    old = [(i, g) for i, g in gpus if capability(present(g.compute_capability)) < capability(needed)]
     if not old:
         return None
     index, card = old[0]
@@ -91,7 +91,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         severity=Severity.ERROR,
     )
 

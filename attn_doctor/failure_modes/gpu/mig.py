@@ -155,7 +155,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             else ", as happens with MIG instances and changed visibility."
         ),
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.LOW if not cut else Confidence.MEDIUM if told else Confidence.HIGH,
     )
 

@@ -152,14 +152,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
                 evidence=evidence,
-                certainty=Certainty.OBSERVED,
                 confidence=Confidence.LOW,
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     return Hit(
         message=f"{text}, which flash-attn supports by other ways than CUDA, and not every card.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,

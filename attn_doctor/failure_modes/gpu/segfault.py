@@ -174,7 +174,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else f"Python there was taken down by compiled code ({how}).",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in crashes[:4]),
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if ours else Confidence.LOW,
         severity=Severity.ERROR if ours or short else Severity.INFO,
     )

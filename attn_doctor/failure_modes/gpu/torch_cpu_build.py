@@ -165,7 +165,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -196,7 +196,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
     )
 

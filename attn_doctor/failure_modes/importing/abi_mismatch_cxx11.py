@@ -123,7 +123,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=_sentence("An extension", symbol, "the torch there"),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
     )
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
@@ -107,7 +107,7 @@ def detect(facts: Facts) -> Hit | None:
         lambda: torch_installed(facts),
         lambda: known(flash.version) is not None,
         lambda: known(flash.wheel_torch) is not None,
-        lambda: pair(str(known(flash.wheel_torch))) != pair(str(known(facts.torch.version))),
+        lambda: pair(present(flash.wheel_torch)) != pair(present(facts.torch.version)),
     ):
         return None
     return Hit(
@@ -144,7 +144,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if hit is not None:
             lines = {m.line for m in seen.matches if _of_line(m)}
             kept = tuple(e for e in evidence if e.line in lines)
-            return Hit(message=hit[0], evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=hit[1])
+            return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
     return None
 
 

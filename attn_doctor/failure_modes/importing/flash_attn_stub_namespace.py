@@ -183,7 +183,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         file = (damaged[0].groups.get("damaged") or damaged[0].groups.get("broken") or "").rsplit("/", 1)[-1]
         message = f"{file} is no whole library: it was cut short, or made by something else than its build."
         confidence = Confidence.HIGH if "flash" in file else Confidence.LOW
-    return Hit(message=message, evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=confidence)
+    return Hit(message=message, evidence=kept or evidence, confidence=confidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
@@ -103,7 +103,7 @@ def _installed(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(flash.version) is not None,
         lambda: known(flash.wheel_torch) is not None,
-        lambda: _too_old(facts, str(known(flash.version))) is not None,
+        lambda: _too_old(facts, present(flash.version)) is not None,
     ):
         return None
     needed = _too_old(facts, str(flash.version))
@@ -157,7 +157,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -110,7 +110,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{what} was built for {seen.group('version')}, and the libstdc++ that is found first there is older.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

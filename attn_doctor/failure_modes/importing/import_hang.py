@@ -80,7 +80,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"It waits for the lock {seen.group('lock')}, which a build that was stopped has left behind.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         severity=Severity.ERROR,
     )
 

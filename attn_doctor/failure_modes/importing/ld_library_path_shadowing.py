@@ -192,7 +192,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{user} met another {library} than it was built for: another copy stands in front of torch's own.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

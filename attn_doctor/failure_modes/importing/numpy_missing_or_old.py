@@ -103,16 +103,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     raised = any("Error: No module named" in m.text for m in seen.matches)
     if old:
         message = "A package was built for a newer NumPy than the one there."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
+        return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
         return None  # "Numpy is not available" alone is mostly a NumPy that is too new
     if not bridge and not raised:
         message = "There is no NumPy there. torch says so and goes on."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.INFO)
+        return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
         message="There is no NumPy there: no tensor can become an array.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if bridge else Confidence.MEDIUM,
     )
 

@@ -250,7 +250,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"A file of that name{place} hides the module {shadow} of the standard library.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
     pairs = [m for m in seen.matches if m.groups.get("have")]
@@ -260,7 +259,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="Packages contradict each other, none of which has to do with attention.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.INFO,
         )
     if ours:
@@ -268,13 +266,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip()}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
-            certainty=Certainty.OBSERVED,
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
         message="What was asked for contradicts itself, or the environment does.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 

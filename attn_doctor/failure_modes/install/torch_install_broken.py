@@ -211,7 +211,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             if "library" in proofs[0].groups
             else "What is imported as torch there is not torch, or a part of it"
         )
-        return Hit(message=f"{word}.", evidence=evidence, certainty=Certainty.OBSERVED)
+        return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:
         if match.strength != "hint":
             continue
@@ -232,7 +232,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else:
             message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
         lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
-        return Hit(message=message, evidence=(lines,), certainty=Certainty.OBSERVED, confidence=confidence)
+        return Hit(message=message, evidence=(lines,), confidence=confidence)
     return None
 
 

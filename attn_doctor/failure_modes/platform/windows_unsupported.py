@@ -31,7 +31,7 @@ from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD501",
@@ -90,7 +90,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="flash-attn was to be installed on Windows, where its project has no wheels: pip compiled it.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH,
         severity=Severity.INFO if stopped else Severity.ERROR,
     )

@@ -6,7 +6,7 @@ The ways out are the wheel that fits, and doing without.
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Unsure, known
+from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import finder, pytorch
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
@@ -49,7 +49,7 @@ def torch_abi(facts: Facts) -> bool:
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    return holds(pytorch.cxx11_abi(str(known(facts.torch.version)), cuda))
+    return holds(pytorch.cxx11_abi(present(facts.torch.version), cuda))
 
 
 def torch_abi_or_none(facts: Facts) -> bool | None:

@@ -1,0 +1,112 @@
+"""How the modules of failure modes are written: what each may hold, and what none of them may do."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes.mode import FromFacts, FromLog, FromTrials, Module, Usual
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Goal
+
+FUNCTIONS = {"detect", "from_log", "observe", "fixes", "usual"}
+
+
+def functions(module: Module) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse(Path(inspect.getfile(module)).read_text("utf-8"))
+    return {part.name: part for part in tree.body if isinstance(part, ast.FunctionDef)}
+
+
+def reads(function: ast.AST) -> set[str]:
+    """The words of a message or of evidence that a function reads."""
+    return {
+        ast.unparse(part)
+        for part in ast.walk(function)
+        if isinstance(part, ast.Attribute) and part.attr in ("text", "message", "evidence")
+    }
+
+
+def test_no_cure_reads_the_words_of_its_own_finding():
+    found = {
+        (module.MODE.slug, name): reads(function)
+        for module in ALL
+        for name, function in functions(module).items()
+        if name in ("fixes", "usual")
+    }
+    assert len(found) > len(ALL)
+    assert {where: words for where, words in found.items() if words} == {}
+
+
+@pytest.mark.parametrize(
+    "body", ["any('flash' in e.text for e in hit.evidence)", "hit.message.startswith('torch')", "len(hit.evidence)"]
+)
+def test_a_cure_that_reads_words_is_found(body):
+    assert reads(ast.parse(body))
+
+
+def test_a_module_holds_no_function_that_nobody_calls():
+    """A misspelt `from_log` would be passed over in silence; helpers of a module begin with an underscore."""
+    called_from_elsewhere = {
+        ("no-matching-distribution", "other_index"),
+        ("out-of-memory-gpu", "attention_heads"),
+        ("shadowed-by-folder", "module_name"),
+        ("torch-missing", "install_torch"),
+    }
+    others = {
+        (module.MODE.slug, name)
+        for module in ALL
+        for name in functions(module)
+        if name not in FUNCTIONS and not name.startswith("_")
+    }
+    assert others == called_from_elsewhere
+
+
+def test_each_is_met_by_facts_or_a_log_or_a_trial():
+    for module in ALL:
+        in_logs = isinstance(module, FromLog) or any(s.strength != "context" for s in module.MODE.signs)
+        assert in_logs or isinstance(module, FromFacts | FromTrials), module.MODE.slug
+        assert not (isinstance(module, FromLog) and module.MODE.says), f"{module.MODE.slug}: says is not used"
+
+
+def test_a_function_that_is_there_is_used():
+    assert sum(isinstance(m, FromLog) for m in ALL) > 50
+    assert sum(isinstance(m, FromTrials) for m in ALL) > 4
+    assert sum(isinstance(m, Usual) for m in ALL) > 10
+
+
+def test_the_variant_of_the_facts_goes_before_that_of_the_log():
+    import io
+
+    from attn_doctor.failure_modes import find, patterns
+    from attn_doctor.failure_modes.importing.libgl_missing import Missing
+    from attn_doctor.logs.reader import Reader
+    from attn_doctor.model.facts import Fault, Import
+
+    module = find("libgl-missing")
+    line = b"ImportError: libSM.so.6: cannot open shared object file: No such file or directory\n"
+    log = Reader(patterns()).read(io.BytesIO(line), "log")
+    fault = Fault(
+        kind="raised",
+        type="ImportError",
+        message="libGL.so.1: cannot open shared object file: No such file or directory",
+    )
+    here = Facts(imports=(Import(module="cv2", ok=False, fault=fault),))
+    seen = []
+
+    class Listening:
+        __name__, MODE = module.__name__, module.MODE
+        detect, from_log = staticmethod(module.detect), staticmethod(module.from_log)
+
+        @staticmethod
+        def fixes(_facts, hit):
+            seen.append(hit.variant)
+            return ()
+
+    diagnose(here, Goal.TRAIN, logs=[log], modules=[Listening])
+    diagnose(Facts(imports=Unknown("not tried")), Goal.TRAIN, logs=[log], modules=[Listening])
+    assert seen == [Missing(library="libGL.so.1"), Missing(library="libSM.so.6")]
