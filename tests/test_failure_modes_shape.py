@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes import ALL, consequences, find
+from attn_doctor.failure_modes.areas import AREAS, area_of
 from attn_doctor.failure_modes.mode import FromFacts, FromLog, FromTrials, Module, Usual
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
@@ -110,3 +111,35 @@ def test_the_variant_of_the_facts_goes_before_that_of_the_log():
     diagnose(here, Goal.TRAIN, logs=[log], modules=[Listening])
     diagnose(Facts(imports=Unknown("not tried")), Goal.TRAIN, logs=[log], modules=[Listening])
     assert seen == [Missing(library="libGL.so.1"), Missing(library="libSM.so.6")]
+
+
+def test_all_are_in_the_order_of_their_codes_and_in_the_folder_of_their_area():
+    codes = [module.MODE.code for module in ALL]
+    assert codes == sorted(codes)
+    assert len(codes) == len(set(codes)) >= 94
+    for module in ALL:
+        area = area_of(module.MODE.code)
+        assert area is not None
+        assert module.__name__.split(".")[-2] == area.folder
+
+
+def test_every_module_in_the_folders_is_loaded():
+    import attn_doctor.failure_modes as room
+
+    folder = Path(room.__file__).parent
+    files = {path for area in AREAS for path in (folder / area.folder).glob("*.py") if path.name != "__init__.py"}
+    assert files == {Path(module.__file__) for module in ALL}
+
+
+def test_what_stops_a_gpu_blocks_what_needs_one_and_what_stops_a_build_is_a_consequence_of_no_build():
+    assert set(find("driver-missing").MODE.blocked) == {
+        "sdpa-efficient",
+        "sdpa-cudnn",
+        "flash-attn-2",
+        "flash-attn-3",
+        "flash-attn-4",
+    }
+    on_windows = consequences(find("windows-unsupported").MODE)
+    assert {"windows-path-too-long", "nvcc-missing", "cutlass-submodule-missing"} <= set(on_windows)
+    assert "driver-missing" not in on_windows
+    assert consequences(find("nvcc-missing").MODE) == find("nvcc-missing").MODE.explains

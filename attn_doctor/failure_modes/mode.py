@@ -8,7 +8,7 @@ unknown. A rule returns a Hit, or None for health.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.logs.reader import Seen
@@ -17,6 +17,23 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goa
 from attn_doctor.model.trials import Trials
 
 T = TypeVar("T")
+
+Stops = Literal["build", "gpu", "nothing"]
+EVERY_BACKEND = (
+    "eager",
+    "sdpa",
+    "sdpa-math",
+    "sdpa-efficient",
+    "sdpa-flash",
+    "sdpa-cudnn",
+    "flash-attn-2",
+    "flash-attn-3",
+    "flash-attn-4",
+    "xformers",
+    "flex",
+    "compile",
+)
+GPU_BACKENDS = ("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4")  # no CPU has a kernel
 
 
 class Unsure(Exception):
@@ -78,17 +95,30 @@ class Sign(Record, frozen=True, kw_only=True):
 
 
 class FailureMode(Record, frozen=True, kw_only=True):
+    """The record of a failure mode.
+
+    `stops` says what cannot be done while it is there, and nothing more: "build" is a build of flash-attn, which a finished wheel
+    makes needless; "gpu" is any use of the GPU, so that the backends that need one are blocked.
+    """
+
     code: str
     slug: str
     title: str
     train: Severity  # under the goal `train`
     flash_attn: Severity  # under the goal `flash-attn`
-    blocks: tuple[str, ...] = ()  # backends
+    stops: Stops = "nothing"
+    blocks: tuple[str, ...] = ()  # backends; with stops="gpu" those that need a GPU, and nothing is to be written
     explains: tuple[str, ...] = ()  # slugs of its consequences
+    explains_what_stops: Stops | None = None  # all that stop this are consequences as well
     signs: tuple[Sign, ...] = ()
     recipe: Recipe | None = None
     says: str | None = None  # the message where a log shows it and `from_log` is missing: "{file} is not there"
     catch_all: bool = False  # says that a cause is not known: judged last, and never beneath a cause that is
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The backends that do not run while it is there, where a hit says nothing else."""
+        return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:
         return self.train if goal is Goal.TRAIN else self.flash_attn

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
@@ -44,7 +44,7 @@ class _Met(NamedTuple):
 
     @property
     def explains(self) -> tuple[str, ...]:
-        return self.module.MODE.explains if self.hit.explains is None else self.hit.explains
+        return consequences(self.module.MODE) if self.hit.explains is None else self.hit.explains
 
 
 def diagnose(
@@ -228,7 +228,7 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
         confidence=hit.confidence,
         root_cause=explained_by is None and met.severity is not Severity.INFO,
         explained_by=all_met[explained_by].module.MODE.code if explained_by else None,
-        blocks=mode.blocks if hit.blocks is None else hit.blocks,
+        blocks=mode.blocked if hit.blocks is None else hit.blocks,
         evidence=hit.evidence,
         fixes=_fixes(met.module, facts, hit),
         docs=f"{DOCS}{mode.slug}.md",

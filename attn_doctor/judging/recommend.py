@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attn_doctor.failure_modes import UnknownName, find
+from attn_doctor.failure_modes.areas import IMPORTING, INSTALL, MODEL_CODE, area_of
+from attn_doctor.failure_modes.mode import GPU_BACKENDS
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.model.facts import Facts, Record, Unknown
@@ -15,16 +17,11 @@ from attn_doctor.model.versions import capability
 from attn_doctor.trials.best import beats, best, training_dtype
 
 YOLO12_HEAD_DIM = 32
-_ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
 _FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
 _OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
-_CODE_AREAS = (
-    "AD2",
-    "AD3",
-    "AD6",
-)  # installing, importing, the model: what no driver and no other attention puts right
+_IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors no driver and no other attention puts right
 
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
@@ -107,7 +104,7 @@ def _stops_training(finding: Finding, trials: Trials) -> bool:
         stops = True
     if trials.attempted:
         return stops
-    observed = finding.certainty is Certainty.OBSERVED and finding.code.startswith(_CODE_AREAS)
+    observed = finding.certainty is Certainty.OBSERVED and area_of(finding.code) in _IN_CODE
     return observed and (stops or finding.slug in _SEEN_TO_FAIL)
 
 
@@ -222,7 +219,7 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
     """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
-    in_the_way = any(f.severity is Severity.ERROR and _ONLY_ON_A_GPU in f.blocks for f in diagnosis.findings)
+    in_the_way = any(f.severity is Severity.ERROR and set(GPU_BACKENDS) <= set(f.blocks) for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 
 

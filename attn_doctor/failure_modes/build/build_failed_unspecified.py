@@ -72,6 +72,7 @@ MODE = FailureMode(
     title="A build failed, and the log does not say why",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     catch_all=True,
     signs=(

@@ -56,6 +56,7 @@ MODE = FailureMode(
     title="The build takes hours",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     signs=(
         Sign(
             pattern=r"Building wheels? for (?:collected packages: )?(?P<package>[\w.-]+)",

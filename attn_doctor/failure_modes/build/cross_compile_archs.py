@@ -49,6 +49,7 @@ MODE = FailureMode(
     title="nvcc does not know the GPU architecture",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "no-kernel-image"),
     signs=(

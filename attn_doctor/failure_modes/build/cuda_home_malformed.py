@@ -56,6 +56,7 @@ MODE = FailureMode(
     title="CUDA_HOME is not the folder of a toolkit",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("nvcc-missing", "cuda-headers-incomplete", building.FAILED),
     signs=(

@@ -55,6 +55,7 @@ MODE = FailureMode(
     title="No CUDA toolkit is found",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(

@@ -51,6 +51,7 @@ MODE = FailureMode(
     title="nvcc is too old for flash-attn",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(

@@ -42,6 +42,7 @@ MODE = FailureMode(
     title="The source is without CUTLASS",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "cuda-headers-incomplete"),
     signs=(

@@ -45,6 +45,7 @@ MODE = FailureMode(
     title="torch's headers want a newer C++ than the build passes",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2",),
     explains=(
         building.FAILED,

@@ -43,6 +43,7 @@ MODE = FailureMode(
     title="There is no C++ compiler",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "host-compiler-too-old", "triton-libcuda-link"),
     signs=(

@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="The host compiler is too old for torch's headers",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(

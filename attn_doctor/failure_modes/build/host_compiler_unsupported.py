@@ -48,6 +48,7 @@ MODE = FailureMode(
     title="The host compiler is newer than nvcc takes",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("cuda-headers-incomplete", "host-compiler-too-old", building.FAILED),
     signs=(

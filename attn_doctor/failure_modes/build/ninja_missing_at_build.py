@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="ninja is missing",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     explains=("build-timeout-hang",),
     signs=(
         Sign(

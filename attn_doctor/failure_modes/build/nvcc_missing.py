@@ -52,6 +52,7 @@ MODE = FailureMode(
     title="A CUDA folder without nvcc",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(

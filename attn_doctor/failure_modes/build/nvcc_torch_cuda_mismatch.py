@@ -57,6 +57,7 @@ MODE = FailureMode(
     title="nvcc and torch are of different CUDA majors",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(

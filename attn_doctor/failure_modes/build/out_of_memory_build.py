@@ -47,6 +47,7 @@ MODE = FailureMode(
     title="The build ran out of memory",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "build-timeout-hang"),
     signs=(

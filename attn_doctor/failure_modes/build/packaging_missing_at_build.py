@@ -38,6 +38,7 @@ MODE = FailureMode(
     title="packaging is missing where flash-attn is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(

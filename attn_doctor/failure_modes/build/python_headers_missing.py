@@ -44,6 +44,7 @@ MODE = FailureMode(
     title="Python's headers are missing",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3", "compile"),
     explains=(building.FAILED, "triton-libcuda-link"),
     signs=(

@@ -37,6 +37,7 @@ MODE = FailureMode(
     title="A package refers to a file that is not in it",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     says="The package's setup wants {file}, which is not in it.",

@@ -44,7 +44,7 @@ MODE = FailureMode(
     title="The GPU is hidden from the program",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("yolo12-flash-not-used",),
     signs=(
         Sign(

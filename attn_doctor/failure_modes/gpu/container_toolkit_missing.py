@@ -35,7 +35,7 @@ MODE = FailureMode(
     title="Docker cannot pass a GPU on",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
     signs=(
         Sign(

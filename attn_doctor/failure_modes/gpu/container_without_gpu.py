@@ -39,7 +39,7 @@ MODE = FailureMode(
     title="The container was not given the GPU",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "driver-missing",
         "cuda-init-error",

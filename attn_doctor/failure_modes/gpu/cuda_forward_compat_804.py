@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="A forward-compatibility libcuda on a GPU that does not allow it",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",

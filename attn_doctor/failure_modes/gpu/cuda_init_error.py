@@ -46,7 +46,7 @@ MODE = FailureMode(
     title="CUDA does not start",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",

@@ -40,7 +40,7 @@ MODE = FailureMode(
     title="An NVIDIA card without a working driver",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "cuda-init-error",
         "no-gpu-present",

@@ -48,7 +48,7 @@ MODE = FailureMode(
     title="The NVIDIA driver is too old for this torch",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",

@@ -29,7 +29,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known, present
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import cuda_start, wheel_fixes
+from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
@@ -44,7 +44,8 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash", "sdpa-cudnn"),
-    explains=("yolo12-flash-not-used", *wheel_fixes.STOP_A_BUILD),
+    explains=("yolo12-flash-not-used",),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"FlashAttention only supports (?:Ampere|Turing) GPUs or newer",

@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="A GPU that is cut into MIG instances",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("cuda-init-error", "no-gpu-present", "config-device-cpu", "driver-missing"),
     signs=(
         Sign(

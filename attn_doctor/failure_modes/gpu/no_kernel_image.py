@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, known, present
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Unsure, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start, newest_torch, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
@@ -112,18 +112,6 @@ MODE = FailureMode(
     ),
 )
 
-_GPU_BACKENDS = (
-    "eager",
-    "sdpa",
-    "sdpa-math",
-    "sdpa-efficient",
-    "sdpa-flash",
-    "sdpa-cudnn",
-    "flash-attn-2",
-    "compile",
-    "flex",
-)
-
 
 class Lacking(Variant, frozen=True, kw_only=True):
     """The binary that holds no code for the GPU; torch too where nothing tells which one it is."""
@@ -159,7 +147,7 @@ def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
         ),
         variant=Lacking(binary="torch"),
         severity=Severity.ERROR if len(refused) == len(seen) else Severity.WARNING,
-        blocks=_GPU_BACKENDS,
+        blocks=EVERY_BACKEND,
     )
 
 

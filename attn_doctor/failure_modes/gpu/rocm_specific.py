@@ -34,7 +34,6 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -46,14 +45,14 @@ MODE = FailureMode(
     title="An AMD GPU",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "flash-attn-stub-namespace",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
         "torch-cpu-build",
-        *wheel_fixes.STOP_A_BUILD,
     ),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"FlashAttention only supports AMD MI\d+",

@@ -43,7 +43,7 @@ MODE = FailureMode(
     title="A CPU build of torch beside an NVIDIA GPU",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "cuda-home-unset",
         "nvcc-missing",

@@ -41,7 +41,7 @@ MODE = FailureMode(
     title="WSL's GPU libraries are hidden or missing",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "driver-missing",
         "driver-library-mismatch",

@@ -55,6 +55,7 @@ MODE = FailureMode(
     title="There is no finished flash-attn wheel for this torch and Python",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     explains=("build-timeout-hang", "ninja-missing-at-build"),
     signs=(
         Sign(

@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
@@ -55,20 +55,7 @@ MODE = FailureMode(
     title="torch does not import",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=(
-        "eager",
-        "sdpa",
-        "sdpa-math",
-        "sdpa-efficient",
-        "sdpa-flash",
-        "sdpa-cudnn",
-        "flash-attn-2",
-        "flash-attn-3",
-        "flash-attn-4",
-        "xformers",
-        "flex",
-        "compile",
-    ),
+    blocks=EVERY_BACKEND,
     explains=(
         "eager-fails",
         "model-not-built",

@@ -13,30 +13,6 @@ from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix, Step
 
-# What only stops a build of flash-attn: of no matter where the GPU or the system that is there could never run it.
-STOP_A_BUILD = (
-    "torch-missing-at-build",
-    "packaging-missing-at-build",
-    "wheel-missing-at-build",
-    "ninja-missing-at-build",
-    "cuda-home-unset",
-    "nvcc-missing",
-    "cuda-home-malformed",
-    "nvcc-torch-cuda-mismatch",
-    "cuda-too-old-for-flash-attn",
-    "cross-compile-archs",
-    "cuda-headers-incomplete",
-    "host-compiler-unsupported",
-    "host-compiler-too-old",
-    "host-compiler-missing",
-    "python-headers-missing",
-    "out-of-memory-build",
-    "build-timeout-hang",
-    "build-failed-unspecified",
-    "flash-attn-cxx20-required",
-    "no-prebuilt-wheel",
-)
-
 
 def tried(facts: Facts) -> bool:
     """Whether the extension of flash-attn 2 was imported here, well or badly: then its name predicts nothing any more."""
