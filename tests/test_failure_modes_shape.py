@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal
 
+ROOT = Path(__file__).parents[1]
 FUNCTIONS = {"detect", "from_log", "observe", "fixes", "usual"}
 
 
@@ -143,3 +147,61 @@ def test_what_stops_a_gpu_blocks_what_needs_one_and_what_stops_a_build_is_a_cons
     assert {"windows-path-too-long", "nvcc-missing", "cutlass-submodule-missing"} <= set(on_windows)
     assert "driver-missing" not in on_windows
     assert consequences(find("nvcc-missing").MODE) == find("nvcc-missing").MODE.explains
+
+
+def test_no_blank_of_the_script_is_left():
+    files = [Path(module.__file__) for module in ALL]
+    files += [path for path in (ROOT / "fixtures" / "logs").rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"FILL IN" in path.read_bytes()] == []
+
+
+LOADS = """
+import io, sys
+from attn_doctor.failure_modes import find, patterns
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.reader import Reader
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Goal
+
+log = Reader(patterns()).read(open(sys.argv[1], "rb"), "log")
+for finding in diagnose(Facts(), Goal.TRAIN, logs=[log]).findings:
+    print(finding.code, finding.slug, finding.certainty.value, finding.message)
+"""
+
+
+def test_the_script_begins_a_failure_mode_that_is_met(tmp_path):
+    shutil.copytree(ROOT / "attn_doctor", tmp_path / "attn_doctor", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "fixtures" / "logs" / "unrelated", tmp_path / "fixtures" / "logs" / "unrelated")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    argv = [sys.executable, ROOT / "scripts" / "new_failure_mode.py", "qkv-of-two-kinds"]
+    argv += ["--area", "platform", "--title", "Two kinds of qkv", "--root", tmp_path]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    newest = max(m.MODE.code for m in ALL if m.MODE.code.startswith("AD5"))
+    code = f"AD{int(newest[2:]) + 1}"
+    assert done.stdout.startswith(f"{code} qkv-of-two-kinds\n")
+
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changed = {path.relative_to(tmp_path).as_posix() for path in after if before.get(path) != after[path]}
+    assert changed == {
+        "attn_doctor/failure_modes/platform/qkv_of_two_kinds.py",
+        "fixtures/logs/qkv-of-two-kinds/first.log",
+        "fixtures/logs/qkv-of-two-kinds/expect.toml",
+        "fixtures/logs/qkv-of-two-kinds/origin.toml",
+        "fixtures/logs/unrelated/not-qkv-of-two-kinds.log",
+        "fixtures/logs/unrelated/expect.toml",
+        "fixtures/logs/unrelated/origin.toml",
+    }
+    module = tmp_path / "attn_doctor/failure_modes/platform/qkv_of_two_kinds.py"
+    module.write_text(module.read_text().replace("FILL IN", "qkv"))
+    log = tmp_path / "one.log"
+    log.write_text("qkv: seven\n")
+    told = subprocess.run(
+        [sys.executable, "-c", LOADS, log], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert told == (
+        f"{code} qkv-of-two-kinds observed qkv: one sentence for the user. seven is what the group of that name caught.\n"
+    )
+
+    again = subprocess.run(argv, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "qkv-of-two-kinds is there already" in again.stderr
