@@ -11,6 +11,7 @@ from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
+from attn_doctor.model.machine import amd_gpus, first_gpu
 from attn_doctor.model.recommendation import Reason, Recommendation
 from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
@@ -198,9 +199,10 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
         reason = Reason(text="there is no torch that imports", refers_to=refers)
         return _Advice(said=f"No backend can be named yet ({why}).", because=(reason,))
-    gpu = _first_gpu(facts)
+    gpu = first_gpu(facts)
     if gpu is not None and _usable(facts, diagnosis):
-        index, name, device = gpu
+        index, card, device = gpu
+        name = card.name if isinstance(card.name, str) else "the GPU"
         # What torch says of its own flash kernel goes before a table of systems on which it is compiled.
         os = "linux" if facts.torch.flash_compiled is True or not isinstance(facts.system.os, str) else facts.system.os
         call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True, os=os)
@@ -223,14 +225,6 @@ def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 
 
-def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:
-    """Index, name and capability of the first GPU that a program would see."""
-    for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
-        if gpu.visible is not False and isinstance(gpu.compute_capability, str):
-            return index, str(gpu.name) if isinstance(gpu.name, str) else "the GPU", gpu.compute_capability
-    return None
-
-
 def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
     """Whether installing flash-attn would do anything for YOLO12 here."""
     gpus = facts.graphics.gpus
@@ -238,12 +232,13 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
         return "not-here", (
             Reason(text="flash-attn needs an NVIDIA or AMD GPU; macOS has neither", refers_to="system.os"),
         )
-    if not isinstance(gpus, Unknown) and not gpus and not _amd(facts):
+    if not isinstance(gpus, Unknown) and not gpus and not amd_gpus(facts):
         return "not-here", (Reason(text="flash-attn needs a GPU, and none is usable here", refers_to="graphics.gpus"),)
-    gpu = _first_gpu(facts)
+    gpu = first_gpu(facts)
     needed = latest().min_capability
-    if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
-        text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
+    if gpu is not None and capability(gpu[2]) < capability(needed) and not amd_gpus(facts):
+        name = gpu[1].name if isinstance(gpu[1].name, str) else "the GPU"
+        text = f"flash-attn 2 needs compute capability {needed}, {name} has {gpu[2]}"
         return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
     flash = _worth_installing(trials)
     if flash is not None:
@@ -254,10 +249,6 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
         return "no", (Reason(text=text, refers_to="yolo.calls"),)
     text = "PyTorch's own fused kernels compute the same and need no installation"
     return "no", (Reason(text=text, refers_to="torch.version"),)
-
-
-def _amd(facts: Facts) -> bool:
-    return not isinstance(facts.graphics.amd, Unknown) and bool(facts.graphics.amd)
 
 
 def _worth_installing(trials: Trials) -> Reason | None:

@@ -28,10 +28,11 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, cuda_build, variable
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
     code="AD407",

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared.fact_queries import AMD, NVIDIA
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.machine import AMD, NVIDIA
 
 MODE = FailureMode(
     code="AD419",

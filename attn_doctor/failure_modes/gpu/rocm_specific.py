@@ -34,10 +34,11 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, torch_installed
+from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
     code="AD421",

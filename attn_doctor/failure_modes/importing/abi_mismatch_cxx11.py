@@ -34,6 +34,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, pack
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 
 MODE = FailureMode(
     code="AD302",
@@ -67,7 +68,7 @@ _MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_at
 
 def detect(facts: Facts) -> Hit | None:
     abi = wheel_fixes.torch_abi_or_none(facts)
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         symbol = symbols.undefined(text_of(attempt.fault))
         if attempt.module in _MODULES and symbol and symbols.of_abi(symbol, abi) is not False:
             return Hit(
@@ -77,7 +78,7 @@ def detect(facts: Facts) -> Hit | None:
                 confidence=Confidence.HIGH if symbols.of_abi(symbol, abi) else Confidence.MEDIUM,
             )
     wheel = facts.flash_attention.wheel_abi
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "cxx11-abi" and binary.module in _MODULES:

@@ -39,6 +39,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, pack
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
 
 MODE = FailureMode(
@@ -87,7 +88,7 @@ _PROCEDURE = re.compile(symbols.PROCEDURE)
 
 def detect(facts: Facts) -> Hit | None:
     abi = wheel_fixes.torch_abi_or_none(facts)
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         text = text_of(attempt.fault)
         symbol = symbols.undefined(text)
         wrong = symbol is not None and symbol.startswith("_Z") and symbols.of_abi(symbol, abi) is False
@@ -98,7 +99,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     flash = facts.flash_attention
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "torch-version" and binary.module in _MODULES:

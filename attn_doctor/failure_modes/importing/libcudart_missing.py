@@ -40,6 +40,7 @@ from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Binary, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -100,7 +101,7 @@ class Missing(Variant, frozen=True, kw_only=True):
 
 
 def detect(facts: Facts) -> Hit | None:
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         found = _LIBRARY.search(text_of(attempt.fault))
         if attempt.module in _MODULES and found:
             return Hit(
@@ -109,7 +110,7 @@ def detect(facts: Facts) -> Hit | None:
                 variant=Missing(libraries=(found[1],)),
                 certainty=Certainty.OBSERVED,
             )
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)

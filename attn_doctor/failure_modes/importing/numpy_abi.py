@@ -39,6 +39,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD311",
@@ -99,7 +100,7 @@ _EITHER = re.compile(r"multiarray failed to import|is not available|Could not in
 
 
 def detect(facts: Facts) -> Hit | None:
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         said = "\n".join([*attempt.warnings, (attempt.fault.traceback or "") if attempt.fault else ""])
         if attempt.ok is False and _ABI.search(said):
             have = version(facts, "numpy")

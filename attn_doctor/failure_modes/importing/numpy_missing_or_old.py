@@ -31,6 +31,7 @@ from attn_doctor.failure_modes.shared.fact_queries import package_evidence, torc
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD312",
@@ -79,7 +80,7 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: torch_installed(facts), lambda: version(facts, "numpy") is None):
         return None
-    imports = facts.imports if isinstance(facts.imports, tuple) else ()
+    imports = tried(facts)
     if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
         return None  # it is there, though no list of packages has it
     observed = facts.torch.numpy_bridge is False

@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, mess
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD307",
@@ -97,7 +98,7 @@ def detect(facts: Facts) -> Hit | None:
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         said = text_of(attempt.fault)
         if _MISSING.search(said) and not _PROCEDURE.search(said):
             general = attempt.module in ("cv2", "numpy", "torchvision")

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
 from attn_doctor.failure_modes.shared import wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import attempt, cuda_build
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
@@ -18,6 +18,7 @@ from attn_doctor.knowledge.wheel_key import Key, key_of
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
 from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model import machine
 from attn_doctor.model.facts import Compiler, Facts, Toolkit, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Step
 from attn_doctor.model.versions import pair
@@ -28,13 +29,8 @@ FAILED = "build-failed-unspecified"  # its signs are what every failed build pri
 
 
 def works(facts: Facts) -> bool:
-    """Whether flash-attn 2 is there and nothing speaks against it. Where nothing was imported, its files have to do."""
-    if known(facts.flash_attention.version) is None:
-        return False
-    if not isinstance(facts.imports, tuple):
-        return True
-    tried = attempt(facts, "flash_attn_2_cuda") or attempt(facts, "flash_attn")
-    return tried is None or tried.ok is not False
+    """Return whether flash-attn 2 is there and nothing speaks against it. Raises Unsure."""
+    return known(machine.flash_attn(facts)) in ("works", "not tried")
 
 
 def wanted_release(facts: Facts) -> str:

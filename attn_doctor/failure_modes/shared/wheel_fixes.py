@@ -14,12 +14,6 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix, Step
 
 
-def tried(facts: Facts) -> bool:
-    """Whether the extension of flash-attn 2 was imported here, well or badly: then its name predicts nothing any more."""
-    imports = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(i.module == "flash_attn_2_cuda" and isinstance(i.ok, bool) for i in imports)
-
-
 def torch_abi(facts: Facts) -> bool:
     """Whether torch has the new C++ ABI: as it said itself; by the table of its releases where it was not asked."""
     if isinstance(facts.torch.cxx11_abi, bool):
