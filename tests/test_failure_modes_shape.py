@@ -13,7 +13,11 @@ import pytest
 
 from attn_doctor.failure_modes import ALL, consequences, find
 from attn_doctor.failure_modes.areas import AREAS, area_of
+from attn_doctor.failure_modes.install import environment_pollution
 from attn_doctor.failure_modes.mode import FromFacts, FromLog, FromTrials, Module, Usual
+from attn_doctor.failure_modes.shared import building, in_front
+from attn_doctor.fixes import alternatives
+from attn_doctor.judging import outcome, recommend
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal
@@ -205,3 +209,36 @@ def test_the_script_begins_a_failure_mode_that_is_met(tmp_path):
     again = subprocess.run(argv, capture_output=True, text=True)
     assert again.returncode == 2
     assert "qkv-of-two-kinds is there already" in again.stderr
+
+
+def named_in_code() -> set[tuple[str, str]]:
+    """(file, slug) for each failure mode that a rule asks a log for by its name."""
+    found = set()
+    for path in (ROOT / "attn_doctor" / "failure_modes").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in ("of", "before", "after")
+            ):
+                found |= {
+                    (path.stem, part.value)
+                    for argument in call.args
+                    for part in ast.walk(argument)
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                }
+    return found
+
+
+def test_every_failure_mode_that_is_named_elsewhere_exists():
+    """A misspelt slug would be met by nothing, in silence."""
+    slugs = {module.MODE.slug for module in ALL}
+    asked_for = named_in_code()
+    assert len(asked_for) > 10
+    assert {(where, slug) for where, slug in asked_for if slug not in slugs} == set()
+    for module in ALL:
+        assert set(module.MODE.explains) <= slugs, module.MODE.slug
+        assert module.MODE.slug not in module.MODE.explains
+    lists = (in_front.CONSEQUENCES, environment_pollution._OF_STRANGERS, outcome._MAY_STOP, recommend._SEEN_TO_FAIL)
+    for names in (*lists, (alternatives.NO_GPU, building.FAILED)):
+        assert set(names) <= slugs

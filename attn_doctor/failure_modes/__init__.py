@@ -88,7 +88,7 @@ def patterns() -> list[Pattern]:
     from attn_doctor.logs.reader import Pattern
 
     return [
-        Pattern(m.MODE.slug, sign.literal.encode(), re.compile(sign.pattern), sign.strength)
+        Pattern(m.MODE.slug, sign.literal.encode(), re.compile(sign.pattern), sign.strength, sign.topic)
         for m in ALL
         for sign in m.MODE.signs
     ]

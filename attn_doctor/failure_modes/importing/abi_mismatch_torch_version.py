@@ -36,6 +36,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known,
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
+from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -82,7 +83,6 @@ MODE = FailureMode(
     ),
 )
 
-_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _PROCEDURE = re.compile(symbols.PROCEDURE)
 
 
@@ -92,7 +92,7 @@ def detect(facts: Facts) -> Hit | None:
         text = text_of(attempt.fault)
         symbol = symbols.undefined(text)
         wrong = symbol is not None and symbol.startswith("_Z") and symbols.of_abi(symbol, abi) is False
-        if attempt.module in _MODULES and (wrong or _PROCEDURE.search(text)):
+        if attempt.module in EXTENSIONS and (wrong or _PROCEDURE.search(text)):
             return Hit(
                 message=_sentence(attempt.module, symbol, facts),
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
@@ -102,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
     if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
-        if binary.cause == "torch-version" and binary.module in _MODULES:
+        if binary.cause == "torch-version" and binary.module in EXTENSIONS:
             return _from_file(facts, index, binary)
     if not every(
         lambda: torch_installed(facts),

@@ -35,6 +35,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
+from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.knowledge import wheels
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.logs.reader import Seen
@@ -89,7 +90,6 @@ MODE = FailureMode(
     ),
 )
 
-_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _LIBRARY = re.compile(r"(lib(?:cudart|cublas\w*|cusparse\w*|nvrtc|c10)\.so[.\d]*): cannot open shared object file")
 _RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
@@ -103,7 +103,7 @@ class Missing(Variant, frozen=True, kw_only=True):
 def detect(facts: Facts) -> Hit | None:
     for attempt in tried(facts):
         found = _LIBRARY.search(text_of(attempt.fault))
-        if attempt.module in _MODULES and found:
+        if attempt.module in EXTENSIONS and found:
             return Hit(
                 message=_sentence(attempt.module, found[1], facts),
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.cuda")),
@@ -114,7 +114,7 @@ def detect(facts: Facts) -> Hit | None:
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)
-        if binary.module in _MODULES and binary.verdict == "fails" and absent:
+        if binary.module in EXTENSIONS and binary.verdict == "fails" and absent:
             return Hit(
                 message=_sentence(binary.module, absent, facts),
                 evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because) or None),),

@@ -170,6 +170,7 @@ MODE = FailureMode(
             literal="nstalled ",
             sample="Successfully installed flash-attn-2.8.3",
             strength="context",
+            topic="installation ended well",
         ),
     ),
     recipe=Recipe(

@@ -24,7 +24,6 @@ from attn_doctor.model.findings import Evidence, Fix, Step
 from attn_doctor.model.versions import pair
 
 FLASH_ATTN = "flash-attn"
-_ENDED = "network-proxy-ssl"  # it looks, for context, for what pip and uv say when an installation ended well
 FAILED = "build-failed-unspecified"  # its signs are what every failed build prints, whatever the cause
 
 
@@ -212,7 +211,7 @@ def in_build(seen: Seen, match: Match) -> bool:
     before = max((line for line in built if line <= match.line), default=None)
     if before is None or any(line > match.line for line in built):
         return True
-    ended = (m.line for m in log.of(_ENDED) if m.strength == "context")
+    ended = (m.line for m in log.about("installation ended well"))
     return not any(before <= line <= match.line for line in ended)
 
 
