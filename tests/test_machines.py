@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from attn_doctor.failure_modes import ALL, find, patterns
-from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.mode import FromFacts, Unsure
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
@@ -93,7 +93,7 @@ def _met(facts):
     found = set()
     for module in ALL:
         with contextlib.suppress(Unsure):
-            if module.detect(facts) is not None:
+            if isinstance(module, FromFacts) and module.detect(facts) is not None:
                 found.add(module.MODE.slug)
     return found
 

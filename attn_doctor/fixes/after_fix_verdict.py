@@ -15,6 +15,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.not_a_log import NoLog
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
+from attn_doctor.model.machine import flash_attn
 from attn_doctor.model.report import Report
 from attn_doctor.probes.answer import NoAnswer
 from attn_doctor.trials.plan import BadRequest, TrialOptions
@@ -88,14 +89,9 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     new = [f for f in left if f.severity.rank == 2 and f.code not in known]
     if new:
         return f"{new[0].slug} comes up: {new[0].message}"
-    if way.intent == WITHOUT and isinstance(report.facts.flash_attention.version, str) and _broken(report.facts):
+    if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
         return "flash-attn is still there, and does not import"
     return None
-
-
-def _broken(facts: Facts) -> bool:
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(attempt.module.startswith("flash_attn") and attempt.ok is False for attempt in tried)
 
 
 def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float) -> tuple[str, ...]:
