@@ -60,7 +60,7 @@ def test_what_is_printed_before_the_channel_stands_does_no_harm(tmp_path):
     (site_packages(tmp_path / "env") / "sitecustomize.py").write_text(
         "import sys\nsys.stdout.write('welcome to the cluster\\n')\nsys.stdout.write('and no newline')\nsys.stdout.flush()\n"
     )
-    outcome = child.run([str(python)], ["target/channel.py", "target/inventory.py"], config={"watched": []})
+    outcome = child.run([str(python)], ["target/channel.py", "target/inventory.py"], config={"ask": ["interpreter"]})
     assert outcome.fault is None
     assert outcome.facts("interpreter")[0]["prefix"] == str(tmp_path / "env")
     assert "welcome to the cluster" in outcome.chatter

@@ -385,7 +385,7 @@ def test_library_path_entries_with_cuda_libraries(machine):
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 def test_gcc_of_this_machine():
-    found = next(c for c in toolchain()[0].compilers if c.name == "gcc")
+    found = next(c for c in toolchain(Path("/"), os.environ)[0].compilers if c.name == "gcc")
     said = subprocess.run(["gcc", "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True)
     assert found.version == said.stdout.strip()
 

@@ -46,7 +46,7 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
 def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
     """The same by py-cpuinfo, in a child of our own interpreter."""
     own = own_path.environment() if python == sys.executable else {}
-    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
+    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, changes=own)
     try:
         told = json.loads(answer.stdout)
         return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}

@@ -13,7 +13,7 @@ STDLIB_OFTEN_HIDDEN = (
     "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
     "uuid warnings weakref xml zipfile"
 ).split()
-WATCHED = CONFIG["watched"]  # top-level modules whose place matters
+WATCHED = CONFIG.get("watched", ())  # top-level modules whose place matters
 HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
 # What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
 IMPORTED_BY_ULTRALYTICS = (
@@ -317,41 +317,67 @@ def broken_pth():
     return problems
 
 
-with section("interpreter"):
-    tell("interpreter", interpreter())
-with section("modules"):
-    tell("modules", [find(name) for name in WATCHED])
-if not CONFIG.get("modules_only"):
-    with section("path"):
-        tell("path", PATH)
-    if ALONE:
-        with section("isolated"):
-            tell("isolated", [find(name, ISOLATED_PATH) for name in WATCHED])  # noqa: F821
-        with section("not-run"):
-            tell("not-run", NOT_RUN)  # noqa: F821
-    with section("here"):
-        tell("here", hidden_here())
-    with section("standard"):
-        tell("standard", standard_hidden())
-    with section("pth"):
-        tell("pth", broken_pth())
-    with section("distributions"):
-        tell("distributions", distributions())
-    with section("markers"):
-        full = platform.python_version()
-        tell(
-            "markers",
-            {
-                "implementation_name": sys.implementation.name,
-                "implementation_version": full,
-                "os_name": os.name,
-                "platform_machine": platform.machine(),
-                "platform_python_implementation": platform.python_implementation(),
-                "platform_release": platform.release(),
-                "platform_system": platform.system(),
-                "platform_version": platform.version(),
-                "python_full_version": full,
-                "python_version": ".".join(platform.python_version_tuple()[:2]),
-                "sys_platform": sys.platform,
-            },
-        )
+def markers():
+    """What the environment markers of requirements are compared with. https://peps.python.org/pep-0508/"""
+    full = platform.python_version()
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": full,
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": full,
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+    }
+
+
+def base_interpreter():
+    """The interpreter behind a virtual environment."""
+    version = "python{}.{}".format(*sys.version_info[:2])
+    for name in ("bin/" + version + getattr(sys, "abiflags", ""), "bin/" + version, "python.exe"):
+        path = os.path.join(sys.base_exec_prefix, name)
+        if os.path.exists(path):
+            return path
+    return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def layout():
+    """Where an installer would put things in this environment."""
+    paths = sysconfig.get_paths()
+    user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
+    return {
+        "python": sys.executable,
+        "version": "{}.{}".format(*sys.version_info[:2]),
+        "base": base_interpreter(),
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+        "purelib": paths["purelib"],
+        "platlib": paths["platlib"],
+        "scripts": paths["scripts"],
+        "data": paths["data"],
+        "path": sys.path,
+        "user": user,
+    }
+
+
+ANSWERS = (  # name of a section, and the function that makes its record
+    ("interpreter", interpreter),
+    ("layout", layout),
+    ("modules", lambda: [find(name) for name in WATCHED]),
+    ("path", lambda: PATH),
+    ("isolated", lambda: [find(name, ISOLATED_PATH) for name in WATCHED] if ALONE else None),  # noqa: F821
+    ("not-run", lambda: NOT_RUN if ALONE else ()),  # noqa: F821
+    ("here", hidden_here),
+    ("standard", standard_hidden),
+    ("pth", broken_pth),
+    ("distributions", distributions),
+    ("markers", markers),
+)
+for name, answer in ANSWERS:
+    if name in CONFIG["ask"]:
+        with section(name):
+            tell(name, answer())

@@ -319,7 +319,7 @@ def test_a_folder_that_may_not_be_searched_loses_nothing_else(tmp_path):
     chosen = doctor("list", "--here", cwd=tmp_path, environ={**environ, "TMPDIR": None}, **ordinary())
     assert (chosen.returncode, b"Traceback" in chosen.stderr) == (0, False)
     refused = doctor(*argv, f"{closed}/bin/python", cwd=tmp_path, **ordinary())
-    assert refused.returncode == 2
+    assert refused.returncode == 3
     assert "cannot be looked at: Permission denied" in one_sentence(refused)
     output = doctor("explain", "AD311", "--markdown", f"{closed}/bin/x.md", cwd=tmp_path, **ordinary())
     assert output.returncode == 2
@@ -403,13 +403,14 @@ def test_ctrl_c_stays_130(tmp_path):
 
 def test_the_documented_exceptions_of_the_function():
     from attn_doctor import examine
-    from attn_doctor.errors import AttnDoctorError
-    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.errors import AttnDoctorError, NoAnswer
 
-    with pytest.raises(ValueError, match="does not exist") as refused:
+    with pytest.raises(RuntimeError, match="--target /gone/python does not exist") as silent:
         examine(target="/gone/python")
+    assert isinstance(silent.value, NoAnswer)
+    with pytest.raises(ValueError, match="cannot be read") as refused:
+        examine(facts="/gone/facts.json")
     assert isinstance(refused.value, AttnDoctorError)
-    assert issubclass(NoAnswer, RuntimeError)
 
 
 def test_every_exception_of_ours_has_one_home():
