@@ -264,7 +264,7 @@ def test_an_old_cache_has_a_table_in_another_format_in_front(machine):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the files of Linux")
 def test_this_machine():
-    found, sources = system(folders={"prefix": sys.prefix})
+    found, sources = system(Path("/"), os.environ, folders={"prefix": sys.prefix})
     assert found.os == "linux"
     assert found.cores == os.cpu_count()
     assert found.cores_allowed == len(os.sched_getaffinity(0))
@@ -276,7 +276,7 @@ def test_this_machine():
 
 @pytest.mark.skipif(shutil.which("objdump") is None or sys.platform != "linux", reason="needs objdump")
 def test_glibcxx_of_this_machine_against_objdump():
-    found = system()[0]
+    found = system(Path("/"), os.environ)[0]
     said = subprocess.run(["objdump", "-p", found.libstdcxx], capture_output=True, text=True, check=True).stdout
     for family, value in (("GLIBCXX", found.glibcxx), ("CXXABI", found.cxxabi)):
         defined = {

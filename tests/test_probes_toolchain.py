@@ -392,7 +392,7 @@ def test_gcc_of_this_machine():
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs a CUDA toolkit")
 def test_nvcc_of_this_machine():
-    found = toolchain()[0]
+    found = toolchain(Path("/"), os.environ)[0]
     said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
     first = next(t for t in found.toolkits if any(by.startswith("PATH") for by in t.found_by))
     assert first.version == re.search(r"release (\S+),", said)[1]
