@@ -13,7 +13,7 @@ import pytest
 from kit import Machine, alpine, debian, ubuntu, wsl2
 
 from attn_doctor.model.facts import Unknown
-from attn_doctor.probes.cpu import cpu, cpu_by_cpuinfo
+from attn_doctor.probes.cpu import cpu
 from attn_doctor.probes.loader import Loader, read_cache
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import system
@@ -316,16 +316,3 @@ def test_cpu_that_cannot_be_read(tmp_path):
     found = cpu(tmp_path)[0]
     assert isinstance(found.model, Unknown)
     assert isinstance(found.avx2, Unknown)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc/cpuinfo")
-def test_py_cpuinfo_sees_the_same_flags():
-    assert cpu_by_cpuinfo()[0] == cpu()[0]
-
-
-def test_py_cpuinfo_that_fails_is_told(tmp_path):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho 'No module named cpuinfo' >&2\nexit 1\n")
-    python.chmod(0o755)
-    found = cpu_by_cpuinfo(str(python))[0]
-    assert found.model == Unknown("py-cpuinfo gave no answer: No module named cpuinfo")
