@@ -34,6 +34,8 @@ EVERYTHING: tuple[What, ...] = (
 )
 T = TypeVar("T")
 
+SCRIPTS = ("target/channel.py", "target/hidden_modules.py", "target/inventory.py")
+STATIC_SCRIPTS = ("target/channel.py", "target/search_path.py", *SCRIPTS[1:])
 # Looking at an environment must not write bytecode into it.
 QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
 # -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
@@ -143,11 +145,10 @@ def ask(
         "here": current_folder.where(),
         "python": python,
     }
-    search_path = ("target/search_path.py",) if static else ()
     try:
         outcome = child.run(
             [python, *(_ALONE if static else ()), *options],
-            ["target/channel.py", *search_path, "target/inventory.py"],
+            STATIC_SCRIPTS if static else SCRIPTS,
             config=config,
             deadline=deadline,
             environ=environ,

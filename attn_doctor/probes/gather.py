@@ -6,10 +6,8 @@ Whatever fails becomes an Unknown with its reason. Only a target that does not a
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +21,6 @@ from attn_doctor.model.facts import (
     Binary,
     Cpu,
     Facts,
-    Fault,
     FlashAttention,
     Graphics,
     Import,
@@ -40,10 +37,10 @@ from attn_doctor.model.facts import (
     Yolo,
     all_unknown,
 )
+from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
-from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask, describe
+from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.choose import Choice
-from attn_doctor.probes.second_look import look_again, ways
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -93,7 +90,7 @@ def gather(request: Request) -> Facts:
 
 def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
     runner = _Runner(pool)
-    imports = None if request.static else pool.submit(_import_everything, request)
+    imports = None if request.static else pool.submit(importing.import_everything, _importer(request))
     asked = pool.submit(_answer, request)
     isolated = None if request.static else pool.submit(_isolated, request)
     machine = _machine(request, runner)
@@ -148,6 +145,10 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
     }
 
 
+def _importer(request: Request) -> importing.Target:
+    return importing.Target(request.choice.python, request.environ, request.timeout, request.on_slow)
+
+
 def _answer(request: Request) -> Answer:
     return ask(
         request.choice.python,
@@ -168,63 +169,6 @@ def _isolated(request: Request) -> tuple[Module, ...] | Unknown:
         ).modules
     except NoAnswer as error:
         return Unknown(f"a second run with -I gave no answer: {error}")
-
-
-def _import_everything(request: Request) -> child.Outcome:
-    try:
-        outcome = _imports(request)
-        for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
-            alone = _imports(request, only=[message.section])
-            outcome.messages.extend(m for m in alone.messages if m.section == message.section)
-            if alone.fault and alone.open_section == message.section:
-                lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
-                outcome.messages.append(child.Message("fact", message.section, lost))
-    except OSError:  # the inventory says the same, and it is the one that is reported
-        return child.Outcome([], None, "", None, 0.0, None)
-    return outcome
-
-
-def _imports(
-    request: Request,
-    changes: Mapping[str, str | None] | None = None,
-    only: Sequence[str] | None = None,
-    deadline: float | None = None,
-    stop: threading.Event | None = None,
-) -> child.Outcome:
-    """Import everything, or `only` these modules, in a child. Raises OSError where the interpreter does not start."""
-    quiet = min(request.timeout, deadline or request.timeout)
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        return child.run(
-            [request.choice.python],
-            ["target/channel.py", "target/forks.py", "target/imports.py"],
-            config={
-                "each": quiet * 0.9,  # before the whole is given up
-                "only": list(only) if only else None,
-                "ultralytics_environment": child.harmless(folder),
-            },
-            deadline=deadline or request.timeout * 4,
-            quiet=quiet,
-            environ=request.environ,
-            changes=changes,
-            on_slow=None if only else request.on_slow,
-            stop=stop,
-        )
-
-
-def _look_again(
-    request: Request, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
-) -> dict[str, str | None]:
-    """What has to be left out for what did not import to do so. Nothing is started where all is well."""
-    lost = [i.module for i in imports if i.ok is False]
-    if torch.importable is False:
-        lost = ["torch"]  # the others cannot be told without it
-    good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
-    return look_again(
-        lost,
-        ways(request.environ, user_site=user_site),
-        lambda changes, only, deadline, stop: _imports(request, changes, only, deadline, stop),
-        good_seconds=max(good, default=None),
-    )
 
 
 def _target(
@@ -304,16 +248,18 @@ def _assemble(
     imports: tuple[Import, ...] | Unknown = Unknown("nothing was imported (--static)")
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)
-        imports = imported(outcome)
+        imports = importing.imported(outcome)
         itself: Interpreter = sections["interpreter"]
-        again = _look_again(request, sections["torch"], imports, user_site=itself.user_site is True)
+        again = importing.look_again(_importer(request), sections["torch"], imports, user_site=itself.user_site is True)
         if "torch" in again:
             sections["torch"] = msgspec.structs.replace(sections["torch"], works_without=again["torch"])
         imports = tuple(
             msgspec.structs.replace(i, works_without=again[i.module]) if i.module in again else i for i in imports
         )
-        sections["interpreter"] = msgspec.structs.replace(itself, shadows_loaded=_shadows_loaded(itself, outcome))
-        sections["yolo"] = _behind_the_fork(sections["yolo"], imports)
+        sections["interpreter"] = msgspec.structs.replace(
+            itself, shadows_loaded=importing.shadows_loaded(itself, outcome)
+        )
+        sections["yolo"] = importing.behind_the_fork(sections["yolo"], imports)
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
         runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
@@ -332,48 +278,3 @@ def _assemble(
         **sections,
     )
     return foreign_text.record(facts)
-
-
-def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
-    if isinstance(interpreter.shadowed_here, Unknown):
-        return interpreter.shadowed_here
-    loaded = {name for names in outcome.facts("loaded") for name in names}
-    for message in outcome.messages:
-        if message.at == "fact" and isinstance(message.data, dict):
-            loaded.update(message.data.get("loaded") or ())
-    if not loaded:
-        return Unknown("torch did not import, so nobody saw which modules it loads")
-    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").partition(".")[0] in loaded)
-
-
-def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """The import records; a section that was open when the child died is one too."""
-    records = [
-        _import_record(m.data)
-        for m in outcome.messages
-        if m.at == "fact" and isinstance(m.data, dict) and isinstance(m.data.get("module"), str)
-    ]
-    open_section = outcome.open_section
-    if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
-        records.append(Import(module=open_section, ok=False, fault=outcome.fault))
-    return tuple(records)
-
-
-def _import_record(data: dict[str, Any]) -> Import:
-    try:
-        return msgspec.convert(data, Import)
-    except msgspec.ValidationError as error:
-        message = f"the target's record of the import cannot be understood ({error})"
-        return Import(module=data["module"], ok=False, fault=Fault(kind="raised", type="BadRecord", message=message))
-
-
-def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """The exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
-    if yolo.kind != "fork":
-        return yolo
-    attempt = next((i for i in imports if i.module == "flash_attn"), None)
-    if attempt is None:
-        return msgspec.structs.replace(yolo, flash_error="ModuleNotFoundError: No module named 'flash_attn'")
-    error = describe(attempt.fault) if attempt.fault else None
-    return msgspec.structs.replace(yolo, flash_error=error)

@@ -14,6 +14,7 @@ from targets import add_metadata, make_target, site_packages
 from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, examine, facts_of
 from attn_doctor.model.facts import Unknown
+from attn_doctor.probes.ask import STATIC_SCRIPTS
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.gather import Request, gather
 from attn_doctor.probes.graphics import graphics
@@ -132,9 +133,8 @@ def worked_out(python: Path, environ: dict[str, str], monkeypatch) -> list[str]:
         monkeypatch.delenv(name, raising=False)
         if name in environ:
             monkeypatch.setenv(name, environ[name])
-    scripts = ["target/channel.py", "target/search_path.py", "target/inventory.py"]
     config = {"ask": ["path"], "watched": ["numpy"], "here": None, "python": str(python)}
-    return child.run([str(python), "-E", "-s", "-S"], scripts, config=config).facts("path")[0]
+    return child.run([str(python), "-E", "-s", "-S"], STATIC_SCRIPTS, config=config).facts("path")[0]
 
 
 def environments(tmp_path: Path):
