@@ -75,7 +75,7 @@ def test_a_simulated_machine_is_judged_as_what_it_is(slug):
 
 @pytest.mark.parametrize("slug", [s for s in SLUGS if not find(s).MODE.recipe.run])
 def test_a_simulated_reproduction_says_that_it_is_one(slug):
-    planned = plan(find(slug).MODE, never, 1.0)
+    planned = plan(find(slug).MODE, never, {}, 1.0)
     assert planned.simulated
     assert not planned.asks
     done = reproduce(planned)
@@ -97,7 +97,7 @@ def test_a_note_beside_a_root_cause_is_not_the_name_of_a_failure():
 
 def test_what_has_no_recipe_cannot_be_reproduced_and_says_where_to_read():
     mode = next(m.MODE for m in ALL if m.MODE.recipe is None)
-    planned = plan(mode, never, 1.0)
+    planned = plan(mode, never, {}, 1.0)
     assert isinstance(planned, Plan)
     done = reproduce(planned)
     assert (done.reproduced, done.named) == (False, False)

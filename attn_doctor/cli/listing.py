@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_target, examination
 from attn_doctor.failure_modes.areas import AREAS
 
 
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _met_here(arguments: argparse.Namespace) -> set[str]:
-    from attn_doctor.examination import Options, examine
+    from attn_doctor.examination import examine
 
-    report = examine(Options(target=arguments.target, timeout=arguments.timeout, static=True, tools=True))
+    report = examine(examination(arguments, static=True, tools=True))
     return {finding.slug for finding in report.findings}

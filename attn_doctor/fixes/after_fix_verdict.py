@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, read_logs
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.fixes.plan import WITHOUT, Way
-from attn_doctor.fixes.target_paths import QUIET
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.not_a_log import NoLog
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.machine import flash_attn
 from attn_doctor.model.report import Report
-from attn_doctor.probes.answer import NoAnswer
+from attn_doctor.probes.ask import QUIET
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 
 Say = Callable[[str], None]
@@ -35,6 +33,7 @@ def examine(
     backends: Sequence[str] = (),
     *,
     gpu: str | None = None,
+    root: str = "/",
 ) -> Report:
     """Raises NoAnswer. With backends, a short trial of them too; with a GPU that is elsewhere, judged for that one."""
     trial = bool(backends)
@@ -45,29 +44,16 @@ def examine(
         trial=trial,
         trials=_with(backends) if trial else TrialOptions(),
         timeout=timeout,
-        root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),
+        environ={**environ, **QUIET},
+        root=root,
     )
-    with as_if({**environ, **QUIET}):
-        return examine_target(options)
+    return examine_target(options)
 
 
 def _with(backends: Sequence[str]) -> TrialOptions:
     import msgspec
 
     return msgspec.structs.replace(_SHORT, backends=tuple(backends))
-
-
-@contextmanager
-def as_if(environ: Mapping[str, str]) -> Iterator[None]:
-    """The environment of this process replaced for a while: probes read it, and children inherit it."""
-    before = dict(os.environ)
-    try:
-        os.environ.clear()
-        os.environ.update(environ)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def remaining(report: Report) -> tuple[Finding, ...]:
@@ -94,11 +80,11 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     return None
 
 
-def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float) -> tuple[str, ...]:
+def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> tuple[str, ...]:
     """The backends of a short trial that served every attention call, forward and backward."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
-        report = examine(python, way.goal, environ, timeout, wanted)
+        report = examine(python, way.goal, environ, timeout, wanted, root=root)
     except (NoAnswer, BadRequest):
         return ()
     return tuple(dict.fromkeys(row.backend for row in report.trials if row.status == "ok"))

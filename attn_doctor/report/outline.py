@@ -9,7 +9,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.areas import BUILD, area_of
 from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
+from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
@@ -20,7 +20,6 @@ from attn_doctor.report.verdict import verdict
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
 _MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all
-_DO = {Goal.TRAIN: "train", Goal.FLASH_ATTN: "run flash-attn"}
 STATUS_TONE = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
