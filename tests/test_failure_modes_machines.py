@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ailing_extensions
+import ailing_gpus
 import pytest
-import test_failure_modes_gpu as of_gpus
-import test_failure_modes_import as of_imports
 from ailing_machines import COMPAT, CONTAINER, FABRIC, HIDDEN, MIG_EMPTY, MISMATCH, WSL, H, cpu_torch, old_driver
 from whole_machines import forgetting, without_driver
 
@@ -52,7 +52,7 @@ AILING = [
     *(pytest.param(facts, id=name) for name, (facts, _, _) in MACHINES.items()),
     *(
         pytest.param(facts, id=f"{n} {slug}")
-        for n, (slug, facts, _) in enumerate((*of_gpus.PRESENT, *of_imports.PRESENT))
+        for n, (slug, facts, _) in enumerate((*ailing_gpus.PRESENT, *ailing_extensions.PRESENT))
     ),
 ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_machines import MACHINES, read
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, with_flash_attn
 
 import attn_doctor

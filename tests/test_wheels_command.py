@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from official_wheels import BY_HAND, CONFIGURED
 from targets import add_metadata, make_target
-from test_knowledge_wheels import BY_HAND, CONFIGURED
 
 from attn_doctor.errors import Refused
 from attn_doctor.fixes.target_paths import Cannot
