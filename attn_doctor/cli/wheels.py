@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attn_doctor.cli.options import add_target, examination
-
-if TYPE_CHECKING:
-    from attn_doctor.knowledge.wheel_key import Candidate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -67,13 +64,13 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.target or not wanted.whole:
             facts = facts_of(examination(arguments, static=True, tools=True), progress.say)
         key, _ = key_for(wanted, facts)
-        seen: tuple[Candidate, ...] = ()
-        notes: tuple[str, ...] = ()
         if arguments.online:
             from attn_doctor.wheels.online import newer_wheels
 
             seen, notes = newer_wheels(key, progress.say)
-        found = answer(wanted, facts, seen=seen, notes=notes)
+            found = answer(wanted, facts, seen=seen, notes=notes)
+        else:
+            found = answer(wanted, facts)
     if arguments.json:
         write_json(arguments.json, found)
     if on_terminal(arguments):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from attn_doctor.errors import NoAnswer
+from attn_doctor.errors import AttnDoctorError, NoAnswer
 from attn_doctor.examination import Options, read_logs
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.fixes.plan import WITHOUT, Way
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.logs.not_a_log import NoLog
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.machine import flash_attn
@@ -94,7 +93,7 @@ def explain(log: Path, goal: Goal) -> str:
     """What the output of a step that failed means: the failure mode that its log shows, else the installer's own words."""
     try:
         logs = read_logs([str(log)])
-    except (ValueError, NoLog):
+    except AttnDoctorError:
         logs = ()
     found = [f for f in diagnose(Facts(), goal, logs=logs).findings if any(e.kind == "log" for e in f.evidence)]
     words = _own_words(log)

@@ -112,10 +112,7 @@ def _only_by_hand(way: Way) -> set[str]:
 
 
 def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
-    try:
-        return after_fix_verdict.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu, root=trying.root)
-    except NoAnswer as error:
-        raise Cannot(str(error)) from error
+    return after_fix_verdict.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu, root=trying.root)
 
 
 def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
