@@ -58,6 +58,22 @@ def test_a_cure_that_reads_words_is_found(body):
     assert reads(ast.parse(body))
 
 
+def test_no_helper_of_a_cure_reads_the_words_of_a_hit():
+    for path in (ROOT / "attn_doctor" / "failure_modes").rglob("*.py"):
+        for part in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(part, ast.Attribute) and part.attr in ("evidence", "message"):
+                assert ast.unparse(part.value) != "hit", f"{path.name}:{part.lineno}"
+
+
+def test_only_a_rule_of_facts_says_how_certain_it_is():
+    """The caller marks what a log or a trial shows as observed."""
+    for module in ALL:
+        for name in ("from_log", "observe"):
+            function = functions(module).get(name)
+            said = [k.arg for k in ast.walk(function) if isinstance(k, ast.keyword)] if function else []
+            assert "certainty" not in said, module.MODE.slug
+
+
 def test_a_module_holds_no_function_that_nobody_calls():
     """A misspelt `from_log` would be passed over in silence; helpers of a module begin with an underscore."""
     called_from_elsewhere = {
