@@ -12,7 +12,6 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ import msgspec
 
 from attn_doctor.model.facts import Fault
 from attn_doctor.model.foreign_text import raw
-from attn_doctor.system import current_folder
+from attn_doctor.system import current_folder, processes
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
@@ -212,9 +211,6 @@ def _start(
     merged = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
     env = current_folder.cleaned(merged)
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
         [raw(word) for word in current_folder.program(argv)],
         stdin=stdin,
@@ -222,8 +218,8 @@ def _start(
         stderr=subprocess.PIPE,
         env=env,
         cwd=cwd or current_folder.empty(),
-        start_new_session=os.name == "posix",
-        creationflags=flags,
+        start_new_session=processes.NEW_SESSION,
+        creationflags=processes.CREATION_FLAGS,
     )
     _alive.add(process)
     return process
@@ -231,13 +227,7 @@ def _start(
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End a child and all that it started. Gives up after a moment: a process in the kernel cannot be waited for."""
-    try:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except (ProcessLookupError, PermissionError):
-        pass
+    processes.end_group(process)
     _reaped(process, _GRACE)
 
 

@@ -27,6 +27,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.report import Report, decode_report
 from attn_doctor.probes.choose import choose
+from attn_doctor.system import machine
 from attn_doctor.system.own_names import restore as restored
 
 Say = Callable[[str], None]
@@ -141,11 +142,7 @@ def _is_of_this_machine(report: Report) -> bool:
     if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
         return False
     system = report.facts.system
-    return system.kernel == platform.release() or system.memory_bytes == _memory()
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return system.kernel == platform.release() or system.memory_bytes == machine.memory_bytes()
 
 
 def _resolver(
