@@ -147,15 +147,6 @@ def torchvision_for(torch: str) -> str | Unknown:
     return (exact or rows)[-1].torchvision
 
 
-def torch_for(torchvision: str) -> str | Unknown:
-    """What this torchvision demands of torch: "==2.8.0", ">=2.14.0"."""
-    wanted = parse(torchvision)
-    for row in load(Torchvision):
-        if wanted is not None and parse(row.torchvision) == parse(wanted.base_version):
-            return row.torch
-    return unlisted(f"torchvision {torchvision}")
-
-
 def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
     """The oldest C++ standard with which this torch's headers compile: 17, 20. `compiler`: "gcc", "clang" or "msvc"."""
     row = release(torch)
@@ -217,13 +208,6 @@ def _demands(
     if python is not None:
         parts.append(supports_python(row.torch, python))
     return parts
-
-
-def builds_for_driver(
-    torch: str, driver: str, os: str = "linux", platform: str = LINUX
-) -> tuple[tuple[TorchBuild, cuda_rules.Coverage | Unknown], ...]:
-    """Each CUDA build of this torch and whether the driver runs it; a build may be unverified itself."""
-    return tuple((row, cuda_rules.driver_covers(driver, row.cuda, os)) for row in builds(torch, platform))
 
 
 def driver_needed(torch: str, os: str = "linux", platform: str = LINUX) -> str | Unknown | None:

@@ -1,21 +1,16 @@
-"""The processor, and the instruction sets that PyTorch's CPU kernels choose by.
-
-`cpu` reads files and is done in a millisecond; `cpu_by_cpuinfo` asks py-cpuinfo in a child, which takes a second or more.
-"""
+"""The processor, and the instruction sets that PyTorch's CPU kernels choose by, from files: done in a millisecond."""
 
 from __future__ import annotations
 
-import json
 import platform
 import re
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
 from attn_doctor import child
 from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
-from attn_doctor.system import own_path, platforms, windows
+from attn_doctor.system import platforms, windows
 
 # What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
@@ -40,18 +35,6 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
     if flags is None:
         return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model), {"": "/proc/cpuinfo"}
     return _cpu(model, flags[1].split()), {"": "/proc/cpuinfo"}
-
-
-def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
-    """The same by py-cpuinfo, in a child of our own interpreter."""
-    own = own_path.environment() if python == sys.executable else {}
-    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
-    try:
-        told = json.loads(answer.stdout)
-        return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}
-    except (ValueError, KeyError, AttributeError):
-        last = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        return all_unknown(Cpu, f"py-cpuinfo gave no answer: {last[0]}"), {}
 
 
 def _cpu(model: Text, flags: Collection[str]) -> Cpu:

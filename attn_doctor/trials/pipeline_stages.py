@@ -7,7 +7,7 @@ In a process of its own after the trial, so that whatever ultralytics' predictor
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attn_doctor import child
@@ -40,6 +40,7 @@ def measure(
     *,
     timeout: float,
     say: Say,
+    environ: Mapping[str, str] | None = None,
 ) -> Around:
     """Measure the rows that are "ok" on the model in the target. Raises OSError where the interpreter cannot be started."""
     proven = [row for row in rows if row.status == "ok" and row.scope == "model" and row.shape is None]
@@ -62,7 +63,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("optimiser "):
             say("measuring training steps with an optimiser")
 
-    outcome = aside(python, "target/around.py", config, timeout=timeout, on_message=tell)
+    outcome = aside(python, "target/around.py", config, timeout=timeout, on_message=tell, environ=environ)
     notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
     notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
     if outcome.fault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attn_doctor import child
 from attn_doctor.model.facts import Facts, Fault, Number, Record
@@ -75,6 +75,7 @@ def measure(
     room: int | None,
     timeout: float,
     say: Say,
+    environ: Mapping[str, str] | None = None,
 ) -> Measured | Fault:
     """Training steps at growing batches in the target; none that would need more than `room` bytes. Raises OSError."""
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
@@ -94,7 +95,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("batch"):
             say(f"measuring memory: {message.section}")
 
-    outcome = aside(python, "target/tune.py", config, timeout=timeout, on_message=tell)
+    outcome = aside(python, "target/tune.py", config, timeout=timeout, on_message=tell, environ=environ)
     points = tuple(Point(**fact) for fact in outcome.facts("point"))
     raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
     if not points:
