@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +19,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor.child_end import how_it_ended
 from attn_doctor.model.facts import Fault
 from attn_doctor.model.foreign_text import raw
-from attn_doctor.system import current_folder
+from attn_doctor.system import current_folder, processes
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
@@ -157,7 +155,7 @@ def run(
         why = f"the target sent a record that cannot be understood ({type(reader.trouble).__name__}: {reader.trouble})"
         fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
     elif killed or not reader.done:
-        fault = _fault(process, killed, reader.chatter, open_section, seconds)
+        fault = how_it_ended(process.returncode, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
 
 
@@ -206,7 +204,7 @@ def command(
     reader.finish()
     fault = None
     if killed or process.returncode != 0:
-        fault = _fault(process, killed, reader.chatter, None, time.monotonic() - started)
+        fault = how_it_ended(process.returncode, killed, reader.chatter, None, time.monotonic() - started)
     return Finished(reader.output, reader.chatter, process.returncode, fault)
 
 
@@ -221,9 +219,6 @@ def _start(
     merged = {name: value for name, value in whole.items() if value is not None}
     env = current_folder.cleaned(merged)
     env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
         [raw(word) for word in current_folder.program(argv)],
         stdin=stdin,
@@ -231,8 +226,8 @@ def _start(
         stderr=subprocess.PIPE,
         env=env,
         cwd=cwd or current_folder.empty(),
-        start_new_session=os.name == "posix",
-        creationflags=flags,
+        start_new_session=processes.NEW_SESSION,
+        creationflags=processes.CREATION_FLAGS,
     )
     _alive.add(process)
     return process
@@ -240,13 +235,7 @@ def _start(
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End a child and all that it started. Gives up after a moment: a process in the kernel cannot be waited for."""
-    try:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except (ProcessLookupError, PermissionError):
-        pass
+    processes.end_group(process)
     _reaped(process, _GRACE)
 
 
@@ -373,29 +362,3 @@ class _Reader:
     @property
     def chatter(self) -> str:
         return self._err.decode("utf-8", "replace")
-
-
-# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f'. Ours and importlib's own say nothing.
-_FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
-
-
-def _fault(
-    process: subprocess.Popen[bytes], killed: bool, chatter: str, open_section: str | None, seconds: float
-) -> Fault:
-    frame = _FRAME.search(chatter)
-    where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
-    code = process.returncode
-    tail = chatter.strip()[-2000:] or None
-    if killed:
-        kind = "timeout" if code is not None else "vanished"
-        return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
-    if code is not None and code < 0:
-        return Fault(kind="signal", signal=signal_name(-code), where=where, message=tail, seconds=seconds)
-    return Fault(kind="exited", exit_code=code, where=where, message=tail, seconds=seconds)
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

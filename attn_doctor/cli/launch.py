@@ -34,7 +34,8 @@ def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
 
-    from attn_doctor.prescription.launch import NothingToRun, environment, replace
+    from attn_doctor.prescription.launch import NothingToRun, environment
+    from attn_doctor.system import processes
 
     argv = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not argv:
@@ -42,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
             "run what? For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
         )
     try:
-        return replace(argv, environment(arguments.attention, os.environ))
+        return processes.become(argv, environment(arguments.attention, os.environ))
     except FileNotFoundError:
         sys.stderr.write(f"attn-doctor: there is no program {argv[0]}\n")
         return NOT_FOUND

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from attn_doctor.model.facts import Record
+from attn_doctor.system import files
 
 _RESERVE = 512 << 20  # bytes to leave free where files have to be copied after all
 
@@ -68,7 +69,7 @@ class _Keeper:
     def _file(self, source: str, copy: str, status: os.stat_result, in_place: bool) -> None:
         if not in_place and not source.endswith(_IN_PLACE_SUFFIXES) and not _is_script(source, status):
             try:
-                os.link(source, copy)
+                files.link(source, copy)
             except OSError:
                 self.unlinkable += 1  # another file system, none with hard links, a file of somebody else's
             else:
@@ -82,8 +83,7 @@ class _Keeper:
 
 def _as(status: os.stat_result, source: str, copy: str) -> None:
     """Owner, mode, extended attributes, times: in this order, as a change of owner takes some modes away."""
-    if os.geteuid() == 0:
-        os.chown(copy, status.st_uid, status.st_gid)
+    files.give_owner(copy, status)
     with contextlib.suppress(PermissionError):
         shutil.copystat(source, copy)
 

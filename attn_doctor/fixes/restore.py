@@ -3,6 +3,8 @@
 A copy of this file lies beside the kept files as `undo.py`: attn-doctor may live in the very environment that a plan broke, and
 then any other Python runs it. It only ever renames, links and makes what the kept files say; it can be ended at any moment and
 run again. docs/fixes.md says why undoing works like this.
+
+Because it runs alone, it calls locks, process groups and owners itself, where all other rooms ask `attn_doctor.system`.
 """
 
 from __future__ import annotations
@@ -94,6 +96,10 @@ def _alike(one: Entry | None, other: Entry | None) -> bool:
 
 def take_lock(home: str) -> int:
     """The lock of an environment, as a descriptor that an installer inherits: it is free once all of them are gone."""
+    if sys.platform == "win32":
+        raise Busy(
+            "this system has no lock for an environment: what attn-doctor applies and undoes is of Linux and macOS"
+        )
     import fcntl
 
     descriptor = os.open(os.path.join(home, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
@@ -128,7 +134,8 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
         pid, since = running[0]["pid"], running[0]["started"]
         if started(pid) in (since, None):  # the leader may be gone, and its group not
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+                if sys.platform != "win32":
+                    os.killpg(pid, signal.SIGKILL)
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -266,7 +273,7 @@ def _take(live: str, taken: str) -> None:
 def _own(kept: str, live: str) -> None:
     """Owner, as far as we may."""
     status = os.lstat(kept)
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
+    if sys.platform != "win32" and os.geteuid() == 0:
         os.chown(live, status.st_uid, status.st_gid, follow_symlinks=False)
 
 

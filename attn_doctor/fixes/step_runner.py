@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attn_doctor import child
 from attn_doctor.model.facts import Record
-from attn_doctor.system import current_folder
+from attn_doctor.system import current_folder, processes
 
 # One byte on standard input opens the gate; its end (attn-doctor is gone) closes it for good. Then the child becomes the installer.
 _GATE = """
@@ -100,7 +100,8 @@ def run(
             stderr=subprocess.STDOUT,
             env=current_folder.cleaned(environ),
             cwd=cwd,
-            start_new_session=True,
+            start_new_session=processes.NEW_SESSION,
+            creationflags=processes.CREATION_FLAGS,
             pass_fds=() if lock is None else (lock,),
         )
         try:

@@ -18,6 +18,7 @@ from attn_doctor.fixes import restore
 from attn_doctor.fixes.hardlink_copy import Kept, NoRoom, copy_tree
 from attn_doctor.fixes.target_paths import Cannot, Places, Root
 from attn_doctor.model.facts import Record
+from attn_doctor.system import files
 
 _TEXT_BYTES = 16 << 20
 
@@ -90,16 +91,14 @@ def _folder(places: Places) -> Path:
     ]
     device = packages.stat().st_dev
     usable = [
-        place for place in candidates if os.path.isdir(place) and os.access(place, os.W_OK) and not _noexec(place)
+        place
+        for place in candidates
+        if os.path.isdir(place) and os.access(place, os.W_OK) and not files.forbids_programs(place)
     ]
     same = [place for place in usable if place.stat().st_dev == device]
     if not usable:
         raise Cannot("no throw-away copy can be made: there is no folder for it that may be written and run from")
     return Path(tempfile.mkdtemp(prefix="attn-doctor-copy-", dir=(same or usable)[0])).resolve()
-
-
-def _noexec(place: Path) -> bool:
-    return bool(os.statvfs(place).f_flag & os.ST_NOEXEC) if hasattr(os, "ST_NOEXEC") else False
 
 
 def _made(places: Places, folder: Path) -> Mirror:

@@ -29,6 +29,7 @@ from attn_doctor.probes import ask as asking
 from attn_doctor.probes.ask import QUIET
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.packages import distributions_of
+from attn_doctor.system import machine
 from attn_doctor.system.own_names import restore as restored
 
 Say = Callable[[str], None]
@@ -154,11 +155,7 @@ def _is_of_this_machine(report: Report) -> bool:
     if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
         return False
     system = report.facts.system
-    return system.kernel == platform.release() or system.memory_bytes == _memory()
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return system.kernel == platform.release() or system.memory_bytes == machine.memory_bytes()
 
 
 def _installed(facts: Facts, request: Request) -> dict[str, str]:

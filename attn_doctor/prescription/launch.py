@@ -1,5 +1,4 @@
-"""Runs a program with the prescription in its environment: this process becomes the program, so that its exit code and the
-signals that are sent to it are its own.
+"""Makes the environment in which a program finds the prescription. `attn-doctor run` becomes that program.
 
 The environment is all that is used: a folder on PYTHONPATH whose sitecustomize exchanges the attention when the program
 imports ultralytics (target/startup). Nothing is written anywhere.
@@ -8,10 +7,7 @@ imports ultralytics (target/startup). Nothing is written anywhere.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from attn_doctor.errors import Refused
@@ -39,15 +35,3 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
     # Only the startup folder is added: were the doctor's own packages on the path, they would hide those of the program.
     path = [str(STARTUP), *([base["PYTHONPATH"]] if base.get("PYTHONPATH") else [])]
     return {**base, VARIABLE: backend, "PYTHONPATH": os.pathsep.join(path)}
-
-
-def replace(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Become the program. Returns its exit code only where processes cannot do that (Windows). Raises OSError."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.name == "nt":
-        return subprocess.call(argv, env=environ)
-    # Python ignores SIGPIPE, and what is ignored stays so in the program: `yolo ... | head` would not end.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    return os.execvpe(argv[0], list(argv), dict(environ))  # noqa: S606 - no shell is what is wanted

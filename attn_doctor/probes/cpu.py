@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import re
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
 from attn_doctor import child
 from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.system import platforms, windows
 
 # What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
@@ -24,9 +23,9 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:
-        if tree.real and sys.platform == "darwin":
+        if tree.real and platforms.MACOS:
             return (_of_macos(), {"": "sysctl"}) if ask else (all_unknown(Cpu, NOT_ASKED), {})
-        if tree.real and sys.platform == "win32":
+        if tree.real and platforms.WINDOWS:
             return _of_windows(), {"": "the registry and IsProcessorFeaturePresent"}
         return all_unknown(Cpu, "/proc/cpuinfo cannot be read"), {}
     named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
@@ -68,14 +67,10 @@ def _of_macos() -> Cpu:
 
 def _of_windows() -> Cpu:
     """Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not tell of AMX and bf16."""
-    import winreg
-
-    present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent  # type: ignore[attr-defined]
+    path = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
     try:
-        path = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:  # type: ignore[attr-defined]
-            model: Text = str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()  # type: ignore[attr-defined]
+        model: Text = str(windows.registry(path, "ProcessorNameString")).strip()
     except OSError:
         model = platform.processor() or Unknown("the registry does not name it")
-    why = Unknown("Windows does not tell")
-    return Cpu(model=model, avx2=bool(present(40)), avx512=bool(present(41)), amx=why, bf16=why)
+    has, why = windows.has_processor_feature, Unknown("Windows does not tell")
+    return Cpu(model=model, avx2=has(40), avx512=has(41), amx=why, bf16=why)

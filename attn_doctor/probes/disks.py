@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Mapping
 from shutil import disk_usage
 
 from attn_doctor.model.facts import Disk, Flag, Unknown
 from attn_doctor.probes.root import Root
+from attn_doctor.system import platforms
 
 
 def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> tuple[Disk, ...]:
@@ -39,7 +39,7 @@ def disk(root: Root, purpose: str, path: str) -> Disk:
 
 def _noexec(root: Root, path: str) -> Flag:
     """Whether the mount forbids to run programs from it. Fields: proc_pid_mountinfo(5)."""
-    if root.real and sys.platform != "linux":
+    if root.real and not platforms.LINUX:
         return None
     text = root.text("/proc/self/mountinfo")
     if text is None:
@@ -63,7 +63,7 @@ def _temporary(root: Root, environ: Mapping[str, str]) -> str:
     """As Python's tempfile and pip choose it."""
     named = (environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     usable = (path for path in named if path and root.is_dir(path))
-    return next(usable, tempfile.gettempdir() if os.name == "nt" else "/tmp")  # noqa: S108 - looked at, not written to
+    return next(usable, tempfile.gettempdir() if platforms.WINDOWS else "/tmp")  # noqa: S108 - looked at, not written to
 
 
 def _pip_cache(environ: Mapping[str, str]) -> str | None:
@@ -73,8 +73,8 @@ def _pip_cache(environ: Mapping[str, str]) -> str | None:
     home = environ.get("HOME") or os.path.expanduser("~")  # Path.home() raises where there is none
     if home == "~":
         return None
-    if sys.platform == "darwin":
+    if platforms.MACOS:
         return f"{home}/Library/Caches/pip"
-    if sys.platform == "win32":
+    if platforms.WINDOWS:
         return f"{environ.get('LOCALAPPDATA') or home}\\pip\\Cache"
     return f"{environ.get('XDG_CACHE_HOME') or home + '/.cache'}/pip"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from attn_doctor.probes import pci
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import wsl
+from attn_doctor.system import platforms
 
 # The driver's version in a file name, "libcuda.so.580.65.06"; WSL's "libcuda.so.1.1" holds none.
 _VERSION = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)*)$")
@@ -39,7 +39,7 @@ def driver_files(
     tree: Root, environ: Mapping[str, str], loader: Loader, bus: tuple[PciDevice, ...] | Unknown
 ) -> DriverFiles:
     within_wsl = wsl(tree, environ) is not None
-    windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and sys.platform == "win32" else None
+    windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and platforms.WINDOWS else None
     module = _kernel_module(tree)
     card = _card(tree, bus)
     nodes = tuple(sorted(tree.matching("/dev", "nvidia")))
@@ -84,6 +84,6 @@ def _kernel_module(tree: Root) -> Text:
         return written[1]
     if banner is not None or tree.is_dir("/sys/module/nvidia"):
         return Unknown("the nvidia module is loaded and does not say its version")
-    if tree.is_dir("/sys/module") or (tree.real and sys.platform != "linux"):
+    if tree.is_dir("/sys/module") or (tree.real and not platforms.LINUX):
         return None
     return Unknown("/sys/module cannot be read")

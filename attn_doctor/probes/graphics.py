@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
+from attn_doctor.system import platforms
 
 _NO_SIGN = "not asked: nothing here speaks of an NVIDIA GPU or driver"
 
@@ -112,7 +112,7 @@ def _ask(
 def _cuda(
     tree: Root, files: DriverFiles, environment: Mapping[str, str], deadline: float, on_slow: nvml.OnSlow
 ) -> nvml.Cuda:
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    library = "nvcuda.dll" if platforms.WINDOWS else "libcuda.so.1"
     if not tree.real and files.libcuda is None:
         return nvml.cannot_load(library, "it is not where the loader looks")
     return nvml.ask_cuda(library, environment, deadline, on_slow)
@@ -253,7 +253,7 @@ def _line(agent: str, label: str) -> Text:
 
 def _apple(tree: Root, *, ask: bool) -> Flag:
     """Apple silicon, also from a Python for Intel that runs under Rosetta."""
-    if not tree.real or sys.platform != "darwin":
+    if not tree.real or not platforms.MACOS:
         return False
     if platform.machine() == "arm64":
         return True

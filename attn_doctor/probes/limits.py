@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from attn_doctor import child
 from attn_doctor.model.facts import Number, Real, Unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.system import platforms, windows
 
 _PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages
 
@@ -24,10 +23,10 @@ class Memory(NamedTuple):
 
 def memory(root: Root, *, ask: bool = True) -> Memory:
     """Bytes of memory in the machine, free for a new program without swapping, and of swap space."""
-    if root.real and sys.platform == "darwin":
+    if root.real and platforms.MACOS:
         why = Unknown(NOT_ASKED)
         return _memory_of_macos() if ask else Memory(why, why, why)
-    if root.real and sys.platform == "win32":
+    if root.real and platforms.WINDOWS:
         return _memory_of_windows()
     text = root.text("/proc/meminfo")
     if text is None:
@@ -77,7 +76,7 @@ def quota(root: Root) -> Quota:
     groups = root.text("/proc/self/cgroup")
     mounts = root.text("/proc/self/mountinfo")
     if groups is None or mounts is None:
-        if root.real and sys.platform != "linux":
+        if root.real and not platforms.LINUX:
             return Quota(None, None)
         why = Unknown("/proc/self/cgroup or /proc/self/mountinfo cannot be read")
         return Quota(why, why)
@@ -146,24 +145,8 @@ def _memory_of_macos() -> Memory:
 
 
 def _memory_of_windows() -> Memory:
-    class Status(ctypes.Structure):
-        """MEMORYSTATUSEX of sysinfoapi.h."""
-
-        _fields_ = (
-            ("length", ctypes.c_uint32),
-            ("load", ctypes.c_uint32),
-            ("total", ctypes.c_uint64),
-            ("available", ctypes.c_uint64),
-            ("total_page_file", ctypes.c_uint64),
-            ("available_page_file", ctypes.c_uint64),
-            ("total_virtual", ctypes.c_uint64),
-            ("available_virtual", ctypes.c_uint64),
-            ("available_extended_virtual", ctypes.c_uint64),
-        )
-
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    if not ctypes.WinDLL("kernel32").GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
+    status = windows.memory()
+    if status is None:
         why = Unknown("GlobalMemoryStatusEx failed")
         return Memory(why, why, why)
     return Memory(status.total, status.available, max(0, status.total_page_file - status.total))

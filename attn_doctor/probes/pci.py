@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
 from pathlib import Path
 
 from attn_doctor.model.facts import AmdGpu, PciDevice, Text, Unknown
 from attn_doctor.model.machine import AMD, NVIDIA
 from attn_doctor.probes.root import Root
+from attn_doctor.system import platforms, windows
 
 # VGA, 3D and other display controllers, and processing accelerators: https://pci-ids.ucw.cz/read/PD/
 _GRAPHICS = ("0300", "0302", "0380", "1200")
@@ -19,9 +18,9 @@ _DEVICES = "/sys/bus/pci/devices"
 
 def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
     """Display and accelerator functions."""
-    if tree.real and sys.platform == "win32":
+    if tree.real and platforms.WINDOWS:
         return _of_windows()
-    if tree.real and sys.platform == "darwin":
+    if tree.real and platforms.MACOS:
         return ()  # no NVIDIA card has had a driver there since macOS 10.13, and Apple's GPUs are on no PCI bus
     if not tree.is_dir(_DEVICES):
         # A virtual machine may have no PCI at all (WSL, some microVMs): then the kernel says so by having no bus.
@@ -85,28 +84,10 @@ def _device(tree: Root, slot: str) -> PciDevice:
 
 def _of_windows() -> tuple[PciDevice, ...] | Unknown:
     """The adapters that Windows knows, by EnumDisplayDevicesW of winuser.h."""
-
-    class DisplayDevice(ctypes.Structure):
-        """DISPLAY_DEVICEW of wingdi.h."""
-
-        _fields_ = (
-            ("size", ctypes.c_uint32),
-            ("name", ctypes.c_wchar * 32),
-            ("text", ctypes.c_wchar * 128),
-            ("flags", ctypes.c_uint32),
-            ("id", ctypes.c_wchar * 128),
-            ("key", ctypes.c_wchar * 128),
-        )
-
-    ask = ctypes.WinDLL("user32").EnumDisplayDevicesW  # type: ignore[attr-defined]
     why = Unknown("Windows is not asked for it")
     found: dict[tuple[str, str], PciDevice] = {}
-    for number in range(64):
-        device = DisplayDevice()
-        device.size = ctypes.sizeof(DisplayDevice)
-        if not ask(None, number, ctypes.byref(device), 0):
-            break
-        ids = re.search(r"VEN_([0-9A-F]{4})&DEV_([0-9A-F]{4})", device.id.upper())
+    for name in windows.display_devices():
+        ids = re.search(r"VEN_([0-9A-F]{4})&DEV_([0-9A-F]{4})", name.upper())
         if ids:  # each output of a card is listed
             key = (ids[1].lower(), ids[2].lower())
             found[key] = PciDevice(vendor=key[0], device=key[1], pci_class="0300", driver=why)

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from attn_doctor.system import platforms
+
 # Why a value is unknown that only a program, or the driver's library, could tell.
 NOT_ASKED = "not read: --static starts no tool"
 _MOST_LINKS = 40  # as the kernel has it
@@ -100,7 +102,7 @@ class Root:
     def programs(self, name: str, search: str) -> Iterator[str]:
         """Every executable file of this name on a search path, in its order."""
         for folder in dict.fromkeys(search.split(os.pathsep)):
-            for suffix in (".exe", ".bat", ".cmd") if os.name == "nt" else ("",):
+            for suffix in (".exe", ".bat", ".cmd") if platforms.WINDOWS else ("",):
                 path = f"{folder}/{name}{suffix}"
                 if folder and self.is_file(path) and os.access(self.at(path), os.X_OK):
                     yield self.name(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +17,15 @@ from attn_doctor.probes import disks, limits
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
+from attn_doctor.system import machine as this_machine
+from attn_doctor.system import platforms
 
 # Libraries whose place in the loader's cache decides which CUDA a program gets.
 CUDA_LIBRARY = re.compile(
     r"lib(cuda|cudart|cudadebugger|nvrtc\S*|nvJitLink|nvidia-ml|nvidia-ptxjitcompiler|cublas(Lt)?|cudnn\S*"
     r"|cufft|curand|cusolver|cusparse(Lt)?|cufile|cupti|nccl|nvshmem\S*)\.so(\.|$)"
 )
-_NO_LIBSTDCXX = Unknown("no libstdc++.so.6 was found where the loader looks") if sys.platform == "linux" else None
+_NO_LIBSTDCXX = Unknown("no libstdc++.so.6 was found where the loader looks") if platforms.LINUX else None
 _SHELLS = frozenset("sh bash zsh fish dash ksh mksh tcsh csh nu xonsh elvish pwsh powershell cmd ash".split())
 
 
@@ -101,10 +102,10 @@ def _release(tree: Root) -> _Release:
     if text is not None:
         named = {m[1]: m[2].strip("\"'") for m in re.finditer(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE)}
         return _Release(named.get("ID"), named.get("VERSION_ID"), named.get("PRETTY_NAME"))
-    if tree.real and sys.platform == "darwin":
+    if tree.real and platforms.MACOS:
         version = platform.mac_ver()[0]
         return _Release("macos", version, f"macOS {version}")
-    if tree.real and sys.platform == "win32":
+    if tree.real and platforms.WINDOWS:
         release, version = platform.win32_ver()[:2]
         return _Release("windows", version, f"Windows {release}")
     why = Unknown("there is no os-release file")
@@ -115,7 +116,7 @@ def _os(tree: Root) -> Text:
     """A folder that stands for a machine is always one with Linux."""
     if not tree.real:
         return "linux"
-    return {"linux": "linux", "darwin": "darwin", "win32": "windows"}.get(sys.platform, sys.platform)
+    return platforms.name()
 
 
 def _kernel(tree: Root) -> Text:
@@ -133,9 +134,9 @@ def machine_of(tree: Root) -> str:
 
 def _c_library(tree: Root, loader: Loader) -> tuple[Text, Text]:
     """Versions of glibc and musl; None for the one that is not the machine's."""
-    if tree.real and sys.platform != "linux":
+    if tree.real and not platforms.LINUX:
         return None, None
-    told = os.confstr("CS_GNU_LIBC_VERSION") if tree.real else None  # "glibc 2.36"; musl knows no such name
+    told = this_machine.c_library() if tree.real else None
     if told:
         return told.split()[-1], None
     path = loader.find("libc.so.6")
@@ -193,7 +194,7 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
 
 def _shell(tree: Root, environ: Mapping[str, str]) -> Text:
     """The shell that the user types into: the parent process if that is one, else the login shell."""
-    parent = tree.text(f"/proc/{os.getppid()}/comm") if hasattr(os, "getppid") else None
+    parent = tree.text(f"/proc/{os.getppid()}/comm")
     login = Path(environ.get("SHELL", "")).name
     for name in (parent, login):
         if name in _SHELLS:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePath
@@ -19,6 +18,7 @@ from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import CUDA_LIBRARY
 from attn_doctor.probes.toolkits import toolkits
+from attn_doctor.system import platforms, windows
 
 # In the order in which a build comes to them: PyTorch hands CC to nvcc as its host compiler, and compiles with CXX.
 _COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
@@ -39,12 +39,12 @@ def toolchain(
     tree = Root(root, outside=prefixes)
     search = environ.get("PATH", "")
     nvcc = tree.program("nvcc", search)
-    windows = tree.real and sys.platform == "win32"
+    on_windows = tree.real and platforms.WINDOWS
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="toolchain") as pool, ThreadPoolExecutor(4) as outer:
         found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool if ask else None)
         compilers = outer.submit(_compilers, tree, environ, pool if ask else None)
         tools = {name: pool.submit(_version, tree, environ, name, ask) for name in ("ninja", "cmake", "git")}
-        home = with_toolkits(tree, cuda_home(tree, environ, nvcc, windows), found.result())
+        home = with_toolkits(tree, cuda_home(tree, environ, nvcc, on_windows), found.result())
         record = Toolchain(
             toolkits=found.result(),
             nvcc_on_path=nvcc,
@@ -56,7 +56,7 @@ def toolchain(
             cmake=tools["cmake"].result(),
             git=tools["git"].result(),
             library_path=tuple(_shadows(tree, environ)),
-            long_paths=_long_paths() if windows else None,
+            long_paths=_long_paths() if on_windows else None,
         )
     return record, {
         "": "each program's own --version" if ask else "the files on PATH",
@@ -146,11 +146,8 @@ def _shadows(tree: Root, environ: Mapping[str, str]) -> Iterator[Shadow]:
 
 def _long_paths() -> Flag:
     """Whether Windows lets programs use paths of more than 260 characters."""
-    import winreg
-
+    path = r"SYSTEM\CurrentControlSet\Control\FileSystem"
     try:
-        path = r"SYSTEM\CurrentControlSet\Control\FileSystem"
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:  # type: ignore[attr-defined]
-            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])  # type: ignore[attr-defined]
+        return bool(windows.registry(path, "LongPathsEnabled"))
     except OSError as error:
         return Unknown(f"the registry does not say: {error.strerror or error}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import PurePath
@@ -18,6 +17,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Number, Text, Toolkit, Unknown
 from attn_doctor.model.versions import dotted, sm
 from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.system import platforms
 
 # What PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the compiler.
 HEADERS = (
@@ -34,7 +34,7 @@ HEADERS = (
     "nv/target",
     "thrust/complex.h",
 )
-_NVCC = "nvcc.exe" if sys.platform == "win32" else "nvcc"
+_NVCC = "nvcc.exe" if platforms.WINDOWS else "nvcc"
 _WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import sys
 import tempfile
@@ -17,10 +16,8 @@ from collections.abc import Iterable
 
 from attn_doctor.errors import Refused
 from attn_doctor.model import foreign_text
-from attn_doctor.system import streams
+from attn_doctor.system import files, streams
 
-_OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
-_MOST_LINKS = 40  # as the kernel has it
 # Why a file that may be written is not renamed over: a folder that takes no new file, one file that is mounted alone.
 _NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS)
 
@@ -61,13 +58,13 @@ def check(path: str | None) -> None:
         raise Unwritable(f"{shown} is a folder: name a file")
     elif stat.S_ISBLK(found.st_mode):
         raise Unwritable(f"{shown} is a disk, and what is on it would be lost: name a file")
-    elif _descriptor(path) is None and not os.access(path, os.W_OK):
+    elif files.own_descriptor(path) is None and not os.access(path, os.W_OK):
         raise Unwritable(f"{shown} cannot be written: {os.strerror(errno.EACCES)}")
 
 
 def goes_to_stdout(path: str | None) -> bool:
     """Return whether an output goes where the text on the terminal would go."""
-    return path is not None and (path == "-" or _descriptor(path) == 1)
+    return path is not None and (path == "-" or files.own_descriptor(path) == 1)
 
 
 def write(path: str, data: bytes | str) -> None:
@@ -76,7 +73,7 @@ def write(path: str, data: bytes | str) -> None:
     try:
         if goes_to_stdout(path):
             _to_stdout(content)
-        elif (descriptor := _descriptor(path)) is not None:
+        elif (descriptor := files.own_descriptor(path)) is not None:
             _pour(os.dup(descriptor), content)
         elif _is_replaced(_status(path)):
             _replace(path, content)
@@ -112,11 +109,9 @@ def _replace(path: str, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if old is not None and hasattr(os, "chown"):
-            for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
-                with contextlib.suppress(OSError):
-                    os.chown(temporary, owner, group)
-        os.chmod(temporary, stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask())
+        if old is not None:
+            files.give_owner_if_allowed(temporary, old)
+        os.chmod(temporary, stat.S_IMODE(old.st_mode) if old is not None else files.default_mode())
         os.replace(temporary, real)
     except OSError as error:
         if temporary:
@@ -129,7 +124,7 @@ def _replace(path: str, content: bytes) -> None:
 
 def _overwrite(path: str, content: bytes) -> None:
     """Write into what is there. A FIFO waits for its reader, as it does for every program."""
-    _pour(os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOCTTY", 0)), content)
+    _pour(files.open_to_overwrite(path), content)
 
 
 def _pour(descriptor: int, content: bytes) -> None:
@@ -137,31 +132,6 @@ def _pour(descriptor: int, content: bytes) -> None:
         left = memoryview(content)
         while left:
             left = left[file.write(left) or 0 :]
-
-
-def _descriptor(path: str) -> int | None:
-    """The open descriptor that a path such as /dev/fd/3, /proc/self/fd/1 or /dev/stdout stands for, its links followed.
-
-    It is not opened anew: that would empty the file behind it, and is refused for a socket.
-    """
-    for _ in range(_MOST_LINKS):
-        absolute = _absolute(path)
-        match = _OWN_DESCRIPTOR.fullmatch(absolute)
-        owner = re.match(r"/proc/(\d+)/", absolute)
-        if match and (owner is None or int(owner[1]) == os.getpid()):
-            return int(match[1])
-        try:
-            path = os.path.join(os.path.dirname(absolute), os.readlink(path))
-        except (OSError, ValueError):
-            return None
-    return None
-
-
-def _absolute(path: str) -> str:
-    try:
-        return os.path.abspath(path)
-    except OSError:  # the current folder is gone
-        return path
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -200,9 +170,3 @@ def _identity(path: str) -> object:
     real = os.path.realpath(path)
     folder = _status(os.path.dirname(real))
     return (folder.st_dev if folder else 0, folder.st_ino if folder else 0, os.path.basename(real))
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

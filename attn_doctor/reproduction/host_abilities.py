@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from attn_doctor import child
+from attn_doctor.system import platforms
 
 _NVCC = ("/usr/local/cuda/bin/nvcc",)
 # Variables of the user's shell that change how something is built, found or installed: a reproduction starts without them.
@@ -21,10 +22,6 @@ _FOREIGN = re.compile(
     r"(?:PYTHON|CUDA|NVCC|NVIDIA_|FLASH_ATT|TORCH|TRITON|LD_|DYLD_|CONDA|VIRTUAL_ENV|MAX_JOBS|ATTN_DOCTOR|YOLO_|APT_|"
     r"PIP_(?:TARGET|USER|PREFIX|ROOT|REQUIRE|NO_(?!INDEX)|ONLY|CONSTRAINT|REQUIREMENT|BREAK)|(?:CC|CXX|C(?:XX|PP)?FLAGS|LDFLAGS)$)"
 )
-
-
-def linux() -> bool:
-    return sys.platform == "linux"
 
 
 def program(name: str) -> str | None:
@@ -41,7 +38,7 @@ def nvcc(environ: Mapping[str, str]) -> str | None:
 @functools.cache
 def namespaces_refused(*, network: bool = False) -> str | None:
     """Why a process cannot have namespaces of its own here; None: it can."""
-    if not linux():
+    if not platforms.LINUX:
         return "namespaces exist only on Linux"
     with tempfile.TemporaryDirectory() as folder:
         refusal = Path(folder) / "refusal"

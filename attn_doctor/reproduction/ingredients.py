@@ -17,6 +17,7 @@ from attn_doctor.failure_modes import recipe as of
 from attn_doctor.knowledge import flash_attention, pytorch
 from attn_doctor.reproduction import host_abilities, native, target_torch
 from attn_doctor.reproduction.throwaway import Ended, Throwaway
+from attn_doctor.system import platforms
 
 PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
 PREPARING = 1800.0  # seconds for one step of preparation: a slow line and a large wheel
@@ -43,8 +44,8 @@ class Bench:
         """`surroundings`: the user's environment, which a run starts from."""
         self.throwaway, self.lender, self.say, self.wanted_torch = throwaway, lender, say, torch
         self.folder, self.surroundings = throwaway.folder, surroundings
-        self.programs = self.folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
-        self.python = self.programs / ("python.exe" if os.name == "nt" else "python")
+        self.programs = self.folder / "environment" / ("Scripts" if platforms.WINDOWS else "bin")
+        self.python = self.programs / ("python.exe" if platforms.WINDOWS else "python")
         self.variables: dict[str, str | None] = {}
         self.conditions: dict[str, Any] = {}
         self.gone: list[Path] = []
@@ -81,7 +82,7 @@ class Bench:
         """A command of the recipe under its conditions; also the log of it. Raises CannotReproduce where it cannot be run."""
         argv = [self.filled(word) for word in command]
         staged = argv
-        if self.conditions and host_abilities.linux():
+        if self.conditions and platforms.LINUX:
             refusal = self.folder / "refusal"
             conditions = {**self.conditions, "refusal": str(refusal), "spare": str(self.folder)}
             stage = str(self.throwaway.program("namespace_launcher.py"))

@@ -15,6 +15,7 @@ from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.reproduction import host_abilities, target_torch
+from attn_doctor.system import platforms
 
 # Megabytes, measured on x86-64 Linux with CPython 3.11 in 2026-11: of the download, and of disk once installed.
 ENVIRONMENT = (0, 20)  # an environment with pip
@@ -147,7 +148,7 @@ def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[st
 def _missing(ingredient: of.Ingredient) -> Iterator[str]:
     """Why this ingredient cannot be had on this machine."""
     if isinstance(ingredient, of.Library | of.Extension | of.StubDriver):
-        if not host_abilities.linux():
+        if not platforms.LINUX:
             yield "its libraries are made for Linux"
         elif host_abilities.program("gcc") is None:
             yield "there is no gcc here"
@@ -158,13 +159,13 @@ def _missing(ingredient: of.Ingredient) -> Iterator[str]:
         refused = host_abilities.namespaces_refused(network=isinstance(ingredient, of.Network))
         if refused:
             yield refused
-    if isinstance(ingredient, of.Memory) and not host_abilities.linux():
+    if isinstance(ingredient, of.Memory) and not platforms.LINUX:
         yield "only Linux limits the memory of a process so"
     if isinstance(ingredient, of.Network) and ingredient.kind != "none" and host_abilities.program("openssl") is None:
         yield "there is no openssl here to make a certificate with"
     if isinstance(ingredient, of.Apt) and host_abilities.program("apt-get") is None:
         yield "there is no apt here"
-    if isinstance(ingredient, of.Without) and not host_abilities.linux():
+    if isinstance(ingredient, of.Without) and not platforms.LINUX:
         yield "programs can be hidden on Linux only"
 
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
 from attn_doctor import child
+from attn_doctor.system import files, locks, processes
 
 PREFIX = "attn-doctor-reproduce-"
 MARK = "ATTN_DOCTOR_REPRODUCTION"  # in the environment of every child: the folder
@@ -46,7 +45,7 @@ class Throwaway:
     def __enter__(self) -> Throwaway:
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-        self._lock = _locked(self.folder / _LOCK)
+        self._lock = locks.hold(self.folder / _LOCK)
         self._alive: subprocess.Popen[bytes] | None = None
         (self.folder / "tmp").mkdir()
         return self
@@ -84,7 +83,8 @@ class Throwaway:
                 stderr=subprocess.STDOUT,
                 env={**environ, MARK: str(self.folder)},
                 cwd=cwd or self.folder,
-                start_new_session=os.name == "posix",
+                start_new_session=processes.NEW_SESSION,
+                creationflags=processes.CREATION_FLAGS,
             )
             self._alive = process
             ended = self._wait(process, output, deadline)
@@ -110,9 +110,9 @@ def sweep(folder: Path | None = None) -> list[Path]:
     for left in (folder or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         lock = left / _LOCK
         with contextlib.suppress(OSError):
-            if left.stat().st_uid != _user() or not lock.exists():
+            if not files.is_own(left.stat()) or not lock.exists():
                 continue
-            held = _locked(lock)
+            held = locks.hold(lock)
             if held:
                 end_all_of(left.resolve())
                 remove(left)
@@ -121,43 +121,12 @@ def sweep(folder: Path | None = None) -> list[Path]:
     return removed
 
 
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """The file, open and locked; None when another process holds it, or where there are no such locks."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
-
-
 def end_all_of(folder: Path) -> None:
     """End every process that was started inside this reproduction, wherever it has gone. Linux only."""
     for _ in range(3):  # one that is being started may escape the first look
-        found = list(_started_in(folder))
-        for number in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
-        if not found:
+        if not processes.end_marked(MARK, str(folder)):
             return
         time.sleep(_LOOK)
-
-
-def _started_in(folder: Path) -> Iterator[int]:
-    wanted = f"{MARK}={folder}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
-                yield int(entry.name)
 
 
 def remove(folder: Path) -> None:

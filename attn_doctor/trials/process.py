@@ -6,11 +6,11 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
+from attn_doctor.system import machine
 
 COMMON = (
     "target/channel.py",
@@ -54,33 +54,19 @@ def aside(
 
 
 def load(seconds: float = 0.4) -> float | None:
-    """Cores that programs keep busy just now; None where nobody counts them.
+    """Return how many cores programs keep busy just now; None where nobody counts them.
 
-    By the counters of /proc/stat while this process sleeps: the load average still holds what ended a minute ago, such as
-    the trial before. https://man7.org/linux/man-pages/man5/proc_stat.5.html
+    Counted while this process sleeps, where the system can: the load average still holds what ended a minute ago, such as the
+    trial before.
     """
-    before = _jiffies()
+    before = machine.processor_time()
     if before is None:
-        try:
-            return os.getloadavg()[0]
-        except (OSError, AttributeError):
-            return None
+        return machine.load_average()
     time.sleep(seconds)
-    after = _jiffies()
+    after = machine.processor_time()
     if after is None or after[1] == before[1]:
         return None
     return (os.cpu_count() or 1) * (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _jiffies() -> tuple[int, int] | None:
-    """Time that all cores together were busy, and all time, since the start of the machine."""
-    try:
-        first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
-        user, nice, system, idle, waiting, *interrupts = (int(field) for field in first[1:9])
-    except (OSError, ValueError):
-        return None
-    busy = user + nice + system + sum(interrupts)
-    return busy, busy + idle + waiting
 
 
 def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) -> tuple[dict[str, str], list[str]]:

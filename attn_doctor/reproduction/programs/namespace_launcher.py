@@ -23,6 +23,8 @@ import sys
 import tempfile
 from typing import Any, NoReturn
 
+assert sys.platform == "linux"  # mypy reads no further for another system
+
 NEW_MOUNTS, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000  # linux/sched.h
 READ_ONLY, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 8, 32, 4096, 16384, 1 << 18  # linux/mount.h
 KEPT = (

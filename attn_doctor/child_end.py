@@ -1,0 +1,35 @@
+"""How a child of the doctor ended, where it did not end well: a signal, an exit code, its deadline."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from attn_doctor.model.facts import Fault
+
+# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f', without ours and importlib's own.
+_FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
+_MOST_TEXT = 2000  # characters of what it said at the end
+
+
+def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_section: str | None, seconds: float) -> Fault:
+    """Return the fault of a child. `killed`: the doctor ended it; without a `returncode` even that did not help.
+
+    The place is the frame that faulthandler wrote into `chatter`, else the section that was open.
+    """
+    frame = _FRAME.search(chatter)
+    where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
+    tail = chatter.strip()[-_MOST_TEXT:] or None
+    if killed:
+        kind = "timeout" if returncode is not None else "vanished"
+        return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
+    if returncode is not None and returncode < 0:
+        return Fault(kind="signal", signal=_signal_name(-returncode), where=where, message=tail, seconds=seconds)
+    return Fault(kind="exited", exit_code=returncode, where=where, message=tail, seconds=seconds)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

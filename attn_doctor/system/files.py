@@ -1,0 +1,105 @@
+"""Hard links, owners, modes and open descriptors of files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+
+_OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
+_MOST_LINKS = 40  # as the kernel has it
+
+
+def link(existing: str, new: str) -> None:
+    """Give a file a second name by a hard link.
+
+    Raises OSError where that cannot be: between two file systems, on one without hard links (FAT), for a file of somebody else
+    (Linux with fs.protected_hardlinks). NTFS of Windows has hard links too.
+    """
+    os.link(existing, new)
+
+
+def give_owner(path: str, like: os.stat_result) -> None:
+    """Give a file the owner and the group of another one. Raises OSError where a read-only file system refuses.
+
+    Linux and macOS: only where this process is root; anybody else owns what it makes. Windows: nothing is changed, a new file
+    has the owner that its folder gives it.
+    """
+    if sys.platform != "win32" and os.geteuid() == 0:
+        os.chown(path, like.st_uid, like.st_gid)
+
+
+def give_owner_if_allowed(path: str, like: os.stat_result) -> None:
+    """Give a file the group and the owner of another one, each as far as this process may. Never raises OSError.
+
+    Linux and macOS: a user may give a file to any of their own groups. Windows: nothing is changed.
+    """
+    if sys.platform != "win32":
+        for owner, group in ((-1, like.st_gid), (like.st_uid, -1)):
+            with contextlib.suppress(OSError):
+                os.chown(path, owner, group)
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Return whether a file belongs to the user of this process. Windows keeps no number of the owner: always True there."""
+    return sys.platform == "win32" or status.st_uid == os.getuid()
+
+
+def default_mode() -> int:
+    """Return the mode of a new file of this process: 0o644 under the umask 022.
+
+    The umask can only be read by changing it, for a moment. Windows has a umask of its own, which knows "read-only" alone.
+    """
+    current = os.umask(0)
+    os.umask(current)
+    return 0o666 & ~current
+
+
+def forbids_programs(folder: str | os.PathLike[str]) -> bool | None:
+    """Return whether no program may be run from the file system of a folder (mount option noexec). Raises OSError.
+
+    Linux: asked by statvfs(3). macOS and Windows: None, nobody asks there.
+    """
+    if sys.platform != "linux":
+        return None
+    return bool(os.statvfs(folder).f_flag & os.ST_NOEXEC)
+
+
+def open_to_overwrite(path: str) -> int:
+    """Open what is at a path for writing, emptied if it is a file, and return the descriptor. Raises OSError.
+
+    Linux and macOS: a terminal does not become the terminal of this process (O_NOCTTY). Windows has no such thing.
+    """
+    flags = os.O_WRONLY | os.O_TRUNC
+    if sys.platform != "win32":
+        flags |= os.O_NOCTTY
+    return os.open(path, flags)
+
+
+def own_descriptor(path: str) -> int | None:
+    """Return the open descriptor that a path such as /dev/fd/3, /proc/self/fd/1 or /dev/stdout stands for, its links followed.
+
+    Such a path is not to be opened anew: that would empty the file behind it, and is refused for a socket. None: the path is
+    any other. Windows has no such paths: always None.
+    """
+    if sys.platform == "win32":
+        return None
+    for _ in range(_MOST_LINKS):
+        absolute = _absolute(path)
+        match = _OWN_DESCRIPTOR.fullmatch(absolute)
+        owner = re.match(r"/proc/(\d+)/", absolute)
+        if match and (owner is None or int(owner[1]) == os.getpid()):
+            return int(match[1])
+        try:
+            path = os.path.join(os.path.dirname(absolute), os.readlink(path))
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # the current folder is gone
+        return path

@@ -1,0 +1,57 @@
+"""Memory, load and C library of this machine, as the running system tells them. What files tell is read in `probes/`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from attn_doctor.system import windows
+
+
+def memory_bytes() -> int | None:
+    """Return the bytes of memory in this machine. None: the system does not tell.
+
+    Linux and macOS: sysconf(3). Windows: GlobalMemoryStatusEx.
+    """
+    if sys.platform == "win32":
+        status = windows.memory()
+        return status.total if status else None
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return None
+
+
+def load_average() -> float | None:
+    """Return the load average of the last minute. None: nobody keeps one, as on Windows."""
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+def processor_time() -> tuple[int, int] | None:
+    """Return for how long all cores together were busy, and all their time, since the start of the machine. The unit is a tick.
+
+    Linux: /proc/stat, https://man7.org/linux/man-pages/man5/proc_stat.5.html. macOS and Windows: None, they have no such file.
+    """
+    try:
+        first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
+        user, nice, system, idle, waiting, *interrupts = (int(field) for field in first[1:9])
+    except (OSError, ValueError):
+        return None
+    busy = user + nice + system + sum(interrupts)
+    return busy, busy + idle + waiting
+
+
+def c_library() -> str | None:
+    """Return name and version of the C library of this process, "glibc 2.36". None: not glibc (musl, macOS, Windows)."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):  # musl knows no such name
+        return None

@@ -1,0 +1,70 @@
+"""Starts children in a group of their own, ends them with all that they started, and turns this process into another program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+# For `subprocess.Popen(start_new_session=NEW_SESSION, creationflags=CREATION_FLAGS)`: the child gets a process group of its own,
+# which `end_group` can end, and which Ctrl-C at the terminal does not reach.
+NEW_SESSION: bool = sys.platform != "win32"
+if sys.platform == "win32":
+    CREATION_FLAGS: int = subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    CREATION_FLAGS = 0
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child that was started in a group of its own, and every process that is still in that group. Does not wait for them.
+
+    Linux and macOS: SIGKILL to the group. Windows: TerminateProcess of the child alone; what the child started goes on. A
+    process that is gone, or that belongs to somebody else, is passed over.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform != "win32":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def end_marked(variable: str, value: str) -> int:
+    """Kill all processes but this one that were started with a variable of this value. Returns how many were found.
+
+    Linux: reads /proc/<pid>/environ, so that a process which left its group is found too. macOS and Windows do not show the
+    environment of other processes: nothing is ended there, and 0 is returned.
+    """
+    if sys.platform != "linux":
+        return 0
+    found = list(_marked(f"{variable}={value}"))
+    for number in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(number, signal.SIGKILL)
+    return len(found)
+
+
+def _marked(wanted: str) -> Iterator[int]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            if os.fsencode(wanted) in variables and int(entry.name) != os.getpid():
+                yield int(entry.name)
+
+
+def become(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Replace this process by a program, which then receives all signals itself. Raises OSError where it cannot be started.
+
+    Linux and macOS: never returns. Windows has no such call: the program runs as a child, and its exit code is returned.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.platform == "win32":
+        return subprocess.call(argv, env=environ)
+    # Python ignores these two signals, and the program would inherit that: `yolo ... | head` would not end.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    return os.execvpe(argv[0], list(argv), dict(environ))  # noqa: S606 - no shell is what is wanted
