@@ -46,7 +46,7 @@ SIGNS = (
     Sign(("CUDA Toolkit", "CUDA toolkit", "CUDAToolkit"), r"^(?:-- )?(?:Found )?CUDA ?[Tt]oolkit(?:: |==| version: ?)(?:.{1,120}found (?:suitable )?(?:exact )?version \"?)?(?P<toolkit>\d+\.\d+)", {}, "implied"),
     Sign(("bin/nvcc", "bin\\nvcc"), rf"(?<![\w.])(?P<cuda_home>(?:/usr/local|/opt|/opt/nvidia){_WAY}cuda-(?P<toolkit>\d+\.\d)){_WAY}bin{_WAY}nvcc\b", {}, "implied"),
     Sign(("bin\\nvcc", "bin/nvcc"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}bin{_WAY}{{1,2}}nvcc", {}, "implied"),
-    Sign(("bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
+    Sign(("cuda/bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
     Sign(("CUDA_HOME",), r"\busing CUDA_HOME='(?P<cuda_home>[^']{2,200})'"),
     Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/|[A-Za-z]:\\)[^\"'$%:;]{2,150}?)[\"']?$"),
     # The host compiler

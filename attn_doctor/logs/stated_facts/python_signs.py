@@ -6,8 +6,8 @@ from attn_doctor.logs.stated_facts.sign import Sign
 
 # The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
 _ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp))"
-_POSIX = rf"(?<![\w.\-/\\:]){_ELSEWHERE}"
-_WINDOWS = r"(?<!\w)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp))"
+_POSIX = rf"(?<![\w.\-/\\:])(?=/){_ELSEWHERE}"
+_WINDOWS = r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp))"
 _SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
 _PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder and those above it
 _DRIVE = r"[A-Za-z]:[\\/]{1,2}(?:[^\\/:*?\"<>|\r\n]{1,80}[\\/]{1,2}){0,12}?"
@@ -17,11 +17,11 @@ _POSIX_ENVIRONMENT = ("/lib/python", "/lib64/python")
 _WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages")
 
 _ENVIRONMENTS = (
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?P<environment>{_PATH}\.pixi/envs/[\w.-]+)/{_SITE}", {"environment_kind": "pixi"}, "implied"),
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?P<environment>{_PATH}envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?P<environment>{_PATH}(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
-    Sign(_POSIX_ENVIRONMENT, r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
+    Sign((".pixi/envs/",), rf"{_POSIX}(?P<environment>{_PATH}\.pixi/envs/[\w.-]+)/{_SITE}", {"environment_kind": "pixi"}, "implied"),
+    Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
+    Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
+    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>{_PATH}(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
@@ -59,7 +59,7 @@ def _ran(installer: str, literals: tuple[str, ...], pattern: str) -> Sign:
 
 
 _INSTALLERS = (
-    _ran("pip", ("Collecting ",), r"^Collecting [A-Za-z0-9][\w.-]*(?:$|[\[=<>!~;@ ])(?!package metadata)"),
+    _ran("pip", ("Collecting ",), r"^Collecting [A-Za-z0-9][\w.-]*(?=[=<>!~@\[;]|$| \(from| @)"),
     _ran("pip", ("Requirement already satisfied",), r"^Requirement already satisfied: "),
     _ran("pip", ("Successfully installed ", "Installing collected packages:"), r"^(?:Successfully installed \S+-\d|Installing collected packages: )"),
     _ran("pip", ("Failed building wheel for", "Could not build wheels for"), r"Failed building wheel for |Could not build wheels for "),

@@ -35,8 +35,8 @@ _SUBJECTS = (
     Sign(("DLL load failed while importing",), r"DLL load failed while importing (?P<package>\w+)", _IMPORTING, weight=TRIED),
     Sign(("Can't import ",), r"Can't import (?P<package>\w+): No module named", _IMPORTING, weight=TRIED),
     Sign(('Error loading "',), r"Error loading \"[^\"]{0,250}[\\/]+site-packages[\\/]+(?P<package>\w+)[\\/]", _IMPORTING, weight=TRIED),
-    Sign(("-packages/", "-packages\\"), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+(?!\d)(?!, in <module>)", _RUNNING, "implied", FRAME),
-    Sign(("-packages/", "-packages\\"), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
+    Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+(?!\d)(?!, in <module>)", _RUNNING, "implied", FRAME),
+    Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
     Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),
     Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w*)[\w.]* import ", _IMPORTING, "implied", FRAME),
 )  # fmt: skip
