@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
+from attn_doctor.cli import run
 from attn_doctor.examination import log_reader
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts, Graphics, Interpreter, System, Torch, Unknown
 from attn_doctor.model.stated_facts import SINGLE, Stated, StatedFacts
+from attn_doctor.report.log_outline import of_machine
 
 READER = log_reader()
 
@@ -226,3 +229,21 @@ def test_a_log_of_another_machine_is_said_to_be_one(facts, said):
     found = disagreements(facts, [READER.read(io.BytesIO(text), "log")])
     assert [sentence for sentence in found if said and said in sentence] == list(found)
     assert bool(found) == bool(said)
+
+
+def test_the_machine_of_a_log_is_told_in_one_line():
+    text = "Windows-10-10.0.22631-SP0\n" + BANNER.replace("🚀", "##")
+    log = READER.read(io.BytesIO(text.encode()), "yolo.log")
+    assert of_machine(log) == "Windows 11, Python 3.11.9, torch 2.5.1+cu124, RTX 4060 Laptop GPU (yolo.log, line 1, 2)"
+    assert of_machine(READER.read(io.BytesIO(b"/home/a/x.py\n"), "log")) == ""
+
+
+def test_diagnose_of_a_log_alone_tells_its_machine(tmp_path, capsys):
+    (tmp_path / "a.log").write_text(BANNER, encoding="utf-8")
+    assert run(["diagnose", str(tmp_path / "a.log"), "--json", str(tmp_path / "a.json")]) == 0
+    assert "torch 2.5.1+cu124" in capsys.readouterr().out
+    stated = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["stated"]
+    assert [(s["path"], s["text"], s["line"]) for s in stated][:2] == [
+        ("stated.python", "Python 3.11.9", 1),
+        ("stated.torch", "torch 2.5.1+cu124", 1),
+    ]
