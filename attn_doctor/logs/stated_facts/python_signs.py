@@ -6,7 +6,7 @@ from attn_doctor.logs.stated_facts.sign import Sign
 
 # The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
 _ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp))"
-_POSIX = rf"(?<![\w.\-/\\:])(?=/){_ELSEWHERE}"
+_POSIX = rf"(?:(?<![\w.\-/\\:])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
 _WINDOWS = r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp))"
 _SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
 _PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder and those above it
@@ -34,7 +34,7 @@ _ENVIRONMENTS = (
 )  # fmt: skip
 
 _PYTHONS = (
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}{_PATH}{_SITE}", {}, "implied"),
+    Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
     Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((" torch-",), rf"\bPython-(?P<python>{_V3}) torch-"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \((?:default|main|tags|heads|v3|\w{{3}} \d|[\w ]+, )"),

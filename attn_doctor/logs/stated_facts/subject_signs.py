@@ -38,7 +38,7 @@ _SUBJECTS = (
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+(?!\d)(?!, in <module>)", _RUNNING, "implied", FRAME),
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
     Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),
-    Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w*)[\w.]* import ", _IMPORTING, "implied", FRAME),
+    Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w{0,60})(?:\.[\w.]{0,80})? import ", _IMPORTING, "implied", FRAME),
 )  # fmt: skip
 
 _TOOL = r"(?:python[\d.]*(?:\.exe)? -m )?(?:pip[\d.]*|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)"

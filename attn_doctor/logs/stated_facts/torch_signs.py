@@ -12,11 +12,17 @@ _PACKAGES = (
 )
 _NAMES = ("torchvision", "torchaudio", "numpy", "triton", "flash-attn", "flash_attn", "ultralytics", "xformers", "transformers", "bitsandbytes", "causal", "mamba", "opencv", "setuptools", "ninja", "packaging")  # fmt: skip
 
+_LINES = tuple(
+    name + end
+    for name in (*_NAMES, "triton-windows", "causal-conv1d", "mamba-ssm", "opencv-python")
+    for end in ("==", " ")
+)
+
 _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*=+\s*'?{_TORCH}"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
-    Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s*[:=]?\s*{_TORCH}{_END}"),
+    Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
     Sign(("torch: ", "Torch: "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch: v?{_TORCH}{_END}", {}, "implied"),
     Sign(("already satisfied: torch",), rf"^Requirement already satisfied: torch(?:[=<>!~]\S*)? in .{{1,300}} \({_TORCH}\)$"),
@@ -45,8 +51,8 @@ _TORCHES = (
 
 _INSTALLED = (
     Sign(("Requirement already satisfied: ",), rf"^Requirement already satisfied: (?P<name>{_PACKAGES})(?:[=<>!~]\S*)? in .{{1,300}} \((?P<version>{VERSION})\)$"),
-    Sign(_NAMES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
-    Sign(_NAMES, rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
+    Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
+    Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign(("[pip",), rf"^\[pip3?\] torch=={_TORCH}$"),
     Sign(("[conda]",), rf"^\[conda\] (?:py)?torch\s+{_TORCH}\s"),
