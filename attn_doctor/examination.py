@@ -17,7 +17,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs import error_marks, machine_claims
+from attn_doctor.logs import error_marks, stated_facts
 from attn_doctor.logs.not_a_log import checked
 from attn_doctor.logs.reader import Log, Reader, read_bytes
 from attn_doctor.model import foreign_text
@@ -209,7 +209,7 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 def log_reader() -> Reader:
     """Make the reader that searches for everything: signs, what a log says of its machine, what was wanted, how it ended."""
-    return Reader([*patterns(), *machine_claims.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
+    return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
 def _read_log(reader: Reader, path: str) -> Log:

@@ -42,11 +42,15 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
+    import msgspec
+
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of, read_logs
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
+    from attn_doctor.logs.stated_facts import stated_facts
+    from attn_doctor.logs.stated_facts.summary import evidence
     from attn_doctor.model.findings import Goal, Severity
     from attn_doctor.model.report import Unreadable
     from attn_doctor.report.log_outline import of_diagnosis
@@ -61,7 +65,8 @@ def execute(arguments: argparse.Namespace) -> int:
         facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
     if arguments.json:
-        write_json(arguments.json, diagnosis)
+        stated = () if facts else evidence(stated_facts(logs))
+        write_json(arguments.json, msgspec.structs.replace(diagnosis, stated=stated))
     if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
     return exit_code(diagnosis, None if arguments.fail_on == "never" else Severity(arguments.fail_on))

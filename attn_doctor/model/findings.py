@@ -128,6 +128,7 @@ class Diagnosis(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[Undetermined, ...] = ()
     unrecognised: tuple[Unrecognised, ...] = ()
+    stated: tuple[Evidence, ...] = ()  # of a log alone: what it says of its machine
 
     def worst(self) -> Severity | None:
         return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from attn_doctor.logs.errors import told
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.reader import Log
+from attn_doctor.logs.stated_facts import stated_facts
+from attn_doctor.logs.stated_facts.summary import words
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Diagnosis
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
+
+_FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
 def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
@@ -25,7 +29,18 @@ def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log])
         blocks.append(Notes("The log and this machine disagree", wrong))
     if facts:
         blocks += undetermined(diagnosis.undetermined)
+    else:
+        blocks += [Notes("The log is of", (of_machine(log),)) for log in logs if of_machine(log)]
     return blocks
+
+
+def of_machine(log: Log) -> str:
+    """Return one line on the machine that a log describes: "Windows 11, Python 3.11 (line 3, 8)". Empty where it says too little."""
+    said = words(stated_facts([log]))
+    if len(said) < _FEWEST:
+        return ""
+    lines = ", ".join(map(str, sorted({word.place.line for word in said})))
+    return f"{', '.join(word.text for word in said)} ({log.file}, line {lines})"
 
 
 def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:

@@ -16,7 +16,7 @@ from attn_doctor.failure_modes import patterns
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.logs import machine_claims
+from attn_doctor.logs import stated_facts
 from attn_doctor.logs.reader import Log, Reader
 from attn_doctor.model.findings import Diagnosis, Severity
 from attn_doctor.model.report import Report, decode_facts
@@ -143,7 +143,7 @@ def judge_log(log: bytes, plan: Plan) -> Diagnosis:
 
 
 def read(log: bytes, name: str) -> Log:
-    return Reader([*patterns(), *machine_claims.PATTERNS]).read(io.BytesIO(log), name)
+    return Reader([*patterns(), *stated_facts.PATTERNS]).read(io.BytesIO(log), name)
 
 
 def _judge_machine(plan: Plan) -> Reproduction:

@@ -1,0 +1,61 @@
+"""Signs of the GPU, its driver, the CUDA toolkit and the host compiler."""
+
+from __future__ import annotations
+
+from attn_doctor.logs.stated_facts.sign import Sign
+
+# A GPU as drivers name it. Bare "A100" or "RTX 3090" stands in many sentences and is none.
+_CARD = (
+    r"(?:NVIDIA )?GeForce (?:RTX|GTX|MX|GT) ?\d{3,4}(?: ?Ti)?(?: ?(?:SUPER|Super))?(?: ?D)?(?: with Max-Q Design)?(?: Laptop GPU)?|"
+    r"Tesla [A-Z]\d{1,4}(?:[-\w]{0,20})|Quadro (?:RTX |GV|GP|[PTKM])\w{3,5}|NVIDIA TITAN \w{1,4}|"
+    r"NVIDIA (?:A\d{1,4}[A-Z]?|H[12]00|H800|H20|L\d{1,2}S?|B[123]00|T4|V100|RTX|GH200|GB\d{2,3}|DGX|Jetson|Thor|Orin)(?:[-\w. ]{0,40}?)"
+)
+_AMD = r"AMD Radeon (?:RX|PRO|Pro|VII|Graphics|8\d{3}S|7\d{2}M|8\d{2}M)(?: ?[\w-]{1,10}){0,3}|AMD Instinct MI\w{2,5}|AMD Radeon(?:\(TM\))? Graphics"
+_NVIDIA = ("GeForce ", "Tesla ", "Quadro ", "NVIDIA A", "NVIDIA H", "NVIDIA L", "NVIDIA B", "NVIDIA T", "NVIDIA V", "NVIDIA R", "NVIDIA G", "NVIDIA J", "NVIDIA O")  # fmt: skip
+_WAY = r"[\\/]"
+
+SIGNS = (
+    Sign(("CUDA:",), r"\bCUDA:\d \((?P<gpu>(?!cpu)[^(),|]{3,60}(?:\(TM\)[^(),]{0,30})?), ?\d+Mi?B\)"),
+    Sign(("UUID:",), r"\bGPU \d+: (?P<gpu>[^():]{3,60}) \(UUID: (?:GPU|MIG)-"),
+    Sign(("GPU ",), rf"^(?:GPU models and configuration: )?GPU \d+: (?P<gpu>{_CARD}|{_AMD})$"),
+    Sign(("GPU ",), r"^GPU {8,}(?P<gpu>\w[^,]{2,60}), \d+Mi?B$"),
+    Sign(_NVIDIA, rf"\|\s+\d+\s+(?P<gpu>{_CARD})\s*(?:\.\.\.)?\s+(?:On|Off|N/A|WDDM|TCC)?\s*\|"),
+    Sign(("with CUDA capability",), rf"(?P<gpu>{_CARD}|\w[\w .-]{{3,50}}) with CUDA capability (?P<capability>sm_\d{{2,3}}) is not compatible"),
+    Sign(("of cuda capability",), r"Found GPU\d+ (?P<gpu>\w[\w .-]{2,50}) which is of cuda capability (?P<capability>\d+\.\d)"),
+    Sign(_NVIDIA, rf"^(?:\"|')?(?:GPU|Device|Using GPU|device|\[\d+\]|Using device|Device 0)?\s?[:=]?\s?(?:\"|')?(?P<gpu>{_CARD})(?:\"|')?$"),
+    Sign(("Device: cuda", "Device set to"), rf"Device:? (?:set to )?cuda:\d :? ?(?P<gpu>{_CARD})(?=$| :)"),
+    Sign(("AMD ",), rf"^(?:Marketing Name:\s+|Device Name:\s+|GPU:? +|\"|')?(?P<gpu>{_AMD})(?:\"|')?$", {}, "implied"),
+    Sign(("GPU: ", "GPU：", "Graphics card: "), r"^(?:GPU(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
+    Sign(("GeForce ",), r"(?<!\w)(?P<gpu>(?:NVIDIA )?GeForce [RG]TX \d{3,4}(?: ?Ti)?(?: ?SUPER)?(?: Laptop GPU)?)(?= \(| has | is not| detected|, compute)", {}, "implied"),
+    Sign(("your GPU has capability", "GPU has capability"), r"your GPU has capability \((?P<capability>\d+, \d)\)"),
+    Sign(("get_device_capability",), r"get_device_capability\(\d?\)[^\d]{1,6}\((?P<capability>\d+, \d)\)"),
+    Sign(("ompute capability",), r"(?:[Yy]our GPU|[Dd]evice \d?|GPU \d?).{0,60}(?:has|with|is of) (?:CUDA )?[Cc]ompute [Cc]apability:? (?P<capability>\d{1,2}\.\d)\b"),
+    Sign(("for option 'gpu-name'",), r"Value '(?P<capability>sm_\d{2,3})[af]?' is not defined for option 'gpu-name'", {}, "implied"),
+    Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
+    Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
+    # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
+    Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
+    Sign(("Nvidia driver version", "NVIDIA driver version"), r"(?:Nvidia|NVIDIA) driver version: (?P<driver>\d{3}\.\d+(?:\.\d+)?)"),
+    Sign(("NVRM version",), r"NVRM version: NVIDIA UNIX .{0,60}Kernel Module\D{0,40}\s(?P<driver>\d{3}\.\d+(?:\.\d+)?)\s"),
+    Sign(("driver on your system is too old",), r"driver on your system is too old \(found version (?P<driver_cuda>\d{4,5})\)"),
+    Sign(("Driver: ", "driver: "), r"^(?:NVIDIA )?[Dd]river(?: [Vv]ersion)?: (?P<driver>\d{3}(?:\.\d+){0,2})(?: open)?$", {}, "implied"),
+    # The toolkit
+    Sign(("Cuda compilation tools",), r"Cuda compilation tools, release (?P<toolkit>\d+\.\d+)"),
+    Sign(("detected CUDA version",), r"detected CUDA version \((?P<toolkit>\d+\.\d+)\)"),
+    Sign(("CUDA runtime version",), r"^CUDA runtime version: (?P<toolkit>\d+\.\d+)"),
+    Sign(("CUDA Toolkit", "CUDA toolkit", "CUDAToolkit"), r"^(?:-- )?(?:Found )?CUDA ?[Tt]oolkit(?:: |==| version: ?)(?:.{1,120}found (?:suitable )?(?:exact )?version \"?)?(?P<toolkit>\d+\.\d+)", {}, "implied"),
+    Sign(("bin/nvcc", "bin\\nvcc"), rf"(?<![\w.])(?P<cuda_home>(?:/usr/local|/opt|/opt/nvidia){_WAY}cuda-(?P<toolkit>\d+\.\d)){_WAY}bin{_WAY}nvcc\b", {}, "implied"),
+    Sign(("bin\\nvcc", "bin/nvcc"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}bin{_WAY}{{1,2}}nvcc", {}, "implied"),
+    Sign(("cuda/bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
+    Sign(("CUDA_HOME",), r"\busing CUDA_HOME='(?P<cuda_home>[^']{2,200})'"),
+    Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/|[A-Za-z]:\\)[^\"'$%:;]{2,150}?)[\"']?$"),
+    # The host compiler
+    Sign(("gcc (", "g++ (", "GCC version"), r"^(?P<compiler>(?:gcc|g\+\+)(?:-\d+)? \([^()]{2,60}(?:\([^()]{0,40}\))?\) \d+\.\d+\.\d+)"),
+    Sign(("GCC version",), r"^GCC version: \([^()]{2,60}(?:\([^()]{0,40}\))?\) (?P<gcc>\d+\.\d+\.\d+)"),
+    Sign(("gcc version ",), r"^gcc version (?P<gcc>\d+\.\d+\.\d+) "),
+    Sign(("installed version of g++", "current installed version of"), r"current installed version of (?P<compiler>(?:\S*/)?[\w+-]{1,30} \(\d+\.\d+\.\d+\))"),
+    Sign(("Compiler Version",), r"C/C\+\+ .{0,30}Compiler Version (?P<cl>19\.\d+\.\d+)"),
+    Sign(("MSVC",), r"VC[\\/]{1,2}Tools[\\/]{1,2}MSVC[\\/]{1,2}(?P<cl>14\.\d+)\.\d+", {}, "implied"),
+    Sign(("compiler identification is",), r"CXX compiler identification is (?P<compiler>(?:GNU|MSVC|Clang|AppleClang) \d+\.\d+\.\d+)"),
+    Sign(("clang version",), r"^(?:\w+ )?clang version (?P<clang>\d+\.\d+\.\d+)"),
+)  # fmt: skip

@@ -1,0 +1,163 @@
+"""Puts what a log states where the facts of a machine are unknown, and says where the two disagree. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from attn_doctor.knowledge.gpu import model
+from attn_doctor.model.facts import AmdGpu, Facts, Gpu, Record, Toolkit, Unknown
+from attn_doctor.model.stated_facts import Contradiction, Stated, StatedFacts
+from attn_doctor.model.versions import pair
+
+# A stated fact -> the path of the machine's own, and what a person calls it.
+_PATHS = {
+    "os": ("system.os", "the system"),
+    "distribution": ("system.distribution", "the distribution"),
+    "distribution_version": ("system.distribution_version", "the distribution's version"),
+    "kernel": ("system.kernel", "the kernel"),
+    "wsl": ("system.wsl", "WSL"),
+    "machine": ("system.machine", "the architecture"),
+    "glibc": ("system.glibc", "glibc"),
+    "environment": ("interpreter.prefix", "the environment"),
+    "environment_kind": ("interpreter.kind", "the kind of environment"),
+    "python": ("interpreter.version", "Python"),
+    "torch": ("torch.version", "torch"),
+    "torch_cuda": ("torch.cuda", "torch's CUDA"),
+    "torch_hip": ("torch.hip", "torch's ROCm"),
+    "driver": ("graphics.driver", "the driver"),
+    "driver_cuda": ("graphics.driver_cuda", "the driver's CUDA"),
+    "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
+}
+_COMPARED = {"os", "machine"}  # exactly
+_BY_PAIR = {"python", "torch", "driver"}  # by major and minor
+_SAME_MACHINE = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "arm64", "aarch64": "arm64"}
+_PACKAGES = {"flash-attn": "flash_attention.version", "ultralytics": "yolo.version"}
+
+
+class Filled(NamedTuple):
+    """Facts with what a log adds to them, and what it says otherwise."""
+
+    facts: Facts
+    contradictions: tuple[Contradiction, ...]
+
+
+def as_facts(stated: StatedFacts, base: Facts) -> Filled:
+    """Return `base` with what a log states where it is unknown there: what a machine's own probes say wins.
+
+    Lists of which a log names a part stay unknown (packages, compilers): that something is not in them would mean
+    that it is missing. `sources` says of each fact that was filled in which line states it.
+    """
+    made = _Filling(base)
+    for name, (path, _) in _PATHS.items():
+        made.put(path, getattr(stated, name))
+    if isinstance(stated.torch_flavour, Stated):
+        _flavour(made, stated.torch_flavour)
+    if isinstance(stated.surroundings, Stated) and stated.surroundings.value == "docker":
+        made.put("system.container", stated.surroundings)
+    if isinstance(stated.installer, Stated):
+        made.set("interpreter.installers", (stated.installer.value,), stated.installer)
+    if isinstance(stated.toolkit, Stated):
+        home = stated.cuda_home
+        root = home.value if isinstance(home, Stated) else ""
+        made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value),), stated.toolkit)
+    for package in stated.packages:
+        if package.name in _PACKAGES:
+            said = Stated(value=package.version, place=package.place, how="said")
+            made.put(_PACKAGES[package.name], said)
+    _graphics(made, stated)
+    return Filled(made.facts, tuple(_contradictions(stated, base)))
+
+
+def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
+    """What the build of torch is not: a CPU build has neither CUDA nor ROCm."""
+    if flavour.value != "cuda":
+        made.set("torch.cuda", None, flavour)
+    if flavour.value != "rocm":
+        made.set("torch.hip", None, flavour)
+
+
+def _graphics(made: _Filling, stated: StatedFacts) -> None:
+    names = stated.gpus
+    amd = [gpu for gpu in names if gpu.value.startswith(("AMD", "Radeon"))]
+    nvidia = [gpu for gpu in names if gpu not in amd]
+    capability = stated.capability
+    if nvidia:
+        gpus = tuple(
+            Gpu(index=at, name=gpu.value, compute_capability=_capability(gpu.value, stated, alone=len(nvidia) == 1))
+            for at, gpu in enumerate(nvidia)
+        )
+        made.set("graphics.gpus", gpus, nvidia[0])
+    elif isinstance(capability, Stated):
+        made.set("graphics.gpus", (Gpu(index=0, compute_capability=capability.value),), capability)
+    if amd or isinstance(stated.gfx, Stated):
+        gfx: Any = stated.gfx.value if isinstance(stated.gfx, Stated) else Unknown("the log does not say")
+        source = amd[0] if amd else stated.gfx
+        assert isinstance(source, Stated)
+        one = AmdGpu(name=amd[0].value, gfx=gfx) if amd else AmdGpu(gfx=gfx)
+        made.set("graphics.amd", (one,), source)
+
+
+def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown:
+    if alone and isinstance(stated.capability, Stated):
+        return stated.capability.value
+    row = model(name)
+    if isinstance(row, Unknown):
+        row = model(f"GeForce {name}")
+    return row if isinstance(row, Unknown) else row.capability
+
+
+class _Filling:
+    """Facts that are being filled."""
+
+    def __init__(self, base: Facts) -> None:
+        self.facts = base
+
+    def put(self, path: str, stated: Stated[Any] | Unknown) -> None:
+        """Set a fact to what is stated, where it is unknown."""
+        if isinstance(stated, Stated):
+            self.set(path, stated.value, stated)
+
+    def set(self, path: str, value: object, source: Stated[Any]) -> None:
+        """Set a fact that is unknown; `source` is the line that says so."""
+        section, name = path.split(".")
+        record: Record = getattr(self.facts, section)
+        if isinstance(getattr(record, name), Unknown):
+            self.facts = msgspec.structs.replace(
+                self.facts,
+                **{section: msgspec.structs.replace(record, **{name: value})},
+                sources={**self.facts.sources, path: f"{source.place.file}:{source.place.line}"},
+            )
+
+
+def _contradictions(stated: StatedFacts, base: Facts) -> Iterator[Contradiction]:
+    """Where a log and a machine give two values for one fact. Another patch release is none."""
+    for name, (path, words) in _PATHS.items():
+        said = getattr(stated, name)
+        section, _, field = path.partition(".")
+        here = getattr(getattr(base, section), field)
+        if not isinstance(said, Stated) or not isinstance(here, str) or name not in _COMPARED | _BY_PAIR:
+            continue
+        told = [said.value, *(value for value, _ in said.also)]
+        if not any(_agree(name, here, value) for value in told):
+            yield Contradiction(path=path, name=words, here=here, stated=said.value, place=said.place)
+    kits = base.toolchain.toolkits
+    versions = [k.version for k in kits if isinstance(k.version, str)] if isinstance(kits, tuple) else []
+    if isinstance(stated.toolkit, Stated) and versions:
+        told = [stated.toolkit.value, *(value for value, _ in stated.toolkit.also)]
+        if not {pair(v) for v in versions} & {pair(v) for v in told}:
+            yield Contradiction(
+                path="toolchain.toolkits",
+                name="the toolkit's CUDA",
+                here=versions[0],
+                stated=stated.toolkit.value,
+                place=stated.toolkit.place,
+            )
+
+
+def _agree(name: str, here: str, stated: str) -> bool:
+    if name in _BY_PAIR:
+        return pair(here) == pair(stated)
+    return _SAME_MACHINE.get(here, here) == _SAME_MACHINE.get(stated, stated)

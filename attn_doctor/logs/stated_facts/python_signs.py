@@ -1,0 +1,89 @@
+"""Signs of the Python, of its environment, and of the installer that ran."""
+
+from __future__ import annotations
+
+from attn_doctor.logs.stated_facts.sign import Sign
+
+# The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
+_ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp))"
+_POSIX = rf"(?:(?<![\w.\-/\\:])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
+_WINDOWS = r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp))"
+_SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
+_PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder and those above it
+_DRIVE = r"[A-Za-z]:[\\/]{1,2}(?:[^\\/:*?\"<>|\r\n]{1,80}[\\/]{1,2}){0,12}?"
+_V3 = r"3\.\d{1,2}(?:\.\d{1,2})?(?:(?:a|b|rc)\d+)?"
+
+_POSIX_ENVIRONMENT = ("/lib/python", "/lib64/python")
+_WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages")
+
+_ENVIRONMENTS = (
+    Sign((".pixi/envs/",), rf"{_POSIX}(?P<environment>{_PATH}\.pixi/envs/[\w.-]+)/{_SITE}", {"environment_kind": "pixi"}, "implied"),
+    Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
+    Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
+    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>{_PATH}(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}[\w.-]*v?env[\w.-]*)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
+    Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
+    Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
+    Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
+    Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
+    Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
+)  # fmt: skip
+
+_PYTHONS = (
+    Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
+    Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
+    Sign((" torch-",), rf"\bPython-(?P<python>{_V3}) torch-"),
+    Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \((?:default|main|tags|heads|v3|\w{{3}} \d|[\w ]+, )"),
+    Sign(("Python 3",), rf"^Python (?P<python>{_V3})(?: \|.{{0,80}}\|.{{0,80}})?$"),
+    Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \| packaged by"),
+    Sign(("Python version",), rf"^(?:\[\w+\] )?(?:\*\* )?Python version ?(?:[:=]|is) ?(?P<python>{_V3})\b"),
+    Sign(("Python ",), rf"^Python {{4,}}(?P<python>{_V3})$"),
+    Sign(("Python: ", "python: ", "python=="), rf"^(?:conda )?[Pp]ython(?:: |==)(?P<python>{_V3})$", {}, "implied"),
+    Sign(("-cp3",), r"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{0,2}\S{0,300}-cp(?P<python>3\d{1,2})-cp3\d{1,2}[mt]?-\S{1,120}\.whl", {}, "implied"),
+    Sign(("-cpython-3",), r"[\\/](?:temp|lib|bdist)\.[\w.-]{3,40}-cpython-(?P<python>3\d{1,2})\b", {}, "implied"),
+    Sign((".cpython-3",), r"\.cpython-(?P<python>3\d{1,2})m?-(?:x86_64|aarch64|darwin)", {}, "implied"),
+    Sign(("Using CPython", "Using Python"), rf"^Using C?Python (?P<python>{_V3})(?: interpreter at|$| environment)", {"installer": "uv"}),
+    Sign(("(you have 3",), rf"^Python\s+{_V3} \(you have (?P<python>{_V3})\)"),
+    Sign(("python ",), rf"^python\s+(?P<python>{_V3})\s+\w+_\w+(?:\s+\S+)?$"),
+    Sign(("python=3",), rf"^(?:[^$#>]{{0,80}}[$#>] ?)?(?:conda|mamba|micromamba) (?:create|install) .{{0,200}}\bpython==?(?P<python>{_V3})\b"),
+)  # fmt: skip
+
+
+def _ran(installer: str, literals: tuple[str, ...], pattern: str) -> Sign:
+    """A line that only this installer prints."""
+    return Sign(literals, pattern, {"installer": installer})
+
+
+_INSTALLERS = (
+    _ran("pip", ("Collecting ",), r"^Collecting [A-Za-z0-9][\w.-]*(?=[=<>!~@\[;]|$| \(from| @)"),
+    _ran("pip", ("Requirement already satisfied",), r"^Requirement already satisfied: "),
+    _ran("pip", ("Successfully installed ", "Installing collected packages:"), r"^(?:Successfully installed \S+-\d|Installing collected packages: )"),
+    _ran("pip", ("Failed building wheel for", "Could not build wheels for"), r"Failed building wheel for |Could not build wheels for "),
+    _ran("pip", ("not a problem with pip",), r"is likely not a problem with pip\b"),
+    _ran("pip", ("satisfies the requirement",), r"Could not find a version that satisfies the requirement "),
+    _ran("pip", ("pip-install-", "pip-req-build-"), r"[\\/]pip-(?:install|req-build)-\w{8}[\\/]"),
+    _ran("pip", ("ing wheel for",), r"^Building wheel for [\w.-]+ \((?:setup\.py|pyproject\.toml)\)"),
+    _ran("pip", ("dependency resolver does not",), r"pip's dependency resolver does not"),
+    _ran("uv", ("Resolved ", "Prepared ", "Audited ", "Installed "), r"^(?:Resolved|Prepared|Audited) \d+ packages? in \d|^Installed \d+ packages? in \d"),
+    _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
+    _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
+    _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
+    _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),
+    _ran("conda", ("PackagesNotFoundError", "UnsatisfiableError", "LibMambaUnsatisfiableError", "CondaHTTPError", "EnvironmentNameNotFound"), r"^(?:PackagesNotFoundError|UnsatisfiableError|LibMambaUnsatisfiableError|CondaHTTPError|EnvironmentNameNotFound)\b"),
+    _ran("conda", ("Collecting package metadata", "Solving environment"), r"^(?:Collecting package metadata \(|Solving environment: )"),
+    _ran("micromamba", ("critical libmamba", "error    libmamba"), r"^(?:critical|error +) ?libmamba "),
+    _ran("poetry", ("problem with poetry",), r"is likely not a problem with poetry"),
+    _ran("poetry", ("Package operations:", "Installing dependencies from lock file"), r"^(?:Package operations: \d+ install|Installing dependencies from lock file)"),
+    _ran("poetry", (" • Installing ", " - Installing "), r"^\s*[•-] Installing [\w.-]+ \(\d[\w.+]*\)"),
+    _ran("pdm", ("[pdm.", "pdm.termui"), r"\[pdm\.|\bpdm\.termui\b"),
+    _ran("pdm", ("Install ", "Lock successful"), r"^(?:[✔✖] (?:Install|Update) \S+ \d\S*(?: successful| failed)?|🔒 Lock successful)"),
+    _ran("pixi", (".pixi/envs", ".pixi\\envs", "pixi::"), r"\.pixi[\\/]envs[\\/]|\bpixi::"),
+    _ran("pixi", ("failed to solve the pypi requirements",), r"failed to solve the (?:pypi|conda) requirements of"),
+    _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), r"pipx[\\/]venvs[\\/]"),
+)  # fmt: skip
+
+SIGNS = (*_ENVIRONMENTS, *_PYTHONS, *_INSTALLERS)

@@ -1,0 +1,224 @@
+"""Makes the facts of what the reader found: of several statements the last one before the error counts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from attn_doctor.logs.error_marks import GOOD
+from attn_doctor.logs.errors import told
+from attn_doctor.logs.reader import Log, Match, Pattern
+from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
+from attn_doctor.logs.stated_facts.values import installer_of, package, same_gpu, values
+from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
+
+_SIGNS = (
+    *system_signs.SIGNS,
+    *python_signs.SIGNS,
+    *torch_signs.SIGNS,
+    *gpu_signs.SIGNS,
+    *subject_signs.SIGNS,
+)
+_SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
+# What the reader searches for, together with all other signs.
+PATTERNS = tuple(
+    Pattern(slug, literal.encode(), regex, "context")
+    for slug, sign in _SIGN.items()
+    for regex in (re.compile(sign.pattern),)
+    for literal in sign.literals
+)
+_BY_NUMBER = frozenset({"os", "machine"})  # of paths of several systems in one log the system of the most counts
+_DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
+_LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, and of these that have to be there
+_ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
+
+
+class _Claim(NamedTuple):
+    """One fact that one line states."""
+
+    fact: str
+    value: str
+    place: Place
+    how: How
+    weight: int = 0
+    doing: str = ""
+
+
+def stated_facts(logs: Iterable[Log]) -> StatedFacts:
+    """Return what these logs state of the machine that they are of; of several logs the last one counts.
+
+    The logs have to be read with `PATTERNS`, and for the place of the error with the marks of errors as well.
+    """
+    singles: dict[str, list[Stated[Any]]] = {}
+    gpus: dict[str, Stated[str]] = {}
+    packages: dict[str, StatedPackage] = {}
+    for log in logs:
+        claims = sorted([*_claims(log), *_of_docker(log)], key=lambda claim: claim.place.line)
+        error, good = _error(log)
+        for name in SINGLE:
+            if name not in ("package", "doing"):
+                chosen = _choose(name, [c for c in claims if c.fact == name], error)
+                if chosen is not None:
+                    singles.setdefault(name, []).append(chosen)
+        for name, chosen in _subject([c for c in claims if c.fact == "package"], error, good).items():
+            singles.setdefault(name, []).append(chosen)
+        gpus |= _gpus([c for c in claims if c.fact == "gpu"])
+        packages |= _packages(log, error)
+    return StatedFacts(
+        **{name: _of_several(stated) for name, stated in singles.items()},
+        gpus=tuple(gpus.values()),
+        packages=tuple(packages.values()),
+    )
+
+
+def _claims(log: Log) -> Iterator[_Claim]:
+    for match in log.matches:
+        sign = _SIGN.get(match.slug)
+        if sign is None:
+            continue
+        place = _place(match)
+        said = {**sign.says, **match.groups}
+        doing = said.pop("doing", "")
+        if "command" in said:  # the pattern holds its first word
+            said["command"] = match.text[max(0, match.text.find(said["command"])) :]
+            if tool := installer_of(said["command"]):
+                yield _Claim("installer", tool, place, sign.how)
+        for fact, value in values(said):
+            if value:
+                yield _Claim(fact, value, place, sign.how, sign.weight, doing)
+
+
+def _place(match: Match) -> Place:
+    return Place(file=match.file, line=match.line, text=match.text)
+
+
+def _of_docker(log: Log) -> Iterator[_Claim]:
+    """A log whose last lines all begin as docker build prints them: "#12 34.5 " or "34.56 "."""
+    lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
+    found = [(number, text) for number, text in lines if _DOCKER.match(text)]
+    if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
+        number, text = found[0]
+        place = Place(file=log.file, line=number, text=text[:200])
+        yield _Claim("surroundings", "docker", place, "implied")
+        yield _Claim("os", "linux", place, "implied")
+
+
+def _error(log: Log) -> tuple[int, int]:
+    """The last line of the last error, else of the log; and the last line before it that says that something went well."""
+    errors = told(log).errors
+    if errors:
+        return errors[-1].last, errors[-1].good
+    return log.lines, max((m.line for m in log.matches if m.slug == GOOD), default=0)
+
+
+def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | None:
+    """The claim that counts: said before implied; of these the last before the error, in its most exact wording."""
+    if not claims:
+        return None
+    equals = [c for c in claims if c.how == "said"] or list(claims)
+    before = [c for c in equals if c.place.line <= error]
+    if name in _BY_NUMBER and equals[0].how == "implied":
+        votes = [c.value for c in equals]
+        chosen = max(equals, key=lambda c: votes.count(c.value))
+    else:
+        chosen = before[-1] if before else equals[0]
+    exact = [c for c in claims if _same(c.value, chosen.value) and len(c.value) > len(chosen.value)]
+    chosen = max(exact, key=lambda c: len(c.value), default=chosen)
+    others: dict[str, _Claim] = {}
+    for claim in equals:
+        if not _same(claim.value, chosen.value) and not any(_same(claim.value, other) for other in others):
+            others[claim.value] = claim
+    return Stated(
+        value=_typed(name, chosen.value),
+        place=chosen.place,
+        how=chosen.how,
+        also=()
+        if name in ("command", "installer")
+        else tuple((_typed(name, c.value), c.place) for c in others.values()),
+    )
+
+
+def _typed(name: str, value: str) -> Any:
+    return int(value) if name == "wsl" else value
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two values say the same, one perhaps more exactly: "3.11" and "3.11.9", "2.5.1" and "2.5.1+cu124"."""
+    short, long = sorted((one, other), key=len)
+    if short == long:
+        return True
+    return short[:1].isdigit() and long.startswith(short) and long[len(short)] in ".+" and "+" not in short
+
+
+def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
+    """One fact of several logs: the last one, and what the others say otherwise."""
+    last = stated[-1]
+    also = dict(last.also)
+    for other in stated[:-1]:
+        if not _same(str(other.value), str(last.value)):
+            also.setdefault(other.value, other.place)
+    return Stated(value=last.value, place=last.place, how=last.how, also=tuple(also.items()))
+
+
+def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, Stated[Any]]:
+    """The package that failed, and what was being done with it."""
+    open_ = [c for c in claims if c.place.line > good]
+    failed = [c for c in open_ if c.weight == FAILED]
+    others = [c for c in open_ if c.place.line <= error]
+    heaviest = max((c.weight for c in others), default=0)
+    rest = [c for c in others if c.weight == heaviest]
+    if failed:
+        chosen = failed[-1]
+    elif rest:
+        chosen = _frame(rest) if heaviest == FRAME else rest[-1]
+    else:
+        return {}
+    return {
+        "package": Stated(value=chosen.value, place=chosen.place, how=chosen.how),
+        "doing": Stated(value=chosen.doing, place=chosen.place, how=chosen.how),
+    }
+
+
+def _frame(frames: Sequence[_Claim]) -> _Claim:
+    """Of the frames of the last traceback the innermost; torch only where it is torch itself that does not import."""
+    last = frames[-1]
+    if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
+        return last._replace(doing="importing")
+    if last.value != "torch":
+        return last
+    line = last.place.line
+    for frame in reversed(frames):
+        if line - frame.place.line > _ONE_TRACEBACK:
+            break
+        if frame.value != "torch":
+            return frame
+        line = frame.place.line
+    return last
+
+
+def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
+    """Each GPU that is named, once."""
+    found: dict[str, Stated[str]] = {}
+    for claim in sorted(claims, key=lambda c: c.how != "said"):
+        if claim.how == "said" or not any(g.how == "said" for g in found.values()):
+            found.setdefault(same_gpu(claim.value), Stated(value=claim.value, place=claim.place, how=claim.how))
+    return found
+
+
+def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
+    """Each package whose installed version is stated: the last statement before the error, else the first after it."""
+    found: dict[str, StatedPackage] = {}
+    for match in log.matches:
+        sign = _SIGN.get(match.slug)
+        if sign is None:
+            continue
+        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics")}
+        if "name" in match.groups:
+            named[match.groups["name"]] = match.groups["version"]
+        for text, version in named.items():
+            name = package(text)
+            if name not in found or match.line <= error:
+                found[name] = StatedPackage(name=name, version=version, place=_place(match))
+    return found

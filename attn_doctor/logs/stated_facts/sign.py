@@ -1,0 +1,25 @@
+"""A sign: a kind of line that states facts of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from attn_doctor.model.stated_facts import How
+
+# A version as pip and torch write it: "2.5.1+cu124", "2.9.0.dev20250701+cu128", "2.1.0a0+41361538.nv23.06".
+VERSION = r"\d{1,4}\.\d+(?:\.\d+){0,3}(?:(?:a|b|rc)\d+|\.dev\d+|\.post\d+)*(?:\+\w+(?:\.\w+)*)?"
+
+
+class Sign(NamedTuple):
+    """A kind of line that states facts.
+
+    A named group of the pattern is a fact (`os`, `torch`, ...); `name` and `version` are those of a package. `says` are the
+    facts that the line states by being there. Each pattern is tried only where one of the literals stands.
+    """
+
+    literals: tuple[str, ...]
+    pattern: str
+    says: Mapping[str, str] = {}
+    how: How = "said"
+    weight: int = 0  # of several signs that are as sure, the one of the greatest weight counts

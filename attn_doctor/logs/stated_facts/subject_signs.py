@@ -1,0 +1,63 @@
+"""Signs of the package that was being built, installed or imported, and of the command that was typed."""
+
+from __future__ import annotations
+
+from attn_doctor.logs.stated_facts.sign import Sign
+
+_NAME = r"(?P<package>[A-Za-z][\w.-]*?)"
+_AFTER = r"(?=[=<>!~@\[\s;,'`)]|$)"
+_BUILDING, _INSTALLING = {"doing": "building"}, {"doing": "installing"}
+_IMPORTING, _RUNNING = {"doing": "importing"}, {"doing": "running"}
+# What builds, and is not what is built.
+_TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks|build|uv|poetry|pdm|importlib|_virtualenv|numpy\.distutils|ninja)\b"
+
+FAILED, TRIED, FRAME = 3, 2, 1  # weights: it failed; a file of it is being built; a frame of a traceback stands in it
+
+_SUBJECTS = (
+    Sign(("Failed building wheel for",), rf"Failed building wheel for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("Failed to build ",), r"^(?:ERROR: )?Failed to build (?!installable|one or|'|wheel|`)(?P<package>[A-Za-z][\w.-]*)(?: [\w.-]+){0,6}$", _BUILDING, weight=FAILED),
+    Sign(("Failed to build '",), rf"Failed to build '{_NAME}' when ", _BUILDING, weight=FAILED),
+    Sign(("build `",), rf"Failed to (?:download and )?build `{_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("Failed to prepare distributions", "Failed to fetch wheel:", "Failed to build:", "Failed to download distributions", "Failed to download and build:"), rf"Failed to (?:fetch wheel|build|download and build): {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("This error likely indicates that",), r"indicates that `(?P<package>[\w.-]+?)@\S{1,40}` depends on `", _BUILDING, weight=FAILED),
+    Sign(("Could not build wheels for",), rf"Could not build wheels for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("Running setup.py clean for",), rf"Running setup\.py clean for {_NAME}$", _BUILDING, weight=FAILED),
+    Sign(("not a problem with poetry but with",), rf"not a problem with poetry but with {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("No matching distribution found for",), rf"No matching distribution found for {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
+    Sign(("satisfies the requirement",), rf"Could not find a version that satisfies the requirement {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
+    Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
+    Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
+    Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
+    Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
+    Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
+    # An extension that does not load, or a frame of the traceback.
+    Sign((".so: ",), r"^(?:\w+Error: )?\S{0,250}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?)(?:\.cpython-\S{3,40}|\.abi3)?\.so: ", _IMPORTING, weight=TRIED),
+    Sign(("DLL load failed while importing",), r"DLL load failed while importing (?P<package>\w+)", _IMPORTING, weight=TRIED),
+    Sign(("Can't import ",), r"Can't import (?P<package>\w+): No module named", _IMPORTING, weight=TRIED),
+    Sign(('Error loading "',), r"Error loading \"[^\"]{0,250}[\\/]+site-packages[\\/]+(?P<package>\w+)[\\/]", _IMPORTING, weight=TRIED),
+    Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+(?!\d)(?!, in <module>)", _RUNNING, "implied", FRAME),
+    Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
+    Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),
+    Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w{0,60})(?:\.[\w.]{0,80})? import ", _IMPORTING, "implied", FRAME),
+)  # fmt: skip
+
+_TOOL = r"(?:python[\d.]*(?:\.exe)? -m )?(?:pip[\d.]*|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)"
+_VERBS = r"(?:install|sync|add|pip|run|create|lock|update|tool|env|wheel|download|remove)"
+_TYPED = rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ )?\w+=)"
+_ANY = r"\S+"  # its first word: the rest is taken from the line, which may have been put together wrongly with the next
+_ENVIRONMENT = r"(?:\([^()\s]{1,80}\) ?){0,3}"
+_COMMANDS = ("pip install", "pip3 install", "uv pip", "uv sync", "uv add", "uv run", "uv lock", "uv tool", "conda install", "conda create", "conda env", "mamba install", "mamba create", "pixi add", "pixi install", "pixi run", "poetry add", "poetry install", "poetry lock", "pdm add", "pdm install", "pdm sync", "pipx install", "setup.py ", "yolo ")  # fmt: skip
+
+_COMMAND = (
+    Sign(("$ ", "# "), rf"^{_ENVIRONMENT}(?:\[[\w.-]+@[\w.-]+ [^\]$#]{{1,80}}\]|[\w.-]+@[\w.-]+:[^$#\n]{{0,120}}?) ?[$#] (?P<command>{_ANY})"),
+    Sign(("$ ",), rf"^{_ENVIRONMENT}\$ (?P<command>{_ANY})"),
+    Sign(("% ",), rf"^{_ENVIRONMENT}[\w.-]+@[\w.-]+ [^%\s]{{1,80}} % (?P<command>{_ANY})", {"os": "darwin"}, "implied"),
+    Sign(("PS ",), rf"^{_ENVIRONMENT}PS [A-Za-z]:\\[^>\n]{{0,150}}> ?(?P<command>{_ANY})", {"os": "windows"}),
+    Sign((":\\",), rf"^{_ENVIRONMENT}[A-Za-z]:\\[^<>|:\n]{{0,150}}>(?P<command>{_ANY})", {"os": "windows"}),
+    Sign(("!pip", "%pip", "!uv", "!python", "!yolo", "%conda", "!conda"), r"^[!%](?P<command>(?:pip|uv|python|yolo|conda)\d?) "),
+    Sign(_COMMANDS, rf"^[#>] (?P<command>{_TYPED})", {}, "implied"),
+    Sign(_COMMANDS, rf"\A(?P<command>{_TYPED})", {}, "implied"),
+    Sign(("] RUN ", " : RUN ", "RUN "), rf"^(?:=> )?(?:ERROR )?(?:\[(?:[\w.-]+ )?\d+/\d+\] |Step \d+/\d+ : |>>> |\d+ \| >>> )?RUN (?P<command>(?!--mount){_ANY})"),
+)  # fmt: skip
+
+SIGNS = (*_SUBJECTS, *_COMMAND)

@@ -1,0 +1,110 @@
+"""Signs of the operating system, its version, its architecture, the board, WSL, containers and notebooks."""
+
+from __future__ import annotations
+
+from attn_doctor.logs.stated_facts.sign import Sign
+
+_MACHINE = r"(?P<machine>x86_64|aarch64|arm64|AMD64|amd64|ARM64)"
+_DOCKER = {"os": "linux", "surroundings": "docker"}
+_JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
+_LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
+# Where these projects are built: such a path stands in messages on every machine.
+_ELSEWHERE = r"(?:conda/feedstock|runner/|builder/|actions-runner)"
+# A folder that stands for any in a help text.
+_ANY = r"(?:path|some|your|\.\.\.|<)"
+
+SIGNS = (
+    # Windows
+    Sign(
+        (":\\",),
+        rf"(?<![\w./%])[A-Za-z]:\\{{1,2}}(?!{_ANY}|actions-runner|cb\\|[a-z]\b(?!\\))[^\s\\/:*?\"<>|][^\\/:*?\"<>|\n]{{0,80}}(?:\\|>|\.\w{{2,4}}\b)",
+        _WINDOWS,
+        "implied",
+    ),
+    Sign(
+        (":/Users/", ":/Program", ":/ProgramData", ":/Python", ":/Windows", ":/Anaconda", ":/anaconda"),
+        r"(?<!\w)[A-Za-z]:/(?:Users|Program|Python|Windows|[Aa]naconda)",
+        _WINDOWS,
+        "implied",
+    ),
+    Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
+    Sign(("\\Lib\\", "\\lib\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
+    Sign(("Microsoft Windows [",), r"Microsoft Windows \[\D{0,12}(?P<os_version>10\.0\.\d{5})", _WINDOWS),
+    Sign(("Windows-",), r"\bWindows-(?P<os_version>\d+-10\.0\.\d{5}|\d{4}Server-10\.0\.\d{5})", _WINDOWS),
+    Sign(("OS: ", "OS Name"), r"\bOS(?: Name)?\s*:\s+(?:Microsoft )?Windows (?P<os_version>\d+)\b", _WINDOWS),
+    Sign(("Environment ",), r"^Environment\s{2,}Windows$", _WINDOWS),
+    Sign(("[MSC v",), r"\[MSC v\.\d+ (?:32|64) bit \((?P<machine>AMD64|ARM64|Intel)\)\]", _WINDOWS),
+    Sign(("win-amd64",), r"[\\/](?:temp|lib|bdist)\.win-amd64", {**_WINDOWS, "machine": "x86_64"}, "implied"),
+    Sign(("[WinError",), r"\[WinError \d+\]", _WINDOWS, "implied"),
+    Sign(("DLL load failed",), r"DLL load failed", _WINDOWS, "implied"),
+    Sign(("fatal error LNK", "fatal error C1"), r"fatal error (?:LNK|C1)\d{3}", _WINDOWS, "implied"),
+    Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", _WINDOWS),
+    # Wheels that a tool really took: "Downloading", not "is not a supported wheel" or "Skipping link".
+    Sign(
+        ("win_amd",),
+        r"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{0,2}\S{0,300}-win_amd64\.whl",
+        {**_WINDOWS, "machine": "x86_64"},
+        "implied",
+    ),
+    # macOS
+    Sign(("/Users/",), r"(?<![\w:./\\])/Users/(?!runner/)[\w.-]+/", _MAC, "implied"),
+    Sign(("/opt/homebrew/",), r"(?<![\w.])/opt/homebrew/", {**_MAC, "machine": "arm64"}, "implied"),
+    Sign(("macOS-",), rf"\bmacOS-(?P<os_version>\d+(?:\.\d+)*)-{_MACHINE}", _MAC),
+    Sign(("OS: macOS",), rf"\bOS: macOS (?P<os_version>\d+(?:\.\d+)*)(?: \({_MACHINE}\))?", _MAC),
+    Sign(("Darwin ",), rf"\bDarwin \S+ \d+\.\d+\.\d+ Darwin Kernel.{{0,200}}\b{_MACHINE}$", _MAC),
+    Sign((" on darwin",), r"\] on darwin$", _MAC),
+    Sign(("Environment ",), r"^Environment\s{2,}Darwin$", _MAC),
+    Sign(("macosx",), rf"(?:Downloading|Using cached|Processing|filename=)\s?\S{{0,300}}-macosx_\d+_\d+_{_MACHINE}\.whl", _MAC, "implied"),
+    Sign(("temp.macosx", "lib.macosx"), rf"[\\/](?:temp|lib)\.macosx-[\d.]+-{_MACHINE}", _MAC, "implied"),
+    # Linux
+    Sign(("/home/",), rf"(?<![\w:./\\@-])/home/(?!{_ELSEWHERE}|{_ANY})[\w.-]+", _LINUX, "implied"),
+    Sign(("/root/", "/usr/local/lib/python", "/usr/lib/python", "/pip-", "/opt/conda/lib/", "/opt/conda/envs/"), r"(?<![\w:.\\@-])/(?:root/[\w.]|usr/(?:local/)?lib/python3|tmp/pip-|opt/conda/(?:lib|envs)/)", _LINUX, "implied"),
+    Sign(("Linux-",), rf"\bLinux-(?P<kernel>\d+\.\d+[\w.+-]*?)-{_MACHINE}-with-(?:glibc(?P<glibc>\d\.\d+)|\w)", _LINUX),
+    Sign(("GNU/Linux",), rf"\bLinux \S+ (?P<kernel>\d+\.\d+\.\S+) #.{{0,200}}?\b{_MACHINE} GNU/Linux", _LINUX),
+    Sign(("Linux ",), rf"^Linux \S+ (?P<kernel>\d+\.\d+\.\d+-\S+) #.{{0,120}}\b{_MACHINE}$", _LINUX),
+    Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
+    Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
+    Sign(("Ubuntu ",), r"^(?:Jetson \w+, )?(?P<distribution>Ubuntu) (?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?(?: LTS)?$", _LINUX),
+    Sign(("(Ubuntu ",), r"\(Ubuntu [\d.]+-[\w.]+~(?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?\)", {**_LINUX, "distribution": "ubuntu"}),
+    Sign(("Environment ",), r"^Environment\s{2,}Linux$", _LINUX),
+    Sign((" on linux",), r"\] on linux$", _LINUX),
+    Sign(("linux_", "linux1_", "linux2014_"), rf"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{{0,2}}\S{{0,300}}linux(?:\d{{0,4}}_\d+_\d+|\d{{1,4}})?_{_MACHINE}\.whl", _LINUX, "implied"),
+    Sign(("linux-x", "linux-aarch"), r"[\\/](?:temp|lib)\.linux-(?P<machine>x86_64|aarch64)", _LINUX, "implied"),
+    Sign(("-linux-gnu",), r"(?:[/'\"\s]|^)(?P<machine>x86_64|aarch64)-linux-gnu\b", _LINUX, "implied"),
+    Sign(("cannot open shared object file", "undefined symbol: "), r"\.so[.\d]*: (?:cannot open shared object file|undefined symbol)", _LINUX, "implied"),
+    Sign(("Libc version",), r"^Libc version: glibc-(?P<glibc>\d\.\d+)", _LINUX),
+    Sign(("GLIBC ",), r"\bldd \([^)]*GLIBC [^)]*\) (?P<glibc>\d\.\d+)", _LINUX),
+    Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
+    # WSL
+    Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
+    Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
+    Sign(("/usr/lib/wsl/",), r"(?<!\w)/usr/lib/wsl/", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("/mnt/c/",), r"(?<![\w/.])/mnt/c/", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("WSL",), r"\bWSL(?: version:? ?|[ -]?v?)(?P<wsl>[12])\b", _LINUX),
+    Sign(("Running ", "Stopped "), r"^\*?\s*(?:Ubuntu|Debian)\S*\s+(?:Running|Stopped)\s+(?P<wsl>[12])$", _LINUX),
+    # Containers and notebooks
+    Sign(("] RUN ", "] FROM ", "] COPY ", "] WORKDIR "), r"^(?:=> )?(?:ERROR )?\[(?:[\w.-]+ )?\d+/\d+\] (?:RUN|FROM|COPY|WORKDIR) ", _DOCKER),
+    Sign(("[internal] load",), r"\[internal\] load (?:build definition|metadata|build context)", _DOCKER),
+    Sign((" : RUN ", " : FROM ", " : COPY "), r"^Step \d+/\d+ : (?:RUN|FROM|COPY) ", _DOCKER),
+    Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _DOCKER),
+    Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _DOCKER),
+    Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@[0-9a-f]{12}:", _DOCKER),
+    Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
+    Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),
+    Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
+    Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
+    Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
+    Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
+    Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
+    # Boards
+    Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
+    Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
+    Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version)?\s?[:=]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),
+    Sign(("L4T",), r"\bL4T(?: version)?\s?[:=]?\s?R?(?P<l4t>3\d(?:\.\d+){1,2})\b", _JETSON),
+    Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d) \(release\), REVISION: \d", _JETSON),
+    Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
+    Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
+    Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),
+    Sign((".nv",), r"(?:[-+=]|\btorch )\d[\w.+]*\.nv\d\d\.\d\d\b(?:-cp3\d+-cp3\d+m?-linux_aarch64)", _JETSON, "implied"),
+    Sign(("GB10", "DGX Spark"), r"\bNVIDIA GB10\b|\bDGX Spark\b", {"os": "linux", "machine": "aarch64", "board": "dgx-spark"}),
+)  # fmt: skip

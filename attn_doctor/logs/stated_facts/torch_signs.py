@@ -1,0 +1,70 @@
+"""Signs of the installed torch, of its build, and of the packages that have to fit it."""
+
+from __future__ import annotations
+
+from attn_doctor.logs.stated_facts.sign import VERSION, Sign
+
+_TORCH = rf"(?P<torch>{VERSION})"
+_END = r"(?=$|[\s,;)'\"\]])"
+_PACKAGES = (
+    r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
+    r"bitsandbytes|causal[-_]conv1d|mamba[-_]ssm|opencv-python|opencv-python-headless|setuptools|ninja|packaging"
+)
+_NAMES = ("torchvision", "torchaudio", "numpy", "triton", "flash-attn", "flash_attn", "ultralytics", "xformers", "transformers", "bitsandbytes", "causal", "mamba", "opencv", "setuptools", "ninja", "packaging")  # fmt: skip
+
+_LINES = tuple(
+    name + end
+    for name in (*_NAMES, "triton-windows", "causal-conv1d", "mamba-ssm", "opencv-python")
+    for end in ("==", " ")
+)
+
+_TORCHES = (
+    Sign(("torch.__version__",), rf"\btorch\.__version__\s*=+\s*'?{_TORCH}"),
+    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
+    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
+    Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
+    Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
+    Sign(("torch: ", "Torch: "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch: v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("already satisfied: torch",), rf"^Requirement already satisfied: torch(?:[=<>!~]\S*)? in .{{1,300}} \({_TORCH}\)$"),
+    Sign(("Successfully installed ",), rf"^Successfully installed (?:.{{0,6000}} )?torch-{_TORCH}(?= |$)"),
+    Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
+    Sign(("torch==",), rf"^torch=={_TORCH}$", {}, "implied"),
+    Sign(("torch ",), rf"^torch\s{{1,60}}{_TORCH}(?:\s+(?:pypi_0|\S*cu\S*|/\S*|https\S*))*(?:\s+pypi)?$"),
+    Sign(("torch ",), r"^torch\s{2,60}✅ (?P<torch>\d+\.\d+\.\d+(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
+    Sign(("pytorch ",), rf"^(?:\+ )?pytorch\s+{_TORCH}\s+(?:py3\.?\d+_cuda(?P<torch_cuda>\d+\.\d+)\w*|cuda(?P<torch_cuda2>\d{{3}})_?\w*|\S+)"),
+    Sign(("you have torch ",), rf"\byou have torch {_TORCH} which is incompatible"),
+    Sign(("(you have ",), rf"\bPyTorch {VERSION} .{{0,40}}\(you have {_TORCH}\)"),
+    Sign(("+cu", "+cpu", "+rocm"), r"^'?(?P<torch>[1-9]\d?\.\d+\.\d+(?:\.dev\d+|a\d+|rc\d+)?\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))'?$", {}, "implied"),
+    Sign(("Guessing wheel URL",), r"Guessing wheel URL:\s+\S{0,200}torch(?P<torch>\d+\.\d+)cxx11abi", {}, "implied"),
+    Sign(("torch-",), rf"^(?:Downloading|Using cached|Processing)\s\S{{0,200}}?(?<![\w.])torch-{_TORCH}-cp3\S+\.whl", {}, "implied"),
+    Sign(("incompatible with torch==",), r"\btorchvision==(?P<torchvision>\d+\.\d+\S*) is incompatible with torch==(?P<torch>\d+\.\d+)(?=\.?$|\.? )", {}, "implied"),
+    Sign(("compiled with CUDA enabled",), r"Torch not compiled with CUDA enabled", {"torch_flavour": "cpu"}, "implied"),
+    Sign(("HIP error",), r"\bHIP error: ", {"torch_flavour": "rocm"}, "implied"),
+    Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*'?(?P<torch_cuda>\d+\.\d+)"),
+    Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*None", {"torch_cuda": ""}),
+    Sign(("torch.version.hip",), r"\btorch\.version\.hip\s*[:=]+\s*'?(?P<torch_hip>\d+\.\d+)"),
+    Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
+    Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
+    Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
+    Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
+)  # fmt: skip
+
+_INSTALLED = (
+    Sign(("Requirement already satisfied: ",), rf"^Requirement already satisfied: (?P<name>{_PACKAGES})(?:[=<>!~]\S*)? in .{{1,300}} \((?P<version>{VERSION})\)$"),
+    Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
+    Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
+    Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
+    Sign(("[pip",), rf"^\[pip3?\] torch=={_TORCH}$"),
+    Sign(("[conda]",), rf"^\[conda\] (?:py)?torch\s+{_TORCH}\s"),
+    Sign(("Ultralytics ",), r"\bUltralytics (?:YOLOv?)?(?P<ultralytics>\d+\.\d+\.\d+)\b.{0,12} Python-"),
+)  # fmt: skip
+# One line holds many: "Successfully installed numpy-2.1.0 torch-2.5.1+cu124".
+_LISTED = tuple(
+    Sign(
+        ("Successfully installed ",),
+        rf"^Successfully installed (?:.{{0,6000}} )?(?P<name>{name})-(?P<version>{VERSION})(?= |$)",
+    )
+    for name in ("torchvision", "numpy", "triton", r"triton-windows", r"flash[-_]attn", "ultralytics", "xformers")
+)
+
+SIGNS = (*_TORCHES, *_INSTALLED, *_LISTED)

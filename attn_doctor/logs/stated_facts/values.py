@@ -1,0 +1,169 @@
+"""Turns the words of a line into the values of facts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+_WINDOWS_11 = 22000  # the first build of Windows 11; Python before 3.12 calls it Windows 10
+_MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "aarch64"}
+_DISTRIBUTIONS = {"red hat": "rhel", "rocky": "rocky", "almalinux": "almalinux", "opensuse": "opensuse-leap"}
+_COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang"}
+# Modules that are called otherwise than the distribution that brings them.
+_DISTRIBUTION_OF = {
+    "flash-attn-2-cuda": "flash-attn",
+    "flash-attn-cuda": "flash-attn",
+    "flash-attn-3-cuda": "flash-attn-3",
+    "causal-conv1d-cuda": "causal-conv1d",
+    "selective-scan-cuda": "mamba-ssm",
+    "cv2": "opencv-python",
+    "pil": "pillow",
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+}
+_INSTALLER = re.compile(
+    r"(?:^|&& ?|; ?|\bsudo )(?:[A-Z_]+=\S+ ){0,6}(?:python[\d.]*(?:\.exe)? -m )?"
+    r"(?P<tool>pip|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)[\d.]* (?:install|sync|add|pip|run|create|lock|update|env|tool)\b"
+)
+_GPU_NUMBER = re.compile(r"(?P<series>[1-5]0)[5-9]0(?: Ti| SUPER| Super)*")
+
+
+def values(groups: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each fact that these groups of a sign hold, in the words of `StatedFacts`, and what follows from it."""
+    for group, text in groups.items():
+        if group in ("name", "version"):
+            continue
+        yield from _WAYS.get(group, lambda t, g=group: ((g, t),))(text.strip())
+
+
+def package(text: str) -> str:
+    """Return the name of the distribution that a name of a distribution or a module stands for."""
+    name = re.sub(r"[-_.]+", "-", text).lower()
+    return _DISTRIBUTION_OF.get(name, name)
+
+
+def installer_of(command: str) -> str | None:
+    """Return the installer that a typed command runs, None where it runs none."""
+    found = _INSTALLER.search(command.removeprefix("!").removeprefix("%"))
+    return found["tool"] if found else None
+
+
+def same_gpu(name: str) -> str:
+    """Return a key that is the same for "NVIDIA GeForce RTX 4090" and "RTX 4090"."""
+    return " ".join(word for word in name.lower().split() if word not in ("nvidia", "geforce", "tesla"))
+
+
+Pairs = Iterator[tuple[str, str]]
+
+
+def _os_version(text: str) -> Pairs:
+    build = re.search(r"10\.0\.(\d{5})$", text)
+    if "Server" in text:
+        yield "os_version", "Server " + text.partition("Server")[0]
+    elif build:
+        yield "os_version", "11" if int(build[1]) >= _WINDOWS_11 else "10"
+    else:
+        yield "os_version", text
+
+
+def _distribution(text: str) -> Pairs:
+    yield "distribution", _DISTRIBUTIONS.get(text.lower(), text.lower())
+    yield "os", "linux"
+
+
+def _machine(text: str) -> Pairs:
+    if text != "Intel":
+        yield "machine", _MACHINES.get(text, text)
+
+
+def _python(text: str) -> Pairs:
+    yield "python", text if "." in text else f"{text[0]}.{text[1:]}"
+
+
+def _torch(text: str) -> Pairs:
+    yield "torch", text
+    flavour = re.fullmatch(r"(cu|rocm|cpu|xpu)([\d.]*)", text.partition("+")[2].partition(".with")[0])
+    if flavour is None:
+        return
+    kind, number = flavour.groups()
+    if kind == "cu" and len(number) >= 2:
+        yield from _torch_cuda(f"{number[:-1]}.{number[-1]}")
+    elif kind == "rocm" and number:
+        yield from _torch_hip(number)
+    else:
+        yield "torch_flavour", kind
+
+
+def _torch_cuda(text: str) -> Pairs:
+    yield "torch_flavour", "cuda" if text else "cpu"
+    if text:
+        yield "torch_cuda", text if "." in text else f"{text[:-1]}.{text[-1]}"
+
+
+def _torch_hip(text: str) -> Pairs:
+    yield "torch_flavour", "rocm"
+    yield "torch_hip", text
+
+
+def _capability(text: str) -> Pairs:
+    digits = re.findall(r"\d+", text)
+    yield "capability", ".".join(digits) if len(digits) == 2 else f"{digits[0][:-1]}.{digits[0][-1]}"
+
+
+def _driver_cuda(text: str) -> Pairs:
+    yield "driver_cuda", text if "." in text else f"{int(text) // 1000}.{int(text) % 1000 // 10}"
+
+
+def _gpu(text: str) -> Pairs:
+    name = re.sub(r"\s+", " ", text)
+    number = _GPU_NUMBER.fullmatch(name)
+    yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
+
+
+def _compiler(text: str) -> Pairs:
+    found = re.match(r"(?:\S*/)?(?P<name>[\w+-]+?)(?:-\d+)? .*?(?P<version>\d+\.\d+\.\d+)\)?$", text)
+    if found:
+        yield "compiler", f"{_COMPILERS.get(found['name'], found['name'])} {found['version']}"
+
+
+def _environment(text: str) -> Pairs:
+    yield "environment", text.replace("\\\\", "\\").rstrip(":")
+
+
+def _gfx(text: str) -> Pairs:
+    yield "gfx", text
+
+
+def _named(name: str) -> Callable[[str], Pairs]:
+    def way(text: str) -> Pairs:
+        yield "compiler", f"{name} {text}"
+
+    return way
+
+
+def _elsewhere(_text: str) -> Pairs:
+    yield from ()
+
+
+_WAYS: dict[str, Callable[[str], Pairs]] = {
+    "os_version": _os_version,
+    "distribution": _distribution,
+    "machine": _machine,
+    "python": _python,
+    "torch": _torch,
+    "torch_cuda": _torch_cuda,
+    "torch_cuda2": _torch_cuda,
+    "torch_hip": _torch_hip,
+    "capability": _capability,
+    "driver_cuda": _driver_cuda,
+    "gpu": _gpu,
+    "gfx": _gfx,
+    "compiler": _compiler,
+    "gcc": _named("gcc"),
+    "clang": _named("clang"),
+    "cl": _named("cl"),
+    "environment": _environment,
+    "package": lambda text: iter((("package", package(text)),)),
+    "torchvision": _elsewhere,
+    "ultralytics": _elsewhere,
+}

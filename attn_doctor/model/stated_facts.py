@@ -1,0 +1,119 @@
+"""The record types of what a log says of the machine that wrote it. Values only: nothing here reads a log.
+
+A log states few facts. A field that it does not state is ``Unknown("the log does not say")``, which never means "absent".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar, get_args
+
+import msgspec
+
+from attn_doctor.model.facts import Record, Unknown
+
+NOT_SAID = "the log does not say"
+
+Os = Literal["linux", "windows", "darwin"]
+Wsl = Literal[1, 2]
+Surroundings = Literal["docker", "colab", "kaggle", "sagemaker"]
+Board = Literal["jetson", "dgx-spark"]
+Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
+EnvironmentKind = Literal["venv", "conda", "pixi", "system"]
+Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
+# `installing`: looking for a release, or downloading it. `running`: a function of the package was called.
+Doing = Literal["building", "installing", "importing", "running"]
+How = Literal["said", "implied"]  # a tool prints the value itself; or it is read off a path, a file name, an error text
+
+T = TypeVar("T")
+
+
+class Place(Record, frozen=True, kw_only=True):
+    """A line of a log."""
+
+    file: str
+    line: int  # from 1
+    text: str
+
+
+class Stated(Record, Generic[T], frozen=True, kw_only=True):
+    """A fact that a log states, and the line that states it."""
+
+    value: T
+    place: Place
+    how: How
+    also: tuple[tuple[T, Place], ...] = ()  # other values that the same logs state just as surely
+
+
+class StatedPackage(Record, frozen=True, kw_only=True):
+    """The installed version of a distribution, as a log states it."""
+
+    name: str  # normalised: "flash-attn"
+    version: str
+    place: Place
+
+
+def _not_said() -> Unknown:
+    return Unknown(NOT_SAID)
+
+
+_NOT_SAID: Any = msgspec.field(default_factory=_not_said)
+
+
+class StatedFacts(Record, frozen=True, kw_only=True):
+    """What the logs of one machine say of it. Lists hold what was named, and are never complete."""
+
+    os: Stated[Os] | Unknown = _NOT_SAID
+    os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
+    distribution: Stated[str] | Unknown = _NOT_SAID  # Linux: "ubuntu"
+    distribution_version: Stated[str] | Unknown = _NOT_SAID
+    kernel: Stated[str] | Unknown = _NOT_SAID
+    wsl: Stated[Wsl] | Unknown = _NOT_SAID
+    surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
+    machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
+    board: Stated[Board] | Unknown = _NOT_SAID
+    jetpack: Stated[str] | Unknown = _NOT_SAID
+    l4t: Stated[str] | Unknown = _NOT_SAID
+    glibc: Stated[str] | Unknown = _NOT_SAID
+    installer: Stated[Installer] | Unknown = _NOT_SAID  # the one that ran last before the error
+    environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
+    environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
+    python: Stated[str] | Unknown = _NOT_SAID
+    torch: Stated[str] | Unknown = _NOT_SAID  # as told, "2.5.1+cu124"
+    torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
+    torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
+    torch_hip: Stated[str] | Unknown = _NOT_SAID
+    packages: tuple[StatedPackage, ...] = ()
+    driver: Stated[str] | Unknown = _NOT_SAID
+    driver_cuda: Stated[str] | Unknown = _NOT_SAID  # most that the driver supports
+    gpus: tuple[Stated[str], ...] = ()  # names, each once
+    capability: Stated[str] | Unknown = _NOT_SAID  # "8.9"
+    gfx: Stated[str] | Unknown = _NOT_SAID  # "gfx1100"
+    toolkit: Stated[str] | Unknown = _NOT_SAID  # release of nvcc, "12.4"
+    cuda_home: Stated[str] | Unknown = _NOT_SAID
+    compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
+    package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
+    doing: Stated[Doing] | Unknown = _NOT_SAID
+    command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
+
+    def version_of(self, package: str) -> str | None:
+        """Return the stated version of a package, None where none is stated."""
+        return next((p.version for p in self.packages if p.name == package), None)
+
+
+Fact = Literal[
+    "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "machine", "board",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "python", "torch", "torch_flavour",
+    "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "capability", "gfx", "toolkit", "cuda_home", "compiler",
+    "package", "doing", "command",
+]  # fmt: skip
+SINGLE = tuple(name for name in get_args(Fact) if name != "gpu")
+
+
+class Contradiction(Record, frozen=True, kw_only=True):
+    """A fact of a machine, and another value that a log states for it."""
+
+    path: str  # of the fact: "torch.version"
+    name: str  # "torch"
+    here: str
+    stated: str
+    place: Place
