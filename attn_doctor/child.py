@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor.model.facts import Fault
+from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.foreign_text import raw
 from attn_doctor.system import current_folder
 
@@ -378,7 +378,7 @@ def _fault(
     code = process.returncode
     tail = chatter.strip()[-2000:] or None
     if killed:
-        kind = "timeout" if code is not None else "vanished"
+        kind: FaultKind = "timeout" if code is not None else "vanished"
         return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
     if code is not None and code < 0:
         return Fault(kind="signal", signal=signal_name(-code), where=where, message=tail, seconds=seconds)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.logs.reader import Strength
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
 
@@ -65,7 +66,7 @@ class Sign(Record, frozen=True, kw_only=True):
     pattern: str
     literal: str
     sample: str
-    strength: str = "proof"  # "proof": this line alone shows it · "hint": it needs more · "context": no sign by itself
+    strength: Strength = "proof"
 
 
 class FailureMode(Record, frozen=True, kw_only=True):

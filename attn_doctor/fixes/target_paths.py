@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -59,6 +60,10 @@ class Root(Record, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
 
 
+# "conda": a whole prefix of its own · "bare": an interpreter that is installed somewhere
+PlacesKind = Literal["conda", "venv", "bare"]
+
+
 class Places(Record, frozen=True, kw_only=True):
     """Folders of the target, and its distributions, the one that is imported first."""
 
@@ -76,8 +81,8 @@ class Places(Record, frozen=True, kw_only=True):
     distributions: tuple[Installed, ...] = ()
 
     @property
-    def kind(self) -> str:
-        """One of "conda" (a whole prefix of its own), "venv", or "bare" (an interpreter that is installed somewhere)."""
+    def kind(self) -> PlacesKind:
+        """Return the kind of these folders."""
         if (Path(self.prefix) / "conda-meta").is_dir():
             return "conda"
         return "venv" if self.prefix != self.base_prefix else "bare"

@@ -9,7 +9,7 @@ from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
-from attn_doctor.model.recommendation import Reason, Recommendation
+from attn_doctor.model.recommendation import InstallFlashAttn, Reason, Recommendation
 from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
 from attn_doctor.trials.best import beats, best, training_dtype
@@ -118,7 +118,7 @@ def _is_about_eager(finding: Finding) -> bool:
 def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
     dtype = training_dtype(trials.rows)
     rows = [(index, row) for index, row in enumerate(trials.rows) if row.dtype == dtype]
-    found = best([row for _, row in rows], dtype or "")
+    found = best([row for _, row in rows], dtype)
     eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
     if found.row is None:
         if found.why == "none right":
@@ -234,7 +234,7 @@ def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:
     return None
 
 
-def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
+def _flash_attn(facts: Facts, trials: Trials) -> tuple[InstallFlashAttn, tuple[Reason, ...]]:
     """Whether installing flash-attn would do anything for YOLO12 here."""
     gpus = facts.graphics.gpus
     if facts.system.os == "darwin":
@@ -266,7 +266,7 @@ def _amd(facts: Facts) -> bool:
 def _worth_installing(trials: Trials) -> Reason | None:
     """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
     dtype = training_dtype(trials.rows)
-    row = best(trials.rows, dtype or "").row
+    row = best(trials.rows, dtype).row
     if row is None or row.backend not in _OF_PACKAGES:
         return None
     right = [r for r in trials.rows if r.dtype == dtype and r.status == "ok" and r.step_ms]

@@ -11,7 +11,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import msgspec
 
@@ -38,13 +38,17 @@ _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
 _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
 
 
+# "proof": the line alone shows it · "hint": it needs more · "context": no sign by itself
+Strength = Literal["proof", "hint", "context"]
+
+
 class Pattern(NamedTuple):
     """A sign of the failure mode `slug`, ready to be searched for."""
 
     slug: str
     literal: bytes
     regex: re.Pattern[str]
-    strength: str
+    strength: Strength
 
 
 class Match(Record, frozen=True, kw_only=True):
@@ -54,7 +58,7 @@ class Match(Record, frozen=True, kw_only=True):
     file: str
     line: int  # from 1
     text: str  # the line without colours, prefixes and indentation, cut to a readable length
-    strength: str  # "proof" | "hint"
+    strength: Strength
     groups: dict[str, str] = msgspec.field(default_factory=dict)  # named groups of the sign's pattern
 
 

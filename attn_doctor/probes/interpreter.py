@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from attn_doctor.model import listed_values
 from attn_doctor.model.facts import Distribution, Interpreter, Unknown
 from attn_doctor.probes.choose import Choice
 
@@ -25,7 +26,7 @@ def interpreter(
     shown: dict[str, Any] = dict(inventory["interpreter"])
     shown["python"] = choice.python
     shown["why"] = choice.why
-    record = msgspec.convert(shown, Interpreter)
+    record = listed_values.convert(shown, Interpreter)
     differs = isolated if isinstance(isolated, Unknown) else _differences(inventory["modules"], isolated)
     here = inventory.get("here", ())
     return (

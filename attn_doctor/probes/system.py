@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attn_doctor.model.facts import Number, System, Text, Unknown
+from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
 from attn_doctor.probes import disks, limits
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
@@ -111,11 +111,12 @@ def _release(tree: Root) -> _Release:
     return _Release(why, why, why)
 
 
-def _os(tree: Root) -> Text:
-    """A folder that stands for a machine is always one with Linux."""
+def _os(tree: Root) -> OsName | Unknown:
+    """Return the operating system. A folder that stands for a machine is always one with Linux."""
     if not tree.real:
         return "linux"
-    return {"linux": "linux", "darwin": "darwin", "win32": "windows"}.get(sys.platform, sys.platform)
+    names: dict[str, OsName] = {"linux": "linux", "darwin": "darwin", "win32": "windows"}
+    return names.get(sys.platform, Unknown(f"attn-doctor does not know the operating system {sys.platform}"))
 
 
 def _kernel(tree: Root) -> Text:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement
 from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.trials import Dtype
 
 
 class Case(NamedTuple):
@@ -20,7 +21,7 @@ class Case(NamedTuple):
 
     facts: Facts
     device: str  # "cpu", "cuda:0", "mps"
-    dtype: str
+    dtype: Dtype
     asked: bool = False  # for by name
     thorough: bool = False  # `trial`, which takes its time
 

@@ -111,7 +111,7 @@ def detect(facts: Facts) -> Hit | None:
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # a torch that does not import has its own trouble first
-    torch, os = str(known(torch)), str(known(facts.system.os))
+    torch, os = str(known(torch)), known(facts.system.os) or "linux"
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
         return None
     observed = facts.torch.numpy_bridge is False

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor.model.facts import Binary, Interpreter, Unknown
+from attn_doctor.model import listed_values
+from attn_doctor.model.facts import Binary, BinaryVerdict, Interpreter, Unknown
 from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.answer import NoAnswer, told
 from attn_doctor.probes.binaries import naming, wheel
@@ -32,7 +33,7 @@ def ask(python: str, timeout: float = 120.0) -> Place:
     """What an interpreter says of itself, without importing anything. Raises NoTarget, NoAnswer where it says nothing."""
     said = told([python], {"watched": ["torch"], "modules_only": False}, deadline=timeout)
     try:
-        interpreter = msgspec.convert(said["interpreter"], Interpreter)
+        interpreter = listed_values.convert(said["interpreter"], Interpreter)
     except msgspec.ValidationError as error:
         raise NoAnswer(f"{text(python)} says what it is in a way that cannot be understood ({error})") from error
     origin = next((m.get("origin") for m in said["modules"]), None)
@@ -69,7 +70,7 @@ def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Bina
             refusal = _refusal(name, target)
             if not archive.extensions:
                 because = (*([refusal] if refusal else []), "it holds no compiled extension")
-                verdict = "fails" if refusal else None
+                verdict: BinaryVerdict | None = "fails" if refusal else None
                 yield Binary(module=name, path=path, verdict=verdict, because=because, sm=(), ptx=(), needs=())
             judged = [_member(target, path, member, archive.place(member, folder)) for member in archive.extensions]
             for record in settle(judged, target.torch_minor):
