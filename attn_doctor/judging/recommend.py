@@ -12,12 +12,13 @@ from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
 from attn_doctor.model.recommendation import InstallFlashAttn, Reason, Recommendation
 from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
+from attn_doctor.trials.backends import ALL, BY_NAME
 from attn_doctor.trials.best import beats, best, training_dtype
 
 YOLO12_HEAD_DIM = 32
-_ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
-_FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
-_OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
+_ONLY_ON_A_GPU = {b.name for b in ALL if b.family == "pytorch" and b.gpu_only}
+_FUSED = {b.name for b in ALL if b.family == "pytorch" and not b.composed}
+_FLASH_ATTN = {b.name for b in ALL if b.family == "package" and b.name != "xformers"}
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
 _CODE_AREAS = (
@@ -169,7 +170,7 @@ def _became(index: int, row: Trial) -> Reason:
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
     """How the YOLO that is installed here is made to use a backend."""
     known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
-    if backend and backend not in ("eager", "compile") and known_kind:
+    if backend and BY_NAME[backend].exchanged and known_kind:
         yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
 
 
@@ -222,7 +223,7 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
     """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
-    in_the_way = any(f.severity is Severity.ERROR and _ONLY_ON_A_GPU in f.blocks for f in diagnosis.findings)
+    in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 
 
@@ -267,7 +268,7 @@ def _worth_installing(trials: Trials) -> Reason | None:
     """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
     dtype = training_dtype(trials.rows)
     row = best(trials.rows, dtype).row
-    if row is None or row.backend not in _OF_PACKAGES:
+    if row is None or row.backend not in _FLASH_ATTN:
         return None
     right = [r for r in trials.rows if r.dtype == dtype and r.status == "ok" and r.step_ms]
     fused = [r for r in right if r.backend in _FUSED]

@@ -171,7 +171,7 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
     """Calls by what served them, forward and backward both, and the operators seen."""
     kinds = [kind_of(call) for call in calls]
     composed = kinds.count("composed")
-    as_installed = backend.name in ("eager", "compile")
+    as_installed = not backend.exchanged
     names = dict.fromkeys(name for call in calls for way in ("forward", "backward") for name in call[way])
     return (
         AttentionCalls(
@@ -326,7 +326,7 @@ def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
         for r in rows
         if (r.dtype, r.status) == ("float32", "ok")
         and r.model_gradient_error is not None
-        and r.backend not in ("eager", "compile")
+        and BY_NAME[r.backend].exchanged
     ]
     judged = []
     for row in rows:
