@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from attn_doctor.model.facts import Fault
+from attn_doctor.model.facts import Fault, FaultKind
 
 # The first frame that faulthandler names: '  File "/x/y.py", line 3 in f', without ours and importlib's own.
 _FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
@@ -21,7 +21,7 @@ def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_sectio
     where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
     tail = chatter.strip()[-_MOST_TEXT:] or None
     if killed:
-        kind = "timeout" if returncode is not None else "vanished"
+        kind: FaultKind = "timeout" if returncode is not None else "vanished"
         return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
     if returncode is not None and returncode < 0:
         return Fault(kind="signal", signal=_signal_name(-returncode), where=where, message=tail, seconds=seconds)

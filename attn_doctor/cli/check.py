@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_gpu, add_outputs, add_target, examination, whole
+from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -50,12 +50,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     parser.add_argument("--facts", metavar="FILE", help="judge recorded facts (or a report) instead of this machine")
     add_outputs(parser)
-    parser.add_argument(
-        "--fail-on",
-        choices=("error", "warning", "never"),
-        default="error",
-        help="exit with 1 from this severity on (default: error)",
-    )
+    add_fail_on(parser)
     parser.add_argument(
         "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"
     )
@@ -68,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, show
     from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
-    from attn_doctor.model.findings import Goal, Severity
+    from attn_doctor.model.findings import Goal
     from attn_doctor.trials.plan import TrialOptions
 
     check_outputs(arguments)
@@ -88,7 +83,7 @@ def execute(arguments: argparse.Namespace) -> int:
         logs=tuple(arguments.log),
         facts=arguments.facts,
         gpu=arguments.gpu,
-        fail_on=None if arguments.fail_on == "never" else Severity(arguments.fail_on),
+        fail_on=fail_on(arguments),
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
     )

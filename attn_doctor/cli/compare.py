@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from attn_doctor.cli.options import add_fail_on, fail_on
+
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
@@ -20,12 +22,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument("after", metavar="AFTER", help="another one")
     parser.add_argument("--json", metavar="FILE", help="write all of it as JSON; - for standard output")
     parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, to paste into an issue")
-    parser.add_argument(
-        "--fail-on",
-        choices=("error", "warning", "never"),
-        default="error",
-        help="exit with 1 for a new problem from this severity on (default: error)",
-    )
+    add_fail_on(parser, "a new problem from this severity on")
     parser.set_defaults(execute=execute)
 
 
@@ -33,7 +30,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import read_file
-    from attn_doctor.model.findings import Severity
     from attn_doctor.model.report import Unreadable, decode_report
     from attn_doctor.report import files, markdown
     from attn_doctor.report.comparison import compare
@@ -53,7 +49,5 @@ def execute(arguments: argparse.Namespace) -> int:
         files.write(arguments.markdown, markdown.render(blocks))
     if on_terminal(arguments):
         show_blocks(blocks)
-    if arguments.fail_on == "never":
-        return OK
-    least = Severity(arguments.fail_on).rank
-    return FINDINGS if any(f.severity.rank >= least for f in found.gained) else OK
+    least = fail_on(arguments)
+    return FINDINGS if least and any(f.severity.rank >= least.rank for f in found.gained) else OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_gpu, add_target, examination
+from attn_doctor.cli.options import add_fail_on, add_gpu, add_target, examination, fail_on
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -32,12 +32,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="what was wanted (default: flash-attn where the log names it or builds an extension, else train)",
     )
     parser.add_argument("--json", metavar="FILE", help="write findings as JSON, redacted; - for standard output")
-    parser.add_argument(
-        "--fail-on",
-        choices=("error", "warning", "never"),
-        default="error",
-        help="exit with 1 from this severity on (default: error)",
-    )
+    add_fail_on(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -51,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.judging.goals import implied_by
     from attn_doctor.logs.stated_facts import stated_facts
     from attn_doctor.logs.stated_facts.summary import evidence
-    from attn_doctor.model.findings import Goal, Severity
+    from attn_doctor.model.findings import Goal
     from attn_doctor.model.report import Unreadable
     from attn_doctor.report.log_outline import of_diagnosis
 
@@ -69,4 +64,4 @@ def execute(arguments: argparse.Namespace) -> int:
         write_json(arguments.json, msgspec.structs.replace(diagnosis, stated=stated))
     if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
-    return exit_code(diagnosis, None if arguments.fail_on == "never" else Severity(arguments.fail_on))
+    return exit_code(diagnosis, fail_on(arguments))

@@ -185,10 +185,9 @@ def _agreed(question: str) -> bool:
     """What a person says on the terminal. Raises Cannot where there is none: nothing waits for an answer then."""
     import sys
 
+    from attn_doctor.cli.output import agreed
     from attn_doctor.fixes.target_paths import Cannot
 
     if not sys.stdin.isatty():
         raise Cannot(f"{question} There is no terminal to ask on: say --yes")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return agreed(question)

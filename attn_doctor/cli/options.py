@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attn_doctor.examination import Options
+    from attn_doctor.model.findings import Severity
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,22 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, redacted; - for standard output")
     parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, redacted, to paste into an issue")
     parser.add_argument("--html", metavar="FILE", help="write it as one HTML page, redacted")
+
+
+def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:
+    parser.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "never"),
+        default="error",
+        help=f"exit with 1 {f'for {what}' if what else 'from this severity on'} (default: error)",
+    )
+
+
+def fail_on(arguments: argparse.Namespace) -> Severity | None:
+    """Return the least severity that --fail-on names; None for "never"."""
+    from attn_doctor.model.findings import Severity
+
+    return None if arguments.fail_on == "never" else Severity(arguments.fail_on)
 
 
 def positive(text: str) -> float:

@@ -49,6 +49,13 @@ class Progress:
         self.close()
 
 
+def agreed(question: str) -> bool:
+    """Ask a person on the terminal, and return whether the answer is yes."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 OUTPUTS = ("json", "markdown", "html")
 
 

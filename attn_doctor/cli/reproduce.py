@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, agreed, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
     from attn_doctor.report import files, reproduction_outline
@@ -50,9 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if planned.asks and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
-        sys.stderr.write("Go on? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not agreed("Go on?"):
             sys.stderr.write("attn-doctor: nothing was done\n")
             return NOT_EXAMINED
     with Progress() as progress:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.logs.reader import Seen, Topic
+from attn_doctor.logs.reader import Seen, Strength, Topic
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
 from attn_doctor.model.trials import Trials
@@ -91,7 +91,7 @@ class Sign(Record, frozen=True, kw_only=True):
     pattern: str
     literal: str
     sample: str
-    strength: str = "proof"  # "proof": this line alone shows it · "hint": it needs more · "context": no sign by itself
+    strength: Strength = "proof"
     topic: Topic | None = None  # what the line says, for the rules of other failure modes
 
 

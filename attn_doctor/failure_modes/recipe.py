@@ -9,15 +9,22 @@ A recipe stands in the record of its failure mode. Its commands, and the texts o
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor.model.facts import Record
 from attn_doctor.model.findings import Goal
+
+TorchBuild = Literal["any", "cpu", "cuda"]  # a CUDA build is never downloaded, it is several gigabytes
+# "none": no network at all · "404": a stand-in for GitHub that has no such file · "self-signed": the same, with a certificate
+# that nobody trusts · "hang": a server that never answers · "reset": one that ends every connection
+NetworkKind = Literal["none", "404", "self-signed", "hang", "reset"]
 
 
 class Torch(Record, frozen=True, kw_only=True):
     """A torch: the target's own where it will do, only read; otherwise one that is downloaded."""
 
     versions: str = ""  # which will do, as in a requirement: ">=2.14"
-    build: str = "any"  # "any" | "cpu" | "cuda"; a CUDA build is never downloaded, it is several gigabytes
+    build: TorchBuild = "any"
     cuda: str | None = None  # looks, to a setup.py, like a build for this CUDA: what is compiled for it is not run
     without: tuple[str, ...] = ()  # distributions that must not be there with it
     besides: tuple[str, ...] = ()  # distributions of the target that are borrowed with it
@@ -127,13 +134,9 @@ class ReadOnly(Record, frozen=True, kw_only=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """No network but this.
+    """No network but this."""
 
-    "none" · "404": a stand-in for GitHub that has no such file · "self-signed": the same, with a certificate that nobody
-    trusts · "hang": a server that never answers · "reset": one that ends every connection.
-    """
-
-    kind: str
+    kind: NetworkKind
     hosts: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, restore, step_runner
@@ -28,10 +28,13 @@ from attn_doctor.model.findings import Finding
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
 
 
-class Applied(Record, frozen=True, kw_only=True):
-    """How it went. `outcome`: "applied" | "rolled back" | "not undone" (what could not be put back is in `wrong`)."""
+ApplyOutcome = Literal["applied", "rolled back", "not undone"]  # "not undone": `wrong` has what could not be put back
 
-    outcome: str
+
+class Applied(Record, frozen=True, kw_only=True):
+    """How it went."""
+
+    outcome: ApplyOutcome
     summary: str
     undo: tuple[str, ...] = ()  # the command that takes it back, where there is something to take back
     kept: str | None = None  # the folder that holds what was there before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -26,12 +27,16 @@ class Root(Record, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
 
 
+# "conda": a whole prefix of its own · "bare": an interpreter that is installed somewhere
+PlacesKind = Literal["conda", "venv", "bare"]
+
+
 class Places(Layout, frozen=True, kw_only=True):
     """The folders of the target that an installer writes into."""
 
     @property
-    def kind(self) -> str:
-        """One of "conda" (a whole prefix of its own), "venv", or "bare" (an interpreter that is installed somewhere)."""
+    def kind(self) -> PlacesKind:
+        """Return the kind of these folders."""
         if (Path(self.prefix) / "conda-meta").is_dir():
             return "conda"
         return "venv" if self.prefix != self.base_prefix else "bare"

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 
 from attn_doctor.failure_modes import UnknownName, find
 from attn_doctor.failure_modes.areas import IMPORTING, INSTALL, MODEL_CODE, area_of
-from attn_doctor.failure_modes.mode import GPU_BACKENDS
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
 from attn_doctor.model.machine import amd_gpus, first_gpu
-from attn_doctor.model.recommendation import Reason, Recommendation
+from attn_doctor.model.recommendation import InstallFlashAttn, Reason, Recommendation
 from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
+from attn_doctor.trials.backends import ALL, BY_NAME
 from attn_doctor.trials.best import beats, best, training_dtype
 
 YOLO12_HEAD_DIM = 32
-_FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
-_OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
+_ONLY_ON_A_GPU = {b.name for b in ALL if b.family == "pytorch" and b.gpu_only}
+_FUSED = {b.name for b in ALL if b.family == "pytorch" and not b.composed}
+_FLASH_ATTN = {b.name for b in ALL if b.family == "package" and b.name != "xformers"}
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
 _IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors no driver and no other attention puts right
@@ -116,7 +117,7 @@ def _is_about_eager(finding: Finding) -> bool:
 def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
     dtype = training_dtype(trials.rows)
     rows = [(index, row) for index, row in enumerate(trials.rows) if row.dtype == dtype]
-    found = best([row for _, row in rows], dtype or "")
+    found = best([row for _, row in rows], dtype)
     eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
     if found.row is None:
         if found.why == "none right":
@@ -167,7 +168,7 @@ def _became(index: int, row: Trial) -> Reason:
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
     """How the YOLO that is installed here is made to use a backend."""
     known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
-    if backend and backend not in ("eager", "compile") and known_kind:
+    if backend and BY_NAME[backend].exchanged and known_kind:
         yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
 
 
@@ -221,11 +222,11 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
     """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
-    in_the_way = any(f.severity is Severity.ERROR and set(GPU_BACKENDS) <= set(f.blocks) for f in diagnosis.findings)
+    in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 
 
-def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
+def _flash_attn(facts: Facts, trials: Trials) -> tuple[InstallFlashAttn, tuple[Reason, ...]]:
     """Whether installing flash-attn would do anything for YOLO12 here."""
     gpus = facts.graphics.gpus
     if facts.system.os == "darwin":
@@ -254,8 +255,8 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
 def _worth_installing(trials: Trials) -> Reason | None:
     """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
     dtype = training_dtype(trials.rows)
-    row = best(trials.rows, dtype or "").row
-    if row is None or row.backend not in _OF_PACKAGES:
+    row = best(trials.rows, dtype).row
+    if row is None or row.backend not in _FLASH_ATTN:
         return None
     right = [r for r in trials.rows if r.dtype == dtype and r.status == "ok" and r.step_ms]
     fused = [r for r in right if r.backend in _FUSED]

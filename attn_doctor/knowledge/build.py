@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from attn_doctor.knowledge import cuda, flash_attention, gpu
 from attn_doctor.knowledge.rows import Calibration, FlashRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, all_of, no, yes
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import OsName, Record, Unknown
 from attn_doctor.model.versions import pair
 
 GIGABYTE = 1024**3
+
+
+HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 
 
 class BuildKey(Record, frozen=True, kw_only=True):
@@ -26,13 +30,13 @@ class BuildKey(Record, frozen=True, kw_only=True):
     torch_cuda: str | Unknown | None
     header_cxx: int | Unknown = Unknown("not read")  # what torch's installed headers demand
     nvcc: str | Unknown | None
-    compiler: str = "gcc"  # "gcc" | "clang" | "msvc"
+    compiler: HostCompiler = "gcc"
     compiler_version: str | Unknown | None
     python: str | Unknown
     gpus: tuple[str, ...] | Unknown  # capabilities to build for
     cores: int | Unknown
     available_bytes: int | Unknown
-    os: str = "linux"
+    os: OsName = "linux"
 
 
 class Settings(Record, frozen=True, kw_only=True):

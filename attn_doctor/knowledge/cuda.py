@@ -14,7 +14,7 @@ from packaging.version import Version
 from attn_doctor.knowledge.rows import Driver, Floor, Nvcc
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
-from attn_doctor.model.facts import Unknown
+from attn_doctor.model.facts import OsName, Unknown
 from attn_doctor.model.versions import dotted, pair, parse
 
 
@@ -26,7 +26,7 @@ class Coverage(Answer, frozen=True, kw_only=True):
     compiles_ptx: bool | None  # None: not known
 
 
-def driver_needed(cuda: str, os: str = "linux") -> str | Unknown:
+def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
     """The oldest driver for programs built with this CUDA. `os`: "linux" or "windows" (WSL counts as Windows)."""
     floor = _floor(cuda)
     if isinstance(floor, Unknown):
@@ -34,7 +34,7 @@ def driver_needed(cuda: str, os: str = "linux") -> str | Unknown:
     return floor.windows if os == "windows" else floor.linux
 
 
-def driver_covers(driver: str, cuda: str, os: str = "linux") -> Coverage | Unknown:
+def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Unknown:
     """Whether this driver runs programs built with this CUDA.
 
     Under WSL the driver is the Windows host's: say os="windows". A cuda-compat package brings a newer libcuda of its own;
@@ -106,7 +106,7 @@ def _floor(cuda: str) -> Floor | Unknown:
 
 
 @functools.cache
-def _paired(cuda: str, os: str) -> str | None:
+def _paired(cuda: str, os: OsName) -> str | None:
     """The oldest driver named for this CUDA minor, whatever the update."""
     version = pair(cuda)
     named = [row.windows if os == "windows" else row.linux for row in load(Driver) if pair(row.cuda) == version]

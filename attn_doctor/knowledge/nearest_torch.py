@@ -12,7 +12,7 @@ from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.wheel_key import Key
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import OsName, Record, Unknown
 from attn_doctor.model.versions import pair
 
 
@@ -32,7 +32,7 @@ def nearest_torch(
     key: Key,
     *,
     driver: str | None = None,
-    os: str = "linux",
+    os: OsName = "linux",
     torchvision: str | None = None,
     numpy: str | None = None,
     xformers: str | None = None,
@@ -71,7 +71,7 @@ def nearest_torch(
 
 
 @functools.lru_cache(maxsize=32)  # several failure modes ask for one machine, and it takes a tenth of a second
-def _pairs(key: Key, driver: str | None, os: str) -> tuple[tuple[Wheel, TorchBuild], ...]:
+def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
     """Wheels with the torch builds that they fit, as far as this machine allows both."""
     found = []
     for build in load(TorchBuild):
@@ -96,7 +96,7 @@ def _pairs(key: Key, driver: str | None, os: str) -> tuple[tuple[Wheel, TorchBui
     return tuple(found)
 
 
-def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: str) -> bool:
+def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: OsName) -> bool:
     parts: list[Judgement] = []
     if isinstance(key.python, str):
         parts.append(pytorch.supports_python(build.torch, key.python))
@@ -108,7 +108,7 @@ def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: str) -> 
     return all(isinstance(part, Answer) and part.yes for part in parts)
 
 
-def _breaks(torch: str, os: str, torchvision: str | None, numpy: str | None, xformers: str | None) -> Iterator[str]:
+def _breaks(torch: str, os: OsName, torchvision: str | None, numpy: str | None, xformers: str | None) -> Iterator[str]:
     if torchvision is not None:
         fits = pytorch.torchvision_fits(torch, torchvision)
         wanted = pytorch.torchvision_for(torch)

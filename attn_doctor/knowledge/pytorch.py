@@ -15,7 +15,7 @@ from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.rows import NumpyPair, TorchAbi, TorchBuild, TorchRelease, Torchvision
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import OsName, Record, Unknown
 from attn_doctor.model.versions import Pair, dotted, local, pair, parse
 
 LINUX = "linux_x86_64"
@@ -92,7 +92,7 @@ def supports_python(torch: str, python: str) -> Judgement:
     return no(f"torch {row.minor} has wheels for Python {row.pythons[0]} to {row.pythons[-1]}, here {dotted(version)}")
 
 
-def numpy(torch: str, numpy: str, os: str = "linux") -> Judgement:
+def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
     """Whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin"."""
     minor, version = pair(torch), pair(numpy)
     if minor is None or version is None:
@@ -170,7 +170,7 @@ def newest(
     *,
     capability: str | None = None,
     driver: str | None = None,
-    os: str = "linux",
+    os: OsName = "linux",
     python: str | None = None,
     platform: str = LINUX,
     below: str | None = None,
@@ -198,7 +198,7 @@ def newest(
 
 
 def _demands(
-    row: TorchBuild, capability: str | None, driver: str | None, os: str, python: str | None
+    row: TorchBuild, capability: str | None, driver: str | None, os: OsName, python: str | None
 ) -> list[Judgement]:
     parts: list[Judgement] = []
     if capability is not None:
@@ -210,7 +210,7 @@ def _demands(
     return parts
 
 
-def driver_needed(torch: str, os: str = "linux", platform: str = LINUX) -> str | Unknown | None:
+def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
     """The oldest driver for the torch that PyPI gives; None: PyPI gives a CPU build."""
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda

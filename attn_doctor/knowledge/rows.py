@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -261,7 +261,7 @@ class SdpaKernel(Row, frozen=True, kw_only=True):
     dtypes: tuple[str, ...]
     bf16_from: str | None
     mask: bool
-    equal_head_dims: str  # "all" | "qk" | "none"
+    equal_head_dims: Literal["all", "qk", "none"]
     max_head_dim: int | None
     head_dim_multiple: int | None  # for 16-bit dtypes
     last_stride_one: bool
@@ -298,7 +298,7 @@ class Elsewhere(Row, frozen=True, kw_only=True):
 
     name: str
     package: str
-    kind: str  # "community" | "index" | "conda" | "hub" | "pypi" | "none"
+    kind: Literal["community", "index", "conda", "hub", "pypi", "none"]
     url: str
     platforms: tuple[str, ...]  # empty: not said
     torch_first: str | None

@@ -11,7 +11,7 @@ from attn_doctor.knowledge.flash_attention import limit_hit
 from attn_doctor.knowledge.rows import SdpaKernel
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, all_of, names, no, yes
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import OsName, Record, Unknown
 from attn_doctor.model.versions import capability
 
 
@@ -29,7 +29,7 @@ class Call(Record, frozen=True, kw_only=True):
     last_stride: int = 1
     training: bool = False
     dropout: bool = False
-    os: str = "linux"
+    os: OsName = "linux"
 
 
 def kernel(name: str) -> SdpaKernel | Unknown:

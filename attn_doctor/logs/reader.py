@@ -38,6 +38,8 @@ _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
 _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
 
 
+# "proof": the line alone shows it · "hint": it needs more · "context": no sign by itself
+Strength = Literal["proof", "hint", "context"]
 # What a line says that rules of several failure modes ask for.
 Topic = Literal["installation ended well"]
 
@@ -48,7 +50,7 @@ class Pattern(NamedTuple):
     slug: str
     literal: bytes
     regex: re.Pattern[str]
-    strength: str
+    strength: Strength
     topic: Topic | None = None
 
 
@@ -59,7 +61,7 @@ class Match(Record, frozen=True, kw_only=True):
     file: str
     line: int  # from 1
     text: str  # the line without colours, prefixes and indentation, cut to a readable length
-    strength: str  # "proof" | "hint"
+    strength: Strength
     topic: Topic | None = None
     groups: dict[str, str] = msgspec.field(default_factory=dict)  # named groups of the sign's pattern
 

@@ -8,7 +8,7 @@ Versions are strings as their maker writes them; ``attn_doctor.model.versions`` 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -52,10 +52,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all fact records: immutable, keyword only, compared by value."""
 
 
+# How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised so, in a trial.
+FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of-memory"]
+
+
 class Fault(Record, frozen=True, kw_only=True):
     """How a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
 
-    kind: str  # "raised" | "exited" | "signal" | "timeout" | "vanished"
+    kind: FaultKind
     type: str | None = None  # exception type, e.g. "ImportError"
     message: str | None = None
     signal: str | None = None  # e.g. "SIGSEGV"
@@ -73,10 +77,13 @@ class Fault(Record, frozen=True, kw_only=True):
         return lines[0] if lines else ""
 
 
+Purpose = Literal["tmp", "cache", "site-packages"]
+
+
 class Disk(Record, frozen=True, kw_only=True):
     """The file system under a folder that an installation or a build writes to."""
 
-    purpose: str  # "tmp" | "cache" | "site-packages"
+    purpose: Purpose
     path: str
     free_bytes: Number = UNRECORDED
     device: int | str | Unknown | None = UNRECORDED
@@ -84,8 +91,11 @@ class Disk(Record, frozen=True, kw_only=True):
     noexec: Flag = UNRECORDED
 
 
+OsName = Literal["linux", "windows", "darwin"]
+
+
 class System(Record, frozen=True, kw_only=True):
-    os: Text = UNRECORDED  # "linux" | "windows" | "darwin"
+    os: OsName | Unknown | None = UNRECORDED
     distribution: Text = UNRECORDED  # os-release ID
     distribution_version: Text = UNRECORDED
     distribution_name: Text = UNRECORDED
@@ -99,7 +109,9 @@ class System(Record, frozen=True, kw_only=True):
     wsl: Number = UNRECORDED  # 1, 2 or None
     wsl_driver_folder: Flag = UNRECORDED  # /usr/lib/wsl/lib
     dxg: Flag = UNRECORDED  # /dev/dxg
-    container: Text = UNRECORDED  # "docker" | "podman" | "kubernetes" | "apptainer" | ...
+    container: Text = (
+        UNRECORDED  # "docker", "podman", "kubernetes", "apptainer", "lxc", or what the container calls itself
+    )
     cores: Number = UNRECORDED
     cores_allowed: Number = UNRECORDED  # affinity mask
     cgroup_cpus: Real = UNRECORDED  # quota in cores; None: no limit
@@ -191,7 +203,7 @@ class Toolkit(Record, frozen=True, kw_only=True):
 
 
 class Compiler(Record, frozen=True, kw_only=True):
-    name: str  # "gcc" | "g++" | "clang++" | "cl"
+    name: str  # "gcc", "g++", "clang", "clang++", "cl", or a name that CC or CXX gives
     path: str
     version: Text = UNRECORDED
 
@@ -219,6 +231,9 @@ class Toolchain(Record, frozen=True, kw_only=True):
     long_paths: Flag = UNRECORDED  # Windows LongPathsEnabled
 
 
+InterpreterKind = Literal["venv", "conda", "pixi", "uv", "system", "standalone"]
+
+
 class Interpreter(Record, frozen=True, kw_only=True):
     """The target."""
 
@@ -233,7 +248,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     extension_suffix: Text = UNRECORDED
     prefix: Text = UNRECORDED
     base_prefix: Text = UNRECORDED
-    kind: Text = UNRECORDED  # "venv" | "conda" | "pixi" | "uv" | "system" | "standalone"
+    kind: InterpreterKind | Unknown | None = UNRECORDED
     externally_managed: Flag = UNRECORDED
     installers: tuple[str, ...] | Unknown = UNRECORDED  # "pip 23.2.1", "uv 0.13.8"
     site_packages: Text = UNRECORDED
@@ -331,15 +346,20 @@ class FlashAttention(Record, frozen=True, kw_only=True):
     wheel_abi: Flag = UNRECORDED
 
 
+YoloKind = Literal["mainline", "fork"]
+AttentionCall = Literal["eager", "sdpa", "flash-attn"]  # a way to compute attention that a source file holds
+YoloLayout = Literal["qkv", "qk+v"]  # how the projections are kept: it decides whose checkpoints load
+
+
 class Yolo(Record, frozen=True, kw_only=True):
     """The installed ultralytics, and what its YOLO12 attention really calls."""
 
     version: Text = UNRECORDED  # None: not installed
-    kind: Text = UNRECORDED  # "mainline" | "fork"
+    kind: YoloKind | Unknown | None = UNRECORDED
     location: Text = UNRECORDED
     attention: Text = UNRECORDED  # class name, "AAttn"
-    calls: tuple[str, ...] | Unknown = UNRECORDED  # of "eager", "sdpa", "flash-attn"
-    layout: Text = UNRECORDED  # "qkv" | "qk+v"
+    calls: tuple[AttentionCall, ...] | Unknown = UNRECORDED
+    layout: YoloLayout | Unknown | None = UNRECORDED
     flash_error: Text = UNRECORDED  # the exception behind the fork's swallowed import; None: imports
 
 
@@ -366,18 +386,37 @@ class Needed(Record, frozen=True, kw_only=True):
     package: Text = UNRECORDED  # distribution that would bring it
 
 
+BinaryVerdict = Literal["loads", "fails"]
+BinaryCause = Literal[
+    "cuda-flavour",
+    "cxx11-abi",
+    "damaged",
+    "glibc",
+    "glibcxx",
+    "library",
+    "library-version",
+    "machine",
+    "no-entry",
+    "not-linked",
+    "python-abi",
+    "symbol",
+    "torch",
+    "torch-missing",
+    "torch-version",
+    "wheel-tag",
+]
+
+
 class Binary(Record, frozen=True, kw_only=True):
     """One compiled extension, read from its file alone against the torch of the target."""
 
     module: str
     path: str
-    verdict: Text = UNRECORDED  # "loads" | "fails" | None where it makes no sense
+    verdict: BinaryVerdict | Unknown | None = UNRECORDED  # None where it makes no sense
     because: tuple[str, ...] = ()
     needs: tuple[Needed, ...] | Unknown = UNRECORDED
     undefined: tuple[str, ...] | Unknown = UNRECORDED  # symbols that nobody exports
-    cause: Text = (
-        UNRECORDED  # "cxx11-abi" | "torch-version" | "cuda-flavour" | "library" | "glibc" | "glibcxx" | "damaged" | ...
-    )
+    cause: BinaryCause | Unknown | None = UNRECORDED
     built_for_torch: Text = UNRECORDED
     glibc: Text = UNRECORDED  # newest GLIBC_ version that it needs
     glibcxx: Text = UNRECORDED
@@ -394,9 +433,12 @@ class ProbeRun(Record, frozen=True, kw_only=True):
     note: str | None = None
 
 
+Grade = Literal["dynamic", "static"]  # "static": nothing of the target was imported
+
+
 class Facts(Record, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
-    grade: str = "dynamic"  # "static": nothing of the target was imported
+    grade: Grade = "dynamic"
     system: System = msgspec.field(default_factory=System)
     cpu: Cpu = msgspec.field(default_factory=Cpu)
     environment: tuple[Variable, ...] | Unknown = UNRECORDED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,10 +41,13 @@ class Goal(str, enum.Enum):
     FLASH_ATTN = "flash-attn"
 
 
+EvidenceKind = Literal["fact", "log", "trial"]
+
+
 class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One reason to believe a finding: a fact by its path, a line of a log, or a trial row."""
 
-    kind: str  # "fact" | "log" | "trial"
+    kind: EvidenceKind
     text: str
     path: str | None = None  # of a fact, e.g. "torch.cuda"; of a trial row, e.g. "trials.2"
     file: str | None = None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor.model.facts import Record
+
+InstallFlashAttn = Literal["yes", "no", "not-here"]
 
 
 class Reason(Record, frozen=True, kw_only=True):
@@ -12,7 +16,7 @@ class Reason(Record, frozen=True, kw_only=True):
 
 class Recommendation(Record, frozen=True, kw_only=True):
     backend: str | None
-    install_flash_attn: str  # "yes" | "no" | "not-here"
+    install_flash_attn: InstallFlashAttn
     measured: bool
     summary: str
     because: tuple[Reason, ...] = ()

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from attn_doctor.errors import AttnDoctorError, Refused
-from attn_doctor.model import foreign_text
+from attn_doctor.model import foreign_text, listed_values
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding, Goal, Undetermined, Unrecognised
 from attn_doctor.model.recommendation import Recommendation
@@ -71,8 +71,8 @@ def decode_facts(data: bytes, name: str) -> Facts:
     header = _header(data, name)
     try:
         if bytes(header.facts):
-            return msgspec.json.decode(header.facts, type=Facts)
-        return msgspec.json.decode(data, type=Facts)
+            return listed_values.decode(bytes(header.facts), Facts)
+        return listed_values.decode(data, Facts)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} does not hold facts: {error}") from error
 
@@ -82,7 +82,7 @@ def decode_report(data: bytes, name: str) -> Report:
     name, data = foreign_text.text(name), _as_utf8(data)
     _header(data, name)
     try:
-        return msgspec.json.decode(data, type=Report)
+        return listed_values.decode(data, Report)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from attn_doctor.model.facts import Fault, Record
+
+GainVerdict = Literal["faster", "slower", "no difference", "undecided"]  # "undecided": too few rounds
+Status = Literal["ok", "wrong", "other-kernel", "ruled-out", "failed", "timeout", "out-of-memory"]
+Dtype = Literal["float32", "float16", "bfloat16"]  # below float32: under autocast
+Scope = Literal["model", "attention"]  # "attention": the model's attention shapes alone, without ultralytics
 
 
 class Interval(Record, frozen=True, kw_only=True):
@@ -24,7 +30,7 @@ class Gain(Record, frozen=True, kw_only=True):
     high: float
     n: int
     p: float  # after Holm's correction over the backends of this dtype
-    verdict: str | None = None  # "faster" | "slower" | "no difference" | "undecided" (too few rounds)
+    verdict: GainVerdict | None = None
 
 
 class AttentionCalls(Record, frozen=True, kw_only=True):
@@ -46,10 +52,10 @@ class Trial(Record, frozen=True, kw_only=True):
     """One backend in one dtype."""
 
     backend: str
-    status: str  # "ok" | "wrong" | "other-kernel" | "ruled-out" | "failed" | "timeout" | "out-of-memory"
-    dtype: str  # "float32" | "float16" | "bfloat16" (autocast below float32)
+    status: Status
+    dtype: Dtype
     reason: str | None = None  # why it is not ok, in PyTorch's or the package's own words where it has any
-    scope: str = "model"  # "attention": the model's attention shapes alone, without ultralytics
+    scope: Scope = "model"
     model: str | None = None
     device: str = "cpu"
     batch: int = 0
@@ -103,7 +109,7 @@ class Stages(Record, frozen=True, kw_only=True):
     """One image through ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
 
     backend: str
-    dtype: str
+    dtype: Dtype
     preprocess_ms: float
     model_ms: float
     postprocess_ms: float
@@ -114,7 +120,7 @@ class OptimisedStep(Record, frozen=True, kw_only=True):
     """A training step without and with its optimiser, measured in the same rounds."""
 
     backend: str
-    dtype: str
+    dtype: Dtype
     optimiser: str
     step_ms: Interval
     optimised_ms: Interval

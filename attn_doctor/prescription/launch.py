@@ -24,7 +24,7 @@ def names() -> tuple[str, ...]:
     """The backends that can be put into a program."""
     from attn_doctor.trials.backends import BY_NAME
 
-    return ("auto", *(name for name in BY_NAME if name != "compile"))
+    return ("auto", *(name for name, backend in BY_NAME.items() if backend.exchanged or backend.family == "eager"))
 
 
 def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import msgspec
 from attn_doctor import child
 from attn_doctor.errors import NoAnswer
 from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
+from attn_doctor.model import listed_values
 from attn_doctor.model.facts import Fault, Interpreter, Record, Unknown
 from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
@@ -219,7 +220,7 @@ def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, p
         words = _last_words(outcome.chatter, python_path)
         raise NoAnswer(text(python), f"started, but could not say what it is: {words}")
     try:
-        return msgspec.convert(said["interpreter"], Interpreter)
+        return listed_values.convert(said["interpreter"], Interpreter)
     except msgspec.ValidationError as error:
         raise NoAnswer(text(python), f"says what it is in a way that cannot be understood ({error})") from error
 

@@ -8,17 +8,21 @@ import tempfile
 from collections.abc import Mapping
 from shutil import disk_usage
 
-from attn_doctor.model.facts import Disk, Flag, Unknown
+from attn_doctor.model.facts import Disk, Flag, Purpose, Unknown
 from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms
 
 
 def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> tuple[Disk, ...]:
-    places = {"tmp": _temporary(root, environ), "cache": _pip_cache(environ), "site-packages": site_packages}
+    places: dict[Purpose, str | None] = {
+        "tmp": _temporary(root, environ),
+        "cache": _pip_cache(environ),
+        "site-packages": site_packages,
+    }
     return tuple(disk(root, purpose, path) for purpose, path in places.items() if path)
 
 
-def disk(root: Root, purpose: str, path: str) -> Disk:
+def disk(root: Root, purpose: Purpose, path: str) -> Disk:
     """What can be said of the file system under a folder, or where the folder is yet to be made, under its parent."""
     here = root.at(path)
     try:

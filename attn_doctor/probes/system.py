@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attn_doctor.model.facts import Number, System, Text, Unknown
+from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
 from attn_doctor.probes import disks, limits
 from attn_doctor.probes.loader import Loader
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
@@ -112,11 +112,11 @@ def _release(tree: Root) -> _Release:
     return _Release(why, why, why)
 
 
-def _os(tree: Root) -> Text:
-    """A folder that stands for a machine is always one with Linux."""
+def _os(tree: Root) -> OsName | Unknown:
+    """Return the operating system. A folder that stands for a machine is always one with Linux."""
     if not tree.real:
         return "linux"
-    return platforms.name()
+    return platforms.name() or Unknown("attn-doctor does not know this operating system")
 
 
 def _kernel(tree: Root) -> Text:

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from attn_doctor.model.facts import Unknown, Yolo, all_unknown
+from attn_doctor.model.facts import AttentionCall, Unknown, Yolo, YoloLayout, all_unknown
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
 _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
@@ -70,14 +70,14 @@ def _imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def _calls(attention: ast.ClassDef) -> tuple[str, ...]:
+def _calls(attention: ast.ClassDef) -> tuple[AttentionCall, ...]:
     """Which ways of computing attention the forward method holds, whether or not a run takes them."""
     forward = next((n for n in attention.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
     if forward is None:
         return ()
     called = {_name(n.func) for n in ast.walk(forward) if isinstance(n, ast.Call)}
     products = any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in ast.walk(forward))
-    ways = []
+    ways: list[AttentionCall] = []
     if called & _FLASH:
         ways.append("flash-attn")
     if called & _SDPA:
@@ -93,7 +93,7 @@ def _name(function: ast.expr) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def _layout(attention: ast.ClassDef) -> str | None:
+def _layout(attention: ast.ClassDef) -> YoloLayout | None:
     """How the projections are kept, which decides whose checkpoints load: "qkv" (mainline) or "qk+v" (fork)."""
     assigned = {
         target.attr

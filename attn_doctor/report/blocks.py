@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-Tone = str  # "" | "good" | "bad" | "warn" | "dim" | "strong"
+Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
 
 
 class Field(NamedTuple):
@@ -51,7 +51,7 @@ class Cure(NamedTuple):
 class Problem(NamedTuple):
     """A finding: a mark, what it is, why that is believed, what follows from it, what puts it right."""
 
-    mark: str  # "×" | "!" | "i"
+    mark: str  # "×", "!", "i", "✓", or the letter of a way
     tone: Tone
     code: str
     slug: str

@@ -8,7 +8,7 @@ import msgspec
 
 from attn_doctor.model.findings import Finding, Severity
 from attn_doctor.model.report import Report
-from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes, Table, Verdict
+from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes, Table, Tone, Verdict
 from attn_doctor.report.comparison import Change, Comparison, Pace
 from attn_doctor.report.outline import problems
 
@@ -110,7 +110,7 @@ def _trials(paces: tuple[Pace, ...]) -> Table:
             said = f"{pace.ratio:.2f}× as fast" if pace.ratio > 1 else f"takes {1 / pace.ratio:.2f}× as long"
             if pace.status_before != pace.status_after:
                 said += f"; {pace.status_before}, now {pace.status_after}"
-        tone = "" if not pace.differs or pace.ratio is None else "good" if pace.ratio > 1 else "bad"
+        tone: Tone = "" if not pace.differs or pace.ratio is None else "good" if pace.ratio > 1 else "bad"
         what = pace.shape or f"{pace.model or 'attention'} {pace.imgsz}, batch {pace.batch}"
         rows.append((Cell(pace.backend, "strong"), Cell(pace.dtype), Cell(what), *map(Cell, times), Cell(said, tone)))
     columns = ("backend", "dtype", "on", "step before, ms", "step after, ms", "")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from attn_doctor.model import foreign_text
-from attn_doctor.model.facts import Binary, Unknown
+from attn_doctor.model.facts import Binary, BinaryVerdict, Unknown
 from attn_doctor.probes.choose import Choice
-from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Verdict
+from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
 from attn_doctor.report.inspection import runs_on
 
-_HEADS = {"loads": ("would load", "good"), "fails": ("would not load", "bad"), None: ("nothing to load", "dim")}
+_HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
+    "loads": ("would load", "good"),
+    "fails": ("would not load", "bad"),
+    None: ("nothing to load", "dim"),
+}
 
 
 def outline(choice: Choice, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
@@ -23,7 +27,10 @@ def outline(choice: Choice, records: Iterable[Binary], gpus: Sequence[str] = ())
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     verdict = record.verdict
-    head, tone = ("cannot be told: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
+    told: tuple[str, Tone] = (
+        ("cannot be told: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
+    )
+    head, tone = told
     yield Heading(_printable(record.path))
     yield Verdict(_printable(head), tone)
     if record.because:

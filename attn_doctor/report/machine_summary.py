@@ -8,7 +8,7 @@ from attn_doctor.judging.stated_gpu import NAMELESS
 from attn_doctor.model.facts import Facts, Gpu, Graphics, Unknown
 from attn_doctor.model.machine import AMD, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
 from attn_doctor.model.trials import GpuWatch, Range
-from attn_doctor.report.blocks import Field
+from attn_doctor.report.blocks import Field, Tone
 
 
 def at_a_glance(facts: Facts) -> tuple[Field, ...]:
@@ -57,7 +57,7 @@ def _machine(facts: Facts) -> str:
     return ", ".join(parts) or "unknown"
 
 
-def _gpu(facts: Facts) -> tuple[str, str]:
+def _gpu(facts: Facts) -> tuple[str, Tone]:
     graphics = facts.graphics
     if graphics.stated is True and isinstance(graphics.gpus, tuple) and graphics.gpus:
         return _stated(graphics, graphics.gpus[0]), ""
@@ -119,7 +119,7 @@ def _cuda_home(facts: Facts) -> str:
     return f"; {chain.cuda_home_by} is {chain.cuda_home or 'empty'}{problem}"
 
 
-def _torch(facts: Facts) -> tuple[str, str]:
+def _torch(facts: Facts) -> tuple[str, Tone]:
     torch = facts.torch
     if torch.version is None:
         return "not installed", "warn"
@@ -150,7 +150,7 @@ def _build(facts: Facts) -> str:
     return "CPU build" if torch.cuda is None and torch.hip is None else ""
 
 
-def _flash_attn(facts: Facts) -> tuple[str, str]:
+def _flash_attn(facts: Facts) -> tuple[str, Tone]:
     flash = facts.flash_attention
     parts = []
     if isinstance(flash.version, str):
@@ -179,7 +179,7 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
     return ", ".join(parts), "bad" if state == "fails" else ""
 
 
-def _yolo(facts: Facts) -> tuple[str, str]:
+def _yolo(facts: Facts) -> tuple[str, Tone]:
     yolo = facts.yolo
     if yolo.version is None:
         return "ultralytics is not installed", "dim"

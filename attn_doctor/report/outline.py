@@ -11,16 +11,33 @@ from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.report import Report
-from attn_doctor.model.trials import Interval, Trial
-from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.model.trials import Interval, Status, Trial
+from attn_doctor.report.blocks import (
+    Block,
+    Cell,
+    Command,
+    Cure,
+    Field,
+    Fields,
+    Heading,
+    Notes,
+    Problem,
+    Table,
+    Tone,
+    Verdict,
+)
 from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
 from attn_doctor.report.machine_summary import at_a_glance, size, watched
 from attn_doctor.report.unread import unread
 from attn_doctor.report.verdict import verdict
 
-MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
+MARKS: dict[Severity, tuple[str, Tone]] = {
+    Severity.ERROR: ("×", "bad"),
+    Severity.WARNING: ("!", "warn"),
+    Severity.INFO: ("i", "dim"),
+}
 _MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all
-STATUS_TONE = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
+STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(report: Report) -> tuple[Block, ...]:
@@ -187,7 +204,7 @@ def _milliseconds(interval: Interval | None) -> str:
 def _recommendation(report: Report) -> list[Block]:
     advice = report.recommendation
     failed = any(f.severity is Severity.ERROR for f in report.findings)
-    tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
+    tone: Tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
     tone = "warn" if failed and tone == "good" else tone  # no tick below an error
     blocks: list[Block] = [Heading("Recommendation"), Verdict(advice.summary, tone)]
     items = tuple(f"{reason.text}  [{reason.refers_to}]" for reason in advice.because)

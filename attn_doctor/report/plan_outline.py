@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attn_doctor import commands
-from attn_doctor.fixes.apply import Applied
+from attn_doctor.fixes.apply import Applied, ApplyOutcome
 from attn_doctor.fixes.installers import parse
 from attn_doctor.fixes.plan import Change, Plan, PlannedStep, Way
 from attn_doctor.model.findings import Goal
-from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.blocks import (
+    Block,
+    Cell,
+    Command,
+    Cure,
+    Field,
+    Fields,
+    Heading,
+    Notes,
+    Problem,
+    Table,
+    Tone,
+    Verdict,
+)
 from attn_doctor.report.machine_summary import size
 
 _MOST_CHANGES = 8
@@ -113,7 +126,7 @@ def way(one: Way, shell: str) -> Problem:
     verify = one.steps[-1].verify if one.steps else ()
     if verify:
         lines.append(Command(commands.quoted(verify, shell), "then see whether it helped"))
-    tone = "" if one.attempt is None else "good" if one.attempt.verified else "bad"
+    tone: Tone = "" if one.attempt is None else "good" if one.attempt.verified else "bad"
     message = one.attempt.summary if one.attempt else _summed(one)
     return Problem(
         mark=one.name,
@@ -208,7 +221,7 @@ def _risk(one: Way) -> str:
 def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, ...]:
     """What applying came to."""
     target, goal = made.target, made.goal
-    heads = {
+    heads: dict[ApplyOutcome, tuple[str, Tone, str]] = {
         "applied": ("✓", "good", f"{one.name} is applied: {one.title}"),
         "rolled back": ("!", "warn", f"{one.name} did not hold and was taken back: everything is as it was"),
         "not undone": ("×", "bad", f"{one.name} failed, and not everything could be put back"),

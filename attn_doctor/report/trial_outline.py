@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 
 from attn_doctor.failure_modes.shared.fact_queries import message
-from attn_doctor.model.trials import Gain, Interval, Trial
-from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Verdict
+from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Tone, Verdict
 from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
 from attn_doctor.report.machine_summary import size, watched
+from attn_doctor.report.outline import STATUS_TONE
 from attn_doctor.trials.long_trial import Study
 from attn_doctor.trials.tune import Tuned, command
 
-_TONES = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
+_GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
 def outline(study: Study, model: str) -> list[Block]:
@@ -99,14 +100,14 @@ def _row(row: Trial, *, alone: bool) -> tuple[Cell, ...]:
         Cell(_tokens(row) if alone else ", ".join(f"{n} {kind}" for n, kind in kinds if n)),
         Cell(size(row.peak_bytes) if row.peak_bytes is not None else ""),
         Cell(errors),
-        Cell(row.status, _TONES.get(row.status, "bad")),
+        Cell(row.status, STATUS_TONE.get(row.status, "bad")),
     )
 
 
 def _gain(gain: Gain | None) -> Cell:
     if gain is None:
         return Cell("")
-    tone = {"faster": "good", "slower": "bad"}.get(gain.verdict or "", "")
+    tone = _GAIN_TONES.get(gain.verdict, "") if gain.verdict else ""
     return Cell(f"{gain.ratio:.2f}× ({gain.low:.2f}–{gain.high:.2f}) {gain.verdict}", tone)
 
 

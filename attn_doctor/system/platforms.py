@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 LINUX: bool = sys.platform == "linux"
 MACOS: bool = sys.platform == "darwin"
 WINDOWS: bool = sys.platform == "win32"
 
 
-def name() -> str:
-    """Return "linux", "darwin" or "windows"; of any other system the name that Python gives it, such as "freebsd14"."""
-    return "windows" if WINDOWS else sys.platform
+def name() -> Literal["linux", "darwin", "windows"] | None:
+    """Return the operating system; None for one that attn-doctor does not know, such as FreeBSD."""
+    return "linux" if LINUX else "darwin" if MACOS else "windows" if WINDOWS else None

@@ -8,11 +8,12 @@ say itself what it refuses, it is left to say so: it knows its own limits better
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement
 from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.trials import Dtype
 
 
 class Case(NamedTuple):
@@ -20,7 +21,7 @@ class Case(NamedTuple):
 
     facts: Facts
     device: str  # "cpu", "cuda:0", "mps"
-    dtype: str
+    dtype: Dtype
     asked: bool = False  # for by name
     thorough: bool = False  # `trial`, which takes its time
 
@@ -30,6 +31,10 @@ class Case(NamedTuple):
 
 
 Requirement = Callable[[Case], str | None]
+
+
+# Whose code computes it: the installed model's own · PyTorch's kernels · a package that has to be installed · torch.compile
+Family = Literal["eager", "pytorch", "package", "compiled"]
 
 
 class Backend(NamedTuple):
@@ -46,6 +51,9 @@ class Backend(NamedTuple):
     operators: str = ""
     kernels: str = ""
     select: str = ""
+    family: Family = "pytorch"
+    gpu_only: bool = False  # no CPU and no Apple GPU has it
+    exchanged: bool = True  # the attention of the model is replaced; False: it stays as installed
     shared: bool = False  # its operators are another backend's too: the profile must name its kernels
 
     @property
@@ -217,7 +225,7 @@ _ACTIVATE = 'torch.nn.attention.activate_flash_attention_impl("{}")'
 _CONTEXT = "torch.nn.attention.sdpa_kernel(SDPBackend.{})"
 
 ALL: tuple[Backend, ...] = (
-    Backend("eager", "the attention as installed", _anywhere, select="nothing to do"),
+    Backend("eager", "the attention as installed", _anywhere, select="nothing to do", family="eager", exchanged=False),
     Backend(
         "sdpa",
         "PyTorch's own choice",
@@ -234,6 +242,7 @@ ALL: tuple[Backend, ...] = (
         _EFFICIENT_OPERATOR,
         r"fmha|attn_fwd|bwd_kernel",
         _CONTEXT.format("EFFICIENT_ATTENTION"),
+        gpu_only=True,
     ),
     Backend(
         "sdpa-flash",
@@ -251,6 +260,8 @@ ALL: tuple[Backend, ...] = (
         _FLASH_OPERATOR,
         _FLASH_3_KERNELS,
         _ACTIVATE.format("FA3"),
+        family="package",
+        gpu_only=True,
         shared=True,
     ),
     Backend(
@@ -260,6 +271,8 @@ ALL: tuple[Backend, ...] = (
         _FLASH_OPERATOR,
         _FLASH_4_KERNELS,
         _ACTIVATE.format("FA4"),
+        family="package",
+        gpu_only=True,
         shared=True,
     ),
     Backend(
@@ -269,6 +282,7 @@ ALL: tuple[Backend, ...] = (
         _CUDNN_OPERATOR,
         r"cudnn.*(sdpa|attention|flash)",
         _CONTEXT.format("CUDNN_ATTENTION"),
+        gpu_only=True,
     ),
     Backend(
         "flash-attn-2",
@@ -277,6 +291,8 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn::",
         r"flash_(fwd|bwd)",
         "flash_attn.flash_attn_func",
+        family="package",
+        gpu_only=True,
     ),
     Backend(
         "flash-attn-3",
@@ -285,6 +301,8 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn_3::",
         _FLASH_3_KERNELS,
         "flash_attn_interface.flash_attn_func",
+        family="package",
+        gpu_only=True,
     ),
     Backend(
         "flash-attn-4",
@@ -293,6 +311,8 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn(_4)?(_cute)?::",
         _FLASH_4_KERNELS,
         "flash_attn.cute.flash_attn_func",
+        family="package",
+        gpu_only=True,
     ),
     Backend(
         "xformers",
@@ -301,6 +321,8 @@ ALL: tuple[Backend, ...] = (
         r"^xformers(_flash\w*|_python)?::",
         r"fmha|flash_",
         "xformers.ops.memory_efficient_attention",
+        family="package",
+        gpu_only=True,
     ),
     Backend(
         "flex",
@@ -309,7 +331,16 @@ ALL: tuple[Backend, ...] = (
         r"flex_attention",
         r"flex_attention",
         "torch.compile(torch.nn.attention.flex_attention.flex_attention)",
+        family="compiled",
+        gpu_only=True,
     ),
-    Backend("compile", "the eager model under torch.compile", _compile, select="torch.compile(model)"),
+    Backend(
+        "compile",
+        "the eager model under torch.compile",
+        _compile,
+        select="torch.compile(model)",
+        family="compiled",
+        exchanged=False,
+    ),
 )
 BY_NAME: dict[str, Backend] = {backend.name: backend for backend in ALL}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from attn_doctor.model.trials import Trial
+from attn_doctor.model.trials import Dtype, Trial
 from attn_doctor.trials.statistics import compare, decide
 
 # "faster": beyond doubt, and right · "right": eager's numbers are wrong, these are not · "kept": eager, nothing is faster
@@ -24,7 +24,7 @@ class Best(NamedTuple):
     why: Why
 
 
-def best(rows: Sequence[Trial], dtype: str) -> Best:
+def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """The backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
 
     A row that did not end "ok" is never named. Eager is left for a row whose own verdict is "faster", or where eager is
@@ -45,7 +45,7 @@ def best(rows: Sequence[Trial], dtype: str) -> Best:
     return Best(eager, "kept") if eager.status == "ok" else Best(None, "lost")
 
 
-def training_dtype(rows: Sequence[Trial]) -> str | None:
+def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
     """The dtype that training uses: on a CUDA device float16, which is what ultralytics' `amp=True` (its default) takes
     whether or not a small model gains by it; else that of the quickest step. None for no rows.
     """

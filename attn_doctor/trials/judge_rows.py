@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
 from attn_doctor.exchange.tolerance import limit
-from attn_doctor.model.facts import Fault
-from attn_doctor.model.trials import AttentionCalls, Gain, KernelShare, Trial
+from attn_doctor.model.facts import Fault, FaultKind
+from attn_doctor.model.trials import AttentionCalls, Gain, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
 from attn_doctor.trials.plan import Cell, Plan
 from attn_doctor.trials.statistics import compare, decide, interval
@@ -20,12 +20,36 @@ OUTLIER = 0.1  # of a whole model's gradients in float32: rounding makes a thous
 OUTLIER_TIMES = 100  # times the least error of another backend
 
 
+class CellFault(TypedDict, total=False):
+    """Why a cell gave nothing: a record of the channel, or a child's death in the same shape."""
+
+    cell: str
+    kind: FaultKind
+    type: str | None
+    message: str | None
+    text: str
+    signal: str | None
+    exit_code: int | None
+    where: str | None
+    seconds: float | None
+    what: str  # it was doing
+
+
+class _End(NamedTuple):
+    """How a cell ended: the fields of its row that say so."""
+
+    status: Status
+    reason: str | None = None
+    wrong_by: float | None = None
+    wrong_module: str | None = None
+
+
 class Judged:
     """Records of one or more processes, sorted by cell. A later process overrides an earlier one."""
 
     def __init__(self) -> None:
         self.proofs: dict[str, dict[str, Any]] = {}
-        self.faults: dict[str, dict[str, Any]] = {}
+        self.faults: dict[str, CellFault] = {}
         self.samples: dict[
             tuple[str, str], list[float]
         ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
@@ -67,13 +91,13 @@ def name_of(cell: Cell) -> str:
 
 
 def rows(
-    plan: Plan, seen: Judged, *, scope: str, model: str | None, threads: int | None, ended: str, refused: bool = False
+    plan: Plan, seen: Judged, *, scope: Scope, model: str | None, threads: int | None, ended: str, refused: bool = False
 ) -> tuple[Trial, ...]:
     """A row for every cell of the plan, in its order.
 
     `ended`: why a cell that nothing is known of was not run; `refused`: because the device refuses everything.
     """
-    unknown = {"status": "ruled-out" if refused else "failed", "reason": ended}
+    unknown = _End("ruled-out" if refused else "failed", ended)
     common = {
         "scope": scope,
         "model": model,
@@ -85,7 +109,7 @@ def rows(
     return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]))
 
 
-def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str, Any]) -> Trial:
+def _row(cell: Cell, seen: Judged, unknown: _End, common: dict[str, Any]) -> Trial:
     common = {"backend": cell.backend, "dtype": cell.dtype, **common}
     if cell.shape:
         common |= {"batch": cell.shape.batch, "imgsz": None, "shape": str(cell.shape)}
@@ -95,8 +119,11 @@ def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str,
     fault, proof = seen.faults.get(name), seen.proofs.get(name)
     measured = seen.together.get(name, name)
     forward, step = (seen.samples.get((measured, what), []) for what in ("forward", "step"))
+    end = unknown
     if proof:
-        common |= _proven(BY_NAME[cell.backend], proof, seen.eager_errors.get(name, ()))
+        backend = BY_NAME[cell.backend]
+        common |= _measures(backend, proof)
+        end = _judged(backend, proof, seen.eager_errors.get(name, ()))
     if forward:
         common |= {"forward_samples": tuple(forward), "forward_ms": interval(forward)}
     if step:
@@ -105,18 +132,15 @@ def _row(cell: Cell, seen: Judged, unknown: Mapping[str, str], common: dict[str,
             # The quickest of either: what disturbs a measurement only ever adds to it.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
     if fault:
-        common |= {"status": _status(fault), "reason": _reason(fault)}
-    elif not proof:
-        common |= unknown
-    return Trial(**common)
+        end = end._replace(status=_status(fault), reason=_reason(fault))
+    return Trial(**common, **end._asdict())
 
 
-def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _measures(backend: Backend, proof: Mapping[str, Any]) -> dict[str, Any]:
     counted, names = count(backend, proof["calls"]) if proof["calls"] is not None else (None, ())
     profile = [name for name, _ in proof.get("kernels") or ()]
     worst = [max(errors) for errors in zip(*proof["errors"], strict=True)]
-    found: dict[str, Any] = {
-        "status": "ok",
+    return {
         "attention_calls": counted,
         "kernels": tuple(dict.fromkeys((*names, *profile))),
         "kernel_shares": tuple(KernelShare(name=name, share=share) for name, share in proof.get("kernels") or ()),
@@ -127,23 +151,27 @@ def _proven(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         "model_output_error": proof.get("model_output_error"),
         "model_gradient_error": proof.get("model_gradient_error"),
     }
+
+
+def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> _End:
+    profile = [name for name, _ in proof.get("kernels") or ()]
     wrong = _refuted(proof) or (_by_slopes(proof) if "slope_error" in proof else _inaccurate(proof, eager_errors))
     served = other_kernel(backend, proof["calls"], profile)
     if wrong:
-        found |= wrong
-    elif served:
+        return wrong
+    if served:
         said = "; ".join(proof.get("reasons") or ())
-        found |= {"status": "other-kernel", "reason": f"{served}. PyTorch says: {said}" if said else served}
-    elif proof.get("finite") is False:
-        found |= {"status": "failed", "reason": "the model's outputs are not all finite with it"}
-    return found
+        return _End("other-kernel", f"{served}. PyTorch says: {said}" if said else served)
+    if proof.get("finite") is False:
+        return _End("failed", "the model's outputs are not all finite with it")
+    return _End("ok")
 
 
 def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
     """Calls by what served them, forward and backward both, and the operators seen."""
     kinds = [kind_of(call) for call in calls]
     composed = kinds.count("composed")
-    as_installed = backend.name in ("eager", "compile")
+    as_installed = not backend.exchanged
     names = dict.fromkeys(name for call in calls for way in ("forward", "backward") for name in call[way])
     return (
         AttentionCalls(
@@ -207,38 +235,31 @@ def other_kernel(
     return ", ".join(parts)
 
 
-def _refuted(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+def _refuted(proof: Mapping[str, Any]) -> _End | None:
     """What finite differences say of the gradients that training meets with this backend: in its layout, at this batch."""
     found = proof.get("refuted")
     if not found:
         return None
     reason = f"gradients are wrong with it: {found['module']}, {found['note']}, {found['error']:.0%} off by finite differences"
-    return {"status": "wrong", "reason": reason, "wrong_by": found["error"], "wrong_module": found["module"]}
+    return _End("wrong", reason, found["error"], found["module"])
 
 
-def _by_slopes(proof: Mapping[str, Any]) -> dict[str, Any] | None:
+def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
     """Where textbook attention in float64 is refuted itself, nothing can be held against it: finite differences decide alone."""
     error = proof["slope_error"]
     if error is None:
-        return {
-            "status": "failed",
-            "reason": "its numbers could not be checked: textbook attention is wrong here itself",
-        }
+        return _End("failed", "its numbers could not be checked: textbook attention is wrong here itself")
     if error <= TOLERANCE:
         return None
     reason = f"its numbers are wrong: gradients of attention are {error:.0%} off by finite differences"
-    return {"status": "wrong", "reason": reason, "wrong_by": error, "wrong_module": "attention"}
+    return _End("wrong", reason, error, "attention")
 
 
-def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, float]]) -> _End | None:
     reason = inaccurate(proof["errors"], eager_errors, proof["eps"], proof["tokens"])
     if reason is None:
         return None
-    return {
-        "status": "wrong",
-        "reason": reason,
-        "wrong_by": max(error for errors in proof["errors"] for error in errors),
-    }
+    return _End("wrong", reason, max(error for errors in proof["errors"] for error in errors))
 
 
 def inaccurate(
@@ -256,7 +277,7 @@ def inaccurate(
     return None
 
 
-def _status(fault: Mapping[str, Any]) -> str:
+def _status(fault: CellFault) -> Status:
     kind = fault["kind"]
     if kind in ("timeout", "vanished"):
         return "timeout"
@@ -265,7 +286,7 @@ def _status(fault: Mapping[str, Any]) -> str:
     return "ruled-out" if fault.get("type") == "Unavailable" else "failed"
 
 
-def _reason(fault: Mapping[str, Any]) -> str:
+def _reason(fault: CellFault) -> str:
     what = fault.get("what") or "trial"
     kind, where = fault["kind"], fault.get("where")
     if kind in ("timeout", "vanished"):
@@ -282,10 +303,16 @@ def _reason(fault: Mapping[str, Any]) -> str:
     return text.splitlines()[0][:500] if kind == "out-of-memory" else text[:1000]
 
 
-def fault_record(fault: Fault) -> dict[str, Any]:
-    """A child's death in the shape of an exception's record."""
+def fault_record(fault: Fault, seconds: float) -> CellFault:
+    """Return a child's death in the shape of an exception's record, with the `seconds` that were waited at most."""
     return {
-        name: getattr(fault, name) for name in ("kind", "type", "message", "signal", "exit_code", "where", "seconds")
+        "kind": fault.kind,
+        "type": fault.type,
+        "message": fault.message,
+        "signal": fault.signal,
+        "exit_code": fault.exit_code,
+        "where": fault.where,
+        "seconds": seconds,
     }
 
 
@@ -299,7 +326,7 @@ def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
         for r in rows
         if (r.dtype, r.status) == ("float32", "ok")
         and r.model_gradient_error is not None
-        and r.backend not in ("eager", "compile")
+        and BY_NAME[r.backend].exchanged
     ]
     judged = []
     for row in rows:

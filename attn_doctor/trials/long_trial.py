@@ -8,7 +8,7 @@ from itertools import product
 import msgspec
 
 from attn_doctor.model.facts import Facts, Fault, Record
-from attn_doctor.model.trials import Trial, TrialRun
+from attn_doctor.model.trials import Dtype, Trial, TrialRun
 from attn_doctor.trials import pipeline_stages
 from attn_doctor.trials import tune as tuning
 from attn_doctor.trials.best import Why, best, training_dtype
@@ -95,7 +95,7 @@ def study(
         )
         skipped = skipped or trials.skipped
     last = _last(rows)
-    named = best(last, training_dtype(last) or "")
+    named = best(last, training_dtype(last))
     found = Study(
         trials=tuple(rows),
         runs=tuple(runs),
@@ -156,7 +156,7 @@ def _tuned(
         return msgspec.structs.replace(
             found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
         )
-    dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
+    dtype: Dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
     named = best(_last(found.trials), dtype)
     if named.row is None:
         return msgspec.structs.replace(found, tune_skipped=f"no backend can be trained with in {dtype} ({named.why})")

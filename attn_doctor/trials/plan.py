@@ -11,13 +11,14 @@ from pathlib import Path
 
 from attn_doctor.errors import Refused
 from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.trials import Dtype, Scope
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 
 STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
 # The most that is taken for a request: far above what anybody trains with, and below what a size in bytes can hold.
 MOST = {"batch": 4096, "rounds": 100_000, "imgsz": 8192, "heads": 4096, "tokens": 1_048_576, "width": 4096}
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
 _ROUNDS_CPU, _ROUNDS_GPU = 9, 30
 _FAMILIES = {"yolo12": "nsmlx", "yolov12": "nsmlx", "yolo11": "nsmlx", "yolo26": "nsmlx", "yolov10": "nsmblx"}
 _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
@@ -47,7 +48,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
     batch: int = 2
     device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N" | "mps"
     backends: tuple[str, ...] = ()  # empty: all
-    dtypes: tuple[str, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
+    dtypes: tuple[Dtype, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
     shapes: tuple[Shape, ...] = ()  # not empty: these attention calls alone, one by one, and no model
     rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
     seconds: float = (
@@ -62,7 +63,7 @@ class Cell(Record, frozen=True, kw_only=True):
     """One backend in one dtype: to be run, or ruled out and why."""
 
     backend: str
-    dtype: str
+    dtype: Dtype
     shape: Shape | None = None
     ruled_out: str | None = None
 
@@ -73,7 +74,7 @@ class Plan(Record, frozen=True, kw_only=True):
     cells: tuple[Cell, ...] = ()
     skipped: str | None = None  # why nothing can be run at all
     rounds: int = 9
-    scope: str = "model"  # "attention": no ultralytics that could be imported
+    scope: Scope = "model"
     note: str | None = None
     gpu: str | None = None  # UUID of the GPU to watch by NVML
 
@@ -207,7 +208,7 @@ def _no_torch(facts: Facts) -> str | None:
     return None
 
 
-def _scope(facts: Facts) -> tuple[str, str | None]:
+def _scope(facts: Facts) -> tuple[Scope, str | None]:
     if facts.yolo.version is None:
         return "attention", "there is no ultralytics in the target: YOLO12's attention shapes alone were tried"
     return "model", None

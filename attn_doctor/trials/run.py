@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attn_doctor import child
-from attn_doctor.model.facts import Fault
+from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.system import own_path
-from attn_doctor.trials.judge_rows import Judged, fault_record, name_of, rows
+from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import Cell, Plan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, patience
 from attn_doctor.trials.shapes import shapes
@@ -169,12 +169,12 @@ class _Supervisor:
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
-            self._nothing_runs(fault_record(outcome.fault) | {"seconds": self.timeout} if outcome.fault else None)
+            self._nothing_runs(fault_record(outcome.fault, self.timeout) if outcome.fault else None)
             return False
         if culprit in self.left:
             del self.left[culprit]
             if outcome.fault:
-                self.seen.faults[culprit] = fault_record(outcome.fault) | {"seconds": self.timeout}
+                self.seen.faults[culprit] = fault_record(outcome.fault, self.timeout)
             self.say(f"{culprit} took the trial down: going on without it")
             self.notes.append(f"started again without {culprit}, after {outcome.seconds:.0f} s")
         elif self.phase == "measure":
@@ -187,7 +187,7 @@ class _Supervisor:
             self.scope = "attention"
             self.faults["model_fault"] = outcome.fault or Fault(kind="vanished")
         elif culprit.startswith("reference ") and outcome.fault:
-            self._eager_fails(culprit, fault_record(outcome.fault) | {"seconds": self.timeout})
+            self._eager_fails(culprit, fault_record(outcome.fault, self.timeout))
         elif culprit == "reference" and self.reference:
             self.reference = False
             self.notes.append(f"the float64 reference was left out: it ended with {said}")
@@ -199,13 +199,13 @@ class _Supervisor:
             return False
         return self.skipped is None
 
-    def _eager_fails(self, section: str, fault: dict[str, Any]) -> None:
+    def _eager_fails(self, section: str, fault: CellFault) -> None:
         """What each dtype is held against is eager: where that fails, nothing else of this dtype can be proven."""
         what = section.removeprefix("reference ")  # dtype, and a shape in a grid of them
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
             if cell.backend == "eager":
-                self.seen.faults[name] = {**fault, "cell": name, "what": "eager"}
+                self.seen.faults[name] = fault | {"cell": name, "what": "eager"}
             else:
                 self.seen.faults[name] = {"cell": name, "kind": "raised", "type": "Unavailable", "message": _NO_EAGER}
 
@@ -235,15 +235,16 @@ class _Supervisor:
         if message.at == "begin":
             self._announce(message.section)
         if message.at == "raised":
+            raised: CellFault = message.data
             said = in_words(Fault(**message.data))
             self.notes.append(f"{message.section}: {said}")
             if not self.seen.anything():
                 self.ended = f"the trial ended with {said}"
             if "CUDA error" in said and not self.seen.anything():
-                self._nothing_runs({**message.data, "text": message.data["message"]})
+                self._nothing_runs(raised | {"text": message.data["message"]})
             elif message.section.startswith("reference "):
-                kind = "out-of-memory" if _MEMORY.search(said) else message.data["kind"]
-                self._eager_fails(message.section, {**message.data, "kind": kind, "text": said})
+                kind: FaultKind = "out-of-memory" if _MEMORY.search(said) else message.data["kind"]
+                self._eager_fails(message.section, raised | {"kind": kind, "text": said})
             elif message.section == "trial" and not self.seen.anything():
                 self.faults["fault"] = Fault(**message.data)
         if message.at != "fact":
@@ -306,11 +307,11 @@ class _Supervisor:
             self.plan.device.startswith("cuda") and fault is not None and fault.signal != "SIGKILL"
         )
 
-    def _nothing_runs(self, fault: dict[str, Any] | None = None) -> None:
+    def _nothing_runs(self, fault: CellFault | None = None) -> None:
         """The device refuses even eager: every other backend would meet the same, one new process each."""
         for name, cell in self.left.items():
             if cell.backend == "eager" and fault and name not in self.seen.faults:
-                self.seen.faults[name] = {**fault, "cell": name, "what": "eager"}
+                self.seen.faults[name] = fault | {"cell": name, "what": "eager"}
         self.refused = True
         self.ended = f"eager itself fails on {self.plan.device}, and so would this"
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from attn_doctor.model.facts import Record
-from attn_doctor.model.trials import Trial
+from attn_doctor.model.trials import Dtype, Trial
+
+Cost = Literal["forward", "step", "memory"]  # "memory" in bytes, the others in milliseconds
 
 
 class Growth(Record, frozen=True, kw_only=True):
@@ -16,8 +19,8 @@ class Growth(Record, frozen=True, kw_only=True):
     """
 
     backend: str
-    dtype: str
-    cost: str  # "forward" | "step" (milliseconds) | "memory" (bytes)
+    dtype: Dtype
+    cost: Cost
     sizes: tuple[int, ...]
     values: tuple[float, ...]
     exponent: float
@@ -28,7 +31,7 @@ class Ceiling(Record, frozen=True, kw_only=True):
     is measured apart from the step, and an exchanged attention also changes the layout around it.
     """
 
-    dtype: str
+    dtype: Dtype
     imgsz: int | None
     share: float  # of a step of eager's, 0..1
     most: float  # times as fast
@@ -39,14 +42,15 @@ def growth(rows: Sequence[Trial]) -> tuple[Growth, ...]:
     found = []
     for backend, dtype in dict.fromkeys((row.backend, row.dtype) for row in rows):
         mine = [r for r in rows if (r.backend, r.dtype) == (backend, dtype) and r.imgsz and r.status == "ok"]
-        costs: dict[str, list[tuple[int, float]]] = {"forward": [], "step": [], "memory": []}
+        costs: dict[Cost, list[tuple[int, float]]] = {"forward": [], "step": [], "memory": []}
         for row in mine:
             assert row.imgsz
-            for cost, value in (
+            measured: tuple[tuple[Cost, float | None], ...] = (
                 ("forward", row.forward_ms.median if row.forward_ms else None),
                 ("step", row.step_ms.median if row.step_ms else None),
                 ("memory", row.peak_bytes),
-            ):
+            )
+            for cost, value in measured:
                 if value:
                     costs[cost].append((row.imgsz, float(value)))
         for cost, points in costs.items():

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from attn_doctor.model.trials import Gain, Interval
+from attn_doctor.model.trials import Gain, GainVerdict, Interval
 
 LEVEL = 0.05  # of being wrong about a difference, over all comparisons of one dtype together
 WORTH_NAMING = 0.02  # a difference smaller than this is called none, however sure it is
@@ -56,6 +56,7 @@ def decide(gains: Sequence[Gain], level: float = LEVEL) -> list[Gain]:
     """
     smallest = [2.0 ** (1 - gain.n) * len(gains) for gain in gains]
     decided = []
+    verdict: GainVerdict
     for gain, corrected, least in zip(gains, holm([gain.p for gain in gains]), smallest, strict=True):
         if least > level:
             verdict = "undecided"

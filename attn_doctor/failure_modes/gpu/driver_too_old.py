@@ -38,7 +38,7 @@ from attn_doctor.failure_modes.shared.fact_queries import cuda_build, version
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
 
@@ -211,7 +211,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*made, older) if older else tuple(made)
 
 
-def _older_torch(facts: Facts, os: str) -> Fix | None:
+def _older_torch(facts: Facts, os: OsName) -> Fix | None:
     try:
         driver = _driver(facts)
     except Unsure:

@@ -112,7 +112,8 @@ def detect(facts: Facts) -> Hit | None:
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # a torch that does not import has its own trouble first
-    torch, os = present(torch), present(facts.system.os)
+    torch = present(torch)
+    os = present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
         return None
     observed = facts.torch.numpy_bridge is False

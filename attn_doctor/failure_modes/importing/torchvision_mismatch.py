@@ -43,7 +43,7 @@ from attn_doctor.failure_modes.shared.fact_queries import (
     version,
 )
 from attn_doctor.knowledge import pytorch
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import BinaryCause, Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import local
 
@@ -116,7 +116,7 @@ MODE = FailureMode(
 )
 
 
-_OF_ANOTHER_TORCH = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")  # causes of facts.Binary
+_OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")
 
 
 def detect(facts: Facts) -> Hit | None:

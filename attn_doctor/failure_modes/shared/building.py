@@ -12,7 +12,7 @@ from attn_doctor.failure_modes.mode import Unsure, every, known, present
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention, wheels
-from attn_doctor.knowledge.build import BuildKey, Prediction, predict
+from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.wheel_key import Key, key_of
 from attn_doctor.knowledge.wheels import Wheel
@@ -154,6 +154,15 @@ def nvcc(facts: Facts) -> str | None:
     return known(chosen.version) if chosen else None
 
 
+_COMPILERS: dict[str, HostCompiler] = {
+    "gcc": "gcc",
+    "g++": "g++",
+    "clang": "clang",
+    "clang++": "clang++",
+    "cl": "msvc",
+}
+
+
 def host_compiler(facts: Facts) -> Compiler | None:
     """The C++ compiler that would be called: the one that CC or CXX names, else the first on PATH."""
     wanted = ("cl",) if known(facts.system.os) == "windows" else ("gcc", "g++", "clang", "clang++")
@@ -179,7 +188,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
         torch_cuda=key.cuda,
         header_cxx=facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else Unknown("not read"),
         nvcc=nvcc(facts),
-        compiler="msvc" if compiler and compiler.name == "cl" else compiler.name if compiler else "gcc",
+        compiler=_COMPILERS[compiler.name] if compiler else "gcc",
         compiler_version=compiler.version if compiler else None,
         python=key.python,
         gpus=key.gpus,

@@ -9,7 +9,7 @@ import re
 
 from attn_doctor.failure_modes.mode import Unsure, known
 from attn_doctor.failure_modes.shared import fact_queries
-from attn_doctor.model.facts import Facts, Gpu, Unknown
+from attn_doctor.model.facts import Facts, Gpu, OsName, Unknown
 from attn_doctor.model.findings import Evidence, fact
 
 _CODE = re.compile(r"^(\d{1,4})\b")
@@ -53,12 +53,12 @@ def visible(facts: Facts) -> list[tuple[int, Gpu]]:
     return [(index, gpu) for index, gpu in enumerate(known(facts.graphics.gpus)) if gpu.visible is not False]
 
 
-def driver_os(facts: Facts) -> str:
+def driver_os(facts: Facts) -> OsName:
     """Whose driver it is: under WSL that of Windows. Raises Unsure where it is not known whether this is WSL."""
     return "windows" if facts.system.os == "windows" or fact_queries.under_wsl(facts) else "linux"
 
 
-def driver_os_or_none(facts: Facts) -> str | None:
+def driver_os_or_none(facts: Facts) -> OsName | None:
     """Whose driver it is; None where that is not known, as for a log of which no machine is known."""
     if isinstance(facts.system.os, Unknown):
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from attn_doctor.probes.binaries.elf import Elf, Section
 
@@ -29,10 +29,13 @@ _ARCHITECTURE_SPECIFIC, _FAMILY_SPECIFIC = 0x100000, 0x200000  # sm_90a, sm_100f
 _NOBITS = 8
 
 
+CodeKind = Literal["sm", "ptx"]  # "sm": machine code
+
+
 class Code(NamedTuple):
     """GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
 
-    kind: str  # "sm" machine code | "ptx"
+    kind: CodeKind
     capability: str
 
     @property

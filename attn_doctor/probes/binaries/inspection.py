@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.model.facts import Binary, Interpreter, Unknown
+from attn_doctor.model.facts import Binary, BinaryVerdict, Interpreter, Unknown
 from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.ask import ask
 from attn_doctor.probes.binaries import naming, wheel
@@ -67,7 +67,7 @@ def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Bina
             refusal = _refusal(name, target)
             if not archive.extensions:
                 because = (*([refusal] if refusal else []), "it holds no compiled extension")
-                verdict = "fails" if refusal else None
+                verdict: BinaryVerdict | None = "fails" if refusal else None
                 yield Binary(module=name, path=path, verdict=verdict, because=because, sm=(), ptx=(), needs=())
             judged = [_member(target, path, member, archive.place(member, folder)) for member in archive.extensions]
             for record in settle(judged, target.torch_minor):

@@ -14,7 +14,7 @@ from attn_doctor.knowledge.cxx_names import torch_symbols
 from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.knowledge.sonames import package_of
 from attn_doctor.model.facts import Binary as Record
-from attn_doctor.model.facts import Needed, Unknown
+from attn_doctor.model.facts import BinaryCause, Needed, Unknown
 from attn_doctor.probes.binaries import fatbin, naming
 from attn_doctor.probes.binaries.files import Binary
 from attn_doctor.probes.binaries.loader import Broken, Lacking, Library, Missing, Opening, Trouble, Unresolved
@@ -28,9 +28,9 @@ _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_librar
 
 
 class Reason(NamedTuple):
-    """Why a file would not load. `cause` is a word of facts.Binary.cause."""
+    """Why a file would not load."""
 
-    cause: str
+    cause: BinaryCause
     text: str
 
 
@@ -178,10 +178,13 @@ def _missing(target: Target, path: str, trouble: Missing) -> Reason:
     return Reason("library", f"{text}; {package} has it" if package else text)
 
 
+_FAMILIES: dict[str, BinaryCause] = {"GLIBC": "glibc", "GLIBCXX": "glibcxx", "CXXABI": "glibcxx"}
+
+
 def _lacking(trouble: Lacking) -> Reason:
     version = trouble.need.version
     family = version.rpartition("_")[0]
-    cause = {"GLIBC": "glibc", "GLIBCXX": "glibcxx", "CXXABI": "glibcxx"}.get(family, "library-version")
+    cause = _FAMILIES.get(family, "library-version")
     who = _short(trouble.wanted_by)
     built = "linked with a newer one" if cause == "library-version" else "built on a newer system"
     return Reason(cause, f"{who} needs {version}, which {trouble.path} does not have: it was {built}")
