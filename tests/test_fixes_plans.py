@@ -6,11 +6,11 @@ from importlib import resources
 
 import pytest
 from ailing_machines import cpu_torch
+from attn_doctor.fixes.installers import Context, chosen, context, locks_of, parse, translated
 from whole_machines import RTX_4090, changed, packages
 
 from attn_doctor.fixes import pins, step_effects, step_safety
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.installers import Context, chosen, context, locks_of, parse, translated
 from attn_doctor.fixes.plan import WITHOUT, WORK, Change
 from attn_doctor.fixes.plan_builder import make
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand

@@ -10,6 +10,7 @@ from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
 from attn_doctor.model.report import Report
+from attn_doctor.model.steps import RunByHand
 from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
@@ -120,7 +121,7 @@ def evidence(item: Evidence) -> str:
 
 
 def cure(fix: Fix, shell: str) -> Cure:
-    lines = [Command(commands.shown(step, shell), step.why, step.kind == "system") for step in fix.steps]
+    lines = [Command(commands.shown(step, shell), step.why, isinstance(step, RunByHand)) for step in fix.steps]
     return Cure(fix.title, tuple(lines))
 
 
