@@ -20,7 +20,8 @@ from attn_doctor.fixes.apply import refusal
 from attn_doctor.fixes.hardlink_copy import copy_tree
 from attn_doctor.fixes.plan import RIGHT, PlannedStep, Way
 from attn_doctor.fixes.target_paths import ask
-from attn_doctor.model.findings import Goal, Step
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import Run, RunByHand
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="applying is refused on Windows")
 ODD = [
@@ -149,15 +150,19 @@ def test_an_environment_with_an_odd_name_is_cured_and_its_lines_can_be_pasted(tm
     done = subprocess.run(
         ["sh", "-c", f"{line} -q"], env=patient.whole_environ(), cwd=patient.project, capture_output=True
     )
-    assert (done.returncode, len(step["argv"])) == (0, 5), done.stderr
+    assert (done.returncode, len(step["step"]["argv"])) == (0, 5), done.stderr
     assert list(patient.project.iterdir()) == []
     assert "numpy-1.26.4.dist-info" in {path.name for path in patient.site.iterdir()}
 
 
 # --- refusals
 
-INSTALL = PlannedStep(kind="run", argv=("pip", "install", "x"), why="", what="", risk="low")
-WAY = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(INSTALL,))
+
+def _of(program: str) -> PlannedStep:
+    return PlannedStep(step=Run(argv=(program,), why="", changes=""))
+
+
+WAY = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(_of("pip"),))
 
 
 @posix
@@ -171,10 +176,6 @@ def test_the_python_of_the_system_is_left_alone_unless_told(tmp_path):
     assert refusal(RTX_4090, places, way, system_python=False) is None
     assert "Windows" in refusal(changed(RTX_4090, system__os="windows"), places, way, system_python=True)
     assert "not installed" in refusal(RTX_4090, places, _with("no-such-installer"), system_python=False)
-
-
-def _of(program: str) -> PlannedStep:
-    return PlannedStep(kind="run", argv=(program,), why="", what="", risk="low")
 
 
 def _with(program: str) -> Way:
@@ -320,4 +321,4 @@ def test_a_copy_keeps_links_modes_and_times(tmp_path):
 
 
 def test_a_step_that_nobody_can_run_has_no_line():
-    assert commands.shown(Step(argv=(), why="", changes="", risk="none", kind="system")) is None
+    assert commands.shown(RunByHand(why="", changes="", risk="none")) is None
