@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patients import Patient, ill
+from shell_words import fish_words, powershell_words
 from snapshots import snapshot
 from whole_machines import RTX_4090, changed
 
@@ -60,56 +61,6 @@ def test_a_line_for_a_posix_shell_comes_back_as_the_words_it_was_made_of(words):
     line = commands.quoted(("printf", "%s\\0", "x", *words), "bash")
     said = subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
     assert said.decode() == "x\0" + "".join(f"{word}\0" for word in words)
-
-
-def fish_words(line: str) -> list[str]:
-    """What fish makes of a line of plain words and single quotes: inside them only \\\\ and \\' are escapes."""
-    words, at = [], 0
-    while at < len(line):
-        if line[at] == " ":
-            at += 1
-            continue
-        word = ""
-        while at < len(line) and line[at] != " ":
-            if line[at] == "'":
-                at += 1
-                while line[at] != "'":
-                    if line[at] == "\\" and line[at + 1] in "\\'":
-                        at += 1
-                    word += line[at]
-                    at += 1
-            else:
-                assert line[at] not in '\\"$*?~#(){}[]<>&|;!', line
-                word += line[at]
-            at += 1
-        words.append(word)
-    return words
-
-
-def powershell_words(line: str) -> list[str]:
-    """What PowerShell makes of a line of plain words and single quotes: a quote inside is doubled."""
-    words, at = [], 0
-    while at < len(line):
-        if line[at] == " ":
-            at += 1
-            continue
-        word, start = "", at
-        if line[at] == "'":
-            at += 1
-            while line[at] != "'" or line[at + 1 : at + 2] == "'":
-                at += 1 if line[at] != "'" else 2
-                word += line[at - 1]
-            at += 1
-        else:
-            while at < len(line) and line[at] != " ":
-                assert line[at] not in "`\"'$,;&|<>(){}#*?", line
-                word += line[at]
-                at += 1
-            assert start == at or not (
-                word.startswith(("@", "%")) or (word.startswith("-") and set(word) & set(".:"))
-            ), line
-        words.append(word)
-    return words
 
 
 @pytest.mark.parametrize(("shell", "read"), [("fish", fish_words), ("powershell", powershell_words)])

@@ -33,7 +33,7 @@ def upgraded(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step(old: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: old[name] for name in ("why", "changes", "takes", "undo") if name in old}
+    kept: dict[str, Any] = {name: old[name] for name in ("why", "changes", "takes", "undo") if name in old}
     risk, _, text = str(old.get("risk", "low")).partition(":")
     kept["risk"] = risk if risk in RISKS else "high"
     if text.strip():
