@@ -8,6 +8,7 @@ from one_rule import found
 from whole_machines import changed
 
 from attn_doctor.model.facts import Shadow, Variable
+from attn_doctor.model.steps import RunByHand
 
 
 def test_the_wheel_that_fits_is_offered_where_there_is_one():
@@ -36,13 +37,13 @@ def test_cuda_folders_are_taken_off_the_path_and_the_rest_is_kept():
         toolchain__library_path=(Shadow(folder="/usr/local/cuda-12.1/lib64", libraries=("libnvJitLink.so.12",)),),
     )
     step = found("ld-library-path-shadowing", facts).fixes[0].steps[0]
-    assert (step.kind, step.argv) == ("environment", ("LD_LIBRARY_PATH", "/opt/mpi/lib"))
+    assert (step.name, step.value) == ("LD_LIBRARY_PATH", "/opt/mpi/lib")
 
 
 def test_the_driver_or_an_older_torch_is_offered():
     fixes = found("driver-too-old", static(old_driver("550.54.15", "12.4"))).fixes
     assert fixes[0].title == "Install NVIDIA driver 580 or newer"
-    assert fixes[0].steps[0].kind == "system"
+    assert isinstance(fixes[0].steps[0], RunByHand)
     assert fixes[1].steps[0].argv[-2:] == ("--index-url", "https://download.pytorch.org/whl/cu126")
 
 
@@ -59,4 +60,4 @@ def test_a_torch_with_code_for_the_card_is_offered():
 
 def test_only_the_compat_folder_is_taken_off_the_path():
     fixes = found("cuda-forward-compat-804", COMPAT).fixes
-    assert fixes[1].steps[0].argv == ("LD_LIBRARY_PATH", "/opt/lib")
+    assert (fixes[1].steps[0].name, fixes[1].steps[0].value) == ("LD_LIBRARY_PATH", "/opt/lib")

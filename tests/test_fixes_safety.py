@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patients import Patient, ill
+from shell_words import fish_words, powershell_words
 from snapshots import snapshot
 from whole_machines import RTX_4090, changed
 
@@ -20,7 +21,8 @@ from attn_doctor.fixes.apply import refusal
 from attn_doctor.fixes.hardlink_copy import copy_tree
 from attn_doctor.fixes.plan import RIGHT, PlannedStep, Way
 from attn_doctor.fixes.target_paths import ask
-from attn_doctor.model.findings import Goal, Step
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import Run, RunByHand
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="applying is refused on Windows")
 ODD = [
@@ -61,56 +63,6 @@ def test_a_line_for_a_posix_shell_comes_back_as_the_words_it_was_made_of(words):
     assert said.decode() == "x\0" + "".join(f"{word}\0" for word in words)
 
 
-def fish_words(line: str) -> list[str]:
-    """What fish makes of a line of plain words and single quotes: inside them only \\\\ and \\' are escapes."""
-    words, at = [], 0
-    while at < len(line):
-        if line[at] == " ":
-            at += 1
-            continue
-        word = ""
-        while at < len(line) and line[at] != " ":
-            if line[at] == "'":
-                at += 1
-                while line[at] != "'":
-                    if line[at] == "\\" and line[at + 1] in "\\'":
-                        at += 1
-                    word += line[at]
-                    at += 1
-            else:
-                assert line[at] not in '\\"$*?~#(){}[]<>&|;!', line
-                word += line[at]
-            at += 1
-        words.append(word)
-    return words
-
-
-def powershell_words(line: str) -> list[str]:
-    """What PowerShell makes of a line of plain words and single quotes: a quote inside is doubled."""
-    words, at = [], 0
-    while at < len(line):
-        if line[at] == " ":
-            at += 1
-            continue
-        word, start = "", at
-        if line[at] == "'":
-            at += 1
-            while line[at] != "'" or line[at + 1 : at + 2] == "'":
-                at += 1 if line[at] != "'" else 2
-                word += line[at - 1]
-            at += 1
-        else:
-            while at < len(line) and line[at] != " ":
-                assert line[at] not in "`\"'$,;&|<>(){}#*?", line
-                word += line[at]
-                at += 1
-            assert start == at or not (
-                word.startswith(("@", "%")) or (word.startswith("-") and set(word) & set(".:"))
-            ), line
-        words.append(word)
-    return words
-
-
 @pytest.mark.parametrize(("shell", "read"), [("fish", fish_words), ("powershell", powershell_words)])
 def test_a_line_for_another_shell_comes_back_too(shell, read):
     argv = ("python", *ODD)
@@ -149,15 +101,19 @@ def test_an_environment_with_an_odd_name_is_cured_and_its_lines_can_be_pasted(tm
     done = subprocess.run(
         ["sh", "-c", f"{line} -q"], env=patient.whole_environ(), cwd=patient.project, capture_output=True
     )
-    assert (done.returncode, len(step["argv"])) == (0, 5), done.stderr
+    assert (done.returncode, len(step["step"]["argv"])) == (0, 5), done.stderr
     assert list(patient.project.iterdir()) == []
     assert "numpy-1.26.4.dist-info" in {path.name for path in patient.site.iterdir()}
 
 
 # --- refusals
 
-INSTALL = PlannedStep(kind="run", argv=("pip", "install", "x"), why="", what="", risk="low")
-WAY = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(INSTALL,))
+
+def _of(program: str) -> PlannedStep:
+    return PlannedStep(step=Run(argv=(program,), why="", changes=""))
+
+
+WAY = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(_of("pip"),))
 
 
 @posix
@@ -171,10 +127,6 @@ def test_the_python_of_the_system_is_left_alone_unless_told(tmp_path):
     assert refusal(RTX_4090, places, way, system_python=False) is None
     assert "Windows" in refusal(changed(RTX_4090, system__os="windows"), places, way, system_python=True)
     assert "not installed" in refusal(RTX_4090, places, _with("no-such-installer"), system_python=False)
-
-
-def _of(program: str) -> PlannedStep:
-    return PlannedStep(kind="run", argv=(program,), why="", what="", risk="low")
 
 
 def _with(program: str) -> Way:
@@ -320,4 +272,4 @@ def test_a_copy_keeps_links_modes_and_times(tmp_path):
 
 
 def test_a_step_that_nobody_can_run_has_no_line():
-    assert commands.shown(Step(argv=(), why="", changes="", risk="none", kind="system")) is None
+    assert commands.shown(RunByHand(why="", changes="", risk="none")) is None

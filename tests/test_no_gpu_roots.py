@@ -85,7 +85,7 @@ def test_for_training_the_missing_gpu_is_a_note_without_consequences(lack):
 def test_a_plan_without_a_gpu_keeps_its_commands_and_says_what_runs_it():
     plan = make(LOGIN, diagnose(LOGIN, Goal.FLASH_ATTN).findings, Goal.FLASH_ATTN)
     work = [way for way in plan.ways if way.intent == WORK]
-    assert any(step.argv for way in work for step in way.steps)
+    assert any(planned.step.argv for way in work for planned in way.steps)
     assert any("There is no GPU here" in note for note in plan.notes)
     assert not any("Left out" in note for note in plan.notes)
 

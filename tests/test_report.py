@@ -13,9 +13,10 @@ from rich.console import Console
 
 from attn_doctor import commands
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Finding, Fix, Goal, Severity, Step
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Finding, Fix, Goal, Severity
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Report, Target, Tool, Unreadable, decode_facts, decode_report, encode, schema
+from attn_doctor.model.steps import Install
 from attn_doctor.model.trials import AttentionCalls, Interval, ReferenceCheck, Trial, TrialRun
 from attn_doctor.report import files, html, markdown
 from attn_doctor.report.console import render
@@ -27,7 +28,8 @@ NASTY = "[/home/x] [bold]<script>alert(1)</script> `rm -rf` | \x1b[31m \u202e {{
 
 
 def report(**changes) -> Report:
-    step = Step(argv=("/opt/a b/python", "-m", "pip", "install", "numpy<2"), why=NASTY, changes="numpy", risk="low")
+    argv = ("/opt/a b/python", "-m", "pip", "install", "numpy<2")
+    step = Install(requirements=("numpy<2",), argv=argv, why=NASTY, changes="numpy", risk="medium", risk_text=NASTY)
     finding = Finding(
         code="AD311",
         slug="numpy-abi",
@@ -85,7 +87,14 @@ def test_the_json_has_what_the_contract_names():
         "evidence", "fixes", "docs",
     }  # fmt: skip
     assert set(data["findings"][0]["fixes"][0]) == {"title", "steps", "verify"}
-    assert set(data["findings"][0]["fixes"][0]["steps"][0]) >= {"argv", "why", "changes", "risk"}
+    assert set(data["findings"][0]["fixes"][0]["steps"][0]) >= {
+        "kind",
+        "requirements",
+        "argv",
+        "why",
+        "changes",
+        "risk",
+    }
     assert set(data["trials"][0]) >= {
         "backend", "status", "reason", "scope", "model", "device", "dtype", "batch", "imgsz", "threads", "kernels",
         "attention_calls", "forward_ms", "step_ms", "peak_bytes", "output_error", "gradient_error", "attention_share",
@@ -167,7 +176,8 @@ def test_wrong_gradients_that_no_failure_mode_knows_are_said_beside_the_trials()
 
 def test_commands_are_never_wrapped_or_cut():
     long = tuple(f"package-with-a-long-name-{i}==1.2.3" for i in range(30))
-    step = Step(argv=("/opt/a b/python", "-m", "pip", "install", *long), why="w", changes="c", risk="low")
+    argv = ("/opt/a b/python", "-m", "pip", "install", *long)
+    step = Install(requirements=long, argv=argv, why="w", changes="c")
     finding = msgspec.structs.replace(report().findings[0], fixes=(Fix(title="t", steps=(step,), verify=()),))
     console = Console(file=io.StringIO(), width=60)
     render(outline(report(findings=(finding,))), console)

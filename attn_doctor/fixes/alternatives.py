@@ -11,11 +11,11 @@ from attn_doctor.failure_modes import that_stop
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes import build_forecast, step_safety
-from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Finding, Fix, Goal, Step
+from attn_doctor.model.findings import Finding, Fix, Goal
+from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
 
 MOST = 6  # ways; who wants more reads the findings
 NO_GPU = "no-gpu-present"
@@ -30,6 +30,7 @@ _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attentio
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
     """Ways best first, and notes on what is not possible here."""
+    findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:
         cause, fix = first
@@ -49,6 +50,12 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
     return _distinct([draft for i, draft in enumerate(made) if i not in faults]), notes
 
 
+def _bare(finding: Finding) -> Finding:
+    """The finding with steps as fixes make them: what was rendered for one installer is not carried into a plan."""
+    fixes = [msgspec.structs.replace(fix, steps=tuple(map(bare, fix.steps))) for fix in finding.fixes]
+    return msgspec.structs.replace(finding, fixes=tuple(fixes))
+
+
 def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
     """A root cause that a variable is, which puts other packages or libraries in front of those of the environment.
 
@@ -56,7 +63,7 @@ def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
     """
     for finding in findings:
         fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
-        if fix is not None and all(s.kind == "environment" and s.argv[0] in _IN_FRONT for s in fix.steps):
+        if fix is not None and all(isinstance(s, SetVariable) and s.name in _IN_FRONT for s in fix.steps):
             return finding, fix
     return None
 
@@ -85,9 +92,10 @@ def intent_of(steps: Iterable[Step]) -> Intent:
     added: set[str] = set()
     removed: set[str] = set()
     for step in steps:
-        request = parse(step.argv) if step.kind == "run" else None
-        if request:
-            (added if request.verb == "install" else removed).update(request.names())
+        if isinstance(step, Install):
+            added.update(step.names())
+        elif isinstance(step, Uninstall):
+            removed.update(step.names())
     if added & FLASH_PACKAGES:
         return WORK
     return WITHOUT if removed & FLASH_PACKAGES else RIGHT
@@ -140,8 +148,8 @@ def _compiled(helped: Helped) -> Helped:
 
 
 def _brings_wheel(fix: Fix) -> bool:
-    requests = [r for step in fix.steps if step.kind == "run" and (r := parse(step.argv))]
-    return any(text.endswith(".whl") and name_of(text) in FLASH_PACKAGES for r in requests for text in r.requirements)
+    texts = [text for step in fix.steps if isinstance(step, Install) for text in step.requirements]
+    return any(text.endswith(".whl") and name_of(text) in FLASH_PACKAGES for text in texts)
 
 
 def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
@@ -192,7 +200,7 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
         why = "it does not work, and PyTorch's own fused attention needs no package"
-        removal = (commands.uninstall(facts, "flash-attn", why=why),)
+        removal = (commands.uninstall("flash-attn", why=why),)
     made = [_draft(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:
         return []
@@ -259,35 +267,33 @@ def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Without what another fix does already; flash-attn is compiled once, in the end."""
     made: list[Step] = []
     for step in steps:
-        request = parse(step.argv) if step.kind == "run" else None
-        within = request is not None and any(_covers(other, request) for other in steps if other is not step)
-        named = step.kind == "environment" and any(s.kind == step.kind and s.argv[:1] == step.argv[:1] for s in made)
+        within = isinstance(step, Install) and any(_covers(other, step) for other in steps if other is not step)
+        named = isinstance(step, SetVariable) and any(isinstance(s, SetVariable) and s.name == step.name for s in made)
         if not within and not named:
             made.append(step)
     building_it = [step for step in made if build_forecast.compiles(step)]
     return (*(step for step in made if step not in building_it), *building_it[-1:])
 
 
-def _covers(step: Step, request: Request) -> bool:
+def _covers(other: Step, step: Install) -> bool:
     """Whether a step installs all that another one does, and more, in the same way."""
-    other = parse(step.argv) if step.kind == "run" else None
-    if other is None or (other.verb, other.options) != (request.verb, request.options) or request.verb != "install":
+    if not isinstance(other, Install) or not set(step.requirements) < set(other.requirements):
         return False
-    return set(request.requirements) < set(other.requirements)
+    return action(msgspec.structs.replace(other, requirements=step.requirements)) == action(step)
 
 
 def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """A missing pip is put in once, and before everything that needs it."""
-    brings = [step for step in steps if "ensurepip" in step.argv]
-    return (*brings[:1], *(step for step in steps if "ensurepip" not in step.argv))
+    brings = [step for step in steps if isinstance(step, AddPip)]
+    return (*brings[:1], *(step for step in steps if not isinstance(step, AddPip)))
 
 
 def _rank(fix: Fix) -> int:
     """By hand and environment first, then removals, then what others are built on, flash-attn last."""
-    requests = [r for step in fix.steps if step.kind == "run" and (r := parse(step.argv))]
-    if not requests:
+    changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
+    if not changing:
         return 0
-    names = [name for request in requests for name in request.names()]
+    names = [name for step in changing for name in step.names()]
     if FLASH_PACKAGES & set(names):
         return 2 + len(_ORDER) + 1
     known = [_ORDER.index(name) for name in names if name in _ORDER]
@@ -295,7 +301,7 @@ def _rank(fix: Fix) -> int:
 
 
 def _distinct(made: Sequence[Draft]) -> tuple[Draft, ...]:
-    found: dict[tuple[tuple[str, ...], ...], Draft] = {}
+    found: dict[tuple[Step, ...], Draft] = {}
     for draft in made:
-        found.setdefault(tuple(step.argv or (step.why,) for step in draft.steps), draft)
+        found.setdefault(tuple(map(action, draft.steps)), draft)
     return tuple(found.values())[:MOST]

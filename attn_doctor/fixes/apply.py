@@ -18,11 +18,12 @@ from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, restore, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.hardlink_copy import NoRoom, copy_tree
-from attn_doctor.fixes.plan import PlannedStep, Way
+from attn_doctor.fixes.plan import Way
 from attn_doctor.fixes.target_paths import Cannot, Places, Root, freeze, own
 from attn_doctor.fixes.verify import STEP_DEADLINE
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding
+from attn_doctor.model.steps import Step
 
 # What poetry, PDM and pixi write beside the environment.
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
@@ -72,7 +73,7 @@ def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> s
         return f"{places.purelib} may not be written by you"
     if not way.runnable():
         return "this plan has no step that attn-doctor could take: what it shows is for you to do"
-    missing = [s.argv[0] for s in way.runnable() if shutil.which(s.argv[0]) is None]
+    missing = [s.step.argv[0] for s in way.runnable() if shutil.which(s.step.argv[0]) is None]
     if missing:
         return f"{missing[0]} is not installed here"
     waiting = unfinished(places)
@@ -127,7 +128,7 @@ def apply(way: Way, work: Work) -> Applied:
         undo=("attn-doctor", "fix", "--undo", "--target", work.places.python),
         kept=str(folder),
         left=left,
-        by_hand=tuple(step.why for step in way.by_hand()),
+        by_hand=tuple(planned.step.why for planned in way.by_hand()),
     )
 
 
@@ -147,7 +148,7 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
         doctor=[os.getpid(), restore.started(os.getpid())],
         python=work.places.python,
         plan=way.title,
-        steps=[list(step.argv) for step in way.runnable()],
+        steps=[list(planned.step.argv) for planned in way.runnable()],
         roots=[{"path": root.path, "skip": list(root.skip)} for root in roots],
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     )
@@ -193,12 +194,12 @@ def _write(path: Path, value: Any) -> None:
 def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
     """Run the steps and look at what they made. Returns why it failed, and what is left."""
     environ = _environ(way, work)
-    for number, step in enumerate(way.runnable(), 1):
-        work.say(f"step {number} of {len(way.runnable())}: {step.what or step.why}")
-        done = _run(_Journalled(folder, number, step), environ, work, lock)
+    for number, planned in enumerate(way.runnable(), 1):
+        work.say(f"step {number} of {len(way.runnable())}: {planned.words}")
+        done = _run(_Journalled(folder, number, planned.step), environ, work, lock)
         if not done.ok:
             log = folder / f"step-{number}.log"
-            return f"step {number} fails ({step.what or step.why}): {after_fix_verdict.explain(log, way.goal)}", ()
+            return f"step {number} fails ({planned.words}): {after_fix_verdict.explain(log, way.goal)}", ()
     work.say("examining what it made")
     try:
         report = after_fix_verdict.examine(
@@ -225,7 +226,7 @@ def _environ(way: Way, work: Work) -> dict[str, str]:
 class _Journalled(NamedTuple):
     folder: Path
     number: int
-    step: PlannedStep
+    step: Step
 
 
 def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -> step_runner.Ran:

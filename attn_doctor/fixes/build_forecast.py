@@ -7,14 +7,13 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.fixes.installers import parse
 from attn_doctor.fixes.plan import Draft
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Step
+from attn_doctor.model.steps import Install, SetVariable, Step
 
 # The finished library is several hundred megabytes, and its objects lie beside it until it is linked.
 _OBJECTS_BYTES = 2 * GIGABYTE
@@ -36,7 +35,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
     why = "so that the compilers fit into this machine's memory"
-    named = {step.argv[0] for step in draft.steps if step.kind == "environment"}
+    named = {step.name for step in draft.steps if isinstance(step, SetVariable)}
     variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
     step = draft.steps[place]
     built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
@@ -52,13 +51,9 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 def compiles(step: Step) -> bool:
     """Whether a step may compile flash-attn: it asks for it by name, not for a finished wheel."""
-    request = parse(step.argv) if step.kind == "run" else None
-    return bool(
-        request
-        and request.verb == "install"
-        and "flash-attn" in request.names()
-        and not any(text.endswith(".whl") for text in request.requirements)
-    )
+    if not isinstance(step, Install) or "flash-attn" not in step.names():
+        return False
+    return not any(text.endswith(".whl") for text in step.requirements)
 
 
 def building_finds_wheel(facts: Facts) -> bool:

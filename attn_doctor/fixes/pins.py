@@ -8,34 +8,32 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from attn_doctor.fixes.installers import Request, name_of
 from attn_doctor.fixes.plan import Change
 from attn_doctor.fixes.resolve import wanted
 from attn_doctor.model.facts import Facts, Pin, Unknown
+from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 
-Done = tuple[
-    Sequence[Change] | None, Request | None
-]  # what a step changes, where somebody resolved it; what it asks for
+Done = tuple[Sequence[Change] | None, Step]  # what a step changes, where somebody resolved it; the step
 
 
 def broken(facts: Facts, steps: Sequence[Done]) -> tuple[str, ...]:
     """A sentence for each pin that does not hold once these steps were taken, in this order."""
     pins = facts.project.pins
     ends: dict[str, str | Requirement | None] = {}  # a version, what is asked for, or None: removed
-    for changes, request in steps:
-        ends.update(_ends(changes, request))
+    for changes, step in steps:
+        ends.update(_ends(changes, step))
     found = [text for pin in (() if isinstance(pins, Unknown) else pins) for text in _against(pin, ends)]
     return tuple(dict.fromkeys(found))
 
 
-def _ends(changes: Sequence[Change] | None, request: Request | None) -> dict[str, str | Requirement | None]:
+def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requirement | None]:
     if changes is not None:
         return {change.package: change.after for change in changes}
-    if request is None:
+    if isinstance(step, Uninstall):
+        return dict.fromkeys(step.names())
+    if not isinstance(step, Install):
         return {}
-    if request.verb == "uninstall":
-        return dict.fromkeys(request.names())
-    return {name: asked for name, text in wanted(request).items() if (asked := _read(text)) is not None}
+    return {name: asked for name, text in wanted(step).items() if (asked := _read(text)) is not None}
 
 
 def _against(pin: Pin, ends: dict[str, str | Requirement | None]) -> Iterator[str]:

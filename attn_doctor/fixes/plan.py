@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from attn_doctor.model.facts import Record
-from attn_doctor.model.findings import Goal, Step
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall
 
 Intent = Literal["put it right", "make flash-attn work", "do without flash-attn"]
 RIGHT: Intent = "put it right"
@@ -32,23 +34,30 @@ class Change(Record, frozen=True, kw_only=True):
         return f"{self.package} {self.before} → {self.after}"
 
 
+RUNNABLE = (Install, Uninstall, AddPip, Remove, Run)  # what attn-doctor can do itself
+
+
+def variables(steps: Iterable[Step]) -> dict[str, str | None]:
+    """What the steps set in a shell, or, with None, unset."""
+    return {step.name: step.value for step in steps if isinstance(step, SetVariable)}
+
+
 class PlannedStep(Record, frozen=True, kw_only=True):
     """One step, in the words of the chosen installer, with what the resolver says of it."""
 
-    kind: str  # "run" | "environment" | "system", as findings.Step has it
-    argv: tuple[str, ...]
-    why: str
-    what: str  # it changes, in words
-    risk: str
+    step: Step
     changes: tuple[Change, ...] | None = None  # None: nobody resolved it
     unresolved: str | None = None  # why not
     impossible: bool = False  # the resolver says that it cannot be done
     download_bytes: int | None = None
-    takes: str | None = None
     verify: tuple[str, ...] = ()
     undo: tuple[tuple[str, ...], ...] = ()  # by hand; `fix --undo` does it for what `fix --apply` did
     shown: dict[str, str] = msgspec.field(default_factory=dict)  # shell -> the line to paste
-    tried_as: tuple[str, ...] = ()  # the target's own pip, where argv belongs to a tool that keeps a project's books
+
+    @property
+    def words(self) -> str:
+        """What the step changes, in words."""
+        return self.step.changes or self.step.why
 
 
 class Attempt(Record, frozen=True, kw_only=True):
@@ -76,19 +85,18 @@ class Way(Record, frozen=True, kw_only=True):
     attempt: Attempt | None = None
 
     def runnable(self) -> tuple[PlannedStep, ...]:
-        return tuple(step for step in self.steps if step.kind == "run" and step.argv)
+        return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
 
     def variables(self) -> dict[str, str | None]:
         """What its environment steps set, or, with None, unset."""
-        steps = [step.argv for step in self.steps if step.kind == "environment"]
-        return {argv[0]: argv[1] if len(argv) > 1 else None for argv in steps}
+        return variables(planned.step for planned in self.steps)
 
     def impossible(self) -> str | None:
         """What the resolver has against a step, where it says that there is no solution."""
         return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
-        return tuple(step for step in self.steps if step.kind == "system" or not step.argv)
+        return tuple(planned for planned in self.steps if isinstance(planned.step, RunByHand))
 
 
 class Cause(Record, frozen=True, kw_only=True):

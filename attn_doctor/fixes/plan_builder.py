@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import Context, chosen, context, of_packages
+from attn_doctor.commands.installers import installer as installer_of
 from attn_doctor.fixes import pins
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.installers import Context, as_pip, chosen, context, parse, translated
-from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way
+from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
 from attn_doctor.fixes.resolve import Resolved
 from attn_doctor.fixes.step_effects import in_order, records
 from attn_doctor.model.facts import Distribution, Facts, Unknown
-from attn_doctor.model.findings import Finding, Goal, Step
+from attn_doctor.model.findings import Finding, Goal
+from attn_doctor.model.steps import AddPip, Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
-Resolver = Callable[[Sequence[str], Mapping[str, str | None]], Resolved]  # (argv, variables that the way sets)
+# A step with its command for pip or uv, and the variables that the way sets.
+Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 
-def unresolved(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
+def unresolved(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
     """The resolver of a plan that is made away from its machine, or offline."""
     return Resolved(None, "the installer was not asked")
 
@@ -61,11 +64,9 @@ def _cause(finding: Finding) -> Cause:
 
 
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
-    variables = {s.argv[0]: s.argv[1] if len(s.argv) > 1 else None for s in draft.steps if s.kind == "environment"}
-    pairs = _for_installer(draft.steps, here)
-    planned_steps = (planned(step, original, draft.verify, here) for step, original in pairs)
-    resolved = [_resolved(step, resolver, variables) for step in planned_steps]
-    steps = in_order(resolved, records(facts), here.python)
+    settings = variables(draft.steps)
+    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in _rendered(draft.steps, here)]
+    steps = in_order(resolved, records(facts), here)
     return Way(
         name="",
         title=draft.title,
@@ -73,23 +74,23 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
         goal=draft.goal,
         cures=draft.cures,
         steps=steps,
-        breaks=pins.broken(facts, [(step.changes, parse(step.tried_as or step.argv)) for step in steps]),
+        breaks=pins.broken(facts, [(step.changes, step.step) for step in steps]),
         notes=draft.notes,
     )
 
 
-def _for_installer(steps: Sequence[Step], here: Context) -> list[tuple[Step, Step]]:
-    """The steps in the installer's words, each with what it was; without a pip that nobody needs any more."""
-    made = [(translated(step, here), step) for step in steps]
-    needs_pip = any(step.argv[:3] == (here.python, "-m", "pip") for step, _ in made)
-    return [pair for pair in made if needs_pip or "ensurepip" not in pair[0].argv]
+def _rendered(steps: Sequence[Step], here: Context) -> list[Step]:
+    """The steps in the installer's words; without a pip that nobody needs any more."""
+    made = [installer_of(here).rendered(step) for step in steps]
+    needs_pip = any(step.argv[:3] == (here.python, "-m", "pip") for step in made)
+    return [step for step in made if needs_pip or not isinstance(step, AddPip)]
 
 
-def _resolved(made: PlannedStep, resolver: Resolver, variables: Mapping[str, str | None]) -> PlannedStep:
-    argv = made.tried_as or made.argv
-    if made.kind != "run" or parse(argv) is None:
+def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Mapping[str, str | None]) -> PlannedStep:
+    asking = of_packages(here).rendered(made.step)
+    if not isinstance(asking, Install | Uninstall):
         return made
-    asked = resolver(argv, variables)
+    asked = resolver(asking, settings)
     return msgspec.structs.replace(
         made,
         changes=asked.changes,
@@ -99,20 +100,13 @@ def _resolved(made: PlannedStep, resolver: Resolver, variables: Mapping[str, str
     )
 
 
-def planned(step: Step, original: Step, verify: tuple[str, ...], here: Context) -> PlannedStep:
-    """A step that nobody was asked about. `original`: what it was before it was put into the installer's words."""
-    tried = as_pip(original, here).argv if step.kind == "run" and parse(step.argv) is None else step.argv
+def planned(step: Step, verify: tuple[str, ...]) -> PlannedStep:
+    """A rendered step that nobody was asked about."""
     return PlannedStep(
-        kind=step.kind,
-        argv=step.argv,
-        why=step.why,
-        what=step.changes,
-        risk=step.risk,
-        takes=step.takes,
+        step=step,
         verify=verify,
         undo=(step.undo,) if step.undo else (),
         shown={shell: line for shell in SHELLS if (line := commands.shown(step, shell)) is not None},
-        tried_as=tried if tried != step.argv else (),
     )
 
 

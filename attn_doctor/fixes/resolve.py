@@ -15,11 +15,12 @@ from urllib.parse import unquote, urlparse
 from packaging.utils import canonicalize_name
 
 from attn_doctor import child
-from attn_doctor.failure_modes.shared.fact_queries import index_options
-from attn_doctor.fixes.installers import Request, name_of, parse
+from attn_doctor.commands.installers import Context, of_packages
+from attn_doctor.failure_modes.shared.fact_queries import index_url
 from attn_doctor.fixes.plan import Change
 from attn_doctor.knowledge.rows import Row
 from attn_doctor.knowledge.tables import load
+from attn_doctor.model.steps import Install, Uninstall, name_of
 from attn_doctor.model.versions import local
 from attn_doctor.model.versions import parse as version
 from attn_doctor.probes.ask import QUIET
@@ -81,7 +82,7 @@ def since(feature: str, installer: str = "pip") -> str:
 
 
 def resolve(
-    argv: Sequence[str],
+    step: Install | Uninstall,
     have: Mapping[str, str],
     *,
     pip: str | None,
@@ -89,19 +90,17 @@ def resolve(
     environment: Mapping[str, str],
     downloads: bool = False,
 ) -> Resolved:
-    """What this command would change. `have`: normal name -> version now; `pip`: version of the target's pip.
+    """What this step, rendered for pip or uv, would change. `have`: normal name -> version now; `pip`: version of the target's pip.
 
     `environment`: all variables that the installer is asked with. `downloads`: ask an old pip too, which downloads whole wheels for a dry run.
     """
-    request = parse(argv)
-    if request is None:
-        return Resolved(None, "only pip and uv can say beforehand what they would change")
-    if request.verb == "uninstall":
-        gone = [Change(package=n, before=have[n], after=None) for n in request.names() if n in have]
+    if isinstance(step, Uninstall):
+        gone = [Change(package=n, before=have[n], after=None) for n in step.names() if n in have]
         return Resolved(tuple(gone), download_bytes=0)
+    argv = step.argv
     if argv[0] == "uv":
         return _uv(argv, have, deadline, environment)
-    refused = _refused(request, pip, downloads)
+    refused = _refused(step, pip, downloads)
     if refused:
         return Resolved(None, refused)
     asked, cwd = current_folder.guarded([*argv, "--dry-run", "--quiet", "--report", "-"], current_folder.where())
@@ -119,14 +118,14 @@ def resolve(
         return Resolved(None, f"what pip reported cannot be read ({error})", output=answer.stdout)
 
 
-def _refused(request: Request, pip: str | None, downloads: bool) -> str | None:
+def _refused(step: Install, pip: str | None, downloads: bool) -> str | None:
     have = version(pip) if pip else None
     if have is None:
         return "this environment has no pip that could be asked"
     first, lean = version(since("dry-run")), version(since("dry-run-reads-metadata-only"))
     if first and have < first:
         return f"pip {pip} has no dry run ({since('dry-run')} brought it)"
-    if lean and have < lean and not downloads and any(_LARGE.fullmatch(name) for name in request.names()):
+    if lean and have < lean and not downloads and any(_LARGE.fullmatch(name) for name in step.names()):
         return (
             f"pip {pip} would download whole wheels to say ({since('dry-run-reads-metadata-only')} and newer do not): "
             "--online lets it, --verify runs it"
@@ -205,23 +204,19 @@ def _reason(line: str) -> str:
     return line[:200]
 
 
-def by_hand(changes: Sequence[Change], python: str, *, uv: bool = False) -> tuple[tuple[str, ...], ...]:
+def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], ...]:
     """The commands that take changes back: the versions of before again, and what was added removed."""
-    before = [f"{c.package}=={c.before}" for c in changes if c.before is not None]
-    added = [c.package for c in changes if c.before is None]
-    flavours = [index_options(c.before) for c in changes if c.before is not None and local(c.before)]
-    install: tuple[str, ...] = ("uv", "pip", "install", "--python", python) if uv else (python, "-m", "pip", "install")
-    remove: tuple[str, ...] = (
-        ("uv", "pip", "uninstall", "--python", python) if uv else (python, "-m", "pip", "uninstall", "-y")
-    )
-    made: list[tuple[str, ...]] = []
+    before = tuple(f"{c.package}=={c.before}" for c in changes if c.before is not None)
+    added = tuple(c.package for c in changes if c.before is None)
+    index = next((index_url(c.before) for c in changes if c.before is not None and local(c.before)), None)
+    made: list[Install | Uninstall] = []
     if before:
-        made.append((*install, "--force-reinstall", "--no-deps", *next(iter(flavours), ()), *before))
+        made.append(Install(requirements=before, reinstall=True, no_deps=True, index_url=index, why="", changes=""))
     if added:
-        made.append((*remove, *added))
-    return tuple(made)
+        made.append(Uninstall(requirements=added, why="", changes=""))
+    return tuple(of_packages(here).rendered(step).argv for step in made)
 
 
-def wanted(request: Request) -> dict[str, str]:
-    """Normal name -> requirement, for what a request asks for by version."""
-    return {name: text for text in request.requirements if (name := name_of(text)) and not text.endswith(".whl")}
+def wanted(step: Install) -> dict[str, str]:
+    """Normal name -> requirement, for what a step asks for by name."""
+    return {name: text for text in step.requirements if (name := name_of(text)) and not text.endswith(".whl")}

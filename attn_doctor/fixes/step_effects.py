@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
-from attn_doctor.fixes.installers import Request, parse
+from attn_doctor.commands.installers import Context
 from attn_doctor.fixes.plan import Change, PlannedStep
 from attn_doctor.fixes.resolve import by_hand, wanted
 from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.steps import Install, Uninstall
 
 Records = dict[str, list[str]]  # normal name -> versions of all its records, the one that is found first in front
 
@@ -24,41 +25,39 @@ def records(facts: Facts) -> Records:
     return found
 
 
-def in_order(steps: Sequence[PlannedStep], have: Records, python: str) -> tuple[PlannedStep, ...]:
+def in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
     """The steps, each with what it changes when its turn comes, and how that is taken back by hand."""
     left: Records = {name: list(versions) for name, versions in have.items()}
     made: list[PlannedStep] = []
-    for step in steps:
-        request = parse(step.tried_as or step.argv)
-        if step.changes is None or request is None:
-            made.append(step)
+    for planned in steps:
+        step = planned.step
+        if planned.changes is None or not isinstance(step, Install | Uninstall):
+            made.append(planned)
             continue
-        changes = (
-            _removed(request, left) if request.verb == "uninstall" else _installed(step.changes, request, left, have)
-        )
+        changes = _removed(step, left) if isinstance(step, Uninstall) else _installed(planned.changes, step, left, have)
         # Two records cannot be installed side by side by hand: only `fix --undo` brings them back.
         doubled = any(len(have.get(change.package, ())) > 1 for change in changes)
-        undo = () if doubled or not changes else by_hand(changes, python, uv=step.argv[:1] == ("uv",))
-        made.append(msgspec.structs.replace(step, changes=changes, undo=undo))
+        undo = () if doubled or not changes else by_hand(changes, here)
+        made.append(msgspec.structs.replace(planned, changes=changes, undo=undo))
     return tuple(made)
 
 
-def _removed(request: Request, left: Records) -> tuple[Change, ...]:
+def _removed(step: Uninstall, left: Records) -> tuple[Change, ...]:
     """A removal takes the first record of each away."""
-    return tuple(Change(package=n, before=left[n].pop(0), after=None) for n in request.names() if left.get(n))
+    return tuple(Change(package=n, before=left[n].pop(0), after=None) for n in step.names() if left.get(n))
 
 
-def _installed(said: Sequence[Change], request: Request, left: Records, have: Records) -> tuple[Change, ...]:
+def _installed(said: Sequence[Change], step: Install, left: Records, have: Records) -> tuple[Change, ...]:
     after = {change.package: change.after for change in said}
-    for name in request.names():
+    for name in step.names():
         if (
             not left.get(name) and name not in after
         ):  # there now, so that the resolver saw nothing to do, and gone by then
-            after[name] = _exactly(wanted(request).get(name)) or next(iter(have.get(name, ())), None)
+            after[name] = _exactly(wanted(step).get(name)) or next(iter(have.get(name, ())), None)
     changes = []
     for name, version in after.items():
         before = next(iter(left.get(name, ())), None)
-        if before != version or request.has("--force-reinstall"):
+        if before != version or step.reinstall:
             changes.append(Change(package=name, before=before, after=version))
         left[name] = [] if version is None else [version]
     return tuple(changes)

@@ -1,7 +1,7 @@
 """Whether a step that would be run holds nothing but what a step may hold. Names and paths come from files, logs and reports. Pure.
 
-Steps are argv and never reach a shell, so what is left to fear is an option in the place of a name, an address in the place of an
-index, and a path outside of the environment.
+Steps are rendered as argv and never reach a shell, so what is left to fear is an option in the place of a name, an address in the
+place of an index, a path outside of the environment, and another program.
 """
 
 from __future__ import annotations
@@ -13,51 +13,61 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from attn_doctor import commands
-from attn_doctor.fixes.installers import Request, parse
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Step
+from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, Step, Uninstall
 
-_SWITCHES = frozenset(
-    "--upgrade -U --force-reinstall --no-deps --no-build-isolation --no-cache-dir --no-index --pre -v".split()
-)
 _INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)")
 _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
 _SOURCE = re.compile(r"git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# The commands, other than installations, that fixes know; PYTHON is the target's own interpreter.
+_COMMANDS = (
+    ("PYTHON", "-m", "pip", "cache", "purge"),
+    ("PYTHON", "-m", "pip", "index", "versions", "flash-attn"),
+    ("PYTHON", "-m", "venv", ".venv"),
+    ("uv", "cache", "clean"),
+    ("git", "submodule", "update", "--init", "--recursive"),
+)
 
 
 def fault(step: Step, facts: Facts) -> str | None:
     """Why a step may not be offered; None where it may."""
-    if any(_CONTROL.search(word) for word in step.argv):
+    if any(_CONTROL.search(word) for word in _words(step)):
         return "a control character stands in a command"
-    if step.kind != "run" or not step.argv:
-        return None
-    request = parse(step.argv)
-    if request is not None:
-        return _in_request(request)
-    python = commands.python(facts)
-    if step.argv[:2] == (python, "-m") and step.argv[2:3] in (("pip",), ("ensurepip",), ("venv",)):
-        return None
-    if step.argv[0] in ("uv", "git"):
-        return None
-    if step.argv[:2] == ("rm", "-r"):
-        return _in_removal(step.argv[2:], facts)
-    return f"{step.argv[0]!r} is no program that a plan starts"
+    if isinstance(step, Install | Uninstall):
+        return _in_requirements(step) or (_in_options(step) if isinstance(step, Install) else None)
+    if isinstance(step, Remove):
+        return _in_removal(step.paths, facts)
+    if isinstance(step, Run):
+        python = commands.python(facts)
+        if tuple("PYTHON" if word == python else word for word in step.argv) not in _COMMANDS:
+            return f"`{commands.quoted(step.argv)}` is no command that a plan runs"
+    return None
 
 
-def _in_request(request: Request) -> str | None:
-    for text in request.requirements:
-        if not _is_requirement(text):
-            return f"{text!r} is no name of a package"
-    words = list(request.options)
-    while words:
-        option = words.pop(0)
-        if option in _SWITCHES:
-            continue
-        value = words.pop(0) if words else ""
-        allowed = option in ("--index-url", "--extra-index-url") and _INDEX.fullmatch(value)
-        if not allowed and not (option == "--find-links" and value == "wheels"):
-            return f"{option!r} {value!r} is no option that a plan gives"
+def _words(step: Step) -> tuple[str, ...]:
+    """All words of a step that end in a command or in a line for a shell."""
+    if isinstance(step, Install):
+        return (*step.requirements, *(word for word in (step.index_url, step.from_folder) if word))
+    if isinstance(step, Uninstall):
+        return step.requirements
+    if isinstance(step, Remove):
+        return step.paths
+    if isinstance(step, SetVariable):
+        return (step.name, step.value or "")
+    return () if isinstance(step, AddPip) else step.argv
+
+
+def _in_requirements(step: Install | Uninstall) -> str | None:
+    wrong = next((text for text in step.requirements if not _is_requirement(text)), None)
+    return f"{wrong!r} is no name of a package" if wrong is not None else None
+
+
+def _in_options(step: Install) -> str | None:
+    if step.index_url is not None and not _INDEX.fullmatch(step.index_url):
+        return f"{step.index_url!r} is no index that a plan names"
+    if step.from_folder not in (None, "wheels"):
+        return f"{step.from_folder!r} is no folder of wheels that a plan names"
     return None
 
 

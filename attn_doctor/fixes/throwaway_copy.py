@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,9 +30,9 @@ class Mirror(Record, frozen=True, kw_only=True):
     moved: tuple[tuple[str, str], ...]  # (folder of the target, folder of the mirror), the longest first
     kept: tuple[Kept, ...] = ()
 
-    def argv(self, argv: Sequence[str], python: str) -> tuple[str, ...]:
-        """A command for the target as one for the mirror."""
-        return tuple(self.python if word == python else self.path(word) for word in argv)
+    def word(self, word: str, python: str) -> str:
+        """A word of a command for the target, whose interpreter is `python`, as one for the mirror."""
+        return self.python if word == python else self.path(word)
 
     def path(self, text: str) -> str:
         for target, mine in self.moved:
@@ -40,9 +40,9 @@ class Mirror(Record, frozen=True, kw_only=True):
                 return mine + text[len(target) :]
         return text
 
-    def back(self, argv: Sequence[str], python: str) -> tuple[str, ...]:
-        """A command for the mirror as one for the target."""
-        return tuple(python if word == self.python else self._path_back(word) for word in argv)
+    def word_back(self, word: str, python: str) -> str:
+        """A word of a command for the mirror as one for the target."""
+        return python if word == self.python else self._path_back(word)
 
     def _path_back(self, text: str) -> str:
         for target, mine in self.moved:

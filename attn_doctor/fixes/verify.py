@@ -10,17 +10,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from attn_doctor.commands.installers import Context, installer, of_packages
 from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.installers import Context, translated
-from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
+from attn_doctor.fixes.plan import RUNNABLE, Attempt, Change, Plan, PlannedStep, Way
 from attn_doctor.fixes.plan_builder import planned
 from attn_doctor.fixes.target_paths import Cannot, Places, own, versions
 from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
+from attn_doctor.model.steps import RunByHand, Step, action, moved
 
 MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
@@ -101,7 +102,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
             further = _further(way, report, mirror, trying) if more < MORE_ROUNDS else []
             if not further:
                 return first, _failed(why, report, had)
-            pending = [step for step in further if step.kind == "run" and step.argv]
+            pending = [planned for planned in further if isinstance(planned.step, RUNNABLE)]
             way = msgspec.structs.replace(way, steps=(*way.steps, *further))
         backends = after_fix_verdict.ran(mirror.python, way, environ, trying.timeout, trying.root)
     return way, _succeeded(report, backends, had)
@@ -124,27 +125,32 @@ def _run(
     steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
 ) -> str | None:
     """Why a step failed; None where none did."""
-    for step in steps:
-        argv = mirror.argv(step.tried_as or step.argv, trying.here.python)
-        trying.say(f"in the copy: {step.what or step.why}")
+    packages = of_packages(msgspec.structs.replace(trying.here, python=mirror.python))
+    for one in steps:
+        argv = packages.rendered(moved(one.step, lambda word: mirror.word(word, trying.here.python))).argv
+        trying.say(f"in the copy: {one.words}")
         log = folder / "step.log"
         done = step_runner.run(argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say)
         if not done.ok:
-            return f"a step fails ({step.what or step.why}): {after_fix_verdict.explain(log, trying.goal)}"
+            return f"a step fails ({one.words}): {after_fix_verdict.explain(log, trying.goal)}"
     return None
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
     """What the examination after the way would do next, in the target's own paths; nothing that was done already."""
-    done = {step.tried_as or step.argv for step in way.steps}
+    done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
-        steps = [msgspec.structs.replace(s, argv=mirror.back(s.argv, trying.here.python)) for s in draft.steps]
-        verify = mirror.back(draft.verify, trying.here.python)
-        made = [planned(translated(s, trying.here), s, verify, trying.here) for s in steps if s.argv]
-        new = [s for s in made if (s.tried_as or s.argv) not in done]
-        if any(s.kind == "run" for s in new):
-            return new
+        steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
+        new = [step for step in steps if action(step) not in done and not _only_words(step)]
+        if any(isinstance(step, RUNNABLE) for step in new):
+            verify = tuple(mirror.word_back(word, trying.here.python) for word in draft.verify)
+            return [planned(installer(trying.here).rendered(step), verify) for step in new]
     return []
+
+
+def _only_words(step: Step) -> bool:
+    """Whether a step says in words alone what the user has to do."""
+    return isinstance(step, RunByHand) and not step.argv
 
 
 def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str]) -> Attempt:

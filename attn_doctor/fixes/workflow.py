@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor.commands.installers import context, locks_of
 from attn_doctor.examination import Options, examine, read_file
 from attn_doctor.fixes import apply as applying
 from attn_doctor.fixes import restore
 from attn_doctor.fixes.apply import Applied, Work
-from attn_doctor.fixes.installers import context, locks_of
 from attn_doctor.fixes.plan import Plan, Way
-from attn_doctor.fixes.plan_builder import make, pip_version, unresolved
+from attn_doctor.fixes.plan_builder import Resolver, make, pip_version, unresolved
 from attn_doctor.fixes.resolve import Resolved, resolve
 from attn_doctor.fixes.target_paths import Cannot, Places, ask, own, versions
 from attn_doctor.fixes.verify import Trying, verify
@@ -25,6 +25,7 @@ from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.report import Report, decode_report
+from attn_doctor.model.steps import Install, Uninstall
 from attn_doctor.probes import ask as asking
 from attn_doctor.probes.ask import QUIET
 from attn_doctor.probes.choose import choose
@@ -169,18 +170,16 @@ def _installed(facts: Facts, request: Request) -> dict[str, str]:
     return {} if isinstance(told, Unknown) else versions(distributions_of(told))
 
 
-def _resolver(
-    facts: Facts, request: Request, say: Say
-) -> Callable[[Sequence[str], Mapping[str, str | None]], Resolved]:
+def _resolver(facts: Facts, request: Request, say: Say) -> Resolver:
     have, pip = _installed(facts, request), pip_version(facts)
     seen: dict[tuple[str, ...], Resolved] = {}
 
-    def ask_installer(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:
-        key = (*argv, *sorted(variables))
+    def ask_installer(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:
+        key = (*step.argv, *sorted(variables))
         if key not in seen:
             say("asking the installer what it would change")
             seen[key] = resolve(
-                argv,
+                step,
                 have,
                 pip=pip,
                 deadline=request.timeout,
@@ -189,9 +188,10 @@ def _resolver(
             )
         return seen[key]
 
-    def silent(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:
-        resolved = resolve(argv, have, pip=None, deadline=1.0, environment={}) if "uninstall" in argv else None
-        return resolved or unresolved(argv, variables)
+    def silent(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:
+        if isinstance(step, Install):
+            return unresolved(step, variables)
+        return resolve(step, have, pip=None, deadline=1.0, environment={})
 
     return silent if request.offline else ask_installer
 

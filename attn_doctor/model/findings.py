@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from attn_doctor.model.facts import Facts, Record, Unknown, lookup
+from attn_doctor.model.steps import Step
 
 
 class Severity(str, enum.Enum):
@@ -71,23 +72,6 @@ def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
     """Evidence that points at a fact. Raises LookupError for a path that facts cannot have."""
     value = lookup(facts, path)
     return Evidence(kind="fact", path=path, text=text or f"{path} = {show(value)}")
-
-
-class Step(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """One action of a fix. `argv` is never a shell string; it may be empty for what only hands can do.
-
-    `kind` says who acts: "run" (a command that attn-doctor can run itself), "environment" (a variable to set in the
-    user's own shell, argv = [NAME, VALUE] or [NAME] to unset it), "system" (the user, usually as administrator or on
-    another machine).
-    """
-
-    argv: tuple[str, ...]
-    why: str
-    changes: str
-    risk: str  # "none" | "low" | "medium" | "high", and after a colon what it is
-    undo: tuple[str, ...] | None = None
-    kind: str = "run"
-    takes: str | None = None  # time and download, where known
 
 
 class Fix(Record, frozen=True, kw_only=True, omit_defaults=True):

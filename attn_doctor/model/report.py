@@ -11,10 +11,11 @@ from attn_doctor.errors import AttnDoctorError, Refused
 from attn_doctor.model import foreign_text, listed_values
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding, Goal, Undetermined, Unrecognised
+from attn_doctor.model.old_reports import upgraded
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.trials import Trial, TrialRun
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: a step holds its fields (model/steps.py); old_reports reads version 1
 
 
 class Tool(Record, frozen=True, kw_only=True):
@@ -78,10 +79,12 @@ def decode_facts(data: bytes, name: str) -> Facts:
 
 
 def decode_report(data: bytes, name: str) -> Report:
-    """A saved report. Raises Unreadable."""
+    """A saved report, of this schema version or an older one. Raises Unreadable."""
     name, data = foreign_text.text(name), _as_utf8(data)
-    _header(data, name)
+    header = _header(data, name)
     try:
+        if header.schema_version == 1:
+            return listed_values.convert(upgraded(msgspec.json.decode(data)), Report)
         return listed_values.decode(data, Report)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error

@@ -11,6 +11,7 @@ from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.report import Report
+from attn_doctor.model.steps import RunByHand
 from attn_doctor.model.trials import Interval, Status, Trial
 from attn_doctor.report.blocks import (
     Block,
@@ -137,7 +138,7 @@ def evidence(item: Evidence) -> str:
 
 
 def cure(fix: Fix, shell: str) -> Cure:
-    lines = [Command(commands.shown(step, shell), step.why, step.kind == "system") for step in fix.steps]
+    lines = [Command(commands.shown(step, shell), step.why, isinstance(step, RunByHand)) for step in fix.steps]
     return Cure(fix.title, tuple(lines))
 
 

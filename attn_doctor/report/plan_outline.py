@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from attn_doctor import commands
 from attn_doctor.fixes.apply import Applied, ApplyOutcome
-from attn_doctor.fixes.installers import parse
 from attn_doctor.fixes.plan import Change, Plan, PlannedStep, Way
 from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import RISKS, RunByHand, SetVariable, Uninstall
 from attn_doctor.report.blocks import (
     Block,
     Cell,
@@ -54,7 +54,7 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
 
 def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
     """Why the versions before and after are not known of some steps, each reason once."""
-    reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible and parse(s.argv))
+    reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible)
     return tuple(
         dict.fromkeys(f"The versions before and after are not known of every step: {reason}." for reason in reasons)
     )
@@ -149,38 +149,38 @@ def _for(one: Way) -> str:
 def _together(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
     """Steps with the same reason side by side: variables that are set for one purpose."""
     made: list[list[PlannedStep]] = []
-    for step in steps:
-        if made and step.kind == "environment" == made[-1][0].kind and step.why == made[-1][0].why:
-            made[-1].append(step)
+    for planned in steps:
+        before = made[-1][0].step if made else None
+        both = isinstance(planned.step, SetVariable) and isinstance(before, SetVariable)
+        if both and before is not None and planned.step.why == before.why:
+            made[-1].append(planned)
         else:
-            made.append([step])
+            made.append([planned])
     return made
 
 
 def _steps(number: int, steps: Sequence[PlannedStep], shell: str) -> list[Command]:
-    step = steps[0]
-    parts = [_changed(step), f"downloads {size(step.download_bytes)}" if step.download_bytes else "", step.takes or ""]
-    parts.append(f"risk {step.risk}")
-    made = [Command(None, f"{number}. {step.why}", step.kind == "system")]
-    made.append(Command(_line(step, shell), "; ".join(p for p in parts if p)))
+    planned, step = steps[0], steps[0].step
+    download = f"downloads {size(planned.download_bytes)}" if planned.download_bytes else ""
+    parts = [_changed(planned), download, step.takes or "", f"risk {step.risk_in_words}"]
+    made = [Command(None, f"{number}. {step.why}", isinstance(step, RunByHand))]
+    made.append(Command(_line(planned, shell), "; ".join(p for p in parts if p)))
     made += [Command(_line(more, shell), "and") for more in steps[1:]]
-    made += [Command(f"# {commands.quoted(argv, shell)}", "to take it back by hand") for argv in step.undo]
+    made += [Command(f"# {commands.quoted(argv, shell)}", "to take it back by hand") for argv in planned.undo]
     return made
 
 
-def _line(step: PlannedStep, shell: str) -> str | None:
-    if step.shown.get(shell) or step.kind == "environment":
-        return step.shown.get(shell)
-    return commands.quoted(step.argv, shell) if step.argv else None
+def _line(planned: PlannedStep, shell: str) -> str | None:
+    return planned.shown.get(shell) or commands.shown(planned.step, shell)
 
 
-def _changed(step: PlannedStep) -> str:
-    if step.changes is None:
-        return f"{step.what}; cannot be done: {step.unresolved}" if step.impossible else step.what
-    request = parse(step.tried_as or step.argv)
-    if request is not None and request.verb == "uninstall":
-        return listed(step.changes) or f"{step.what}, where anything of it is left"
-    return listed(step.changes) or "changes nothing: all of it is there already"
+def _changed(planned: PlannedStep) -> str:
+    what = planned.step.changes
+    if planned.changes is None:
+        return f"{what}; cannot be done: {planned.unresolved}" if planned.impossible else what
+    if isinstance(planned.step, Uninstall):
+        return listed(planned.changes) or f"{what}, where anything of it is left"
+    return listed(planned.changes) or "changes nothing: all of it is there already"
 
 
 def listed(changes: Sequence[Change]) -> str:
@@ -195,7 +195,8 @@ def _summed(one: Way) -> str:
     if one.attempt and one.attempt.changes:
         return listed(one.attempt.changes)
     known = [change for step in one.steps for change in step.changes or ()]
-    words = [step.what for step in one.steps if step.changes is None and step.what and step.kind != "environment"]
+    told = [p.step for p in one.steps if p.changes is None and not isinstance(p.step, SetVariable)]
+    words = [step.changes for step in told if step.changes]
     variables = one.variables()
     if variables:
         words.append(
@@ -207,15 +208,13 @@ def _summed(one: Way) -> str:
 
 
 def _download(one: Way) -> str:
-    sizes = [step.download_bytes for step in one.steps if step.kind == "run" and step.download_bytes is not None]
-    words = [step.takes for step in one.steps if step.takes]
+    sizes = [planned.download_bytes for planned in one.steps if planned.download_bytes is not None]
+    words = [planned.step.takes for planned in one.steps if planned.step.takes]
     return ", ".join([*([size(sum(sizes))] if sum(sizes) else []), *words])
 
 
 def _risk(one: Way) -> str:
-    order = ("none", "low", "medium", "high")
-    risks = [step.risk.partition(":")[0] for step in one.steps]
-    return max((r for r in risks if r in order), key=order.index, default="")
+    return max((planned.step.risk for planned in one.steps), key=RISKS.index, default="")
 
 
 def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, ...]:
@@ -229,7 +228,7 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
     mark, tone, head = heads[result.outcome]
     cures = []
     if result.outcome == "applied":
-        exports = tuple(Command(s.shown.get(shell), s.why) for s in one.steps if s.kind == "environment")
+        exports = tuple(Command(_line(p, shell), p.step.why) for p in one.steps if isinstance(p.step, SetVariable))
         if exports:  # a program cannot change the variables of the shell that started it
             cures.append(Cure("put this into your shell yourself", exports))
         if result.by_hand:

@@ -86,9 +86,8 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
 
 
 def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unknown) -> Problem:
-    python = commands.python(facts) if facts else "python"
-    argv = (python, "-m", "pip", "install", best.url) if facts is None else (*commands.installer(facts), best.url)
-    line = commands.quoted(argv, commands.shell_of(facts) if facts else "bash")
+    step = commands.rendered(facts or Facts(), commands.install(best.url, why="", changes=""))
+    line = commands.shown(step, commands.shell_of(facts) if facts else "bash")
     return Problem(
         mark="✓",
         tone="good",

@@ -119,7 +119,7 @@ def test_what_ends_at_once_ends_well(argv, stream, tmp_path):
 def test_a_file_is_not_mistaken_for_a_closed_stream(ill, tmp_path):
     """The first file that is opened gets the number of what is closed: it would be written into."""
     assert shell(f"$D check --facts {ill} --json r.json <&- >&- 2>&-", tmp_path).returncode == 1
-    assert json.loads((tmp_path / "r.json").read_bytes())["schema_version"] == 1
+    assert json.loads((tmp_path / "r.json").read_bytes())["schema_version"] == 2
     assert json.loads(ill.read_bytes())["torch"]["version"] == "2.6.0+cpu"
 
 

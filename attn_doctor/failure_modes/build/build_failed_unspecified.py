@@ -49,7 +49,7 @@ from attn_doctor.failure_modes.recipe import (
 from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
@@ -271,8 +271,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
-    again = Step(
-        argv=(*commands.installer(facts), "-v", "--no-build-isolation", "--no-cache-dir", "flash-attn"),
+    again = commands.install(
+        "flash-attn",
+        verbose=True,
+        no_build_isolation=True,
+        no_cache=True,
         why="writes all that the compilers say; keep it in a file (2>&1 | tee build.log)",
         changes="adds flash-attn if it ends well",
         risk="low",

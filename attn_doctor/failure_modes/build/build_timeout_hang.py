@@ -156,7 +156,7 @@ def _unfinished(log: Log) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    steps = [commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")]
+    steps = [commands.install("ninja", why="compiles side by side", changes="adds ninja")]
     settings = building.variables(building.foreseen(facts))
     steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
     steps.append(building.build(facts, "add -v to see it work"))

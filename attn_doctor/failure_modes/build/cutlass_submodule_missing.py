@@ -27,12 +27,13 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 _HEADERS = r"(?:cutlass|cute)/[\w/]{1,80}\.(?:h|hpp|cuh)"
 
@@ -106,8 +107,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    fetch = Step(
-        argv=("git", "submodule", "update", "--init", "--recursive"),
+    fetch = commands.run(
+        ("git", "submodule", "update", "--init", "--recursive"),
         why="in the folder of the flash-attn checkout",
         changes="fills csrc/cutlass",
         risk="low",

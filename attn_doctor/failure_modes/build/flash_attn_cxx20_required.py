@@ -37,7 +37,7 @@ from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD124",
@@ -109,11 +109,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     source = "git+https://github.com/Dao-AILab/flash-attention.git"
-    step = Step(
-        argv=(*commands.installer(facts), "--no-build-isolation", source),
+    step = commands.install(
+        source,
+        no_build_isolation=True,
         why="the main branch passes what torch's headers want",
         changes="adds flash-attn, unreleased",
-        risk="medium: it is compiled, for hours, and it is no release",
+        risk="medium",
+        risk_text="it is compiled, for hours, and it is no release",
     )
     main = Fix(title="Build from flash-attn's main branch", steps=(step,), verify=building.verify(facts))
     return (*building.without_compiling(facts), main)

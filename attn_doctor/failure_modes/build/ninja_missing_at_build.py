@@ -92,5 +92,5 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    step = commands.install(facts, "ninja", why="compiles side by side", changes="adds ninja")
+    step = commands.install("ninja", why="compiles side by side", changes="adds ninja")
     return (Fix(title="Install ninja", steps=(step,), verify=("ninja", "--version")),)

@@ -172,14 +172,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if same:
         index = f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}"
         step = commands.install(
-            facts,
             f"torch=={str(torch).partition('+')[0]}",
             "torchvision",
-            "--index-url",
-            index,
+            index_url=index,
             why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
             changes="torch and torchvision, to another CUDA",
-            risk="medium: other extensions that were built for the present torch have to be built again",
+            risk="medium",
+            risk_text="other extensions that were built for the present torch have to be built again",
             takes="3 to 5 GB",
         )
         made.append(Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=verify))

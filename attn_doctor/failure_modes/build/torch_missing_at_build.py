@@ -104,7 +104,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     tools = commands.install(
-        facts,
         "setuptools",
         "wheel",
         "packaging",

@@ -103,22 +103,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "windows":
         step = commands.install(
-            facts, "triton-windows", why="a build of triton for Windows, by one person", changes="adds triton-windows"
+            "triton-windows", why="a build of triton for Windows, by one person", changes="adds triton-windows"
         )
         return (Fix(title="Install triton for Windows", steps=(step,), verify=commands.check(facts)),)
     if facts.system.os != "linux":
         return ()
-    step = commands.install(facts, "triton", why="what torch.compile generates code with", changes="adds triton")
+    step = commands.install("triton", why="what torch.compile generates code with", changes="adds triton")
     return (Fix(title="Install triton", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
-    linux = commands.install(
-        facts, "triton", why="on Linux: what torch.compile generates code with", changes="adds triton"
-    )
+    linux = commands.install("triton", why="on Linux: what torch.compile generates code with", changes="adds triton")
     windows = commands.install(
-        facts, "triton-windows", why="on Windows: a build of triton by one person", changes="adds triton-windows"
+        "triton-windows", why="on Windows: a build of triton by one person", changes="adds triton-windows"
     )
     verify = commands.check(facts)
     return (

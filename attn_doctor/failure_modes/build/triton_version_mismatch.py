@@ -113,20 +113,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     row = pytorch.release(torch) if torch else Unknown("")
     if isinstance(row, Unknown):
         return ()
-    step = commands.install(
-        facts, row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton"
-    )
+    step = commands.install(row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton")
     return (Fix(title="Install the triton that torch asks for", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
+    wanted = newest_torch.requirements(facts, "triton") or newest_torch.Wanted(("torch", "triton"), upgrade=True)
     step = commands.install(
-        facts,
-        *(newest_torch.requirements(facts, "triton") or ("--upgrade", "torch", "triton")),
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
         why="both in one command: the resolver takes the triton that this torch asks for",
         changes="torch and triton, to the newest that fit",
-        risk="medium: other packages may ask for the old torch",
+        risk="medium",
+        risk_text="other packages may ask for the old torch",
         takes="up to 5 GB",
     )
     return (Fix(title="Install torch and its triton together", steps=(step,), verify=commands.check(facts)),)

@@ -83,7 +83,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ("sudo", "systemctl", "restart", "docker"),
         "Docker reads that at its start",
         "Docker",
-        risk="medium: stops containers",
+        risk="medium",
+        risk_text="stops containers",
     )
     title = "Install and configure nvidia-container-toolkit"
     return (Fix(title=title, steps=(install, configure, restart), verify=commands.check(facts)),)

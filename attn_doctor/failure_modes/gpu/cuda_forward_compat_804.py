@@ -126,7 +126,11 @@ def _library(facts: Facts) -> tuple[Evidence, ...]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     driver = commands.by_hand(
-        (), "install a newer NVIDIA driver on the host, then reboot it", "the host's driver", risk="medium: a reboot"
+        (),
+        "install a newer NVIDIA driver on the host, then reboot it",
+        "the host's driver",
+        risk="medium",
+        risk_text="a reboot",
     )
     made = [Fix(title="Install a newer driver on the host", steps=(driver,), verify=verify)]
     try:

@@ -189,7 +189,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             if facts.system.os == "windows"
             else "the driver is that of Windows: end WSL, start it again, and restart Windows where that does not help",
             "this machine",
-            risk="medium: stops everything on it",
+            risk="medium",
+            risk_text="stops everything on it",
         )
         return (Fix(title="Start Windows' driver afresh", steps=(step,), verify=verify),)
     load = commands.by_hand(
@@ -200,6 +201,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     node = commands.by_hand(("sudo", "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
     reboot = commands.by_hand(
-        ("sudo", "reboot"), "where that does not help", "this machine", risk="medium: stops everything on it"
+        ("sudo", "reboot"),
+        "where that does not help",
+        "this machine",
+        risk="medium",
+        risk_text="stops everything on it",
     )
     return (Fix(title="Load nvidia-uvm again, or reboot", steps=(load, again, node, reboot), verify=verify),)

@@ -156,6 +156,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ("sudo", "reboot"),
         "the new kernel module is loaded at boot",
         "this machine",
-        risk="medium: stops everything on it",
+        risk="medium",
+        risk_text="stops everything on it",
     )
     return (Fix(title="Reboot", steps=(reboot,), verify=commands.check(facts)),)

@@ -166,7 +166,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "arch": ("sudo", "pacman", "-S", "nvidia"),
     }
     argv = commands_of.get(str(facts.system.distribution), ())
-    step = commands.by_hand(argv, f"install the NVIDIA driver, {why}", "the kernel driver", risk="medium: a reboot")
+    step = commands.by_hand(
+        argv, f"install the NVIDIA driver, {why}", "the kernel driver", risk="medium", risk_text="a reboot"
+    )
     look = commands.by_hand(
         ("sudo", "dmesg"), "if it is installed: what the kernel says of nvidia or nouveau", "nothing", "none"
     )

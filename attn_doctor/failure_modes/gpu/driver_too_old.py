@@ -199,12 +199,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (),
             f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
             "the driver",
-            risk="medium: a reboot",
+            risk="medium",
+            risk_text="a reboot",
         )
     else:
         argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()
         step = commands.by_hand(
-            argv, f"install driver {least} on the host, then reboot", "the kernel driver", risk="medium: a reboot"
+            argv,
+            f"install driver {least} on the host, then reboot",
+            "the kernel driver",
+            risk="medium",
+            risk_text="a reboot",
         )
     made.append(Fix(title=f"Install NVIDIA driver {least}", steps=(step,), verify=verify))
     older = _older_torch(facts, os)
@@ -229,13 +234,12 @@ def _older_torch(facts: Facts, os: OsName) -> Fix | None:
     if vision and isinstance(choice.torchvision, str):
         names.append(f"torchvision=={choice.torchvision}")
     step = commands.install(
-        facts,
         *names,
-        "--index-url",
-        f"https://download.pytorch.org/whl/{choice.flavour}",
+        index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
         why=f"built for CUDA {choice.cuda}, which driver {driver} runs",
         changes=f"torch, to {choice.torch}+{choice.flavour}",
-        risk="medium: packages that pin torch may complain",
+        risk="medium",
+        risk_text="packages that pin torch may complain",
         takes="3 to 5 GB",
     )
     return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))

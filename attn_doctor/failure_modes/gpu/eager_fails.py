@@ -77,15 +77,15 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     version = facts.torch.version
     local = version.partition("+")[2] if isinstance(version, str) else ""
-    index = ("--index-url", f"https://download.pytorch.org/whl/{local}") if local else ()
+    index = f"https://download.pytorch.org/whl/{local}" if local else None
     requirement = f"torch=={version.partition('+')[0]}" if isinstance(version, str) else "torch"
     again = commands.reinstall(
-        facts,
         requirement,
-        *index,
+        index_url=index,
         why="torch and the libraries that it computes with, whole",
         changes="torch",
-        risk="medium: several gigabytes, and changes of your own in its files are lost",
+        risk="medium",
+        risk_text="several gigabytes, and changes of your own in its files are lost",
     )
     verify = commands.check(facts, "--imgsz", "64")
     return (Fix(title="Install the same torch again", steps=again, verify=verify),)

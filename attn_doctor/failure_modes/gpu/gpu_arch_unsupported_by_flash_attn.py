@@ -99,15 +99,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if version(facts, "flash-attn") is None:
         return ()
-    step = commands.uninstall(
-        facts, "flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it"
-    )
+    step = commands.uninstall("flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it")
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
-    step = commands.uninstall(
-        facts, "flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it"
-    )
+    step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)

@@ -90,13 +90,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = [Fix(title="Find the call that failed", steps=(blocking,), verify=verify)]
     if isinstance(facts.flash_attention.version, str):
         newer = commands.install(
-            facts,
-            "--upgrade",
-            "--no-build-isolation",
             "flash-attn",
+            upgrade=True,
+            no_build_isolation=True,
             why="several such bugs were mended in later releases",
             changes="flash-attn, to the newest release",
-            risk="medium: where no finished wheel fits, this compiles for hours",
+            risk="medium",
+            risk_text="where no finished wheel fits, this compiles for hours",
         )
         made.append(Fix(title="Install the newest flash-attn", steps=(newer,), verify=verify))
     return tuple(made)

@@ -273,14 +273,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(choice, Unknown) or facts.torch.version == f"{choice.torch}+{choice.flavour}":
         return ()  # what is installed holds the code by all that is known: it is not torch that lacks it
     step = commands.install(
-        facts,
         f"torch=={choice.torch}",
         "torchvision",
-        "--index-url",
-        f"https://download.pytorch.org/whl/{choice.flavour}",
+        index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
         why=f"the newest torch that holds code for compute capability {cards[0]} and that this driver runs",
         changes=f"torch, to {choice.torch}+{choice.flavour}, and torchvision",
-        risk="medium: packages that pin torch may complain",
+        risk="medium",
+        risk_text="packages that pin torch may complain",
         takes="3 to 5 GB",
     )
     return (
@@ -290,12 +289,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
+    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
     step = commands.install(
-        facts,
-        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
         why="for a new card: the newest torch holds code for it (an old card needs an old torch)",
         changes="torch and torchvision, to the newest that fit",
-        risk="medium: packages that pin torch may complain, and the newest needs a recent driver",
+        risk="medium",
+        risk_text="packages that pin torch may complain, and the newest needs a recent driver",
         takes="3 to 5 GB",
     )
     return (Fix(title="Install a torch that knows the card", steps=(step,), verify=commands.check(facts)),)

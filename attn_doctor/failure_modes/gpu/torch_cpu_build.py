@@ -185,16 +185,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     if isinstance(choice, Unknown):
         return ()
-    index = () if choice.pypi else ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    index = None if choice.pypi else f"https://download.pytorch.org/whl/{choice.flavour}"
     vision = f"=={choice.torchvision}" if isinstance(choice.torchvision, str) else ""
     steps = commands.reinstall(
-        facts,
         f"torch=={choice.torch}",
         f"torchvision{vision}",
-        *index,
+        index_url=index,
         why=f"CUDA {choice.cuda} is what this driver and GPU can run",
         changes="torch and torchvision, from CPU to CUDA builds",
-        risk="medium: packages that pin torch may complain",
+        risk="medium",
+        risk_text="packages that pin torch may complain",
         takes="3 to 5 GB",
     )
     return (Fix(title="Install a CUDA build of torch", steps=steps, verify=commands.check(facts)),)

@@ -98,18 +98,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.flash_attention.version is not None and isinstance(facts.flash_attention.version, str):
         have = facts.flash_attention.version.partition("+")[0]
         steps = (
-            commands.uninstall(facts, "flash-attn-4", "flash-attn", why="both, as each took files of the other"),
+            commands.uninstall("flash-attn-4", "flash-attn", why="both, as each took files of the other"),
             commands.install(
-                facts,
-                "--no-build-isolation",
                 f"flash-attn=={have}",
+                no_build_isolation=True,
                 why="one of them alone, here flash-attn 2",
                 changes="flash-attn",
-                risk="medium: where no finished wheel fits, this compiles for hours",
+                risk="medium",
+                risk_text="where no finished wheel fits, this compiles for hours",
             ),
         )
         removal = commands.uninstall(
-            facts,
             "flash-attn-4",
             "flash-attn",
             why="each took files of the other, and PyTorch's own fused attention needs none",

@@ -107,9 +107,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     have = version(facts, "opencv-python")
     if have:
         steps = (
-            commands.uninstall(facts, "opencv-python", why="the build with windows"),
+            commands.uninstall("opencv-python", why="the build with windows"),
             commands.install(
-                facts,
                 f"opencv-python-headless=={have}",
                 why="the same OpenCV without windows",
                 changes="opencv-python-headless",
@@ -133,10 +132,8 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
     verify = commands.check(facts)
     steps = (
-        commands.uninstall(facts, "opencv-python", why="the build with windows"),
-        commands.install(
-            facts, "opencv-python-headless", why="OpenCV without windows", changes="opencv-python-headless"
-        ),
+        commands.uninstall("opencv-python", why="the build with windows"),
+        commands.install("opencv-python-headless", why="OpenCV without windows", changes="opencv-python-headless"),
     )
     argv = ("sudo", "apt-get", "install", "-y", "libgl1", "libglib2.0-0")
     system = commands.by_hand(

@@ -37,7 +37,7 @@ from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
@@ -113,7 +113,7 @@ def detect(facts: Facts) -> Hit | None:
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # a torch that does not import has its own trouble first
     torch = present(torch)
-    os = present(facts.system.os)
+    os: OsName = present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
         return None
     observed = facts.torch.numpy_bridge is False
@@ -151,20 +151,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     check = commands.check(facts)
     older = commands.install(
-        facts, "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
+        "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
     )
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
     wanted = newest_torch.requirements(facts)
     found = newest_torch.choice(facts)
-    if not wanted or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
+    if wanted is None or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
         return (first,)  # the newest torch that the driver here runs is of the time of NumPy 1
     newer = commands.install(
-        facts,
-        *wanted,
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
         why="newer releases are built for NumPy 2"
         + ("" if isinstance(found, Unknown) else f"; this is the newest that driver {facts.graphics.driver} runs"),
         changes="torch and torchvision, to the newest that fit",
-        risk="medium: other packages may ask for the old torch"
+        risk="medium",
+        risk_text="other packages may ask for the old torch"
         + (", and the newest needs a recent driver" if isinstance(found, Unknown) else ""),
     )
     return (first, Fix(title="Install a torch that was built for NumPy 2", steps=(newer,), verify=check))

@@ -119,9 +119,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
-        facts,
-        "--upgrade",
         "numpy",
+        upgrade=True,
         why="torch and Ultralytics pass arrays to it",
         changes="numpy, to the newest that fits",
     )

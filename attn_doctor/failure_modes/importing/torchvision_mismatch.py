@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
-    index_options,
+    index_url,
     message,
     package_evidence,
     torch_installed,
@@ -212,14 +212,13 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
-    options = index_options(torch)
+    index = index_url(torch)
     step = commands.install(
-        facts,
-        "--force-reinstall",
-        "--no-deps",
         f"torchvision=={wanted}",
-        *options,
-        why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if options else ""),
+        reinstall=True,
+        no_deps=True,
+        index_url=index,
+        why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if index else ""),
         changes="torchvision",
     )
     return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
@@ -239,12 +238,15 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """What puts it right where too little is known of the machine to name versions."""
+    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
     step = commands.install(
-        facts,
-        *(newest_torch.requirements(facts) or ("--upgrade", "torch", "torchvision")),
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
         why="both in one command and from one index, so that they belong together",
         changes="torch and torchvision, to the newest that fit",
-        risk="medium: for a torch from an index of its own add its --index-url, or the flavour changes",
+        risk="medium",
+        risk_text="for a torch from an index of its own add its --index-url, or the flavour changes",
         takes="up to 5 GB",
     )
     return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)

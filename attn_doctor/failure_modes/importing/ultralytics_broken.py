@@ -32,8 +32,9 @@ from attn_doctor.failure_modes.shared import requirements
 from attn_doctor.failure_modes.shared.culprit import Culprit, culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts, Fault, Import
-from attn_doctor.model.findings import Certainty, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Fix, Severity, fact
 from attn_doctor.model.machine import tried
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD317",

@@ -26,13 +26,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 ROOM = 4 * GIGABYTE  # bytes: what torch unpacks to when a build in isolation fetches one of its own
 
@@ -153,13 +154,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         step = commands.variable("TMPDIR", folder, "there is room, and pip unpacks into it")
         made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
-    purge = Step(
-        argv=(commands.python(facts), "-m", "pip", "cache", "purge"),
+    purge = commands.run(
+        (commands.python(facts), "-m", "pip", "cache", "purge"),
         why="wheels that were fetched before; they are fetched again when they are wanted",
         changes="empties pip's cache",
-        risk="low",
     )
-    if commands.installer(facts)[0] == "uv":
-        purge = Step(argv=("uv", "cache", "clean"), why=purge.why, changes="empties uv's cache", risk="low")
+    if own(facts) == "uv":
+        purge = commands.run(("uv", "cache", "clean"), purge.why, "empties uv's cache")
     made.append(Fix(title="Clear the cache", steps=(purge,), verify=building.verify(facts)))
     return tuple(made)

@@ -40,13 +40,14 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import newest_torch
-from attn_doctor.failure_modes.shared.fact_queries import index_options, variable
+from attn_doctor.failure_modes.shared.fact_queries import index_url, variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Conflict, Facts, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
+from attn_doctor.model.steps import Remove, Step
 
 # Modules of the standard library that people name files of their own after.
 _STDLIB = (
@@ -314,12 +315,12 @@ def _asked_for(facts: Facts) -> Part:
     for names, index in _by_index(wanted, torch):
         steps.append(
             commands.install(
-                facts,
                 *names,
-                *index,
+                index_url=index,
                 why="all of what the installed packages ask for, in one run of the resolver",
                 changes=", ".join(names),
-                risk="medium: the resolver may find that they cannot all be had, and says so before it changes anything",
+                risk="medium",
+                risk_text="the resolver may find that they cannot all be had, and says so before it changes anything",
             )
         )
     return "Install what the packages ask for", tuple(steps)
@@ -336,15 +337,15 @@ def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
     return ",".join(filter(None, [str(requirement.specifier), "<2"]))
 
 
-def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], str | None]]:
     """What comes from the index of torch's flavour, which has little else, and what comes from the registry."""
-    index = index_options(torch) if isinstance(torch, str) else ()
+    index = index_url(torch) if isinstance(torch, str) else None
     of_torch = [name for name in wanted if name.startswith("torch")] if index else []
     rest = [name for name in wanted if name not in of_torch]
     if of_torch:
         yield of_torch, index
     if rest:
-        yield rest, ()
+        yield rest, None
 
 
 def _strangers(facts: Facts) -> Part:
@@ -368,16 +369,15 @@ def _doubled(facts: Facts) -> Part:
     for text in known(facts.packages.duplicates):
         name, *versions = text.replace(" and ", " ").split()
         why = f"there are {len(versions)} records of it, and a removal takes one at a time"
-        steps += [commands.uninstall(facts, name, why=why)] * len(versions)
+        steps += [commands.uninstall(name, why=why)] * len(versions)
         have = _imported(facts, name) or versions[-1]
         steps.append(
             commands.install(
-                facts,
                 f"{name}=={have.partition('+')[0]}",
-                *(index_options(have) if name == "torch" else ()),
+                index_url=index_url(have) if name == "torch" else None,
                 why=f"one whole copy of {name}, of the version that is imported now",
                 changes=f"{name} {have}",
-                options=("--no-deps",),
+                no_deps=True,
             )
         )
     names = [text.split()[0] for text in known(facts.packages.duplicates)]
@@ -397,17 +397,18 @@ def _left_over(facts: Facts) -> Part:
     folder = facts.interpreter.site_packages
     if not remnants or not isinstance(folder, str):
         return "", ()
-    argv = ("rm", "-r", *(f"{folder}/{name}" for name in remnants))
+    paths = tuple(f"{folder}/{name}" for name in remnants)
     why, changes = "pip leaves these when it is interrupted; nothing uses them", f"removes {', '.join(remnants)}"
     if facts.system.os == "windows":
-        return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(argv[2:])}", changes),)
-    return "Remove what an interrupted pip left", (Step(argv=argv, why=why, changes=changes, risk="low"),)
+        return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(paths)}", changes),)
+    return "Remove what an interrupted pip left", (Remove(paths=paths, why=why, changes=changes),)
 
 
 def _torch_of_here(facts: Facts) -> tuple[str, ...]:
     """Torch and torchvision for a fresh environment: of a version where the driver is known."""
     wanted = newest_torch.requirements(facts)
-    return wanted if wanted and wanted[0] != "--upgrade" and "--index-url" not in wanted else ("torch", "torchvision")
+    pinned = wanted is not None and not wanted.upgrade and wanted.index_url is None
+    return wanted.requirements if wanted is not None and pinned else ("torch", "torchvision")
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

@@ -35,7 +35,7 @@ from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 _NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub is wheel-download-failed
 
@@ -238,16 +238,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "this shell",
     )
     python = commands.python(facts)
-    fetch = Step(
-        argv=(python, "-m", "pip", "download", "-d", "wheels", "torch"),
+    fetch = commands.by_hand(
+        (python, "-m", "pip", "download", "-d", "wheels", "torch"),
         why="on a machine that has internet, with the same Python and system; name all that is wanted",
         changes="a folder of wheels",
         risk="none",
-        kind="system",
         takes="3 GB",
     )
-    put = Step(
-        argv=(*commands.installer(facts), "--no-index", "--find-links", "wheels", "torch"),
+    put = commands.install(
+        "torch",
+        from_folder="wheels",
         why="from the folder that was carried over",
         changes="what was fetched",
         risk="low",

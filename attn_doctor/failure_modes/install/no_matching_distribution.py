@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 # Packages that come as wheels alone, so that "none" of them speaks of this Python or platform: see python-too-new-no-wheel.
 BINARY = re.compile(
@@ -151,8 +151,8 @@ def _refused(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    look = Step(
-        argv=(commands.python(facts), "-m", "pip", "index", "versions", "flash-attn"),
+    look = commands.run(
+        (commands.python(facts), "-m", "pip", "index", "versions", "flash-attn"),
         why="lists the versions that the index has",
         changes="nothing",
         risk="none",

@@ -31,7 +31,7 @@ from attn_doctor.failure_modes.recipe import PIP, ReadOnly, Recipe, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 _INSTALLING = r"(?:site-packages|dist-packages|/usr/|/opt/|/root/|\.cache|\.local|[Cc]onda|\\Python|Program Files|/pip|/tmp|cache|triton|\.so\b|/nvidia)"
 
@@ -135,8 +135,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     python = commands.python(facts)
-    make = Step(
-        argv=(python, "-m", "venv", ".venv"),
+    make = commands.run(
+        (python, "-m", "venv", ".venv"),
         why="an environment of your own, that you may write to",
         changes="a new folder .venv",
         risk="none",

@@ -29,6 +29,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
@@ -38,7 +39,7 @@ from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD205",
@@ -174,20 +175,19 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(choice, pytorch.Choice):
         step = commands.install(
-            facts,
             f"torch=={choice.torch}",
             why=f"the newest torch that has wheels for Python {python}",
             changes="torch",
-            risk="medium: what was pinned to another torch may not work with it",
+            risk="medium",
+            risk_text="what was pinned to another torch may not work with it",
             takes="3 GB",
         )
         made.append(Fix(title=f"Take torch {choice.torch}", steps=(step,), verify=verify))
-    other = Step(
-        argv=("uv", "venv", "--python", "3.12", ".venv") if commands.installer(facts)[0] == "uv" else (),
+    other = commands.by_hand(
+        ("uv", "venv", "--python", "3.12", ".venv") if own(facts) == "uv" else (),
         why="make an environment with a Python that the version has wheels for",
         changes="a new environment; this one stays",
         risk="none",
-        kind="system",
     )
     made.append(Fix(title="Use another Python", steps=(other,), verify=verify))
     return tuple(made)

@@ -33,13 +33,14 @@ from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
-from attn_doctor.failure_modes.shared.fact_queries import index_options, message, version
+from attn_doctor.failure_modes.shared.fact_queries import index_url, message, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 # What every torch has had since 1.0. A name that came later is missing from an old torch that is whole.
@@ -251,23 +252,25 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "rename it: it hides the real torch from everything that is started here", "a file of yours"
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
-    names = _requirements(facts)
+    names, index = _requirements(facts)
     again = commands.reinstall(
-        facts,
         *names,
+        index_url=index,
         why="whole copies of them, whatever is left of the old ones",
         changes="torch and torchvision, the versions of now",
-        risk="low: the versions stay as they were",
+        risk="low",
+        risk_text="the versions stay as they were",
         takes="up to 1 GB",
     )
     everything = commands.install(
-        facts,
-        "--force-reinstall",
         *names,
         *_numpy_of_now(facts),
+        index_url=index,
+        reinstall=True,
         why="whole copies of torch, torchvision and all libraries that they need",
         changes="torch, torchvision, nvidia-* and whatever else they need",
-        risk="low: torch stays as it was, what it needs may become newer",
+        risk="low",
+        risk_text="torch stays as it was, what it needs may become newer",
         takes="up to 5 GB",
     )
     afresh = [
@@ -284,7 +287,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old and old["module"] not in ("torch", "functorch", "torchgen"):
         name = old["module"].replace("_", "-")
         step = commands.install(
-            facts, "--upgrade", name, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
+            name, upgrade=True, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
         )
         made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
     whole = list(reversed(afresh) if lost else afresh)
@@ -327,27 +330,28 @@ def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
     wanted = [f"torch=={choice.torch}"]
     if vision and isinstance(choice.torchvision, str):
         wanted.append(f"torchvision=={choice.torchvision}")
-    index = () if choice.pypi else ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    index = None if choice.pypi else f"https://download.pytorch.org/whl/{choice.flavour}"
     step = commands.install(
-        facts,
         *wanted,
-        *index,
+        index_url=index,
         why=f"the newest torch that has wheels for Python {python}",
         changes=", ".join(wanted),
-        risk="medium: what was made for the old torch may not work with it",
+        risk="medium",
+        risk_text="what was made for the old torch may not work with it",
         takes="3 to 5 GB",
     )
     return step, isinstance(served, Answer) and not served.yes
 
 
-def _requirements(facts: Facts) -> tuple[str, ...]:
+def _requirements(facts: Facts) -> tuple[tuple[str, ...], str | None]:
     """The same torch and torchvision again, from the index of their flavour where the registry's default is another."""
     have = facts.torch.version
     if not isinstance(have, str):
         pinned = newest_torch.requirements(facts)
-        return pinned if pinned and pinned[0] != "--upgrade" else ("torch", "torchvision")
+        known_one = pinned is not None and not pinned.upgrade
+        return (pinned.requirements, pinned.index_url) if pinned and known_one else (("torch", "torchvision"), None)
     vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
     names = [f"torch=={have.partition('+')[0]}"]
     if vision:
         names.append(f"torchvision=={vision.partition('+')[0]}")
-    return (*names, *index_options(have))
+    return tuple(names), index_url(have)

@@ -29,8 +29,9 @@ from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import amd_gpus
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD216",
@@ -85,7 +86,9 @@ def install_torch(facts: Facts) -> Step | None:
     """
     os = known(facts.system.os)
     if os == "darwin":
-        return _install(facts, ("torch", "torchvision"), (), "PyTorch's builds for macOS hold the Apple GPU's backend")
+        return _install(
+            facts, ("torch", "torchvision"), None, "PyTorch's builds for macOS hold the Apple GPU's backend"
+        )
     if isinstance(facts.system.musl, str):
         words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
         return commands.by_hand((), words, "the image or the system")
@@ -101,7 +104,7 @@ def install_torch(facts: Facts) -> Step | None:
         return _install(
             facts,
             ("torch", "torchvision"),
-            ("--index-url", "https://download.pytorch.org/whl/cpu"),
+            "https://download.pytorch.org/whl/cpu",
             "this machine has no GPU that PyTorch can use: the CPU build is a tenth of the download",
             takes="200 MB",
         )
@@ -114,11 +117,11 @@ def install_torch(facts: Facts) -> Step | None:
     if isinstance(choice, Unknown):
         return None
     vision = f"torchvision=={choice.torchvision}" if isinstance(choice.torchvision, str) else "torchvision"
-    index = ("--index-url", f"https://download.pytorch.org/whl/{choice.flavour}")
+    index = f"https://download.pytorch.org/whl/{choice.flavour}"
     return _install(
         facts,
         (f"torch=={choice.torch}", vision),
-        () if choice.pypi and os == "linux" else index,
+        None if choice.pypi and os == "linux" else index,
         f"built for CUDA {choice.cuda}, which driver {driver} runs",
         takes="3 to 5 GB",
     )
@@ -130,5 +133,5 @@ def _tegra(facts: Facts) -> bool:
     return isinstance(kernel, str) and "tegra" in kernel
 
 
-def _install(facts: Facts, names: tuple[str, ...], index: tuple[str, ...], why: str, takes: str | None = None) -> Step:
-    return commands.install(facts, *names, *index, why=why, changes="adds torch and torchvision", takes=takes)
+def _install(facts: Facts, names: tuple[str, ...], index: str | None, why: str, takes: str | None = None) -> Step:
+    return commands.install(*names, index_url=index, why=why, changes="adds torch and torchvision", takes=takes)

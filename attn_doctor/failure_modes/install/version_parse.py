@@ -109,6 +109,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
-        facts, "packaging<22", why="older releases read such versions", changes="packaging, to an older release"
+        "packaging<22", why="older releases read such versions", changes="packaging, to an older release"
     )
     return (Fix(title="Hold packaging back", steps=(step,), verify=commands.check(facts)),)

@@ -198,7 +198,8 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
     carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
-    argv = (*commands.installer(facts), "--no-deps", "./flash_attn-VERSION.whl")
-    put = commands.by_hand(argv, "the file that you copied, by its own name", "adds flash-attn")
+    why, changes = "the file that you copied, by its own name", "adds flash-attn"
+    install = commands.install("./flash_attn-VERSION.whl", no_deps=True, why=why, changes=changes)
+    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Carry the wheel over by hand", steps=(name, carry, put), verify=verify),)

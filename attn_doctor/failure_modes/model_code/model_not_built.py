@@ -36,7 +36,8 @@ from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing, m
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import distribution_of
 from attn_doctor.model.facts import Facts, Fault
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, Step, fact
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.trials import Trials
 
 FIRST_WITH_YOLO12 = "8.3.78"
@@ -102,9 +103,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
     if variant.cause == "no such model":
         step = commands.install(
-            facts,
             f"ultralytics>={FIRST_WITH_YOLO12}",
-            options=("--upgrade",),
+            upgrade=True,
             why=f"YOLO12 came with ultralytics {FIRST_WITH_YOLO12}",
             changes="ultralytics",
         )
@@ -120,9 +120,9 @@ def _again(facts: Facts) -> tuple[Step, ...]:
     version = facts.yolo.version
     requirement = f"ultralytics=={version}" if isinstance(version, str) and version[:1].isdigit() else "ultralytics"
     return commands.reinstall(
-        facts,
         requirement,
         why="a whole copy of it; what you changed in its files is lost",
         changes="ultralytics",
-        risk="medium: changes of your own in its files are lost",
+        risk="medium",
+        risk_text="changes of your own in its files are lost",
     )

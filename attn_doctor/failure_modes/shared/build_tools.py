@@ -42,7 +42,6 @@ def missed(seen: Seen, usual: str) -> Hit | None:
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
     tools = commands.install(
-        facts,
         *NEEDED,
         why="setup.py imports one after the other; all at once saves four failures",
         changes="adds build tools",

@@ -20,7 +20,8 @@ from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model import machine
 from attn_doctor.model.facts import Compiler, Facts, Toolkit, Unknown
-from attn_doctor.model.findings import Evidence, Fix, Step
+from attn_doctor.model.findings import Evidence, Fix
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 FLASH_ATTN = "flash-attn"
@@ -254,11 +255,10 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
     """The command that builds flash-attn in the environment that has torch."""
     requirement = FLASH_ATTN if release is None else f"{FLASH_ATTN}=={release}"
     return commands.install(
-        facts,
         requirement,
         why=why,
         changes="adds flash-attn",
-        options=("--no-build-isolation",),
+        no_build_isolation=True,
         takes="seconds where a wheel fits, hours where it is compiled",
     )
 
@@ -268,7 +268,6 @@ def without_compiling(facts: Facts) -> tuple[Fix, ...]:
     wheel = wheel_fixes.fitting(facts)
     if wheel is not None:
         step = commands.install(
-            facts,
             wheel.url,
             why="built for this torch, CUDA, Python and C++ ABI: nothing is compiled",
             changes=f"adds flash-attn {wheel.release}",
@@ -291,17 +290,17 @@ def _other_torch(facts: Facts) -> Fix | None:
     packages = [f"torch=={nearest.torch}"]
     if isinstance(nearest.torchvision, str):
         packages.append(f"torchvision=={nearest.torchvision}")
-    index = () if nearest.pypi else ("--index-url", f"https://download.pytorch.org/whl/{nearest.flavour}")
+    index = None if nearest.pypi else f"https://download.pytorch.org/whl/{nearest.flavour}"
     torch = commands.install(
-        facts,
         *packages,
-        *index,
+        index_url=index,
         why=f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for",
         changes=f"torch, to {nearest.torch}",
-        risk="medium: whatever needs the torch of now may stop; a new environment is safer",
+        risk="medium",
+        risk_text="whatever needs the torch of now may stop; a new environment is safer",
         takes="3 to 5 GB",
     )
     wheel = commands.install(
-        facts, nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
+        nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
     return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=verify(facts))

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor.failure_modes.shared import requirements
 from attn_doctor.knowledge.modules import distribution_of, module_of
 from attn_doctor.model.facts import Facts, Fault
-from attn_doctor.model.findings import Step
+from attn_doctor.model.steps import Step
 
 _NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]+)")
 # The module lacks what is asked of it: half of it is gone, or another one of that name stands in front.

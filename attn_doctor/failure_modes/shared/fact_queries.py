@@ -98,10 +98,10 @@ def cuda_build(facts: Facts) -> bool:
     return torch_installed(facts) and known(facts.torch.cuda) is not None
 
 
-def index_options(torch: str) -> tuple[str, ...]:
-    """Options that make pip take torch's flavour ("+cu124", "+cpu"); none where the registry's default is that flavour."""
+def index_url(torch: str) -> str | None:
+    """The index of torch's flavour ("+cu124", "+cpu"); None where the registry's default is that flavour."""
     flavour = local(torch)
     default = pytorch.pypi_cuda(torch)
     if flavour is None or (isinstance(default, str) and flavour == pytorch.flavour(default)):
-        return ()
-    return ("--index-url", f"https://download.pytorch.org/whl/{flavour}")
+        return None
+    return f"https://download.pytorch.org/whl/{flavour}"

@@ -6,8 +6,10 @@ put driver-too-old in the place of what it cures.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attn_doctor.failure_modes.shared import cuda_start
-from attn_doctor.failure_modes.shared.fact_queries import index_options
+from attn_doctor.failure_modes.shared.fact_queries import index_url
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.pytorch import Choice
 from attn_doctor.knowledge.wheel_key import key_of
@@ -28,17 +30,26 @@ def choice(facts: Facts) -> Choice | Unknown:
     )
 
 
-def requirements(facts: Facts, *beside: str) -> tuple[str, ...]:
-    """What pip is given for the newest torch and its torchvision; empty where no torch is known for the driver here.
+class Wanted(NamedTuple):
+    """Requirements, and with which options they are installed."""
+
+    requirements: tuple[str, ...]
+    index_url: str | None = None
+    upgrade: bool = False  # without versions: to the newest that there is
+
+
+def requirements(facts: Facts, *beside: str) -> Wanted | None:
+    """Return what is installed for the newest torch and its torchvision; None where no torch is known for the driver here.
 
     `beside`: what else the resolver chooses with them. Without a driver the flavour stays what it is.
     """
     if isinstance(facts.graphics.driver, str):
         found = choice(facts)
         if isinstance(found, Unknown):
-            return ()
+            return None
         vision = f"torchvision=={found.torchvision}" if isinstance(found.torchvision, str) else "torchvision"
-        index = () if found.pypi else ("--index-url", f"https://download.pytorch.org/whl/{found.flavour}")
-        return (f"torch=={found.torch}", vision, *beside, *index)
+        index = None if found.pypi else f"https://download.pytorch.org/whl/{found.flavour}"
+        return Wanted((f"torch=={found.torch}", vision, *beside), index)
     have = facts.torch.version
-    return ("--upgrade", "torch", "torchvision", *beside, *(index_options(have) if isinstance(have, str) else ()))
+    index = index_url(have) if isinstance(have, str) else None
+    return Wanted(("torch", "torchvision", *beside), index, upgrade=True)

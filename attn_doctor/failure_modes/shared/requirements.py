@@ -11,11 +11,12 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared.fact_queries import index_options, version
+from attn_doctor.failure_modes.shared.fact_queries import index_url, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Severity, Step
+from attn_doctor.model.findings import Severity
+from attn_doctor.model.steps import Step
 
 
 class Missing(NamedTuple):
@@ -76,15 +77,14 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
         torch = facts.torch.version if isinstance(facts.torch.version, str) else None
         fitting = pytorch.torchvision_for(torch) if torch else None
         exact = f"torchvision=={fitting}" if isinstance(fitting, str) else "torchvision"
-        index = index_options(torch) if torch else ()
+        index = index_url(torch) if torch else None
         if index:
             steps.append(
                 commands.install(
-                    facts,
                     exact,
-                    *index,
                     why=f"the torchvision that belongs to torch {torch}",
                     changes="adds torchvision",
+                    index_url=index,
                 )
             )
         else:
@@ -92,7 +92,6 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
     if wanted:
         steps.append(
             commands.install(
-                facts,
                 *wanted,
                 why="what the installed packages need and is not there",
                 changes=f"adds {', '.join(wanted)}",
@@ -108,10 +107,10 @@ def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
         have = version(facts, distribution)
     return (
         commands.install(
-            facts,
             f"{distribution}=={have.partition('+')[0]}" if have else distribution,
             why="a whole copy of it, whatever is left of the old one",
             changes=f"{distribution}, the version of now" if have else distribution,
-            options=("--force-reinstall", "--no-deps"),
+            reinstall=True,
+            no_deps=True,
         ),
     )

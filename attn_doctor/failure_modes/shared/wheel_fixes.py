@@ -11,7 +11,8 @@ from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import finder, pytorch
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Fix, Step
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
 
 
 def torch_abi(facts: Facts) -> bool:
@@ -63,7 +64,6 @@ def look_it_up(facts: Facts) -> Fix:
 
 def _installation(facts: Facts, wheel: Candidate) -> Step:
     return commands.install(
-        facts,
         wheel.url,
         why="built for this torch, CUDA, Python and C++ ABI: nothing is compiled",
         changes=f"flash-attn {wheel.release}",
@@ -74,7 +74,7 @@ def _installation(facts: Facts, wheel: Candidate) -> Step:
 def _removal(facts: Facts, because: str) -> tuple[Step, ...]:
     if facts.flash_attention.version is None:
         return ()
-    return (commands.uninstall(facts, "flash-attn", why=because),)
+    return (commands.uninstall("flash-attn", why=because),)
 
 
 def _verify(facts: Facts) -> tuple[str, ...]:

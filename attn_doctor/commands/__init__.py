@@ -1,0 +1,141 @@
+"""Builds the steps of fixes, and finishes a fix: its commands are rendered for the target's own installer. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor.commands.installers import python, rendered
+from attn_doctor.commands.shells import quoted, shell_of, shown
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import AddPip, Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
+
+__all__ = [
+    "by_hand",
+    "check",
+    "install",
+    "prepared",
+    "python",
+    "quoted",
+    "reinstall",
+    "rendered",
+    "run",
+    "shell_of",
+    "shown",
+]
+__all__ += ["uninstall", "variable"]
+
+
+def install(
+    *requirements: str,
+    why: str,
+    changes: str,
+    risk: Risk = "low",
+    risk_text: str | None = None,
+    takes: str | None = None,
+    index_url: str | None = None,
+    from_folder: str | None = None,
+    upgrade: bool = False,
+    reinstall: bool = False,
+    no_deps: bool = False,
+    no_build_isolation: bool = False,
+    no_cache: bool = False,
+    verbose: bool = False,
+) -> Step:
+    """Build a step that installs requirements into the target."""
+    return Install(
+        requirements=requirements,
+        why=why,
+        changes=changes,
+        risk=risk,
+        risk_text=risk_text,
+        takes=takes,
+        index_url=index_url,
+        from_folder=from_folder,
+        upgrade=upgrade,
+        reinstall=reinstall,
+        no_deps=no_deps,
+        no_build_isolation=no_build_isolation,
+        no_cache=no_cache,
+        verbose=verbose,
+    )
+
+
+def reinstall(
+    *requirements: str,
+    why: str,
+    changes: str,
+    risk: Risk = "low",
+    risk_text: str | None = None,
+    takes: str | None = None,
+    index_url: str | None = None,
+) -> tuple[Step, Step]:
+    """Build two steps: whole copies of these, and then what they need and is not there. Nothing else is installed again."""
+    again = Install(
+        requirements=requirements,
+        index_url=index_url,
+        reinstall=True,
+        no_deps=True,
+        why=why,
+        changes=changes,
+        risk=risk,
+        risk_text=risk_text,
+        takes=takes,
+    )
+    needs = "what these need and is not there"
+    return again, install(*requirements, index_url=index_url, why=needs, changes="what is missing")
+
+
+def uninstall(*names: str, why: str) -> Step:
+    """Build a step that removes packages from the target."""
+    return Uninstall(requirements=names, why=why, changes=f"removes {', '.join(names)}")
+
+
+def run(
+    argv: tuple[str, ...],
+    why: str,
+    changes: str,
+    risk: Risk = "low",
+    *,
+    takes: str | None = None,
+    undo: tuple[str, ...] | None = None,
+) -> Step:
+    """Build a step that runs another command than an installation: a version control system, a cache of pip."""
+    return Run(argv=argv, why=why, changes=changes, risk=risk, takes=takes, undo=undo)
+
+
+def by_hand(
+    argv: tuple[str, ...],
+    why: str,
+    changes: str,
+    risk: Risk = "low",
+    *,
+    risk_text: str | None = None,
+    takes: str | None = None,
+) -> Step:
+    """Build a step outside the environment, which only the user can take: a driver, a system package, another machine."""
+    return RunByHand(argv=argv, why=why, changes=changes, risk=risk, risk_text=risk_text, takes=takes)
+
+
+def variable(name: str, value: str | None, why: str) -> Step:
+    """Build a step that sets (or, for None, unsets) a variable in the user's own shell."""
+    return SetVariable(name=name, value=value, why=why, changes="this shell's environment only", risk="none")
+
+
+def prepared(facts: Facts, fix: Fix) -> Fix:
+    """Return the fix with its commands rendered, and with pip put in first where it needs the target's pip and there is none."""
+    steps = tuple(rendered(facts, step) for step in fix.steps)
+    tools = facts.interpreter.installers
+    if not isinstance(tools, Unknown) and not any(t.split()[0] == "pip" for t in tools):
+        pip = (python(facts), "-m", "pip")
+        if any(step.argv[:3] == pip for step in steps):
+            steps = (rendered(facts, AddPip(why="this environment has no pip", changes="adds pip")), *steps)
+    return msgspec.structs.replace(fix, steps=steps)
+
+
+def check(facts: Facts, *options: str) -> tuple[str, ...]:
+    """Return the argv by which a fix is verified: for the GPU that was stated, if one was."""
+    gpus = facts.graphics.gpus
+    stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
+    gpu = ("--gpu", stated) if isinstance(stated, str) else ()
+    return ("attn-doctor", "check", "--target", python(facts), *gpu, *(options or ("--no-trial",)))

@@ -1,0 +1,141 @@
+"""The steps of a fix, as values: one record for each kind of action. Nothing here runs or renders a command.
+
+Options are fields, never words among the requirements. `argv` is the command that a reader can paste; it is rendered once, by
+`commands.installers`, when a fix or a plan is finished, and no code reads it to learn what a step is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Union
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from attn_doctor.model.facts import Record
+
+Risk = Literal["none", "low", "medium", "high"]
+RISKS: tuple[Risk, ...] = ("none", "low", "medium", "high")
+
+
+def name_of(requirement: str) -> str | None:
+    """Return the normal name of what a requirement, a wheel's address or a wheel's file asks for."""
+    if requirement.endswith(".whl"):
+        try:
+            return parse_wheel_filename(requirement.rpartition("/")[2].replace("%2B", "+"))[0]
+        except InvalidWheelFilename:
+            return None
+    try:
+        return canonicalize_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        return None
+
+
+def _names(requirements: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for text in requirements if (name := name_of(text)))
+
+
+class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Hold what every step says beside its action."""
+
+    why: str
+    changes: str
+    risk: Risk = "low"
+    risk_text: str | None = None  # what the risk is, "a reboot"
+    takes: str | None = None  # time and download, where known
+    undo: tuple[str, ...] | None = None  # argv
+    argv: tuple[str, ...] = ()  # the command; empty for a variable, and for what only hands can do
+
+    @property
+    def risk_in_words(self) -> str:
+        """The risk, and after a colon what it is: "medium: a reboot"."""
+        return f"{self.risk}: {self.risk_text}" if self.risk_text else self.risk
+
+
+class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="install"):
+    """Install packages into the target."""
+
+    requirements: tuple[str, ...]  # names with versions, addresses of wheels, a repository of sources
+    index_url: str | None = None
+    from_folder: str | None = None  # take wheels from this folder, and from no index
+    upgrade: bool = False
+    reinstall: bool = False  # also where the version is there
+    no_deps: bool = False
+    no_build_isolation: bool = False
+    no_cache: bool = False
+    verbose: bool = False
+
+    def names(self) -> tuple[str, ...]:
+        """Normal names of the packages."""
+        return _names(self.requirements)
+
+    def options(self) -> frozenset[str]:
+        """Names of the fields, beside the requirements, that are set."""
+        return frozenset(name for name in OPTIONS if getattr(self, name))
+
+
+OPTIONS = ("verbose", "upgrade", "reinstall", "no_deps", "no_build_isolation", "no_cache", "from_folder", "index_url")
+
+
+class Uninstall(Action, frozen=True, kw_only=True, omit_defaults=True, tag="uninstall"):
+    """Remove packages from the target."""
+
+    requirements: tuple[str, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """Normal names of the packages."""
+        return _names(self.requirements)
+
+
+class AddPip(Action, frozen=True, kw_only=True, omit_defaults=True, tag="add-pip"):
+    """Put a pip into a target that has none, by its own ensurepip."""
+
+
+class Remove(Action, frozen=True, kw_only=True, omit_defaults=True, tag="remove"):
+    """Remove files or folders."""
+
+    paths: tuple[str, ...]
+
+
+class SetVariable(Action, frozen=True, kw_only=True, omit_defaults=True, tag="variable"):
+    """Set a variable in the user's own shell; a value of None unsets it."""
+
+    name: str
+    value: str | None = None
+
+
+class Run(Action, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """Run some other command, `argv`, which attn-doctor can run itself."""
+
+
+class RunByHand(Action, frozen=True, kw_only=True, omit_defaults=True, tag="by-hand"):
+    """Ask the user to act, mostly as administrator or on another machine. Without `argv` the words of `why` say it all."""
+
+
+Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  # noqa: UP007 - msgspec, Python 3.10
+
+
+def bare(step: Step) -> Step:
+    """Return the step without a command that was rendered from its fields."""
+    return step if isinstance(step, Run | RunByHand | SetVariable) else msgspec.structs.replace(step, argv=())
+
+
+def action(step: Step) -> Step:
+    """Return what a step does, without words about it: two steps that do the same are equal then.
+
+    A step by hand that has no command is told by its reason, which stays.
+    """
+    why = step.why if isinstance(step, RunByHand) and not step.argv else ""
+    return msgspec.structs.replace(bare(step), why=why, changes="", risk="low", risk_text=None, takes=None, undo=None)
+
+
+def moved(step: Step, word: Callable[[str], str]) -> Step:
+    """Return the step with `word` applied to each path and word that may hold a path of the target."""
+    if isinstance(step, Remove):
+        return msgspec.structs.replace(step, paths=tuple(map(word, step.paths)))
+    if isinstance(step, Run | RunByHand):
+        return msgspec.structs.replace(step, argv=tuple(map(word, step.argv)))
+    if isinstance(step, SetVariable) and step.value is not None:
+        return msgspec.structs.replace(step, value=word(step.value))
+    return step
