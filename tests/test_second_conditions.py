@@ -15,15 +15,16 @@ from attn_doctor import commands
 from attn_doctor.failure_modes import find, patterns
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.fixes import pins
+from attn_doctor.fixes import pins, step_effects
 from attn_doctor.fixes.after_fix_verdict import verdict
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.installers import parse
-from attn_doctor.fixes.plan import RIGHT, Way
+from attn_doctor.fixes.plan import RIGHT, Change, PlannedStep, Way
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge import finder, wheels
 from attn_doctor.knowledge.wheel_key import Key
+from attn_doctor.knowledge.yes_no_unknown import yes
 from attn_doctor.logs.reader import Reader, Seen
 from attn_doctor.model.facts import AmdGpu, Facts, Pin, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Fix, Goal, Severity, fact
@@ -212,13 +213,14 @@ HEALTHY = Key(
 )
 
 
-def test_one_gpu_that_runs_a_wheel_is_enough_beside_one_of_which_nothing_is_known():
-    able, strange = "8.9", "42.0"
+def test_one_gpu_that_runs_a_wheel_is_enough_beside_one_of_which_nothing_is_known(monkeypatch):
+    """No row of the tables leaves a GPU undecided today: the answer for one is put in."""
+    undecided = Unknown("not tried")
+    monkeypatch.setattr(finder, "_gpu", lambda *asked: undecided if asked[-1] == "12.1" else yes("it has code"))
     wheel = wheels.of_release("2.8.3")[0]
-    assert finder._gpus(wheel, (able,)).yes
-    assert isinstance(finder._gpus(wheel, (strange,)), Unknown) or not finder._gpus(wheel, (strange,)).yes
-    assert finder._gpus(wheel, (strange, able)).yes
-    assert finder._gpus(wheel, (able, strange)).yes
+    assert finder._gpus(wheel, ("12.1",)) is undecided
+    assert finder._gpus(wheel, ("12.1", "8.9")).yes
+    assert finder._gpus(wheel, ("8.9", "12.1")).yes
 
 
 def test_of_two_wheels_as_near_the_one_whose_name_tells_its_abi_stands_for_the_release():
@@ -343,6 +345,19 @@ def test_an_error_that_only_warned_before_is_a_new_error(before, after, holds):
     said = verdict(way, earlier, now)
     assert (said is None) is holds, said
     assert holds or "driver-too-old comes up" in said
+
+
+def test_a_package_that_is_put_in_again_is_shown_as_a_change():
+    """Else a repair by --force-reinstall looks like a step that does nothing."""
+    again = Change(package="numpy", before="2.2.6", after="2.2.6")
+
+    def shown(*options: str) -> tuple[Change, ...] | None:
+        argv = ("/venv/bin/python", "-m", "pip", "install", *options, "numpy==2.2.6")
+        step = PlannedStep(kind="run", argv=argv, why="w", what="numpy", risk="low", changes=(again,))
+        return step_effects.in_order((step,), {"numpy": ["2.2.6"]}, "/venv/bin/python")[0].changes
+
+    assert shown("--force-reinstall") == (again,)
+    assert shown() == ()
 
 
 # -- redaction
