@@ -26,7 +26,7 @@ from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.model.trials import Trials, refused
 from attn_doctor.probes.choose import choose
-from attn_doctor.probes.gather import Request, gather
+from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, streams
 from attn_doctor.trials.plan import TrialOptions
 
@@ -149,7 +149,7 @@ def _facts_of(options: Options, say: Say) -> Facts:
     choice = choose(options.target)
     say("examining " + choice.python)
     return gather(
-        Request(
+        GatherRequest(
             choice,
             static=options.static,
             tools=options.tools or not options.static,

@@ -10,11 +10,11 @@ from targets import add_metadata, add_package, broken_torch, make_target, site_p
 
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.probes.choose import Choice, NoTarget
-from attn_doctor.probes.gather import NoAnswer, Request, gather
+from attn_doctor.probes.gather import GatherRequest, NoAnswer, gather
 
 
 def examine(python: Path, **options) -> Facts:
-    return gather(Request(Choice(str(python), "for the test"), **options))
+    return gather(GatherRequest(Choice(str(python), "for the test"), **options))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The target's first answer: whether it is a Python that can be examined, in the same words for every command."""
+"""Read the first answer of the target: whether it is a Python that can be examined.
+
+Every command uses the same words.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ from attn_doctor.probes.torch import describe
 
 
 class NoAnswer(NotExamined):
-    """The target did not answer at all. The text is for the user."""
+    """The target did not answer. The text is for the user."""
 
 
 def check(python: str, outcome: child.Outcome) -> None:
-    """Check what a run of target/channel.py said. Raises NoTarget for what is no usable Python, NoAnswer for silence."""
+    """Check the output of target/channel.py.
+
+    Raises NoTarget for a program that is no usable Python, NoAnswer for no output.
+    """
     shown = text(python)
     old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
     if old is not None:
@@ -30,13 +36,16 @@ def check(python: str, outcome: child.Outcome) -> None:
         return
     if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
         raise NoTarget(f"{shown} is no Python interpreter")
-    died = describe(outcome.fault) if outcome.fault else "it said nothing"
+    died = describe(outcome.fault) if outcome.fault else "it printed nothing"
     said = _last_words(outcome.chatter)
     raise NoAnswer(f"{shown} did not answer: {died}" + (f" ({said})" if said else ""))
 
 
 def _last_words(chatter: str) -> str:
-    """Quote the end of what a Python said that died at its start, with the file in which it died if PYTHONPATH brought that."""
+    """Return the last line that a Python printed before it ended at its start.
+
+    Adds the file in which it ended, if PYTHONPATH put that file in front.
+    """
     said = (chatter.strip().splitlines() or [""])[-1][:400]
     file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
     folders = [os.path.abspath(p) + os.sep for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]  # noqa: PTH100
@@ -48,7 +57,8 @@ def _last_words(chatter: str) -> str:
 def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = (), **how: Any) -> dict[str, Any]:
     """Return the records of target/inventory.py by name, with the seconds that it took. Raises NoTarget, NoAnswer.
 
-    `argv`: the Python and its options. `before`: scripts that run before that one. `how` is passed on to `child.run`.
+    `argv`: the Python and its options. `before`: scripts to run before that one. `how`: keyword arguments of
+    `child.run`.
     """
     python = argv[0]
     try:
@@ -66,7 +76,7 @@ def told(argv: Sequence[str], config: dict[str, Any], before: Sequence[str] = ()
 
 
 def introduce(python: str, timeout: float) -> None:
-    """Ask a Python only who it is: after it failed to answer another question. Raises NoTarget, NoAnswer."""
+    """Ask a Python for its version only, after it failed to answer another question. Raises NoTarget, NoAnswer."""
     try:
         outcome = child.run([python], ["target/channel.py"], deadline=timeout)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The processor, and the instruction sets that PyTorch's CPU kernels choose by.
+"""Read the processor, and the instruction sets by which PyTorch chooses its CPU kernels.
 
-`cpu` reads files and is done in a millisecond; `cpu_by_cpuinfo` asks py-cpuinfo in a child, which takes a second or more.
+`cpu` reads files and takes a millisecond; `cpu_by_cpuinfo` runs py-cpuinfo in a child, which takes a second or more.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.system import own_path
 
-# What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
+# The instruction sets that PyTorch requires for its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 # The names of Linux and of py-cpuinfo; Arm's is "bf16".
 _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
 def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
-    """The section, and where it was read. Without `ask` no program is started."""
+    """Return the section and its sources. Without `ask` no program is started."""
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:
@@ -35,7 +35,8 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
             return _of_windows(), {"": "the registry and IsProcessorFeaturePresent"}
         return all_unknown(Cpu, "/proc/cpuinfo cannot be read"), {}
     named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    board = tree.text("/sys/firmware/devicetree/base/model")  # Arm kernels name the board where they name no processor
+    # Where Arm kernels name no processor in /proc/cpuinfo, they name the board here.
+    board = tree.text("/sys/firmware/devicetree/base/model")
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     model: Text = named[1].strip() if named else board or Unknown("/proc/cpuinfo does not name the processor")
     if flags is None:
@@ -44,14 +45,14 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
 
 
 def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
-    """The same by py-cpuinfo, in a child of our own interpreter."""
+    """Return the same section from py-cpuinfo, run in a child of our own interpreter. `deadline` is in seconds."""
     own = own_path.environment() if python == sys.executable else {}
     answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
     try:
         told = json.loads(answer.stdout)
         return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}
     except (ValueError, KeyError, AttributeError):
-        last = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        last = answer.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
         return all_unknown(Cpu, f"py-cpuinfo gave no answer: {last[0]}"), {}
 
 
@@ -66,7 +67,7 @@ def _cpu(model: Text, flags: Collection[str]) -> Cpu:
 
 
 def _of_macos() -> Cpu:
-    """Names of sysctl: https://developer.apple.com/documentation/kernel/1387446-sysctlbyname."""
+    """Read the processor by sysctl. Names: https://developer.apple.com/documentation/kernel/1387446-sysctlbyname."""
     names = {
         "avx2": "hw.optional.avx2_0",
         "avx512f": "hw.optional.avx512f",
@@ -84,7 +85,10 @@ def _of_macos() -> Cpu:
 
 
 def _of_windows() -> Cpu:
-    """Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not tell of AMX and bf16."""
+    """Read the processor of Windows.
+
+    Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not report AMX and bf16.
+    """
     import winreg
 
     present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent  # type: ignore[attr-defined]
@@ -94,5 +98,5 @@ def _of_windows() -> Cpu:
             model: Text = str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()  # type: ignore[attr-defined]
     except OSError:
         model = platform.processor() or Unknown("the registry does not name it")
-    why = Unknown("Windows does not tell")
+    why = Unknown("Windows does not report it")
     return Cpu(model=model, avx2=bool(present(40)), avx512=bool(present(41)), amx=why, bf16=why)

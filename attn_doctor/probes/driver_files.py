@@ -1,4 +1,7 @@
-"""What files tell of the NVIDIA driver: kernel module, libraries within reach, device nodes. Nothing is loaded or run."""
+"""Read the NVIDIA driver's files: kernel module, libraries that the loader finds, device nodes.
+
+Nothing is loaded or run.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,12 @@ class DriverFiles(NamedTuple):
     libnvml: str | None
     nvidia_smi: str | None
     nodes: tuple[str, ...]
-    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that cannot be seen from here
+    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that is not visible from here
     wsl: bool
 
     @property
     def signs(self) -> bool:
-        """Whether anything at all speaks of NVIDIA. If nothing does, there is nobody to ask."""
+        """Return whether there is any sign of NVIDIA. Without one, no driver is asked."""
         files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
         return bool(files) or self.kernel_module is not None or self.card is not False
 
@@ -49,7 +52,7 @@ def driver_files(
         nvidia_smi=tree.program("nvidia-smi", environ.get("PATH", ""))
         or _file(tree, "/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"),
         nodes=nodes,
-        # Under WSL the card is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
+        # Under WSL the GPU is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
         card=None if card is False and (within_wsl or nodes or isinstance(module, str)) else card,
         wsl=within_wsl,
     )
@@ -66,14 +69,14 @@ def _file(tree: Root, *paths: str) -> str | None:
 
 
 def version_in_name(tree: Root, path: str) -> Text:
-    """The driver's version, from the name of the file that a library's links lead to."""
+    """Return the driver's version, from the name of the file to which a library's links lead."""
     real = tree.resolve(path)
     written = _VERSION.search(real)
     return written[1] if written else Unknown(f"the name {PurePath(real).name} holds no version")
 
 
 def _kernel_module(tree: Root) -> Text:
-    """Version of the loaded module; None where none is loaded."""
+    """Return the version of the loaded module; None where none is loaded."""
     version = tree.text("/sys/module/nvidia/version")
     if version:
         return version
@@ -82,7 +85,7 @@ def _kernel_module(tree: Root) -> Text:
     if written:
         return written[1]
     if banner is not None or tree.is_dir("/sys/module/nvidia"):
-        return Unknown("the nvidia module is loaded and does not say its version")
+        return Unknown("the nvidia module is loaded, but has no version file")
     if tree.is_dir("/sys/module") or (tree.real and sys.platform != "linux"):
         return None
     return Unknown("/sys/module cannot be read")

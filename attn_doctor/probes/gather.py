@@ -1,6 +1,6 @@
-"""Collecting: runs all probes at once, with their deadlines, and puts their answers together into Facts.
+"""Run all probes at once, with deadlines, and build the Facts from their answers.
 
-Whatever fails becomes an Unknown with its reason. Only a target that does not answer at all ends it.
+A probe that fails gives an Unknown with the reason. Only a target that does not answer at all ends the collection.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 Section = tuple[R, dict[str, str]]
 
-# Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
+# Top-level modules that a file or folder of the same name elsewhere can hide.
 WATCHED = (
     "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
     "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
 ).split()
-# Variables that change how something is built, found or run. Others are nobody's business.
+# Variables that change how something is built, found or run. No others are recorded.
 VARIABLES = (
     "CUDA_HOME CUDA_PATH CUDACXX CC CXX CUDAHOSTCXX NVCC_PREPEND_FLAGS NVCC_APPEND_FLAGS LD_LIBRARY_PATH LD_PRELOAD "
     "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES "
@@ -73,22 +73,26 @@ VARIABLES = (
 ).split()
 
 
-# -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
+# -I is not passed: Python 2.7 has no -I, and could not print its version. The channel removes the current folder
+# itself.
 _ALONE = ("-E", "-s", "-S")
 
 
-class Request(NamedTuple):
+class GatherRequest(NamedTuple):
     choice: Choice
     static: bool = False  # run nothing of the target: its Python is started once, without site
-    tools: bool = True  # ask programs and the driver; otherwise files alone are read
+    tools: bool = True  # run tools and ask the driver; otherwise only files are read
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     environ: Mapping[str, str] = os.environ
     root: Path = Path("/")
 
 
-def gather(request: Request) -> Facts:
-    """All facts. Raises NoTarget for a target that is no usable Python, NoAnswer for one that cannot say anything."""
+def gather(request: GatherRequest) -> Facts:
+    """Collect all facts.
+
+    Raises NoTarget for a target that is no usable Python, NoAnswer for one that does not answer.
+    """
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
         try:
             return _gather(request, pool)
@@ -97,7 +101,7 @@ def gather(request: Request) -> Facts:
             raise
 
 
-def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
+def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
     runner = _Runner(pool)
     imports = None if request.static else pool.submit(_import_everything, request)
     inventory = pool.submit(_inventory, request)
@@ -110,7 +114,10 @@ def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
 
 
 class _Runner:
-    """Starts probes and keeps how they went. One of the two places that catch everything: a probe may be wrong."""
+    """Starts probes and records how they ended.
+
+    One of the two places that catch every exception: a probe may have a bug.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
@@ -123,7 +130,7 @@ class _Runner:
         return self.attempt(name, probe, lambda why: (all_unknown(kind, why), {}))
 
     def attempt(self, name: str, probe: Callable[[], T], otherwise: Callable[[str], T]) -> T:
-        """What a probe finds, or what `otherwise` makes of the reason why it found nothing."""
+        """Return the result of a probe, or that of `otherwise(reason)` where the probe fails."""
         started = time.monotonic()
         note = None
         try:
@@ -135,13 +142,13 @@ class _Runner:
         return found
 
 
-def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]]]:
-    """The probes that do not ask the target."""
+def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Section[Any]]]:
+    """Start the probes that do not need the target."""
     from attn_doctor.probes import cpu, graphics, project, system, toolchain
 
     environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
-    # As if the target were activated: a build in it would find its ninja and its compilers first.
+    # PATH as if the target were activated: a build in it would find its ninja and its compilers first.
     inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
     return {
         "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
@@ -154,8 +161,8 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
     }
 
 
-def _inventory(request: Request) -> dict[str, Any]:
-    """The raw records of target/inventory.py by name."""
+def _inventory(request: GatherRequest) -> dict[str, Any]:
+    """Return the raw records of target/inventory.py by name."""
     config = {
         "watched": WATCHED,
         "module_of": MODULE_OF,
@@ -172,8 +179,8 @@ def _inventory(request: Request) -> dict[str, Any]:
     )
 
 
-def _isolated(request: Request) -> list[Any] | Unknown:
-    """Where the same modules come from when PYTHONPATH and user-site are left out."""
+def _isolated(request: GatherRequest) -> list[Any] | Unknown:
+    """Return the origins of the same modules without PYTHONPATH and the user site."""
     try:
         outcome = child.run(
             [request.choice.python, "-I"],
@@ -187,35 +194,38 @@ def _isolated(request: Request) -> list[Any] | Unknown:
     return modules[0] if modules else Unknown("a second run with -I did not answer")
 
 
-def _import_everything(request: Request) -> child.Outcome:
+def _import_everything(request: GatherRequest) -> child.Outcome:
     try:
         outcome = _imports(request)
-        for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
+        for message in [m for m in outcome.messages if m.at == "later"]:  # without fork (Windows)
             alone = _imports(request, only=[message.section])
             outcome.messages.extend(m for m in alone.messages if m.section == message.section)
             if alone.fault and alone.open_section == message.section:
                 lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
                 outcome.messages.append(child.Message("fact", message.section, lost))
-    except OSError:  # the inventory says the same, and it is the one that is reported
+    except OSError:  # the inventory meets the same error and reports it
         return child.Outcome([], None, "", None, 0.0, None)
     return outcome
 
 
 def _imports(
-    request: Request,
+    request: GatherRequest,
     environment: Mapping[str, str | None] | None = None,
     only: Sequence[str] | None = None,
     deadline: float | None = None,
     stop: threading.Event | None = None,
 ) -> child.Outcome:
-    """Import everything, or `only` these modules, in a child. Raises OSError where the interpreter does not start."""
+    """Import everything, or only the modules in `only`, in a child.
+
+    Raises OSError where the interpreter does not start.
+    """
     quiet = min(request.timeout, deadline or request.timeout)
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(
             [request.choice.python],
             ["target/channel.py", "target/forks.py", "target/imports.py"],
             config={
-                "each": quiet * 0.9,  # before the whole is given up
+                "each": quiet * 0.9,  # less than the deadline of the whole child
                 "only": list(only) if only else None,
                 "ultralytics_environment": child.harmless(folder),
             },
@@ -228,12 +238,12 @@ def _imports(
 
 
 def _look_again(
-    request: Request, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
+    request: GatherRequest, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
 ) -> dict[str, str | None]:
-    """What has to be left out for what did not import to do so. Nothing is started where all is well."""
+    """Return what must be left out so that a failed module imports. Nothing is started where all modules imported."""
     lost = [i.module for i in imports if i.ok is False]
     if torch.importable is False:
-        lost = ["torch"]  # the others cannot be told without it
+        lost = ["torch"]  # the other modules need torch, so they cannot be judged without it
     good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
     return look_again(
         lost,
@@ -244,9 +254,9 @@ def _look_again(
 
 
 def _target(
-    request: Request, told: dict[str, Any], isolated: list[Any] | Unknown, runner: _Runner
+    request: GatherRequest, told: dict[str, Any], isolated: list[Any] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
-    """The sections that come from the target's own files."""
+    """Return the sections that come from the target's own files."""
     from attn_doctor.probes import extensions, flash_attention, interpreter, packages, yolo
 
     modules = {m["name"]: m for m in told.get("modules", ())}
@@ -290,13 +300,13 @@ def _target(
 
 
 def _behind_a_hook(name: str, told: dict[str, Any]) -> bool:
-    """Whether a distribution is installed whose modules only a line of a .pth file would find that was not run."""
+    """Return whether an installed distribution has modules that only an unexecuted line of a .pth file would find."""
     installed = told.get("distributions", {}).get("found", ())
     return bool(told.get("not-run")) and any(d["name"].lower() == name for d in installed)
 
 
 def _assemble(
-    request: Request,
+    request: GatherRequest,
     found: dict[str, Any],
     outcome: child.Outcome | None,
     told: dict[str, Any],
@@ -342,7 +352,10 @@ def _assemble(
 
 
 def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
+    """Return the files of the current folder that hide a module of torch or ultralytics: "queue.py", "torch/".
+
+    Only modules that torch or ultralytics really loads count.
+    """
     if isinstance(interpreter.shadowed_here, Unknown):
         return interpreter.shadowed_here
     loaded = {name for names in outcome.facts("loaded") for name in names}
@@ -350,12 +363,12 @@ def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[s
         if message.at == "fact" and isinstance(message.data, dict):
             loaded.update(message.data.get("loaded") or ())
     if not loaded:
-        return Unknown("torch did not import, so nobody saw which modules it loads")
+        return Unknown("torch did not import, so the modules that it loads are not known")
     return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").partition(".")[0] in loaded)
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """The import records; a section that was open when the child died is one too."""
+    """Return the import records, including one for a section that was open when the child ended."""
     records = [
         _import_record(m.data)
         for m in outcome.messages
@@ -376,7 +389,7 @@ def _import_record(data: dict[str, Any]) -> Import:
 
 
 def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """The exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
+    """Add the exception that the YOLOv12 fork catches when flash_attn does not import, from our own import of it."""
     if yolo.kind != "fork":
         return yolo
     attempt = next((i for i in imports if i.module == "flash_attn"), None)

@@ -1,4 +1,4 @@
-"""The target interpreter itself, from what its inventory says, and from what differs under ``-I``."""
+"""Describe the target interpreter, from its inventory and from the differences under ``-I``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def interpreter(
     distributions: Sequence[Distribution],
     environ: Mapping[str, str] = os.environ,
 ) -> tuple[Interpreter, dict[str, str]]:
-    """The section. `inventory` holds the records of target/inventory.py by name, `isolated` its modules under -I."""
+    """Return the section. `inventory`: the records of target/inventory.py by name. `isolated`: its modules under -I."""
     shown: dict[str, Any] = dict(inventory["interpreter"])
     shown["python"] = choice.python
     shown["why"] = choice.why
@@ -42,7 +42,7 @@ def interpreter(
 
 
 def _differences(usual: Sequence[Mapping[str, Any]], isolated: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Modules that come from elsewhere once PYTHONPATH and user-site are out of the way."""
+    """Return the modules that have another origin without PYTHONPATH and the user site."""
     alone = {m["name"]: m.get("origin") or m.get("folders") for m in isolated}
     found = []
     for module in usual:
@@ -55,7 +55,7 @@ def _differences(usual: Sequence[Mapping[str, Any]], isolated: Sequence[Mapping[
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Tools that could install into this target: the first is the one that made it, where files tell."""
+    """Return the tools that could install into this target, first the one that made it, where files show that."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

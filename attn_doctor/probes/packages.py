@@ -1,4 +1,4 @@
-"""What is installed in the target, from the raw inventory: distributions, duplicates, remnants, conflicts."""
+"""List what is installed in the target, from the raw inventory: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from attn_doctor.model.facts import Conflict, Distribution, Packages
 
 
 def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
-    """The section, and where it was read."""
+    """Return the section and its sources."""
     found: Sequence[Mapping[str, Any]] = inventory["found"]
     by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for item in found:
         by_name[canonicalize_name(item["name"])].append(item)
     every = [i for items in by_name.values() for i in items]
     record = Packages(
-        # Of one name the first on sys.path comes first: it is the one that is imported.
+        # Of several with one name the first on sys.path comes first: it is the one that is imported.
         distributions=tuple(sorted((_distribution(i) for i in every), key=lambda d: d.name)),
         duplicates=tuple(sorted(f"{name} {_versions(items)}" for name, items in by_name.items() if _doubled(items))),
         remnants=tuple(sorted({Path(p).name for p in inventory["remnants"]})),
@@ -47,7 +47,10 @@ def _distribution(item: Mapping[str, Any]) -> Distribution:
 
 
 def _doubled(items: Sequence[Mapping[str, Any]]) -> bool:
-    """Two records in one folder: an installation over another. In two folders the first one wins, which is layering."""
+    """Return whether one folder holds two records of a distribution: one installation over another.
+
+    In two folders the first one is used, which is layering and no fault.
+    """
     return max(Counter(i["location"] for i in items).values()) > 1
 
 
@@ -58,9 +61,9 @@ def _versions(items: Sequence[Mapping[str, Any]]) -> str:
 def _conflicts(
     by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
 ) -> list[Conflict]:
-    """Return the requirements of installed distributions that are not met, as `pip check` would say.
+    """Return the unmet requirements of installed distributions, as `pip check` reports them.
 
-    `present` names requirements whose module is there though no distribution of that name is: they are met.
+    `present`: requirements whose module exists though no distribution of that name does. They count as met.
     """
     conflicts = []
     for items in by_name.values():
@@ -76,7 +79,7 @@ def _conflicts(
 def _met(
     text: str, by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
 ) -> tuple[bool, str | None]:
-    """Whether a requirement is met, and the version that is there."""
+    """Return whether a requirement is met, and the installed version."""
     try:
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate({**markers, "extra": ""}):

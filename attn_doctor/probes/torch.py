@@ -1,4 +1,4 @@
-"""The torch of the target: first from its files, then as it came back from being imported in a child."""
+"""Describe the torch of the target: first from its files, then from importing it in a child."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ NOT_INSTALLED: dict[str, Any] = {
 
 
 def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution]) -> Torch:
-    """What torch/version.py, its headers, libraries and metadata say. `module` is where the target would import it from.
+    """Return the section from torch/version.py, the headers, libraries and metadata.
 
-    The metadata alone cannot tell a CPU build from a CUDA build: registry wheels leave the local part out of it.
+    `module`: where the target would import torch from. The metadata alone does not show whether it is a CPU or a CUDA
+    build: the wheels on PyPI have no local version.
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
     folder = Path(module["origin"]).parent if module.get("origin") else None
@@ -49,7 +50,7 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
         if recorded is None and not module.get("folders"):
             return Torch(**NOT_INSTALLED)
         shim = module.get("origin") or next(iter(module.get("folders") or ()), None)
-        why = f"{shim} is found under the name torch, and is no torch: no torch/version.py lies beside it"
+        why = f"{shim} is found under the name torch, but is not PyTorch: no torch/version.py lies beside it"
         if shim is None:
             why = "torch is recorded as installed, and nothing of that name is there"
         version = recorded.version if recorded else Unknown(why)
@@ -67,7 +68,7 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
 
 
 def _version_py(path: Path) -> dict[str, str | None]:
-    """The literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
+    """Return the assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -86,7 +87,7 @@ def _version_py(path: Path) -> dict[str, str | None]:
 
 
 def _header_standard(folder: Path) -> int | Unknown | None:
-    """The C++ standard without which the headers refuse to compile: they say so in an #error line."""
+    """Return the C++ standard that the headers require: an #error line names it."""
     for name in ("ATen/ATen.h", "c10/util/C++17.h", "torch/csrc/api/include/torch/all.h"):
         try:
             text = (folder / "include" / name).read_text("utf-8", "replace")
@@ -99,7 +100,7 @@ def _header_standard(folder: Path) -> int | Unknown | None:
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
-    """What was observed, laid over what the files said."""
+    """Return the section with the observed values in place of those from files."""
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
         observed.update(record if isinstance(record, dict) else {})
@@ -115,7 +116,7 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:
         trouble = outcome.raised("torch facts") or outcome.fault
-        reason = f"torch imports, but does not say what it is: {describe(trouble)}" if trouble else "not imported"
+        reason = f"torch imports, but does not report its version: {describe(trouble)}" if trouble else "not imported"
         return all_unknown(
             Torch, reason, version=static.version, location=static.location, shim=static.shim, cuda=static.cuda
         )
@@ -135,7 +136,10 @@ def _texts(value: Any) -> list[str]:
 
 
 def _record(merged: dict[str, Any]) -> Torch:
-    """The record of these fields. One that torch gave an impossible value (`torch.version.cuda = 12`) is unknown."""
+    """Return the record of these fields.
+
+    Where torch gave a field an impossible value (`torch.version.cuda = 12`), all are unknown.
+    """
     why = "the target says something about its torch that cannot be understood"
     for _ in range(len(merged)):
         try:
@@ -156,7 +160,7 @@ def _import_fault(outcome: Outcome) -> Fault | None:
 
 
 def describe(fault: Fault) -> str:
-    """A fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
+    """Describe a fault in a few words: "ImportError: libcudart.so.12: ...", "killed by SIGSEGV", "no answer in 120 s"."""
     if fault.kind == "raised":
         return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
     if fault.kind == "signal":

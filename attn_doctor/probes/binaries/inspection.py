@@ -1,4 +1,4 @@
-"""Files named by a user, libraries and wheels alike, judged against a target. Only the interpreter itself is asked."""
+"""Judge files named by the user, libraries and wheels, against a target. Of the target only the interpreter is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from attn_doctor.probes.binaries.verdict import judge
 
 
 class Place(NamedTuple):
-    """Where files are judged: an interpreter, its torch and its search path."""
+    """The target of an inspection: an interpreter, its torch and its search path."""
 
     interpreter: Interpreter
     torch: str | None
@@ -29,19 +29,22 @@ class Place(NamedTuple):
 
 
 def ask(python: str, timeout: float = 120.0) -> Place:
-    """What an interpreter says of itself, without importing anything. Raises NoTarget, NoAnswer where it says nothing."""
+    """Ask an interpreter for its paths, without importing anything. Raises NoTarget, NoAnswer."""
     said = told([python], {"watched": ["torch"], "modules_only": False}, deadline=timeout)
     try:
         interpreter = msgspec.convert(said["interpreter"], Interpreter)
     except msgspec.ValidationError as error:
-        raise NoAnswer(f"{text(python)} says what it is in a way that cannot be understood ({error})") from error
+        raise NoAnswer(f"{text(python)} gave an answer that cannot be understood ({error})") from error
     origin = next((m.get("origin") for m in said["modules"]), None)
     torch = str(Path(origin).parent) if isinstance(origin, str) else None
     return Place(interpreter, torch, tuple(p for p in said["path"] if p))
 
 
 def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str] = os.environ) -> Iterator[Binary]:
-    """One record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
+    """Yield one record for a library, and one for each extension in a wheel.
+
+    A file that cannot be read has an unknown verdict.
+    """
     for path in paths:
         absolute = _absolute(path)
         if path.endswith(".whl"):
@@ -54,7 +57,7 @@ def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str] = os.
 def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
-    except OSError:  # the current folder is gone
+    except OSError:  # the current folder was deleted
         return path
 
 
@@ -63,7 +66,7 @@ def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Bina
     site = place.interpreter.site_packages
     folder = site if isinstance(site, str) else "/site-packages"
     try:
-        with wheel.Wheel(Path(path)) as archive:
+        with wheel.WheelFile(Path(path)) as archive:
             files = Files(laid_over=archive.laid_over(folder))
             target = Target(files, place.interpreter, place.torch, place.path, environ)
             refusal = _refusal(name, target)
