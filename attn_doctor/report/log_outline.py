@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attn_doctor.logs.errors import told
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Facts
@@ -29,16 +29,16 @@ def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log])
 
 
 def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
-    """One sentence where nothing was found. A tick stands only where no error is in any of the logs."""
+    """Return one sentence where nothing was found. A tick stands only where no error is in any of the logs."""
     number = sum(log.lines for log in logs)
     lines = f"{number} line{'' if number == 1 else 's'}"
     if diagnosis.unrecognised:
         last = diagnosis.unrecognised[-1]
         return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
-    ends = [(log, told(log)) for log in logs]
+    ends = [(log, log_end(log)) for log in logs]
     if any(end.errors for _, end in ends):
         return Verdict(f"Nothing in {lines} stands in the way of training; what failed stands below.", "warn")
-    caught = next(((log, end.went_on) for log, end in ends if end.went_on), None)
+    caught = next(((log, end.continued) for log, end in ends if end.continued), None)
     if caught:
         log, error = caught
         return Verdict(
