@@ -120,7 +120,9 @@ def test_a_wheel_without_compiled_code_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "no readable wheel"), (b"<html>404</html>", "no sound wheel")], ids=["empty", "page"]
+    ("content", "words"),
+    [(b"", "no readable wheel"), (b"<html>404</html>", "no readable wheel")],
+    ids=["empty", "page"],
 )
 def test_what_is_no_archive_is_damaged(content, words, tmp_path):
     path = tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl"
