@@ -1,7 +1,7 @@
-"""Runs foreign code in a child process: framed records, a deadline, the whole process group ended, and what it died of.
+"""Run foreign code in a child process: framed records, a deadline, the end of its process group, and how it ended.
 
-Nothing of the target is ever imported into the doctor's own process; everything that may crash, hang, exit or print
-goes through here. Waiting is always bounded, even after SIGKILL: a process stuck in a driver does not die.
+Nothing of the target is imported into the doctor's own process; everything that may crash, hang, exit or print runs
+here. Every wait has a limit, also after SIGKILL: a process that waits in a driver does not end.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from attn_doctor.model.foreign_text import raw
 from attn_doctor.system import current_folder
 
 OLDEST_TARGET = (3, 8)
-SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
+SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the name of the slow step
 _KEEP = 64 * 1024  # bytes of chatter kept, half from either end
-_GRACE = 2.0  # seconds for a killed process to be reaped, and for pipes held open by grandchildren
+_GRACE = 2.0  # seconds for a killed process to end, and for pipes held open by grandchildren
 _SEPARATOR = b"\x1e"
 _alive: set[subprocess.Popen[bytes]] = set()
 
 
 def end_all() -> None:
-    """End every child that still runs: for an interrupted doctor. They have sessions of their own, so Ctrl-C is not theirs."""
+    """End every child that still runs: for an interrupted doctor.
+
+    Children have their own sessions, so Ctrl-C does not reach them.
+    """
     for process in list(_alive):
         kill(process)
 
@@ -49,7 +52,7 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a child went. `fault` is None when it said that it was done."""
+    """How a child ended. `fault` is None when it reported that it was done."""
 
     messages: list[Message]
     fault: Fault | None
@@ -62,7 +65,7 @@ class Outcome(NamedTuple):
         return [m.data for m in self.messages if m.at == "fact" and m.section == section]
 
     def raised(self, section: str) -> Fault | None:
-        """The exception that ended a section, if one did."""
+        """Return the exception that ended a section; None where none did."""
         for message in self.messages:
             if message.at == "raised" and message.section == section:
                 return Fault(**message.data)
@@ -70,7 +73,7 @@ class Outcome(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A plain command that ended, or did not: `fault` says why there is no output to trust."""
+    """The end of a plain command: `fault` is set where its output cannot be trusted."""
 
     stdout: str
     stderr: str
@@ -79,14 +82,15 @@ class Finished(NamedTuple):
 
 
 def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str) -> str:
-    """One Python program, ASCII, from scripts of this package (by name, "target/channel.py") or from elsewhere (by Path).
+    """Return one Python program, ASCII, from scripts of this package (by name) or from elsewhere (by Path).
 
-    Its first lines parse under any Python, 2.7 included, so that an old target can say what it is.
+    A name is such as "target/channel.py". The first lines parse under any Python, 2.7 included, so that an old target
+    can report its version.
     """
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
         [
-            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may name it too.
+            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may contain it too.
             "import sys; sys.path[:] = [_p for _p in sys.path if _p not in ('', '.')]",
             f"_NONCE = {nonce!a}",
             f"_CONFIG = {json.dumps(config)!a}",
@@ -97,7 +101,7 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
             f"for _name, _source in {sources!a}:",
             "    exec(compile(_source, '<attn-doctor ' + _name + '>', 'exec'), globals())",
             "send('done', '')",
-            "os._exit(0)",  # taking torch down again costs a tenth of a second, and may crash
+            "os._exit(0)",  # unloading torch takes a tenth of a second, and may crash
             "",
         ]
     )
@@ -122,8 +126,9 @@ def run(
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environment` is added to ours; None takes
-    a variable out of it. The child is ended when `stop` is set. Raises OSError when the interpreter cannot be started at all.
+    `deadline` limits the whole run in seconds, `quiet` the time without a record. `environment` is added to ours; None
+    removes a variable. The child is ended when `stop` is set. Raises OSError when the interpreter cannot be started at
+    all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -162,7 +167,7 @@ def run(
 def harmless(folder: str) -> dict[str, str]:
     """Return variables that keep ultralytics off the network, out of the user's settings, and from installing anything.
 
-    Files that it writes on the way (settings, a font cache, compiled kernels) go into `folder`, which is thrown away.
+    Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which is deleted afterwards.
     """
     return {
         "YOLO_OFFLINE": "true",
@@ -179,9 +184,10 @@ def harmless(folder: str) -> dict[str, str]:
 def command(
     argv: Sequence[str], *, deadline: float = 10.0, environment: Mapping[str, str] | None = None, cwd: str | None = None
 ) -> Finished:
-    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it.
+    """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
 
-    `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
+    `cwd`: the folder that it starts in; None: an empty one, so that a Python among them finds no code of the current
+    folder.
     """
     started = time.monotonic()
     try:
@@ -211,7 +217,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     merged = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
     env = current_folder.cleaned(merged)
-    env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
+    env.pop("PYTHONINSPECT", None)  # it would keep `python -` waiting for input
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
@@ -230,7 +236,7 @@ def _start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it started. Gives up after a moment: a process in the kernel cannot be waited for."""
+    """End a child and all its descendants. Gives up after a moment: a process that waits in the kernel does not end."""
     try:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
@@ -250,7 +256,10 @@ def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _message(line: bytes) -> Message | None:
-    """One record; None for what is none. Whoever reads the nonce in the target's memory can write anything here."""
+    """Return one record; None where the line is none.
+
+    A program that reads the nonce in the target's memory can forge one.
+    """
     try:
         said = json.loads(line)
         at, section, data = said["at"], said["section"], said.get("data")
@@ -273,8 +282,8 @@ class _Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
-        self.trouble: Exception | None = None  # what a record led to that only the target's own program can write
-        self.ended = threading.Event()  # done was said, or standard output was closed
+        self.trouble: Exception | None = None  # the error from a record that only a target's own program can write
+        self.ended = threading.Event()  # "done" was received, or standard output was closed
         self.heard = time.monotonic()
         self._out = bytearray()
         self._err = bytearray()
@@ -291,12 +300,12 @@ class _Reader:
                 with self.process.stdin as pipe:  # type: ignore[union-attr]
                     pipe.write(program)
             except (BrokenPipeError, OSError):
-                pass  # the child died while it was being told what to do: its exit code says so
+                pass  # the child ended while it was reading its program: its exit code gives the reason
 
         threading.Thread(target=write, daemon=True).start()
 
     def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
-        with stream:  # closed here: a grandchild may hold the other end long after the child is gone
+        with stream:  # closed here: a grandchild may hold the other end long after the child has ended
             while block := self._block(stream.fileno()):
                 take(block)
         if take == self._take_out:
@@ -318,7 +327,7 @@ class _Reader:
         for line in lines:
             place = line.find(self.mark)
             if place < 0:
-                self._take_err(line + b"\n")  # written before the channel stood: sitecustomize, a wrapper script
+                self._take_err(line + b"\n")  # written before the channel was set up: sitecustomize, a wrapper script
                 continue
             if place:
                 self._take_err(line[:place] + b"\n")
@@ -366,7 +375,7 @@ class _Reader:
         return self._err.decode("utf-8", "replace")
 
 
-# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f'. Ours and importlib's own say nothing.
+# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f', without ours and importlib's own.
 _FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
 
 

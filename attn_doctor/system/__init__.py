@@ -1,1 +1,1 @@
-"""What is of one operating system or of this very process: streams, paths, the current folder, the last resort."""
+"""Handle the operating system and this process: streams, paths, the current folder, the last error handler."""
