@@ -1,4 +1,4 @@
-# What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
+# The target and the packages in it, from metadata and files only: no module outside the stdlib is imported.
 import glob
 import importlib.machinery
 import importlib.util
@@ -13,33 +13,34 @@ STDLIB_OFTEN_HIDDEN = (
     "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
     "uuid warnings weakref xml zipfile"
 ).split()
-WATCHED = CONFIG["watched"]  # top-level modules whose place matters
-HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
-# What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
+WATCHED = CONFIG["watched"]  # top-level modules whose origin matters
+HERE = CONFIG.get("here")  # the user's current folder: this process runs in another one
+# Further imports of ultralytics: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
 IMPORTED_BY_ULTRALYTICS = (
     "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
     "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
     "tqdm typing_extensions ultralytics_thop urllib3 yaml"
 ).split()
-# Python has imported these before any program begins: a file of that name hides nothing from it.
+# Python imports these before any program begins: a file of that name cannot hide them.
 IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
 
 
-# Where an examination that runs nothing of the target has worked out the path (target/search_path.py), that one counts.
+# An examination that runs nothing of the target has computed the path (target/search_path.py) and uses that one.
 ALONE = globals().get("SEARCH_PATH") is not None
 PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
 
-MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
-TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
+MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than their distribution
+TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether YOLO can train
 
 
 def find(name, path=None):
-    """Find where a top-level module would come from, without importing it.
+    """Find the origin of a top-level module, without importing it.
 
-    All finders of this interpreter are asked, as `import` asks them: an editable installation may be known to a finder of its
-    own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
-    Where nothing of the target may run, only the folders of a path are looked at: `path`, or the one that was worked out.
+    All finders of this interpreter are asked, as `import` asks them: only a finder of its own may know an editable
+    installation.
+    https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+    Where nothing of the target may run, only the folders of a path are searched: `path`, or the computed one.
     """
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, path or PATH) if ALONE else importlib.util.find_spec(name)
@@ -57,7 +58,7 @@ def find(name, path=None):
 
 
 def editable(name):
-    """The file of a module that only an import hook finds, as far as its table could be read; None else."""
+    """Return the file of a module that only an import hook finds, if the hook's table could be read; else None."""
     place = EDITABLE.get(name) if ALONE else None  # noqa: F821
     if not isinstance(place, str):
         return None
@@ -116,8 +117,10 @@ def interpreter():
 
 
 def present_modules(found):
-    """Names of requirements of TRAINING that no distribution meets by name, but whose module is there: conda and
-    opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python"."""
+    """Return the requirements of TRAINING that no distribution meets by name, but whose module exists.
+
+    conda and opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python".
+    """
     names = {normal(item["name"]) for item in found}
     present = set()
     for item in found:
@@ -140,7 +143,7 @@ def normal(name):
 
 
 def metadata_of(folder):
-    """Name, version and requirements of a dist-info or egg-info, by reading its header lines only."""
+    """Return name, version and requirements of a dist-info or egg-info, reading its header lines only."""
     name = version = None
     requires = []
     for file_name in ("METADATA", "PKG-INFO"):
@@ -194,7 +197,7 @@ def distributions():
             continue
         for base in names:
             if base.startswith("~"):
-                # pip renames a package so while it replaces it; what stays is a removal that was cut short.
+                # pip gives a package this name while it replaces it; a remnant shows an interrupted removal.
                 remnants.append(os.path.join(entry, base))
                 continue
             if not base.endswith((".dist-info", ".egg-info")):
@@ -222,7 +225,7 @@ def distributions():
 
 
 def first_of_all(name):
-    """Whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    """Return whether Python finds a module before it searches the path: built in, frozen, or imported at its start."""
     if name in sys.builtin_module_names or name in IMPORTED_AT_START:
         return True
     try:
@@ -232,7 +235,7 @@ def first_of_all(name):
 
 
 def module_name(entry):
-    """The module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    """Return the module of a file: json for "json.py" and "json.cpython-311-x86_64-linux-gnu.so"."""
     for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
         if entry.endswith(suffix):
             return entry[: -len(suffix)]
@@ -240,7 +243,7 @@ def module_name(entry):
 
 
 def hidden_here():
-    """Files and folders of the current folder that a program started there would import instead of the real thing."""
+    """Return the entries of the current folder that a program started there would import instead of real modules."""
     names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     if HERE is None:
         return unknown("the current folder cannot be named")
@@ -251,13 +254,14 @@ def hidden_here():
     hidden = []
     inside = {os.path.realpath(p) for p in PATH if p}
     if os.path.realpath(HERE) in inside:
-        return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
+        return hidden  # this folder is on the path of every program: nothing is hidden, it is the installation
     for entry in entries:
         if installed_from(entry):
             continue
         if entry in names and os.path.isdir(os.path.join(HERE, entry)):
             has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
-            # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
+            # A folder without __init__.py hides no installed package: a regular package has precedence over a
+            # namespace.
             if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry).get("origin") is None):
                 hidden.append(entry + "/")
         else:
@@ -268,7 +272,7 @@ def hidden_here():
 
 
 def standard_hidden():
-    """Files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
+    """Return the files and folders on PYTHONPATH that hide modules of the standard library."""
     names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
     hidden = []
@@ -288,9 +292,9 @@ def standard_hidden():
 
 
 def installed_from(entry):
-    """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    """Return whether the installed module comes from this very file or folder: a checkout installed with -e."""
     name = module_name(entry) or entry
-    # Asked for "ultralytics.egg-info", a finder would import ultralytics first.
+    # For the name "ultralytics.egg-info", a finder would import ultralytics first.
     origin = None if "." in name else find(name).get("origin")
     if not origin or not os.path.exists(origin):
         return False
@@ -299,7 +303,7 @@ def installed_from(entry):
 
 
 def broken_pth():
-    """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
+    """Return the .pth lines that name missing folders, or whose import fails, judged as text only."""
     problems = []
     for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):

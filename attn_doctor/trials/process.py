@@ -1,4 +1,4 @@
-"""The processes of a trial: what is loaded into every one of them, in which environment, and how one ended."""
+"""Start the processes of a trial: their common scripts and environment, and a description of their end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMON = (
 _DAY = 24 * 3600.0
 
 
-def aside(
+def run_separately(
     python: Sequence[str],
     script: str,
     config: Mapping[str, Any],
@@ -32,9 +32,9 @@ def aside(
     timeout: float,
     on_message: Callable[[child.Message], None],
 ) -> child.Outcome:
-    """Run one more script in the target, after the common ones, in a process of its own: whatever it does harms no trial.
+    """Run one more script in the target, after the common ones, in a process of its own.
 
-    Raises OSError where the interpreter cannot be started.
+    So it cannot disturb a trial. Raises OSError where the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(
@@ -43,16 +43,16 @@ def aside(
             config=dict(config),
             deadline=_DAY,
             quiet=timeout,
-            environment={**child.harmless(folder), **patience(os.environ, load(), os.cpu_count())[0]},
+            environment={**child.harmless(folder), **waiting_policy(os.environ, load(), os.cpu_count())[0]},
             on_message=on_message,
         )
 
 
 def load(seconds: float = 0.4) -> float | None:
-    """Cores that programs keep busy just now; None where nobody counts them.
+    """Return the number of cores that programs keep busy now; None where the system does not count them.
 
-    By the counters of /proc/stat while this process sleeps: the load average still holds what ended a minute ago, such as
-    the trial before. https://man7.org/linux/man-pages/man5/proc_stat.5.html
+    Uses the counters of /proc/stat while this process sleeps `seconds`: the load average still contains programs that
+    ended a minute ago, such as the trial before. https://man7.org/linux/man-pages/man5/proc_stat.5.html
     """
     before = _jiffies()
     if before is None:
@@ -68,7 +68,7 @@ def load(seconds: float = 0.4) -> float | None:
 
 
 def _jiffies() -> tuple[int, int] | None:
-    """Time that all cores together were busy, and all time, since the start of the machine."""
+    """Return the busy time of all cores together, and all time, since the start of the machine."""
     try:
         first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
         user, nice, system, idle, waiting, *interrupts = (int(field) for field in first[1:9])
@@ -78,11 +78,13 @@ def _jiffies() -> tuple[int, int] | None:
     return busy, busy + idle + waiting
 
 
-def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) -> tuple[dict[str, str], list[str]]:
-    """What to set so that threads do not wait for each other in a busy loop where other programs want the cores too.
+def waiting_policy(
+    environ: Mapping[str, str], busy: float | None, cores: int | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return the variables that keep threads from busy waiting where other programs need the cores too, and notes.
 
-    PyTorch's threads (GNU OpenMP) spin at every barrier. With a core missing, a step of YOLO12n took 4 to 15 times as long
-    as with threads that sleep; on a quiet machine spinning is a little quicker, and left as it is.
+    PyTorch's threads (GNU OpenMP) spin at every barrier. With one core too few, a step of YOLO12n took 4 to 15 times as
+    long as with threads that sleep. On a quiet machine spinning is slightly faster, and is left on.
     """
     if any(name in environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")) or busy is None or not cores:
         return {}, []
@@ -93,7 +95,7 @@ def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) 
 
 
 def in_words(fault: Fault | None) -> str:
-    """How it ended, short enough for a note."""
+    """Describe how a process ended, short enough for a note."""
     if fault is None:
         return "no reason given"
     if fault.signal:
