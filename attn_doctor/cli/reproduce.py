@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
     mode = find(arguments.name).MODE
     planned = plan(mode, lambda: choose(arguments.target).python, arguments.timeout, arguments.torch)
     sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
-    if planned.asks and not arguments.yes:
+    if planned.needs_confirmation and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
         sys.stderr.write("Go on? [y/N] ")

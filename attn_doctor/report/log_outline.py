@@ -1,4 +1,4 @@
-"""What `diagnose` shows: the findings of logs, or what can be said where there are none. Pure."""
+"""Build the outline of `diagnose`: the findings of logs, or a sentence where there are none. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attn_doctor.report.outline import not_recognised, problems, undetermined
 
 
 def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
-    """What `diagnose` shows: findings of logs, errors that nobody knows, and where logs and facts disagree."""
+    """Return the blocks of `diagnose`: findings of logs, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
         blocks.append(_verdict(diagnosis, logs))
@@ -29,7 +29,7 @@ def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log])
 
 
 def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
-    """Return one sentence where nothing was found. A tick stands only where no error is in any of the logs."""
+    """Return one sentence where no finding is an error. A tick is shown only where no log holds an error."""
     number = sum(log.lines for log in logs)
     lines = f"{number} line{'' if number == 1 else 's'}"
     if diagnosis.unrecognised:
@@ -37,16 +37,16 @@ def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
         return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
     ends = [(log, log_end(log)) for log in logs]
     if any(end.errors for _, end in ends):
-        return Verdict(f"Nothing in {lines} stands in the way of training; what failed stands below.", "warn")
+        return Verdict(f"Nothing in {lines} keeps training from working; the failures are listed below.", "warn")
     caught = next(((log, end.continued) for log, end in ends if end.continued), None)
     if caught:
         log, error = caught
         return Verdict(
-            f"No error ends these {lines}, but they go on after one: {log.file}:{error.line}: {error.text}", "warn"
+            f"No error ends these {lines}, but they continue after one: {log.file}:{error.line}: {error.text}", "warn"
         )
     if any(end.pasted for _, end in ends):
         return Verdict(
-            f"No error in {lines}. The list of an environment in it is not judged: attn-doctor check does that there.",
+            f"No error in {lines}. The package list in it is not judged: run attn-doctor check in that environment.",
             "",
         )
     return Verdict(f"No error in {lines}.", "good")

@@ -1,4 +1,4 @@
-"""What this machine has to offer for reproductions: compilers, namespaces, tools. Looks, and changes nothing."""
+"""Find what this machine offers for reproductions: compilers, namespaces, tools. Only reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from attn_doctor import child
 
 _NVCC = ("/usr/local/cuda/bin/nvcc",)
-# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without them.
+# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without
+# them.
 _FOREIGN = re.compile(
     r"(?:PYTHON|CUDA|NVCC|NVIDIA_|FLASH_ATT|TORCH|TRITON|LD_|DYLD_|CONDA|VIRTUAL_ENV|MAX_JOBS|ATTN_DOCTOR|YOLO_|APT_|"
     r"PIP_(?:TARGET|USER|PREFIX|ROOT|REQUIRE|NO_(?!INDEX)|ONLY|CONSTRAINT|REQUIREMENT|BREAK)|(?:CC|CXX|C(?:XX|PP)?FLAGS|LDFLAGS)$)"
@@ -31,7 +32,7 @@ def program(name: str) -> str | None:
 
 
 def nvcc() -> str | None:
-    """A real nvcc of this machine."""
+    """Return a real nvcc of this machine."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     places = [program("nvcc"), f"{home}/bin/nvcc" if home else None, *_NVCC]
     return next((place for place in places if place and os.access(place, os.X_OK)), None)
@@ -39,7 +40,7 @@ def nvcc() -> str | None:
 
 @functools.cache
 def namespaces_refused(*, network: bool = False) -> str | None:
-    """Why a process cannot have namespaces of its own here; None: it can."""
+    """Return why a process cannot have namespaces of its own here; None: it can."""
     if not linux():
         return "namespaces exist only on Linux"
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,10 @@ def namespaces_refused(*, network: bool = False) -> str | None:
 
 
 def environ(folder: Path, programs: Path) -> dict[str, str]:
-    """The environment of a run: the user's, without what would change the outcome, and with every cache in `folder`."""
+    """Return the environment of a run: the user's, with every cache in `folder`.
+
+    Variables that change the outcome are left out.
+    """
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
     return {

@@ -1,10 +1,10 @@
 # ruff: noqa: INP001, PTH118, PTH119, PTH123, UP031, UP035 - a program, for Python 3.8 on
-"""A program, not a module: run by the target, it says where its torch is and what belongs to it. Reads, changes nothing.
+"""Print where the target's torch is, and its files. A program, not a module: the target runs it. Only reads.
 
-    python -c <this text> MARK NAME...      NAME: distributions that are wanted besides torch
+    python -c <this text> MARK NAME...      NAME: further distributions to list
 
-One line of JSON after the mark: the base interpreter, the versions of Python and torch, and for torch, what it requires and
-each further name the paths of its files and folders in site-packages.
+Output: one line of JSON after the mark: the base interpreter, the versions of Python and torch, and for torch, its requirements
+and each further name the paths of its files and folders in site-packages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def installed() -> dict[str, importlib.metadata.Distribution]:
 
 
 def closure(found: dict[str, importlib.metadata.Distribution], wanted: Iterable[str]) -> list[str]:
-    """The names of what is wanted and of all that it requires, as far as it is installed."""
+    """Return the names of these distributions and of all installed ones that they require."""
     waiting, names = list(wanted), []
     while waiting:
         name = waiting.pop()
@@ -45,14 +45,14 @@ def closure(found: dict[str, importlib.metadata.Distribution], wanted: Iterable[
 
 
 def entries(distribution: importlib.metadata.Distribution) -> list[str]:
-    """Absolute paths of what a distribution has in site-packages, each named by its first part."""
+    """Return the absolute paths of a distribution's top-level entries in site-packages."""
     place = str(distribution.locate_file(""))
     tops = {file.parts[0] for file in distribution.files or () if file.parts}
     return sorted(os.path.join(place, top) for top in tops if top not in ("..", "__pycache__"))
 
 
 def version_of(paths: Iterable[str]) -> dict[str, Any]:
-    """The assignments in torch/version.py: version, CUDA, ROCm."""
+    """Return the assignments in torch/version.py: version, CUDA, ROCm."""
     for path in paths:
         file = os.path.join(path, "version.py")
         if os.path.basename(path) == "torch" and os.path.exists(file):
@@ -64,7 +64,7 @@ def version_of(paths: Iterable[str]) -> dict[str, Any]:
 
 
 def base() -> str:
-    """The interpreter behind a virtual environment."""
+    """Return the interpreter behind a virtual environment."""
     for name in ("bin/python%d.%d" % sys.version_info[:2], "python.exe"):
         path = os.path.join(sys.base_exec_prefix, name)
         if os.path.exists(path):
@@ -74,7 +74,7 @@ def base() -> str:
 
 def main() -> None:
     found = installed()
-    # numpy: torch wants it without saying so
+    # torch needs numpy, but does not require it
     listed = {name: entries(found[name]) for name in closure(found, ["torch", "numpy", *sys.argv[2:]])}
     said = version_of(listed.get("torch", ()))
     answer = {
