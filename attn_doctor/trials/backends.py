@@ -1,8 +1,8 @@
-"""The backends, one entry each: what facts rule it out and how the operators and kernels that serve it are called.
+"""Define the backends, one entry each: the facts that rule it out, and the names of its operators and kernels.
 
-Pure: questions of facts alone. A requirement answers None (nothing known stands against it: try it) or one sentence that says
-why it is ruled out and what would make it run. What is unknown rules nothing out, and where PyTorch or a package can
-say itself what it refuses, it is left to say so: it knows its own limits better than a table.
+Pure: questions about facts only. A requirement returns None (no known obstacle: try it) or one sentence with the reason
+and a way to make it run. An unknown fact rules nothing out. Where PyTorch or a package can report its own limits, the
+check is left to it: it knows them better than a table.
 """
 
 from __future__ import annotations
