@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from attn_doctor.model.facts import PciDevice, Text, Unknown
 from attn_doctor.probes import pci
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import wsl
 
@@ -38,7 +38,7 @@ class DriverFiles(NamedTuple):
 
 
 def driver_files(
-    tree: Root, environ: Mapping[str, str], loader: Loader, bus: tuple[PciDevice, ...] | Unknown
+    tree: Root, environ: Mapping[str, str], loader: LibrarySearch, bus: tuple[PciDevice, ...] | Unknown
 ) -> DriverFiles:
     within_wsl = wsl(tree, environ) is not None
     windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and sys.platform == "win32" else None

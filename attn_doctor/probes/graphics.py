@@ -21,7 +21,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
 from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
@@ -44,7 +44,7 @@ def graphics(
     """
     tree = Root(root)
     bus = pci.devices(tree)
-    loader = Loader(tree, environ, machine_of(tree))
+    loader = LibrarySearch(tree, environ, machine_of(tree))
     files = driver_files(tree, environ, loader, bus)
     record = Graphics(
         pci=bus,

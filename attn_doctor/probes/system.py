@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from attn_doctor.model.facts import Number, System, Text, Unknown
 from attn_doctor.probes import disks, limits
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
 
@@ -47,7 +47,7 @@ def system(
     tree = Root(root, outside=[*folders.values(), *prefixes])
     release = _release(tree)
     machine = machine_of(tree)
-    loader = Loader(tree, environ, machine)
+    loader = LibrarySearch(tree, environ, machine)
     glibc, musl = _c_library(tree, loader)
     # conda's interpreter has an RPATH to its own lib folder, whose libraries are loaded before the system's.
     conda = [f"{p}/lib" for p in prefixes if tree.is_dir(f"{p}/conda-meta")]
@@ -136,7 +136,7 @@ def machine_of(tree: Root) -> str:
     return tree.text("/proc/sys/kernel/arch") or platform.machine()
 
 
-def _c_library(tree: Root, loader: Loader) -> tuple[Text, Text]:
+def _c_library(tree: Root, loader: LibrarySearch) -> tuple[Text, Text]:
     """Return the versions of glibc and musl; None for the one that the machine does not use."""
     if tree.real and sys.platform != "linux":
         return None, None

@@ -13,7 +13,7 @@ from pathlib import Path
 from attn_doctor.probes.binaries.elf import Elf, Identity, identify
 from attn_doctor.probes.binaries.mapped import Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
-from attn_doctor.probes.loader import read_cache
+from attn_doctor.probes.library_search import read_cache
 from attn_doctor.probes.root import Root
 
 # Kinds of library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by machine.

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     path: str
 
 
-class Loader:
+class LibrarySearch:
     """The search of one machine and environment, for 64-bit libraries of that machine."""
 
     def __init__(self, root: Root, environ: Mapping[str, str], machine: str) -> None:
