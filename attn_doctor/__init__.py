@@ -22,8 +22,8 @@ def examine(**options: "Any") -> "Report":
     """Examine a target and return the report; nothing is printed.
 
     The options are the fields of `attn_doctor.examination.Options`: target, goal, static, trial, trials, logs, facts,
-    timeout, fail_on, ignore. Raises ValueError for a request that cannot be met and
-    `attn_doctor.probes.gather.NoAnswer` for a target that does not answer at all.
+    timeout, fail_on, ignore, environ. Raises ValueError for a request that cannot be met and
+    `attn_doctor.errors.NoAnswer`, a RuntimeError, for a target that does not answer or is no Python.
     """
     from attn_doctor.examination import Options
     from attn_doctor.examination import examine as run

@@ -119,22 +119,23 @@ def run(
     config: Mapping[str, Any] | None = None,
     deadline: float = 120.0,
     quiet: float | None = None,
-    environment: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    changes: Mapping[str, str | None] | None = None,
     on_message: Callable[[Message], None] | None = None,
     on_slow: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` limits the whole run in seconds, `quiet` the time without a record. `environment` is added to ours; None
-    removes a variable. The child is ended when `stop` is set. Raises OSError when the interpreter cannot be started at
-    all.
+    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environ`: the environment that the child
+    gets, the doctor's own by default. `changes` are made to it: {"PYTHONPATH": None} takes that variable out. The child is
+    ended when `stop` is set. Raises OSError when the interpreter cannot be started at all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
     text = program(scripts, {"deadline": deadline, "quiet": limit, **(config or {})}, nonce)
     started = time.monotonic()
-    process = _start([*python, "-"], environment)
+    process = _start([*python, "-"], environ, changes)
     reader = _Reader(process, nonce.encode(), on_message)
     reader.feed(text.encode("ascii"))
     killed = False
@@ -182,16 +183,20 @@ def harmless(folder: str) -> dict[str, str]:
 
 
 def command(
-    argv: Sequence[str], *, deadline: float = 10.0, environment: Mapping[str, str] | None = None, cwd: str | None = None
+    argv: Sequence[str],
+    *,
+    deadline: float = 10.0,
+    environ: Mapping[str, str] | None = None,
+    changes: Mapping[str, str | None] | None = None,
+    cwd: str | None = None,
 ) -> Finished:
     """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
 
-    `cwd`: the folder that it starts in; None: an empty one, so that a Python among them finds no code of the current
-    folder.
+    `environ` and `changes`: see `run`. `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
     """
     started = time.monotonic()
     try:
-        process = _start(argv, environment, stdin=subprocess.DEVNULL, cwd=cwd)
+        process = _start(argv, environ, changes, stdin=subprocess.DEVNULL, cwd=cwd)
     except OSError as error:
         kind = Fault(kind="raised", type=type(error).__name__, message=str(error))
         return Finished("", "", None, kind)
@@ -211,11 +216,13 @@ def command(
 
 def _start(
     argv: Sequence[str],
-    environment: Mapping[str, str | None] | None,
+    environ: Mapping[str, str] | None,
+    changes: Mapping[str, str | None] | None,
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    merged = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
+    whole = {**(os.environ if environ is None else environ), **(changes or {})}
+    merged = {name: value for name, value in whole.items() if value is not None}
     env = current_folder.cleaned(merged)
     env.pop("PYTHONINSPECT", None)  # it would keep `python -` waiting for input
     flags = 0

@@ -28,3 +28,12 @@ class NotExamined(AttnDoctorError, RuntimeError):
 
     exit_code = NOT_EXAMINED
     introduced = "could not examine"
+
+
+class NoAnswer(NotExamined):
+    """A Python that was to be examined gave no answer. The text is one sentence: the interpreter, and what it did."""
+
+    def __init__(self, python: str, did: str) -> None:
+        super().__init__(f"{python} {did}")
+        self.python = python
+        self.did = did

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -49,7 +50,13 @@ class Options(NamedTuple):
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
     command: tuple[str, ...] = ("attn-doctor", "check")
+    environ: Mapping[str, str] | None = None  # the environment that is examined; None: the one of this process
     root: str = "/"  # a folder with a simulated machine: for tests
+
+    @property
+    def surroundings(self) -> Mapping[str, str]:
+        """The environment that is examined, and in which the target is started."""
+        return os.environ if self.environ is None else self.environ
 
 
 DEFAULTS = Options()
@@ -58,8 +65,8 @@ DEFAULTS = Options()
 def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """Examine a target and return the report.
 
-    Raises NoTarget, BadRequest, Unreadable (all ValueError: the request cannot be met), NoAnswer (the target did not
-    answer at all) and Broken (the doctor itself failed). Every other failure is in the report.
+    Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
+    answer, or is no Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
     so_far: dict[str, Any] = {}
     try:
@@ -150,11 +157,12 @@ def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
 def _facts_of(options: Options, say: Say) -> Facts:
     if options.facts:
         return decode_facts(read_file(options.facts), options.facts)
-    choice = choose(options.target)
+    choice = choose(options.target, options.surroundings)
     say("examining " + choice.python)
     return gather(
         GatherRequest(
             choice,
+            options.surroundings,
             static=options.static,
             tools=options.tools or not options.static,
             timeout=options.timeout,
@@ -179,7 +187,13 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
     from attn_doctor.trials.run import run
 
     assert isinstance(facts.interpreter.python, str)
-    return run(plan(facts, options.trials), [facts.interpreter.python], timeout=options.timeout, on_progress=say)
+    return run(
+        plan(facts, options.trials),
+        [facts.interpreter.python],
+        timeout=options.timeout,
+        on_progress=say,
+        environ=options.surroundings,
+    )
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:

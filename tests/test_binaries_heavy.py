@@ -22,7 +22,7 @@ from attn_doctor.model.facts import Binary, Unknown
 from attn_doctor.probes.binaries import read, torch_static
 from attn_doctor.probes.binaries.elf import Elf
 from attn_doctor.probes.binaries.files import Files
-from attn_doctor.probes.binaries.inspection import Place, ask, inspect
+from attn_doctor.probes.binaries.inspection import Place, inspect, place_of
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
 from attn_doctor.probes.binaries.target import Target
 
@@ -59,7 +59,7 @@ def environment(request, kept) -> Place:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         pip(python, "install", "--quiet", f"torch=={request.param}", "numpy<2" if request.param < "2.3" else "numpy")
-    yield ask(str(python))
+    yield place_of(str(python), os.environ)
     if "ATTN_DOCTOR_ENVIRONMENTS" not in os.environ:
         shutil.rmtree(folder)
 
@@ -82,7 +82,7 @@ def test_every_extension_of_every_wheel_is_predicted_rightly(environment, wheels
     site = Path(environment.interpreter.site_packages)
     right, wrong, doubtful = [], [], []
     for wheel in wheels:
-        predicted = list(inspect([str(wheel)], environment))
+        predicted = list(inspect([str(wheel)], environment, os.environ))
         with zipfile.ZipFile(wheel) as archive:
             names = [n for n in archive.namelist() if n.endswith(".so") or ".so." in n]
             tops = {n.partition("/")[0] for n in names}
@@ -169,7 +169,7 @@ def test_without_its_cuda_half_torch_is_no_place_for_cuda_extensions(environment
             here.parent.mkdir(parents=True, exist_ok=True)
             here.symlink_to(path)
     place = environment._replace(torch=str(site / "torch"))
-    records = [r for w in wheels if "torchvision" in w.name for r in inspect([str(w)], place)]
+    records = [r for w in wheels if "torchvision" in w.name for r in inspect([str(w)], place, os.environ)]
     assert records
     assert {r.verdict for r in records if any(n.name == "libc10_cuda.so" for n in r.needs)} == {"fails"}
     assert read(place.interpreter, place.torch, place.path, {}, os.environ) == ()

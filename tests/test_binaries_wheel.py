@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from extensions import SUFFIX, build, exports, library, linked, module, really
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Interpreter, Unknown
 from attn_doctor.probes.binaries import wheel
-from attn_doctor.probes.binaries.inspection import Place, ask, inspect
+from attn_doctor.probes.binaries.inspection import Place, inspect, place_of
 from attn_doctor.probes.binaries.mapped import DamagedFile
-from attn_doctor.probes.choose import NoTarget
 
 SPEC = importlib.util.find_spec("torch")
 TORCH = str(Path(SPEC.origin).parent) if SPEC and SPEC.origin else None
@@ -72,7 +72,7 @@ def test_a_wheel_is_judged_as_it_would_be_once_installed(method, large, tmp_path
     if large:
         monkeypatch.setattr(wheel, "_IN_MEMORY", 0)
     path = pack(tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl", vendored(tmp_path), method)
-    records = {record.module: record for record in inspect([str(path)], PLACE)}
+    records = {record.module: record for record in inspect([str(path)], PLACE, os.environ)}
     assert {name: (r.verdict, r.cause) for name, r in records.items()} == {
         "probe._C": ("loads", None),
         "probe.bad": ("fails", "symbol"),
@@ -91,7 +91,7 @@ def test_a_wheel_is_judged_as_it_would_be_once_installed(method, large, tmp_path
 def test_a_library_that_the_wheel_does_not_bring_is_missing(tmp_path):
     files = {name: content for name, content in vendored(tmp_path).items() if ".libs/" not in name}
     path = pack(tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl", files)
-    record = next(r for r in inspect([str(path)], PLACE) if r.module == "probe._C")
+    record = next(r for r in inspect([str(path)], PLACE, os.environ) if r.module == "probe._C")
     assert (record.verdict, record.cause) == ("fails", "library")
     assert "libprobe-0a1b2c3d.so.1" in record.because[0]
 
@@ -102,7 +102,7 @@ def test_nothing_of_a_wheel_is_left_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "tmp").mkdir()
     path = pack(tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl", vendored(tmp_path))
-    assert len(list(inspect([str(path)], PLACE))) == 2
+    assert len(list(inspect([str(path)], PLACE, os.environ))) == 2
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -115,7 +115,7 @@ def test_a_member_of_a_data_folder_lies_where_the_others_do():
 
 def test_a_wheel_without_compiled_code_says_so(tmp_path):
     path = pack(tmp_path / "flash_attn-2.8.3-py3-none-any.whl", {"flash_attn/__init__.py": b""})
-    (record,) = inspect([str(path)], PLACE)
+    (record,) = inspect([str(path)], PLACE, os.environ)
     assert (record.verdict, record.because) == (None, ("it holds no compiled extension",))
 
 
@@ -127,7 +127,7 @@ def test_a_wheel_without_compiled_code_says_so(tmp_path):
 def test_what_is_no_archive_is_damaged(content, words, tmp_path):
     path = tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl"
     path.write_bytes(content)
-    (record,) = inspect([str(path)], PLACE)
+    (record,) = inspect([str(path)], PLACE, os.environ)
     assert (record.verdict, record.cause) == ("fails", "damaged")
     assert words in record.because[0]
 
@@ -139,13 +139,13 @@ def test_a_member_that_was_damaged_on_the_way_is_told(tmp_path):
     data = bytearray(path.read_bytes())
     data[at : at + 40] = bytes(40)
     path.write_bytes(data)
-    record = next(r for r in inspect([str(path)], PLACE) if r.module == "probe._C")
+    record = next(r for r in inspect([str(path)], PLACE, os.environ) if r.module == "probe._C")
     assert (record.verdict, record.cause) == ("fails", "damaged")
     assert "cannot be unpacked" in record.because[0]
 
 
 def test_a_wheel_that_is_not_there_has_no_verdict(tmp_path):
-    (record,) = inspect([str(tmp_path / "gone-1.0-py3-none-any.whl")], PLACE)
+    (record,) = inspect([str(tmp_path / "gone-1.0-py3-none-any.whl")], PLACE, os.environ)
     assert isinstance(record.verdict, Unknown)
 
 
@@ -193,23 +193,23 @@ def test_tags_are_held_against_the_target(name, interpreter, glibc, words):
 
 def test_a_wheel_for_another_python_fails_whatever_is_in_it(tmp_path):
     path = pack(tmp_path / f"probe-1.0-cp27-cp27mu-{PLATFORM}.whl", vendored(tmp_path))
-    records = list(inspect([str(path)], PLACE))
+    records = list(inspect([str(path)], PLACE, os.environ))
     assert {(r.verdict, r.cause) for r in records} == {("fails", "wheel-tag")}
     assert "cp27-cp27mu" in records[0].because[0]
 
 
 def test_the_target_is_asked_what_it_is():
-    place = ask(sys.executable)
+    place = place_of(sys.executable, os.environ)
     assert place.interpreter.extension_suffix == SUFFIX
     assert place.torch == TORCH
     assert sysconfig.get_path("purelib") in place.path
 
 
 def test_a_target_that_is_no_python_is_refused(tmp_path):
-    with pytest.raises(NoTarget):
-        ask(str(tmp_path / "gone"))
-    with pytest.raises(NoTarget):
-        ask("/bin/true")
+    with pytest.raises(NoAnswer):
+        place_of(str(tmp_path / "gone"), os.environ)
+    with pytest.raises(NoAnswer):
+        place_of("/bin/true", os.environ)
 
 
 RUN = (

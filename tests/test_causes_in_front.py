@@ -12,6 +12,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Binary, Conflict, Facts, Fault, Import, Shadow, Unknown
 from attn_doctor.model.findings import Finding, Goal, Severity
+from attn_doctor.probes.ask import Module
 from attn_doctor.probes.torch import from_files
 from attn_doctor.report import machine_summary
 
@@ -167,12 +168,12 @@ def test_a_file_or_folder_that_hides_torch_is_said_as_what_it_is(tmp_path):
     shim.mkdir()
     (shim / "__init__.py").write_text("while True: pass\n")
     installed = packages(torch="2.14.1")
-    found = from_files({"name": "torch", "origin": str(shim / "__init__.py"), "folders": [str(shim)]}, installed)
+    found = from_files(Module(name="torch", origin=str(shim / "__init__.py"), folders=(str(shim),)), installed)
     assert found.shim == str(shim / "__init__.py")
     assert "is no torch" in found.cuda.why
     assert "torch/version.py is not there" not in found.cuda.why
-    assert from_files({"name": "torch", "origin": None, "folders": [str(shim)]}, installed).shim == str(shim)
-    gone = from_files({"name": "torch", "origin": None}, installed)
+    assert from_files(Module(name="torch", folders=(str(shim),)), installed).shim == str(shim)
+    gone = from_files(Module(name="torch"), installed)
     assert "nothing of that name is there" in gone.cuda.why
 
 

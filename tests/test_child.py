@@ -14,6 +14,7 @@ import pytest
 from targets import make_target, site_packages
 
 from attn_doctor import child
+from attn_doctor.probes import ask
 
 ROOT = Path(child.__file__).parent
 SCRIPTS = sorted(p.name for p in (ROOT / "target").glob("*.py") if p.name != "__init__.py")
@@ -60,7 +61,7 @@ def test_what_is_printed_before_the_channel_stands_does_no_harm(tmp_path):
     (site_packages(tmp_path / "env") / "sitecustomize.py").write_text(
         "import sys\nsys.stdout.write('welcome to the cluster\\n')\nsys.stdout.write('and no newline')\nsys.stdout.flush()\n"
     )
-    outcome = child.run([str(python)], ["target/channel.py", "target/inventory.py"], config={"watched": []})
+    outcome = child.run([str(python)], ask.SCRIPTS, config={"ask": ["interpreter"]})
     assert outcome.fault is None
     assert outcome.facts("interpreter")[0]["prefix"] == str(tmp_path / "env")
     assert "welcome to the cluster" in outcome.chatter
@@ -180,7 +181,7 @@ def test_a_command_that_hangs_fails_or_is_missing(tmp_path):
 
 def test_an_old_python_can_say_what_it_is():
     """The program's first lines must parse under Python 2.7; a gate of the future stands in for an old interpreter."""
-    text = child.program(["target/channel.py", "target/inventory.py"], {"deadline": 9, "quiet": 9}, "abc")
+    text = child.program(ask.SCRIPTS, {"deadline": 9, "quiet": 9}, "abc")
     assert text.isascii()
     text = text.replace(f"if sys.version_info < {child.OLDEST_TARGET!r}", "if sys.version_info < (99, 0)")
     done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True, check=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attn_doctor.probes.choose import NoTarget, choose, is_holder
+from attn_doctor.errors import NoAnswer
+from attn_doctor.probes.choose import choose, is_holder
 
 
 def environment(folder: Path, holds_torch: bool = False) -> Path:
@@ -69,15 +70,15 @@ def test_nothing_else_found(tmp_path):
 def test_a_named_target_is_taken_or_refused_in_one_sentence(tmp_path):
     venv = environment(tmp_path / "venv")
     python = str(venv / "bin" / "python")
-    assert choose(python).python == python
+    assert choose(python, {}).python == python
     assert choose("python", {"PATH": str(venv / "bin")}).python == python
-    with pytest.raises(NoTarget, match=f"did you mean {python}"):
-        choose(str(venv))
-    with pytest.raises(NoTarget, match="there is no Python in it"):
-        choose(str(tmp_path))
-    with pytest.raises(NoTarget, match="does not exist"):
-        choose(str(tmp_path / "missing"))
+    with pytest.raises(NoAnswer, match=f"did you mean {python}"):
+        choose(str(venv), {})
+    with pytest.raises(NoAnswer, match="there is no Python in it"):
+        choose(str(tmp_path), {})
+    with pytest.raises(NoAnswer, match="does not exist"):
+        choose(str(tmp_path / "missing"), {})
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    with pytest.raises(NoTarget, match="not executable"):
-        choose(str(text))
+    with pytest.raises(NoAnswer, match="not executable"):
+        choose(str(text), {})

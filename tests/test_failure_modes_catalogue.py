@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from test_logs_corpus import CASES
+from recorded_logs import CASES
+from recorded_machines import MACHINES, expected
 
 from attn_doctor.failure_modes import ALL
 
-MACHINES = Path(__file__).parents[1] / "fixtures" / "machines"
 SLUGS = sorted(module.MODE.slug for module in ALL)
 # Only a run of the model shows it: tests/test_failure_modes_gpu.py and tests/test_best.py have both cases, as trials.
 BY_TRIALS = {"torch-cpu-batchnorm-gradient", "model-not-built", "eager-fails", "backend-fails"}
@@ -21,9 +18,8 @@ BY_TRIALS = {"torch-cpu-batchnorm-gradient", "model-not-built", "eager-fails", "
 def expectations() -> list[dict[str, Any]]:
     """What is expected of each machine, under one goal or the other."""
     wanted = []
-    for path in sorted(MACHINES.glob("*/expect.toml")):
-        table = msgspec.toml.decode(path.read_bytes()) if sys.version_info >= (3, 11) else {}
-        wanted += [part for part in table.values() if isinstance(part, dict)]
+    for folder in MACHINES:
+        wanted += [part for part in expected(folder).values() if isinstance(part, dict)]
     return wanted
 
 
@@ -31,7 +27,7 @@ def named(key: str) -> set[str]:
     return {slug for part in expectations() for slug in part.get(key, ())}
 
 
-each = pytest.mark.parametrize("slug", SLUGS if CASES else [])
+each = pytest.mark.parametrize("slug", SLUGS)
 
 
 @each

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ailing_extensions import torch_fault, undefined
 from ailing_machines import COMPAT, H, card, old_driver, static
-from test_failure_modes_gpu import found
-from test_failure_modes_import import torch_fault, undefined
+from one_rule import found
 from whole_machines import changed
 
 from attn_doctor.model.facts import Shadow, Variable

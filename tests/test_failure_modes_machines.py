@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ailing_extensions
+import ailing_gpus
 import pytest
-import test_failure_modes_gpu as of_gpus
-import test_failure_modes_import as of_imports
 from ailing_machines import COMPAT, CONTAINER, FABRIC, HIDDEN, MIG_EMPTY, MISMATCH, WSL, H, cpu_torch, old_driver
 from whole_machines import forgetting, without_driver
 
-from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.findings import Goal, Severity
 
@@ -52,7 +52,7 @@ AILING = [
     *(pytest.param(facts, id=name) for name, (facts, _, _) in MACHINES.items()),
     *(
         pytest.param(facts, id=f"{n} {slug}")
-        for n, (slug, facts, _) in enumerate((*of_gpus.PRESENT, *of_imports.PRESENT))
+        for n, (slug, facts, _) in enumerate((*ailing_gpus.PRESENT, *ailing_extensions.PRESENT))
     ),
 ]
 
@@ -71,7 +71,7 @@ def test_a_fact_that_is_not_known_makes_no_finding(facts):
 
 def test_nothing_explains_itself_by_way_of_others():
     """Two findings that explain each other would leave no root cause."""
-    explains = {module.MODE.slug: set(module.MODE.explains) for module in ALL}
+    explains = {module.MODE.slug: set(consequences(module.MODE)) for module in ALL}
     while leaves := {slug for slug, effects in explains.items() if not effects & set(explains)}:
         explains = {slug: effects for slug, effects in explains.items() if slug not in leaves}
     assert explains == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_failure_modes_import import NEW_ABI, OLD_ABI
+from ailing_extensions import NEW_ABI, OLD_ABI
 
 from attn_doctor.failure_modes.shared import symbols
 

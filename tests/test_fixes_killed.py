@@ -22,14 +22,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="process groups,
 
 # Carries a way out without looking for one: the plan is given, and so is the environment.
 _CARRY_OUT = """
-import json, sys
+import json, os, sys
 import msgspec
+from attn_doctor.model.facts import Facts
 from attn_doctor.fixes.apply import Work, apply
 from attn_doctor.fixes.target_paths import ask
 from attn_doctor.fixes.plan import Way
 way = msgspec.convert(json.loads(sys.argv[2]), Way)
 say = lambda text: print(text, file=sys.stderr, flush=True)
-print(apply(way, Work(ask(sys.argv[1]), (), 60.0, say)).outcome)
+print(apply(way, Work(ask(sys.argv[1], os.environ), (), 60.0, say, os.environ, Facts())).outcome)
 """
 
 

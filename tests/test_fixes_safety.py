@@ -163,7 +163,7 @@ WAY = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(IN
 @posix
 def test_the_python_of_the_system_is_left_alone_unless_told(tmp_path):
     patient = Patient(tmp_path / "p")
-    places = ask(str(patient.python))
+    places = ask(str(patient.python), os.environ)
     system = changed(RTX_4090, interpreter__externally_managed=True)
     assert "PEP 668" in refusal(system, places, WAY, system_python=False)
     way = Way(name="A", title="", intent=RIGHT, goal=Goal.TRAIN, cures=(), steps=(_of(sys.executable),))

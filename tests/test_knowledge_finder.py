@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_knowledge_wheels import BY_HAND, CONFIGURED
+from official_wheels import BY_HAND, CONFIGURED
 
 from attn_doctor.knowledge import finder, wheels
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch

@@ -116,11 +116,11 @@ def test_names_of_a_fatbin_reader():
     ],
 )
 def test_names_as_drivers_report_them(reported, capability):
-    assert gpu.capability_of(reported) == capability
+    assert gpu.model(reported).capability == capability
 
 
 @pytest.mark.parametrize("reported", ["NVIDIA GeForce RTX 6090", "AMD Radeon RX 7900 XTX", "", "NVIDIA"])
 def test_a_gpu_that_the_table_does_not_know(reported):
-    answer = gpu.capability_of(reported)
+    answer = gpu.model(reported)
     assert isinstance(answer, Unknown)
     assert "not known to this table of 20" in answer.why

@@ -71,13 +71,6 @@ def test_gpu_code_of_the_wheels():
     assert isinstance(pytorch.archs("2.15.0", "13.2", "win_amd64"), Unknown)
 
 
-def test_builds_by_driver():
-    answers = {row.cuda: answer.yes for row, answer in pytorch.builds_for_driver("2.12", "550.54.14")}
-    assert answers == {"12.6": True, "12.9": True, "13.0": False, "13.2": False}
-    verified = {row.cuda: row.verified for row, _ in pytorch.builds_for_driver("2.15", "550.54.14")}
-    assert verified == {"12.6": False, "13.0": True, "13.2": True, "13.4": False}
-
-
 @pytest.mark.parametrize(
     ("wish", "torch", "flavour"),
     [
@@ -130,7 +123,6 @@ def test_torchvision_pairs():
     assert pytorch.torchvision_for("2.2.2") == "0.17.2"
     assert pytorch.torchvision_for("2.2.0") == "0.17.0"
     assert pytorch.torchvision_for("2.15.0") == "0.29.2"
-    assert pytorch.torch_for("0.23.0") == "==2.8.0"
     assert isinstance(pytorch.torchvision_for("2.16.0"), Unknown)
     assert isinstance(pytorch.torchvision_fits("2.15.0", "0.31.0"), Unknown)
 

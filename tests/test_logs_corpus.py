@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import io
-import sys
-from pathlib import Path
-from typing import Any, NamedTuple
 
-import msgspec
 import pytest
+from recorded_logs import CASES, LOGS, NOTHING, reader, tables
 
-from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.failure_modes import ALL
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.decode import as_text
-from attn_doctor.logs.reader import Reader
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Goal, Severity
-
-LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
-NOTHING = ("healthy", "unrelated")  # folders of logs in which nothing is wrong
-
-
-class Case(NamedTuple):
-    folder: str
-    name: str
-    expect: dict[str, Any]
-
-    @property
-    def data(self) -> bytes:
-        return (LOGS / self.folder / f"{self.name}.log").read_bytes()
-
-    @property
-    def root(self) -> str | None:
-        return None if self.folder in NOTHING else self.folder
-
-
-@functools.cache
-def reader() -> Reader:
-    return Reader(patterns())
 
 
 def judge(*datas: bytes) -> Diagnosis:
@@ -52,20 +25,6 @@ def first_root(diagnosis: Diagnosis) -> Finding | None:
     return first if first and first.root_cause else None
 
 
-def tables(folder: Path, name: str) -> dict[str, Any]:
-    return msgspec.toml.decode((folder / name).read_bytes()) if sys.version_info >= (3, 11) else {}
-
-
-def cases() -> list[Case]:
-    return [
-        Case(folder.name, name, expect)
-        for folder in sorted(LOGS.iterdir())
-        if folder.is_dir()
-        for name, expect in tables(folder, "expect.toml").items()
-    ]
-
-
-CASES = cases()
 each_case = pytest.mark.parametrize("case", CASES, ids=[f"{c.folder}/{c.name}" for c in CASES])
 
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 import pytest
-from test_logs_corpus import CASES, Case, reader
+from recorded_logs import CASES, Case, reader
 
 from attn_doctor.failure_modes import ALL
 from attn_doctor.judging.diagnose import diagnose

@@ -8,7 +8,7 @@ import sys
 from itertools import pairwise
 
 import pytest
-from test_logs_corpus import LOGS, reader
+from recorded_logs import LOGS, reader
 
 from attn_doctor import child
 from attn_doctor.failure_modes import ALL

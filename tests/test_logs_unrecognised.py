@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_logs_corpus import CASES, LOGS, Case, reader
+from recorded_logs import CASES, LOGS, Case, reader
 
 from attn_doctor.examination import log_reader
 from attn_doctor.failure_modes import ALL

@@ -8,58 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
+from recorded_machines import MACHINES, expected, read
 
-from attn_doctor.failure_modes import ALL, find, patterns
-from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes import ALL, find
+from attn_doctor.failure_modes.mode import FromFacts, Unsure
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
-from attn_doctor.logs.reader import Reader
 from attn_doctor.model.facts import Facts, Unknown, walk
 from attn_doctor.model.findings import Goal, Severity
-from attn_doctor.model.trials import Trials
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MACHINES = sorted((Path(__file__).parent.parent / "fixtures" / "machines").glob("*/"))
 CASES = [
     pytest.param(folder, goal, id=f"{folder.name}-{goal}")
     for folder in MACHINES
-    for goal in tomllib.loads((folder / "expect.toml").read_text())
+    for goal in expected(folder)
     if goal in ("train", "flash-attn")
 ]
-
-
-def read(folder: Path) -> tuple[Facts, Trials, tuple]:
-    facts = msgspec.json.decode((folder / "facts.json").read_bytes(), type=Facts)
-    trials_file = folder / "trials.json"
-    trials = (
-        msgspec.json.decode(trials_file.read_bytes(), type=Trials)
-        if trials_file.exists()
-        else Trials(skipped="recorded")
-    )
-    reader = Reader(patterns())
-    logs = []
-    for path in sorted(folder.glob("*.log")):
-        with path.open("rb") as stream:
-            logs.append(reader.read(stream, path.name))
-    return facts, trials, tuple(logs)
 
 
 @pytest.mark.parametrize(("folder", "goal"), CASES)
 def test_exactly_what_is_expected(folder, goal):
     facts, trials, logs = read(folder)
-    expected = tomllib.loads((folder / "expect.toml").read_text())
+    table = expected(folder)
     diagnosis = diagnose(facts, Goal(goal), logs=logs, trials=trials if trials.rows else None)
-    wanted = expected[goal]
+    wanted = table[goal]
     said = {f.slug for f in diagnosis.findings if f.severity is not Severity.INFO}
     assert said == set(wanted["findings"])
     roots = [f.slug for f in diagnosis.findings if f.root_cause]
@@ -73,8 +48,8 @@ def test_exactly_what_is_expected(folder, goal):
     assert (advice.backend or "") == wanted["backend"]
     if "install_flash_attn" in wanted:
         assert advice.install_flash_attn == wanted["install_flash_attn"]
-    if "goal" in expected:
-        assert implied(facts)[0].value == expected["goal"]
+    if "goal" in table:
+        assert implied(facts)[0].value == table["goal"]
 
 
 @pytest.mark.parametrize("folder", MACHINES, ids=lambda f: f.name)
@@ -93,7 +68,7 @@ def _met(facts):
     found = set()
     for module in ALL:
         with contextlib.suppress(Unsure):
-            if module.detect(facts) is not None:
+            if isinstance(module, FromFacts) and module.detect(facts) is not None:
                 found.add(module.MODE.slug)
     return found
 
@@ -124,9 +99,9 @@ def _without(data, path):
 
 def test_expectations_name_failure_modes_that_exist():
     for folder in MACHINES:
-        expected = tomllib.loads((folder / "expect.toml").read_text())
+        table = expected(folder)
         for goal in ("train", "flash-attn"):
-            wanted = expected.get(goal, {})
+            wanted = table.get(goal, {})
             for key in ("findings", "info", "undetermined", "absent"):
                 for slug in wanted.get(key, []):
                     find(slug)

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 from ailing_machines import cpu_torch, environment
-from test_machines import MACHINES, read
+from recorded_machines import MACHINES, read
 from whole_machines import INTEL, RTX_4090, changed, packages, with_flash_attn, without_driver
 
 from attn_doctor import cli

@@ -456,6 +456,6 @@ def test_a_mismatch_means_that_there_is_a_card_even_if_the_bus_is_hidden(machine
 def test_the_loader_by_files_agrees_with_the_loader(tmp_path):
     """Stubs beside a real root, as the command line meets them: only LD_LIBRARY_PATH leads to them."""
     environ = stub_drivers(tmp_path, [LAPTOP, A100], driver="550.54.15", cuda="12.4")
-    found = graphics(environ=environ)[0]
+    found = graphics(Path("/"), environ)[0]
     assert [g.name for g in found.gpus] == [LAPTOP.name, A100.name]
     assert (found.libcuda, found.libcuda_version) == (str(tmp_path / "libcuda.so.550.54.15"), "550.54.15")

@@ -13,7 +13,7 @@ import pytest
 from kit import Machine, alpine, debian, ubuntu, wsl2
 
 from attn_doctor.model.facts import Unknown
-from attn_doctor.probes.cpu import cpu, cpu_by_cpuinfo
+from attn_doctor.probes.cpu import cpu
 from attn_doctor.probes.library_search import LibrarySearch, read_cache
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import system
@@ -264,7 +264,7 @@ def test_an_old_cache_has_a_table_in_another_format_in_front(machine):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the files of Linux")
 def test_this_machine():
-    found, sources = system(folders={"prefix": sys.prefix})
+    found, sources = system(Path("/"), os.environ, folders={"prefix": sys.prefix})
     assert found.os == "linux"
     assert found.cores == os.cpu_count()
     assert found.cores_allowed == len(os.sched_getaffinity(0))
@@ -276,7 +276,7 @@ def test_this_machine():
 
 @pytest.mark.skipif(shutil.which("objdump") is None or sys.platform != "linux", reason="needs objdump")
 def test_glibcxx_of_this_machine_against_objdump():
-    found = system()[0]
+    found = system(Path("/"), os.environ)[0]
     said = subprocess.run(["objdump", "-p", found.libstdcxx], capture_output=True, text=True, check=True).stdout
     for family, value in (("GLIBCXX", found.glibcxx), ("CXXABI", found.cxxabi)):
         defined = {
@@ -316,16 +316,3 @@ def test_cpu_that_cannot_be_read(tmp_path):
     found = cpu(tmp_path)[0]
     assert isinstance(found.model, Unknown)
     assert isinstance(found.avx2, Unknown)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc/cpuinfo")
-def test_py_cpuinfo_sees_the_same_flags():
-    assert cpu_by_cpuinfo()[0] == cpu()[0]
-
-
-def test_py_cpuinfo_that_fails_is_told(tmp_path):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho 'No module named cpuinfo' >&2\nexit 1\n")
-    python.chmod(0o755)
-    found = cpu_by_cpuinfo(str(python))[0]
-    assert found.model == Unknown("py-cpuinfo gave no answer: No module named cpuinfo")

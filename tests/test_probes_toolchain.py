@@ -388,14 +388,14 @@ def test_library_path_entries_with_cuda_libraries(machine):
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 def test_gcc_of_this_machine():
-    found = next(c for c in toolchain()[0].compilers if c.name == "gcc")
+    found = next(c for c in toolchain(Path("/"), os.environ)[0].compilers if c.name == "gcc")
     said = subprocess.run(["gcc", "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True)
     assert found.version == said.stdout.strip()
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs a CUDA toolkit")
 def test_nvcc_of_this_machine():
-    found = toolchain()[0]
+    found = toolchain(Path("/"), os.environ)[0]
     said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
     first = next(t for t in found.toolkits if any(by.startswith("PATH") for by in t.found_by))
     assert first.version == re.search(r"release (\S+),", said)[1]

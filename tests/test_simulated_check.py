@@ -276,14 +276,14 @@ def test_a_gpu_that_refuses_every_kernel_is_found_out_by_the_trial(tmp_path, lau
 
 def test_a_gpu_on_which_every_kernel_hangs_is_not_asked_once_a_backend(tmp_path):
     machine = Machine(tmp_path / "machine")
-    report = check(machine, healthy(machine) | {"STUB_LAUNCH": "hang"}, "--imgsz", "64", "--timeout", "20")
+    report = check(machine, healthy(machine) | {"STUB_LAUNCH": "hang"}, "--imgsz", "64", "--timeout", "12")
     roots = [f["slug"] for f in report["findings"] if f["severity"] == "error" and f["root_cause"]]
     assert roots == ["cuda-init-error"]
     assert report["recommendation"]["backend"] is None
     rows = {(row["backend"], row["dtype"]): row for row in report["trials"]}
     assert {row["status"] for (backend, _), row in rows.items() if backend == "eager"} == {"timeout"}
     assert {row["status"] for (backend, _), row in rows.items() if backend != "eager"} == {"ruled-out"}
-    assert "no answer for 20 s" in rows["eager", "float32"]["reason"]
+    assert "no answer for 12 s" in rows["eager", "float32"]["reason"]
 
 
 def test_the_test_extra_holds_what_these_tests_need():

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from targets import add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.probes.choose import Choice, NoTarget
-from attn_doctor.probes.gather import GatherRequest, NoAnswer, gather
+from attn_doctor.probes.choose import Choice
+from attn_doctor.probes.gather import GatherRequest, gather
 
 
 def examine(python: Path, **options) -> Facts:
-    return gather(GatherRequest(Choice(str(python), "for the test"), **options))
+    return gather(GatherRequest(Choice(str(python), "for the test"), os.environ, **options))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_the_fork_says_not_available_and_the_doctor_says_why(tmp_path):
 
 
 def test_a_target_that_is_no_python():
-    with pytest.raises(NoTarget, match="is no Python interpreter"):
+    with pytest.raises(NoAnswer, match="is no Python interpreter"):
         examine(Path("/bin/cat"))
 
 
@@ -246,7 +248,7 @@ def test_a_target_that_cannot_be_started(tmp_path):
     tool = tmp_path / "python"
     tool.write_bytes(b"\x7fELF nonsense")
     tool.chmod(0o755)
-    with pytest.raises(NoTarget, match="cannot be started"):
+    with pytest.raises(NoAnswer, match="cannot be started"):
         examine(tool)
 
 
@@ -258,7 +260,7 @@ def test_a_target_that_is_too_old(tmp_path):
         'printf \'\\036%s {"at": "too-old", "section": "", "data": "2.7"}\\n\' "$nonce"\n'
     )
     tool.chmod(0o755)
-    with pytest.raises(NoTarget, match=r"is Python 2\.7; attn-doctor examines Python 3\.8 and newer"):
+    with pytest.raises(NoAnswer, match=r"is Python 2\.7; attn-doctor examines Python 3\.8 and newer"):
         examine(tool)
 
 

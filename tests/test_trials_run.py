@@ -282,7 +282,7 @@ for batch in (1, 2, 4):
         [sys.executable],
         (*runner.SCRIPTS[:-1], str(tmp_path / "count.py")),
         config={},
-        environment=child.harmless(str(tmp_path)),
+        changes=child.harmless(str(tmp_path)),
     )
     assert outcome.fault is None
     found = outcome.facts("calls")

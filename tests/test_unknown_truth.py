@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_machines import MACHINES, read
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, with_flash_attn
 
 import attn_doctor
 from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, find, patterns
-from attn_doctor.failure_modes.mode import Hit, Unsure
+from attn_doctor.failure_modes.mode import FromFacts, Hit, Unsure
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
@@ -74,7 +74,7 @@ def _asked(facts: Facts) -> Iterator[object]:
     """Everything that is asked of facts, short of what a rule needs to know."""
     for module in ALL:
         for question in (
-            module.detect,
+            *([module.detect] if isinstance(module, FromFacts) else []),
             lambda facts, module=module: module.fixes(facts, Hit(message="", evidence=())),
             getattr(module, "usual", lambda _: ()),
         ):

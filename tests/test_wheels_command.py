@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from official_wheels import BY_HAND, CONFIGURED
 from targets import add_metadata, make_target
-from test_knowledge_wheels import BY_HAND, CONFIGURED
 
 from attn_doctor.errors import Refused
 from attn_doctor.fixes.target_paths import Cannot
@@ -223,7 +223,7 @@ def test_on_the_screen_the_address_can_be_copied_whole(tmp_path):
 def test_exit_codes(tmp_path):
     assert command(*WHOLE[2:], "--torch", "2.15.0", cwd=tmp_path).returncode == 1
     assert command(*WHOLE, "--gpu", "Voodoo", cwd=tmp_path).returncode == 2
-    assert command("--target", str(tmp_path / "python"), cwd=tmp_path).returncode == 2
+    assert command("--target", str(tmp_path / "python"), cwd=tmp_path).returncode == 3
     assert command(*WHOLE, "--json", str(tmp_path / "no" / "such.json"), cwd=tmp_path).returncode == 2
 
 

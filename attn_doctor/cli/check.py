@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_gpu, add_outputs, add_target, whole
+from attn_doctor.cli.options import add_gpu, add_outputs, add_target, examination, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -63,19 +63,18 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import os
     import sys
 
     from attn_doctor.cli.output import Progress, check_outputs, show
-    from attn_doctor.examination import Options, examine
+    from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal, Severity
     from attn_doctor.trials.plan import TrialOptions
 
     check_outputs(arguments)
     check_names(arguments.ignore)
-    options = Options(
-        target=arguments.target,
+    options = examination(
+        arguments,
         goal=Goal(arguments.goal) if arguments.goal else None,
         static=arguments.static,
         trial=not arguments.no_trial,
@@ -89,11 +88,9 @@ def execute(arguments: argparse.Namespace) -> int:
         logs=tuple(arguments.log),
         facts=arguments.facts,
         gpu=arguments.gpu,
-        timeout=arguments.timeout,
         fail_on=None if arguments.fail_on == "never" else Severity(arguments.fail_on),
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
-        root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),  # a simulated machine, see docs/testing.md
     )
     with Progress() as progress:
         report = examine(options, progress.say)

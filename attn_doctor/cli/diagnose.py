@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_gpu, add_target
+from attn_doctor.cli.options import add_gpu, add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -44,7 +44,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.errors import NotExamined
-    from attn_doctor.examination import Options, exit_code, facts_of, read_logs
+    from attn_doctor.examination import exit_code, facts_of, read_logs
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
     from attn_doctor.model.findings import Goal, Severity
@@ -57,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
     except Unreadable as error:
         raise NotExamined(str(error)) from error
     with Progress() as progress:
-        options = Options(target=arguments.target, timeout=arguments.timeout, facts=arguments.facts, gpu=arguments.gpu)
+        options = examination(arguments, facts=arguments.facts, gpu=arguments.gpu)
         facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
     if arguments.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_gpu, add_target
+from attn_doctor.cli.options import add_gpu, add_target, examination
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
@@ -77,8 +77,11 @@ def execute(arguments: argparse.Namespace) -> int:
         raise Cannot("a report has been judged already: name --gpu where it is made, in `attn-doctor check`")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
+    options = examination(arguments)
     request = Request(
-        target=arguments.target,
+        options.surroundings,
+        root=options.root,
+        target=options.target,
         goal=Goal(arguments.goal) if arguments.goal else None,
         report=arguments.report,
         gpu=arguments.gpu,
@@ -86,7 +89,7 @@ def execute(arguments: argparse.Namespace) -> int:
         verify=arguments.verify,
         offline=arguments.offline,
         online=arguments.online,
-        timeout=arguments.timeout,
+        timeout=options.timeout,
         system_python=arguments.system_python,
         command=("attn-doctor", *sys.argv[1:]),
     )

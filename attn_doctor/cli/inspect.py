@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -44,15 +44,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.model.facts import Unknown
-    from attn_doctor.probes.binaries.inspection import ask, inspect
+    from attn_doctor.probes.binaries.inspection import inspect, place_of
     from attn_doctor.probes.choose import choose
     from attn_doctor.report.inspection import as_data
     from attn_doctor.report.inspection_outline import outline
 
     check_outputs(arguments)
-    choice = choose(arguments.target)
-    place = ask(choice.python, arguments.timeout)
-    records = list(inspect(arguments.files, place))
+    options = examination(arguments)
+    choice = choose(options.target, options.surroundings)
+    place = place_of(choice.python, options.surroundings, options.timeout)
+    records = list(inspect(arguments.files, place, options.surroundings))
     if arguments.json:
         write_json(arguments.json, as_data(choice, place.torch, records, arguments.gpu))
     if on_terminal(arguments):

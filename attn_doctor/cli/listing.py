@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_target, examination
+from attn_doctor.failure_modes.areas import AREAS
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -15,7 +16,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Lists the failure modes that attn-doctor knows.",
         formatter_class=formatter,
     )
-    parser.add_argument("--area", choices=("build", "install", "import", "run", "platform"), help="of one area only")
+    parser.add_argument("--area", choices=[area.name for area in AREAS], help="of one area only")
     parser.add_argument(
         "--severity", choices=("error", "warning", "info"), help="of this severity under the goal train only"
     )
@@ -48,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _met_here(arguments: argparse.Namespace) -> set[str]:
-    from attn_doctor.examination import Options, examine
+    from attn_doctor.examination import examine
 
-    report = examine(Options(target=arguments.target, timeout=arguments.timeout, static=True, tools=True))
+    report = examine(examination(arguments, static=True, tools=True))
     return {finding.slug for finding in report.findings}

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attn_doctor.examination import Options
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +23,17 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for one import or one trial (default: 120)",
     )
+
+
+def examination(arguments: argparse.Namespace, **more: Any) -> Options:
+    """Make the options of an examination: what every command takes (--target, --timeout), the environment, and `more`.
+
+    The variable ATTN_DOCTOR_ROOT names a folder that stands for a machine, see docs/testing.md. No other place reads it.
+    """
+    from attn_doctor.examination import Options
+
+    root = os.environ.get("ATTN_DOCTOR_ROOT", "/")
+    return Options(target=arguments.target, timeout=arguments.timeout, environ=dict(os.environ), root=root, **more)
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -43,7 +43,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments, "json", "log")
     mode = find(arguments.name).MODE
-    planned = plan(mode, lambda: choose(arguments.target).python, arguments.timeout, arguments.torch)
+    options = examination(arguments)
+    environ = options.surroundings
+    planned = plan(mode, lambda: choose(options.target, environ).python, environ, options.timeout, arguments.torch)
     sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
     if planned.needs_confirmation and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):

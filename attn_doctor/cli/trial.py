@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target, whole
+from attn_doctor.cli.options import add_target, examination, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -65,7 +65,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
-    from attn_doctor.examination import Options, facts_of
+    from attn_doctor.examination import facts_of
     from attn_doctor.report.trial_outline import outline
     from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
     from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
@@ -92,9 +92,10 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     check_request(wanted)
     with Progress() as progress:
-        facts = facts_of(Options(target=arguments.target, timeout=arguments.timeout), progress.say)
+        options = examination(arguments)
+        facts = facts_of(options, progress.say)
         python = str(facts.interpreter.python)
-        found = study(facts, [python], wanted, timeout=arguments.timeout, say=progress.say)
+        found = study(facts, [python], wanted, timeout=options.timeout, say=progress.say, environ=options.surroundings)
     if arguments.json:
         write_json(arguments.json, found)
     if on_terminal(arguments):

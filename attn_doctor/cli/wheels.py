@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_target
+from attn_doctor.cli.options import add_target, examination
 
 if TYPE_CHECKING:
     from attn_doctor.knowledge.wheel_key import Candidate
@@ -47,7 +47,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
-    from attn_doctor.examination import Options, facts_of
+    from attn_doctor.examination import facts_of
     from attn_doctor.report.wheels_outline import outline
     from attn_doctor.wheels.answer import Wanted, answer, key_for
 
@@ -65,9 +65,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with Progress() as progress:
         facts = None
         if arguments.target or not wanted.whole:
-            facts = facts_of(
-                Options(target=arguments.target, static=True, tools=True, timeout=arguments.timeout), progress.say
-            )
+            facts = facts_of(examination(arguments, static=True, tools=True), progress.say)
         key, _ = key_for(wanted, facts)
         seen: tuple[Candidate, ...] = ()
         notes: tuple[str, ...] = ()

@@ -8,13 +8,32 @@ unknown. A rule returns a Hit, or None for health.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.logs.reader import Seen, Topic
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
+from attn_doctor.model.trials import Trials
 
 T = TypeVar("T")
+
+Stops = Literal["build", "gpu", "nothing"]
+EVERY_BACKEND = (
+    "eager",
+    "sdpa",
+    "sdpa-math",
+    "sdpa-efficient",
+    "sdpa-flash",
+    "sdpa-cudnn",
+    "flash-attn-2",
+    "flash-attn-3",
+    "flash-attn-4",
+    "xformers",
+    "flex",
+    "compile",
+)
+GPU_BACKENDS = ("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4")  # no CPU has a kernel
 
 
 class Unsure(Exception):
@@ -30,6 +49,13 @@ def known(value: T | Unknown) -> T:
     if isinstance(value, Unknown):
         raise Unsure(value)
     return value
+
+
+def present(value: T | Unknown | None) -> T:
+    """Return the value of a thing that is there. Raises Unsure where it is not known, and where there is none."""
+    if value is None:
+        raise Unsure(Unknown("there is none"))
+    return known(value)
 
 
 def every(*parts: Callable[[], bool]) -> bool:
@@ -66,29 +92,56 @@ class Sign(Record, frozen=True, kw_only=True):
     literal: str
     sample: str
     strength: str = "proof"  # "proof": this line alone shows it · "hint": it needs more · "context": no sign by itself
+    topic: Topic | None = None  # what the line says, for the rules of other failure modes
 
 
 class FailureMode(Record, frozen=True, kw_only=True):
+    """The record of a failure mode.
+
+    `stops` says what cannot be done while it is there, and nothing more: "build" is a build of flash-attn, which a finished wheel
+    makes needless; "gpu" is any use of the GPU, so that the backends that need one are blocked.
+    """
+
     code: str
     slug: str
     title: str
     train: Severity  # under the goal `train`
     flash_attn: Severity  # under the goal `flash-attn`
-    blocks: tuple[str, ...] = ()  # backends
+    stops: Stops = "nothing"
+    blocks: tuple[str, ...] = ()  # backends; with stops="gpu" those that need a GPU, and nothing is to be written
     explains: tuple[str, ...] = ()  # slugs of its consequences
+    explains_what_stops: Stops | None = None  # all that stop this are consequences as well
     signs: tuple[Sign, ...] = ()
     recipe: Recipe | None = None
+    says: str | None = None  # the message where a log shows it and `from_log` is missing: "{file} is not there"
     catch_all: bool = False  # says that a cause is not known: judged last, and never beneath a cause that is
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The backends that do not run while it is there, where a hit says nothing else."""
+        return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:
         return self.train if goal is Goal.TRAIN else self.flash_attn
 
 
+class Variant(Record, frozen=True, kw_only=True):
+    """Say which of its causes a failure mode was met in, and with which values: what `fixes` needs to choose.
+
+    A failure mode that needs it has a record of its own made from this one, for example
+    `class Missing(Variant): library: str`. The choice between causes is a field of type Literal.
+    """
+
+
 class Hit(Record, frozen=True, kw_only=True):
-    """A failure mode met. What is None is taken from the failure mode's record."""
+    """A failure mode met. What is None is taken from the failure mode's record.
+
+    `certainty` is for `detect` alone: what a log or a trial shows was observed, and is marked so by the caller.
+    """
 
     message: str
     evidence: tuple[Evidence, ...]
+    variant: Variant | None = None
     certainty: Certainty = Certainty.PREDICTED
     confidence: Confidence = Confidence.HIGH
     severity: Severity | None = None
@@ -97,18 +150,42 @@ class Hit(Record, frozen=True, kw_only=True):
 
 
 class Module(Protocol):
-    """The module of a failure mode.
-
-    It may also have `from_log(facts, seen, evidence) -> Hit | None`, its own wording of what logs showed, and
-    `observe(facts, trials) -> Hit | None`, what trials showed, and `usual(facts) -> tuple[Fix, ...]`, what puts it right where
-    too little is known of the machine for `fixes`.
-    """
+    """The module of a failure mode: what each of them has. It also has one or more of the functions of the classes below."""
 
     __name__: str
     MODE: FailureMode
 
-    def detect(self, facts: Facts) -> Hit | None:
-        """What facts imply. Raises Unsure."""
-
     def fixes(self, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         """Return what puts this case right on this machine, the best first. Raises Unsure."""
+
+
+@runtime_checkable
+class FromFacts(Protocol):
+    """A failure mode that facts imply. Without this function only logs or trials show it."""
+
+    def detect(self, facts: Facts) -> Hit | None:
+        """Return what facts imply; None for health. Raises Unsure."""
+
+
+@runtime_checkable
+class FromLog(Protocol):
+    """A failure mode with its own reading of a log. Without it every match counts, and the message is `MODE.says`."""
+
+    def from_log(self, facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+        """Return what the logs show; None where the matches do not count. `evidence`: the first lines that matched."""
+
+
+@runtime_checkable
+class FromTrials(Protocol):
+    """A failure mode that a run of the backends shows."""
+
+    def observe(self, facts: Facts, trials: Trials) -> Hit | None:
+        """Return what the trials showed; None for health."""
+
+
+@runtime_checkable
+class Usual(Protocol):
+    """A failure mode with an answer for a log of which no machine is known."""
+
+    def usual(self, facts: Facts) -> tuple[Fix, ...]:
+        """Return what puts it right where too little is known of the machine for `fixes`."""

@@ -7,18 +7,11 @@ import re
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
+from attn_doctor.failure_modes.areas import area_of
+from attn_doctor.failure_modes.mode import FailureMode, FromFacts, Hit, Module, Unsure, Usual
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
-AREAS = {
-    "AD1": ("build", "Building flash-attn"),
-    "AD2": ("install", "Finding, fetching and installing packages"),
-    "AD3": ("import", "Importing: libraries and binary interfaces"),
-    "AD4": ("run", "GPU, driver, and what runs"),
-    "AD5": ("platform", "Operating systems"),
-    "AD6": ("model", "Models, their code and their weights"),
-}
 # In the order in which somebody with a problem wants them.
 ORDER = ("What it is", "Why it happens", "What to do", "How it shows", "How to reproduce", "References")
 
@@ -30,7 +23,9 @@ class Page(NamedTuple):
 
     @property
     def area(self) -> str:
-        return AREAS[self.mode.code[:3]][0]
+        found = area_of(self.mode.code)
+        assert found, f"{self.mode.code} is of no area"
+        return found.name
 
 
 def page(module: Module) -> Page:
@@ -58,8 +53,8 @@ def _paragraphs(lines: list[str], *, whole_lines: bool) -> tuple[str, ...]:
 
 
 def predictable(module: Module) -> bool:
-    """Whether facts can tell of it before it happens: its rule looks at something."""
-    return bool(module.detect.__code__.co_names)
+    """Return whether facts can tell of it before it happens."""
+    return isinstance(module, FromFacts)
 
 
 def usual_fixes(module: Module) -> tuple[Fix, ...]:
@@ -69,7 +64,6 @@ def usual_fixes(module: Module) -> tuple[Fix, ...]:
         made = module.fixes(facts, Hit(message="", evidence=()))
     except Unsure:
         made = ()
-    usual = getattr(module, "usual", None)
-    if not made and usual is not None:
-        made = usual(facts)
+    if not made and isinstance(module, Usual):
+        made = module.usual(facts)
     return tuple(commands.prepared(facts, fix) for fix in made)

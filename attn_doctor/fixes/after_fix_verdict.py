@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, read_logs
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.fixes.plan import WITHOUT, Way
-from attn_doctor.fixes.target_paths import QUIET
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.not_a_log import NoLog
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
+from attn_doctor.model.machine import flash_attn
 from attn_doctor.model.report import Report
-from attn_doctor.probes.answer import NoAnswer
+from attn_doctor.probes.ask import QUIET
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 
 Say = Callable[[str], None]
@@ -34,6 +33,7 @@ def examine(
     backends: Sequence[str] = (),
     *,
     gpu: str | None = None,
+    root: str = "/",
 ) -> Report:
     """Raises NoAnswer. With backends, a short trial of them too; with a GPU that is elsewhere, judged for that one."""
     trial = bool(backends)
@@ -44,29 +44,16 @@ def examine(
         trial=trial,
         trials=_with(backends) if trial else TrialOptions(),
         timeout=timeout,
-        root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),
+        environ={**environ, **QUIET},
+        root=root,
     )
-    with as_if({**environ, **QUIET}):
-        return examine_target(options)
+    return examine_target(options)
 
 
 def _with(backends: Sequence[str]) -> TrialOptions:
     import msgspec
 
     return msgspec.structs.replace(_SHORT, backends=tuple(backends))
-
-
-@contextmanager
-def as_if(environ: Mapping[str, str]) -> Iterator[None]:
-    """The environment of this process replaced for a while: probes read it, and children inherit it."""
-    before = dict(os.environ)
-    try:
-        os.environ.clear()
-        os.environ.update(environ)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def remaining(report: Report) -> tuple[Finding, ...]:
@@ -88,21 +75,16 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     new = [f for f in left if f.severity.rank == 2 and f.code not in known]
     if new:
         return f"{new[0].slug} comes up: {new[0].message}"
-    if way.intent == WITHOUT and isinstance(report.facts.flash_attention.version, str) and _broken(report.facts):
+    if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
         return "flash-attn is still there, and does not import"
     return None
 
 
-def _broken(facts: Facts) -> bool:
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(attempt.module.startswith("flash_attn") and attempt.ok is False for attempt in tried)
-
-
-def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float) -> tuple[str, ...]:
+def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> tuple[str, ...]:
     """The backends of a short trial that served every attention call, forward and backward."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
-        report = examine(python, way.goal, environ, timeout, wanted)
+        report = examine(python, way.goal, environ, timeout, wanted, root=root)
     except (NoAnswer, BadRequest):
         return ()
     return tuple(dict.fromkeys(row.backend for row in report.trials if row.status == "ok"))

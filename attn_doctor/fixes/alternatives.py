@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.failure_modes import that_stop
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.wheel_fixes import STOP_A_BUILD
 from attn_doctor.fixes import build_forecast, step_safety
 from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
@@ -124,7 +124,9 @@ def _finished(helped: Helped) -> Iterator[list[Choice]]:
     ready = {fix.steps: fix for _, fixes in helped for fix in fixes if _brings_wheel(fix)}
     for fix in ready.values():
         others = [
-            (f, fixes) for f, fixes in helped if f.slug not in STOP_A_BUILD and all(x.steps != fix.steps for x in fixes)
+            (f, fixes)
+            for f, fixes in helped
+            if f.slug not in that_stop("build") and all(x.steps != fix.steps for x in fixes)
         ]
         if all(any(not _brings_wheel(x) for x in fixes) for _, fixes in others):
             moot = tuple(f.code for f, _ in helped if all(f is not other for other, _ in others))

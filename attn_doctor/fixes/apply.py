@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, restore, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.hardlink_copy import NoRoom, copy_tree
 from attn_doctor.fixes.plan import PlannedStep, Way
-from attn_doctor.fixes.target_paths import Cannot, Places, Root
+from attn_doctor.fixes.target_paths import Cannot, Places, Root, freeze, own
 from attn_doctor.fixes.verify import STEP_DEADLINE
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding
-from attn_doctor.probes.answer import NoAnswer
 
 # What poetry, PDM and pixi write beside the environment.
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
@@ -47,6 +47,9 @@ class Work(NamedTuple):
     findings: Sequence[Finding]
     timeout: float
     say: Say
+    environ: Mapping[str, str]  # the user's
+    facts: Facts  # of the target before anything is changed
+    root: str = "/"
     system_python: bool = False
     books: str | None = None  # folder of a project whose books are kept by the installer
     gpu: str | None = None  # judge for this GPU, which is elsewhere
@@ -146,7 +149,7 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     )
     shutil.copyfile(restore.__file__, folder / "undo.py")
-    (folder / "freeze.txt").write_text(work.places.freeze() + _conda_revision(work.places))
+    (folder / "freeze.txt").write_text(freeze(own(work.facts)) + _conda_revision(work.places))
     (folder / "kept").mkdir()
     work.say(f"keeping what is there, beside it in {folder}")
     before: dict[str, dict[str, restore.Entry]] = {}
@@ -195,7 +198,9 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
             return f"step {number} fails ({step.what or step.why}): {after_fix_verdict.explain(log, way.goal)}", ()
     work.say("examining what it made")
     try:
-        report = after_fix_verdict.examine(work.places.python, way.goal, environ, work.timeout, gpu=work.gpu)
+        report = after_fix_verdict.examine(
+            work.places.python, way.goal, environ, work.timeout, gpu=work.gpu, root=work.root
+        )
     except NoAnswer as error:
         return f"after this plan the environment does not answer: {error}", ()
     why = after_fix_verdict.verdict(way, work.findings, report)
@@ -209,9 +214,9 @@ def _environ(way: Way, work: Work) -> dict[str, str]:
         variables["PIP_BREAK_SYSTEM_PACKAGES"] = "1"
     places = work.places
     if places.kind == "bare":
-        made = step_runner.changed(os.environ, {**variables, "PIP_NO_INPUT": "1"})
+        made = step_runner.changed(work.environ, {**variables, "PIP_NO_INPUT": "1"})
         return {**made, "PATH": os.pathsep.join([places.scripts, made.get("PATH", os.defpath)])}
-    return step_runner.environment(places.prefix, places.scripts, variables, conda=places.kind == "conda")
+    return step_runner.environment(work.environ, places.prefix, places.scripts, variables, conda=places.kind == "conda")
 
 
 class _Journalled(NamedTuple):

@@ -94,8 +94,3 @@ def _is_script(path: str, status: os.stat_result) -> bool:
         return False
     with open(path, "rb") as file:  # noqa: PTH123
         return file.read(2) == b"#!"
-
-
-def room_for_links(folder: Path, other: Path) -> bool:
-    """Whether a hard link in `folder` can lead to a file in `other`."""
-    return folder.stat().st_dev == other.stat().st_dev

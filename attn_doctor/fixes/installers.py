@@ -17,7 +17,6 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Step
 
-INSTALLERS = ("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm")
 _CONDA_LIKE = ("conda", "mamba", "micromamba")
 # Options of `pip install` that take a value in the next word.
 _WITH_VALUE = frozenset(

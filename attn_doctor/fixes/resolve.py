@@ -18,11 +18,11 @@ from attn_doctor import child
 from attn_doctor.failure_modes.shared.fact_queries import index_options
 from attn_doctor.fixes.installers import Request, name_of, parse
 from attn_doctor.fixes.plan import Change
-from attn_doctor.fixes.target_paths import QUIET
 from attn_doctor.knowledge.rows import Row
 from attn_doctor.knowledge.tables import load
 from attn_doctor.model.versions import local
 from attn_doctor.model.versions import parse as version
+from attn_doctor.probes.ask import QUIET
 from attn_doctor.system import current_folder
 
 # Packages of which every wheel is so large that an installer which downloads them for a dry run is not asked unprompted.
@@ -91,7 +91,7 @@ def resolve(
 ) -> Resolved:
     """What this command would change. `have`: normal name -> version now; `pip`: version of the target's pip.
 
-    `downloads`: ask an old pip too, which downloads whole wheels for a dry run.
+    `environment`: all variables that the installer is asked with. `downloads`: ask an old pip too, which downloads whole wheels for a dry run.
     """
     request = parse(argv)
     if request is None:
@@ -109,7 +109,7 @@ def resolve(
         asked,
         cwd=cwd,
         deadline=deadline,
-        environment={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        environ={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     if answer.fault:
         return _no_answer(answer, "pip", deadline)
@@ -159,7 +159,7 @@ def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environme
     answer = child.command(
         [*argv, "--dry-run", "--color", "never"],
         deadline=deadline,
-        environment={**environment, **QUIET},
+        environ={**environment, **QUIET},
         cwd=current_folder.where(),  # uv reads the settings of the project here
     )
     if answer.fault:

@@ -58,9 +58,11 @@ class Ran(Record, frozen=True, kw_only=True):
         return self.code == 0
 
 
-def environment(prefix: str, scripts: str, changes: Mapping[str, str | None], *, conda: bool = False) -> dict[str, str]:
-    """The environment of a step: as if the target were activated, and with the variables that the plan sets or unsets."""
-    made = {name: value for name, value in os.environ.items() if name not in _TAKEN_OUT}
+def environment(
+    environ: Mapping[str, str], prefix: str, scripts: str, changes: Mapping[str, str | None], *, conda: bool = False
+) -> dict[str, str]:
+    """Return the environment of a step: the user's, as if the target were activated, with what the plan sets or unsets."""
+    made = {name: value for name, value in environ.items() if name not in _TAKEN_OUT}
     made.update(_PUT_IN)
     made["PATH"] = os.pathsep.join([scripts, made.get("PATH", os.defpath)])
     made["CONDA_PREFIX" if conda else "VIRTUAL_ENV"] = prefix

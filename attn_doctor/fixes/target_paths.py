@@ -1,55 +1,22 @@
-"""Where an installer would put things in the target, and what is installed there now: asked of the target itself."""
+"""Where an installer would put things in the target, asked of the target itself; and what is its own of what is installed."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from attn_doctor import child
-from attn_doctor.errors import Refused
-from attn_doctor.model.facts import Record
+from attn_doctor.errors import NoAnswer, Refused
+from attn_doctor.model.facts import Distribution, Facts, Record, Unknown
 from attn_doctor.model.foreign_text import text
-from attn_doctor.probes.answer import NoAnswer, introduce
-
-# Run without PYTHONPATH, and in an empty folder (child.command): neither it nor the current one is part of the environment.
-# Python 3.8 grammar.
-_ASK = """
-import sys
-if sys.path and sys.path[0] in ("", "."):
-    del sys.path[0]
-import json, os, site, sysconfig
-from importlib import metadata
-paths = sysconfig.get_paths()
-found = []
-for d in metadata.distributions(path=[p for p in sys.path if os.path.isdir(p)]):
-    try:
-        name = d.metadata["Name"]
-        found.append({"name": name, "version": d.version, "place": str(d.locate_file("")), "url": d.read_text("direct_url.json")})
-    except (AttributeError, KeyError, OSError, TypeError, ValueError):
-        pass  # a folder without readable metadata is no distribution
-base = getattr(sys, "_base_executable", None) or sys.executable
-print(json.dumps({
-    "python": sys.executable, "version": "%d.%d" % sys.version_info[:2], "base": base, "prefix": sys.prefix,
-    "base_prefix": sys.base_prefix, "purelib": paths["purelib"], "platlib": paths["platlib"], "scripts": paths["scripts"],
-    "data": paths["data"], "path": sys.path,
-    "user": [site.getusersitepackages(), site.getuserbase() + "/bin"] if site.ENABLE_USER_SITE else [],
-    "distributions": [f for f in found if f["name"]],
-}))
-"""
+from attn_doctor.probes import ask as asking
+from attn_doctor.probes.ask import Layout
 
 
 class Cannot(Refused):
     """What was asked for cannot be done here. The text is one sentence for the user."""
-
-
-class Installed(Record, frozen=True, kw_only=True):
-    name: str
-    version: str | None
-    place: str
-    url: str | None = None  # direct_url.json
 
 
 class Root(Record, frozen=True, kw_only=True):
@@ -59,21 +26,8 @@ class Root(Record, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
 
 
-class Places(Record, frozen=True, kw_only=True):
-    """Folders of the target, and its distributions, the one that is imported first."""
-
-    python: str
-    version: str  # "3.11"
-    base: str  # the interpreter that a virtual environment was made from
-    prefix: str
-    base_prefix: str
-    purelib: str
-    platlib: str
-    scripts: str
-    data: str
-    path: tuple[str, ...] = ()
-    user: tuple[str, ...] = ()  # folders of the user site, where it is on
-    distributions: tuple[Installed, ...] = ()
+class Places(Layout, frozen=True, kw_only=True):
+    """The folders of the target that an installer writes into."""
 
     @property
     def kind(self) -> str:
@@ -99,36 +53,47 @@ class Places(Record, frozen=True, kw_only=True):
         real = list(dict.fromkeys(os.path.realpath(path) for path in listed))
         return tuple(Root(path=path) for path in real if not any(path.startswith(f"{other}/") for other in real))
 
-    def versions(self) -> dict[str, str]:
-        """Normal name -> version of what is imported."""
-        from packaging.utils import canonicalize_name
-
-        found: dict[str, str] = {}
-        for item in self.distributions:
-            found.setdefault(canonicalize_name(item.name), item.version or "")
-        return found
-
-    def freeze(self) -> str:
-        """What is installed, a line each, with where it came from."""
-        lines = [f"{d.name}=={d.version}  # {d.place}{'  ' + d.url if d.url else ''}" for d in self.distributions]
-        return "".join(f"{line}\n" for line in lines)
-
 
 # Of a base installation of conda: other environments, and the packages that all of them are linked from.
 _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
-def ask(python: str, timeout: float = 60.0) -> Places:
-    """Raises NoTarget, NoAnswer where the interpreter gives no answer."""
-    answer = child.command([python, "-c", _ASK], deadline=timeout, environment={**QUIET, "PYTHONPATH": ""})
-    try:
-        # The last line: a sitecustomize may have printed others.
-        return msgspec.convert(json.loads(answer.stdout.splitlines()[-1]), Places)
-    except (ValueError, IndexError) as error:  # msgspec's own errors are ValueErrors too
-        introduce(python, timeout)
-        said = answer.stderr.strip().splitlines()[-1:] or [str(error)]
-        raise NoAnswer(f"{text(python)} does not say where its packages are: {said[0]}") from error
+def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Places:
+    """Ask the target for its places, without PYTHONPATH: it is no part of the environment. Raises NoAnswer."""
+    layout = asking.ask(python, ("layout",), environ, timeout, without=["PYTHONPATH"]).layout
+    if isinstance(layout, Unknown):
+        raise NoAnswer(text(python), f"does not say where its packages are: {layout.why}")
+    return Places(**msgspec.structs.asdict(layout))
 
 
-# Looking at an environment must not write bytecode into it.
-QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
+def own(facts: Facts) -> tuple[Distribution, ...]:
+    """Return the distributions of the environment itself: what PYTHONPATH puts beside them is no part of it."""
+    listed, variables, prefix = facts.packages.distributions, facts.environment, facts.interpreter.prefix
+    if isinstance(listed, Unknown):
+        return ()
+    named = () if isinstance(variables, Unknown) else [v.value for v in variables if v.name == "PYTHONPATH"]
+    beside = {os.path.realpath(folder) for value in named for folder in value.split(os.pathsep) if folder}
+    inside = f"{os.path.realpath(prefix)}{os.sep}" if isinstance(prefix, str) else None
+
+    def is_own(item: Distribution) -> bool:
+        place = item.location
+        return place not in beside or (inside is not None and isinstance(place, str) and place.startswith(inside))
+
+    return tuple(item for item in listed if is_own(item))
+
+
+def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
+    """Return normal name -> version of what is imported: of one name the first."""
+    found: dict[str, str] = {}
+    for item in distributions:
+        found.setdefault(item.name, item.version if isinstance(item.version, str) else "")
+    return found
+
+
+def freeze(distributions: Iterable[Distribution]) -> str:
+    """Return what is installed, a line each, with where it came from."""
+    lines = [
+        f"{d.name}=={d.version}  # {d.location}" + (f"  {d.direct_url}" if isinstance(d.direct_url, str) else "")
+        for d in distributions
+    ]
+    return "".join(f"{line}\n" for line in lines)

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.installers import Context, translated
 from attn_doctor.fixes.plan import Attempt, Change, Plan, PlannedStep, Way
 from attn_doctor.fixes.plan_builder import planned
-from attn_doctor.fixes.target_paths import Cannot, Places, ask
+from attn_doctor.fixes.target_paths import Cannot, Places, own, versions
 from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
-from attn_doctor.probes.answer import NoAnswer
 
 MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
@@ -34,6 +34,8 @@ class Trying(NamedTuple):
     here: Context
     timeout: float
     say: Say
+    environ: Mapping[str, str]  # the user's
+    root: str = "/"
     gpu: str | None = None  # judge for this GPU, which is elsewhere
 
 
@@ -75,14 +77,15 @@ def _not_to_be_tried(way: Way) -> str | None:
 
 def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
     plain = _environ(mirror, trying, {})
-    before = after_fix_verdict.remaining(_examined(mirror, trying.goal, plain, trying))
+    first_look = _examined(mirror, trying.goal, plain, trying)
+    before = after_fix_verdict.remaining(first_look)
     missing = set(way.cures) - {f.code for f in before} - _only_by_hand(way)
     if missing and not set(way.cures) & {f.code for f in before}:
         return way, Attempt(
             verified=False,
             summary=f"could not be tried: a copy of this environment does not show {', '.join(sorted(missing))}",
         )
-    had = ask(mirror.python).versions()
+    had = versions(own(first_look.facts))
     first = way
     with tempfile.TemporaryDirectory(prefix="attn-doctor-logs-") as folder:
         pending = list(way.runnable())
@@ -97,11 +100,11 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
                 break
             further = _further(way, report, mirror, trying) if more < MORE_ROUNDS else []
             if not further:
-                return first, _failed(why, report, had, mirror)
+                return first, _failed(why, report, had)
             pending = [step for step in further if step.kind == "run" and step.argv]
             way = msgspec.structs.replace(way, steps=(*way.steps, *further))
-        backends = after_fix_verdict.ran(mirror.python, way, environ, trying.timeout)
-    return way, _succeeded(report, backends, had, mirror)
+        backends = after_fix_verdict.ran(mirror.python, way, environ, trying.timeout, trying.root)
+    return way, _succeeded(report, backends, had)
 
 
 def _only_by_hand(way: Way) -> set[str]:
@@ -110,14 +113,14 @@ def _only_by_hand(way: Way) -> set[str]:
 
 def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Trying) -> Report:
     try:
-        return after_fix_verdict.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu)
+        return after_fix_verdict.examine(mirror.python, goal, environ, trying.timeout, gpu=trying.gpu, root=trying.root)
     except NoAnswer as error:
         raise Cannot(str(error)) from error
 
 
 def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
     conda = trying.places.kind == "conda"
-    return step_runner.environment(mirror.prefix, mirror.scripts, variables, conda=conda)
+    return step_runner.environment(trying.environ, mirror.prefix, mirror.scripts, variables, conda=conda)
 
 
 def _run(
@@ -147,7 +150,7 @@ def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[P
     return []
 
 
-def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str], mirror: Mirror) -> Attempt:
+def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str]) -> Attempt:
     left = after_fix_verdict.remaining(report)
     errors = [f for f in left if f.severity.rank == 2]
     parts = [f"{len(left)} finding{'' if len(left) == 1 else 's'}"]
@@ -161,16 +164,16 @@ def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str], 
         summary=f"after this plan {', '.join(parts)}",
         left=tuple(f"{f.code} {f.slug}: {f.message}" for f in left),
         ran=tuple(backends),
-        changes=difference(had, ask(mirror.python).versions()),
+        changes=difference(had, versions(own(report.facts))),
     )
 
 
-def _failed(why: str, report: Report, had: Mapping[str, str], mirror: Mirror) -> Attempt:
+def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
     return Attempt(
         verified=False,
         summary=f"after this plan {why}",
         left=tuple(f"{f.code} {f.slug}: {f.message}" for f in after_fix_verdict.remaining(report)),
-        changes=difference(had, ask(mirror.python).versions()),
+        changes=difference(had, versions(own(report.facts))),
     )
 
 

@@ -14,19 +14,21 @@ import msgspec
 from attn_doctor.examination import Options, examine, read_file
 from attn_doctor.fixes import apply as applying
 from attn_doctor.fixes import restore
-from attn_doctor.fixes.after_fix_verdict import as_if
 from attn_doctor.fixes.apply import Applied, Work
 from attn_doctor.fixes.installers import context, locks_of
 from attn_doctor.fixes.plan import Plan, Way
 from attn_doctor.fixes.plan_builder import make, pip_version, unresolved
 from attn_doctor.fixes.resolve import Resolved, resolve
-from attn_doctor.fixes.target_paths import QUIET, Cannot, Places, ask
+from attn_doctor.fixes.target_paths import Cannot, Places, ask, own, versions
 from attn_doctor.fixes.verify import Trying, verify
 from attn_doctor.model import foreign_text
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.report import Report, decode_report
+from attn_doctor.probes import ask as asking
+from attn_doctor.probes.ask import QUIET
 from attn_doctor.probes.choose import choose
+from attn_doctor.probes.packages import distributions_of
 from attn_doctor.system.own_names import restore as restored
 
 Say = Callable[[str], None]
@@ -37,6 +39,8 @@ _KEEPERS = ("poetry", "pdm", "pixi")
 class Request(NamedTuple):
     """What the command line asks for."""
 
+    environ: Mapping[str, str]  # the user's
+    root: str = "/"
     target: str | None = None
     goal: Goal | None = None
     report: str | None = None
@@ -69,13 +73,13 @@ class Undone(NamedTuple):
 
 
 def suggest(request: Request, say: Say) -> Suggested:
-    """Raises NoAnswer, Unreadable, NoTarget, Cannot."""
+    """Raises NoAnswer, Unreadable, Cannot."""
     report, here = _report(request, say)
-    places = ask(report.target.python, request.timeout) if here else None
+    places = ask(report.target.python, request.environ, request.timeout) if here else None
     folder = report.facts.project.folder
     prefix = report.facts.interpreter.prefix
     locks = locks_of(folder, prefix) if here and isinstance(folder, str) and isinstance(prefix, str) else ()
-    resolver = unresolved if places is None else _resolver(report.facts, places, request, say)
+    resolver = unresolved if places is None else _resolver(report.facts, request, say)
     plan = make(report.facts, report.findings, report.goal, installer=request.installer, locks=locks, resolver=resolver)
     if not here:
         note = "This plan is for the machine that wrote the report" + (
@@ -84,7 +88,16 @@ def suggest(request: Request, say: Say) -> Suggested:
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
     if request.verify and places is not None:
         _check_name(places)
-        trying = Trying(places, report.goal, context(report.facts, plan.installer), request.timeout, say, request.gpu)
+        trying = Trying(
+            places,
+            report.goal,
+            context(report.facts, plan.installer),
+            request.timeout,
+            say,
+            request.environ,
+            request.root,
+            request.gpu,
+        )
         plan = verify(plan, trying)
     return Suggested(plan, report.facts, report.findings, places, here)
 
@@ -107,10 +120,10 @@ def _report(request: Request, say: Say) -> tuple[Report, bool]:
             trial=False,
             timeout=request.timeout,
             command=request.command,
-            root=os.environ.get("ATTN_DOCTOR_ROOT", "/"),
+            environ={**request.environ, **QUIET},
+            root=request.root,
         )
-        with as_if({**os.environ, **QUIET}):
-            return examine(options, say), True
+        return examine(options, say), True
     report = decode_report(read_file(request.report), request.report)
     if request.goal not in (None, report.goal):
         raise Cannot(f"{request.report} was made with --goal {report.goal.value}: make one with the other goal")
@@ -148,10 +161,21 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _installed(facts: Facts, request: Request) -> dict[str, str]:
+    """Return normal name -> version of what is installed now: the facts say so, unless a report of some time ago brought them."""
+    if request.report is None:
+        return versions(own(facts))
+    python = str(facts.interpreter.python)
+    told = asking.ask(
+        python, ("distributions",), request.environ, request.timeout, without=["PYTHONPATH"]
+    ).distributions
+    return {} if isinstance(told, Unknown) else versions(distributions_of(told))
+
+
 def _resolver(
-    facts: Facts, places: Places, request: Request, say: Say
+    facts: Facts, request: Request, say: Say
 ) -> Callable[[Sequence[str], Mapping[str, str | None]], Resolved]:
-    have, pip = places.versions(), pip_version(facts)
+    have, pip = _installed(facts, request), pip_version(facts)
     seen: dict[tuple[str, ...], Resolved] = {}
 
     def ask_installer(argv: Sequence[str], variables: Mapping[str, str | None]) -> Resolved:
@@ -163,7 +187,7 @@ def _resolver(
                 have,
                 pip=pip,
                 deadline=request.timeout,
-                environment={name: value or "" for name, value in variables.items()},
+                environment={**request.environ, **{name: value or "" for name, value in variables.items()}},
                 downloads=request.online,
             )
         return seen[key]
@@ -190,7 +214,18 @@ def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> App
     assert suggested.places is not None
     folder = suggested.facts.project.folder
     books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
-    work = Work(suggested.places, suggested.findings, request.timeout, say, request.system_python, books, request.gpu)
+    work = Work(
+        suggested.places,
+        suggested.findings,
+        request.timeout,
+        say,
+        request.environ,
+        suggested.facts,
+        request.root,
+        request.system_python,
+        books,
+        request.gpu,
+    )
     try:
         return applying.apply(way, work)
     except restore.Busy as busy:
@@ -199,7 +234,7 @@ def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> App
 
 def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
     """What the last plan kept, and what was changed since. Raises Cannot where there is none."""
-    places = ask(choose(request.target).python, request.timeout)
+    places = ask(choose(request.target, request.environ).python, request.environ, request.timeout)
     folder = applying.latest(places)
     if folder is None:
         raise Cannot(f"there is nothing to undo for {places.python}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.failure_modes import ALL
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Module, Unsure
+from attn_doctor.failure_modes import ALL, consequences
+from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
@@ -28,7 +30,11 @@ from attn_doctor.model.trials import Trials
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
 
-_FAILED = "the rule itself failed"
+class _Doubt(NamedTuple):
+    """What could not be judged, and whether the rule itself is at fault."""
+
+    entry: Undetermined
+    rule_failed: bool
 
 
 class _Met(NamedTuple):
@@ -38,7 +44,7 @@ class _Met(NamedTuple):
 
     @property
     def explains(self) -> tuple[str, ...]:
-        return self.module.MODE.explains if self.hit.explains is None else self.hit.explains
+        return consequences(self.module.MODE) if self.hit.explains is None else self.hit.explains
 
 
 def diagnose(
@@ -56,16 +62,12 @@ def diagnose(
     known_facts = facts or Facts()
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
-        hit, unsure = _judge(module, known_facts, theirs, trials)
+        hit, doubt = _judge(module, known_facts, theirs, trials)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
-        elif (
-            facts is not None
-            and unsure is not None
-            and (module.MODE.severity(goal).rank > 0 or unsure.why.startswith(_FAILED))
-        ):
-            undetermined.append(unsure)  # what would be no more than a note is not worth a doubt
+        elif facts is not None and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed):
+            undetermined.append(doubt.entry)  # what would be no more than a note is not worth a doubt
     explained = _explanations(met)
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
@@ -96,26 +98,26 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
-) -> tuple[Hit | None, Undetermined | None]:
+) -> tuple[Hit | None, _Doubt | None]:
     """One failure mode over everything that is known. One of the two places that catch everything: a rule may be wrong."""
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)
-        proven = module.observe(facts, trials) if trials is not None and hasattr(module, "observe") else None
+        proven = module.observe(facts, trials) if trials is not None and isinstance(module, FromTrials) else None
         if proven is not None:
-            return _join(proven, seen), None
+            return _join(_observed(proven), seen), None
         try:
-            implied = module.detect(facts)
+            implied = module.detect(facts) if isinstance(module, FromFacts) else None
         except Unsure as unsure:
             if seen is not None:
                 return seen, None
-            return None, _undetermined(mode, facts, unsure)
+            return None, _Doubt(_undetermined(mode, facts, unsure), rule_failed=False)
         if implied is None:
             return seen, None
         return _join(implied, seen), None
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
-        why = f"{_FAILED} ({type(error).__name__}: {error}); please report this"
-        return None, Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why)
+        why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
+        return None, _Doubt(Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why), rule_failed=True)
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
@@ -128,12 +130,13 @@ def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | 
         Evidence(kind="log", file=m.file, line=m.line, text=m.text)
         for m in (proofs or [m for m in lines if m.strength == "hint"])[:_MOST_LINES]
     )
-    word = getattr(module, "from_log", None)
-    if word is not None:
-        worded: Hit | None = word(facts, Seen(tuple(lines), logs), evidence)
-        return worded
+    seen = Seen(tuple(lines), logs)
+    if isinstance(module, FromLog):
+        worded = module.from_log(facts, seen, evidence)
+        return worded and _observed(worded)
+    says = module.MODE.says
     return Hit(
-        message=f"{module.MODE.title}: the log says so.",
+        message=f"{module.MODE.title}: the log says so." if says is None else says.format_map(seen.captured()),
         evidence=evidence,
         certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if proofs else Confidence.LOW,
@@ -143,19 +146,24 @@ def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | 
 _MOST_LINES = 4
 
 
+def _observed(hit: Hit) -> Hit:
+    return msgspec.structs.replace(hit, certainty=Certainty.OBSERVED)
+
+
 def _join(hit: Hit, seen: Hit | None) -> Hit:
-    """Facts and a log that say the same: it was observed, and both are the evidence."""
+    """Join what facts and a log say of one failure mode: it was observed, and both are the evidence.
+
+    Facts are of the machine that is to be put right. So they choose the variant; the log does where they name none.
+    """
     if seen is None:
         return hit
     best = max(hit.confidence, seen.confidence, key=lambda c: c.rank)
-    return Hit(
-        message=hit.message,
+    return msgspec.structs.replace(
+        hit,
         evidence=(*seen.evidence, *hit.evidence),
+        variant=seen.variant if hit.variant is None else hit.variant,
         certainty=Certainty.OBSERVED,
         confidence=best,
-        severity=hit.severity,
-        blocks=hit.blocks,
-        explains=hit.explains,
     )
 
 
@@ -220,7 +228,7 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
         confidence=hit.confidence,
         root_cause=explained_by is None and met.severity is not Severity.INFO,
         explained_by=all_met[explained_by].module.MODE.code if explained_by else None,
-        blocks=mode.blocks if hit.blocks is None else hit.blocks,
+        blocks=mode.blocked if hit.blocks is None else hit.blocks,
         evidence=hit.evidence,
         fixes=_fixes(met.module, facts, hit),
         docs=f"{DOCS}{mode.slug}.md",
@@ -233,12 +241,11 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     Where nothing is known of torch, as for a log alone, what usually helps is said instead.
     """
     try:
-        made: tuple[Fix, ...] = module.fixes(facts, hit)
+        made = module.fixes(facts, hit)
     except Unsure:
         made = ()
-    usual = getattr(module, "usual", None)
-    if not made and usual is not None and isinstance(facts.torch.version, Unknown):
-        made = usual(facts)
+    if not made and isinstance(module, Usual) and isinstance(facts.torch.version, Unknown):
+        made = module.usual(facts)
     return tuple(commands.prepared(facts, fix) for fix in made)
 
 

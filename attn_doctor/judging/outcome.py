@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Goal, Severity
+from attn_doctor.model.machine import tried
 from attn_doctor.model.report import Outcome, Seen
 from attn_doctor.model.trials import Trials
 
@@ -84,11 +85,10 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
     importable = facts.torch.importable
     if isinstance(importable, Unknown) and facts.torch.version is not None:
         yield f"whether torch imports: {importable.why}"
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
     if (
         facts.yolo.version is not None
         and importable is True
-        and not any(attempt.module == "ultralytics" for attempt in tried)
+        and not any(attempt.module == "ultralytics" for attempt in tried(facts))
     ):
         yield "whether ultralytics imports: the target gave no answer"
     if asked.trial and not trials.rows and importable is True and not _has_nothing_to_try(trials):
@@ -102,8 +102,7 @@ def _has_nothing_to_try(trials: Trials) -> bool:
 
 
 def _imported(facts: Facts, module: str) -> bool:
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(attempt.module == module and attempt.ok is True for attempt in tried)
+    return any(attempt.module == module and attempt.ok is True for attempt in tried(facts))
 
 
 def _may_stop_training(diagnosis: Diagnosis) -> bool:

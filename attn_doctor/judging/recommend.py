@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attn_doctor.failure_modes import UnknownName, find
+from attn_doctor.failure_modes.areas import IMPORTING, INSTALL, MODEL_CODE, area_of
+from attn_doctor.failure_modes.mode import GPU_BACKENDS
 from attn_doctor.knowledge.flash_attention import latest
 from attn_doctor.knowledge.sdpa import Call, takes
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
+from attn_doctor.model.machine import amd_gpus, first_gpu
 from attn_doctor.model.recommendation import Reason, Recommendation
 from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
 from attn_doctor.trials.best import beats, best, training_dtype
 
 YOLO12_HEAD_DIM = 32
-_ONLY_ON_A_GPU = "sdpa-efficient"  # what stops a GPU stops this kernel, which no CPU has
 _FUSED = ("sdpa", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient")
 _OF_PACKAGES = ("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash-3", "sdpa-flash-4")
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
-_CODE_AREAS = (
-    "AD2",
-    "AD3",
-    "AD6",
-)  # installing, importing, the model: what no driver and no other attention puts right
+_IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors no driver and no other attention puts right
 
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
@@ -107,7 +105,7 @@ def _stops_training(finding: Finding, trials: Trials) -> bool:
         stops = True
     if trials.attempted:
         return stops
-    observed = finding.certainty is Certainty.OBSERVED and finding.code.startswith(_CODE_AREAS)
+    observed = finding.certainty is Certainty.OBSERVED and area_of(finding.code) in _IN_CODE
     return observed and (stops or finding.slug in _SEEN_TO_FAIL)
 
 
@@ -201,9 +199,10 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
         reason = Reason(text="there is no torch that imports", refers_to=refers)
         return _Advice(said=f"No backend can be named yet ({why}).", because=(reason,))
-    gpu = _first_gpu(facts)
+    gpu = first_gpu(facts)
     if gpu is not None and _usable(facts, diagnosis):
-        index, name, device = gpu
+        index, card, device = gpu
+        name = card.name if isinstance(card.name, str) else "the GPU"
         # What torch says of its own flash kernel goes before a table of systems on which it is compiled.
         os = "linux" if facts.torch.flash_compiled is True or not isinstance(facts.system.os, str) else facts.system.os
         call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True, os=os)
@@ -222,16 +221,8 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
     """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
-    in_the_way = any(f.severity is Severity.ERROR and _ONLY_ON_A_GPU in f.blocks for f in diagnosis.findings)
+    in_the_way = any(f.severity is Severity.ERROR and set(GPU_BACKENDS) <= set(f.blocks) for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
-
-
-def _first_gpu(facts: Facts) -> tuple[int, str, str] | None:
-    """Index, name and capability of the first GPU that a program would see."""
-    for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
-        if gpu.visible is not False and isinstance(gpu.compute_capability, str):
-            return index, str(gpu.name) if isinstance(gpu.name, str) else "the GPU", gpu.compute_capability
-    return None
 
 
 def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
@@ -241,12 +232,13 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
         return "not-here", (
             Reason(text="flash-attn needs an NVIDIA or AMD GPU; macOS has neither", refers_to="system.os"),
         )
-    if not isinstance(gpus, Unknown) and not gpus and not _amd(facts):
+    if not isinstance(gpus, Unknown) and not gpus and not amd_gpus(facts):
         return "not-here", (Reason(text="flash-attn needs a GPU, and none is usable here", refers_to="graphics.gpus"),)
-    gpu = _first_gpu(facts)
+    gpu = first_gpu(facts)
     needed = latest().min_capability
-    if gpu is not None and capability(gpu[2]) < capability(needed) and not _amd(facts):
-        text = f"flash-attn 2 needs compute capability {needed}, {gpu[1]} has {gpu[2]}"
+    if gpu is not None and capability(gpu[2]) < capability(needed) and not amd_gpus(facts):
+        name = gpu[1].name if isinstance(gpu[1].name, str) else "the GPU"
+        text = f"flash-attn 2 needs compute capability {needed}, {name} has {gpu[2]}"
         return "not-here", (Reason(text=text, refers_to=f"graphics.gpus.{gpu[0]}.compute_capability"),)
     flash = _worth_installing(trials)
     if flash is not None:
@@ -257,10 +249,6 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[str, tuple[Reason, ...]]:
         return "no", (Reason(text=text, refers_to="yolo.calls"),)
     text = "PyTorch's own fused kernels compute the same and need no installation"
     return "no", (Reason(text=text, refers_to="torch.version"),)
-
-
-def _amd(facts: Facts) -> bool:
-    return not isinstance(facts.graphics.amd, Unknown) and bool(facts.graphics.amd)
 
 
 def _worth_installing(trials: Trials) -> Reason | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from attn_doctor.failure_modes import consequences
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Module
 from attn_doctor.logs.errors import LogError, log_end
 from attn_doctor.logs.reader import Log
@@ -28,7 +29,7 @@ def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecogni
     Once the cause of a failure is named, what follows it is its consequence, until the log shows that things went well again.
     """
     named = {slug: m for slug, m in met.items() if not (m.module.MODE.catch_all and m.severity is Severity.INFO)}
-    known = {*named, *(slug for m in met.values() for slug in m.module.MODE.explains)}
+    known = {*named, *(slug for m in met.values() for slug in consequences(m.module.MODE))}
     found = []
     for log in logs:
         said = [

@@ -92,23 +92,6 @@ def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
     return yes(f"nvcc {dotted(have)} and torch's CUDA {torch_cuda} have the same major")
 
 
-def nvcc_archs(nvcc: str) -> tuple[str, ...] | Unknown:
-    """Return the architectures that an nvcc compiles, "sm_80"."""
-    row = _nvcc(nvcc)
-    return row if isinstance(row, Unknown) else row.archs
-
-
-def nvcc_compiles(nvcc: str, arch: str) -> Judgement:
-    """Return whether this nvcc compiles for this architecture ("sm_120")."""
-    row = _nvcc(nvcc)
-    if isinstance(row, Unknown):
-        return row
-    sure = "archs" not in row.inferred
-    if arch in row.archs:
-        return yes(f"nvcc {row.cuda} compiles {arch}", verified=sure)
-    return no(f"nvcc {row.cuda} does not know {arch}", verified=sure)
-
-
 def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
     """Return whether this nvcc accepts this host compiler: "gcc" or "clang". nvcc itself checks an upper bound only."""
     row = _nvcc(nvcc)

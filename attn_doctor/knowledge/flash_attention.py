@@ -54,14 +54,6 @@ def supports_python(version: str, python: str) -> Judgement:
     return no(f"flash-attn {row.release} needs Python {row.requires_python}, here {python}")
 
 
-def arch_names(version: str) -> tuple[str, ...] | Unknown:
-    """Return the architectures that this release can compile, as "sm_80"; nvcc decides which of them a build holds."""
-    row = release(version)
-    if isinstance(row, Unknown):
-        return row
-    return tuple(f"sm_{arch}" for arch in row.archs)
-
-
 def runs_on(
     version: str,
     device: str,

@@ -139,12 +139,6 @@ def model(reported: str) -> GpuModel | Unknown:
     return best[1] if best else unlisted(f"the GPU {reported!r}")
 
 
-def capability_of(reported: str) -> str | Unknown:
-    """Return the compute capability for a GPU name, for use where no better source answers. See `model`."""
-    row = model(reported)
-    return row if isinstance(row, Unknown) else row.capability
-
-
 @functools.cache
 def _models() -> tuple[tuple[tuple[str, ...], GpuModel], ...]:
     return tuple((_words(text), row) for row in load(GpuModel) for text in (row.name, *row.also))

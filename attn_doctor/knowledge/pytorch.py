@@ -159,15 +159,6 @@ def torchvision_for(torch: str) -> str | Unknown:
     return (exact or rows)[-1].torchvision
 
 
-def torch_for(torchvision: str) -> str | Unknown:
-    """Return the torch that this torchvision requires: "==2.8.0", ">=2.14.0"."""
-    wanted = parse(torchvision)
-    for row in load(Torchvision):
-        if wanted is not None and parse(row.torchvision) == parse(wanted.base_version):
-            return row.torch
-    return unlisted(f"torchvision {torchvision}")
-
-
 def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
     """Return the oldest C++ standard with which this torch's headers compile: 17, 20.
 
@@ -232,16 +223,6 @@ def _requirements(
     if python is not None:
         parts.append(supports_python(row.torch, python))
     return parts
-
-
-def builds_for_driver(
-    torch: str, driver: str, os: str = "linux", platform: str = LINUX
-) -> tuple[tuple[TorchBuild, cuda_rules.Coverage | Unknown], ...]:
-    """Return each CUDA build of this torch with the answer whether the driver runs it.
-
-    A build itself may be unverified.
-    """
-    return tuple((row, cuda_rules.driver_covers(driver, row.cuda, os)) for row in builds(torch, platform))
 
 
 def driver_needed(torch: str, os: str = "linux", platform: str = LINUX) -> str | Unknown | None:

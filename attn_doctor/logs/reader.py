@@ -11,7 +11,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import msgspec
 
@@ -38,13 +38,18 @@ _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
 _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
 
 
+# What a line says that rules of several failure modes ask for.
+Topic = Literal["installation ended well"]
+
+
 class Pattern(NamedTuple):
-    """A sign of the failure mode `slug`, ready to be searched for."""
+    """A text ready to be searched for. `slug`: the failure mode it is a sign of, or the name by which whoever asks for it finds it."""
 
     slug: str
     literal: bytes
     regex: re.Pattern[str]
     strength: str
+    topic: Topic | None = None
 
 
 class Match(Record, frozen=True, kw_only=True):
@@ -55,6 +60,7 @@ class Match(Record, frozen=True, kw_only=True):
     line: int  # from 1
     text: str  # the line without colours, prefixes and indentation, cut to a readable length
     strength: str  # "proof" | "hint"
+    topic: Topic | None = None
     groups: dict[str, str] = msgspec.field(default_factory=dict)  # named groups of the sign's pattern
 
 
@@ -70,6 +76,10 @@ class Log(Record, frozen=True, kw_only=True):
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)
+
+    def about(self, topic: Topic) -> tuple[Match, ...]:
+        """Return the lines that say this, of whichever failure mode the sign is."""
+        return tuple(m for m in self.matches if m.topic == topic)
 
 
 class Seen(NamedTuple):
@@ -87,7 +97,16 @@ class Seen(NamedTuple):
 
     def group(self, name: str) -> str | None:
         """Return the first value that a sign captured under this name."""
-        return next((m.groups[name] for m in self.matches if m.groups.get(name)), None)
+        return self.captured().get(name)
+
+    def captured(self) -> dict[str, str]:
+        """Return the first value under each name that a sign captured."""
+        found: dict[str, str] = {}
+        for match in self.matches:
+            for name, value in match.groups.items():
+                if value:
+                    found.setdefault(name, value)
+        return found
 
 
 class Reader:
@@ -133,6 +152,7 @@ class Reader:
             text=place.text,
             strength=pattern.strength,
             groups=place.groups,
+            topic=pattern.topic,
         )
 
     def _search(self, block: bytes, number: int, kept: dict[int, _Kept]) -> None:

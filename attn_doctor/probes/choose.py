@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attn_doctor.errors import Refused
+from attn_doctor.errors import NoAnswer
 from attn_doctor.model.foreign_text import text
 
 # Files by which tools mark an environment that they made for one program: pipx, `uv tool install`.
@@ -30,14 +30,10 @@ class Choice(NamedTuple):
     why: str
 
 
-class NoTarget(Refused):
-    """The named target cannot be a Python. The text is one sentence for the user."""
-
-
 def choose(
-    named: str | None, environ: Mapping[str, str] = os.environ, own_prefix: str = sys.prefix, own: str = sys.executable
+    named: str | None, environ: Mapping[str, str], own_prefix: str = sys.prefix, own: str = sys.executable
 ) -> Choice:
-    """Return the interpreter to examine. Raises NoTarget when the user named one that cannot be a Python."""
+    """Return the interpreter to examine. Raises NoAnswer when one was named that cannot be it."""
     if named is not None:
         return Choice(_check(named, environ), "named with --target")
     for variable, what in (
@@ -83,34 +79,33 @@ def _python_in(prefix: Path) -> str | None:
 
 def _check(named: str, environ: Mapping[str, str]) -> str:
     if not named:
-        raise NoTarget("--target names nothing")
+        raise NoAnswer("--target", "names nothing")
     shown = text(named if len(named) <= _SHOWN else f"{named[:_SHOWN]}...")
     path = os.path.expanduser(named)  # Path.expanduser raises for an unknown user
     if os.path.isdir(path):
         inside = _python_in(Path(path))
         hint = f": did you mean {text(inside)}?" if inside else ", and there is no Python in it"
-        raise NoTarget(f"--target {shown} is a folder{hint}")
+        raise NoAnswer(f"--target {shown}", f"is a folder{hint}")
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise NoTarget(f"--target {shown} cannot be read: {why}") from error
+        raise NoAnswer(f"--target {shown}", f"cannot be looked at: {why}") from error
     else:
         if not os.access(path, os.X_OK):
-            raise NoTarget(f"--target {shown} is not executable")
-        return path if os.path.isabs(path) else str(Path(_here()) / path)
+            raise NoAnswer(f"--target {shown}", "is not executable")
+        return path if os.path.isabs(path) else str(Path(_here(shown)) / path)
     found = shutil.which(named, path=environ.get("PATH", os.defpath))
     if found:
         return found
-    raise NoTarget(f"--target {shown} does not exist")
+    raise NoAnswer(f"--target {shown}", "does not exist")
 
 
-def _here() -> str:
+def _here(shown: str) -> str:
     try:
         return os.getcwd()
     except OSError as error:
-        raise NoTarget(
-            f"the current folder was deleted ({error.strerror}): give --target as an absolute path"
-        ) from error
+        why = f"is no absolute path, and the current folder is gone ({error.strerror})"
+        raise NoAnswer(f"--target {shown}", why) from error

@@ -1,12 +1,8 @@
-"""Read the processor, and the instruction sets by which PyTorch chooses its CPU kernels.
-
-`cpu` reads files and takes a millisecond; `cpu_by_cpuinfo` runs py-cpuinfo in a child, which takes a second or more.
-"""
+"""The processor, and the instruction sets that PyTorch's CPU kernels choose by, from files: done in a millisecond."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import platform
 import re
 import sys
@@ -16,7 +12,6 @@ from pathlib import Path
 from attn_doctor import child
 from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
-from attn_doctor.system import own_path
 
 # The instruction sets that PyTorch requires for its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
@@ -42,18 +37,6 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
     if flags is None:
         return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model), {"": "/proc/cpuinfo"}
     return _cpu(model, flags[1].split()), {"": "/proc/cpuinfo"}
-
-
-def cpu_by_cpuinfo(python: str = sys.executable, deadline: float = 30.0) -> tuple[Cpu, dict[str, str]]:
-    """Return the same section from py-cpuinfo, run in a child of our own interpreter. `deadline` is in seconds."""
-    own = own_path.environment() if python == sys.executable else {}
-    answer = child.command([python, "-m", "cpuinfo", "--json"], deadline=deadline, environment=own)
-    try:
-        told = json.loads(answer.stdout)
-        return _cpu(told.get("brand_raw") or Unknown("py-cpuinfo does not name it"), told["flags"]), {"": "py-cpuinfo"}
-    except (ValueError, KeyError, AttributeError):
-        last = answer.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
-        return all_unknown(Cpu, f"py-cpuinfo gave no answer: {last[0]}"), {}
 
 
 def _cpu(model: Text, flags: Collection[str]) -> Cpu:

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from attn_doctor.model.facts import PciDevice, Text, Unknown
+from attn_doctor.model.machine import NVIDIA
 from attn_doctor.probes import pci
 from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import Root
@@ -61,7 +62,7 @@ def driver_files(
 def _card(tree: Root, bus: tuple[PciDevice, ...] | Unknown) -> bool | None:
     if pci.tegra(tree):
         return True
-    return None if isinstance(bus, Unknown) else any(d.vendor == pci.NVIDIA for d in bus)
+    return None if isinstance(bus, Unknown) else any(d.vendor == NVIDIA for d in bus)
 
 
 def _file(tree: Root, *paths: str) -> str | None:

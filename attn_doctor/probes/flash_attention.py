@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attn_doctor.model.facts import Distribution, FlashAttention, Unknown
 from attn_doctor.model.versions import local
+from attn_doctor.probes.ask import Answer
 
 # cu12torch2.8cxx11abiTRUE: official since 2.7.0; cu122torch2.3cxx11abiFALSE before; cu128torch2.7 and
 # cu124torch2.6.0cxx11abiFALSE: builds by others. https://github.com/Dao-AILab/flash-attention (setup.py)
@@ -17,21 +18,18 @@ _LOCAL = re.compile(r"cu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FALSE))?"
 EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flash_attn_3/_C", "dropout_layer_norm")
 
 
-def flash_attention(
-    distributions: Iterable[Distribution], modules: Mapping[str, Mapping[str, Any]], path: Iterable[str]
-) -> tuple[FlashAttention, dict[str, str]]:
+def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tuple[FlashAttention, dict[str, str]]:
     """Return the section, from the distributions, from the paths of the modules, and from the files there."""
     versions = {d.name: d.version for d in distributions}
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)
-    module = modules.get("flash_attn", {})
-    cute = any(os.path.isdir(Path(folder) / "cute") for folder in module.get("folders", ()))
+    module = answer.module("flash_attn")
+    cute = any(os.path.isdir(Path(folder) / "cute") for folder in module.folders)
     record = FlashAttention(
         version=version,
-        modules=tuple(_extension_files(path)),
-        namespace_only=bool(module.get("namespace")) if module.get("folders") else None,
-        fa3=versions.get("flash-attn-3")
-        or ("no metadata" if modules.get("flash_attn_interface", {}).get("origin") else None),
+        modules=tuple(_extension_files(answer.path)),
+        namespace_only=module.namespace if module.folders else None,
+        fa3=versions.get("flash-attn-3") or ("no metadata" if answer.module("flash_attn_interface").origin else None),
         fa4=versions.get("flash-attn-4") if cute or "flash-attn-4" in versions else None,
         wheel_torch=wheel["torch"],
         wheel_cuda=wheel["cuda"],

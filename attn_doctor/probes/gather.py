@@ -6,10 +6,8 @@ A probe that fails gives an Unknown with the reason. Only a target that does not
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -17,13 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
+from attn_doctor.errors import NoAnswer
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import (
     Binary,
     Cpu,
     Facts,
-    Fault,
     FlashAttention,
     Graphics,
     Import,
@@ -40,12 +37,10 @@ from attn_doctor.model.facts import (
     Yolo,
     all_unknown,
 )
+from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
-from attn_doctor.probes.answer import NoAnswer as NoAnswer  # noqa: PLC0414 - documented as of here
-from attn_doctor.probes.answer import told
+from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.choose import Choice
-from attn_doctor.probes.second_look import look_again, ways
-from attn_doctor.system import current_folder
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -73,26 +68,18 @@ VARIABLES = (
 ).split()
 
 
-# -I is not passed: Python 2.7 has no -I, and could not print its version. The channel removes the current folder
-# itself.
-_ALONE = ("-E", "-s", "-S")
-
-
 class GatherRequest(NamedTuple):
     choice: Choice
+    environ: Mapping[str, str]
     static: bool = False  # run nothing of the target: its Python is started once, without site
     tools: bool = True  # run tools and ask the driver; otherwise only files are read
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
-    environ: Mapping[str, str] = os.environ
     root: Path = Path("/")
 
 
 def gather(request: GatherRequest) -> Facts:
-    """Collect all facts.
-
-    Raises NoTarget for a target that is no usable Python, NoAnswer for one that does not answer.
-    """
+    """Collect all facts. Raises NoAnswer for a target that does not answer, or is no Python that can be examined."""
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
         try:
             return _gather(request, pool)
@@ -103,14 +90,14 @@ def gather(request: GatherRequest) -> Facts:
 
 def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
     runner = _Runner(pool)
-    imports = None if request.static else pool.submit(_import_everything, request)
-    inventory = pool.submit(_inventory, request)
+    imports = None if request.static else pool.submit(importing.import_everything, _importer(request))
+    asked = pool.submit(_answer, request)
     isolated = None if request.static else pool.submit(_isolated, request)
     machine = _machine(request, runner)
-    told = inventory.result()
-    target = _target(request, told, isolated.result() if isolated else told.get("isolated", []), runner)
+    answer = asked.result()
+    target = _target(request, answer, isolated.result() if isolated else answer.isolated, runner)
     outcome = imports.result() if imports else None
-    return _assemble(request, {**machine, **target}, outcome, told, runner)
+    return _assemble(request, {**machine, **target}, outcome, answer, runner)
 
 
 class _Runner:
@@ -161,155 +148,98 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
     }
 
 
-def _inventory(request: GatherRequest) -> dict[str, Any]:
-    """Return the raw records of target/inventory.py by name."""
-    config = {
-        "watched": WATCHED,
-        "module_of": MODULE_OF,
-        "training": TRAINING,
-        "here": current_folder.where(),
-        "python": request.choice.python,
-    }
-    return told(
-        [request.choice.python, *(_ALONE if request.static else ())],
-        config,
-        before=("target/search_path.py",) if request.static else (),
-        deadline=request.timeout,
+def _importer(request: GatherRequest) -> importing.Target:
+    return importing.Target(request.choice.python, request.environ, request.timeout, request.on_slow)
+
+
+def _answer(request: GatherRequest) -> Answer:
+    return ask(
+        request.choice.python,
+        EVERYTHING,
+        request.environ,
+        request.timeout,
+        modules=WATCHED,
+        static=request.static,
         on_slow=request.on_slow,
     )
 
 
-def _isolated(request: GatherRequest) -> list[Any] | Unknown:
+def _isolated(request: GatherRequest) -> tuple[Module, ...] | Unknown:
     """Return the origins of the same modules without PYTHONPATH and the user site."""
     try:
-        outcome = child.run(
-            [request.choice.python, "-I"],
-            ["target/channel.py", "target/inventory.py"],
-            config={"watched": WATCHED, "modules_only": True},
-            deadline=request.timeout,
-        )
-    except OSError as error:
-        return Unknown(f"a second run with -I did not start: {error.strerror or error}")
-    modules = outcome.facts("modules")
-    return modules[0] if modules else Unknown("a second run with -I did not answer")
-
-
-def _import_everything(request: GatherRequest) -> child.Outcome:
-    try:
-        outcome = _imports(request)
-        for message in [m for m in outcome.messages if m.at == "later"]:  # without fork (Windows)
-            alone = _imports(request, only=[message.section])
-            outcome.messages.extend(m for m in alone.messages if m.section == message.section)
-            if alone.fault and alone.open_section == message.section:
-                lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
-                outcome.messages.append(child.Message("fact", message.section, lost))
-    except OSError:  # the inventory meets the same error and reports it
-        return child.Outcome([], None, "", None, 0.0, None)
-    return outcome
-
-
-def _imports(
-    request: GatherRequest,
-    environment: Mapping[str, str | None] | None = None,
-    only: Sequence[str] | None = None,
-    deadline: float | None = None,
-    stop: threading.Event | None = None,
-) -> child.Outcome:
-    """Import everything, or only the modules in `only`, in a child.
-
-    Raises OSError where the interpreter does not start.
-    """
-    quiet = min(request.timeout, deadline or request.timeout)
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
-        return child.run(
-            [request.choice.python],
-            ["target/channel.py", "target/forks.py", "target/imports.py"],
-            config={
-                "each": quiet * 0.9,  # less than the deadline of the whole child
-                "only": list(only) if only else None,
-                "ultralytics_environment": child.harmless(folder),
-            },
-            deadline=deadline or request.timeout * 4,
-            quiet=quiet,
-            environment=environment,
-            on_slow=None if only else request.on_slow,
-            stop=stop,
-        )
-
-
-def _look_again(
-    request: GatherRequest, torch: Torch, imports: tuple[Import, ...], *, user_site: bool
-) -> dict[str, str | None]:
-    """Return what must be left out so that a failed module imports. Nothing is started where all modules imported."""
-    lost = [i.module for i in imports if i.ok is False]
-    if torch.importable is False:
-        lost = ["torch"]  # the other modules need torch, so they cannot be judged without it
-    good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
-    return look_again(
-        lost,
-        ways(request.environ, user_site=user_site),
-        lambda environment, only, deadline, stop: _imports(request, environment, only, deadline, stop),
-        good_seconds=max(good, default=None),
-    )
+        return ask(
+            request.choice.python, ("modules",), request.environ, request.timeout, modules=WATCHED, options=["-I"]
+        ).modules
+    except NoAnswer as error:
+        return Unknown(f"a second run with -I gave no answer: {error}")
 
 
 def _target(
-    request: GatherRequest, told: dict[str, Any], isolated: list[Any] | Unknown, runner: _Runner
+    request: GatherRequest, answer: Answer, isolated: tuple[Module, ...] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
     """Return the sections that come from the target's own files."""
     from attn_doctor.probes import extensions, flash_attention, interpreter, packages, yolo
 
-    modules = {m["name"]: m for m in told.get("modules", ())}
-    empty: dict[str, Any] = {"found": [], "remnants": [], "broken": []}
-    raw = told.get("distributions", empty)
-    installed = runner.run("packages", Packages, lambda: packages.packages(raw, told.get("markers", {})))
+    raw, modules = answer.distributions, answer.modules
+    installed: Section[Packages] = (
+        (all_unknown(Packages, raw.why), {})
+        if isinstance(raw, Unknown)
+        else runner.run("packages", Packages, lambda: packages.packages(raw, answer.markers))
+    )
     listed = installed[0].distributions
     distributions = () if isinstance(listed, Unknown) else listed
-    path = [p for p in told.get("path", ()) if p]
-    ultralytics = modules.get("ultralytics", {}).get("origin")
     itself = runner.run(
         "interpreter",
         Interpreter,
-        lambda: interpreter.interpreter(request.choice, told, isolated, distributions, request.environ),
+        lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
+    sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
+    if isinstance(modules, Unknown):
+        why = modules.why
+        sections |= {
+            "torch": (all_unknown(Torch, why), {}),
+            "flash_attention": (all_unknown(FlashAttention, why), {}),
+            "yolo": (all_unknown(Yolo, why), {}),
+        }
+        return {**sections, "binaries": (modules, {})}
     torch = runner.run(
         "torch",
         Torch,
         lambda: (
-            torch_probe.from_files(modules.get("torch", {}), distributions),
+            torch_probe.from_files(answer.module("torch"), distributions),
             {"": "torch/version.py, headers, libraries and metadata"},
         ),
     )
+    path = [p for p in answer.path if p]
     compiled: tuple[Binary, ...] | Unknown = runner.attempt(
         "binaries", lambda: extensions.extensions(itself[0], torch[0], path, request.environ), Unknown
     )
+    ultralytics = answer.module("ultralytics").origin
     return {
-        "packages": installed,
-        "interpreter": itself,
+        **sections,
         "torch": torch,
         "binaries": (compiled, {"": "the files of the extensions and of torch's libraries"}),
         "flash_attention": runner.run(
-            "flash-attention",
-            FlashAttention,
-            lambda: flash_attention.flash_attention(distributions, modules, path),
+            "flash-attention", FlashAttention, lambda: flash_attention.flash_attention(distributions, answer)
         ),
         "yolo": runner.run("yolo", Yolo, lambda: yolo.yolo(Path(ultralytics).parent if ultralytics else None))
-        if ultralytics or not _behind_a_hook("ultralytics", told)
+        if ultralytics or not _behind_a_hook("ultralytics", answer)
         else (all_unknown(Yolo, "an import hook finds it, and --static runs none"), {}),
     }
 
 
-def _behind_a_hook(name: str, told: dict[str, Any]) -> bool:
+def _behind_a_hook(name: str, answer: Answer) -> bool:
     """Return whether an installed distribution has modules that only an unexecuted line of a .pth file would find."""
-    installed = told.get("distributions", {}).get("found", ())
-    return bool(told.get("not-run")) and any(d["name"].lower() == name for d in installed)
+    installed = answer.distributions
+    found = () if isinstance(installed, Unknown) else installed.found
+    return bool(answer.not_run) and any(d.name.lower() == name for d in found)
 
 
 def _assemble(
     request: GatherRequest,
     found: dict[str, Any],
     outcome: child.Outcome | None,
-    told: dict[str, Any],
+    answer: Answer,
     runner: _Runner,
 ) -> Facts:
     sections: dict[str, Any] = {}
@@ -321,24 +251,26 @@ def _assemble(
     imports: tuple[Import, ...] | Unknown = Unknown("nothing was imported (--static)")
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)
-        imports = imported(outcome)
+        imports = importing.imported(outcome)
         itself: Interpreter = sections["interpreter"]
-        again = _look_again(request, sections["torch"], imports, user_site=itself.user_site is True)
+        again = importing.look_again(_importer(request), sections["torch"], imports, user_site=itself.user_site is True)
         if "torch" in again:
             sections["torch"] = msgspec.structs.replace(sections["torch"], works_without=again["torch"])
         imports = tuple(
             msgspec.structs.replace(i, works_without=again[i.module]) if i.module in again else i for i in imports
         )
-        sections["interpreter"] = msgspec.structs.replace(itself, shadows_loaded=_shadows_loaded(itself, outcome))
-        sections["yolo"] = _behind_the_fork(sections["yolo"], imports)
+        sections["interpreter"] = msgspec.structs.replace(
+            itself, shadows_loaded=importing.shadows_loaded(itself, outcome)
+        )
+        sections["yolo"] = importing.behind_the_fork(sections["yolo"], imports)
         sources["torch"] = "the target, importing torch in a child"
         sources["imports"] = "the target, importing each module in a process of its own"
         runner.runs.append(ProbeRun(name="imports", seconds=round(outcome.seconds, 3)))
-    left = dict.fromkeys(told.get("not-run", ()))
+    left = dict.fromkeys(answer.not_run)
     note = (
         f"not run, so what they make importable is not known: the import lines of {', '.join(left)}" if left else None
     )
-    runner.runs.append(ProbeRun(name="inventory", seconds=round(told["seconds"], 3), note=note))
+    runner.runs.append(ProbeRun(name="inventory", seconds=round(answer.seconds, 3), note=note))
     sources["environment"] = "the environment of attn-doctor"
     facts = Facts(
         grade="static" if outcome is None else "dynamic",
@@ -349,51 +281,3 @@ def _assemble(
         **sections,
     )
     return foreign_text.record(facts)
-
-
-def _shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Return the files of the current folder that hide a module of torch or ultralytics: "queue.py", "torch/".
-
-    Only modules that torch or ultralytics really loads count.
-    """
-    if isinstance(interpreter.shadowed_here, Unknown):
-        return interpreter.shadowed_here
-    loaded = {name for names in outcome.facts("loaded") for name in names}
-    for message in outcome.messages:
-        if message.at == "fact" and isinstance(message.data, dict):
-            loaded.update(message.data.get("loaded") or ())
-    if not loaded:
-        return Unknown("torch did not import, so the modules that it loads are not known")
-    return tuple(name for name in interpreter.shadowed_here if name.rstrip("/").partition(".")[0] in loaded)
-
-
-def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """Return the import records, including one for a section that was open when the child ended."""
-    records = [
-        _import_record(m.data)
-        for m in outcome.messages
-        if m.at == "fact" and isinstance(m.data, dict) and isinstance(m.data.get("module"), str)
-    ]
-    open_section = outcome.open_section
-    if outcome.fault and open_section and open_section not in ("torch", "torch facts", "cuda"):
-        records.append(Import(module=open_section, ok=False, fault=outcome.fault))
-    return tuple(records)
-
-
-def _import_record(data: dict[str, Any]) -> Import:
-    try:
-        return msgspec.convert(data, Import)
-    except msgspec.ValidationError as error:
-        message = f"the target's record of the import cannot be understood ({error})"
-        return Import(module=data["module"], ok=False, fault=Fault(kind="raised", type="BadRecord", message=message))
-
-
-def _behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """Add the exception that the YOLOv12 fork catches when flash_attn does not import, from our own import of it."""
-    if yolo.kind != "fork":
-        return yolo
-    attempt = next((i for i in imports if i.module == "flash_attn"), None)
-    if attempt is None:
-        return msgspec.structs.replace(yolo, flash_error="ModuleNotFoundError: No module named 'flash_attn'")
-    error = torch_probe.describe(attempt.fault) if attempt.fault else None
-    return msgspec.structs.replace(yolo, flash_error=error)

@@ -30,8 +30,8 @@ _NO_SIGN = "not asked: there is no sign of an NVIDIA GPU or driver"
 
 
 def graphics(
-    root: Path = Path("/"),
-    environ: Mapping[str, str] = os.environ,
+    root: Path,
+    environ: Mapping[str, str],
     deadline: float = 30.0,
     on_slow: nvml.OnSlow = None,
     *,
@@ -218,7 +218,7 @@ def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
     program = tree.program("systemctl", environ.get("PATH", ""))
     if program is None:
         return Unknown("there is no systemctl here; a container cannot see the services of its host")
-    answer = child.command([str(tree.at(program)), "is-active", "nvidia-fabricmanager"], deadline=5.0)
+    answer = child.command([str(tree.at(program)), "is-active", "nvidia-fabricmanager"], deadline=5.0, environ=environ)
     state = answer.stdout.strip()
     return state if re.fullmatch(r"[a-z]+", state) else Unknown(f"systemctl: {answer.stderr.strip() or 'no answer'}")
 
@@ -230,7 +230,7 @@ def _rocm(
     installed, program = _rocm_version(tree, environ)
     if isinstance(found, Unknown) or not found or program is None:
         return found, installed
-    answer = child.command([str(tree.at(program))], deadline=deadline)
+    answer = child.command([str(tree.at(program))], deadline=deadline, environ=environ)
     agents = re.split(r"^Agent \d+", answer.stdout, flags=re.MULTILINE)[1:]
     named = tuple(
         AmdGpu(name=_line(agent, "Marketing Name"), gfx=_line(agent, "Name"))

@@ -1,4 +1,4 @@
-"""Describe the target interpreter, from its inventory and from the differences under ``-I``."""
+"""The target interpreter itself, from its answer, and from what differs under ``-I``."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from attn_doctor.model.facts import Distribution, Interpreter, Unknown
+from attn_doctor.probes.ask import Answer, Module
 from attn_doctor.probes.choose import Choice
 
 
 def interpreter(
     choice: Choice,
-    inventory: Mapping[str, Any],
-    isolated: Sequence[Mapping[str, Any]] | Unknown,
+    answer: Answer,
+    isolated: Sequence[Module] | Unknown,
     distributions: Sequence[Distribution],
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str],
 ) -> tuple[Interpreter, dict[str, str]]:
-    """Return the section. `inventory`: the records of target/inventory.py by name. `isolated`: its modules under -I."""
-    shown: dict[str, Any] = dict(inventory["interpreter"])
-    shown["python"] = choice.python
-    shown["why"] = choice.why
-    record = msgspec.convert(shown, Interpreter)
-    differs = isolated if isinstance(isolated, Unknown) else _differences(inventory["modules"], isolated)
-    here = inventory.get("here", ())
-    return (
-        msgspec.structs.replace(
-            record,
-            installers=_installers(str(shown["prefix"]), distributions, environ),
-            differs_isolated=differs,
-            shadowed_here=Unknown(here["unknown"]) if isinstance(here, dict) else tuple(here),
-            standard_hidden=tuple(inventory.get("standard", ())),
-            broken_pth=tuple(inventory.get("pth", ())),
-        ),
-        {"": "the target itself, asked in a child", "differs_isolated": "a second child with -I"},
+    """Return the section, and where it was read. `isolated`: where the same modules come from under -I."""
+    record = msgspec.structs.replace(
+        answer.interpreter,
+        python=choice.python,
+        why=choice.why,
+        installers=_installers(str(answer.interpreter.prefix), distributions, environ),
+        differs_isolated=_differences(answer.modules, isolated),
+        shadowed_here=answer.here,
+        standard_hidden=answer.standard,
+        broken_pth=answer.pth,
     )
+    return record, {"": "the target itself, asked in a child", "differs_isolated": "a second child with -I"}
 
 
-def _differences(usual: Sequence[Mapping[str, Any]], isolated: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the modules that have another origin without PYTHONPATH and the user site."""
-    alone = {m["name"]: m.get("origin") or m.get("folders") for m in isolated}
+def _differences(usual: Sequence[Module] | Unknown, isolated: Sequence[Module] | Unknown) -> tuple[str, ...] | Unknown:
+    """Return the modules that come from elsewhere once PYTHONPATH and user-site are out of the way."""
+    if isinstance(usual, Unknown):
+        return usual
+    if isinstance(isolated, Unknown):
+        return isolated
+    alone = {module.name: _place(module) for module in isolated}
     found = []
     for module in usual:
-        place = module.get("origin") or module.get("folders")
-        if place and place != alone.get(module["name"]):
-            instead = alone.get(module["name"])
-            where = place if isinstance(place, str) else ", ".join(place)
-            found.append(f"{module['name']}: {where}" + (f" hides {instead}" if instead else ""))
+        place, instead = _place(module), alone.get(module.name)
+        if place and place != instead:
+            found.append(f"{module.name}: {place}" + (f" hides {instead}" if instead else ""))
     return tuple(found)
+
+
+def _place(module: Module) -> str:
+    return module.origin or ", ".join(module.folders)
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:

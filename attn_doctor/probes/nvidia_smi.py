@@ -42,13 +42,13 @@ def ask(program: str, environ: Mapping[str, str], deadline: float) -> Answer:
     rows: list[dict[str, str]] | None = None
     for columns in ((*_COLUMNS, *_NEWER), _COLUMNS):
         argv = [program, f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits"]
-        answer = child.command(argv, deadline=deadline, environment=environ)
+        answer = child.command(argv, deadline=deadline, environ=environ)
         if answer.fault is None:
             rows = table(columns, answer.stdout)
             break
         if answer.fault.kind != "exited":
             return _failed(ended(answer.fault))
-    plain = child.command([program], deadline=deadline, environment=environ)
+    plain = child.command([program], deadline=deadline, environ=environ)
     if plain.fault:
         words = (plain.stdout.strip() or plain.stderr.strip()).splitlines()
         return _failed(words[0].strip() if words else ended(plain.fault))

@@ -58,7 +58,8 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
         [sys.executable],
         ["target/channel.py", "target/nvml_library.py", "target/nvml.py"],
         deadline=deadline,
-        environment={**environ, **own_path.environment()},
+        environ=environ,
+        changes=own_path.environment(),
         on_slow=on_slow,
     )
     start = next(iter(outcome.facts("start")), None)
@@ -95,7 +96,8 @@ def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow:
         ["target/channel.py", "target/libcuda.py"],
         config={"library": library},
         deadline=deadline,
-        environment={**environ, **own_path.environment()},
+        environ=environ,
+        changes=own_path.environment(),
         on_slow=on_slow,
     )
     refused = outcome.raised("load")

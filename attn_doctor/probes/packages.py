@@ -1,11 +1,10 @@
-"""List what is installed in the target, from the raw inventory: distributions, duplicates, remnants, conflicts."""
+"""What is installed in the target, from the answer of the target: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from packaging.markers import InvalidMarker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,52 +13,54 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from attn_doctor.model.facts import Conflict, Distribution, Packages
+from attn_doctor.probes.ask import Installed, Metadata
 
 
-def packages(inventory: Mapping[str, Any], markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
+def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
     """Return the section and its sources."""
-    found: Sequence[Mapping[str, Any]] = inventory["found"]
-    by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for item in found:
-        by_name[canonicalize_name(item["name"])].append(item)
-    every = [i for items in by_name.values() for i in items]
+    by_name: dict[str, list[Metadata]] = defaultdict(list)
+    for item in inventory.found:
+        by_name[canonicalize_name(item.name)].append(item)
     record = Packages(
-        # Of several with one name the first on sys.path comes first: it is the one that is imported.
-        distributions=tuple(sorted((_distribution(i) for i in every), key=lambda d: d.name)),
+        distributions=distributions_of(inventory),
         duplicates=tuple(sorted(f"{name} {_versions(items)}" for name, items in by_name.items() if _doubled(items))),
-        remnants=tuple(sorted({Path(p).name for p in inventory["remnants"]})),
-        broken=tuple(sorted(Path(p).name for p in inventory["broken"])),
-        conflicts=tuple(_conflicts(by_name, markers, frozenset(inventory.get("present", ())))),
+        remnants=tuple(sorted({Path(p).name for p in inventory.remnants})),
+        broken=tuple(sorted(Path(p).name for p in inventory.broken)),
+        conflicts=tuple(_conflicts(by_name, markers, frozenset(inventory.present))),
     )
     return record, {"": "metadata of the folders on the target's sys.path"}
 
 
-def _distribution(item: Mapping[str, Any]) -> Distribution:
-    tags = item["wheel_tags"]
+def distributions_of(inventory: Installed) -> tuple[Distribution, ...]:
+    """Return all distributions by name. Of one name the first on sys.path comes first: it is the one that is imported."""
+    return tuple(sorted((_distribution(item) for item in inventory.found), key=lambda d: d.name))
+
+
+def _distribution(item: Metadata) -> Distribution:
     return Distribution(
-        name=canonicalize_name(item["name"]),
-        version=item["version"],
-        location=item["location"],
-        installer=item["installer"],
-        direct_url=item["direct_url"],
-        wheel_tag=" ".join(tags) if tags else None,
+        name=canonicalize_name(item.name),
+        version=item.version,
+        location=item.location,
+        installer=item.installer,
+        direct_url=item.direct_url,
+        wheel_tag=" ".join(item.wheel_tags) or None,
     )
 
 
-def _doubled(items: Sequence[Mapping[str, Any]]) -> bool:
+def _doubled(items: Sequence[Metadata]) -> bool:
     """Return whether one folder holds two records of a distribution: one installation over another.
 
     In two folders the first one is used, which is layering and no fault.
     """
-    return max(Counter(i["location"] for i in items).values()) > 1
+    return max(Counter(i.location for i in items).values()) > 1
 
 
-def _versions(items: Sequence[Mapping[str, Any]]) -> str:
-    return "and ".join(f"{i['version']} " for i in items).strip()
+def _versions(items: Sequence[Metadata]) -> str:
+    return "and ".join(f"{i.version} " for i in items).strip()
 
 
 def _conflicts(
-    by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
+    by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
 ) -> list[Conflict]:
     """Return the unmet requirements of installed distributions, as `pip check` reports them.
 
@@ -68,16 +69,16 @@ def _conflicts(
     conflicts = []
     for items in by_name.values():
         item = items[0]  # the first on sys.path is the one that is imported
-        for text in item["requires"]:
+        for text in item.requires:
             met, found = _met(text, by_name, markers, present)
             if not met:
-                label = f"{canonicalize_name(item['name'])} {item['version']}"
+                label = f"{canonicalize_name(item.name)} {item.version}"
                 conflicts.append(Conflict(package=label, requires=text, found=found))
     return sorted(conflicts, key=lambda c: (c.package, c.requires))
 
 
 def _met(
-    text: str, by_name: Mapping[str, list[Mapping[str, Any]]], markers: Mapping[str, str], present: frozenset[str]
+    text: str, by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
 ) -> tuple[bool, str | None]:
     """Return whether a requirement is met, and the installed version."""
     try:
@@ -87,7 +88,7 @@ def _met(
         name = canonicalize_name(requirement.name)
         if name not in by_name:
             return name in present, None
-        found = by_name[name][0]["version"]
+        found = by_name[name][0].version
         met = requirement.specifier.contains(Version(found), prereleases=True)
     except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
         return True, None  # unreadable metadata is no proof of a conflict

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from attn_doctor.model.facts import AmdGpu, PciDevice, Text, Unknown
+from attn_doctor.model.machine import AMD, NVIDIA
 from attn_doctor.probes.root import Root
 
-NVIDIA, AMD = "10de", "1002"
 # VGA, 3D and other display controllers, and processing accelerators: https://pci-ids.ucw.cz/read/PD/
 _GRAPHICS = ("0300", "0302", "0380", "1200")
 _BRIDGE = "0680"  # the class under which NVSwitches appear, with NVIDIA as their vendor

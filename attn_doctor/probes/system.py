@@ -31,8 +31,8 @@ _SHELLS = frozenset("sh bash zsh fish dash ksh mksh tcsh csh nu xonsh elvish pws
 
 
 def system(
-    root: Path = Path("/"),
-    environ: Mapping[str, str] = os.environ,
+    root: Path,
+    environ: Mapping[str, str],
     folders: Mapping[str, str] | None = None,
     *,
     ask: bool = True,

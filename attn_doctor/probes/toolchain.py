@@ -5,7 +5,6 @@ Each program is asked for its version, all at the same time. Whether the version
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -26,8 +25,8 @@ _COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
 
 
 def toolchain(
-    root: Path = Path("/"),
-    environ: Mapping[str, str] = os.environ,
+    root: Path,
+    environ: Mapping[str, str],
     prefix: str | None = None,
     *,
     ask: bool = True,
@@ -74,7 +73,7 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
         return None
     if not ask:
         return Unknown(NOT_ASKED)
-    answer = child.command([str(tree.at(path)), "--version"], deadline=5.0, environment=environ)
+    answer = child.command([str(tree.at(path)), "--version"], deadline=5.0, environ=environ)
     number = re.search(r"\d+(\.\d+)+", answer.stdout)
     if number and answer.fault is None:
         return number[0]
@@ -124,7 +123,7 @@ def _compiler(tree: Root, environ: Mapping[str, str], name: str, path: str) -> C
     if not tree.is_file(path):
         return Compiler(name=name, path=path, version=None)
     argv = [str(tree.at(path))] if PurePath(name).stem == "cl" else [str(tree.at(path)), "--version"]
-    answer = child.command(argv, deadline=5.0, environment={**environ, "LC_ALL": "C"})
+    answer = child.command(argv, deadline=5.0, environ=environ, changes={"LC_ALL": "C"})
     text = answer.stdout + answer.stderr
     plus = "++" if "++" in name else ""
     clang = re.search(r"clang version (\d+(?:\.\d+)+)", text)

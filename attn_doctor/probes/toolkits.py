@@ -150,7 +150,7 @@ def _trace(tree: Root, environ: Mapping[str, str], path: str, *, ask: bool = Tru
 
 
 def _told_folder(tree: Root, environ: Mapping[str, str], path: str) -> str:
-    answer = child.command([str(tree.at(path)), "--dryrun", "x.cu"], deadline=10.0, environment=environ)
+    answer = child.command([str(tree.at(path)), "--dryrun", "x.cu"], deadline=10.0, environ=environ)
     told = re.search(r"^#\$ _HERE_=(.+)$", answer.stderr + answer.stdout, re.MULTILINE)
     return tree.name(told[1].strip()) if told else ""
 
@@ -205,7 +205,7 @@ def include_folders(tree: Root, root: str) -> list[str]:
 
 def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str | None, str | None]:
     """Return the release of an nvcc, or why there is none."""
-    answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environment=environ)
+    answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environ=environ)
     release = re.search(r"release (\d+\.\d+)", answer.stdout)
     if release:
         return release[1], None
@@ -218,7 +218,7 @@ def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[s
 
 
 def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...] | Unknown:
-    answer = child.command([str(tree.at(nvcc)), "--list-gpu-arch"], deadline=10.0, environment=environ)
+    answer = child.command([str(tree.at(nvcc)), "--list-gpu-arch"], deadline=10.0, environ=environ)
     known = sorted(pair for name in answer.stdout.split() if (pair := sm(name)))
     return tuple(dict.fromkeys(dotted(pair) for pair in known)) or Unknown("this nvcc cannot list them")
 

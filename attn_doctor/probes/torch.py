@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 
 from attn_doctor.child import Outcome
 from attn_doctor.model.facts import Distribution, Fault, Torch, Unknown, all_unknown
+from attn_doctor.probes.ask import Module, describe
 from attn_doctor.probes.binaries import torch_static
 
 NOT_INSTALLED: dict[str, Any] = {
@@ -38,24 +39,24 @@ NOT_INSTALLED: dict[str, Any] = {
 }
 
 
-def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution]) -> Torch:
-    """Return the section from torch/version.py, the headers, libraries and metadata.
+def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
+    """What torch/version.py, its headers, libraries and metadata say. `module` is where the target would import it from.
 
     `module`: where the target would import torch from. The metadata alone does not show whether it is a CPU or a CUDA
     build: the wheels on PyPI have no local version.
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
-    folder = Path(module["origin"]).parent if module.get("origin") else None
+    folder = Path(module.origin).parent if module.origin else None
     if folder is None or not os.path.isfile(folder / "version.py"):
-        if recorded is None and not module.get("folders"):
+        if recorded is None and not module.folders:
             return Torch(**NOT_INSTALLED)
-        shim = module.get("origin") or next(iter(module.get("folders") or ()), None)
-        why = f"{shim} is found under the name torch, but is not PyTorch: no torch/version.py lies beside it"
+        shim = module.origin or next(iter(module.folders), None)
+        why = f"{shim} is found under the name torch, and is no torch: no torch/version.py lies beside it"
         if shim is None:
             why = "torch is recorded as installed, and nothing of that name is there"
         version = recorded.version if recorded else Unknown(why)
         return all_unknown(Torch, why, version=version, location=str(folder) if folder else None, shim=shim)
-    values = _version_py(folder / "version.py")
+    values = version_py(folder / "version.py")
     return Torch(
         version=values.get("__version__", Unknown("torch/version.py names no version")),
         location=str(folder),
@@ -67,8 +68,8 @@ def from_files(module: Mapping[str, Any], distributions: Sequence[Distribution])
     )
 
 
-def _version_py(path: Path) -> dict[str, str | None]:
-    """Return the assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
+def version_py(path: Path) -> dict[str, str | None]:
+    """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -157,18 +158,6 @@ def _import_fault(outcome: Outcome) -> Fault | None:
     if raised is not None:
         return raised
     return outcome.fault if outcome.open_section == "torch" else None
-
-
-def describe(fault: Fault) -> str:
-    """Describe a fault in a few words: "ImportError: libcudart.so.12: ...", "killed by SIGSEGV", "no answer in 120 s"."""
-    if fault.kind == "raised":
-        return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
-    if fault.kind == "signal":
-        return f"killed by {fault.signal}"
-    if fault.kind == "exited":
-        return f"it ended the process with exit code {fault.exit_code}"
-    seconds = f" in {fault.seconds:.0f} s" if fault.seconds else ""
-    return f"no answer{seconds}" + (", and it cannot be killed" if fault.kind == "vanished" else "")
 
 
 def _tail(text: str) -> str | None:

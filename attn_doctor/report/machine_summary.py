@@ -6,6 +6,7 @@ from collections import Counter
 
 from attn_doctor.judging.stated_gpu import NAMELESS
 from attn_doctor.model.facts import Facts, Gpu, Graphics, Unknown
+from attn_doctor.model.machine import AMD, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
 from attn_doctor.model.trials import GpuWatch, Range
 from attn_doctor.report.blocks import Field
 
@@ -62,8 +63,9 @@ def _gpu(facts: Facts) -> tuple[str, str]:
         return _stated(graphics, graphics.gpus[0]), ""
     if graphics.apple is True:
         return "Apple silicon (MPS)", ""
-    if isinstance(graphics.amd, tuple) and graphics.amd:
-        return ", ".join(" ".join(_known(g.name, g.gfx)) or "AMD GPU" for g in graphics.amd), ""
+    amd = amd_gpus(facts)
+    if amd:
+        return ", ".join(" ".join(_known(g.name, g.gfx)) or "AMD GPU" for g in amd), ""
     if isinstance(graphics.gpus, tuple) and graphics.gpus:
         kinds = Counter(
             " ".join(_known(g.name))
@@ -77,7 +79,7 @@ def _gpu(facts: Facts) -> tuple[str, str]:
         hidden = sum(g.visible is False for g in graphics.gpus)
         return text + (f", {hidden} hidden by CUDA_VISIBLE_DEVICES" if hidden else ""), ""
     if isinstance(graphics.pci, tuple):
-        cards = [d for d in graphics.pci if d.vendor == "10de"]
+        cards = [device for device in graphics.pci if device.vendor == NVIDIA]
         if cards:
             return f"{len(cards)} NVIDIA on the PCI bus, but no driver answers", "warn"
         if graphics.nvml_error is not None or graphics.driver is None:
@@ -91,7 +93,7 @@ def _stated(graphics: Graphics, gpu: Gpu) -> str:
     """Describe a GPU that was given with --gpu, and whether this machine has one of its own."""
     capability = f"compute capability {gpu.compute_capability}"
     said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
-    cards = isinstance(graphics.pci, tuple) and any(d.vendor in ("10de", "1002") for d in graphics.pci)
+    cards = isinstance(graphics.pci, tuple) and any(d.vendor in (NVIDIA, AMD) for d in graphics.pci)
     own = "this machine's own is not judged" if cards else "there is none in this machine"
     return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
 
@@ -160,9 +162,8 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
     if not parts:
         if isinstance(flash.version, Unknown):
             return f"unknown: {flash.version.why}", "dim"
-        tried = facts.imports if isinstance(facts.imports, tuple) else ()
-        names = ("flash_attn", "flash_attn_2_cuda")
-        there = [(i.module, "does not import") for i in tried if i.module in names and i.ok is False]
+        failed = failed_flash_attn(facts)
+        there = [(failed.module, "does not import")] if failed else []
         if not there and isinstance(flash.modules, tuple):
             there = [(name, "was not imported") for name in flash.modules]
         if there:
@@ -170,11 +171,12 @@ def _flash_attn(facts: Facts) -> tuple[str, str]:
         if flash.namespace_only is True:
             return "not installed: a folder flash_attn without code is there", "dim"
         return "not installed", "dim"
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
-        if attempt.module == "flash_attn" and attempt.ok is not None:
-            parts.append("imports" if attempt.ok is True else "does not import")
-            return ", ".join(parts), "" if attempt.ok is True else "bad"
-    return ", ".join(parts), ""
+    state = flash_attn(facts)
+    if state == "works":
+        parts.append("imports")
+    elif state == "fails":
+        parts.append("does not import" if failed_flash_attn(facts) else "cannot be loaded, by its file")
+    return ", ".join(parts), "bad" if state == "fails" else ""
 
 
 def _yolo(facts: Facts) -> tuple[str, str]:

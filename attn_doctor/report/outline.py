@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from attn_doctor import commands
+from attn_doctor.failure_modes.areas import BUILD, area_of
 from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Finding, Fix, Goal, Severity, Undetermined, Unrecognised
+from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
@@ -19,7 +20,6 @@ from attn_doctor.report.verdict import verdict
 
 MARKS = {Severity.ERROR: ("×", "bad"), Severity.WARNING: ("!", "warn"), Severity.INFO: ("i", "dim")}
 _MOST_ERRORS = 3  # unknown errors shown; the JSON has all
-_DO = {Goal.TRAIN: "train", Goal.FLASH_ATTN: "run flash-attn"}
 STATUS_TONE = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
@@ -88,7 +88,7 @@ def _concerns(note: Finding, facts: Facts) -> bool:
 
     How flash-attn is built does not matter without a GPU; a variable that the user has set always does.
     """
-    if facts.graphics.gpus != () or not note.code.startswith("AD1") or any(e.kind != "fact" for e in note.evidence):
+    if facts.graphics.gpus != () or area_of(note.code) is not BUILD or any(e.kind != "fact" for e in note.evidence):
         return True
     names = {v.name for v in facts.environment} if isinstance(facts.environment, tuple) else set()
     return note.slug.startswith("cuda-home") and bool(names & {"CUDA_HOME", "CUDA_PATH"})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from attn_doctor.failure_modes.areas import AREAS
 from attn_doctor.failure_modes.mode import Module
-from attn_doctor.failure_modes.page import AREAS, ORDER, Page, page, predictable, usual_fixes
+from attn_doctor.failure_modes.page import ORDER, Page, page, predictable, usual_fixes
 from attn_doctor.model.findings import Fix
 from attn_doctor.report.blocks import Block, Cell, Heading, Notes, Paragraph, Table
 from attn_doctor.report.markdown import escape, fence
@@ -114,12 +115,12 @@ def index(modules: Iterable[Module]) -> str:
         "On a terminal: `attn-doctor list`, `attn-doctor explain CODE`.",
         "",
     ]
-    for prefix, (_, title) in AREAS.items():
-        lines += [f"## {title}", "", "| code | | what it is |", "|---|---|---|"]
+    for area in AREAS:
+        lines += [f"## {area.title}", "", "| code | | what it is |", "|---|---|---|"]
         lines += [
             f"| {m.MODE.code} | [{m.MODE.slug}]({m.MODE.slug}.md) | {escape(m.MODE.title)} |"
             for m in ordered
-            if m.MODE.code.startswith(prefix)
+            if m.MODE.code.startswith(area.prefix)
         ]
         lines.append("")
     lines += ["## I see …", "", "| in the log or on the screen | it is |", "|---|---|"]

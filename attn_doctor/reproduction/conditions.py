@@ -17,7 +17,7 @@ UBUNTU = "http://archive.ubuntu.com/ubuntu"
 def without(bench: Bench, made: of.Without) -> None:
     """Build a PATH without these programs: a folder that holds one is replaced by links to all its other entries."""
     parts = []
-    for number, part in enumerate(os.environ.get("PATH", os.defpath).split(os.pathsep)):
+    for number, part in enumerate(bench.surroundings.get("PATH", os.defpath).split(os.pathsep)):
         if not any((Path(part) / name).exists() for name in made.programs):
             parts.append(part)
             continue
@@ -72,7 +72,7 @@ def network(bench: Bench, made: of.Network) -> None:
 
 def nvcc(bench: Bench) -> None:
     """Use the machine's own nvcc, else the registry's, which from CUDA 13 on is a whole compiler."""
-    if host_abilities.nvcc():
+    if host_abilities.nvcc(bench.surroundings):
         return
     bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])
     found = next(bench.site.glob("nvidia/*/bin/nvcc"), None)

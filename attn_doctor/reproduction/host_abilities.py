@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -31,10 +32,10 @@ def program(name: str) -> str | None:
     return shutil.which(name)
 
 
-def nvcc() -> str | None:
+def nvcc(environ: Mapping[str, str]) -> str | None:
     """Return a real nvcc of this machine."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    places = [program("nvcc"), f"{home}/bin/nvcc" if home else None, *_NVCC]
+    home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
+    places = [shutil.which("nvcc", path=environ.get("PATH")), f"{home}/bin/nvcc" if home else None, *_NVCC]
     return next((place for place in places if place and os.access(place, os.X_OK)), None)
 
 
@@ -59,17 +60,17 @@ def namespaces_refused(*, network: bool = False) -> str | None:
         return f"this machine lets nobody but root make namespaces ({said})"
 
 
-def environ(folder: Path, programs: Path) -> dict[str, str]:
+def run_environ(environ: Mapping[str, str], folder: Path, programs: Path) -> dict[str, str]:
     """Return the environment of a run: the user's, with every cache in `folder`.
 
     Variables that change the outcome are left out.
     """
-    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    kept = {name: value for name, value in environ.items() if not _FOREIGN.match(name)}
     caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
     return {
         **kept,
         **{name: str(folder / "cache" / name.lower()) for name in caches.split()},
-        "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(programs), environ.get("PATH", os.defpath)]),
         "TMPDIR": str(folder / "tmp"),
         "TEMP": str(folder / "tmp"),
         "TMP": str(folder / "tmp"),

@@ -33,10 +33,16 @@ class Bench:
     """The environment of one reproduction, built step by step."""
 
     def __init__(
-        self, throwaway: Throwaway, lender: target_torch.Lender, say: Callable[[str], None], torch: str | None = None
+        self,
+        throwaway: Throwaway,
+        lender: target_torch.Lender,
+        say: Callable[[str], None],
+        surroundings: Mapping[str, str],
+        torch: str | None = None,
     ) -> None:
+        """`surroundings`: the user's environment, which a run starts from."""
         self.throwaway, self.lender, self.say, self.wanted_torch = throwaway, lender, say, torch
-        self.folder = throwaway.folder
+        self.folder, self.surroundings = throwaway.folder, surroundings
         self.programs = self.folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
         self.python = self.programs / ("python.exe" if os.name == "nt" else "python")
         self.variables: dict[str, str | None] = {}
@@ -47,7 +53,7 @@ class Bench:
             "python": str(self.python),
             "toolkit": str(self.folder / "toolkit"),
             "source": str(self.folder / "flash-attn"),
-            "nvcc": host_abilities.nvcc() or "nvcc",
+            "nvcc": host_abilities.nvcc(surroundings) or "nvcc",
             "doctor": json.dumps(str(Path(__file__).parents[2])),
         }
 
@@ -60,7 +66,7 @@ class Bench:
         return text
 
     def environ(self, more: Mapping[str, str | None]) -> dict[str, str]:
-        base = host_abilities.environ(self.folder, self.programs)
+        base = host_abilities.run_environ(self.surroundings, self.folder, self.programs)
         base.update({name: value for name, value in more.items() if value is not None})
         return {name: value for name, value in base.items() if more.get(name, "") is not None}
 

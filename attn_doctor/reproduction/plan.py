@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class ReproductionPlan(NamedTuple):
     disk_mb: int
     obstacles: tuple[str, ...]
     machine: bytes | None  # facts of a simulated machine
+    environ: Mapping[str, str]  # the user's, which a run starts from
 
     @property
     def simulated(self) -> bool:
@@ -63,17 +64,23 @@ class NotConfirmed(Refused):
     """A download needs confirmation, and there is no terminal to ask on. The text is one sentence for the user."""
 
 
-def plan(mode: FailureMode, python: Callable[[], str], timeout: float, torch: str | None = None) -> ReproductionPlan:
-    """Plan the reproduction of a failure mode with the target `python`. Raises NoTarget, NoAnswer.
+def plan(
+    mode: FailureMode,
+    python: Callable[[], str],
+    environ: Mapping[str, str],
+    timeout: float,
+    torch: str | None = None,
+) -> ReproductionPlan:
+    """What it takes to reproduce a failure mode with the target `python`. Raises NoAnswer.
 
     `torch` is a requirement: this torch is downloaded, and the target's is not used.
     """
     recipe = mode.recipe
     if recipe is None:
-        why = f"it has no recipe; `attn-doctor explain {mode.slug}` describes it"
-        return ReproductionPlan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None)
+        why = f"it has no recipe; `attn-doctor explain {mode.slug}` says how it is met"
+        return ReproductionPlan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None, environ)
     machine = simulated_machine(mode.slug)
-    made = ReproductionPlan(mode, recipe, None, (), 0, 0, (), machine)
+    made = ReproductionPlan(mode, recipe, None, (), 0, 0, (), machine, environ)
     if not recipe.run:
         return made
     obstacles = tuple(dict.fromkeys(why for ingredient in recipe.of for why in _missing(ingredient)))
@@ -81,7 +88,7 @@ def plan(mode: FailureMode, python: Callable[[], str], timeout: float, torch: st
         return made._replace(obstacles=obstacles)
     torches = [ingredient for ingredient in recipe.of if isinstance(ingredient, of.Torch)]
     besides = [name for wanted in torches for name in wanted.besides]
-    lender = target_torch.ask(python(), timeout, torch=bool(torches) and torch is None, besides=besides)
+    lender = target_torch.ask(python(), environ, timeout, torch=bool(torches) and torch is None, besides=besides)
     made = made._replace(lender=lender)
     parts = [part for ingredient in recipe.of if (part := _costs(ingredient, made, torch))]
     if recipe.downloads:
@@ -136,7 +143,7 @@ def _costs(ingredient: of.Ingredient, made: ReproductionPlan, torch: str | None)
         return "the source of flash-attn", *SOURCE
     if isinstance(ingredient, of.Apt):
         return "the package lists of Ubuntu", *UBUNTU_LISTS
-    if isinstance(ingredient, of.Nvcc) and host_abilities.nvcc() is None:
+    if isinstance(ingredient, of.Nvcc) and host_abilities.nvcc(made.environ) is None:
         return "nvcc from the registry", *NVCC
     return None
 

@@ -69,7 +69,7 @@ def _run(plan: ReproductionPlan, throwaway: Throwaway, say: Say, torch: str | No
     log = b""
     try:
         assert plan.lender is not None
-        bench = Bench(throwaway, plan.lender, say, torch)
+        bench = Bench(throwaway, plan.lender, say, plan.environ, torch)
         bench.environment(pip=needs_pip(plan.recipe, plan, torch))
         for ingredient in plan.recipe.of:
             prepare(bench, ingredient, plan, torch)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterable
-from importlib import resources
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PathDistribution
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name
 
 from attn_doctor import child
-from attn_doctor.model.foreign_text import text as text_of
-from attn_doctor.probes.answer import NoAnswer, introduce
-
-# No file is written into the target, not even bytecode.
-_READ_ONLY = {"PYTHONDONTWRITEBYTECODE": "1"}
+from attn_doctor.errors import NoAnswer
+from attn_doctor.model import foreign_text
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import pair
+from attn_doctor.probes import ask as asking
+from attn_doctor.probes.ask import Metadata
+from attn_doctor.probes.torch import version_py
 
 
 class BorrowedTorch(NamedTuple):
@@ -40,39 +43,68 @@ class Lender(NamedTuple):
     why_no_torch: str = ""
 
 
-def ask(python: str, timeout: float = 120.0, *, torch: bool = True, besides: Iterable[str] = ()) -> Lender:
-    """Return the interpreter and torch of this Python. Raises NoTarget, NoAnswer.
+def ask(
+    python: str, environ: Mapping[str, str], timeout: float = 120.0, *, torch: bool = True, besides: Iterable[str] = ()
+) -> Lender:
+    """Return what this Python can lend; with `torch`, its torch is imported once, to see that it can be. Raises NoAnswer.
 
     `torch`: import its torch once, to see that it works. `besides`: further distributions to take from it.
     """
-    mark = secrets.token_hex(8)
-    text = (resources.files("attn_doctor.reproduction") / "programs" / "list_torch_files.py").read_text("utf-8")
-    done = child.command([python, "-c", text, mark, *besides], deadline=timeout, environment=_READ_ONLY)
-    line = next((line for line in done.stdout.splitlines() if line.startswith(mark)), None)
-    if line is None:
-        introduce(python, timeout)
-        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise NoAnswer(f"{text_of(python)} does not list its packages: {last[0]}")
-    said = json.loads(line[len(mark) :])
-    lender = Lender(python, said["base"], (said["version"][0], said["version"][1]), said["suffix"], None)
+    answer = asking.ask(python, ("interpreter", "layout", *(("distributions",) if torch else ())), environ, timeout)
+    layout, version, suffix = answer.layout, answer.interpreter.version, answer.interpreter.extension_suffix
+    if isinstance(layout, Unknown):
+        raise NoAnswer(foreign_text.text(python), f"does not say where its packages are: {layout.why}")
+    lender = Lender(
+        python, layout.base, pair(str(version)) or (0, 0), suffix if isinstance(suffix, str) else ".so", None
+    )
     if not torch:
         return lender
-    found, why = _torch(said, python, timeout)
+    if isinstance(answer.distributions, Unknown):
+        return lender._replace(why_no_torch=answer.distributions.why)
+    installed: dict[str, Metadata] = {
+        canonicalize_name(item.name): item for item in reversed(answer.distributions.found)
+    }
+    # numpy: torch wants it without saying so
+    wanted = _closure(installed, ["torch", "numpy", *besides])
+    found, why = _torch({name: _entries(installed[name]) for name in wanted}, python, environ, timeout)
     return lender._replace(torch=found, why_no_torch=why)
 
 
-def _torch(said: dict[str, Any], python: str, timeout: float) -> tuple[BorrowedTorch | None, str]:
-    if said["torch"] is None:
-        known = "torch" in said["entries"]
+def _closure(installed: Mapping[str, Metadata], wanted: Iterable[str]) -> list[str]:
+    """Return the names of what is wanted and of all that it requires, as far as it is installed."""
+    waiting, names = [canonicalize_name(name) for name in wanted], list[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in names or name not in installed:
+            continue
+        names.append(name)
+        requirements = [text for text in installed[name].requires if "extra ==" not in text]
+        waiting += [canonicalize_name(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in requirements]
+    return names
+
+
+def _entries(item: Metadata) -> tuple[str, ...]:
+    """Return the absolute paths of what a distribution has in site-packages, each named by its first part."""
+    files = PathDistribution(Path(item.folder)).files or ()
+    tops = {file.parts[0] for file in files if file.parts}
+    return tuple(sorted(str(Path(item.location, top)) for top in tops if top not in ("..", "__pycache__")))
+
+
+def _torch(
+    entries: dict[str, tuple[str, ...]], python: str, environ: Mapping[str, str], timeout: float
+) -> tuple[BorrowedTorch | None, str]:
+    folder = next((Path(path) for path in entries.get("torch", ()) if Path(path).name == "torch"), None)
+    said = version_py(folder / "version.py") if folder else {}
+    version = said.get("__version__")
+    if version is None:
+        known = "torch" in entries
         return None, "its torch is not in one place (an editable install)" if known else "it has no torch"
-    if said["hip"]:
+    if said.get("hip"):
         return None, "its torch is a ROCm build"
-    done = child.command([python, "-c", "import torch"], deadline=timeout, environment=_READ_ONLY)
+    done = child.command([python, "-c", "import torch"], deadline=timeout, environ=environ, changes=asking.QUIET)
     if done.returncode != 0:
         return None, "its torch does not import"
-    return BorrowedTorch(
-        said["torch"], said["cuda"], {name: tuple(paths) for name, paths in said["entries"].items()}
-    ), ""
+    return BorrowedTorch(version, said.get("cuda"), entries), ""
 
 
 def lay_out(torch: BorrowedTorch, folder: Path, without: tuple[str, ...] = ()) -> None:

@@ -1,5 +1,5 @@
-# The target and the packages in it, from metadata and files only: no module outside the stdlib is imported.
-import glob
+# What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
+# Runs after hidden_modules.py.
 import importlib.machinery
 import importlib.util
 import platform
@@ -7,31 +7,14 @@ import re
 import site
 import sysconfig
 
-STDLIB_OFTEN_HIDDEN = (
-    "abc ast asyncio base64 calendar code collections copy csv dataclasses datetime email enum functools glob html http "
-    "inspect io json logging math numbers operator os pickle platform profile queue random re secrets select signal "
-    "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
-    "uuid warnings weakref xml zipfile"
-).split()
-WATCHED = CONFIG["watched"]  # top-level modules whose origin matters
-HERE = CONFIG.get("here")  # the user's current folder: this process runs in another one
-# Further imports of ultralytics: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
-IMPORTED_BY_ULTRALYTICS = (
-    "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
-    "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
-    "tqdm typing_extensions ultralytics_thop urllib3 yaml"
-).split()
-# Python imports these before any program begins: a file of that name cannot hide them.
-IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
-
+WATCHED = CONFIG.get("watched", ())  # top-level modules whose place matters
 
 # An examination that runs nothing of the target has computed the path (target/search_path.py) and uses that one.
 ALONE = globals().get("SEARCH_PATH") is not None
 PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
-
-MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than their distribution
-TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether YOLO can train
+MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
+TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
 
 
 def find(name, path=None):
@@ -224,138 +207,67 @@ def distributions():
     return {"found": found, "remnants": remnants, "broken": broken, "present": present_modules(found)}
 
 
-def first_of_all(name):
-    """Return whether Python finds a module before it searches the path: built in, frozen, or imported at its start."""
-    if name in sys.builtin_module_names or name in IMPORTED_AT_START:
-        return True
-    try:
-        return importlib.machinery.FrozenImporter.find_spec(name) is not None
-    except ImportError:
-        return False
+def markers():
+    """What the environment markers of requirements are compared with. https://peps.python.org/pep-0508/"""
+    full = platform.python_version()
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": full,
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": full,
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+    }
 
 
-def module_name(entry):
-    """Return the module of a file: json for "json.py" and "json.cpython-311-x86_64-linux-gnu.so"."""
-    for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
-        if entry.endswith(suffix):
-            return entry[: -len(suffix)]
-    return None
+def base_interpreter():
+    """The interpreter behind a virtual environment."""
+    version = "python{}.{}".format(*sys.version_info[:2])
+    for name in ("bin/" + version + getattr(sys, "abiflags", ""), "bin/" + version, "python.exe"):
+        path = os.path.join(sys.base_exec_prefix, name)
+        if os.path.exists(path):
+            return path
+    return getattr(sys, "_base_executable", None) or sys.executable
 
 
-def hidden_here():
-    """Return the entries of the current folder that a program started there would import instead of real modules."""
-    names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
-    if HERE is None:
-        return unknown("the current folder cannot be named")
-    try:
-        entries = sorted(os.listdir(HERE))
-    except OSError:
-        return unknown("the current folder cannot be read")
-    hidden = []
-    inside = {os.path.realpath(p) for p in PATH if p}
-    if os.path.realpath(HERE) in inside:
-        return hidden  # this folder is on the path of every program: nothing is hidden, it is the installation
-    for entry in entries:
-        if installed_from(entry):
-            continue
-        if entry in names and os.path.isdir(os.path.join(HERE, entry)):
-            has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
-            # A folder without __init__.py hides no installed package: a regular package has precedence over a
-            # namespace.
-            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry).get("origin") is None):
-                hidden.append(entry + "/")
-        else:
-            name = module_name(entry)
-            if name in names and not first_of_all(name):
-                hidden.append(entry)
-    return hidden
+def layout():
+    """Where an installer would put things in this environment."""
+    paths = sysconfig.get_paths()
+    user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
+    return {
+        "python": sys.executable,
+        "version": "{}.{}".format(*sys.version_info[:2]),
+        "base": base_interpreter(),
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+        "purelib": paths["purelib"],
+        "platlib": paths["platlib"],
+        "scripts": paths["scripts"],
+        "data": paths["data"],
+        "path": sys.path,
+        "user": user,
+    }
 
 
-def standard_hidden():
-    """Return the files and folders on PYTHONPATH that hide modules of the standard library."""
-    names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
-    inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
-    hidden = []
-    for entry in dict.fromkeys(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-        if not os.path.isabs(entry) or os.path.realpath(entry) in inside:
-            continue
-        try:
-            found = sorted(os.listdir(entry))
-        except OSError:
-            continue
-        for name in found:
-            path = os.path.join(entry, name)
-            module = name if os.path.exists(os.path.join(path, "__init__.py")) else module_name(name)
-            if module in names and not first_of_all(module):
-                hidden.append(path)
-    return hidden
-
-
-def installed_from(entry):
-    """Return whether the installed module comes from this very file or folder: a checkout installed with -e."""
-    name = module_name(entry) or entry
-    # For the name "ultralytics.egg-info", a finder would import ultralytics first.
-    origin = None if "." in name else find(name).get("origin")
-    if not origin or not os.path.exists(origin):
-        return False
-    place = os.path.realpath(os.path.join(HERE, entry))
-    return os.path.realpath(origin) == place or os.path.realpath(origin).startswith(place + os.sep)
-
-
-def broken_pth():
-    """Return the .pth lines that name missing folders, or whose import fails, judged as text only."""
-    problems = []
-    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
-        for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    lines = file.read().splitlines()
-            except OSError:
-                continue
-            for line in lines:
-                line = line.strip()
-                if not line or line.startswith(("#", "import ", "import\t")):
-                    continue
-                if not os.path.exists(os.path.join(entry, line)):
-                    problems.append("{}: {}".format(os.path.basename(path), line))
-    return problems
-
-
-with section("interpreter"):
-    tell("interpreter", interpreter())
-with section("modules"):
-    tell("modules", [find(name) for name in WATCHED])
-if not CONFIG.get("modules_only"):
-    with section("path"):
-        tell("path", PATH)
-    if ALONE:
-        with section("isolated"):
-            tell("isolated", [find(name, ISOLATED_PATH) for name in WATCHED])  # noqa: F821
-        with section("not-run"):
-            tell("not-run", NOT_RUN)  # noqa: F821
-    with section("here"):
-        tell("here", hidden_here())
-    with section("standard"):
-        tell("standard", standard_hidden())
-    with section("pth"):
-        tell("pth", broken_pth())
-    with section("distributions"):
-        tell("distributions", distributions())
-    with section("markers"):
-        full = platform.python_version()
-        tell(
-            "markers",
-            {
-                "implementation_name": sys.implementation.name,
-                "implementation_version": full,
-                "os_name": os.name,
-                "platform_machine": platform.machine(),
-                "platform_python_implementation": platform.python_implementation(),
-                "platform_release": platform.release(),
-                "platform_system": platform.system(),
-                "platform_version": platform.version(),
-                "python_full_version": full,
-                "python_version": ".".join(platform.python_version_tuple()[:2]),
-                "sys_platform": sys.platform,
-            },
-        )
+ANSWERS = (  # name of a section, and the function that makes its record
+    ("interpreter", interpreter),
+    ("layout", layout),
+    ("modules", lambda: [find(name) for name in WATCHED]),
+    ("path", lambda: PATH),
+    ("isolated", lambda: [find(name, ISOLATED_PATH) for name in WATCHED] if ALONE else None),  # noqa: F821
+    ("not-run", lambda: NOT_RUN if ALONE else ()),  # noqa: F821
+    ("here", hidden_here),
+    ("standard", standard_hidden),
+    ("pth", broken_pth),
+    ("distributions", distributions),
+    ("markers", markers),
+)
+for name, answer in ANSWERS:
+    if name in CONFIG["ask"]:
+        with section(name):
+            tell(name, answer())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import msgspec
@@ -60,10 +60,18 @@ def check_request(request: StudyRequest) -> None:
         raise BadRequest("--tune is about training a model: leave --attention-only out")
 
 
-def study(facts: Facts, python: Sequence[str], request: StudyRequest, *, timeout: float, say: Say) -> Study:
-    """Run the whole request in the interpreter `python`.
+def study(
+    facts: Facts,
+    python: Sequence[str],
+    request: StudyRequest,
+    *,
+    timeout: float,
+    say: Say,
+    environ: Mapping[str, str] | None = None,
+) -> Study:
+    """Run it all in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
 
-    Raises BadRequest, and OSError where the interpreter cannot be started.
+    `environ`: the environment of the trial's processes, the doctor's own by default.
     """
     check_request(request)
     rows: list[Trial] = []
@@ -74,9 +82,9 @@ def study(facts: Facts, python: Sequence[str], request: StudyRequest, *, timeout
         planned = _plan(facts, options)
         if len(request.sizes) > 1:
             say(f"image size {size}")
-        trials = run(planned, python, timeout=timeout, on_progress=say)
+        trials = run(planned, python, timeout=timeout, on_progress=say, environ=environ)
         rows += trials.rows
-        found_around = pipeline_stages.measure(python, trials.rows, options, timeout=timeout, say=say)
+        found_around = pipeline_stages.measure(python, trials.rows, options, timeout=timeout, say=say, environ=environ)
         runs.append(
             msgspec.structs.replace(
                 trials.run,
@@ -98,7 +106,9 @@ def study(facts: Facts, python: Sequence[str], request: StudyRequest, *, timeout
         best_why=named.why,
         amp=_is_quicker_in_16_bits(last),
     )
-    return _tuned(found, facts, python, request, timeout=timeout, say=say) if request.tune and not skipped else found
+    if not request.tune or skipped:
+        return found
+    return _tuned(found, facts, python, request, timeout=timeout, say=say, environ=environ)
 
 
 def _plan(facts: Facts, options: TrialOptions) -> TrialPlan:
@@ -133,7 +143,14 @@ def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]
 
 
 def _tuned(
-    found: Study, facts: Facts, python: Sequence[str], request: StudyRequest, *, timeout: float, say: Say
+    found: Study,
+    facts: Facts,
+    python: Sequence[str],
+    request: StudyRequest,
+    *,
+    timeout: float,
+    say: Say,
+    environ: Mapping[str, str] | None,
 ) -> Study:
     if any(row.scope == "attention" for row in found.trials):
         return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
@@ -157,6 +174,7 @@ def _tuned(
         room=tuning.room_on_cpu(facts),
         timeout=timeout,
         say=say,
+        environ=environ,
     )
     if isinstance(measured, Fault):
         said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]

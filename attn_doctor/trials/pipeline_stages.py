@@ -6,7 +6,7 @@ Runs in a process of its own after the trial, so that ultralytics' predictor can
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attn_doctor import child
@@ -41,6 +41,7 @@ def measure(
     *,
     timeout: float,
     say: Say,
+    environ: Mapping[str, str] | None = None,
 ) -> PipelineTimes:
     """Measure the rows that are "ok" on the model in the target.
 
@@ -69,7 +70,9 @@ def measure(
         if message.at == "begin" and message.section.startswith(OPTIMISED):
             say("measuring training steps with an optimiser")
 
-    outcome = run_separately(python, "target/pipeline_stages.py", config, timeout=timeout, on_message=tell)
+    outcome = run_separately(
+        python, "target/pipeline_stages.py", config, timeout=timeout, on_message=tell, environ=environ
+    )
     notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
     notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
     if outcome.fault:

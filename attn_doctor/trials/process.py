@@ -31,6 +31,7 @@ def run_separately(
     *,
     timeout: float,
     on_message: Callable[[child.Message], None],
+    environ: Mapping[str, str] | None = None,
 ) -> child.Outcome:
     """Run one more script in the target, after the common ones, in a process of its own.
 
@@ -43,7 +44,11 @@ def run_separately(
             config=dict(config),
             deadline=_DAY,
             quiet=timeout,
-            environment={**child.harmless(folder), **waiting_policy(os.environ, load(), os.cpu_count())[0]},
+            environ=environ,
+            changes={
+                **child.harmless(folder),
+                **waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())[0],
+            },
             on_message=on_message,
         )
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attn_doctor import child
@@ -37,20 +37,29 @@ _FAULT = Fault.__struct_fields__
 _NO_EAGER = "eager itself fails, and nothing else can be held against it"
 
 
-def run(plan: TrialPlan, python: Sequence[str], *, timeout: float, on_progress: Say | None = None) -> Trials:
-    """Run the plan in the interpreter `python` (an argv prefix). `timeout` limits the seconds without a record.
+def run(
+    plan: TrialPlan,
+    python: Sequence[str],
+    *,
+    timeout: float,
+    on_progress: Say | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Trials:
+    """Run the plan in the interpreter `python` (an argv prefix); `timeout` bounds each silent stretch, in seconds.
+
+    `environ`: the environment of the trial's processes, the doctor's own by default.
 
     Raises OSError where the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
-    waiting, note = waiting_policy(os.environ, load(), os.cpu_count())
+    waiting, note = waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())
     cpu = _CpuName()  # uses a core itself: started after the busy cores were counted
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         given = {**child.harmless(folder), **waiting}
-        supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), given)
+        supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), environ=environ, changes=given)
         supervisor.notes += note
-        watching = Watching(plan.gpu) if plan.gpu else None
+        watching = Watching(plan.gpu, environ) if plan.gpu else None
         try:
             supervisor.go()
         finally:
@@ -74,7 +83,7 @@ class _CpuName:
 @functools.cache
 def _cpu_name() -> str | None:
     argv = [sys.executable, "-m", "cpuinfo", "--json"]
-    answer = child.command(argv, deadline=_CPU_DEADLINE, environment=own_path.environment())
+    answer = child.command(argv, deadline=_CPU_DEADLINE, changes=own_path.environment())
     if answer.fault is not None:
         return None
     try:
@@ -86,13 +95,21 @@ def _cpu_name() -> str | None:
 
 class _Supervisor:
     def __init__(
-        self, plan: TrialPlan, python: Sequence[str], timeout: float, say: Say, environment: dict[str, str]
+        self,
+        plan: TrialPlan,
+        python: Sequence[str],
+        timeout: float,
+        say: Say,
+        *,
+        environ: Mapping[str, str] | None,
+        changes: dict[str, str],
     ) -> None:
         self.plan = plan
         self.python = python
         self.timeout = timeout
         self.say = say
-        self.environment = environment
+        self.environ = environ
+        self.changes = changes
         self.scope = plan.scope
         self.reference = plan.options.reference
         self.cells = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
@@ -136,7 +153,8 @@ class _Supervisor:
                 config=self._config(),
                 deadline=max(_DAY, self.timeout),
                 quiet=self.timeout,
-                environment=self.environment,
+                environ=self.environ,
+                changes=self.changes,
                 on_message=self._take,
                 on_slow=lambda section: self.say(f"still waiting ({section or 'starting'})"),
             )

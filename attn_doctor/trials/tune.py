@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attn_doctor import child
 from attn_doctor.model.facts import Facts, Fault, Number, Record
@@ -78,6 +78,7 @@ def measure(
     room: int | None,
     timeout: float,
     say: Say,
+    environ: Mapping[str, str] | None = None,
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
 
@@ -100,7 +101,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("batch"):
             say(f"measuring memory: {message.section}")
 
-    outcome = run_separately(python, "target/tune.py", config, timeout=timeout, on_message=tell)
+    outcome = run_separately(python, "target/tune.py", config, timeout=timeout, on_message=tell, environ=environ)
     points = tuple(Point(**fact) for fact in outcome.facts("point"))
     raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
     if not points:

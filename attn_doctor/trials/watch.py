@@ -68,7 +68,8 @@ class Watching:
             config=self._config,
             deadline=_DAY,
             quiet=_QUIET,
-            environment={**(self._environ or {}), **own_path.environment()},
+            environ=self._environ,
+            changes=own_path.environment(),
             on_message=self._take,
         )
 

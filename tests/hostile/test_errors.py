@@ -21,23 +21,28 @@ COMMANDS = {
     "check, files alone": "check --static",
     "diagnose": EMPTY,
     "fix": "fix --suggest",
-    "undo": "fix --undo",
+    "apply": "fix --apply --yes",
+    "undo": "fix --undo --yes",
     "inspect": "inspect log",
     "list": "list --here",
     "reproduce": "reproduce numpy-abi --yes",
     "trial": "trial",
     "wheels": "wheels",
 }
-# A program called python, and the exit code and words of every command that is sent to it.
+# A program called python, and what every command says that is sent to it. The exit code is always 3.
 SILENT = {
-    "exits": ("#!/bin/sh\nexit 1\n", 3, "did not answer: it ended the process with exit code 1"),
+    "exits": ("#!/bin/sh\nexit 1\n", "did not answer: it ended the process with exit code 1"),
     "says something else": (
         "#!/bin/sh\necho no >&2\nexit 0\n",
-        3,
         "did not answer: it ended the process with exit code 0 (no)",
     ),
-    "kills itself": ("#!/bin/sh\nkill -9 $$\n", 3, "did not answer: killed by SIGKILL"),
-    "is of another machine": ("\x7fELF nonsense", 2, "cannot be started: Exec format error"),
+    "kills itself": ("#!/bin/sh\nkill -9 $$\n", "did not answer: killed by SIGKILL"),
+    "hangs": ("#!/bin/sh\nsleep 600\n", "did not answer: no answer in 1 s"),
+    "prints garbage": (
+        "#!/bin/sh\nhead -c 5000 /dev/urandom\n",
+        "did not answer: it ended the process with exit code 0",
+    ),
+    "is of another machine": ("\x7fELF nonsense", "cannot be started: Exec format error"),
 }
 # Python 2.7 and 3.6 as far as the first lines of our program see them: what they write there is what those would write.
 OLD = """#!{python}
@@ -58,9 +63,9 @@ def program(folder, text):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_target_that_does_not_answer_is_3_in_every_command(command, tmp_path):
     (tmp_path / "log").write_text("nothing\n")
-    text, code, words = SILENT["exits"]
+    text, words = SILENT["exits"]
     done = doctor(*COMMANDS[command].split(), "--target", str(program(tmp_path, text)), cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (code, b"")
+    assert (done.returncode, done.stdout) == (3, b"")
     said = [line for line in done.stderr.decode().splitlines() if "examine" in line and "examining" not in line]
     assert said == [f"attn-doctor: could not examine: {tmp_path}/python {words}"]
     assert "Traceback" not in done.stderr.decode()
@@ -68,10 +73,10 @@ def test_a_target_that_does_not_answer_is_3_in_every_command(command, tmp_path):
 
 @pytest.mark.parametrize("name", [n for n in SILENT if n != "exits"])
 def test_every_silence_is_one_sentence(name, tmp_path):
-    text, code, words = SILENT[name]
+    text, words = SILENT[name]
     for command in ("list --here", "reproduce numpy-abi --yes"):
-        done = doctor(*command.split(), "--target", str(program(tmp_path, text)), cwd=tmp_path)
-        assert done.returncode == code
+        done = doctor(*command.split(), "--target", str(program(tmp_path, text)), "--timeout", "1", cwd=tmp_path)
+        assert done.returncode == 3
         assert words in one_sentence(done)
 
 
@@ -82,8 +87,8 @@ def test_a_python_that_is_too_old_has_the_same_words_everywhere(version, tmp_pat
     words = f"{python} is Python {version}; attn-doctor examines Python 3.8 and newer"
     for command in ("check --no-trial", "inspect log", "reproduce numpy-abi --yes", "fix --undo", "list --here", EMPTY):
         done = doctor(*command.split(), "--target", str(python), cwd=tmp_path)
-        assert done.returncode == 2
-        assert one_sentence(done) == f"attn-doctor: error: {words}"
+        assert done.returncode == 3
+        assert one_sentence(done) == f"attn-doctor: could not examine: {words}"
 
 
 TARGETS = {
@@ -95,6 +100,8 @@ TARGETS = {
     "below a file": ("log/bin/python", "does not exist"),
     "no Python": ("/bin/true", "/bin/true is no Python interpreter"),
     "a device": ("/dev/null", "is not executable"),
+    "a folder": ("/tmp", "--target /tmp is a folder, and there is no Python in it"),
+    "no file": ("/nowhere/python", "--target /nowhere/python does not exist"),
 }
 
 
@@ -102,10 +109,11 @@ TARGETS = {
 def test_what_cannot_be_a_target_is_one_sentence(case, tmp_path):
     (tmp_path / "log").write_text("nothing\n")
     named, words = case
-    done = doctor("check", "--target", named, cwd=tmp_path)
-    assert done.returncode == 2
-    assert words in one_sentence(done)
-    assert len(done.stderr) < 600
+    for command in ("check", "inspect log"):
+        done = doctor(*command.split(), "--target", named, cwd=tmp_path)
+        assert done.returncode == 3
+        assert words in one_sentence(done)
+        assert len(done.stderr) < 600
 
 
 def test_the_doctors_own_failure_is_70_and_the_report_is_written(tmp_path):
@@ -319,8 +327,8 @@ def test_a_folder_that_may_not_be_searched_loses_nothing_else(tmp_path):
     chosen = doctor("list", "--here", cwd=tmp_path, environ={**environ, "TMPDIR": None}, **ordinary())
     assert (chosen.returncode, b"Traceback" in chosen.stderr) == (0, False)
     refused = doctor(*argv, f"{closed}/bin/python", cwd=tmp_path, **ordinary())
-    assert refused.returncode == 2
-    assert "cannot be read: Permission denied" in one_sentence(refused)
+    assert refused.returncode == 3
+    assert "cannot be looked at: Permission denied" in one_sentence(refused)
     output = doctor("explain", "AD311", "--markdown", f"{closed}/bin/x.md", cwd=tmp_path, **ordinary())
     assert output.returncode == 2
     assert "Permission denied" in one_sentence(output)
@@ -353,7 +361,7 @@ def test_a_current_folder_that_is_gone(tmp_path):
     done = shell(line, tmp_path)
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2)
-    assert shell("mkdir gone; cd gone; rmdir ../gone; $D check --target ./python", tmp_path).returncode == 2
+    assert shell("mkdir gone; cd gone; rmdir ../gone; $D check --target ./python", tmp_path).returncode == 3
 
 
 def test_a_wheel_of_a_newer_zip(tmp_path):
@@ -403,13 +411,14 @@ def test_ctrl_c_stays_130(tmp_path):
 
 def test_the_documented_exceptions_of_the_function():
     from attn_doctor import examine
-    from attn_doctor.errors import AttnDoctorError
-    from attn_doctor.probes.gather import NoAnswer
+    from attn_doctor.errors import AttnDoctorError, NoAnswer
 
-    with pytest.raises(ValueError, match="does not exist") as refused:
+    with pytest.raises(RuntimeError, match="--target /gone/python does not exist") as silent:
         examine(target="/gone/python")
+    assert isinstance(silent.value, NoAnswer)
+    with pytest.raises(ValueError, match="cannot be read") as refused:
+        examine(facts="/gone/facts.json")
     assert isinstance(refused.value, AttnDoctorError)
-    assert issubclass(NoAnswer, RuntimeError)
 
 
 def test_every_exception_of_ours_has_one_home():

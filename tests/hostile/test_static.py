@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from targets import add_metadata, make_target, site_packages
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, examine, facts_of
 from attn_doctor.model.facts import Unknown
+from attn_doctor.probes.ask import STATIC_SCRIPTS
 from attn_doctor.probes.choose import Choice
-from attn_doctor.probes.gather import GatherRequest, NoAnswer, gather
+from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.probes.graphics import graphics
 from attn_doctor.probes.root import NOT_ASKED
 from attn_doctor.probes.toolchain import toolchain
@@ -103,7 +105,7 @@ def test_code_that_ends_every_python_of_the_target_does_not_end_static(tmp_path,
     (site_packages(tmp_path / "env") / where).write_text(
         text if where.endswith(".py") else f"import os; exec({text!r})\n"
     )
-    facts = gather(GatherRequest(Choice(str(python), "a test"), static=True, tools=False, timeout=60))
+    facts = gather(GatherRequest(Choice(str(python), "a test"), os.environ, static=True, tools=False, timeout=60))
     assert facts.torch.version == "2.6.0+cu124"
     assert facts.interpreter.prefix == str(tmp_path / "env")
 
@@ -131,9 +133,8 @@ def worked_out(python: Path, environ: dict[str, str], monkeypatch) -> list[str]:
         monkeypatch.delenv(name, raising=False)
         if name in environ:
             monkeypatch.setenv(name, environ[name])
-    scripts = ["target/channel.py", "target/search_path.py", "target/inventory.py"]
-    config = {"watched": ["numpy"], "here": None, "python": str(python)}
-    return child.run([str(python), "-E", "-s", "-S"], scripts, config=config).facts("path")[0]
+    config = {"ask": ["path"], "watched": ["numpy"], "here": None, "python": str(python)}
+    return child.run([str(python), "-E", "-s", "-S"], STATIC_SCRIPTS, config=config).facts("path")[0]
 
 
 def environments(tmp_path: Path):
@@ -188,7 +189,7 @@ def test_an_editable_install_is_found_by_the_table_of_its_finder(tmp_path):
     (site / f"{finder}.py").write_text(
         f"from __future__ import annotations\nMAPPING: dict[str, str] = {{'ultralytics': {str(source)!r}}}\nNAMESPACES = {{}}\n"
     )
-    request = GatherRequest(Choice(str(python), "a test"), static=True, tools=False)
+    request = GatherRequest(Choice(str(python), "a test"), os.environ, static=True, tools=False)
     assert gather(request).yolo.location == str(source)
     (site / f"{finder}.py").write_text("MAPPING = dict(ultralytics=1)\n")
     assert isinstance(gather(request).yolo.version, Unknown)

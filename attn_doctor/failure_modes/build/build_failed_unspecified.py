@@ -35,8 +35,6 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared.building import lines, observed
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -48,8 +46,10 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, Step
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
@@ -72,6 +72,7 @@ MODE = FailureMode(
     title="A build failed, and the log does not say why",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     catch_all=True,
     signs=(
@@ -247,27 +248,24 @@ SEND = (
 )
 
 
-def detect(facts: Facts) -> Hit | None:
-    """Never beforehand: nothing has failed yet."""
-    return None
-
-
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     package = seen.group("package")
     if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
-        return observed(
-            f"The build of {package} failed, which has nothing to do with attention.",
-            evidence,
-            Confidence.LOW,
-            Severity.INFO,
+        return Hit(
+            message=f"The build of {package} failed, which has nothing to do with attention.",
+            evidence=evidence,
+            confidence=Confidence.LOW,
+            severity=Severity.INFO,
         )
     what = f"The build of {package} failed" if package else "A build failed"
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:
         known_not = f"{what} with errors of a compiler that are not known here: the first of them is where to look."
-        return observed(known_not, lines(errors), Confidence.LOW)
-    return observed(
-        f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.", evidence, Confidence.LOW
+        return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW)
+    return Hit(
+        message=f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.",
+        evidence=evidence,
+        confidence=Confidence.LOW,
     )
 
 

@@ -31,8 +31,6 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -46,9 +44,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import predict
 from attn_doctor.logs.reader import Log, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD121",
@@ -56,6 +56,7 @@ MODE = FailureMode(
     title="The build takes hours",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     signs=(
         Sign(
             pattern=r"Building wheels? for (?:collected packages: )?(?P<package>[\w.-]+)",
@@ -135,16 +136,16 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     stopped = tuple(m for m in seen.matches if "package" not in m.groups and building.in_build(seen, m))
     if stopped:
-        return building.observed("The build was stopped from outside before it ended.", building.lines(stopped))
+        return Hit(message="The build was stopped from outside before it ended.", evidence=building.lines(stopped))
     unfinished = tuple(
         m for log in seen.logs if _unfinished(log) for m in seen.matches if m.file == log.file and "package" in m.groups
     )
     if not unfinished:
         return None
-    return building.observed(
-        "The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
-        building.lines(unfinished[-1:]),
-        Confidence.MEDIUM,
+    return Hit(
+        message="The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
+        evidence=building.lines(unfinished[-1:]),
+        confidence=Confidence.MEDIUM,
     )
 
 

@@ -30,17 +30,17 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
-from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.knowledge.build import archs_for
 from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability
 
 MODE = FailureMode(
@@ -49,6 +49,7 @@ MODE = FailureMode(
     title="nvcc does not know the GPU architecture",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "no-kernel-image"),
     signs=(
@@ -120,9 +121,10 @@ def _index(facts: Facts, device: str) -> int:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     arch = seen.group("arch")
     if arch:
-        return building.observed(f"The CUDA tools there do not know the architecture {arch}.", evidence)
-    return building.observed(
-        "No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.", evidence
+        return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)
+    return Hit(
+        message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
+        evidence=evidence,
     )
 
 

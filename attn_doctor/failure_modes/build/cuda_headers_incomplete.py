@@ -26,13 +26,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 _HEADERS = (
@@ -47,6 +47,7 @@ MODE = FailureMode(
     title="The CUDA toolkit is incomplete",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(
@@ -139,8 +140,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     header, library = seen.group("header"), seen.group("library")
     what = header or (f"the library {library}" if library else None)
     if what is None:
-        return building.observed("nvcc and the CUDA headers that it found are of different versions.", evidence)
-    return building.observed(f"{what} is not in the CUDA toolkit that was used.", evidence)
+        return Hit(message="nvcc and the CUDA headers that it found are of different versions.", evidence=evidence)
+    return Hit(message=f"{what} is not in the CUDA toolkit that was used.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -29,9 +29,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -41,8 +39,10 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 # A path of nvcc that comes of something that is no folder of a toolkit. The colon of a Windows drive is none of these.
 _ODD = (
@@ -56,6 +56,7 @@ MODE = FailureMode(
     title="CUDA_HOME is not the folder of a toolkit",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("nvcc-missing", "cuda-headers-incomplete", building.FAILED),
     signs=(
@@ -98,7 +99,7 @@ def detect(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(chain.cuda_home_problem) is not None,
         lambda: _set_by_hand(facts) or building.setup_would_run(facts),
-        lambda: _set_by_hand(facts) or not any(text in str(known(chain.cuda_home_problem)) for text in _INCOMPLETE),
+        lambda: _set_by_hand(facts) or not any(text in present(chain.cuda_home_problem) for text in _INCOMPLETE),
     ):
         return None
     building_it = building.setup_would_run(facts)
@@ -127,21 +128,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         path = proofs[0].groups["nvcc"]
-        return building.observed(
-            f"The build looked for nvcc in {path!r}: CUDA_HOME is not one toolkit's folder there.",
-            building.lines(proofs),
+        return Hit(
+            message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not one toolkit's folder there.",
+            evidence=building.lines(proofs),
         )
     home = seen.group("home")
     if home:
-        return building.observed(f"CUDA_HOME was {home!r} there, which is not one toolkit's folder.", evidence)
+        return Hit(message=f"CUDA_HOME was {home!r} there, which is not one toolkit's folder.", evidence=evidence)
     header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
     parent = seen.group("parent")
     if not header:
         return None
-    return building.observed(
-        f"PyTorch took {parent} for the CUDA toolkit, from where nvcc lies on PATH; the headers are elsewhere.",
-        evidence,
-        Confidence.MEDIUM,
+    return Hit(
+        message=f"PyTorch took {parent} for the CUDA toolkit, from where nvcc lies on PATH; the headers are elsewhere.",
+        evidence=evidence,
+        confidence=Confidence.MEDIUM,
     )
 
 

@@ -27,8 +27,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -40,9 +38,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -51,6 +51,7 @@ MODE = FailureMode(
     title="nvcc is too old for flash-attn",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(
@@ -107,10 +108,10 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need, option = seen.group("need"), seen.group("option")
     if need:
-        return building.observed(
-            f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence
+        return Hit(
+            message=f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence=evidence
         )
-    return building.observed(f"The nvcc that was found is too old: it does not know {option!r}.", evidence)
+    return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

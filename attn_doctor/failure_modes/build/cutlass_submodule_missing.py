@@ -27,12 +27,12 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
 
 _HEADERS = r"(?:cutlass|cute)/[\w/]{1,80}\.(?:h|hpp|cuh)"
 
@@ -42,6 +42,7 @@ MODE = FailureMode(
     title="The source is without CUTLASS",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "cuda-headers-incomplete"),
     signs=(
@@ -101,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     header = seen.group("header")
     what = f"{header} of CUTLASS is not there" if header else "csrc/cutlass is empty"
-    return building.observed(f"{what}: the source was taken without its submodules.", evidence)
+    return Hit(message=f"{what}: the source was taken without its submodules.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

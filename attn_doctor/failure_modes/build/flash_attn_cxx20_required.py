@@ -30,14 +30,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.recipe import File, Recipe, Torch
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
-from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, Step, fact
 
 MODE = FailureMode(
     code="AD124",
@@ -45,6 +45,7 @@ MODE = FailureMode(
     title="torch's headers want a newer C++ than the build passes",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2",),
     explains=(
         building.FAILED,
@@ -80,7 +81,7 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: cuda_build(facts), lambda: building.would_be_built(facts)):
         return None
-    release, torch = building.wanted_release(facts), str(known(facts.torch.version))
+    release, torch = building.wanted_release(facts), present(facts.torch.version)
     header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None
     compiler = "msvc" if known(facts.system.os) == "windows" else "gcc"
     compiles = flash_attention.source_compiles(release, torch, header_cxx=header, compiler=compiler)
@@ -100,8 +101,9 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need = seen.group("need") or "20"
-    return building.observed(
-        f"torch's headers want C++{need}, and the build passed an older standard: it cannot succeed as it is.", evidence
+    return Hit(
+        message=f"torch's headers want C++{need}, and the build passed an older standard: it cannot succeed as it is.",
+        evidence=evidence,
     )
 
 

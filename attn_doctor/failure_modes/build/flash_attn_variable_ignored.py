@@ -28,15 +28,15 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Variable
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 _ARCHS = "FLASH_ATTN_CUDA_ARCHS"
 _BOOLEANS = ("FLASH_ATTENTION_FORCE_BUILD", "FLASH_ATTENTION_SKIP_CUDA_BUILD", "FLASH_ATTENTION_FORCE_CXX11_ABI")
@@ -94,7 +94,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     message = f"{seen.group('name')}={seen.group('value')} has no effect: setup.py takes nothing but TRUE."
-    return building.observed(message, evidence, severity=Severity.INFO)
+    return Hit(message=message, evidence=evidence, severity=Severity.INFO)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -28,12 +28,12 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _NAME = r"(?:\S{0,200}/)?(?:[\w.]{1,40}-){0,5}(?:gcc|g\+\+|cc|c\+\+)(?:-\d+)?"
 
@@ -43,6 +43,7 @@ MODE = FailureMode(
     title="There is no C++ compiler",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "host-compiler-too-old", "triton-libcuda-link"),
     signs=(
@@ -198,7 +199,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     compiler = seen.group("compiler")
     sure = Confidence.HIGH if compiler or len(seen.matches) > 1 else Confidence.MEDIUM
     name = f"The compiler {compiler}" if compiler else "A C++ compiler"
-    return building.observed(f"{name} was not found.", evidence, sure)
+    return Hit(message=f"{name} was not found.", evidence=evidence, confidence=sure)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

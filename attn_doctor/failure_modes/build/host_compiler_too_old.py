@@ -28,12 +28,12 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD114",
@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="The host compiler is too old for torch's headers",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(
@@ -91,11 +92,7 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Not yet: which gcc the headers of a torch need is in no table here."""
-    return None
+# There is no `detect`: which gcc the headers of a torch need is in no table here.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -110,7 +107,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The compiler that was called does not know C++{standard}."
     else:
         message = "The compiler that was called is too old for torch's headers."
-    return building.observed(message, building.lines(sure))
+    return Hit(message=message, evidence=building.lines(sure))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

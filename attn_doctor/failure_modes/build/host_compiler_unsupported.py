@@ -32,14 +32,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
 from attn_doctor.failure_modes.shared import building, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import holds
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
-from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
@@ -48,6 +48,7 @@ MODE = FailureMode(
     title="The host compiler is newer than nvcc takes",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("cuda-headers-incomplete", "host-compiler-too-old", building.FAILED),
     signs=(
@@ -134,7 +135,7 @@ def detect(facts: Facts) -> Hit | None:
     compiler, chosen = building.host_compiler(facts), building.toolkit(facts)
     assert compiler is not None
     assert chosen is not None
-    version = str(known(compiler.version))
+    version = present(compiler.version)
     own = chosen.max_gcc if isinstance(chosen.max_gcc, int) and compiler.name in ("gcc", "g++") else None
     have = parse(version)
     if own is not None and have is not None:  # the toolkit's own header goes before any table
@@ -157,26 +158,27 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     limit, have, kind = seen.group("limit"), seen.group("have"), seen.group("kind")
     if have:
-        return building.observed(
-            f"{seen.group('compiler')} {have} was called, and CUDA {seen.group('cuda')} does not take it.", evidence
+        return Hit(
+            message=f"{seen.group('compiler')} {have} was called, and CUDA {seen.group('cuda')} does not take it.",
+            evidence=evidence,
         )
     if limit:
-        return building.observed(
-            f"A gcc newer than {limit} was called, the newest that the nvcc there takes.", evidence
+        return Hit(
+            message=f"A gcc newer than {limit} was called, the newest that the nvcc there takes.", evidence=evidence
         )
     if kind:
-        return building.observed(f"The {kind} compiler there is not one that the nvcc there takes.", evidence)
+        return Hit(message=f"The {kind} compiler there is not one that the nvcc there takes.", evidence=evidence)
     if any("cl.exe" in m.text or "error C2" in m.text for m in seen.matches):
-        return building.observed(
-            "MSVC does not compile what the build gives it: nvcc takes other releases of it, or it needs options "
+        return Hit(
+            message="MSVC does not compile what the build gives it: nvcc takes other releases of it, or it needs options "
             "(/Zc:__cplusplus, /Zc:preprocessor) that setup.py sets only with DISTUTILS_USE_SDK=1.",
-            evidence,
-            Confidence.MEDIUM,
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
         )
-    return building.observed(
-        "nvcc cannot read the headers of the host compiler or C library there: they are newer than it.",
-        evidence,
-        Confidence.MEDIUM,
+    return Hit(
+        message="nvcc cannot read the headers of the host compiler or C library there: they are newer than it.",
+        evidence=evidence,
+        confidence=Confidence.MEDIUM,
     )
 
 

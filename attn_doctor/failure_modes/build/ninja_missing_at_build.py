@@ -27,13 +27,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import package
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe, Torch, Without
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import package
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD104",
@@ -41,6 +41,7 @@ MODE = FailureMode(
     title="ninja is missing",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     explains=("build-timeout-hang",),
     signs=(
         Sign(
@@ -86,8 +87,8 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("required"):
         message = "An extension was to be compiled at run time, and there is no ninja to do it."
-        return building.observed(message, evidence, severity=Severity.ERROR)
-    return building.observed("The build found no ninja and compiled one file after the other.", evidence)
+        return Hit(message=message, evidence=evidence, severity=Severity.ERROR)
+    return Hit(message="The build found no ninja and compiled one file after the other.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -29,9 +29,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Toolkit
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import in_container
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -43,8 +40,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import in_container
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Toolkit
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD106",
@@ -52,6 +52,7 @@ MODE = FailureMode(
     title="A CUDA folder without nvcc",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(
@@ -159,7 +160,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"{nvcc}, which the build called, is not there or does not run."
     else:
         message = "What the build called as nvcc does not answer as nvcc does."
-    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+    return Hit(message=message, evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -32,10 +32,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building, wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import holds
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, present
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -46,9 +43,12 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda, pytorch
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -57,6 +57,7 @@ MODE = FailureMode(
     title="nvcc and torch are of different CUDA majors",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(
@@ -111,7 +112,7 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
         return None
-    have, need = str(building.nvcc(facts)), str(known(facts.torch.cuda))
+    have, need = str(building.nvcc(facts)), present(facts.torch.cuda)
     if holds(cuda.nvcc_for_torch(have, need)):
         return None
     chosen = building.toolkit(facts)
@@ -133,7 +134,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"nvcc there is of another CUDA major than torch, which was built for CUDA {need}."
     else:
         message = f"nvcc there is of CUDA {have}, torch was built for another major." if have else MODE.title + "."
-    return building.observed(message, evidence, Confidence.HIGH)
+    return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -30,14 +30,14 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE, predict
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
 
@@ -47,6 +47,7 @@ MODE = FailureMode(
     title="The build ran out of memory",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "build-timeout-hang"),
     signs=(
@@ -190,22 +191,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     program = seen.group("program")
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
-        return building.observed(f"A compiler{who} was stopped for want of memory.", evidence)
+        return Hit(message=f"A compiler{who} was stopped for want of memory.", evidence=evidence)
     hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
-        return building.observed(
-            "A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
-            evidence,
-            Confidence.LOW,
+        return Hit(
+            message="A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
+            evidence=evidence,
+            confidence=Confidence.LOW,
         )
     if not hints:
         return None
     sure = any(_a_kill(m) for m in hints)
-    return building.observed(
-        "Something in the build was killed, which mostly means that memory ran out.",
-        building.lines(hints),
-        Confidence.HIGH if sure else Confidence.MEDIUM,
+    return Hit(
+        message="Something in the build was killed, which mostly means that memory ran out.",
+        evidence=building.lines(hints),
+        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
 

@@ -25,12 +25,12 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import INSTALL_SOURCE, Packages, Recipe, Source
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD102",
@@ -38,6 +38,7 @@ MODE = FailureMode(
     title="packaging is missing where flash-attn is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(

@@ -27,13 +27,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import pair
 
 _HEADERS = r"(?:python3\.\d+/)?(?:Python|pyconfig|patchlevel)\.h"
@@ -44,6 +44,7 @@ MODE = FailureMode(
     title="Python's headers are missing",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3", "compile"),
     explains=(building.FAILED, "triton-libcuda-link"),
     signs=(
@@ -122,8 +123,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = seen.group("header") or "Python.h"
     if not any(m.strength == "proof" for m in seen.matches):
         message = "triton could not compile its launcher under an embedded Python, which has no headers."
-        return building.observed(message, evidence, Confidence.MEDIUM)
-    return building.observed(f"{what} was not found: the headers of that Python are not installed.", evidence)
+        return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
+    return Hit(message=f"{what} was not found: the headers of that Python are not installed.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

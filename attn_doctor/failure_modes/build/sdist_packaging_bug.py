@@ -24,13 +24,12 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
 
 MODE = FailureMode(
     code="AD123",
@@ -38,8 +37,10 @@ MODE = FailureMode(
     title="A package refers to a file that is not in it",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
+    says="The package's setup wants {file}, which is not in it.",
     signs=(
         Sign(
             pattern=r"No such file or directory: '(?P<file>(?:[^']{0,200}/)?(?:LICENSE|README|AUTHORS|VERSION|CHANGELOG|MANIFEST\.in)"
@@ -78,15 +79,7 @@ MODE = FailureMode(
         seconds=8,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Never beforehand: no release on the list has it."""
-    return None
-
-
-def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return building.observed(f"The package's setup wants {seen.group('file')}, which is not in it.", evidence)
+# There is no `detect`: no release in the table of flash-attn has this fault.
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

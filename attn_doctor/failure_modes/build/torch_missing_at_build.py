@@ -30,13 +30,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD101",
@@ -44,6 +44,7 @@ MODE = FailureMode(
     title="torch is missing where flash-attn is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
+    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "environment-pollution"),
     signs=(
@@ -94,10 +95,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or "the package"
     if not building_it:
-        return building.observed("torch was not there to be imported.", evidence, Confidence.LOW)
-    return building.observed(
-        f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
-        building.lines(seen.matches),
+        return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
+    return Hit(
+        message=f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
+        evidence=building.lines(seen.matches),
     )
 
 

@@ -28,13 +28,13 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, usable_gpu
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, usable_gpu
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD117",
@@ -99,8 +99,8 @@ _LAUNCHER = re.compile(
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
-        return building.observed(
-            "The linker found no libcuda.so: the driver's library is not where it looks.", evidence
+        return Hit(
+            message="The linker found no libcuda.so: the driver's library is not where it looks.", evidence=evidence
         )
     linked = [
         m
@@ -113,10 +113,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ]
     if not linked:
         return None
-    return building.observed(
-        "triton's launcher could not be compiled or linked. What gcc said decides: without it, a missing libcuda.so is the likeliest.",
-        building.lines(linked),
-        Confidence.LOW,
+    return Hit(
+        message="triton's launcher could not be compiled or linked. What gcc said decides: without it, a missing libcuda.so is the likeliest.",
+        evidence=building.lines(linked),
+        confidence=Confidence.LOW,
     )
 
 

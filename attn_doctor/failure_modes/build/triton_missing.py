@@ -27,13 +27,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import Recipe, Source, Torch
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 _NAMES = ("triton", "pytorch-triton", "triton-windows")
 
@@ -91,13 +91,13 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
-        return building.observed("There is no triton for that platform or Python, or none is installed.", evidence)
+        return Hit(message="There is no triton for that platform or Python, or none is installed.", evidence=evidence)
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
     if notice:
         message = "triton is not installed there; the program says so and goes on."
-        return building.observed(message, building.lines(hints), severity=Severity.INFO)
-    return building.observed("triton is not installed there.", building.lines(hints), Confidence.MEDIUM)
+        return Hit(message=message, evidence=building.lines(hints), severity=Severity.INFO)
+    return Hit(message="triton is not installed there.", evidence=building.lines(hints), confidence=Confidence.MEDIUM)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

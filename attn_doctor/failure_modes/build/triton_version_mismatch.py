@@ -27,14 +27,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.failure_modes.shared import building, newest_torch
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD119",
@@ -84,7 +84,7 @@ def detect(facts: Facts) -> Hit | None:
     have = version(facts, "triton")
     if have is None or not every(lambda: cuda_build(facts), lambda: known(facts.system.os) == "linux"):
         return None
-    fits = pytorch.triton_fits(str(known(facts.torch.version)), have)
+    fits = pytorch.triton_fits(present(facts.torch.version), have)
     if isinstance(fits, Unknown) or fits.yes:
         return None  # a torch that the table does not list says nothing about its triton
     return Hit(
@@ -96,16 +96,16 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name, module = seen.group("name"), seen.group("module")
     if not name and not module:
-        return building.observed(
-            "triton could not compile a kernel: the triton there is of another release than the kernel was written for, or the kernel is wrong.",
-            evidence,
-            Confidence.MEDIUM,
+        return Hit(
+            message="triton could not compile a kernel: the triton there is of another release than the kernel was written for, or the kernel is wrong.",
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
         )
     if name and module:
         message = f"{module} there has no {name}: it is of another release than the code that uses it."
     else:
         message = "The triton there is of another release than the code that uses it."
-    return building.observed(message, evidence)
+    return Hit(message=message, evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

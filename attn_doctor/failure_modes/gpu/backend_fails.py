@@ -25,9 +25,9 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 from attn_doctor.model.trials import Trial, Trials
 
 MODE = FailureMode(
@@ -37,13 +37,15 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
 )
+# There is no `detect`: only a run tells what a kernel computes.
 _CALLED_BY_MOST = ("eager", "sdpa")
 _TOOK_IT_DOWN = ("the process died of", "the process exited", "no answer for")  # of trials/judge_rows.py
 
 
-def detect(facts: Facts) -> Hit | None:
-    """Not from facts: what a kernel does, only a run can tell."""
-    return None
+class Failing(Variant, frozen=True, kw_only=True):
+    """The backends that fail or compute wrong numbers."""
+
+    backends: tuple[str, ...]
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -63,7 +65,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             Evidence(kind="trial", path=f"trials.{i}", text=f"{r.backend} ({r.dtype}): {r.status}, {r.reason}")
             for i, r in bad[:6]
         ),
-        certainty=Certainty.OBSERVED,
+        variant=Failing(backends=names),
         severity=Severity.ERROR if grave else Severity.WARNING,
         blocks=names,
     )
@@ -83,8 +85,7 @@ def _is_bad(row: Trial, trials: Trials) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    names = [e.text.partition(" (")[0] for e in hit.evidence if e.kind == "trial"]
-    if names and set(names) == {"eager"}:
+    if isinstance(hit.variant, Failing) and hit.variant.backends == ("eager",):
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "auto", "--", "COMMAND"),
             "your training command with an attention that was seen to be right here",

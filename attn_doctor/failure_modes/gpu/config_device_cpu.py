@@ -44,7 +44,7 @@ MODE = FailureMode(
     title="The GPU is hidden from the program",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("yolo12-flash-not-used",),
     signs=(
         Sign(
@@ -145,9 +145,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = "The program there sees no GPU: it is hidden, or torch cannot use it, or there is none."
         confidence = Confidence.MEDIUM
-    return Hit(
-        message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence, severity=Severity.ERROR
-    )
+    return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -35,7 +35,7 @@ MODE = FailureMode(
     title="Docker cannot pass a GPU on",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
     signs=(
         Sign(
@@ -65,11 +65,7 @@ MODE = FailureMode(
         ),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """What Docker can do on the host is in no fact: the doctor runs inside the container, or does not ask Docker."""
-    return None
+# There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="A forward-compatibility libcuda on a GPU that does not allow it",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",
@@ -97,7 +97,7 @@ def detect(facts: Facts) -> Hit | None:
     if graphics.cuda_error is None or cuda_start.refused(facts) is not None:
         return None  # it started, or was refused for another reason
     if not every(
-        lambda: _COMPAT in str(known(graphics.libcuda)),
+        lambda: _COMPAT in present(graphics.libcuda),
         lambda: any(_CONSUMER.search(cuda_start.name(gpu)) for _, gpu in cuda_start.visible(facts)),
         lambda: _newer(known(graphics.libcuda_version), known(graphics.kernel_module)),
     ):

@@ -46,7 +46,7 @@ MODE = FailureMode(
     title="CUDA does not start",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",
@@ -149,7 +149,6 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     return Hit(
         message=f"PyTorch sees the GPU, and nothing runs on it: {said}",
         evidence=(Evidence(kind="trial", path=f"trials.{trials.rows.index(row)}", text=f"eager: {said}"),),
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.MEDIUM,
     )
 
@@ -165,7 +164,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"CUDA did not start there{f': {said}' if said else ', and does not say why'}.",
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.MEDIUM if asynchronous or wsl else Confidence.HIGH,
     )
 

@@ -28,11 +28,10 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
-from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
@@ -43,7 +42,7 @@ MODE = FailureMode(
     title="Kernel driver and driver libraries of different versions",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",
@@ -56,6 +55,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
+    says="The driver's libraries there are of another version than the loaded kernel module.",
     signs=(
         Sign(
             pattern=r"[Dd]river/[Ll]ibrary version mismatch",
@@ -121,8 +121,8 @@ def detect(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(graphics.kernel_module) is not None,
         lambda: known(graphics.libcuda_version) is not None,
-        lambda: "/compat" not in str(known(graphics.libcuda)),
-        lambda: parse(str(known(graphics.kernel_module))) != parse(str(known(graphics.libcuda_version))),
+        lambda: "/compat" not in present(graphics.libcuda),
+        lambda: parse(present(graphics.kernel_module)) != parse(present(graphics.libcuda_version)),
         lambda: not under_wsl(facts),
     ):
         return None
@@ -141,14 +141,6 @@ def _both(facts: Facts) -> tuple[Evidence, ...]:
         fact(facts, f"graphics.{name}")
         for name in ("kernel_module", "libcuda_version")
         if isinstance(getattr(facts.graphics, name), str)
-    )
-
-
-def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return Hit(
-        message="The driver's libraries there are of another version than the loaded kernel module.",
-        evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -29,10 +29,10 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Torch
-from attn_doctor.failure_modes.shared.fact_queries import NVIDIA
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
     code="AD402",
@@ -40,7 +40,7 @@ MODE = FailureMode(
     title="An NVIDIA card without a working driver",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "cuda-init-error",
         "no-gpu-present",
@@ -153,7 +153,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if proofs else Confidence.MEDIUM,
     )
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, version
@@ -48,7 +48,7 @@ MODE = FailureMode(
     title="The NVIDIA driver is too old for this torch",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "eager-fails",
         "model-not-built",
@@ -136,12 +136,12 @@ def _why_not(facts: Facts) -> str | None:
     said = facts.torch.cuda_error
     if isinstance(said, str) and "too old" in said:
         return said
-    cuda, os = str(known(facts.torch.cuda)), cuda_start.driver_os(facts)
+    cuda, os = present(facts.torch.cuda), cuda_start.driver_os(facts)
     driver = _driver(facts)
     judged = (
         cuda_rules.driver_covers(driver, cuda, os)
         if driver is not None
-        else cuda_rules.driver_cuda_covers(str(known(facts.graphics.driver_cuda)), cuda)
+        else cuda_rules.driver_cuda_covers(present(facts.graphics.driver_cuda), cuda)
     )
     answer = known(judged)
     return None if answer.yes else answer.why
@@ -166,21 +166,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if found:
         number = int(found)
         message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer one."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+        return Hit(message=message, evidence=evidence)
     if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
         message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+        return Hit(message=message, evidence=evidence)
     if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
         return Hit(
             message="The driver there may be too old; that torch has no code for the GPU is the surer reason.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             confidence=Confidence.LOW,
         )
     return Hit(
         message="The driver there is older than the CUDA that torch was built for.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -32,7 +32,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD414",
@@ -105,11 +105,7 @@ MODE = FailureMode(
         seconds=5,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """The dtype of a program's tensors is in no fact."""
-    return None
+# There is no `detect`: the dtype of a program's tensors is in no fact.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -117,19 +113,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="transformers warns that the model is not in half precision; the program goes on.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.INFO,
         )
     if seen.group("card"):
         return Hit(
             message="bfloat16 was asked for on a GPU that is older than Ampere and does not have it.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
         )
     return Hit(
         message="Attention was called with a dtype that its kernel does not take: flash-attn takes float16 and bfloat16 alone, of one kind.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

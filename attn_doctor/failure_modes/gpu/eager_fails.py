@@ -29,7 +29,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 from attn_doctor.model.trials import Trials
 
 MODE = FailureMode(
@@ -40,12 +40,8 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     explains=("backend-fails",),
 )
+# There is no `detect`: only a step tells whether a step runs.
 _FAILED = ("failed", "timeout")
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Not from facts: whether a step runs, only a step can tell."""
-    return None
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -62,7 +58,6 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             return Hit(
                 message=f"{text[0].upper()}{text[1:]}.",
                 evidence=(Evidence(kind="trial", path=path, text=f"{said}{where}"),),
-                certainty=Certainty.OBSERVED,
             )
     lost = [(i, r) for i, r in enumerate(trials.rows) if r.backend == "eager" and r.status in _FAILED]
     lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # nan-outputs says that
@@ -76,7 +71,6 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
         evidence=tuple(
             Evidence(kind="trial", path=f"trials.{i}", text=f"eager ({r.dtype}): {r.reason}") for i, r in lost[:4]
         ),
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -27,14 +27,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known, present
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import cuda_start, wheel_fixes
+from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability
 
 MODE = FailureMode(
@@ -44,7 +44,8 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash", "sdpa-cudnn"),
-    explains=("yolo12-flash-not-used", *wheel_fixes.STOP_A_BUILD),
+    explains=("yolo12-flash-not-used",),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"FlashAttention only supports (?:Ampere|Turing) GPUs or newer",
@@ -70,7 +71,7 @@ def detect(facts: Facts) -> Hit | None:
     if not gpus:
         return None
     needed = flash_attention.latest().min_capability
-    old = [(i, g) for i, g in gpus if capability(str(known(g.compute_capability))) < capability(needed)]
+    old = [(i, g) for i, g in gpus if capability(present(g.compute_capability)) < capability(needed)]
     if not old:
         return None
     index, card = old[0]
@@ -91,7 +92,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         severity=Severity.ERROR,
     )
 

@@ -28,7 +28,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD413",
@@ -74,11 +74,7 @@ MODE = FailureMode(
         ),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """How wide a model's heads are is in no fact; YOLO12's are narrow enough for every kernel."""
-    return None
+# There is no `detect`: the width of a model's heads is in no fact; YOLO12's are narrow enough for every kernel.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -87,7 +83,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The model's heads are wider than the limit{most} that flash-attn has on that GPU.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH,
     )
 

@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="A GPU that is cut into MIG instances",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("cuda-init-error", "no-gpu-present", "config-device-cpu", "driver-missing"),
     signs=(
         Sign(
@@ -155,7 +155,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             else ", as happens with MIG instances and changed visibility."
         ),
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.LOW if not cut else Confidence.MEDIUM if told else Confidence.HIGH,
     )
 

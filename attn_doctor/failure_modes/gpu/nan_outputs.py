@@ -30,7 +30,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.trials import Trials
 
 MODE = FailureMode(
@@ -72,18 +72,12 @@ MODE = FailureMode(
 )
 
 
-def detect(facts: Facts) -> Hit | None:
-    """Nothing of it shows before it happens."""
-    return None
-
-
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     for index, row in enumerate(trials.rows):
         if row.status == "failed" and row.reason and "not all finite" in row.reason:
             return Hit(
                 message=f"{row.backend} in {row.dtype} gives results here that are not numbers.",
                 evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason),),
-                certainty=Certainty.OBSERVED,
                 severity=Severity.WARNING,
             )
     return None
@@ -92,7 +86,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     function = seen.group("function")
     where = f"{function} gave NaN there" if function else "The loss there is NaN"
-    return Hit(message=f"{where}.", evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
+    return Hit(message=f"{where}.", evidence=evidence, confidence=Confidence.HIGH)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared.fact_queries import AMD, NVIDIA
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.machine import AMD, NVIDIA
 
 MODE = FailureMode(
     code="AD419",
@@ -36,7 +36,7 @@ MODE = FailureMode(
     title="No GPU that PyTorch can use",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=("cuda-init-error", "config-device-cpu"),  # never what a build lacks
     recipe=Recipe(
         does="judges a laptop without a GPU",

@@ -29,10 +29,10 @@ References
 
 from __future__ import annotations
 
-import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, known
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Unsure, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start, newest_torch, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
@@ -41,7 +41,7 @@ from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Gpu, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability, pair
 
 MODE = FailureMode(
@@ -112,17 +112,11 @@ MODE = FailureMode(
     ),
 )
 
-_GPU_BACKENDS = (
-    "eager",
-    "sdpa",
-    "sdpa-math",
-    "sdpa-efficient",
-    "sdpa-flash",
-    "sdpa-cudnn",
-    "flash-attn-2",
-    "compile",
-    "flex",
-)
+
+class Lacking(Variant, frozen=True, kw_only=True):
+    """The binary that holds no code for the GPU; torch too where nothing tells which one it is."""
+
+    binary: Literal["torch", "flash-attn"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -134,7 +128,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     archs = facts.torch.archs
-    cuda = str(known(facts.torch.cuda))
+    cuda = present(facts.torch.cuda)
     codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
     refused = [(index, card) for index, card in seen if not _runs(facts, codes, card, cuda)]
     if not refused:
@@ -151,14 +145,15 @@ def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
                 f"{cuda_start.name(card)}: {card.compute_capability}",
             ),
         ),
+        variant=Lacking(binary="torch"),
         severity=Severity.ERROR if len(refused) == len(seen) else Severity.WARNING,
-        blocks=_GPU_BACKENDS,
+        blocks=EVERY_BACKEND,
     )
 
 
 def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
     platform = known(key_of(facts).platform)
-    return known(pytorch.archs(str(known(facts.torch.version)), cuda, platform))
+    return known(pytorch.archs(present(facts.torch.version), cuda, platform))
 
 
 def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
@@ -166,7 +161,7 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     if version is None:
         return None
     oldest = capability(flash_attention.latest().min_capability)
-    able = [(i, card) for i, card in seen if capability(str(known(card.compute_capability))) >= oldest]
+    able = [(i, card) for i, card in seen if capability(present(card.compute_capability)) >= oldest]
     held = _held(facts)
     if not able or held is None:
         return None
@@ -185,6 +180,7 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
                 f"{cuda_start.name(card)}: {card.compute_capability}",
             ),
         ),
+        variant=Lacking(binary="flash-attn"),
         severity=None if len(refused) == len(able) else Severity.INFO,
         blocks=("flash-attn-2",),
     )
@@ -209,7 +205,7 @@ def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
 def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
     """What is not known counts as running: this rule speaks only of what surely does not."""
     driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
-    judged = gpu.runs(codes, str(known(card.compute_capability)), cuda=cuda, driver_cuda=driver_cuda)
+    judged = gpu.runs(codes, present(card.compute_capability), cuda=cuda, driver_cuda=driver_cuda)
     return not (isinstance(judged, Answer) and not judged.yes and judged.verified)
 
 
@@ -229,23 +225,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"torch there has no code for {warned.groups['gpu'].strip()} ({warned.groups['sm']}){held}.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
+            variant=Lacking(binary="torch"),
             severity=Severity.ERROR,
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return None
     built = seen.group("built")
+    of_flash_attn = any(_near(m, seen) for m in proofs)
     if built:
         message = f"A kernel was built for {built} and started on {seen.group('on')}."
-    elif any(_near(m, seen) for m in proofs):
+    elif of_flash_attn:
         message = "flash-attn there has no code for the GPU (torch itself does not complain of it)."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
+        variant=Lacking(binary="flash-attn" if of_flash_attn else "torch"),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -259,11 +256,10 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    said = " ".join(e.text for e in hit.evidence)
-    if re.search(r"binaries\.|flash", said) and "torch.archs" not in said:
+    if isinstance(hit.variant, Lacking) and hit.variant.binary == "flash-attn":
         return wheel_fixes.fixes(facts, "it holds no code for this GPU")
     try:
-        cards = [str(known(card.compute_capability)) for _, card in cuda_start.visible(facts)]
+        cards = [present(card.compute_capability) for _, card in cuda_start.visible(facts)]
     except Unsure:
         cards = []
     driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None

@@ -29,11 +29,11 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.trials import Trials
 
 MODE = FailureMode(
@@ -91,15 +91,20 @@ MODE = FailureMode(
         seconds=8,
     ),
 )
+# There is no `detect`: how much memory a program will ask for is in no fact.
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # YOLO12: attention on feature maps of strides 16 and 32, there in four areas or one, with heads that are 32 channels wide.
 _STRIDES, _AREAS, _MOST_HEADS = (16, 32), (4, 1), 40
 
 
-def detect(facts: Facts) -> Hit | None:
-    """How much memory a program will ask for is in no fact."""
-    return None
+_ATTENTION = re.compile(r"attention|softmax")
+
+
+class Full(Variant, frozen=True, kw_only=True):
+    """The memory was full, and whether an attention matrix filled it, which a fused kernel never makes."""
+
+    by_attention: bool
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -114,7 +119,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     return Hit(
         message=f"The memory of {row.device} was too small for {names} at {row.imgsz} pixels, batch {row.batch}{others}.",
         evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason or "out of memory"),),
-        certainty=Certainty.OBSERVED,
+        variant=Full(by_attention=_ATTENTION.search(row.reason or "") is not None),
         severity=Severity.WARNING if able else None,
     )
 
@@ -141,7 +146,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The GPU's memory was full{asked}.{why}",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
+        variant=Full(by_attention=bool(heads) or near or any(_ATTENTION.search(m.text) for m in proofs)),
         confidence=Confidence.HIGH,
     )
 
@@ -171,7 +176,8 @@ def _bytes(match: Match) -> float:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = []
-    if any(re.search(r"attention|softmax", e.text) for e in hit.evidence) or facts.yolo.calls == ("eager",):
+    by_attention = isinstance(hit.variant, Full) and hit.variant.by_attention
+    if by_attention or facts.yolo.calls == ("eager",):
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
             "your training command with fused attention, which keeps no attention matrix",

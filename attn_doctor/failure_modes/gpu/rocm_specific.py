@@ -34,11 +34,11 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import NVIDIA, torch_installed
+from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
     code="AD421",
@@ -46,14 +46,14 @@ MODE = FailureMode(
     title="An AMD GPU",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
-    blocks=("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4"),
+    stops="gpu",
     explains=(
         "flash-attn-stub-namespace",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
         "torch-cpu-build",
-        *wheel_fixes.STOP_A_BUILD,
     ),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"FlashAttention only supports AMD MI\d+",
@@ -152,14 +152,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
                 evidence=evidence,
-                certainty=Certainty.OBSERVED,
                 confidence=Confidence.LOW,
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     return Hit(
         message=f"{text}, which flash-attn supports by other ways than CUDA, and not every card.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,

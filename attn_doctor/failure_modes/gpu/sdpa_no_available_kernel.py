@@ -31,7 +31,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD415",
@@ -82,11 +82,7 @@ MODE = FailureMode(
         seconds=5,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """What kernels a program forbids is in no fact."""
-    return None
+# There is no `detect`: the kernels that a program forbids are in no fact.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -99,7 +95,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The attention kernels that the program allows cannot take the call.{why}",
         evidence=(*evidence, *lines),
-        certainty=Certainty.OBSERVED,
     )
 
 

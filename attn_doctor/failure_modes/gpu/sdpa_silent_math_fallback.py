@@ -32,7 +32,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 from attn_doctor.model.trials import Trial, Trials
 
 MODE = FailureMode(
@@ -61,11 +61,7 @@ MODE = FailureMode(
         seconds=60,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Not from facts: which kernel serves, only a run can tell."""
-    return None
+# There is no `detect`: only a run tells which kernel serves.
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -81,7 +77,6 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             Evidence(kind="trial", path=f"trials.{i}", text=r.reason or f"{r.backend} was served by another kernel")
             for i, r in served[:4]
         ),
-        certainty=Certainty.OBSERVED,
         severity=Severity.WARNING if own else Severity.INFO,
     )
 
@@ -100,7 +95,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"PyTorch says why it did not use {' and '.join(kernels)}; whatever it was allowed beside them served.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.MEDIUM,
         severity=Severity.INFO,  # the warning comes when somebody asked for the reasons; the program goes on
     )

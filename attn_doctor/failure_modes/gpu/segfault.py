@@ -33,6 +33,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, mess
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD425",
@@ -146,7 +147,7 @@ _SHORT = 12  # lines of a log that may be nothing but the crash
 
 
 def detect(facts: Facts) -> Hit | None:
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         if attempt.module == "ultralytics":
             continue  # ultralytics-broken says how it ends
         if attempt.fault is not None and attempt.fault.kind == "signal" and attempt.fault.signal in _SIGNALS:
@@ -174,7 +175,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else f"Python there was taken down by compiled code ({how}).",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in crashes[:4]),
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if ours else Confidence.LOW,
         severity=Severity.ERROR if ours or short else Severity.INFO,
     )

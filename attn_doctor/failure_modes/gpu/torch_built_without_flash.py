@@ -27,9 +27,8 @@ from __future__ import annotations
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD416",
@@ -38,6 +37,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.INFO,
     blocks=("sdpa-flash",),
+    says="The torch there was built without its flash kernel; another kernel serves, and the program goes on.",
     signs=(
         Sign(
             pattern=r"Torch was not compiled with flash attention",
@@ -59,14 +59,6 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"torch {facts.torch.version} was built without its flash kernel; its memory-efficient kernel serves instead.",
         evidence=(fact(facts, "torch.flash_compiled"),),
-        certainty=Certainty.OBSERVED,
-    )
-
-
-def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return Hit(
-        message="The torch there was built without its flash kernel; another kernel serves, and the program goes on.",
-        evidence=evidence,
         certainty=Certainty.OBSERVED,
     )
 

@@ -33,7 +33,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.findings import Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.trials import Trials
 
 MODE = FailureMode(
@@ -54,11 +54,7 @@ MODE = FailureMode(
         seconds=60,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Not from facts: whether this torch is wrong, and whether the batch meets it, only a run can tell."""
-    return None
+# There is no `detect`: only a run tells whether this torch is wrong, and whether the batch meets it.
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -76,7 +72,6 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             ),
             fact(facts, "torch.version"),
         ),
-        certainty=Certainty.OBSERVED,
     )
 
 

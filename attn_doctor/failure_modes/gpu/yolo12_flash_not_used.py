@@ -99,7 +99,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="The YOLO12 fork could not import flash_attn and runs eager attention; the sentence hides the real error.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         severity=Severity.INFO,  # the program goes on: a notice, no failure
     )
 

@@ -31,9 +31,11 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
+from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 
 MODE = FailureMode(
     code="AD302",
@@ -62,14 +64,12 @@ MODE = FailureMode(
     ),
 )
 
-_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
-
 
 def detect(facts: Facts) -> Hit | None:
     abi = wheel_fixes.torch_abi_or_none(facts)
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         symbol = symbols.undefined(text_of(attempt.fault))
-        if attempt.module in _MODULES and symbol and symbols.of_abi(symbol, abi) is not False:
+        if attempt.module in EXTENSIONS and symbol and symbols.of_abi(symbol, abi) is not False:
             return Hit(
                 message=_sentence(attempt.module, symbol, "your torch"),
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.cxx11_abi")),
@@ -77,10 +77,10 @@ def detect(facts: Facts) -> Hit | None:
                 confidence=Confidence.HIGH if symbols.of_abi(symbol, abi) else Confidence.MEDIUM,
             )
     wheel = facts.flash_attention.wheel_abi
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
-        if binary.cause == "cxx11-abi" and binary.module in _MODULES:
+        if binary.cause == "cxx11-abi" and binary.module in EXTENSIONS:
             new = f"the {_abi(binary.cxx11_abi)}" if isinstance(binary.cxx11_abi, bool) else "another C++ ABI"
             return Hit(
                 message=f"{binary.module} was built with {new}, your torch has the other one.",
@@ -123,7 +123,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=_sentence("An extension", symbol, "the torch there"),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
     )
 

@@ -32,13 +32,15 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
+from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
 
 MODE = FailureMode(
@@ -81,33 +83,32 @@ MODE = FailureMode(
     ),
 )
 
-_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _PROCEDURE = re.compile(symbols.PROCEDURE)
 
 
 def detect(facts: Facts) -> Hit | None:
     abi = wheel_fixes.torch_abi_or_none(facts)
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         text = text_of(attempt.fault)
         symbol = symbols.undefined(text)
         wrong = symbol is not None and symbol.startswith("_Z") and symbols.of_abi(symbol, abi) is False
-        if attempt.module in _MODULES and (wrong or _PROCEDURE.search(text)):
+        if attempt.module in EXTENSIONS and (wrong or _PROCEDURE.search(text)):
             return Hit(
                 message=_sentence(attempt.module, symbol, facts),
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
                 certainty=Certainty.OBSERVED,
             )
     flash = facts.flash_attention
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
-        if binary.cause == "torch-version" and binary.module in _MODULES:
+        if binary.cause == "torch-version" and binary.module in EXTENSIONS:
             return _from_file(facts, index, binary)
     if not every(
         lambda: torch_installed(facts),
         lambda: known(flash.version) is not None,
         lambda: known(flash.wheel_torch) is not None,
-        lambda: pair(str(known(flash.wheel_torch))) != pair(str(known(facts.torch.version))),
+        lambda: pair(present(flash.wheel_torch)) != pair(present(facts.torch.version)),
     ):
         return None
     return Hit(
@@ -144,7 +145,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if hit is not None:
             lines = {m.line for m in seen.matches if _of_line(m)}
             kept = tuple(e for e in evidence if e.line in lines)
-            return Hit(message=hit[0], evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=hit[1])
+            return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
     return None
 
 

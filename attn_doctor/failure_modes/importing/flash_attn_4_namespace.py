@@ -89,7 +89,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"flash_attn is an empty namespace there, without {name}: flash-attn 4 alone, or a folder of that name in front.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if named else Confidence.MEDIUM,
     )
 

@@ -128,7 +128,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=message,
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             confidence=Confidence.MEDIUM,
             severity=Severity.ERROR,
         )
@@ -136,7 +135,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     text = f"A program asks flash_attn for {wanted}" if wanted else "A program calls flash_attn with other arguments"
     three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
     side = "that is flash-attn 3, a package of its own" if three else "the release there does not have it"
-    return Hit(message=f"{text}: {side}.", evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.ERROR)
+    return Hit(message=f"{text}: {side}.", evidence=evidence, severity=Severity.ERROR)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, pack
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 _DAMAGED = (
     r"file too short|invalid ELF header|wrong ELF class: \w+|ELF load command \S+ \S+|is not a valid Win32 application"
@@ -116,7 +117,7 @@ _USELESS = ("damaged", "no-entry", "machine", "python-abi")  # causes of facts.B
 
 def detect(facts: Facts) -> Hit | None:
     flash = facts.flash_attention
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         said = text_of(attempt.fault)
         if attempt.module == _NAME and attempt.ok is True:
             return None
@@ -183,7 +184,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         file = (damaged[0].groups.get("damaged") or damaged[0].groups.get("broken") or "").rsplit("/", 1)[-1]
         message = f"{file} is no whole library: it was cut short, or made by something else than its build."
         confidence = Confidence.HIGH if "flash" in file else Confidence.LOW
-    return Hit(message=message, evidence=kept or evidence, certainty=Certainty.OBSERVED, confidence=confidence)
+    return Hit(message=message, evidence=kept or evidence, confidence=confidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

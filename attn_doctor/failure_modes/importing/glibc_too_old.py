@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
@@ -37,6 +37,7 @@ from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -75,7 +76,7 @@ _NEEDED = re.compile(r"version `GLIBC_(\d+\.\d+)' not found")
 
 
 def detect(facts: Facts) -> Hit | None:
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         needed = _NEEDED.search(text_of(attempt.fault))
         if needed:
             have = facts.system.glibc if isinstance(facts.system.glibc, str) else "an older one"
@@ -86,7 +87,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if torch else None,
             )
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibc":
@@ -103,7 +104,7 @@ def _installed(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(flash.version) is not None,
         lambda: known(flash.wheel_torch) is not None,
-        lambda: _too_old(facts, str(known(flash.version))) is not None,
+        lambda: _too_old(facts, present(flash.version)) is not None,
     ):
         return None
     needed = _too_old(facts, str(flash.version))
@@ -157,7 +158,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

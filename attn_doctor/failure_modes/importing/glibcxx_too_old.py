@@ -36,6 +36,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 _LIBRARY = re.compile(r"(\S*libstdc\+\+\.so\.6)\S*: version `((?:GLIBCXX|CXXABI)_[\d.]+)' not found")
 
@@ -79,7 +80,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         found = _LIBRARY.search(text_of(attempt.fault))
         if found:
             general = attempt.module in ("cv2", "numpy", "torchvision")
@@ -91,7 +92,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
             )
-    imported = {i.module for i in (facts.imports if isinstance(facts.imports, tuple) else ()) if i.ok is True}
+    imported = {i.module for i in tried(facts) if i.ok is True}
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibcxx" and binary.module not in imported:
             return Hit(
@@ -110,7 +111,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{what} was built for {seen.group('version')}, and the libstdc++ that is found first there is older.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

@@ -30,6 +30,7 @@ from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD314",
@@ -61,7 +62,7 @@ def detect(facts: Facts) -> Hit | None:
     faults: list[tuple[str, str, Fault]] = []
     if facts.torch.fault is not None:
         faults.append(("torch.importable", "torch", facts.torch.fault))
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         if attempt.fault is not None and attempt.module != "ultralytics":  # ultralytics-broken says how it ends
             faults.append((f"imports.{index}.ok", attempt.module, attempt.fault))
     for path, module, fault in faults:
@@ -80,7 +81,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"It waits for the lock {seen.group('lock')}, which a build that was stopped has left behind.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         severity=Severity.ERROR,
     )
 

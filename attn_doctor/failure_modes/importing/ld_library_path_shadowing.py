@@ -43,6 +43,7 @@ from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Shadow, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 _CUDA = (
     r"(?:__)?(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cudaGet|cudaGraph|cudaLaunch)\w*"
@@ -113,7 +114,7 @@ def detect(facts: Facts) -> Hit | None:
     if seen is not None:
         return seen
     faults = [("torch.importable", "torch", facts.torch.fault)] if facts.torch.fault else []
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         faults.append((f"imports.{index}.ok", attempt.module, attempt.fault)) if attempt.fault else None
     for path, module, fault in faults:
         symbol = symbols.undefined(text_of(fault))
@@ -192,7 +193,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{user} met another {library} than it was built for: another copy stands in front of torch's own.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
     )
 
 

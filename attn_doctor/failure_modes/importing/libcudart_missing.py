@@ -31,15 +31,17 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
+from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.knowledge import wheels
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Binary, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -88,28 +90,35 @@ MODE = FailureMode(
     ),
 )
 
-_MODULES = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _LIBRARY = re.compile(r"(lib(?:cudart|cublas\w*|cusparse\w*|nvrtc|c10)\.so[.\d]*): cannot open shared object file")
 _RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
 
+class Missing(Variant, frozen=True, kw_only=True):
+    """The libraries that were not found: "libcudart.so.12"."""
+
+    libraries: tuple[str, ...]
+
+
 def detect(facts: Facts) -> Hit | None:
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         found = _LIBRARY.search(text_of(attempt.fault))
-        if attempt.module in _MODULES and found:
+        if attempt.module in EXTENSIONS and found:
             return Hit(
                 message=_sentence(attempt.module, found[1], facts),
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.cuda")),
+                variant=Missing(libraries=(found[1],)),
                 certainty=Certainty.OBSERVED,
             )
-    if wheel_fixes.tried(facts):
+    if extension_tried(facts):
         return None  # what was observed beats what a name or a file says
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)
-        if binary.module in _MODULES and binary.verdict == "fails" and absent:
+        if binary.module in EXTENSIONS and binary.verdict == "fails" and absent:
             return Hit(
                 message=_sentence(binary.module, absent, facts),
                 evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because) or None),),
+                variant=Missing(libraries=(absent,)),
             )
     return _by_name(facts) or _by_request(facts)
 
@@ -134,7 +143,7 @@ def _by_name(facts: Facts) -> Hit | None:
         lambda: known(facts.flash_attention.version) is not None,
         lambda: cuda_build(facts),
         lambda: known(wheel) is not None,
-        lambda: _major(str(known(wheel))) != _major(str(known(facts.torch.cuda))),
+        lambda: _major(present(wheel)) != _major(present(facts.torch.cuda)),
     ):
         return None
     return Hit(
@@ -184,6 +193,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return None
+    variant = Missing(libraries=tuple(dict.fromkeys(m.groups["library"] for m in proofs)))
     context = [m for m in seen.matches if m.strength == "context"]
     first = proofs[0]
     near = [m for m in context if m.file == first.file and 0 < first.line - m.line <= 8]
@@ -192,7 +202,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"torch itself does not find {first.groups['library']}: its nvidia packages are missing or damaged.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
+            variant=variant,
             confidence=Confidence.MEDIUM,
         )
     cuda = first.groups.get("cuda")
@@ -201,13 +211,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if cuda
         else f"{first.groups['library']} is not there: the extension was imported before torch, or torch is gone."
     )
-    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED)
+    return Hit(message=message, evidence=evidence, variant=variant)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    said = " ".join(e.text for e in hit.evidence)
     first: tuple[Fix, ...] = ()
-    if "libc10.so" in said:
+    if isinstance(hit.variant, Missing) and "libc10.so" in hit.variant.libraries:
         step = commands.by_hand((), "write `import torch` before the import of the extension", "your program", "none")
         first = (Fix(title="Import torch first", steps=(step,), verify=commands.check(facts)),)
     return (*first, *wheel_fixes.fixes(facts, "it was built for another CUDA than torch"))

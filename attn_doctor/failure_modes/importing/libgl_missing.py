@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of, version
 from attn_doctor.logs.reader import Seen
@@ -71,6 +71,12 @@ _PACKAGES = {
 }
 
 
+class Missing(Variant, frozen=True, kw_only=True):
+    """The system library that OpenCV did not find: "libGL.so.1"."""
+
+    library: str
+
+
 def detect(facts: Facts) -> Hit | None:
     for attempt in known(facts.imports):
         found = _LIBRARY.search(text_of(attempt.fault))
@@ -78,23 +84,24 @@ def detect(facts: Facts) -> Hit | None:
             return Hit(
                 message=f"OpenCV does not import: {found[1]} is not on this system.",
                 evidence=(attempt_evidence(facts, attempt.module),),
+                variant=Missing(library=found[1]),
                 certainty=Certainty.OBSERVED,
             )
     return None
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    library = seen.captured()["library"]
     return Hit(
-        message=f"OpenCV did not import there: {seen.group('library')} is missing.",
+        message=f"OpenCV did not import there: {library} is missing.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
+        variant=Missing(library=library),
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    found = _LIBRARY.search(" ".join(e.text for e in hit.evidence))
-    stem = found[1].split(".")[0] if found else "libGL"
+    stem = hit.variant.library.split(".")[0] if isinstance(hit.variant, Missing) else "libGL"
     package = _PACKAGES.get(stem, f"{stem.lower()}6" if stem.startswith("libX") else "libgl1")
     made = []
     have = version(facts, "opencv-python")

@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
@@ -39,6 +39,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD311",
@@ -99,7 +100,7 @@ _EITHER = re.compile(r"multiarray failed to import|is not available|Could not in
 
 
 def detect(facts: Facts) -> Hit | None:
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         said = "\n".join([*attempt.warnings, (attempt.fault.traceback or "") if attempt.fault else ""])
         if attempt.ok is False and _ABI.search(said):
             have = version(facts, "numpy")
@@ -111,7 +112,7 @@ def detect(facts: Facts) -> Hit | None:
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # a torch that does not import has its own trouble first
-    torch, os = str(known(torch)), str(known(facts.system.os))
+    torch, os = present(torch), present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
         return None
     observed = facts.torch.numpy_bridge is False
@@ -132,7 +133,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="torch can use no NumPy there: most likely NumPy 2 is installed beside a torch that was built for NumPy 1.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             confidence=Confidence.LOW if "not available" in seen.matches[0].text else Confidence.MEDIUM,
         )
     if all(_EITHER.search(m.text) for m in seen.matches) and any(
@@ -143,7 +143,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"A package built for NumPy 1 was imported under NumPy {have or '2'}.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.MEDIUM if all(_EITHER.search(m.text) for m in seen.matches) else Confidence.HIGH,
     )
 

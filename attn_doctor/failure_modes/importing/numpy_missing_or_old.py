@@ -31,6 +31,7 @@ from attn_doctor.failure_modes.shared.fact_queries import package_evidence, torc
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD312",
@@ -79,7 +80,7 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: torch_installed(facts), lambda: version(facts, "numpy") is None):
         return None
-    imports = facts.imports if isinstance(facts.imports, tuple) else ()
+    imports = tried(facts)
     if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
         return None  # it is there, though no list of packages has it
     observed = facts.torch.numpy_bridge is False
@@ -103,16 +104,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     raised = any("Error: No module named" in m.text for m in seen.matches)
     if old:
         message = "A package was built for a newer NumPy than the one there."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.HIGH)
+        return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
         return None  # "Numpy is not available" alone is mostly a NumPy that is too new
     if not bridge and not raised:
         message = "There is no NumPy there. torch says so and goes on."
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, severity=Severity.INFO)
+        return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
         message="There is no NumPy there: no tensor can become an array.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if bridge else Confidence.MEDIUM,
     )
 

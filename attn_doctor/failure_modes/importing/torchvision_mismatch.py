@@ -30,7 +30,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import (
@@ -123,7 +123,7 @@ def detect(facts: Facts) -> Hit | None:
     have = version(facts, "torchvision")
     if have is None or not torch_installed(facts):
         return None
-    torch = str(known(facts.torch.version))
+    torch = present(facts.torch.version)
     if facts.torch.importable is False or facts.torch.fault is not None:
         return None  # its own trouble comes first, and torchvision fails with it
     if _of_the_cpu(facts, have):
@@ -210,7 +210,7 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    torch = str(known(facts.torch.version))
+    torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     options = index_options(torch)
     step = commands.install(

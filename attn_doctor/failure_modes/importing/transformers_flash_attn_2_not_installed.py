@@ -33,7 +33,7 @@ from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD310",
@@ -92,11 +92,7 @@ MODE = FailureMode(
         seconds=30,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """That flash-attn is absent is no failure until a program asks for it, and what programs ask for is in no fact."""
-    return None
+# There is no `detect`: a missing flash-attn is no failure until a program asks for it, and that is in no fact.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -105,7 +101,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="A program notes that flash_attn is not installed, and goes on.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.INFO,
         )
     message = (
@@ -116,7 +111,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if asked else Confidence.MEDIUM,
     )
 

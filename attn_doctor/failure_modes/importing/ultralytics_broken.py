@@ -33,6 +33,7 @@ from attn_doctor.failure_modes.shared.culprit import Culprit, culprit, install_m
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Certainty, Fix, Severity, Step, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD317",
@@ -72,15 +73,13 @@ def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is None:
         return ()
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    alone = any(attempt.module == to_blame.module and attempt.ok is False for attempt in tried)
+    alone = any(attempt.module == to_blame.module and attempt.ok is False for attempt in tried(facts))
     return ("segfault", "import-hang") if alone else ()
 
 
 def _attempt(facts: Facts) -> tuple[int, Import] | None:
     """Return the failed import of ultralytics and its place in facts.imports; None: it was not tried, or it works."""
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return next(((i, a) for i, a in enumerate(tried) if a.module == "ultralytics" and a.ok is False), None)
+    return next(((i, a) for i, a in enumerate(tried(facts)) if a.module == "ultralytics" and a.ok is False), None)
 
 
 def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...]) -> str:

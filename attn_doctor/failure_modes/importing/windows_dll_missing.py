@@ -28,15 +28,17 @@ References
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD307",
@@ -79,6 +81,12 @@ _OURS = re.compile(
 )
 
 
+class Missing(Variant, frozen=True, kw_only=True):
+    """The package whose library did not load."""
+
+    of: Literal["torch", "flash-attn", "another"]
+
+
 def detect(facts: Facts) -> Hit | None:
     if known(facts.system.os) != "windows":
         return None
@@ -86,16 +94,18 @@ def detect(facts: Facts) -> Hit | None:
         return Hit(
             message=f"torch does not import, because a DLL is missing: {message(facts.torch.fault)}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
+            variant=Missing(of="torch"),
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
-    for attempt in facts.imports if isinstance(facts.imports, tuple) else ():
+    for attempt in tried(facts):
         said = text_of(attempt.fault)
         if _MISSING.search(said) and not _PROCEDURE.search(said):
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(
                 message=f"{attempt.module} does not import: a DLL that it needs is not found.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
+                variant=Missing(of="flash-attn" if "flash_attn" in attempt.module else "another"),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
             )
@@ -109,12 +119,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     first = matches[0]
     lines = {m.line for m in matches}
     torch = "error" in first.groups
+    flash_attn = any("flash_attn" in m.text for m in matches)
     name = "torch" if torch else first.groups.get("module", "An extension")
     return Hit(
         message=f"{name} did not load there: a DLL that it needs was not found.",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
-        certainty=Certainty.OBSERVED,
+        variant=Missing(of="flash-attn" if flash_attn else "torch" if torch else "another"),
         confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
         severity=Severity.ERROR if torch else None,
     )
@@ -134,6 +145,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "installs the Visual C++ redistributable",
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
-    if any("flash_attn" in e.text for e in hit.evidence):
+    if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
         return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
     return (runtime,)

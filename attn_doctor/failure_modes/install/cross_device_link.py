@@ -32,9 +32,8 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, SmallDisk
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Disk, Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Confidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD209",
@@ -44,6 +43,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
     explains=(building.FAILED,),
+    says="The wheel that was fetched could not be moved: source and target are on two file systems.",
     signs=(
         Sign(
             pattern=r"\[Errno 18\][^:]{0,80}:? ?(?:'(?P<source>[^']{1,400})' -> '(?P<target>[^']{1,400})')?",
@@ -89,12 +89,6 @@ def detect(facts: Facts) -> Hit | None:
 
 def _disk(disks: tuple[Disk, ...], purpose: str) -> Disk | None:
     return next((d for d in disks if d.purpose == purpose), None)
-
-
-def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return building.observed(
-        "The wheel that was fetched could not be moved: source and target are on two file systems.", evidence
-    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -141,8 +141,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     quota = all("uota" in m.text for m in seen.matches)
     shared = any("bus error" in m.text for m in seen.matches)
     if shared:
-        return building.observed("Shared memory ran out under a DataLoader worker.", evidence)
-    return building.observed("The quota was used up." if quota else "The disk was full.", evidence)
+        return Hit(message="Shared memory ran out under a DataLoader worker.", evidence=evidence)
+    return Hit(message="The quota was used up." if quota else "The disk was full.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

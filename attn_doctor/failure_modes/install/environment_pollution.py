@@ -46,6 +46,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Conflict, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, Step, fact
+from attn_doctor.model.machine import tried
 
 # Modules of the standard library that people name files of their own after.
 _STDLIB = (
@@ -220,8 +221,7 @@ def _core_by_path(facts: Facts, stranger: str) -> bool:
 
 def _consequences(facts: Facts) -> tuple[str, ...]:
     """What other packages in front explain: nothing, where an import failed without them just the same."""
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    in_vain = [a for a in tried if a.ok is False and a.works_without is None]
+    in_vain = [a for a in tried(facts) if a.ok is False and a.works_without is None]
     if in_vain or (facts.torch.importable is False and facts.torch.works_without is None):
         return ()
     return MODE.explains
@@ -229,8 +229,7 @@ def _consequences(facts: Facts) -> tuple[str, ...]:
 
 def _all_import(facts: Facts) -> bool:
     """Whether torch and everything else that was tried was seen to import."""
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return facts.torch.importable is True and bool(tried) and all(attempt.ok is True for attempt in tried)
+    return facts.torch.importable is True and bool(tried(facts)) and all(attempt.ok is True for attempt in tried(facts))
 
 
 def _ours(conflict: Conflict) -> bool:
@@ -250,7 +249,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"A file of that name{place} hides the module {shadow} of the standard library.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
     pairs = [m for m in seen.matches if m.groups.get("have")]
@@ -260,7 +258,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="Packages contradict each other, none of which has to do with attention.",
             evidence=evidence,
-            certainty=Certainty.OBSERVED,
             severity=Severity.INFO,
         )
     if ours:
@@ -268,13 +265,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip()}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
-            certainty=Certainty.OBSERVED,
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
         message="What was asked for contradicts itself, or the environment does.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
@@ -393,8 +388,7 @@ def _imported(facts: Facts, name: str) -> str | None:
     """The version of the code, whatever the records say."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    found = next((i.version for i in tried if i.module == name), None)
+    found = next((i.version for i in tried(facts) if i.module == name), None)
     return found if isinstance(found, str) else None
 
 

@@ -118,9 +118,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     for match in seen.matches:
         wheel = _named(f"flash_attn-{match.groups['release']}+{match.groups['rest']}.whl")
         if wheel is not None:
-            return building.observed(
-                f"{wheel.filename} is labelled {_abi(wheel.cxx11_abi)} and really is {_abi(wheel.really)}.",
-                building.lines((match,)),
+            return Hit(
+                message=f"{wheel.filename} is labelled {_abi(wheel.cxx11_abi)} and really is {_abi(wheel.really)}.",
+                evidence=building.lines((match,)),
             )
     return None
 

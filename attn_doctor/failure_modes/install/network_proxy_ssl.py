@@ -170,6 +170,7 @@ MODE = FailureMode(
             literal="nstalled ",
             sample="Successfully installed flash-attn-2.8.3",
             strength="context",
+            topic="installation ended well",
         ),
     ),
     recipe=Recipe(
@@ -192,11 +193,7 @@ MODE = FailureMode(
         stands_in=("the server",),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Never beforehand: the network is not touched unless the user asks for it."""
-    return None
+# There is no `detect`: the network is not touched unless the user asks for it.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -214,8 +211,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         host = next((m.groups["host"] for m in told if m.groups.get("host")), None)
         message = f"{host} could not be reached." if host else "The host that was asked could not be reached."
-    return building.observed(
-        message, building.lines(told), Confidence.HIGH if proofs or len(tries) > 1 else Confidence.MEDIUM
+    return Hit(
+        message=message,
+        evidence=building.lines(told),
+        confidence=Confidence.HIGH if proofs or len(tries) > 1 else Confidence.MEDIUM,
     )
 
 

@@ -104,19 +104,16 @@ MODE = FailureMode(
         seconds=8,
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Never beforehand: which versions an index has, only the index says."""
-    return None
+# There is no `detect`: only the index says which versions it has.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _of_python(m))
     if proofs:
         wanted = next((m.groups["requirement"] for m in proofs if m.groups.get("requirement")), None)
-        return building.observed(
-            f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".", building.lines(proofs)
+        return Hit(
+            message=f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".",
+            evidence=building.lines(proofs),
         )
     elsewhere = any(other_index(m) for m in seen.matches)
     ours = tuple(
@@ -131,7 +128,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The index that was asked has nothing called {wanted} that pip may take (is it the right index? --only-binary?)."
     else:
         message = f"There is no {wanted} on the index that was asked."
-    return building.observed(message, building.lines(ours), Confidence.HIGH if listed else Confidence.MEDIUM)
+    return Hit(
+        message=message, evidence=building.lines(ours), confidence=Confidence.HIGH if listed else Confidence.MEDIUM
+    )
 
 
 def other_index(match: Match) -> bool:

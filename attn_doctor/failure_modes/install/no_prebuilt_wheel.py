@@ -55,6 +55,7 @@ MODE = FailureMode(
     title="There is no finished flash-attn wheel for this torch and Python",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
+    stops="build",
     explains=("build-timeout-hang", "ninja-missing-at-build"),
     signs=(
         Sign(
@@ -131,17 +132,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"There is no wheel {name}" if name else "There is no wheel of the name that setup.py asked for"
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
-        return building.observed(f"{what}.", building.lines(proofs))
+        return Hit(message=f"{what}.", evidence=building.lines(proofs))
     asked = tuple(m for m in seen.matches if m.strength == "hint")
     message = f"{what}, or GitHub did not give it; flash-attn began to compile."
     if any("uccessfully" in m.text for m in seen.matches):
-        return building.observed(
-            f"{what}, so it was compiled, and that ended well.", building.lines(asked), severity=Severity.INFO
+        return Hit(
+            message=f"{what}, so it was compiled, and that ended well.",
+            evidence=building.lines(asked),
+            severity=Severity.INFO,
         )
     # What went wrong after it is the cause; that it had to be compiled is then worth knowing, and no more.
     if any(_something_else_after(seen, m) for m in asked):
-        return building.observed(message, building.lines(asked), severity=Severity.INFO)
-    return building.observed(message, building.lines(asked))
+        return Hit(message=message, evidence=building.lines(asked), severity=Severity.INFO)
+    return Hit(message=message, evidence=building.lines(asked))
 
 
 def _something_else_after(seen: Seen, match: Match) -> bool:

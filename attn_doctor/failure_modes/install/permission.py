@@ -122,15 +122,15 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any("map segment" in m.text for m in seen.matches):
-        return building.observed("A library could not be mapped: its disk is mounted noexec.", evidence)
+        return Hit(message="A library could not be mapped: its disk is mounted noexec.", evidence=evidence)
     path = seen.group("path")
     if path:
-        return building.observed(f"There was no permission to use {path}.", evidence)
+        return Hit(message=f"There was no permission to use {path}.", evidence=evidence)
     if any("externally" in m.text for m in seen.matches):
-        return building.observed("pip refused to change the system's Python.", evidence)
+        return Hit(message="pip refused to change the system's Python.", evidence=evidence)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None  # some program's own file
-    return building.observed("There was no permission to write there.", evidence)
+    return Hit(message="There was no permission to write there.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -140,7 +140,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         what = (
             f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
         )
-        return building.observed(f"{what}.", building.lines(proofs))
+        return Hit(message=f"{what}.", evidence=building.lines(proofs))
     if any(other_index(m) for m in seen.matches):
         return None  # it is there for this Python, on another index
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
@@ -148,8 +148,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     asked = [m for m in seen.matches if m.groups.get("requirement")]
     if refused and asked:
         name = asked[0].groups["requirement"].rstrip(".,")
-        return building.observed(
-            f"{name} is there, for other Pythons than the one that asked.", building.lines((*refused, *asked))
+        return Hit(
+            message=f"{name} is there, for other Pythons than the one that asked.",
+            evidence=building.lines((*refused, *asked)),
         )
     if not wanted:
         return None
@@ -163,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = f"The index has no {name} for that Python; what it has is {versions.strip()[:60]}..."
         sure = Confidence.HIGH
-    return building.observed(message, building.lines(wanted), sure)
+    return Hit(message=message, evidence=building.lines(wanted), confidence=sure)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

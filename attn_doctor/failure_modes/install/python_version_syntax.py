@@ -137,7 +137,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = (
             "A package there is written for an older Python: names that it imports are gone from the standard library."
         )
-        return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=Confidence.MEDIUM)
+        return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]
     told = [*sure, *inside] or [m for m in seen.matches if m.strength == "hint"]
@@ -146,7 +146,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="What was imported there is written for a newer Python than the one that imported it.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
-        certainty=Certainty.OBSERVED,
         # A file of one's own may just be wrong, and so may the use of a type.
         confidence=_confidence(seen, told)
         if told[0].strength == "proof"

@@ -35,6 +35,7 @@ from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import distribution_of
 from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD215",
@@ -79,7 +80,7 @@ def _missing(facts: Facts) -> Hit | None:
 
 def _broken(facts: Facts) -> Hit | None:
     """A requirement that is there and does not import: ultralytics itself may import it only when training needs it."""
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         if attempt.module != "requirements" or attempt.ok is not False:
             continue
         fault = attempt.fault or Fault(kind="vanished")
@@ -105,14 +106,12 @@ def _module(attempt: Import) -> str:
 
 def _imported(facts: Facts) -> bool:
     """Whether ultralytics was seen to import."""
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried)
+    return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried(facts))
 
 
 def _failed(facts: Facts) -> bool:
     """Whether ultralytics was imported and did not come up."""
-    tried = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried)
+    return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried(facts))
 
 
 def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:

@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
@@ -55,20 +55,7 @@ MODE = FailureMode(
     title="torch does not import",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    blocks=(
-        "eager",
-        "sdpa",
-        "sdpa-math",
-        "sdpa-efficient",
-        "sdpa-flash",
-        "sdpa-cudnn",
-        "flash-attn-2",
-        "flash-attn-3",
-        "flash-attn-4",
-        "xformers",
-        "flex",
-        "compile",
-    ),
+    blocks=EVERY_BACKEND,
     explains=(
         "eager-fails",
         "model-not-built",
@@ -211,7 +198,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             if "library" in proofs[0].groups
             else "What is imported as torch there is not torch, or a part of it"
         )
-        return Hit(message=f"{word}.", evidence=evidence, certainty=Certainty.OBSERVED)
+        return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:
         if match.strength != "hint":
             continue
@@ -232,7 +219,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else:
             message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
         lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
-        return Hit(message=message, evidence=(lines,), certainty=Certainty.OBSERVED, confidence=confidence)
+        return Hit(message=message, evidence=(lines,), confidence=confidence)
     return None
 
 

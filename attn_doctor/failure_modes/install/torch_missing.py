@@ -30,6 +30,7 @@ from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, Step, fact
+from attn_doctor.model.machine import amd_gpus
 
 MODE = FailureMode(
     code="AD216",
@@ -90,7 +91,7 @@ def install_torch(facts: Facts) -> Step | None:
         return commands.by_hand((), words, "the image or the system")
     if _tegra(facts):
         return None
-    if isinstance(facts.graphics.amd, tuple) and facts.graphics.amd:
+    if amd_gpus(facts):
         return commands.by_hand(
             (),
             "take the ROCm command of https://pytorch.org/get-started/locally/ for your ROCm",

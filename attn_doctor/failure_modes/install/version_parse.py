@@ -104,7 +104,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The file says version {version}, its metadata {have}."
     else:
         message = f"{version!r} is no version that packaging can read."
-    return building.observed(message, building.lines(proofs))
+    return Hit(message=message, evidence=building.lines(proofs))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

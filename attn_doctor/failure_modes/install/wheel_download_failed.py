@@ -46,7 +46,7 @@ from attn_doctor.failure_modes.recipe import (
 )
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD202",
@@ -152,11 +152,7 @@ MODE = FailureMode(
         stands_in=(LOOKS_LIKE_CUDA,),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """Never beforehand: the network is not touched unless the user asks for it."""
-    return None
+# There is no `detect`: the network is not touched unless the user asks for it.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -174,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def _observed(message: str, matches: list[Match], confidence: Confidence = Confidence.HIGH) -> Hit:
     evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
-    return Hit(message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence)
+    return Hit(message=message, evidence=evidence, confidence=confidence)
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
@@ -119,7 +119,7 @@ def detect(facts: Facts) -> Hit | None:
         named = _WHEEL.search(pin.requirement.replace("%2B", "+"))
         if named is None:
             continue
-        tag, platform = str(known(facts.interpreter.tag)), str(known(key_of(facts).platform))
+        tag, platform = present(facts.interpreter.tag), present(key_of(facts).platform)
         if named["tag"] != tag or normal_platform(named["platform"]) != platform:
             return Hit(
                 message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; here it is {tag} on "
@@ -132,25 +132,27 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     symbol = seen.group("symbol")
     if symbol:
-        return building.observed(
-            f"{seen.group('library')} was built for another Python: it looks for {symbol}, which the Python there does not have.",
-            evidence,
-            Confidence.MEDIUM,
+        return Hit(
+            message=f"{seen.group('library')} was built for another Python: it looks for {symbol}, which the Python there does not have.",
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
         )
     if any("Win32" in m.text for m in seen.matches):
-        return building.observed(
-            "A library there is for another kind of Windows or processor.", evidence, Confidence.MEDIUM
+        return Hit(
+            message="A library there is for another kind of Windows or processor.",
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
         )
     needs, have = seen.group("needs"), seen.group("have")
     if needs and have:
-        return building.observed(
-            f"The wheel is for {needs}, and what installs it is {have.strip().rstrip('.')}.", evidence
+        return Hit(
+            message=f"The wheel is for {needs}, and what installs it is {have.strip().rstrip('.')}.", evidence=evidence
         )
     wheel = (seen.group("wheel") or "the wheel").rpartition("/")[2]
     if any("filename" in m.text for m in seen.matches):
-        return building.observed(f"{wheel} is not named as a wheel has to be: the file was renamed.", evidence)
-    return building.observed(
-        f"{wheel} is for another Python or platform than the one that it was installed into.", evidence
+        return Hit(message=f"{wheel} is not named as a wheel has to be: the file was renamed.", evidence=evidence)
+    return Hit(
+        message=f"{wheel} is for another Python or platform than the one that it was installed into.", evidence=evidence
     )
 
 

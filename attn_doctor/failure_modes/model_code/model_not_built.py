@@ -26,21 +26,20 @@ References
 
 from __future__ import annotations
 
-import re
+from typing import Literal
 
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
-from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant
+from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing, missing_module
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import distribution_of
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, Step, fact
 from attn_doctor.model.trials import Trials
 
 FIRST_WITH_YOLO12 = "8.3.78"
-_MISSING = re.compile(r"No module named '([\w.]+)'")
 MODE = FailureMode(
     code="AD601",
     slug="model-not-built",
@@ -51,6 +50,13 @@ MODE = FailureMode(
 )
 
 
+class NotBuilt(Variant, frozen=True, kw_only=True):
+    """Why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
+
+    cause: Literal["no such model", "missing module", "damaged"]
+    module: str | None = None  # the missing one: "cv2"
+
+
 def detect(facts: Facts) -> Hit | None:
     """Met by files where the installed ultralytics has no YOLO12 at all."""
     yolo = facts.yolo
@@ -59,6 +65,7 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
         evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
+        variant=NotBuilt(cause="no such model"),
         certainty=Certainty.OBSERVED,
     )
 
@@ -78,14 +85,22 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     return Hit(
         message=f"The model cannot be built with the ultralytics that is installed: {said}.",
         evidence=tuple(evidence),
-        certainty=Certainty.OBSERVED,
+        variant=_cause(fault),
     )
 
 
+def _cause(fault: Fault) -> NotBuilt:
+    said = fault.message or ""
+    if fault.type == "FileNotFoundError" and ".yaml" in said:
+        return NotBuilt(cause="no such model")
+    module = missing_module(fault)
+    return NotBuilt(cause="damaged") if module is None else NotBuilt(cause="missing module", module=module)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    said = next((e.text for e in hit.evidence if e.path == "trial_run.model_fault"), "")
+    variant = hit.variant if isinstance(hit.variant, NotBuilt) else NotBuilt(cause="no such model")
     verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
-    if not said or ("FileNotFoundError" in said and ".yaml" in said):
+    if variant.cause == "no such model":
         step = commands.install(
             facts,
             f"ultralytics>={FIRST_WITH_YOLO12}",
@@ -94,11 +109,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             changes="ultralytics",
         )
         return (Fix(title="Install an ultralytics that has this model", steps=(step,), verify=verify),)
-    missing = _MISSING.search(said)
-    module = missing[1].partition(".")[0] if missing else ""
-    name = distribution_of(module)
-    if name is not None:
-        steps, _ = install_missing(facts, Culprit(module, name, is_missing=True))
+    name = distribution_of(variant.module or "")
+    if variant.module and name is not None:
+        steps, _ = install_missing(facts, Culprit(variant.module, name, is_missing=True))
         return (Fix(title=f"Install {name}", steps=steps, verify=verify),)
     return (Fix(title="Install the same ultralytics again", steps=_again(facts), verify=verify),)
 

@@ -35,7 +35,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 _OURS = r"(?:cuda|nvidia|nsight|libnv|libcu|libnpp|xserver-xorg-video-nvidia|hip-runtime-nvidia)[\w.+-]*"
 
@@ -99,11 +99,7 @@ MODE = FailureMode(
         stands_in=("NVIDIA's package, with a dependency of the real one",),
     ),
 )
-
-
-def detect(facts: Facts) -> Hit | None:
-    """What apt is set up with is in no fact."""
-    return None
+# There is no `detect`: the sources of apt are in no fact.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -123,7 +119,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH if package and re.search("cuda|nsight", package) else Confidence.MEDIUM,
     )
 

@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, holds, nvidia_card
 from attn_doctor.knowledge import distributions
@@ -104,7 +104,7 @@ def detect(facts: Facts) -> Hit | None:
         lambda: (
             not holds(
                 distributions.has_libtinfo5(
-                    str(known(facts.system.distribution)), str(known(facts.system.distribution_version))
+                    present(facts.system.distribution), present(facts.system.distribution_version)
                 )
             )
         ),

@@ -25,7 +25,6 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -42,8 +41,8 @@ MODE = FailureMode(
         "torch-cpu-build",
         "transformers-flash-attn-2-not-installed",
         "triton-missing",
-        *wheel_fixes.STOP_A_BUILD,
     ),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"/private/var/folders/",
@@ -97,7 +96,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="flash-attn was to be built on a Mac, for which there is no CUDA.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH,
     )
 

@@ -28,10 +28,9 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD501",
@@ -40,7 +39,8 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=("windows-path-too-long", *wheel_fixes.STOP_A_BUILD),
+    explains=("windows-path-too-long",),
+    explains_what_stops="build",
     signs=(
         Sign(
             pattern=r"flash_attn-\S{5,160}-win_amd64\.whl",
@@ -90,7 +90,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="flash-attn was to be installed on Windows, where its project has no wheels: pip compiled it.",
         evidence=evidence,
-        certainty=Certainty.OBSERVED,
         confidence=Confidence.HIGH,
         severity=Severity.INFO if stopped else Severity.ERROR,
     )

@@ -33,10 +33,10 @@ def missed(seen: Seen, usual: str) -> Hit | None:
     """A build in a log stopped at one of them."""
     name = seen.group("module") or usual
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
-    return building.observed(
-        f"{name} was missing in the environment that built the package.",
-        building.lines(seen.matches),
-        Confidence.HIGH if sure else Confidence.LOW,
+    return Hit(
+        message=f"{name} was missing in the environment that built the package.",
+        evidence=building.lines(seen.matches),
+        confidence=Confidence.HIGH if sure else Confidence.LOW,
     )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Hit, Unsure, every, known
+from attn_doctor.failure_modes.mode import Unsure, every, known, present
 from attn_doctor.failure_modes.shared import wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import attempt, cuda_build
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
@@ -18,23 +18,18 @@ from attn_doctor.knowledge.wheel_key import Key, key_of
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
 from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model import machine
 from attn_doctor.model.facts import Compiler, Facts, Toolkit, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, Step
+from attn_doctor.model.findings import Evidence, Fix, Step
 from attn_doctor.model.versions import pair
 
 FLASH_ATTN = "flash-attn"
-_ENDED = "network-proxy-ssl"  # it looks, for context, for what pip and uv say when an installation ended well
 FAILED = "build-failed-unspecified"  # its signs are what every failed build prints, whatever the cause
 
 
 def works(facts: Facts) -> bool:
-    """Whether flash-attn 2 is there and nothing speaks against it. Where nothing was imported, its files have to do."""
-    if known(facts.flash_attention.version) is None:
-        return False
-    if not isinstance(facts.imports, tuple):
-        return True
-    tried = attempt(facts, "flash_attn_2_cuda") or attempt(facts, "flash_attn")
-    return tried is None or tried.ok is not False
+    """Return whether flash-attn 2 is there and nothing speaks against it. Raises Unsure."""
+    return known(machine.flash_attn(facts)) in ("works", "not tried")
 
 
 def wanted_release(facts: Facts) -> str:
@@ -71,11 +66,11 @@ def asked_for(facts: Facts, release: str) -> Wheel:
     return known(
         wheels.asked_for(
             release,
-            torch=str(known(key.torch)),
+            torch=present(key.torch),
             cuda=known(key.cuda),
-            cxx11_abi=bool(known(key.cxx11_abi)),
-            python=str(known(key.python)),
-            platform=str(known(key.platform)),
+            cxx11_abi=present(key.cxx11_abi),
+            python=present(key.python),
+            platform=present(key.platform),
         )
     )
 
@@ -190,7 +185,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
         gpus=key.gpus,
         cores=cores if cores is not None else Unknown("the number of cores is not known"),
         available_bytes=memory(facts),
-        os=str(known(facts.system.os)),
+        os=present(facts.system.os),
     )
 
 
@@ -216,20 +211,8 @@ def in_build(seen: Seen, match: Match) -> bool:
     before = max((line for line in built if line <= match.line), default=None)
     if before is None or any(line > match.line for line in built):
         return True
-    ended = (m.line for m in log.of(_ENDED) if m.strength == "context")
+    ended = (m.line for m in log.about("installation ended well"))
     return not any(before <= line <= match.line for line in ended)
-
-
-def observed(
-    message: str,
-    evidence: tuple[Evidence, ...],
-    confidence: Confidence = Confidence.HIGH,
-    severity: Severity | None = None,
-) -> Hit:
-    """A failure mode as a log shows it."""
-    return Hit(
-        message=message, evidence=evidence, certainty=Certainty.OBSERVED, confidence=confidence, severity=severity
-    )
 
 
 def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:

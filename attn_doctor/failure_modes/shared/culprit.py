@@ -29,6 +29,12 @@ class Culprit(NamedTuple):
     is_missing: bool
 
 
+def missing_module(fault: Fault) -> str | None:
+    """Return the package that an error says is not there: "cv2"; None where it says something else."""
+    found = _NO_MODULE.search(fault.headline or "")
+    return found["module"].partition(".")[0] if found else None
+
+
 def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
     """Return the package that stopped the import of `importing`; None where nothing tells.
 

@@ -7,9 +7,8 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.yes_no_unknown import Judgement
 from attn_doctor.model.facts import Distribution, Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Evidence, fact
+from attn_doctor.model.machine import nvidia_present
 from attn_doctor.model.versions import local
-
-NVIDIA, AMD = "10de", "1002"  # PCI vendors, https://pci-ids.ucw.cz
 
 
 def holds(judgement: Judgement) -> bool:
@@ -81,14 +80,8 @@ def in_container(facts: Facts) -> bool | None:
 
 
 def nvidia_card(facts: Facts) -> bool:
-    """Whether the machine has an NVIDIA GPU, whether or not anything can use it."""
-    gpus = facts.graphics.gpus
-    if isinstance(gpus, tuple) and gpus:
-        return True
-    if isinstance(facts.graphics.pci, tuple) and any(d.vendor == NVIDIA for d in facts.graphics.pci):
-        return True
-    # Under WSL no PCI device shows; there only the driver can tell, and without it nobody can.
-    return bool(known(gpus)) or any(d.vendor == NVIDIA for d in known(facts.graphics.pci))
+    """Return whether the machine has an NVIDIA GPU, whether or not anything can use it. Raises Unsure."""
+    return known(nvidia_present(facts))
 
 
 def usable_gpu(facts: Facts) -> bool:

@@ -9,6 +9,7 @@ from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
 
 # What an import that fails may show besides; without what stands in front none of it is there.
 CONSEQUENCES = (
@@ -80,7 +81,7 @@ def _tried_again(facts: Facts) -> Iterator[tuple[str, str, Fault | None, str]]:
     """Yield (path of the fact, module, how it failed, what was left out when it worked)."""
     if isinstance(facts.torch.works_without, str):
         yield "torch.importable", "torch", facts.torch.fault, facts.torch.works_without
-    for index, attempt in enumerate(facts.imports if isinstance(facts.imports, tuple) else ()):
+    for index, attempt in enumerate(tried(facts)):
         if isinstance(attempt.works_without, str):
             yield f"imports.{index}.ok", attempt.module, attempt.fault, attempt.works_without
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from attn_doctor.knowledge.cxx_names import torch_symbols
 
+# Modules that are compiled against torch and CUDA, or load such a one.
+EXTENSIONS = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _UNDEFINED = re.compile(r"undefined symbol: ([^\s,;)'\"]+)")
 # "symbol X, version V not defined in file F with link time reference": the same trouble, where the file has versions.
 _NOT_DEFINED = re.compile(r"symbol (\w+), version \S+ not defined in file \S+ with link time reference")

@@ -6,42 +6,12 @@ The ways out are the wheel that fits, and doing without.
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Unsure, known
+from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import finder, pytorch
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix, Step
-
-# What only stops a build of flash-attn: of no matter where the GPU or the system that is there could never run it.
-STOP_A_BUILD = (
-    "torch-missing-at-build",
-    "packaging-missing-at-build",
-    "wheel-missing-at-build",
-    "ninja-missing-at-build",
-    "cuda-home-unset",
-    "nvcc-missing",
-    "cuda-home-malformed",
-    "nvcc-torch-cuda-mismatch",
-    "cuda-too-old-for-flash-attn",
-    "cross-compile-archs",
-    "cuda-headers-incomplete",
-    "host-compiler-unsupported",
-    "host-compiler-too-old",
-    "host-compiler-missing",
-    "python-headers-missing",
-    "out-of-memory-build",
-    "build-timeout-hang",
-    "build-failed-unspecified",
-    "flash-attn-cxx20-required",
-    "no-prebuilt-wheel",
-)
-
-
-def tried(facts: Facts) -> bool:
-    """Whether the extension of flash-attn 2 was imported here, well or badly: then its name predicts nothing any more."""
-    imports = facts.imports if isinstance(facts.imports, tuple) else ()
-    return any(i.module == "flash_attn_2_cuda" and isinstance(i.ok, bool) for i in imports)
 
 
 def torch_abi(facts: Facts) -> bool:
@@ -49,7 +19,7 @@ def torch_abi(facts: Facts) -> bool:
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    return holds(pytorch.cxx11_abi(str(known(facts.torch.version)), cuda))
+    return holds(pytorch.cxx11_abi(present(facts.torch.version), cuda))
 
 
 def torch_abi_or_none(facts: Facts) -> bool | None:

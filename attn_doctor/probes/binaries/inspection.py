@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Binary, Interpreter, Unknown
 from attn_doctor.model.foreign_text import text
-from attn_doctor.probes.answer import NoAnswer, told
+from attn_doctor.probes.ask import ask
 from attn_doctor.probes.binaries import naming, wheel
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.mapped import DamagedFile
@@ -28,23 +29,17 @@ class Place(NamedTuple):
     path: tuple[str, ...]
 
 
-def ask(python: str, timeout: float = 120.0) -> Place:
-    """Ask an interpreter for its paths, without importing anything. Raises NoTarget, NoAnswer."""
-    said = told([python], {"watched": ["torch"], "modules_only": False}, deadline=timeout)
-    try:
-        interpreter = msgspec.convert(said["interpreter"], Interpreter)
-    except msgspec.ValidationError as error:
-        raise NoAnswer(f"{text(python)} gave an answer that cannot be understood ({error})") from error
-    origin = next((m.get("origin") for m in said["modules"]), None)
-    torch = str(Path(origin).parent) if isinstance(origin, str) else None
-    return Place(interpreter, torch, tuple(p for p in said["path"] if p))
+def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
+    """Ask an interpreter what it is, without importing anything. Raises NoAnswer where it does not say so."""
+    answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
+    if isinstance(answer.modules, Unknown):
+        raise NoAnswer(text(python), f"does not say where its torch is: {answer.modules.why}")
+    torch = answer.module("torch").origin
+    return Place(answer.interpreter, str(Path(torch).parent) if torch else None, tuple(p for p in answer.path if p))
 
 
-def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str] = os.environ) -> Iterator[Binary]:
-    """Yield one record for a library, and one for each extension in a wheel.
-
-    A file that cannot be read has an unknown verdict.
-    """
+def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
+    """Yield one record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
     for path in paths:
         absolute = _absolute(path)
         if path.endswith(".whl"):

@@ -1,0 +1,244 @@
+"""The one question that a Python is asked: what it is, where its modules come from, what is installed in it.
+
+Nothing of it is imported: target/inventory.py reads metadata and files. What it answers is a record; silence is a NoAnswer with
+one sentence, the same for every command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from attn_doctor import child
+from attn_doctor.errors import NoAnswer
+from attn_doctor.knowledge.modules import MODULE_OF, TRAINING
+from attn_doctor.model.facts import Fault, Interpreter, Record, Unknown
+from attn_doctor.model.foreign_text import text
+from attn_doctor.system import current_folder
+
+What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
+EVERYTHING: tuple[What, ...] = (
+    "interpreter",
+    "modules",
+    "path",
+    "here",
+    "standard",
+    "pth",
+    "distributions",
+    "markers",
+)
+T = TypeVar("T")
+
+SCRIPTS = ("target/channel.py", "target/hidden_modules.py", "target/inventory.py")
+STATIC_SCRIPTS = ("target/channel.py", "target/search_path.py", *SCRIPTS[1:])
+# Looking at an environment must not write bytecode into it.
+QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
+# -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
+_ALONE = ("-B", "-E", "-s", "-S")
+
+
+class Module(Record, frozen=True, kw_only=True):
+    """Where a top-level module would be imported from. `origin`: its file; None: there is none, or it is a namespace."""
+
+    name: str
+    origin: str | None = None
+    namespace: bool = False
+    folders: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Metadata(Record, frozen=True, kw_only=True):
+    """One dist-info or egg-info folder."""
+
+    name: str
+    version: str
+    location: str
+    folder: str
+    installer: str | None = None
+    direct_url: str | None = None
+    wheel_tags: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+
+class Installed(Record, frozen=True, kw_only=True):
+    """What is installed. Of one name the first on sys.path comes first: it is the one that is imported."""
+
+    found: tuple[Metadata, ...] = ()
+    remnants: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()  # requirements that no distribution meets by name, but whose module is there
+
+
+class Layout(Record, frozen=True, kw_only=True):
+    """Where an installer would put things."""
+
+    python: str
+    version: str  # "3.11"
+    base: str  # the interpreter that a virtual environment was made from
+    prefix: str
+    base_prefix: str
+    purelib: str
+    platlib: str
+    scripts: str
+    data: str
+    path: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()  # folders of the user site, where it is on
+
+
+def _not_asked() -> Unknown:
+    return Unknown("it was not asked")
+
+
+_NOT_ASKED: Any = msgspec.field(default_factory=_not_asked)
+
+
+class Answer(Record, frozen=True, kw_only=True):
+    """What a Python said, a field a section. What it did not say, or not in a way that can be understood, is unknown."""
+
+    interpreter: Interpreter = msgspec.field(default_factory=Interpreter)
+    layout: Layout | Unknown = _NOT_ASKED
+    modules: tuple[Module, ...] | Unknown = _NOT_ASKED
+    isolated: tuple[Module, ...] | Unknown = _NOT_ASKED  # only where nothing of it was run
+    path: tuple[str, ...] = ()
+    not_run: tuple[str, ...] = ()  # files of .pth lines that would have been run
+    here: tuple[str, ...] | Unknown = _NOT_ASKED
+    standard: tuple[str, ...] | Unknown = _NOT_ASKED
+    pth: tuple[str, ...] | Unknown = _NOT_ASKED
+    distributions: Installed | Unknown = _NOT_ASKED
+    markers: dict[str, str] = msgspec.field(default_factory=dict)
+    seconds: float = 0.0
+
+    def module(self, name: str) -> Module:
+        """Return what was said of a module; one that is nowhere where nothing was said of it."""
+        modules = () if isinstance(self.modules, Unknown) else self.modules
+        return next((module for module in modules if module.name == name), Module(name=name))
+
+
+def ask(
+    python: str,
+    what: Sequence[What],
+    environ: Mapping[str, str],
+    deadline: float = 120.0,
+    *,
+    modules: Sequence[str] = (),
+    options: Sequence[str] = (),
+    without: Sequence[str] = (),
+    static: bool = False,
+    on_slow: Callable[[str], None] | None = None,
+) -> Answer:
+    """Ask a Python. Raises NoAnswer where it does not answer, or is none.
+
+    `what`: the sections that are asked for. `environ`: the environment that it is started in; `without`: variables that are taken out of it. `modules`: the names that the section "modules" is about. `options`: of the
+    interpreter, such as -I. `static`: start it without `site`, so that nothing of the environment runs; then
+    target/search_path.py works out sys.path.
+    """
+    config = {
+        "ask": [*what, *(("isolated", "not-run") if static else ())],
+        "watched": list(modules),
+        "module_of": MODULE_OF,
+        "training": TRAINING,
+        "here": current_folder.where(),
+        "python": python,
+    }
+    try:
+        outcome = child.run(
+            [python, *(_ALONE if static else ()), *options],
+            STATIC_SCRIPTS if static else SCRIPTS,
+            config=config,
+            deadline=deadline,
+            environ=environ,
+            changes={**QUIET, **dict.fromkeys(without)},
+            on_slow=on_slow,
+        )
+    except OSError as error:
+        raise NoAnswer(text(python), f"cannot be started: {error.strerror or error}") from error
+    path = "" if "PYTHONPATH" in without else environ.get("PYTHONPATH", "")
+    _check(python, outcome, path)
+    said: dict[str, Any] = {m.section: m.data for m in outcome.messages if m.at == "fact"}
+    return Answer(
+        interpreter=_interpreter(python, said, outcome, path) if "interpreter" in what else Interpreter(),
+        layout=_section(said, outcome, "layout", Layout),
+        modules=_section(said, outcome, "modules", tuple[Module, ...]),
+        isolated=_section(said, outcome, "isolated", tuple[Module, ...]),
+        path=_or(_section(said, outcome, "path", tuple[str, ...]), ()),
+        not_run=_or(_section(said, outcome, "not-run", tuple[str, ...]), ()),
+        here=_section(said, outcome, "here", tuple[str, ...]),
+        standard=_section(said, outcome, "standard", tuple[str, ...]),
+        pth=_section(said, outcome, "pth", tuple[str, ...]),
+        distributions=_section(said, outcome, "distributions", Installed),
+        markers=_or(_section(said, outcome, "markers", dict[str, str]), {}),
+        seconds=outcome.seconds,
+    )
+
+
+def describe(fault: Fault) -> str:
+    """A fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
+    if fault.kind == "raised":
+        return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
+    if fault.kind == "signal":
+        return f"killed by {fault.signal}"
+    if fault.kind == "exited":
+        return f"it ended the process with exit code {fault.exit_code}"
+    seconds = f" in {fault.seconds:.0f} s" if fault.seconds else ""
+    return f"no answer{seconds}" + (", and it cannot be killed" if fault.kind == "vanished" else "")
+
+
+def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
+    """Raise NoAnswer where what ran is no Python that can be examined, or said nothing."""
+    shown = text(python)
+    old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
+    if old is not None:
+        oldest = ".".join(map(str, child.OLDEST_TARGET))
+        raise NoAnswer(shown, f"is Python {old}; attn-doctor examines Python {oldest} and newer")
+    if any(m.at == "hello" for m in outcome.messages):
+        return
+    if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
+        raise NoAnswer(shown, "is no Python interpreter")
+    died = describe(outcome.fault) if outcome.fault else "it said nothing"
+    said = _last_words(outcome.chatter, python_path)
+    raise NoAnswer(shown, f"did not answer: {died}" + (f" ({said})" if said else ""))
+
+
+def _last_words(chatter: str, python_path: str) -> str:
+    """Quote the end of what a Python said that died at its start, with the file in which it died if PYTHONPATH brought that."""
+    said = (chatter.strip().splitlines() or [""])[-1][:400]
+    file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
+    folders = [os.path.abspath(p) + os.sep for p in python_path.split(os.pathsep) if p]  # noqa: PTH100
+    if file.startswith(tuple(folders)):
+        return f"{said}, in {text(file)}, which PYTHONPATH puts in front: unset PYTHONPATH, and look again"
+    return said
+
+
+def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, python_path: str) -> Interpreter:
+    if not isinstance(said.get("interpreter"), dict):
+        words = _last_words(outcome.chatter, python_path)
+        raise NoAnswer(text(python), f"started, but could not say what it is: {words}")
+    try:
+        return msgspec.convert(said["interpreter"], Interpreter)
+    except msgspec.ValidationError as error:
+        raise NoAnswer(text(python), f"says what it is in a way that cannot be understood ({error})") from error
+
+
+def _section(said: Mapping[str, Any], outcome: child.Outcome, name: str, kind: type[T]) -> T | Unknown:
+    """Return the record of one section, or why there is none."""
+    if name not in said:
+        raised = outcome.raised(name)
+        if raised:
+            return Unknown(f"asking the target for its {name} failed: {raised.type}: {raised.message}")
+        return Unknown(f"the target did not say its {name}")
+    value = said[name]
+    if isinstance(value, dict) and set(value) == {"unknown"}:
+        return Unknown(str(value["unknown"]))
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return Unknown(f"the target's {name} cannot be understood ({error})")
+
+
+def _or(value: T | Unknown, otherwise: T) -> T:
+    return otherwise if isinstance(value, Unknown) else value

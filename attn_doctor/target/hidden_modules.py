@@ -1,0 +1,116 @@
+# Files that stand in front of a module of their name: in the current folder, on PYTHONPATH; and .pth lines that lead nowhere.
+# Runs before inventory.py, whose find(), PATH and WATCHED it uses once it is asked.
+import glob
+import importlib.machinery
+
+STDLIB_OFTEN_HIDDEN = (
+    "abc ast asyncio base64 calendar code collections copy csv dataclasses datetime email enum functools glob html http "
+    "inspect io json logging math numbers operator os pickle platform profile queue random re secrets select signal "
+    "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
+    "uuid warnings weakref xml zipfile"
+).split()
+HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
+# What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
+IMPORTED_BY_ULTRALYTICS = (
+    "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
+    "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
+    "tqdm typing_extensions ultralytics_thop urllib3 yaml"
+).split()
+# Python has imported these before any program begins: a file of that name hides nothing from it.
+IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
+
+
+def first_of_all(name):
+    """Whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    if name in sys.builtin_module_names or name in IMPORTED_AT_START:
+        return True
+    try:
+        return importlib.machinery.FrozenImporter.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def module_name(entry):
+    """The module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
+        if entry.endswith(suffix):
+            return entry[: -len(suffix)]
+    return None
+
+
+def hidden_here():
+    """Files and folders of the current folder that a program started there would import instead of the real thing."""
+    names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    if HERE is None:
+        return unknown("the current folder cannot be named")
+    try:
+        entries = sorted(os.listdir(HERE))
+    except OSError:
+        return unknown("the current folder cannot be read")
+    hidden = []
+    inside = {os.path.realpath(p) for p in PATH if p}
+    if os.path.realpath(HERE) in inside:
+        return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
+    for entry in entries:
+        if installed_from(entry):
+            continue
+        if entry in names and os.path.isdir(os.path.join(HERE, entry)):
+            has_code = os.path.exists(os.path.join(HERE, entry, "__init__.py"))
+            # A folder without __init__.py hides nothing that is installed: a regular package wins over a namespace.
+            if (has_code and not first_of_all(entry)) or (entry in WATCHED and find(entry).get("origin") is None):
+                hidden.append(entry + "/")
+        else:
+            name = module_name(entry)
+            if name in names and not first_of_all(name):
+                hidden.append(entry)
+    return hidden
+
+
+def standard_hidden():
+    """Files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
+    names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
+    inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
+    hidden = []
+    for entry in dict.fromkeys(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if not os.path.isabs(entry) or os.path.realpath(entry) in inside:
+            continue
+        try:
+            found = sorted(os.listdir(entry))
+        except OSError:
+            continue
+        for name in found:
+            path = os.path.join(entry, name)
+            module = name if os.path.exists(os.path.join(path, "__init__.py")) else module_name(name)
+            if module in names and not first_of_all(module):
+                hidden.append(path)
+    return hidden
+
+
+def installed_from(entry):
+    """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    name = module_name(entry) or entry
+    # Asked for "ultralytics.egg-info", a finder would import ultralytics first.
+    origin = None if "." in name else find(name).get("origin")
+    if not origin or not os.path.exists(origin):
+        return False
+    place = os.path.realpath(os.path.join(HERE, entry))
+    return os.path.realpath(origin) == place or os.path.realpath(origin).startswith(place + os.sep)
+
+
+def broken_pth():
+    """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
+    problems = []
+    for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
+        for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    lines = file.read().splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                line = line.strip()
+                if not line or line.startswith(("#", "import ", "import\t")):
+                    continue
+                if not os.path.exists(os.path.join(entry, line)):
+                    problems.append("{}: {}".format(os.path.basename(path), line))
+    return problems

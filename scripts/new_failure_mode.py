@@ -1,0 +1,139 @@
+"""Begin a failure mode: write its module and its fixtures with blanks, and say what is left to do.
+
+    python scripts/new_failure_mode.py SLUG --area model_code --title "What it is called"
+
+docs/adding-a-failure-mode.md explains the blanks, which all hold the words FILL IN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from attn_doctor.failure_modes.areas import AREAS, Area  # noqa: E402
+
+MODULE = '''"""FILL IN: one sentence that says what is wrong.
+
+What it is
+    FILL IN: the failure, for somebody who meets it for the first time.
+
+How it shows
+    FILL IN: the words of the error, quoted.
+
+Why it happens
+    FILL IN: the causes.
+
+What to do
+    FILL IN: the way out.
+
+How to reproduce
+    There is no recipe: FILL IN why none can be run here, and how a reader can see it.
+
+References
+    FILL IN: the address of an issue or a page, one a line
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
+
+MODE = FailureMode(
+    code="{code}",
+    slug="{slug}",
+    title="{title}",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    says="FILL IN: one sentence for the user. {{value}} is what the group of that name caught.",
+    signs=(
+        Sign(
+            pattern=r"FILL IN: (?P<value>\\w+)",
+            literal="FILL IN: ",
+            sample="FILL IN: sample",
+        ),
+    ),
+)
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    step = commands.by_hand((), "FILL IN: why this helps", "FILL IN: what it changes", "none")
+    return (Fix(title="FILL IN: what to do", steps=(step,), verify=commands.check(facts)),)
+'''
+EXPECT = '[first]\nproof = ["FILL IN"]\n'
+LOOK_ALIKE = '\n[{name}]\nunrecognised = "FILL IN"\nnot = ["{slug}"]\n'
+ORIGIN = '[{name}]\nmade = "FILL IN"\nhow = "FILL IN"\ndate = "{date}"\n'
+LEFT = """
+Left to do (docs/adding-a-failure-mode.md says how):
+  1. Fill in every FILL IN of these files. first.log is an output in which it is met, {name}.log one that looks like it and is not.
+  2. See whether another failure mode takes the same lines:
+       attn-doctor diagnose fixtures/logs/{slug}/first.log
+  3. Write the page for docs/:
+       python scripts/refresh_docs.py
+  4. Test:
+       python -m pytest -q tests/test_failure_modes_shape.py tests/test_failure_modes_catalogue.py tests/test_judging.py
+       python -m pytest -q tests/test_logs_corpus.py tests/test_logs_metamorphic.py tests/test_logs_unrecognised.py -k {slug}
+"""
+
+
+def next_code(folder: Path, area: Area) -> str:
+    """Return the first code of the area after all that are taken."""
+    text = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    taken = [int(number) for number in re.findall(rf'code="{area.prefix}(\d\d)"', text)]
+    return f"{area.prefix}{max(taken, default=0) + 1:02}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Begin a failure mode: write its module and its fixtures with blanks.")
+    parser.add_argument("slug", help="its name: small letters, digits and hyphens, as in qkv-missing")
+    parser.add_argument(
+        "--area", required=True, choices=[area.folder for area in AREAS], help="the folder it belongs to"
+    )
+    parser.add_argument(
+        "--title", required=True, help='its name for people, as in "The model\'s code lacks an attribute"'
+    )
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to write into (default: this one)")
+    arguments = parser.parse_args()
+    slug, root = arguments.slug, arguments.root
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
+        parser.error(f"{slug!r} is no name of small letters, digits and hyphens")
+    if '"' in arguments.title or "\\" in arguments.title:
+        parser.error("the title stands in double quotes and can hold neither them nor a backslash")
+    area = next(area for area in AREAS if area.folder == arguments.area)
+    modes, logs = root / "attn_doctor" / "failure_modes", root / "fixtures" / "logs"
+    module = modes / area.folder / f"{slug.replace('-', '_')}.py"
+    if list(modes.glob(f"*/{module.name}")) or (logs / slug).exists():
+        parser.error(f"{slug} is there already")
+    code = next_code(modes / area.folder, area)
+    name, date = f"not-{slug}", f"{dt.datetime.now(dt.timezone.utc):%Y-%m}"
+    unrelated = logs / "unrelated"
+    written = {
+        module: MODULE.format(code=code, slug=slug, title=arguments.title),
+        logs / slug / "first.log": "FILL IN: sample\n",
+        logs / slug / "expect.toml": EXPECT,
+        logs / slug / "origin.toml": ORIGIN.format(name="first", date=date),
+        unrelated / f"{name}.log": "FILL IN\n",
+        unrelated / "expect.toml": (unrelated / "expect.toml").read_text("utf-8")
+        + LOOK_ALIKE.format(name=name, slug=slug),
+        unrelated / "origin.toml": (unrelated / "origin.toml").read_text("utf-8")
+        + "\n"
+        + ORIGIN.format(name=name, date=date),
+    }
+    print(f"{code} {slug}")
+    for path, text in written.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+        print(f"written: {path.relative_to(root)}")
+    print(LEFT.format(name=name, slug=slug), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

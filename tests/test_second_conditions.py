@@ -1,0 +1,366 @@
+"""Conditions of rules, of advice and of plans that decide much and are the second of two: a case for each that only it decides."""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+import pytest
+from ailing_machines import AMD_CARD
+from packaging.requirements import Requirement
+from plan_reading import installs, places
+from whole_machines import RTX_4090, changed
+
+from attn_doctor import commands
+from attn_doctor.failure_modes import find, patterns
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.fixes import pins
+from attn_doctor.fixes.after_fix_verdict import verdict
+from attn_doctor.fixes.alternatives import drafts
+from attn_doctor.fixes.installers import parse
+from attn_doctor.fixes.plan import RIGHT, Way
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.recommend import recommend
+from attn_doctor.knowledge import finder, wheels
+from attn_doctor.knowledge.wheel_key import Key
+from attn_doctor.logs.reader import Reader, Seen
+from attn_doctor.model.facts import AmdGpu, Facts, Pin, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Fix, Goal, Severity, fact
+from attn_doctor.model.trials import Trials
+from attn_doctor.report.redact import Own, redact
+from attn_doctor.wheels.answer import Wanted, key_for
+
+READER = Reader(patterns())
+GIB = 1 << 30
+
+
+def log_of(text: str, name: str = "log"):
+    return READER.read(io.BytesIO(text.encode()), name)
+
+
+class Rule:
+    """A failure mode that is met, or cannot be judged, whatever the facts are."""
+
+    def __init__(self, slug: str, *, explains=(), severity=Severity.ERROR, hit: Hit | None = None):
+        self.__name__ = slug
+        self._hit = hit
+        self.MODE = FailureMode(
+            code=f"AD9{slug[-2:]}",
+            slug=slug,
+            title=slug,
+            train=severity,
+            flash_attn=severity,
+            explains=explains,
+        )
+
+    def detect(self, facts: Facts) -> Hit | None:
+        if self._hit is None:
+            raise Unsure(facts.torch.version)
+        return self._hit
+
+    def fixes(self, facts: Facts, hit: Hit) -> tuple:
+        return ()
+
+
+# -- judging
+
+
+def test_a_warning_that_is_known_makes_the_doubt_about_its_effect_moot():
+    hit = Hit(message="met", evidence=(fact(RTX_4090, "torch.version"),))
+    cause = Rule("cause-01", explains=("effect-02",), severity=Severity.WARNING, hit=hit)
+    doubts = diagnose(Facts(), Goal.TRAIN, modules=[cause, Rule("effect-02")]).undetermined
+    assert doubts == ()
+    assert [u.slug for u in diagnose(Facts(), Goal.TRAIN, modules=[Rule("effect-02")]).undetermined] == ["effect-02"]
+
+
+def test_what_a_finding_blocks_is_the_same_with_a_log_that_agrees():
+    slug = "config-device-cpu"
+    mode = find(slug)
+    line = next(s.sample for s in mode.MODE.signs if s.strength == "proof" and s.sample)
+    hit = Hit(message="met", evidence=(fact(RTX_4090, "torch.version"),), blocks=("eager",))
+    seen = Rule(slug, hit=hit)
+    seen.MODE = mode.MODE
+    log = log_of(f"{line}\n")
+    alone = diagnose(Facts(), Goal.TRAIN, modules=[seen]).findings
+    joined = diagnose(Facts(), Goal.TRAIN, modules=[seen], logs=[log]).findings
+    assert joined[0].certainty is Certainty.OBSERVED
+    assert joined[0].blocks == alone[0].blocks == ("eager",)
+
+
+NO_GPU_AT_ALL = {"graphics__gpus": (), "torch__devices": (), "torch__available": False}
+
+
+def test_an_amd_gpu_is_a_gpu_that_flash_attn_may_be_for():
+    """NVML lists no AMD card: an MI300X is in `graphics.amd` alone."""
+    amd = changed(
+        RTX_4090,
+        **NO_GPU_AT_ALL,
+        graphics__pci=(AMD_CARD,),
+        graphics__amd=(AmdGpu(name="MI300X", gfx="gfx942"),),
+        graphics__rocm="7.1",
+        torch__hip="7.1",
+        torch__cuda=None,
+    )
+    skipped = Trials(skipped="for the test")
+    assert recommend(amd, Diagnosis(), skipped).install_flash_attn != "not-here"
+    assert recommend(changed(RTX_4090, **NO_GPU_AT_ALL), Diagnosis(), skipped).install_flash_attn == "not-here"
+
+
+def test_no_kernel_of_the_gpu_is_advised_where_torch_cannot_start_it():
+    skipped = Trials(skipped="for the test")
+    assert recommend(RTX_4090, Diagnosis(), skipped).backend == "sdpa-flash"
+    off = changed(RTX_4090, torch__available=False)
+    assert recommend(off, Diagnosis(), skipped).backend != "sdpa-flash"
+
+
+# -- builds
+
+
+@pytest.mark.parametrize(
+    ("free", "limit", "may_use"),
+    [(250 * GIB, 4 * GIB, 4 * GIB), (3 * GIB, 32 * GIB, 3 * GIB), (16 * GIB, None, 16 * GIB)],
+)
+def test_a_build_may_use_what_is_free_and_no_more_than_its_container_has(free, limit, may_use):
+    facts = changed(RTX_4090, system__available_bytes=free, system__cgroup_memory_bytes=limit)
+    assert building.memory(facts) == may_use
+
+
+FAILED = "error: metadata-generation-failed"
+WENT_WELL = "Successfully installed flash-attn-2.8.3"
+UNSET = "CUDA_HOME environment variable is not set. Please set it to your CUDA install root."
+
+
+@pytest.mark.parametrize(
+    ("lines", "stands"),
+    [
+        ((UNSET, FAILED), True),
+        ((FAILED, UNSET), True),
+        ((FAILED, WENT_WELL, UNSET), False),
+        ((FAILED, WENT_WELL, UNSET, "ERROR: Failed building wheel for flash-attn"), True),
+    ],
+)
+def test_a_line_after_an_installation_that_went_well_is_of_no_build(lines, stands):
+    log = log_of("\n".join(lines) + "\n")
+    match = next(m for m in log.of("cuda-home-unset"))
+    assert building.in_build(Seen(tuple(log.of("cuda-home-unset")), (log,)), match) is stands
+
+
+@pytest.mark.parametrize(
+    ("knows", "agrees"),
+    [
+        ({"cxx11_abi": True}, {True}),
+        ({"cxx11_abi": False}, {False}),
+        ({"cxx11_abi": Unknown("torch does not import")}, {True, False}),
+    ],
+)
+def test_a_wheel_of_the_other_abi_is_not_one_that_may_fit(knows, agrees):
+    key = Key(
+        python="3.12", torch="2.8.0", cuda=Unknown("?"), platform="linux_x86_64", glibc="2.35", gpus=("8.9",), **knows
+    )
+    named = [w for w in wheels.of_release("2.8.3") if building._may_be_named(w, key)]
+    assert {w.cxx11_abi for w in named} == agrees
+    assert {(w.python, w.torch, w.platform) for w in named} == {("3.12", "2.8", "linux_x86_64")}
+
+
+# -- logs
+
+
+NO_IMAGE = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
+FLASH_FRAME = (
+    '  File "/venv/lib/python3.12/site-packages/flash_attn/flash_attn_interface.py", line 91, in _flash_attn_forward'
+)
+
+
+@pytest.mark.parametrize(("between", "blamed"), [(2, True), (10, True), (40, False)])
+def test_flash_attn_is_blamed_for_a_missing_kernel_where_its_call_stands_near(between, blamed):
+    """Python prints the frames of PyTorch's dispatcher between the call and the error."""
+    frames = [FLASH_FRAME, *(f'  File "/app/step_{n}.py", line {n}, in call' for n in range(between)), NO_IMAGE]
+    hit = found_in_log("no-kernel-image", "\n".join(frames) + "\n")
+    assert ("flash-attn there has no code" in hit.message) is blamed, hit.message
+
+
+def found_in_log(slug: str, text: str) -> Finding | None:
+    findings = diagnose(Facts(), Goal.FLASH_ATTN, logs=[log_of(text)], modules=[find(slug)]).findings
+    return findings[0] if findings else None
+
+
+@pytest.mark.parametrize(
+    ("by", "ours"),
+    [
+        ("/opt/conda/envs/yolo/bin/python3.11", True),
+        ("/venv/lib/python3.12/site-packages/flash_attn_2_cuda.so", True),
+        ("/usr/bin/cmake", False),
+        ("/opt/steam/bin/steamwebhelper", False),
+    ],
+)
+def test_a_libstdcxx_that_is_too_old_for_another_program_is_not_our_trouble(by, ours):
+    line = f"{by}: /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by {by})\n"
+    assert (found_in_log("glibcxx-too-old", line) is not None) is ours
+
+
+# -- wheels
+
+HEALTHY = Key(
+    python="3.12",
+    torch="2.8.0+cu128",
+    cuda="12.8",
+    cxx11_abi=True,
+    platform="linux_x86_64",
+    glibc="2.35",
+    gpus=("8.9",),
+)
+
+
+def test_one_gpu_that_runs_a_wheel_is_enough_beside_one_of_which_nothing_is_known():
+    able, strange = "8.9", "42.0"
+    wheel = wheels.of_release("2.8.3")[0]
+    assert finder._gpus(wheel, (able,)).yes
+    assert isinstance(finder._gpus(wheel, (strange,)), Unknown) or not finder._gpus(wheel, (strange,)).yes
+    assert finder._gpus(wheel, (strange, able)).yes
+    assert finder._gpus(wheel, (able, strange)).yes
+
+
+def test_of_two_wheels_as_near_the_one_whose_name_tells_its_abi_stands_for_the_release():
+    both = [w for w in wheels.official() if w.really is not w.cxx11_abi]
+    assert both, "no wheel with a wrong name is known any more: this test is needless"
+    wrong = both[0]
+    right = msgspec.structs.replace(wrong, cxx11_abi=wrong.really)
+    minor = tuple(int(part) for part in wrong.torch.split("."))
+    assert min((wrong, right), key=lambda w: finder._distance(w, minor)) is right
+
+
+def test_a_wheel_that_was_built_against_this_very_nightly_agrees_with_it():
+    nightly = "2.4.0.dev20240407"
+    wheel = msgspec.structs.replace(wheels.of_release("2.8.3")[0], built_against=nightly)
+    assert finder._same_kind(wheel, f"{nightly}+cu121") == finder._AGREES
+    assert isinstance(finder._same_kind(wheel, "2.4.0+cu121"), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("platform", "glibc"),
+    [("win_amd64", None), ("musllinux_1_2_x86_64", None), ("manylinux_2_28_x86_64", "2.28")],
+)
+def test_windows_and_musl_are_not_asked_for_a_glibc(platform, glibc):
+    key, _ = key_for(Wanted(torch="2.8.0", cuda="12.8", python="3.12", platform=platform, gpus=("sm_89",)), None)
+    assert key.glibc == glibc
+
+
+# -- plans
+
+
+def fix(title: str, *steps) -> Fix:
+    return Fix(title=title, steps=steps, verify=())
+
+
+def put_in(*requirements: str):
+    return commands.install(RTX_4090, *requirements, why="w", changes="c")
+
+
+def drafted(*findings: Finding):
+    made, _ = drafts(RTX_4090, findings, Goal.TRAIN)
+    return made[0].steps
+
+
+def test_torch_comes_before_what_is_built_on_it():
+    """A fix that brings torch and torchvision belongs to torch: the fix of torchvision alone, or of numpy, comes after it."""
+    torch = error("torch-cpu-build", "AD402", fix("torch", put_in("torch==2.8.0", "numpy==2.2.6")))
+    vision = error("torchvision-mismatch", "AD309", fix("vision", put_in("torchvision==0.23.0")))
+    for findings in ((torch, vision), (vision, torch)):
+        steps = drafted(*findings)
+        assert list(places(steps, installs, "torch")) == [0]
+        assert list(places(steps, installs, "torchvision")) == [1]
+
+
+def test_a_step_whose_packages_another_step_installs_too_is_left_out():
+    whole = error("torch-cpu-build", "AD402", fix("both", put_in("torch==2.8.0", "torchvision==0.23.0")))
+    part = error("torchvision-mismatch", "AD309", fix("one", put_in("torchvision==0.23.0")))
+    assert [installs(step) for step in drafted(part, whole)] == [("torch", "torchvision")]
+
+
+def test_a_step_with_other_packages_is_kept():
+    one = error("torch-cpu-build", "AD402", fix("one", put_in("torch==2.8.0", "numpy==2.2.6")))
+    other = error("torchvision-mismatch", "AD309", fix("other", put_in("torchvision==0.23.0", "numpy==2.2.6")))
+    assert [installs(step) for step in drafted(one, other)] == [("torch", "numpy"), ("torchvision", "numpy")]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "asked", "against"),
+    [
+        ("torch==2.6.0", "torch>=2.8", True),  # the pin is exact
+        ("torch<2.7", "torch==2.8.0", True),  # the step is exact
+        ("torch==2.8.0", "torch==2.8.0", False),
+        ("torch>=2.6", "torch==2.8.0", False),
+        ("torch==2.*", "torch>=2.8", False),
+    ],
+)
+def test_a_pin_and_a_request_exclude_each_other_whichever_is_exact(pinned, asked, against):
+    pin = Pin(file="requirements.txt", line=3, requirement=pinned)
+    facts = changed(RTX_4090, project__pins=(pin,))
+    found = pins._exclude(Requirement(pinned), Requirement(asked))
+    assert found is against
+    assert bool(pins.broken(facts, [(None, parse(put_in(asked).argv))])) is against
+
+
+def error(slug: str, code: str, *fixes: Fix, severity: Severity = Severity.ERROR) -> Finding:
+    return Finding(
+        code=code,
+        slug=slug,
+        title=slug,
+        message=f"{slug} is met",
+        severity=severity,
+        certainty=Certainty.OBSERVED,
+        confidence=Confidence.HIGH,
+        root_cause=True,
+        explained_by=None,
+        blocks=(),
+        fixes=fixes,
+        evidence=(fact(RTX_4090, "torch.version"),),
+        docs="",
+    )
+
+
+class Afterwards(msgspec.Struct):
+    """What a verdict reads of a report."""
+
+    findings: tuple[Finding, ...]
+    facts: Facts = RTX_4090
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "holds"),
+    [
+        ("error", "error", True),  # a driver, say, that this way had nothing to do with
+        ("warning", "error", False),  # what only warned before, and stops everything now
+        (None, "error", False),
+        (None, "warning", True),
+    ],
+)
+def test_an_error_that_only_warned_before_is_a_new_error(before, after, holds):
+    way = Way(name="A", title="t", intent=RIGHT, goal=Goal.TRAIN, cures=("AD101",), steps=())
+    earlier = [error("driver-too-old", "AD405", severity=Severity(before))] if before else []
+    now = Afterwards(findings=(error("driver-too-old", "AD405", severity=Severity(after)),))
+    said = verdict(way, earlier, now)
+    assert (said is None) is holds, said
+    assert holds or "driver-too-old comes up" in said
+
+
+# -- redaction
+
+OWN = Own(home="/home/zork", user="zork", host="frobnitz")
+
+
+def test_why_a_fact_is_not_known_is_redacted_too():
+    data = {
+        "facts": {"torch": {"unknown": "/home/zork/venv/bin/python did not answer"}},
+        "target": {"python": "python", "why": "VIRTUAL_ENV is /home/zork/venv"},
+    }
+    said = repr(redact(data, OWN))
+    assert "zork" not in said
+    assert said.count("<home>/venv") == 2
+
+
+def test_a_mac_is_named_as_one():
+    cleaned = redact({"text": "link/ether 52:54:00:ab:cd:ef brd"}, OWN)
+    assert cleaned["text"] == "link/ether <mac-1> brd"
+    assert cleaned["redacted"] == {"mac": 1}
