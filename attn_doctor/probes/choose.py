@@ -92,7 +92,7 @@ def _check(named: str, environ: Mapping[str, str]) -> str:
         pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise NoAnswer(f"--target {shown}", f"cannot be looked at: {why}") from error
+        raise NoAnswer(f"--target {shown}", f"cannot be read: {why}") from error
     else:
         if not os.access(path, os.X_OK):
             raise NoAnswer(f"--target {shown}", "is not executable")

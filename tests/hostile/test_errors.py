@@ -328,7 +328,7 @@ def test_a_folder_that_may_not_be_searched_loses_nothing_else(tmp_path):
     assert (chosen.returncode, b"Traceback" in chosen.stderr) == (0, False)
     refused = doctor(*argv, f"{closed}/bin/python", cwd=tmp_path, **ordinary())
     assert refused.returncode == 3
-    assert "cannot be looked at: Permission denied" in one_sentence(refused)
+    assert "cannot be read: Permission denied" in one_sentence(refused)
     output = doctor("explain", "AD311", "--markdown", f"{closed}/bin/x.md", cwd=tmp_path, **ordinary())
     assert output.returncode == 2
     assert "Permission denied" in one_sentence(output)
