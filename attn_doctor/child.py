@@ -1,7 +1,7 @@
-"""Runs foreign code in a child process: framed records, a deadline, the whole process group ended, and what it died of.
+"""Run foreign code in a child process: framed records, a deadline, the end of its process group, and how it ended.
 
-Nothing of the target is ever imported into the doctor's own process; everything that may crash, hang, exit or print
-goes through here. Waiting is always bounded, even after SIGKILL: a process stuck in a driver does not die.
+Nothing of the target is imported into the doctor's own process; everything that may crash, hang, exit or print runs
+here. Every wait has a limit, also after SIGKILL: a process that waits in a driver does not end.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from attn_doctor.model.foreign_text import raw
 from attn_doctor.system import current_folder, processes
 
 OLDEST_TARGET = (3, 8)
-SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told what is being waited for
+SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the name of the slow step
 _KEEP = 64 * 1024  # bytes of chatter kept, half from either end
-_GRACE = 2.0  # seconds for a killed process to be reaped, and for pipes held open by grandchildren
+_GRACE = 2.0  # seconds for a killed process to end, and for pipes held open by grandchildren
 _SEPARATOR = b"\x1e"
 _alive: set[subprocess.Popen[bytes]] = set()
 
 
 def end_all() -> None:
-    """End every child that still runs: for an interrupted doctor. They have sessions of their own, so Ctrl-C is not theirs."""
+    """End every child that still runs: for an interrupted doctor.
+
+    Children have their own sessions, so Ctrl-C does not reach them.
+    """
     for process in list(_alive):
         kill(process)
 
@@ -47,7 +50,7 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a child went. `fault` is None when it said that it was done."""
+    """How a child ended. `fault` is None when it reported that it was done."""
 
     messages: list[Message]
     fault: Fault | None
@@ -60,7 +63,7 @@ class Outcome(NamedTuple):
         return [m.data for m in self.messages if m.at == "fact" and m.section == section]
 
     def raised(self, section: str) -> Fault | None:
-        """The exception that ended a section, if one did."""
+        """Return the exception that ended a section; None where none did."""
         for message in self.messages:
             if message.at == "raised" and message.section == section:
                 return Fault(**message.data)
@@ -68,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A plain command that ended, or did not: `fault` says why there is no output to trust."""
+    """The end of a plain command: `fault` is set where its output cannot be trusted."""
 
     stdout: str
     stderr: str
@@ -77,14 +80,15 @@ class Finished(NamedTuple):
 
 
 def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str) -> str:
-    """One Python program, ASCII, from scripts of this package (by name, "target/channel.py") or from elsewhere (by Path).
+    """Return one Python program, ASCII, from scripts of this package (by name) or from elsewhere (by Path).
 
-    Its first lines parse under any Python, 2.7 included, so that an old target can say what it is.
+    A name is such as "target/channel.py". The first lines parse under any Python, 2.7 included, so that an old target
+    can report its version.
     """
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
         [
-            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may name it too.
+            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may contain it too.
             "import sys; sys.path[:] = [_p for _p in sys.path if _p not in ('', '.')]",
             f"_NONCE = {nonce!a}",
             f"_CONFIG = {json.dumps(config)!a}",
@@ -95,7 +99,7 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
             f"for _name, _source in {sources!a}:",
             "    exec(compile(_source, '<attn-doctor ' + _name + '>', 'exec'), globals())",
             "send('done', '')",
-            "os._exit(0)",  # taking torch down again costs a tenth of a second, and may crash
+            "os._exit(0)",  # unloading torch takes a tenth of a second, and may crash
             "",
         ]
     )
@@ -162,7 +166,7 @@ def run(
 def harmless(folder: str) -> dict[str, str]:
     """Return variables that keep ultralytics off the network, out of the user's settings, and from installing anything.
 
-    Files that it writes on the way (settings, a font cache, compiled kernels) go into `folder`, which is thrown away.
+    Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which is deleted afterwards.
     """
     return {
         "YOLO_OFFLINE": "true",
@@ -184,7 +188,7 @@ def command(
     changes: Mapping[str, str | None] | None = None,
     cwd: str | None = None,
 ) -> Finished:
-    """Run a plain program (nvcc, nvidia-smi, gcc) and take its output, at most `deadline` seconds of it.
+    """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
 
     `environ` and `changes`: see `run`. `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
     """
@@ -218,7 +222,7 @@ def _start(
     whole = {**(os.environ if environ is None else environ), **(changes or {})}
     merged = {name: value for name, value in whole.items() if value is not None}
     env = current_folder.cleaned(merged)
-    env.pop("PYTHONINSPECT", None)  # would leave `python -` waiting for more
+    env.pop("PYTHONINSPECT", None)  # it would keep `python -` waiting for input
     process = subprocess.Popen(
         [raw(word) for word in current_folder.program(argv)],
         stdin=stdin,
@@ -234,7 +238,7 @@ def _start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it started. Gives up after a moment: a process in the kernel cannot be waited for."""
+    """End a child and all its descendants. Gives up after a moment: a process that waits in the kernel does not end."""
     processes.end_group(process)
     _reaped(process, _GRACE)
 
@@ -248,7 +252,10 @@ def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _message(line: bytes) -> Message | None:
-    """One record; None for what is none. Whoever reads the nonce in the target's memory can write anything here."""
+    """Return one record; None where the line is none.
+
+    A program that reads the nonce in the target's memory can forge one.
+    """
     try:
         said = json.loads(line)
         at, section, data = said["at"], said["section"], said.get("data")
@@ -271,8 +278,8 @@ class _Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
-        self.trouble: Exception | None = None  # what a record led to that only the target's own program can write
-        self.ended = threading.Event()  # done was said, or standard output was closed
+        self.trouble: Exception | None = None  # the error from a record that only a target's own program can write
+        self.ended = threading.Event()  # "done" was received, or standard output was closed
         self.heard = time.monotonic()
         self._out = bytearray()
         self._err = bytearray()
@@ -289,12 +296,12 @@ class _Reader:
                 with self.process.stdin as pipe:  # type: ignore[union-attr]
                     pipe.write(program)
             except (BrokenPipeError, OSError):
-                pass  # the child died while it was being told what to do: its exit code says so
+                pass  # the child ended while it was reading its program: its exit code gives the reason
 
         threading.Thread(target=write, daemon=True).start()
 
     def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
-        with stream:  # closed here: a grandchild may hold the other end long after the child is gone
+        with stream:  # closed here: a grandchild may hold the other end long after the child has ended
             while block := self._block(stream.fileno()):
                 take(block)
         if take == self._take_out:
@@ -316,7 +323,7 @@ class _Reader:
         for line in lines:
             place = line.find(self.mark)
             if place < 0:
-                self._take_err(line + b"\n")  # written before the channel stood: sitecustomize, a wrapper script
+                self._take_err(line + b"\n")  # written before the channel was set up: sitecustomize, a wrapper script
                 continue
             if place:
                 self._take_err(line[:place] + b"\n")

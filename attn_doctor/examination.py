@@ -1,4 +1,4 @@
-"""The one function that knows the order of the stages: collect, judge, prove, advise. It shows nothing."""
+"""Run the stages in order: collect, judge, prove, advise. Shows nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.model.trials import Trials, refused
 from attn_doctor.probes.choose import choose
-from attn_doctor.probes.gather import Request, gather
+from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, streams
 from attn_doctor.trials.plan import TrialOptions
 
@@ -35,23 +35,23 @@ Say = Callable[[str], None]
 
 
 class Options(NamedTuple):
-    """What one examination is asked for."""
+    """The request for one examination."""
 
     target: str | None = None
     goal: Goal | None = None
     static: bool = False  # read files only
-    tools: bool = False  # with `static`: ask programs and the driver all the same
+    tools: bool = False  # with `static`: run tools and ask the driver anyway
     trial: bool = True
     trials: TrialOptions = TrialOptions()
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
     facts: str | None = None  # a facts file or a report instead of this machine
-    gpu: str | None = None  # judge for this GPU, which is elsewhere: "8.9", "sm_89", "RTX 4090"
+    gpu: str | None = None  # judge for this GPU of another machine: "8.9", "sm_89", "RTX 4090"
     timeout: float = 120.0
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
     command: tuple[str, ...] = ("attn-doctor", "check")
     environ: Mapping[str, str] | None = None  # the environment that is examined; None: the one of this process
-    root: str = "/"  # a folder that stands for a machine: for tests
+    root: str = "/"  # a folder with a simulated machine: for tests
 
     @property
     def surroundings(self) -> Mapping[str, str]:
@@ -63,7 +63,7 @@ DEFAULTS = Options()
 
 
 def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
-    """Examine a target and report.
+    """Examine a target and return the report.
 
     Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
     answer, or is no Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
@@ -80,17 +80,18 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
 
 
 def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
-    """Go through the stages. What each has found is put into `so_far`, for a report if a later one fails."""
+    """Run the stages. The result of each is stored in `so_far`, for a report if a later stage fails."""
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
     so_far["facts"] = facts
-    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])  # a log is of what was wanted
+    # A log shows the goal of its program.
+    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
     if trials.attempted:
-        diagnosis = diagnose(facts, goal, logs=(*logs, *_said_in_trials(trials)), trials=trials, modules=modules)
+        diagnosis = diagnose(facts, goal, logs=(*logs, *_trial_errors_as_log(trials)), trials=trials, modules=modules)
     imports = not (options.static or options.facts)
     seeing = look(
         facts,
@@ -121,7 +122,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
 
 
 def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
-    """A report that says why nothing more is known."""
+    """Return a report with the reason why no more is known."""
     found = diagnosis or Diagnosis()
     why = f"attn-doctor itself failed: {failure.summary(error)}"
     report = Report(
@@ -143,10 +144,13 @@ def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diag
 
 
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
-    """The facts that options ask for: of a file, or of a target, with the GPU that was stated. Raises as `examine` does."""
+    """Return the facts for these options: from a file, or of a target, with the stated GPU.
+
+    Raises as `examine` does.
+    """
     if options.gpu is None:
         return _facts_of(options, say)
-    stated_gpu.read(options.gpu)  # refused before anything is examined
+    stated_gpu.read(options.gpu)  # a wrong value is refused before anything is examined
     return stated_gpu.elsewhere(_facts_of(options, say), options.gpu)
 
 
@@ -156,7 +160,7 @@ def _facts_of(options: Options, say: Say) -> Facts:
     choice = choose(options.target, options.surroundings)
     say("examining " + choice.python)
     return gather(
-        Request(
+        GatherRequest(
             choice,
             options.surroundings,
             static=options.static,
@@ -192,14 +196,17 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
     )
 
 
-def _said_in_trials(trials: Trials) -> tuple[Log, ...]:
-    """What a GPU said that refuses everything, as a log: the failure modes know such lines."""
+def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
+    """Return the error of a GPU that refuses everything as a log: the failure modes know such lines."""
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
-    """Each log, searched for every failure mode's signs and for errors. Raises Unreadable, and NoLog for what is none."""
+    """Search each log for the signs of every failure mode and for errors.
+
+    Raises Unreadable, and NoLog for a file that is no log.
+    """
     paths = tuple(paths)
     if not paths:
         return ()
@@ -208,7 +215,7 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def log_reader() -> Reader:
-    """Make the reader that searches for everything: signs, what a log says of its machine, what was wanted, how it ended."""
+    """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
@@ -224,7 +231,7 @@ def _read_log(reader: Reader, path: str) -> Log:
 
 
 def read_file(path: str) -> bytes:
-    """A whole file, or standard input for "-". Raises Unreadable."""
+    """Return a whole file, or standard input for "-". Raises Unreadable."""
     try:
         if path == "-":
             return _standard_input().read()
@@ -244,8 +251,9 @@ def _standard_input() -> BinaryIO:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
-    """Return 1 for a finding at or above `fail_on` (None: never); else 3 where something that was asked for could not be
-    examined, or an error in a log is not known; else 0.
+    """Return 1 for a finding at or above `fail_on` (None: never), else 3 where the examination is incomplete, else 0.
+
+    It is incomplete where a requested part could not be examined, or where an error in a log is not known.
     """
     worst = diagnosis.worst()
     if fail_on is not None and worst is not None and worst.rank >= fail_on.rank:

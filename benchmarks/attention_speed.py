@@ -1,13 +1,13 @@
-"""What the exchange of attention is worth on this machine: eager, the exchange, and an attention that costs nothing.
+"""Measure the gain of the exchange of attention: eager, the exchange, and an attention that takes no time.
 
     python benchmarks/attention_speed.py --target PYTHON [--imgsz 640 1280] [--batch 1 2 4] [--layout NCHW channels_last]
                                          [--passes forward step] [--threads 1] [--rounds 9] [--json FILE]
 
 Runs in the target, interleaved (eager, sdpa-flash, nothing, eager, ...), with a process for each size, batch, layout and pass: memory that a
-training step or a larger batch has left behind spares eager the page faults of its attention matrix, and makes its inference
-up to twice as fast as it is for anybody who only predicts. "nothing" hands back its value: it is the most
-that any attention could gain, so what lies between is left on the table. Wall clock and the processor time of the process are both
-taken: on a machine that others use too, the ratios of processor times with one thread are the ones to trust.
+training step or a larger batch has left behind saves eager the page faults of its attention matrix, and makes its inference
+up to twice as fast as in a program that only predicts. "nothing" returns its value input: its gain is the upper limit
+for any attention. Wall clock and processor time of the process are both measured: on a machine that others use too,
+trust the ratios of processor times with one thread.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, config: dict[str, Any], samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """One process; adds what it measured to `samples`. Returns what it is."""
+    """Run one process, append its measurements to `samples`, and return its description."""
     with tempfile.TemporaryDirectory() as folder:
         outcome = child.run(
             [options.target],

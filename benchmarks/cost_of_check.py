@@ -1,9 +1,9 @@
-"""What attn-doctor costs beside what everybody pays anyway: wall time of whole processes, interleaved, as ratios.
+"""Measure the time of attn-doctor relative to the imports that it checks: wall time of whole processes, as ratios.
 
     python benchmarks/cost_of_check.py --target PYTHON [--rounds 9]
 
-`check --no-trial` is held against `import torch; import ultralytics` in the target, which is what it sees to work there,
-`check --static` against `import torch`, `--version` against `python -c pass`. Each round runs all of them once, so that a machine that slows down slows all alike; ratios are taken round by round.
+`check --no-trial` is compared with `import torch; import ultralytics` in the target, the imports that it tries there,
+`check --static` with `import torch`, `--version` with `python -c pass`. Each round runs all of them once, so that a machine that slows down slows all alike; ratios are taken round by round.
 """
 
 from __future__ import annotations

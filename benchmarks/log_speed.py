@@ -1,9 +1,9 @@
-"""How quickly logs are read: megabytes a second of processor time, for kinds of logs that differ in what makes them slow.
+"""Measure how fast logs are read, in megabytes per second of processor time, for several kinds of logs.
 
     python benchmarks/log_speed.py [--megabytes 64]
 
-The aim is 50 MB/s on one core for whatever a log holds that programs print again and again. Text in which no two lines are alike
-and most of them speak of errors is slower: it is in nobody's gigabyte. Times are of the processor, so that other programs on the
+The aim is 50 MB/s on one core for logs whose lines repeat. Text without repeated lines, most of them about errors,
+is slower; no real log of a gigabyte is like that. Times are of the processor, so that other programs on the
 machine disturb them less; the peak of memory is that of the whole process.
 """
 
@@ -23,7 +23,7 @@ LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 
 
 def kinds(size: int) -> Iterator[tuple[str, bytes]]:
-    """Logs of about this many bytes, and what they are like."""
+    """Yield logs of about `size` bytes, with a description."""
     chance = random.Random(1)
     recorded = b"".join(path.read_bytes() for path in sorted(LOGS.glob("*/*.log")))
     yield "failures, one recorded log after the other", recorded * (size // len(recorded) + 1)

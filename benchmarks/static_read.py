@@ -1,8 +1,8 @@
-"""How long the static read of a target takes: its torch, and extensions against it. Files are in the page cache.
+"""Measure how long the static read of a target takes: its torch, and extensions. Files are in the page cache.
 
     python benchmarks/static_read.py PYTHON [EXTENSION...] [--rounds 15]
 
-Without an extension those that are installed beside torch are read.
+Without an EXTENSION argument the extensions installed beside torch are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attn_doctor.probes.binaries.inspection import ask
 
 
 def timed(rounds, function):
-    """Median, lowest and highest of wall clock and of processor time; children count, the first call does not."""
+    """Return median, lowest and highest of wall clock and processor time; children count, the first call does not."""
     walls, processors = [], []
     for _ in range(rounds + 1):
         started, worked = time.perf_counter(), sum(os.times()[:4])
@@ -37,7 +37,7 @@ def shown(taken):
 
 
 def size(*folders):
-    """Bytes of all shared libraries below."""
+    """Return the bytes of all shared libraries below these folders."""
     files = (p for folder in folders for p in Path(folder).rglob("*.so*") if not p.is_symlink())
     return sum(p.stat().st_size for p in files)
 
@@ -70,7 +70,7 @@ def judged(place, extensions):
 
 
 def whole(python, extensions):
-    """A fresh process that asks the target what it is, and judges: what a user waits for."""
+    """Run a fresh process that asks the target and judges: the time that a user waits."""
     code = "import sys; from attn_doctor.probes.binaries.inspection import *; list(inspect(sys.argv[2:], ask(sys.argv[1])))"
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     subprocess.run([sys.executable, "-c", code, python, *extensions.values()], check=True, env=environ)

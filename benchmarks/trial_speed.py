@@ -1,10 +1,10 @@
-"""How honest the trial's clock is: its step against a loop as anybody would write it, and eager against itself.
+"""Check the trial's clock: its step against a hand-written loop, and eager against itself.
 
     python benchmarks/trial_speed.py --target PYTHON [--imgsz 640] [--batch 2] [--threads 1] [--pairs 30] [--json FILE]
 
 Runs in the target, one process, in turns: the trial's step, the hand-written one, the trial's step again. Wall clock and the
-processor time of the process are both taken: on a machine that others use too, the latter is the one to trust (with one
-thread). What the exchange is worth is measured by attention_speed.py.
+processor time of the process are both taken: on a machine that others use too, trust the latter (with one thread).
+attention_speed.py measures the gain of the exchange.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ tell("torch", {"version": str(torch.__version__), "threads": torch.get_num_threa
 
 
 def by_trial(subject, clock):
-    """As the trial takes it. Returns (wall, cpu) in milliseconds."""
+    """Measure the step as the trial does. Returns (wall, cpu) in milliseconds."""
     with subject.using("eager"):
         started = time.process_time()
         wall = clock.time(lambda: subject.step("eager", "float32"))
@@ -16,7 +16,7 @@ def by_trial(subject, clock):
 
 
 def by_hand(subject):
-    """As anybody would write and time it."""
+    """Measure the step with a hand-written loop."""
     batch = dict(subject.labels, img=subject.images)
     subject.model.train()
     wall, cpu = time.perf_counter(), time.process_time()

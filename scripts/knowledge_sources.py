@@ -1,6 +1,6 @@
-"""Reads the public sources of the knowledge tables: git, pip, web pages, and the texts that they give.
+"""Read the public sources of the knowledge tables: git, pip and web pages.
 
-Only `refresh_knowledge.py` uses it. It knows how each source spells its facts, and nothing of the tables.
+Only `refresh_knowledge.py` uses it. It knows the format of each source, and nothing of the tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class NotReached(Exception):
-    """A source that did not answer, in words."""
+    """A source that did not answer; the text is the reason."""
 
 
 def git(clone: Path, *arguments: str) -> str:
@@ -32,7 +32,7 @@ def git(clone: Path, *arguments: str) -> str:
 
 
 def clone_of_flash_attention(folder: Path) -> Path:
-    """The history without its files, which git fetches one by one as they are asked for."""
+    """Clone the history without its files; git fetches files one by one on demand."""
     argv = ["git", "clone", "--quiet", "--bare", "--filter=blob:none", REPOSITORY, str(folder)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -49,7 +49,7 @@ def pip(*arguments: str) -> str:
 
 
 def versions_on_pypi(package: str, *options: str) -> list[str]:
-    """Newest first."""
+    """Return the versions of a package, newest first."""
     listed = re.search(r"^Available versions: (.*)$", pip("index", "versions", package, *options), re.MULTILINE)
     if listed is None:
         raise NotReached(f"pip index versions {package}: no version listed")
@@ -74,7 +74,7 @@ def fetch(url: str) -> bytes:
 
 
 def cuda_of(requirements: Iterable[str]) -> str | None:
-    """The CUDA of a torch wheel by what it requires; its version is not in its metadata before installation."""
+    """Return the CUDA of a torch wheel from its requirements; its metadata does not hold the version."""
     for text in requirements:
         found = re.match(r"(?:cuda-toolkit(?:\[[^]]*\])?|nvidia-cuda-runtime(?:-cu\d+)?)\s*\(?==(\d+\.\d+)", text)
         if found:
@@ -83,7 +83,7 @@ def cuda_of(requirements: Iterable[str]) -> str | None:
 
 
 def required(requirements: Iterable[str], package: str) -> str | None:
-    """The bare requirement: "triton==3.6.0" out of "triton (==3.6.0) ; platform_system == ..." and newer spellings."""
+    """Return the bare requirement: "triton==3.6.0" of "triton (==3.6.0) ; platform_system == ..." and newer forms."""
     for text in requirements:
         found = re.match(rf"({package}[\w.-]*?)\s*\(?([=~<>!]=?[^;)\s]+)", text)
         if found:
@@ -92,7 +92,7 @@ def required(requirements: Iterable[str], package: str) -> str | None:
 
 
 def release_facts(setup: str) -> Row:
-    """What one setup.py says, read as text: it cannot be run without torch and nvcc."""
+    """Read one setup.py as text: it cannot be run without torch and nvcc."""
     lowest = re.search(r'bare_metal_version < Version\("([\d.]+)"\)', setup)
     threads = re.search(r'NVCC_THREADS"\) or "(\d+)"', setup)
     python = re.search(r'python_requires="([^"]+)"', setup)
@@ -114,7 +114,7 @@ def release_facts(setup: str) -> Row:
 
 
 def wheel_tag(setup: str) -> dict[str, str]:
-    """The CUDA part of the wheel asked for: one number where setup.py prints the major alone, two before."""
+    """Return the CUDA part of the wheel's name: one number where setup.py prints the major only, else two."""
     chosen = re.findall(r'parse\("(\d+\.\d+)"\)', setup[setup.index("def get_wheel_url") :])
     major_only = 'f"{torch_cuda_version.major}"' in setup
     spelt = ["cu" + (text.partition(".")[0] if major_only else text.replace(".", "")) for text in chosen]
@@ -122,7 +122,7 @@ def wheel_tag(setup: str) -> dict[str, str]:
 
 
 def matrix(workflow: str) -> Row:
-    """The build matrix of publish.yml, by its own few lines: no YAML reader is needed for them."""
+    """Return the build matrix of publish.yml, by its few own lines: no YAML reader is needed."""
     axes = {name: ast.literal_eval(re.sub(r"(ubuntu-[\w.-]+)", r"'\1'", _axis(workflow, name)))
             for name in ("os", "python-version", "torch-version", "cuda-version", "cxx11_abi")}  # fmt: skip
     listed = workflow.partition("exclude:")[2].partition("steps:")[0].partition("uses:")[0]
@@ -144,7 +144,7 @@ def _axis(workflow: str, name: str) -> str:
 
 
 def wheel_rows(workflow: str, tags: dict[str, str]) -> Row:
-    """The fields of a wheel matrix that publish.yml gives, in the table's words."""
+    """Return the fields of a wheel matrix that publish.yml gives, in the table's words."""
     read = matrix(workflow)
     axes = read["axes"]
     minors = {text: ".".join(text.split(".")[:2]) for text in axes["torch-version"]}
@@ -173,12 +173,12 @@ def _platform(runner: str) -> str:
 
 
 def asset_names(answer: bytes) -> set[str]:
-    """Names of the wheels of a release, by GitHub's JSON."""
+    """Return the names of the wheels of a release, from GitHub's JSON."""
     names = {asset["name"] for asset in json.loads(answer)["assets"]}
     return {name for name in names if name.endswith(".whl")}
 
 
 def index_builds(page: str) -> set[tuple[str, str]]:
-    """(torch minor, CUDA) of the Linux x86_64 wheels that a listing links to."""
+    """Return (torch minor, CUDA) of the Linux x86_64 wheels that a listing links to."""
     found = re.findall(r"torch-(2\.\d+)\.\d+(?:%2B|\+)cu(\d+)(\d)-cp[^\"<>]*linux[^\"<>]*x86_64\.whl", page)
     return {(minor, f"{major}.{last}") for minor, major, last in found}

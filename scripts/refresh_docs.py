@@ -1,4 +1,7 @@
-"""Regenerates what in docs/ and README.md comes from the code. `--check` only says whether it is fresh."""
+"""Regenerate the parts of docs/ and README.md that come from the code.
+
+`--check` only reports whether they are up to date.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ _HELP = re.compile(r"<!-- help: (attn-doctor[\w -]*) -->\n.*?<!-- /help -->\n", 
 
 
 def help_of(command: str) -> str:
-    """What `COMMAND --help` prints when it is not on a terminal."""
+    """Return the output of `COMMAND --help` when it is not on a terminal."""
     words = command.split()[1:]
     argv = [sys.executable, "-m", "attn_doctor", *words, "--help"]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def with_help(page: Path) -> bytes:
-    """A page with each help text between its marks replaced by the present one."""
+    """Return a page with each help text between its marks replaced by the current one."""
 
     def block(match: re.Match[str]) -> str:
         return f"<!-- help: {match[1]} -->\n```text\n$ {match[1]} --help\n{help_of(match[1])}```\n<!-- /help -->\n"

@@ -1,8 +1,8 @@
-"""Holds the knowledge tables against their public sources and, with --write, brings them up to date.
+"""Compare the knowledge tables with their public sources and, with --write, update them.
 
-For maintainers only: it needs a network and a git, attn-doctor itself never runs it. It says of each table what it
-read, what differs, and what it could not reach; fields that no source gives in a readable form are kept as they are.
-Tables that it does not name are kept by hand: docs/knowledge.md says how.
+For maintainers only: it needs a network and git, and attn-doctor itself never runs it. For each table it prints the
+sources, the differences, and the sources that it could not reach. Fields that no source gives in a readable form are kept.
+Tables that it does not name are maintained by hand: see docs/knowledge.md.
 
     python scripts/refresh_knowledge.py                              what differs
     python scripts/refresh_knowledge.py --write                      and write it
@@ -122,13 +122,13 @@ def flash_attn_wheels(old: list[Row], clone: Path) -> list[Row]:
 
 
 def at_tag(clone: Path, row: Row, path: str) -> str | None:
-    """A file as a release had it; None for a release without a tag."""
+    """Return a file as a release had it; None for a release without a tag."""
     tag = f"v{row['release']}"
     return git(clone, "show", f"{tag}:{path}") if git(clone, "tag", "--list", tag).strip() else None
 
 
 def compare_with_release_pages() -> None:
-    """The release pages are the truth of which wheels exist; the matrix is only what was meant to."""
+    """Compare with the release pages, which list the wheels that exist; the matrix is only the plan."""
     sys.path.insert(0, str(DATA.parent.parent.parent))
     from attn_doctor.knowledge import wheels
 
@@ -154,7 +154,7 @@ def compare_with_torch_index() -> None:
 
 
 def write(table: str, content: Row) -> None:
-    """One field a line: a change of one fact is a change of one line."""
+    """Write one field a line: a change of one fact is a change of one line."""
     rows = ",\n".join(
         "    {\n" + ",\n".join(_field(*item) for item in row.items()) + "\n    }" for row in content["rows"]
     )
@@ -168,7 +168,7 @@ def _field(name: str, value: Any) -> str:
 
 
 def refresh(table: str, fresh: Callable[[list[Row]], list[Row]], *, save: bool) -> bool:
-    """True where the source was reached."""
+    """Return whether the source was reached."""
     content = json.loads((DATA / f"{table}.json").read_text(encoding="utf-8"))
     old = content["rows"]
     try:

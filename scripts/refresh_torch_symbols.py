@@ -1,9 +1,9 @@
-"""Makes attn_doctor/knowledge/cxx_names/torch_symbols.json from the wheels of a package index: which torch minor exports what.
+"""Make attn_doctor/knowledge/cxx_names/torch_symbols.json, the exports of each torch minor, from wheels of an index.
 
     python scripts/refresh_torch_symbols.py --index URL --cache FOLDER
 
 For the newest release of each torch minor it reads the exports of torch's own libraries; for several releases of
-packages that are compiled against torch it reads what they ask of it. Kept is what tells one minor from another.
+packages that are compiled against torch it reads their undefined symbols. It keeps the names that not all minors have.
 A wheel is never stored: its members are found by its zip directory and read by range requests, and only the lists of
 names are kept in the cache folder. A first run reads about 10 GB; later ones only what is new.
 """
@@ -37,7 +37,7 @@ from attn_doctor.probes.binaries.symbol_table import SymbolTable
 
 FIRST_MINOR = Version("2.0")
 TORCH_LIBRARIES = ("libc10", "libc10_cuda", "libtorch", "libtorch_cpu", "libtorch_cuda", "libtorch_python")
-# Compiled against torch's C++ and given out as wheels, with the first release for torch 2.
+# Compiled against torch's C++ and published as wheels, with the first release for torch 2.
 USERS = {
     "torchvision": "0.15",
     "torchaudio": "2.0",
@@ -53,7 +53,7 @@ _TIMEOUT = 120
 _BLOCK = 1 << 20
 
 
-class Wheel:
+class RemoteWheel:
     """A wheel at a URL, read in ranges."""
 
     def __init__(self, name: str, url: str, sha256: str | None) -> None:
@@ -81,7 +81,7 @@ class Wheel:
 
 
 class _Ranges(io.RawIOBase):
-    """A URL as a file that can be read anywhere."""
+    """A URL as a seekable file."""
 
     def __init__(self, url: str) -> None:
         self._url, self._at = url, 0
@@ -132,13 +132,13 @@ class _Links(HTMLParser):
         self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
-def wheels_of(index: str, project: str) -> list[Wheel]:
-    """The x86-64 Linux wheels of a project, one a release, of the Python that comes first in PYTHONS."""
+def wheels_of(index: str, project: str) -> list[RemoteWheel]:
+    """Return the x86-64 Linux wheels of a project: one for each release, of the first Python in PYTHONS."""
     page = urllib.parse.urljoin(index.rstrip("/") + "/", project + "/")
     with urllib.request.urlopen(page, timeout=_TIMEOUT) as answer:
         links = _Links()
         links.feed(answer.read().decode())
-    best: dict[Version, tuple[int, Wheel]] = {}
+    best: dict[Version, tuple[int, RemoteWheel]] = {}
     for link in links.found:
         url, _, fragment = urllib.parse.urljoin(page, link).partition("#")
         name = urllib.parse.unquote(url.rpartition("/")[2])
@@ -151,7 +151,7 @@ def wheels_of(index: str, project: str) -> list[Wheel]:
         if ranks and not version.is_prerelease:
             rank = min(r for r in ranks if r is not None)
             if version not in best or rank < best[version][0]:
-                best[version] = (rank, Wheel(name, url, fragment.removeprefix("sha256=") or None))
+                best[version] = (rank, RemoteWheel(name, url, fragment.removeprefix("sha256=") or None))
     return [wheel for _, (_, wheel) in sorted(best.items())]
 
 
@@ -161,7 +161,7 @@ def _rank(interpreter: str, abi: str) -> int | None:
     return PYTHONS.index(interpreter) if interpreter in PYTHONS and abi == interpreter else None
 
 
-def newest_of_minor(wheels: list[Wheel]) -> dict[str, Wheel]:
+def newest_of_minor(wheels: list[RemoteWheel]) -> dict[str, RemoteWheel]:
     found = {}
     for wheel in wheels:
         if wheel.version >= FIRST_MINOR:
@@ -169,14 +169,14 @@ def newest_of_minor(wheels: list[Wheel]) -> dict[str, Wheel]:
     return found
 
 
-def releases(wheels: list[Wheel], first: str) -> list[Wheel]:
-    """The newest release of every minor; every one of a project that only counts its third number."""
+def releases(wheels: list[RemoteWheel], first: str) -> list[RemoteWheel]:
+    """Return the newest release of every minor; all releases of a project that only counts its third number."""
     found = {w.version.release[:2] if any(w.version.release[:2]) else w.version.release: w for w in wheels}
     return [wheel for wheel in found.values() if wheel.version >= Version(first)]
 
 
-def names_in(wheel: Wheel, cache: Path, wanted: re.Pattern[str], *, exported: bool) -> dict[str, list[str]]:
-    """Names by library: what it exports, or what it asks of others. From the cache where it is there."""
+def names_in(wheel: RemoteWheel, cache: Path, wanted: re.Pattern[str], *, exported: bool) -> dict[str, list[str]]:
+    """Return names by library: the exported or the undefined ones. From the cache where they are there."""
     kept = cache / f"{wheel.name}.{'exports' if exported else 'asks'}.json.gz"
     if kept.exists():
         return dict(json.loads(gzip.decompress(kept.read_bytes())))
@@ -200,14 +200,17 @@ def names_in(wheel: Wheel, cache: Path, wanted: re.Pattern[str], *, exported: bo
 
 
 def worth_keeping(name: str, signature: str) -> bool:
-    """Torch's own C++ and C names. Templates that spell out half a page tell no more than short ones."""
+    """Return whether a name is one of torch's own C++ or C names, and short enough.
+
+    Templates that fill half a page distinguish minors no better than short names.
+    """
     if name.startswith("_Z"):
         return torch_symbols.TORCH_NAME.match(name) is not None and len(signature) <= 240
     return name.startswith(("aoti_torch_", "torch_", "THP", "c10_"))
 
 
 def spans(minors: list[str], covered: set[str]) -> str:
-    """The runs of minors, in the order of the list: "2.0-2.2 2.5-2.5"."""
+    """Return the runs of minors, in the order of the list: "2.0-2.2 2.5-2.5"."""
     runs: list[list[str]] = []
     for minor in minors:
         if minor in covered:
@@ -219,7 +222,7 @@ def spans(minors: list[str], covered: set[str]) -> str:
 
 
 def select(exports: dict[str, dict[str, list[str]]], asked: set[str]) -> dict[str, list[str]]:
-    """The names that are not in every minor, by the minors that they are in."""
+    """Return the names that not every minor has, by the minors that have them."""
     minors = list(exports)
     core = {
         name for libraries in exports.values() for path in libraries if "/libc10" in path for name in libraries[path]
@@ -231,7 +234,7 @@ def select(exports: dict[str, dict[str, list[str]]], asked: set[str]) -> dict[st
                 signature = torch_symbols.signature(name)
                 if worth_keeping(name, signature):
                     covered.setdefault(signature, set()).add(minor)
-    # The other C++ ABI gives a name another spelling: count a minor that has it in either.
+    # The other C++ ABI spells a name differently: count a minor that has either spelling.
     for minor, libraries in exports.items():
         for name in {name for names in libraries.values() for name in names}:
             if torch_symbols.flavour(name) is not None and torch_symbols.TORCH_NAME.match(name):

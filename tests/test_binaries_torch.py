@@ -120,7 +120,7 @@ def test_a_missing_library_is_named_with_its_package(tmp_path):
     shutil.rmtree(site / "nvidia" / "cusparse")
     (torch,) = predicted(site, {})
     assert torch.because == (
-        "libcusparse.so.12, which libtorch_cuda.so needs, is nowhere where the loader looks; nvidia-cusparse-cu12 has it",
+        "libcusparse.so.12, which libtorch_cuda.so needs, is in none of the folders that the loader searches; nvidia-cusparse-cu12 has it",
     )
 
 

@@ -107,7 +107,7 @@ def test_nothing_of_a_wheel_is_left_on_disk(tmp_path, monkeypatch):
 
 
 def test_a_member_of_a_data_folder_lies_where_the_others_do():
-    place = wheel.Wheel.place
+    place = wheel.WheelFile.place
     assert place("probe/_C.so", "/site") == "/site/probe/_C.so"
     assert place("probe-1.0.data/platlib/probe/_C.so", "/site") == "/site/probe/_C.so"
     assert place("probe-1.0.data/scripts/tool", "/site") == "/site/probe-1.0.data/scripts/tool"
@@ -120,7 +120,9 @@ def test_a_wheel_without_compiled_code_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "no sound wheel"), (b"<html>404</html>", "no sound wheel")], ids=["empty", "page"]
+    ("content", "words"),
+    [(b"", "no readable wheel"), (b"<html>404</html>", "no readable wheel")],
+    ids=["empty", "page"],
 )
 def test_what_is_no_archive_is_damaged(content, words, tmp_path):
     path = tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl"
@@ -150,7 +152,7 @@ def test_a_wheel_that_is_not_there_has_no_verdict(tmp_path):
 def test_a_member_that_claims_to_be_enormous_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(wheel, "_LARGEST", 1000)
     path = pack(tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl", vendored(tmp_path))
-    with wheel.Wheel(path) as archive, pytest.raises(DamagedFile, match="would unpack to"):
+    with wheel.WheelFile(path) as archive, pytest.raises(DamagedFile, match="would unpack to"):
         archive.laid_over("/site")[f"/site/probe/_C{SUFFIX}"]()
 
 
@@ -256,7 +258,10 @@ def test_the_command_answers_a_person(files):
     done = run(str(files["missing"]), "--gpu", "8.9")
     assert done.returncode == 1
     assert "would not load" in done.stdout
-    assert "libcudart.so.11.0 is nowhere where the loader looks; nvidia-cuda-runtime-cu11 has it" in done.stdout
+    assert (
+        "libcudart.so.11.0 is in none of the folders that the loader searches; nvidia-cuda-runtime-cu11 has it"
+        in done.stdout
+    )
     assert "  holds no GPU code\n" in done.stdout
     assert "8.9" not in done.stdout
     assert "\x1b" not in done.stdout

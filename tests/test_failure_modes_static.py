@@ -15,7 +15,7 @@ NO_CUDNN = Binary(
     path="/venv/torch/_C.so",
     verdict="fails",
     cause="library",
-    because=("libcudnn.so.9, which libtorch_cuda.so needs, is nowhere where the loader looks",),
+    because=("libcudnn.so.9, which libtorch_cuda.so needs, is in none of the folders that the loader searches",),
 )
 OLD_NVJITLINK = Binary(
     module="torch._C",

@@ -15,7 +15,7 @@ from attn_doctor.failure_modes.mode import Module
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied_by
 from attn_doctor.logs.decode import BLOCK
-from attn_doctor.logs.errors import told
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.not_a_log import NoLog, checked
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Facts
@@ -39,7 +39,7 @@ def judged(data: bytes) -> tuple[Diagnosis, Log]:
 
 
 def concerned(log: Log) -> list[Module]:
-    """The failure modes that have something to say of a log."""
+    """Return the failure modes that have something to say of a log."""
     slugs = {match.slug for match in log.matches}
     return [module for module in ALL if module.MODE.slug in slugs]
 
@@ -54,7 +54,7 @@ def test_a_log_that_ended_well_holds_no_error():
     for case in HEALTHY:
         diagnosis, log = judged(case.data)
         assert diagnosis.unrecognised == (), (case.name, diagnosis.unrecognised)
-        assert told(log).errors == (), case.name
+        assert log_end(log).errors == (), case.name
 
 
 def test_of_a_healthy_log_a_tick_says_no_more_than_was_read():
@@ -128,7 +128,7 @@ def test_what_follows_a_named_cause_is_no_news():
         diagnosis, log = judged(case.data)
         if case.folder == "build-failed-unspecified":
             continue
-        named += bool(told(log).errors)
+        named += bool(log_end(log).errors)
         roots = [f for f in diagnosis.findings if f.root_cause]
         assert not (roots and diagnosis.unrecognised), (case.folder, case.name, diagnosis.unrecognised)
     assert named > 100
@@ -193,7 +193,7 @@ NO_LOGS = {
     "tiny-1-py3-none-any.whl": (b"PK\x03\x04" + b"\0" * 60, "attn-doctor inspect"),
     "yolo.pt": (b"PK\x03\x04" + b"\0" * 60, "zip"),
     "build.log.gz": (b"\x1f\x8b\x08\0" + b"\x99" * 60, "zcat"),
-    "noise.bin": (bytes(range(256)) * 4 + b"\0" * 600, "no text"),
+    "noise.bin": (bytes(range(256)) * 4 + b"\0" * 600, "a binary file"),
     "Dockerfile": (b'# build\nARG V=1\nFROM python:3.11\nRUN pip install torch \\\n    ultralytics\nCOPY . /w\nCMD ["yolo"]\n', "docker build"),
     "pyproject.toml": (b'[project]\nname = "tiny"\ndependencies = ["torch"]\n', "attn-doctor check"),
     "requirements.txt": (b"# all\ntorch==2.6.0\nultralytics>=8.3\nflash-attn @ https://h/x.whl\n-r other.txt\n", "attn-doctor check"),

@@ -47,7 +47,7 @@ def test_no_card_is_known_without_asking_anybody(machine):
     assert found.pci == (PciDevice(vendor="8086", device="a7a0", pci_class="0300", driver="i915"),)
     assert (found.gpus, found.driver, found.kernel_module, found.libcuda) == ((), None, None, None)
     assert (found.amd, found.rocm, found.fabric_manager, found.apple) == ((), None, None, False)
-    assert found.nvml_error == Unknown("not asked: nothing here speaks of an NVIDIA GPU or driver")
+    assert found.nvml_error == Unknown("not asked: there is no sign of an NVIDIA GPU or driver")
     assert found.cuda_error == found.nvml_error
 
 
@@ -165,7 +165,7 @@ def test_a_driver_that_hangs_or_crashes(machine, library, ailment, words):
     if library == "nvml":
         assert (found.nvml_error, found.nvml_code, found.cuda_error) == (words, None, None)
         assert found.gpus[0].name == LAPTOP.name  # libcuda tells
-        assert found.gpus[0].uuid == Unknown("only NVML tells")
+        assert found.gpus[0].uuid == Unknown("only NVML reports it")
     else:
         assert (found.nvml_error, found.cuda_error, found.driver_cuda) == (None, f"cuInit {words}", "13.0")
 
@@ -252,8 +252,8 @@ def test_an_old_nvidia_smi_that_does_not_know_every_column(machine):
     refusal = "echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2"
     with_card(machine).script("/usr/bin/nvidia-smi", SMI.format(newer=refusal))
     first, second = probe(machine).gpus
-    assert first.compute_capability == Unknown("this nvidia-smi is too old to say")
-    assert (first.ecc, first.power_limit_watts) == (Unknown("this nvidia-smi is too old to say"), 70.0)
+    assert first.compute_capability == Unknown("this nvidia-smi is too old to report it")
+    assert (first.ecc, first.power_limit_watts) == (Unknown("this nvidia-smi is too old to report it"), 70.0)
     assert (second.free_bytes, second.power_limit_watts) == (Unknown("nvidia-smi says '[N/A]'"), None)
 
 

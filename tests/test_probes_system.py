@@ -14,7 +14,7 @@ from kit import Machine, alpine, debian, ubuntu, wsl2
 
 from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.cpu import cpu
-from attn_doctor.probes.loader import Loader, read_cache
+from attn_doctor.probes.library_search import LibrarySearch, read_cache
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import system
 
@@ -258,7 +258,7 @@ def test_an_old_cache_has_a_table_in_another_format_in_front(machine):
     machine.cache([("liba.so.1", "/lib/liba.so.1")])
     new = machine.path("/etc/ld.so.cache").read_bytes()
     machine.file("/etc/ld.so.cache", b"ld.so-1.7.0\0\1\0\0\0" + bytes(12) + bytes(4) + new)
-    entries = Loader(Root(machine.root), {}, "x86_64").cache
+    entries = LibrarySearch(Root(machine.root), {}, "x86_64").cache
     assert [tuple(e) for e in entries] == [("liba.so.1", "/lib/liba.so.1")]
 
 

@@ -146,12 +146,15 @@ def test_a_link_to_a_compiler_cache_is_followed_too(machine):
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        ("echo 'bash: nvcc: something else'", "`nvcc --version` names no release; it says: bash: nvcc: something else"),
+        (
+            "echo 'bash: nvcc: something else'",
+            "`nvcc --version` names no release; it prints: bash: nvcc: something else",
+        ),
         (
             "echo 'libstdc++ is missing' >&2; exit 127",
-            "`nvcc --version` fails with exit code 127; it says: libstdc++ is missing",
+            "`nvcc --version` fails with exit code 127; it prints: libstdc++ is missing",
         ),
-        ("kill -SEGV $$", "`nvcc --version` crashes (SIGSEGV); it says: nothing"),
+        ("kill -SEGV $$", "`nvcc --version` crashes (SIGSEGV); it prints: nothing"),
     ],
 )
 def test_an_nvcc_that_gives_no_version(machine, script, problem):
@@ -228,7 +231,7 @@ def test_a_toolkit_that_pip_installed_into_the_target(machine, tmp_path):
         ("/usr/local/cuda-12.4/bin", "ends in /bin; the toolkit is the folder above, /usr/local/cuda-12.4"),
         ("/usr/local/cuda-12.4/bin/nvcc", "is a file; it has to be the folder of the toolkit"),
         ("/usr/local/cuda-12.9", "does not exist"),
-        ("~/cuda", "begins with '~', which nobody expands"),
+        ("~/cuda", "begins with '~', which is not expanded"),
         ("$HOME/cuda", "holds a variable that was not expanded"),
         ("$CUDA_HOME:/usr/local/cuda-12.4", "holds a variable that was not expanded"),
         ("/usr/local/cuda-12.4\n", "ends in a line break"),
@@ -368,7 +371,7 @@ def test_tools_and_one_that_does_not_work(machine):
     machine.script("/usr/bin/cmake", "echo \"ImportError: No module named 'cmake'\" >&2; exit 1\n")
     found = probe(machine)
     assert (found.ninja, found.git) == ("1.11.1", "2.43.0")
-    why = "`/usr/bin/cmake --version` names none; it says: ImportError: No module named 'cmake'"
+    why = "`/usr/bin/cmake --version` names none; it prints: ImportError: No module named 'cmake'"
     assert found.cmake == Unknown(why)
 
 

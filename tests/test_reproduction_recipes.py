@@ -13,7 +13,7 @@ from attn_doctor.failure_modes.page import page
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.findings import Diagnosis, Severity
 from attn_doctor.model.report import decode_facts
-from attn_doctor.reproduction.plan import Plan, plan, simulated_machine
+from attn_doctor.reproduction.plan import ReproductionPlan, plan, simulated_machine
 from attn_doctor.reproduction.reproduce import named, reproduce
 
 WITH_RECIPE = [m for m in ALL if m.MODE.recipe is not None]
@@ -78,7 +78,7 @@ def test_a_simulated_machine_is_judged_as_what_it_is(slug):
 def test_a_simulated_reproduction_says_that_it_is_one(slug):
     planned = plan(find(slug).MODE, never, {}, 1.0)
     assert planned.simulated
-    assert not planned.asks
+    assert not planned.needs_confirmation
     done = reproduce(planned)
     assert (done.reproduced, done.simulated, done.named, done.log) == (True, True, True, b"")
 
@@ -97,7 +97,7 @@ def test_a_note_beside_a_root_cause_is_not_the_name_of_a_failure():
 def test_what_has_no_recipe_cannot_be_reproduced_and_says_where_to_read():
     mode = next(m.MODE for m in ALL if m.MODE.recipe is None)
     planned = plan(mode, never, {}, 1.0)
-    assert isinstance(planned, Plan)
+    assert isinstance(planned, ReproductionPlan)
     done = reproduce(planned)
     assert (done.reproduced, done.named) == (False, False)
     assert f"attn-doctor explain {mode.slug}" in done.why_not

@@ -7,6 +7,7 @@ import io
 import msgspec
 import pytest
 from ailing_machines import AMD_CARD
+from attn_doctor.fixes.installers import parse
 from packaging.requirements import Requirement
 from plan_reading import installs, places
 from whole_machines import RTX_4090, changed
@@ -18,7 +19,6 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes import pins, step_effects
 from attn_doctor.fixes.after_fix_verdict import verdict
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.installers import parse
 from attn_doctor.fixes.plan import RIGHT, Change, PlannedStep, Way
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend

@@ -12,11 +12,11 @@ from targets import add_metadata, add_package, broken_torch, make_target, site_p
 from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.probes.choose import Choice
-from attn_doctor.probes.gather import Request, gather
+from attn_doctor.probes.gather import GatherRequest, gather
 
 
 def examine(python: Path, **options) -> Facts:
-    return gather(Request(Choice(str(python), "for the test"), os.environ, **options))
+    return gather(GatherRequest(Choice(str(python), "for the test"), os.environ, **options))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from attn_doctor.model.facts import (
     Yolo,
 )
 from attn_doctor.trials.backends import ALL
-from attn_doctor.trials.plan import BadRequest, Plan, TrialOptions, check, plan
+from attn_doctor.trials.plan import BadRequest, TrialOptions, TrialPlan, check, plan
 from attn_doctor.trials.shapes import shapes
 
 CPU = Torch(version="2.9.0+cpu", cuda=None, hip=None, importable=True, available=False, mps=False, devices=())
@@ -39,7 +39,7 @@ def facts(torch: Torch = CPU, **others) -> Facts:
     return Facts(torch=torch, yolo=others.pop("yolo", MAINLINE), **others)
 
 
-def reasons(planned: Plan, dtype: str = "float32") -> dict[str, str | None]:
+def reasons(planned: TrialPlan, dtype: str = "float32") -> dict[str, str | None]:
     return {cell.backend: cell.ruled_out for cell in planned.cells if cell.dtype == dtype}
 
 
@@ -235,7 +235,7 @@ def test_the_shapes_of_yolo12n_at_640():
 
 
 def test_the_method_names_every_backend_and_how_it_is_asked_for():
-    """The table of docs/method.md, row by row."""
+    """Return the table of docs/method.md, row by row."""
     text = (Path(__file__).parent.parent / "docs" / "method.md").read_text("utf-8")
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
     assert list(rows) == [backend.name for backend in ALL]

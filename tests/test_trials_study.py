@@ -13,9 +13,9 @@ from attn_doctor.model.trials import Gain, Interval, KernelShare, Trial
 from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
 from attn_doctor.report.kernel_notes import short
 from attn_doctor.report.trial_outline import outline
-from attn_doctor.trials.long_trial import Study, Wanted, check_request, grid
+from attn_doctor.trials.long_trial import Study, StudyRequest, check_request, grid
 from attn_doctor.trials.plan import BadRequest, TrialOptions
-from attn_doctor.trials.process import load, patience
+from attn_doctor.trials.process import load, waiting_policy
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
 from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores
 
@@ -150,9 +150,9 @@ def test_a_grid_is_every_combination():
 
 def test_requests_that_cannot_be_met():
     with pytest.raises(BadRequest, match="650 is not a multiple of 32"):
-        check_request(Wanted(sizes=(640, 650)))
+        check_request(StudyRequest(sizes=(640, 650)))
     with pytest.raises(BadRequest, match="leave --attention-only out"):
-        check_request(Wanted(trial=TrialOptions(shapes=grid([1], [1], [1], [1])), tune=True))
+        check_request(StudyRequest(trial=TrialOptions(shapes=grid([1], [1], [1], [1])), tune=True))
 
 
 def test_the_outline_says_what_was_found():
@@ -241,7 +241,7 @@ def test_a_kernels_name_is_what_is_left_without_its_arguments(name, shown):
     [({}, 0.3, False), ({}, 4.0, True), ({"GOMP_SPINCOUNT": "1"}, 4.0, False), ({}, None, False)],
 )
 def test_on_a_busy_machine_threads_sleep_while_they_wait(environ, busy, set_):
-    given, notes = patience(environ, busy, 2)
+    given, notes = waiting_policy(environ, busy, 2)
     assert (given == {"OMP_WAIT_POLICY": "passive"}) is set_
     assert bool(notes) is set_
 

@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     environ = options.surroundings
     planned = plan(mode, lambda: choose(options.target, environ).python, environ, options.timeout, arguments.torch)
     sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
-    if planned.asks and not arguments.yes:
+    if planned.needs_confirmation and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
         if not agreed("Go on?"):

@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
     from attn_doctor.examination import facts_of
     from attn_doctor.report.trial_outline import outline
-    from attn_doctor.trials.long_trial import Wanted, check_request, grid, study
+    from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
     from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
 
     check_outputs(arguments)
@@ -76,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
         shapes = grid(arguments.batch, arguments.heads, arguments.seq_len, arguments.head_dim)
     elif len(arguments.batch) > 1:
         raise BadRequest("several batches need --attention-only; for a model give one batch, or --tune")
-    wanted = Wanted(
+    wanted = StudyRequest(
         trial=TrialOptions(
             model=arguments.model,
             batch=arguments.batch[0],

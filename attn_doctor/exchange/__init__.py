@@ -1,5 +1,6 @@
-"""The exchange of attention inside an installed ultralytics: `kernels` computes, `layers` puts a kernel in and out.
+"""Exchange the attention inside an installed ultralytics.
 
-Neither imports the other, nor anything else of attn_doctor: the trial runs their text inside the target. Never imported by
-the doctor's own process: both import torch.
+`kernels` computes, `layers` puts a kernel in and takes it out. Neither imports the other, nor anything else of
+attn_doctor: the trial runs their text inside the target. The doctor's own process never imports them, because both
+import torch.
 """

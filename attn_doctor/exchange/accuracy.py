@@ -1,7 +1,7 @@
-"""How far an attention is from textbook attention in float64, output and gradients, on given inputs.
+"""Measure the error of an attention against textbook attention in float64, output and gradients, on given inputs.
 
-torch and the standard library only, and nothing else of attn_doctor: this file is also run inside a target that has no
-attn_doctor. What error is acceptable is not decided here.
+Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
+attn_doctor. The acceptable error is not decided here.
 """
 
 from __future__ import annotations
@@ -10,84 +10,86 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, cannot subscript them
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
     from collections.abc import Callable, Sequence
 
     Kernel = Callable[[Any, Any, Any, float], Any]
     Call = tuple[Any, Any, Any, float]  # query, key, value, scale
 
-STEP = 1e-4  # of finite differences, relative to the length of what is moved
-TOLERANCE = 1e-3  # of finite differences, relative to the gradient; float64 rounding is a thousandth of that
+STEP = 1e-4  # step of finite differences, relative to the length of the changed vector
+TOLERANCE = 1e-3  # tolerance of finite differences, relative to the gradient; float64 rounding is a thousandth of that
 
 
 def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any:
-    """The same normal numbers on every device."""
+    """Return the same normal random numbers on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator).to(device=device, dtype=dtype)
 
 
 def in_double(call: Call, device: Any) -> Call:
-    """A call in float64."""
+    """Return a call in float64."""
     query, key, value = (tensor.to(device=device, dtype=torch.float64) for tensor in call[:3])
     return query, key, value, call[3]
 
 
 def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
-    """Output and the gradients of query, key and value, which keep their strides."""
+    """Return the output and the gradients of query, key and value, which keep their strides."""
     query, key, value = (tensor.detach().requires_grad_() for tensor in call[:3])
     with torch.enable_grad():
         out = compute(query, key, value, call[3])
-        # A scalar's gradient needs no argument: with one torch would import sympy here, which takes longer than all the rest.
+        # The gradient of a scalar needs no argument. With one, torch would import sympy here, which takes longer than
+        # the rest.
         gradients = torch.autograd.grad((out * cotangent).sum(), (query, key, value))
     return [out.detach(), *gradients]
 
 
-def worst_error(got: Any, wanted: Any) -> float:
-    """The largest difference relative to the largest value; infinite where something is not a number."""
-    got = got.to(wanted.device, torch.float64)
+def worst_error(got: Any, expected: Any) -> float:
+    """Return the largest difference relative to the largest value; infinite where a value is not a number."""
+    got = got.to(expected.device, torch.float64)
     if not bool(torch.isfinite(got).all()):
         return float("inf")
-    return float((got - wanted).abs().max()) / max(float(wanted.abs().max()), 1e-300)
+    return float((got - expected).abs().max()) / max(float(expected.abs().max()), 1e-300)
 
 
 class Reference:
-    """What `textbook`, attention as it is written down, makes of each call in float64, for a fixed cotangent."""
+    """The results of `textbook` attention for each call in float64, for a fixed cotangent."""
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
         self.calls = list(calls)
-        self.wanted: list[tuple[Any, list[Any]]] = []
+        self.expected: list[tuple[Any, list[Any]]] = []
         for place, call in enumerate(self.calls):
-            # There is no float64 on Apple GPUs.
+            # Apple GPUs have no float64.
             device = torch.device("cpu") if call[0].device.type == "mps" else call[0].device
             cotangent = noise((*call[0].shape[:-1], call[2].shape[-1]), seed + place, device, torch.float64)
-            self.wanted.append((cotangent, passes(textbook, in_double(call, device), cotangent)))
+            self.expected.append((cotangent, passes(textbook, in_double(call, device), cotangent)))
 
     def errors(self, compute: Kernel) -> list[tuple[float, float]]:
-        """For each call the largest error of the output and of the gradients."""
+        """Return for each call the largest error of the output and of the gradients."""
         found = []
         for place, call in enumerate(self.calls):
-            cotangent, wanted = self.wanted[place]
+            cotangent, expected = self.expected[place]
             got = passes(compute, call, cotangent.to(call[0].device, call[0].dtype))
-            errors = [worst_error(got[i], wanted[i]) for i in range(len(wanted))]
+            errors = [worst_error(got[i], expected[i]) for i in range(len(expected))]
             found.append((errors[0], max(errors[1:])))
         return found
 
     def run(self, compute: Kernel) -> list[Any]:
-        """All calls, forward and backward: output and gradients of each."""
+        """Run all calls, forward and backward, and return output and gradients of each."""
         return [tensor for call in self.calls for tensor in passes(compute, call, 1.0)]
 
 
 def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether tensors are the same to the last bit, where a number that is not one equals itself."""
+    """Return whether tensors are bitwise equal; NaN equals NaN."""
     return len(some) == len(others) and all(
         bool(((some[i] == others[i]) | (some[i].isnan() & others[i].isnan())).all()) for i in range(len(some))
     )
 
 
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
-    """[(autograd's slope, the finite one, how far the function is from straight there)], each relative to the gradients' length.
+    """Return [(slope by autograd, slope by finite differences, deviation of the function from a line)].
 
-    Two directions: along the gradient itself, where the slope must be its length, and a random one.
+    Each is relative to the length of the gradients. Two directions: along the gradient itself, where the slope must be
+    its length, and a random one.
     """
     length = sum(float((g**2).sum()) for g in gradients) ** 0.5
     count = sum(g.numel() for g in gradients)
@@ -113,5 +115,5 @@ def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]
 
 
 def directional(function: Any, inputs: Any, gradients: Any) -> float:
-    """How far autograd's gradients are from finite differences, relative to their length."""
+    """Return the difference between autograd's gradients and finite differences, relative to their length."""
     return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])

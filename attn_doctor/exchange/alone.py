@@ -1,7 +1,7 @@
-"""Whether the attention as installed is right for a batch of one image: torch misreads a gradient there, in the releases that do.
+"""Test whether the installed attention is right for a batch of one image: some releases of torch misread a gradient.
 
-No version is asked for. The installed class and its exchanged twin compute the same; where their gradients differ, finite
-differences decide, because a plain float64 pass has the fault itself.
+No version is checked. The installed class and its exchanged twin compute the same; where their gradients differ, finite
+differences decide, because a plain float64 pass has the same error.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from attn_doctor.exchange.layers import Refused, classes, twins
 
 
 def is_wrong_alone(device: Any) -> bool:
-    """Whether the gradients of any installed attention class are wrong in training at batch 1 on this device.
+    """Return whether the gradients of any installed attention class are wrong in training at batch 1 on this device.
 
-    False where that cannot be tried: on an Apple GPU, which has no float64, and without an ultralytics.
+    False where that cannot be tried: on an Apple GPU, which has no float64, and without ultralytics.
     """
     device = torch.device(device)
     if device.type == "mps":

@@ -1,9 +1,9 @@
-"""How each backend computes attention: one function a backend, (query, key, value, scale) -> output.
+"""Compute attention with each backend: one function a backend, (query, key, value, scale) -> output.
 
-Query, key and value are [batch, heads, tokens, width] with a last stride of 1, the output is [batch, heads, tokens, width of
-value] with whatever strides the kernel likes. torch and the standard library only, and nothing else of attn_doctor: this file
-is also run inside a target that has no attn_doctor. It must not choose a backend; it does what it is told, and where
-the kernel that was asked for cannot serve a call it falls back to what PyTorch has rather than stop somebody's training.
+Query, key and value are [batch, heads, tokens, width] with a last stride of 1, the output is [batch, heads, tokens,
+width of value] with any strides. Uses torch and the standard library only, and nothing else of attn_doctor: this file
+also runs inside a target without attn_doctor. It never chooses a backend. Where the requested kernel cannot serve a
+call, it falls back to PyTorch's own choice, so that a training does not stop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, cannot subscript them
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
@@ -25,29 +25,29 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class Unavailable(Exception):
-    """A backend that cannot be had here; the text says why, in the package's own words."""
+    """A backend that cannot be used here. The text is the reason, as the package states it."""
 
 
 def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
-    """The textbook: two matrix products and a softmax, the whole attention matrix in memory."""
+    """Compute textbook attention: two matrix products and a softmax, the whole attention matrix in memory."""
     return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
 
 
 def sdpa(query: Any, key: Any, value: Any, scale: float) -> Any:
-    """PyTorch's own choice among its kernels."""
+    """Compute with the kernel that PyTorch chooses."""
     return functional.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
-# PyTorch's kernel switches are one set for the whole process, not one a thread: two threads that set and restore them in
-# turn would leave them wrong for good.
+# PyTorch's kernel switches belong to the process, not to a thread. Two threads that set and restore them in turn would
+# leave them wrong.
 _switches = threading.Lock()
 
 
 def allowed(names: tuple[str, ...]) -> Any:
-    """A context in which PyTorch may use these kernels only, the first that fits: names of SDPBackend."""
+    """Return a context in which PyTorch may use only these kernels, the first that fits: names of SDPBackend."""
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
-    except ImportError:  # torch 2.2 and older have the switches, and no names for them
+    except ImportError:  # torch 2.2 and older have the switches, but no names for them
         return torch.backends.cuda.sdp_kernel(
             enable_flash="FLASH_ATTENTION" in names,
             enable_mem_efficient="EFFICIENT_ATTENTION" in names,
@@ -56,13 +56,13 @@ def allowed(names: tuple[str, ...]) -> Any:
     backends = [getattr(SDPBackend, name) for name in names if hasattr(SDPBackend, name)]
     try:
         return sdpa_kernel(backends, set_priority=True)
-    except TypeError:  # before `set_priority` PyTorch went by an order of its own, in which math comes before cuDNN
+    except TypeError:  # before `set_priority` PyTorch used its own order, in which math comes before cuDNN
         fused = [backend for backend in backends if backend is not SDPBackend.MATH]
         return sdpa_kernel(fused if names[0] == "CUDNN_ATTENTION" else backends)
 
 
 def only(*names: str) -> Kernel:
-    """SDPA by the first of these kernels that PyTorch can use for the call."""
+    """Return SDPA with the first of these kernels that PyTorch can use for the call."""
     first = _number(names[0])
     chosen = getattr(torch, "_fused_sdp_choice", None)
 
@@ -70,7 +70,8 @@ def only(*names: str) -> Kernel:
         if compiling():
             with allowed(names):
                 return sdpa(query, key, value, scale)
-        # Setting the switches costs three times as much as the call itself: not where PyTorch would choose so anyway.
+        # Setting the switches takes three times as long as the call itself: not done where PyTorch would choose this
+        # kernel anyway.
         if chosen is not None and chosen(query, key, value, scale=scale) == first:
             return sdpa(query, key, value, scale)
         with _switches, allowed(names):
@@ -80,7 +81,7 @@ def only(*names: str) -> Kernel:
 
 
 def equal_widths(kernel: Kernel) -> Kernel:
-    """For a kernel that wants heads of one width: the narrower ones are filled up with zeros, which change nothing."""
+    """Wrap a kernel that requires heads of one width: narrower heads are padded with zeros, which changes no result."""
 
     def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
         narrow, wide = query.shape[-1], value.shape[-1]
@@ -94,9 +95,9 @@ def equal_widths(kernel: Kernel) -> Kernel:
 
 
 def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
-    """A function of a package that takes [batch, tokens, heads, width] and 16 bits; the first (module, name) that is there.
+    """Return a kernel from a function of a package that takes [batch, tokens, heads, width] and 16 bits.
 
-    Raises Unavailable with the import error's own text.
+    The first importable (module, name) is used. Raises Unavailable with the text of the import error.
     """
     function = _function(names)
 
@@ -111,10 +112,11 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 
 
 class Activated:
-    """PyTorch's flash operator with the kernels of flash-attn 3 or 4 behind it (torch.nn.attention.activate_flash_attention_impl).
+    """PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    That holds for the whole process, and a backward pass must meet the kernels of its forward pass: it is in force from
-    `start`, or else the first call, until `stop`, which puts back what was there before. Raises Unavailable.
+    Uses torch.nn.attention.activate_flash_attention_impl. The activation holds for the whole process, and a backward
+    pass needs the kernels of its forward pass: it lasts from `start`, or else the first call, until `stop`, which
+    restores the earlier state. Raises Unavailable.
     """
 
     def __init__(self, implementation: str) -> None:
@@ -126,7 +128,7 @@ class Activated:
         self._activate, self._restore, self._current = found
         self._implementation = implementation
         self._before: str | None = None
-        self._is_ours = False  # a user may have activated the same
+        self._is_ours = False  # the user may have activated the same implementation
         self._call = equal_widths(only("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH"))
         try:
             self.start()
@@ -157,7 +159,7 @@ class Activated:
 
 @contextlib.contextmanager
 def in_force(kernel: Any) -> Any:
-    """What a kernel changes in the process, which few do, for the time of the block."""
+    """Return a context in which the process settings of a kernel hold; most kernels have none."""
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):
             stack.callback(kernel.stop)
@@ -166,7 +168,7 @@ def in_force(kernel: Any) -> Any:
 
 
 def flex() -> Kernel:
-    """FlexAttention, compiled at the first call for each shape."""
+    """Return FlexAttention, compiled at the first call for each shape."""
     function = _function((("torch.nn.attention.flex_attention", "flex_attention"),))
     compiled = torch.compile(function, dynamic=False)
 
@@ -196,7 +198,7 @@ def _number(name: str) -> int | None:
 
 
 def compiling() -> bool:
-    """Whether torch.compile is making a graph of this."""
+    """Return whether torch.compile is tracing this code."""
     compiler = getattr(torch, "compiler", None)
     return bool(compiler and hasattr(compiler, "is_compiling") and compiler.is_compiling())
 
@@ -224,5 +226,5 @@ NAMES: tuple[str, ...] = tuple(_MAKERS)
 
 
 def kernel(name: str) -> Kernel:
-    """The kernel of a backend. Raises Unavailable, or KeyError for a name that is none of NAMES."""
+    """Return the kernel of a backend. Raises Unavailable, or KeyError for a name that is not in NAMES."""
     return _MAKERS[name]()

@@ -1,14 +1,14 @@
-"""Puts another attention into the classes of an installed ultralytics, and takes it out again.
+"""Put another attention into the classes of an installed ultralytics, and take it out again.
 
-Only `forward` is replaced, on the class: weights, names and checkpoints stay as they are. torch and the standard library only,
-and nothing else of attn_doctor: this file is also run inside a target that has no attn_doctor.
+Only `forward` is replaced, on the class: weights, names and checkpoints stay unchanged. Uses torch and the standard
+library only, and nothing else of attn_doctor: this file also runs inside a target without attn_doctor.
 
-The layout is the point. Query, key and value come out of a 1x1 convolution. In NCHW each of their vectors lies scattered
-over its channel planes, with a last stride of height x width, and every fused kernel refuses that or is handed three copies.
-If the convolution is given its input in channels_last, its output has the channels of a pixel side by side, and query,
-key and value are views of it with a last stride of 1: one copy of the input (a third of the size) instead, none at all for
-a model that is in channels_last anyway. Areas are runs of pixels, so they are views too. The kernel's output, laid out
-[batch, tokens, heads, width], is channels_last as it stands.
+The memory layout decides the speed. Query, key and value come out of a 1x1 convolution. In NCHW each of their vectors
+is spread over the channel planes, with a last stride of height x width; a fused kernel refuses that, or needs three
+copies. If the convolution gets its input in channels_last, its output has the channels of a pixel side by side, and
+query, key and value are views of it with a last stride of 1. That needs one copy of the input (a third of the size),
+and no copy for a model that is in channels_last anyway. Areas are runs of pixels, so they are views too. The kernel's
+output, laid out as [batch, tokens, heads, width], is already channels_last.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may be, cannot subscript them
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
     Forward = Callable[..., Any]
 
 MODULE = "ultralytics.nn.modules.block"
-NAMES = ("AAttn", "Attention")  # YOLO12's, and that of YOLO10, 11 and 26
+NAMES = ("AAttn", "Attention")  # the class of YOLO12, and that of YOLO10, 11 and 26
 
 
 class Refused(Exception):
-    """A class that the exchange does not understand, in one sentence."""
+    """A class that the exchange does not know; the text is one sentence."""
 
 
 def _area(self: Any, x: Any, kernel: Kernel) -> Any:
-    """YOLO12, mainline: channels are [head][query, key, value][width]."""
+    """Compute YOLO12 of mainline: channels are [head][query, key, value][width]."""
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     pixels = _pixels(self.qkv(_channels_last(x)))
@@ -45,7 +45,7 @@ def _area(self: Any, x: Any, kernel: Kernel) -> Any:
 
 
 def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
-    """YOLO12, sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
+    """Compute YOLO12 of sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     x = _channels_last(x)
@@ -58,7 +58,10 @@ def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
 
 
 def _narrow(self: Any, x: Any, kernel: Kernel) -> Any:
-    """YOLO10, 11 and 26: query and key are narrower than the value; channels are [head][query, key, value][width]."""
+    """Compute YOLO10, 11 and 26: query and key are narrower than the value.
+
+    Channels are [head][query, key, value][width].
+    """
     batch, _, height, width = x.shape
     heads, narrow, wide = self.num_heads, self.key_dim, self.head_dim
     pixels = _pixels(self.qkv(_channels_last(x)))
@@ -73,24 +76,24 @@ def _channels_last(x: Any) -> Any:
 
 
 def _pixels(x: Any) -> Any:
-    """[batch, height, width, channels], without a copy where `x` is in channels_last."""
+    """Return [batch, height, width, channels], without a copy where `x` is in channels_last."""
     return x.permute(0, 2, 3, 1)
 
 
 def _image(x: Any, batch: int, height: int, width: int) -> Any:
-    """[batch x areas, heads, tokens, width of a head] as an image in channels_last."""
+    """Return [batch x areas, heads, tokens, width of a head] as an image in channels_last."""
     return x.transpose(1, 2).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 class Layout(NamedTuple):
-    """What a class is recognised by: the attributes that its instances have, and how one is made to try it."""
+    """The attributes by which a class is recognised, and the arguments of a small instance to try it."""
 
     name: str
     forward: Callable[[Any, Any, Kernel], Any]
     convolutions: tuple[str, ...]
     numbers: tuple[str, ...]
-    arguments: tuple[Any, ...]  # of a small instance
-    other: bool = False  # it has another way to compute, chosen by its attribute `format`
+    arguments: tuple[Any, ...]  # arguments of a small instance
+    other: bool = False  # it has a second way to compute, chosen by its attribute `format`
 
 
 LAYOUTS = (
@@ -101,7 +104,7 @@ LAYOUTS = (
 
 
 def recognise(cls: Any) -> Layout:
-    """The layout of a class, proven: a small instance computes the same with it as with its own code.
+    """Return the layout of a class, proven: a small instance computes the same with it as with its own code.
 
     Raises Refused. The proof is in float64, outputs and gradients, so that only the order of additions can differ.
     """
@@ -154,9 +157,9 @@ def _agrees(sample: Any, forward: Forward, layout: Layout) -> bool:
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
-    """(input, forward as installed, the exchanged one with textbook attention) of a small instance: training, float64, one image.
+    """Return (input, installed forward, exchanged forward with textbook attention) of a small instance.
 
-    None where no instance can be made. Raises Refused for a class that is not known.
+    In training mode, float64, one image. None where no instance can be made. Raises Refused for an unknown class.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -176,7 +179,7 @@ def _textbook(query: Any, key: Any, value: Any, scale: float) -> Any:
 
 
 def classes() -> tuple[type, ...]:
-    """The attention classes of the installed ultralytics. Raises ImportError where there is none."""
+    """Return the attention classes of the installed ultralytics. Raises ImportError where there is none."""
     block = importlib.import_module(MODULE)
     return tuple(getattr(block, name) for name in NAMES if isinstance(getattr(block, name, None), type))
 
@@ -189,7 +192,7 @@ class _Entry(NamedTuple):
 
 _lock = threading.RLock()
 _entries: list[_Entry] = []
-_originals: dict[type, Forward] = {}  # of classes that are exchanged now
+_originals: dict[type, Forward] = {}  # of the classes that are exchanged now
 _ours: dict[type, Forward] = {}
 _layouts: dict[type, Layout] = {}
 
@@ -197,11 +200,12 @@ _layouts: dict[type, Layout] = {}
 class Exchange:
     """A kernel in the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
-    The exchange holds for the whole process, as classes do. Where several are in force, in whatever order they end, a
-    thread has the newest that it made itself, and one that made none has the newest of all. A kernel may have a method
-    `ready(x)`: a layer whose input it declines computes as installed; and `start` and `stop`, for what it changes in the process.
+    The exchange holds for the whole process, because classes do. Several may be active, and may end in any order: a
+    thread uses the newest that it made itself, and a thread that made none uses the newest of all. A kernel may have a
+    method `ready(x)`: where it returns False, the layer computes as installed. It may have `start` and `stop`, for
+    process settings.
 
-    Raises Refused for a class that is not known, ImportError where there is no ultralytics.
+    Raises Refused for an unknown class, ImportError where there is no ultralytics.
     """
 
     def __init__(self, kernel: Kernel, only: tuple[type, ...] | None = None) -> None:
@@ -229,7 +233,7 @@ class Exchange:
     def restore(self) -> None:
         """Take this kernel out again. A second call does nothing."""
         with _lock:
-            # By identity: two entries may be equal, and another thread's must not go.
+            # Compared by identity: two entries may be equal, and that of another thread must stay.
             places = [index for index, entry in enumerate(_entries) if entry is self._entry]
             if places:
                 del _entries[places[0]]
@@ -246,15 +250,15 @@ class Exchange:
 
 
 def _settle() -> None:
-    """Make the classes agree with the entries. Called with the lock held."""
+    """Set `forward` of the classes according to the entries. The caller holds the lock."""
     wanted = {cls for entry in _entries for cls in entry.classes}
     for cls in [cls for cls in _originals if cls not in wanted]:
         original = _originals.pop(cls)
         ours = _ours.pop(cls)
-        if cls.__dict__.get("forward") is ours:  # somebody else may have put theirs on top of ours
+        if cls.__dict__.get("forward") is ours:  # other code may have replaced ours
             cls.forward = original  # type: ignore[attr-defined]
     for cls in wanted:
-        # Before the first exchange only: afterwards `forward` is ours.
+        # Only before the first exchange: afterwards `forward` is ours.
         original = _originals.setdefault(cls, cls.__dict__.get("forward") or cls.forward)  # type: ignore[attr-defined]
         _ours[cls] = _forward(cls, original, _layouts[cls])
         cls.forward = _ours[cls]  # type: ignore[attr-defined]
@@ -277,12 +281,15 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
     def by_thread(self: Any, x: Any) -> Any:
         return exchanged(self, x, kernel=own.get(threading.get_ident(), newest))
 
-    # With one thread, the usual case, there is nothing to look up: torch.compile then sees plain code.
+    # With one thread, the usual case, no lookup is needed: torch.compile then sees plain code.
     return exchanged if len(own) == 1 else by_thread
 
 
 def _exporting() -> bool:
-    """An exported file holds the model's own attention: whoever loads it has no attn-doctor, and it needs none."""
+    """Return whether the model is being exported.
+
+    An exported file gets the model's own attention, because its reader has no attn-doctor.
+    """
     compiler = getattr(torch, "compiler", None)
     return bool(
         torch.jit.is_tracing()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attn_doctor.failure_modes import consequences
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Module
-from attn_doctor.logs.errors import LogError, told
+from attn_doctor.logs.errors import LogError, log_end
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.findings import Severity, Unrecognised
 
@@ -24,7 +24,7 @@ class Met(Protocol):
 
 
 def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
-    """The errors of each log for which no failure mode that was met has a word.
+    """Return the errors of each log for which no failure mode that was met has a word.
 
     Once the cause of a failure is named, what follows it is its consequence, until the log shows that things went well again.
     """
@@ -41,7 +41,7 @@ def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecogni
         others = [line for m, line in said if m.severity is not Severity.INFO]
         found += [
             Unrecognised(file=log.file, line=error.line, text=error.text)
-            for error in told(log).errors
+            for error in log_end(log).errors
             if not _accounted(error, lines)
             and not (grave and error.good <= max(grave))
             and not (error.vague and others)
@@ -58,5 +58,5 @@ def _accounted(error: LogError, lines: set[int]) -> bool:
 
 
 def _grave(mode: FailureMode, hit: Hit) -> bool:
-    """Whether it can end a program or a build, whatever the user's goal makes of it."""
+    """Return whether it can end a program or a build, whatever the user's goal makes of it."""
     return Severity.ERROR in (mode.train, mode.flash_attn) and hit.severity is not Severity.INFO

@@ -1,4 +1,7 @@
-"""Bugs of torch itself that make results wrong. Versions that nobody looked at are unknown, not healthy."""
+"""Answer whether a version of torch has a bug that makes results wrong.
+
+A version that nobody tested is unknown, not healthy.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def bug(name: str) -> KnownBug | Unknown:
 
 
 def has(name: str, torch: str) -> Judgement:
-    """Whether this torch has the bug. Yes and no only for versions in which somebody looked."""
+    """Return whether this torch has the bug: yes or no for a tested version, else Unknown."""
     row, version = bug(name), parse(torch)
     if isinstance(row, Unknown):
         return row

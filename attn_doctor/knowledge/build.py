@@ -1,6 +1,6 @@
-"""What a source build of flash-attn would come to: will it compile, how long, how much memory, with which settings.
+"""Predict a source build of flash-attn: whether it compiles, its duration, its memory and the best settings.
 
-Costs are scaled from one measurement (the `build_calibration` table); they are orders of magnitude, not promises.
+Costs are scaled from one measurement (the `build_calibration` table); they are orders of magnitude.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 
 
 class BuildKey(Record, frozen=True, kw_only=True):
-    """What a build depends on. None: known to be absent (no nvcc, a CPU torch)."""
+    """The inputs that decide a build. None: known to be absent (no nvcc, a CPU torch)."""
 
     release: str
     torch: str | Unknown | None
     torch_cuda: str | Unknown | None
-    header_cxx: int | Unknown = Unknown("not read")  # what torch's installed headers demand
+    header_cxx: int | Unknown = Unknown("not read")  # C++ standard that torch's installed headers need
     nvcc: str | Unknown | None
     compiler: HostCompiler = "gcc"
     compiler_version: str | Unknown | None
@@ -56,18 +56,18 @@ class Cost(Record, frozen=True, kw_only=True):
     cpu_hours: float
     hours: float  # on the wall clock, with these settings
     gigabytes_per_job: float  # peak
-    gigabytes: float  # of all jobs together, if all of them meet the worst file
-    likely_gigabytes: float  # if one of them does, and the others compile a usual one, which takes half as much
+    gigabytes: float  # all jobs together, if each compiles the largest file at once
+    likely_gigabytes: float  # if one job does, and the others need half as much
     verified: bool  # False: measured on another release
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """`compiles` says whether the build can end well; the costs are None where they cannot be worked out."""
+    """The prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""
 
     compiles: Judgement
     settings: Settings | None  # advised
     cost: Cost | None  # with the advised settings
-    default_cost: Cost | None  # with what setup.py chooses by itself
+    default_cost: Cost | None  # with the settings that setup.py chooses
     fits_memory: Judgement
     tmpdir: str
 
@@ -96,7 +96,7 @@ def _verdict(row: FlashRelease, key: BuildKey) -> Judgement:
     whole = all_of(_conditions(row, key))
     if isinstance(whole, Unknown) or not whole.yes:
         return whole
-    return yes(f"nothing known stands against compiling flash-attn {row.release} here", verified=whole.verified)
+    return yes(f"flash-attn {row.release} can be compiled here, as far as is known", verified=whole.verified)
 
 
 def _conditions(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
@@ -141,7 +141,7 @@ def _host_compiler(key: BuildKey, nvcc: str) -> Iterator[Judgement]:
 
 
 def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
-    """A build that compiles but holds nothing for the GPU ends badly too, only later."""
+    """Yield one judgement for each GPU: a build that compiles but holds no code for the GPU fails later."""
     if isinstance(key.gpus, Unknown):
         return
     code = tuple(f"sm_{arch}" for arch in _compilable(row, key.nvcc))
@@ -151,14 +151,14 @@ def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
             yield answer
         elif isinstance(key.nvcc, str):
             held = gpu.runs(code, device, cuda=key.nvcc)
-            refused = f"nvcc {key.nvcc} is too old to compile for {device}: setup.py leaves that out without a word"
+            refused = f"nvcc {key.nvcc} is too old to compile for {device}: setup.py leaves it out without a message"
             yield held if isinstance(held, Unknown) or held.yes else no(refused)
 
 
 def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Unknown | None) -> tuple[str, ...] | None:
-    """The architectures to build: the fewest that serve these GPUs, or all where none is known or none can be chosen.
+    """Return the architectures to build, as "80"; None where this release serves one of the GPUs with none of them.
 
-    None where no architecture of this release serves one of the GPUs.
+    The fewest that serve these GPUs. All that nvcc can compile, where no GPU is known or the release has no choice.
     """
     able = _compilable(row, nvcc)
     if isinstance(gpus, Unknown) or not gpus:
@@ -175,7 +175,10 @@ def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Un
 def advise(
     row: FlashRelease, archs: tuple[str, ...], cores: int | Unknown, available_bytes: int | Unknown
 ) -> Settings | None:
-    """As many jobs as cores and memory allow, one architecture at a time in each: that peak is the lowest."""
+    """Return the best settings: as many jobs as cores and memory allow, one architecture at a time in each job.
+
+    One architecture at a time has the lowest memory peak. None where cores or memory are not known.
+    """
     if isinstance(cores, Unknown) or isinstance(available_bytes, Unknown):
         return None
     at_once = 1 if row.nvcc_threads_variable else min(row.nvcc_threads, len(archs))
@@ -188,7 +191,10 @@ def advise(
 
 
 def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jobs: int, threads: int) -> Cost | None:
-    """Hours and gigabytes of a build. Linear in architectures; memory adds up over the threads of one nvcc."""
+    """Return the hours and gigabytes of a build; None where the cores are not known or there is no architecture.
+
+    Hours grow linearly with the architectures; memory adds up over the threads of one nvcc.
+    """
     listed = tuple(archs)
     if isinstance(cores, Unknown) or not listed:
         return None
@@ -209,7 +215,7 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
 
 
 def _default_cost(row: FlashRelease, key: BuildKey) -> Cost | None:
-    """What setup.py's own choice of MAX_JOBS would want: it reckons with 9 GB a job."""
+    """Return the cost with setup.py's own choice of MAX_JOBS, which assumes 9 GB for each job."""
     if isinstance(key.cores, Unknown) or isinstance(key.available_bytes, Unknown):
         return None
     jobs = key.cores
@@ -222,19 +228,22 @@ def _memory(cost: Cost | None, available_bytes: int | Unknown) -> Judgement:
     if isinstance(available_bytes, Unknown):
         return Unknown(f"the memory is not known: {available_bytes.why}")
     if cost is None:
-        return Unknown("the cost of this build cannot be worked out")
+        return Unknown("the cost of this build cannot be computed")
     free = available_bytes / GIGABYTE
-    said = f"the build peaks at {cost.gigabytes:g} GB, {free:.1f} GB are available"
-    return yes(said) if free >= cost.gigabytes else no(f"{said}: the compiler would be killed")
+    peak = f"the build peaks at {cost.gigabytes:g} GB, {free:.1f} GB are available"
+    return yes(peak) if free >= cost.gigabytes else no(f"{peak}: the compiler would be killed")
 
 
 def _tmpdir() -> str:
-    """setup.py moves a downloaded wheel with os.rename, which fails across file systems (Dao-AILab/flash-attention#598)."""
+    """Return the advice on TMPDIR.
+
+    setup.py moves a downloaded wheel with os.rename, which fails across file systems (Dao-AILab/flash-attention#598).
+    """
     return "TMPDIR must be on the same file system as pip's build folder and cache"
 
 
 def _compilable(row: FlashRelease, nvcc: str | Unknown | None) -> tuple[str, ...]:
-    """The release's architectures that this nvcc is new enough for; all of them where nvcc is not known."""
+    """Return the architectures of the release that this nvcc can compile; all of them where nvcc is not known."""
     text = _text(nvcc)
     return tuple(arch for arch, since in row.archs.items() if text is None or _at_least(text, since))
 

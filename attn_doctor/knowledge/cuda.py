@@ -1,8 +1,9 @@
-"""What drivers, toolkits and host compilers allow. Nothing here looks for any of them.
+"""Answer which CUDA versions drivers, toolkits and host compilers support. Nothing here examines the machine.
 
-Three CUDA versions are told apart everywhere: that of the build (torch.version.cuda), that of the toolkit (nvcc), and the
-most that the driver supports. Only majors must agree; within a major an older driver runs newer programs, but does not
-compile their PTX. https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+Three CUDA versions are kept apart: the version of the build (torch.version.cuda), the version of the toolkit (nvcc),
+and the highest version that the driver supports. Only the majors must agree. Within one major an older driver runs
+newer programs, but does not compile their PTX.
+https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from attn_doctor.model.versions import dotted, pair, parse
 
 
 class Coverage(Answer, frozen=True, kw_only=True):
-    """Whether a driver runs programs of a CUDA version."""
+    """The answer whether a driver runs programs of a CUDA version."""
 
-    needs: str  # oldest driver that does
-    paired: str | None  # driver that this CUDA came with; from it on PTX is compiled too
+    needs: str  # the oldest driver that runs them
+    paired: str | None  # driver released with this CUDA; it and newer ones also compile PTX
     compiles_ptx: bool | None  # None: not known
 
 
 def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
-    """The oldest driver for programs built with this CUDA. `os`: "linux" or "windows" (WSL counts as Windows)."""
+    """Return the oldest driver for programs built with this CUDA.
+
+    `os`: "linux" or "windows" (WSL counts as Windows).
+    """
     floor = _floor(cuda)
     if isinstance(floor, Unknown):
         return floor
@@ -37,8 +41,8 @@ def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
 def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Unknown:
     """Whether this driver runs programs built with this CUDA.
 
-    Under WSL the driver is the Windows host's: say os="windows". A cuda-compat package brings a newer libcuda of its own;
-    ask with that libcuda's version then.
+    Under WSL the driver is that of the Windows host: pass os="windows". A cuda-compat package installs a newer libcuda:
+    pass the version of that libcuda as `driver`.
     """
     needs = driver_needed(cuda, os)
     if isinstance(needs, Unknown):
@@ -63,7 +67,10 @@ def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Un
 
 
 def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
-    """The same from what the driver says of itself ("CUDA Version: 12.2"), where its own version is not known."""
+    """Return whether a driver runs this CUDA, from the version that the driver reports ("CUDA Version: 12.2").
+
+    For a driver whose own version is not known.
+    """
     have, need = pair(driver_cuda), pair(cuda)
     if have is None or need is None:
         return Unknown(f"cannot read the CUDA versions {driver_cuda!r} and {cuda!r}")
@@ -73,7 +80,10 @@ def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
 
 
 def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
-    """Whether torch lets this nvcc compile an extension. It refuses another major and only warns at another minor."""
+    """Return whether torch lets this nvcc compile an extension.
+
+    It refuses another major, and warns at another minor.
+    """
     have, need = pair(nvcc), pair(torch_cuda)
     if have is None or need is None:
         return Unknown(f"cannot read the CUDA versions {nvcc!r} and {torch_cuda!r}")
@@ -83,7 +93,7 @@ def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
 
 
 def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
-    """Whether this nvcc takes this host compiler. `compiler`: "gcc" or "clang"; nvcc's own check knows an upper bound alone."""
+    """Return whether this nvcc accepts this host compiler: "gcc" or "clang". nvcc itself checks an upper bound only."""
     row = _nvcc(nvcc)
     if isinstance(row, Unknown):
         return row
@@ -107,7 +117,7 @@ def _floor(cuda: str) -> Floor | Unknown:
 
 @functools.cache
 def _paired(cuda: str, os: OsName) -> str | None:
-    """The oldest driver named for this CUDA minor, whatever the update."""
+    """Return the oldest driver that was released with any update of this CUDA minor."""
     version = pair(cuda)
     named = [row.windows if os == "windows" else row.linux for row in load(Driver) if pair(row.cuda) == version]
     return min((text for text in named if text is not None), key=Version, default=None)

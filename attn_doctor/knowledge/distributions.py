@@ -1,4 +1,4 @@
-"""What Linux distribution releases ship: their glibc, and whether libtinfo5 can be had."""
+"""Answer questions about Linux distribution releases: their glibc, and whether they have libtinfo5."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from attn_doctor.model.facts import Unknown
 
 
 def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002 - as os-release calls it
-    """The row of an os-release ID and VERSION_ID; "9.4" is found under "9"."""
+    """Return the row for an os-release ID and VERSION_ID; "9.4" is found under "9"."""
     major = version.partition(".")[0]
     rows = [row for row in load(Distribution) if row.id == id.lower()]
-    for wanted in (version, major):
+    for candidate in (version, major):
         for row in rows:
-            if row.version == wanted:
+            if row.version == candidate:
                 return row
     return unlisted(f"{id} {version}")
 
 
 def has_libtinfo5(id: str, version: str) -> Judgement:  # noqa: A002 - as os-release calls it
-    """Whether the package libtinfo5, which older Nsight tools want, can be installed there."""
+    """Return whether the package libtinfo5, which older Nsight tools need, can be installed there."""
     row = distribution(id, version)
     if isinstance(row, Unknown):
         return row

@@ -1,7 +1,7 @@
-"""The wheel finder: for a key, the official wheels best first, and for each one that does not fit, every reason why.
+"""Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only for a wheel of which every part of the key is known and agrees; False where a known part disagrees;
-None where something unknown is all that stands between. Builds from elsewhere are pointers, and never True.
+`fits` is True only where every part of the key is known and agrees; False where a known part disagrees; None where
+nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _AGREES = yes("agrees")
 
 
 class Found(Record, frozen=True, kw_only=True):
-    """What `wheels --json` prints."""
+    """The key and the candidates, as `wheels --json` prints them."""
 
     key: Key
     candidates: tuple[Candidate, ...]
 
 
 def find(key: Key, *, release: str | None = None) -> Found:
-    """Candidates best first: what fits, what may fit, pointers elsewhere, what does not fit (fewest reasons first).
+    """Return the candidates, best first: wheels that fit, that may fit, links to others, then wheels that do not fit.
 
-    Each release is stood for by its wheel nearest to the key; with `release`, every wheel of that one is judged and
-    nothing else.
+    Of each release only the wheel nearest to the key is listed. With `release`, every wheel of that release is judged,
+    and nothing else. Wheels that do not fit are sorted by the number of reasons.
     """
     if release is None:
         known, releases = _known(key), [row.release for row in flash_attention.releases()]
@@ -62,7 +62,7 @@ def find(key: Key, *, release: str | None = None) -> Found:
 
 
 def judge(wheel: Wheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
-    """Whether this wheel fits this key, and every reason why not, both sides named."""
+    """Return whether this wheel fits this key, with every reason why not; each reason names both values."""
     against: list[str] = []
     unknown: list[str] = []
     for part in _parts(wheel, key):
@@ -92,26 +92,29 @@ def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
         yield unlisted(f"which wheels flash-attn {wheel.release} has")
 
 
-def _compare(have: str | Unknown, built_for: str, said: str, what: str) -> Judgement:
+def _compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
     if isinstance(have, Unknown):
-        return Unknown(f"{said}, and {what} here is not known: {have.why}")
-    return _AGREES if have == built_for else no(f"{said}, you have {have}")
+        return Unknown(f"{built}, and {what} here is not known: {have.why}")
+    return _AGREES if have == built_for else no(f"{built}, you have {have}")
 
 
 def _torch(wheel: Wheel, torch: str | Unknown | None) -> Judgement:
-    said = f"built for torch {wheel.torch}"
+    built = f"built for torch {wheel.torch}"
     if isinstance(torch, Unknown):
-        return Unknown(f"{said}, and the torch here is not known: {torch.why}")
+        return Unknown(f"{built}, and the torch here is not known: {torch.why}")
     if torch is None:
-        return no(f"{said}, and there is no torch here")
+        return no(f"{built}, and there is no torch here")
     minor = numbers(torch)
     if minor == numbers(wheel.torch):
         return _AGREES
-    return no(f"{said}, you have {dotted(minor) if minor != UNREADABLE else torch}")
+    return no(f"{built}, you have {dotted(minor) if minor != UNREADABLE else torch}")
 
 
 def _same_kind(wheel: Wheel, torch: str) -> Judgement:
-    """A nightly and a release of one minor may export different symbols. NGC's "2.6.0a0+..." are nightlies."""
+    """Return whether a wheel and a torch are both releases or both nightlies; else they may export different symbols.
+
+    NGC's "2.6.0a0+..." are nightlies.
+    """
     if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
         return _AGREES
     if wheel.nightly:
@@ -122,22 +125,22 @@ def _same_kind(wheel: Wheel, torch: str) -> Judgement:
 
 
 def _cuda(wheel: Wheel, cuda: str | Unknown | None) -> Judgement:
-    said = f"built for CUDA {wheel.cuda_major}"
+    built = f"built for CUDA {wheel.cuda_major}"
     if isinstance(cuda, Unknown):
-        return Unknown(f"{said}, and the CUDA of torch is not known: {cuda.why}")
+        return Unknown(f"{built}, and the CUDA of torch is not known: {cuda.why}")
     if cuda is None:
-        return no(f"{said}, your torch is built without CUDA")
-    return _AGREES if numbers(cuda)[0] == wheel.cuda_major else no(f"{said}, your torch is built for CUDA {cuda}")
+        return no(f"{built}, your torch is built without CUDA")
+    return _AGREES if numbers(cuda)[0] == wheel.cuda_major else no(f"{built}, your torch is built for CUDA {cuda}")
 
 
 def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
     label, really = ("TRUE" if value else "FALSE" for value in (wheel.cxx11_abi, wheel.really))
-    said = f"built with cxx11abi {really}" if label == really else f"labelled abi{label} but really {really}"
+    built = f"built with cxx11abi {really}" if label == really else f"labelled abi{label} but really {really}"
     if isinstance(abi, Unknown):
-        return Unknown(f"{said}, and that of torch is not known: {abi.why}")
+        return Unknown(f"{built}, and that of torch is not known: {abi.why}")
     if abi is None:
-        return no(f"{said}, and torch has no such ABI here")
-    return _AGREES if wheel.really is abi else no(f"{said}, your torch has {'TRUE' if abi else 'FALSE'}")
+        return no(f"{built}, and torch has no such ABI here")
+    return _AGREES if wheel.really is abi else no(f"{built}, your torch has {'TRUE' if abi else 'FALSE'}")
 
 
 def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
@@ -150,7 +153,10 @@ def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
 
 @functools.lru_cache(maxsize=1024)
 def _glibc_of(release: str, glibc: str) -> Judgement:
-    """Nothing else checks it: the tag of these wheels is linux_x86_64, not manylinux."""
+    """Return whether this glibc is new enough.
+
+    Nothing else checks it: the wheels are tagged linux_x86_64, not manylinux.
+    """
     row, have = wheels.matrix(release), numbers(glibc)
     if isinstance(row, Unknown):
         return row
@@ -162,7 +168,7 @@ def _glibc_of(release: str, glibc: str) -> Judgement:
 
 
 def _gpus(wheel: Wheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
-    """One GPU that runs it is enough."""
+    """Return the best judgement over all GPUs: one GPU that runs the wheel is enough."""
     if isinstance(gpus, Unknown):
         return Unknown(f"the GPU here is not known: {gpus.why}")
     if not gpus:
@@ -205,9 +211,10 @@ def _known(key: Key) -> _Known:
 
 @functools.lru_cache(maxsize=65536)
 def _nearest(release: str, known: _Known) -> Wheel | None:
-    """The wheel of a release that stands for it; None for a release whose wheels nobody could list.
+    """Return the wheel that is nearest to the key in a release; None where the wheels of that release are not known.
 
-    What agrees is kept, part after part, as long as something does; then the nearest torch and the newest Python.
+    Filters by platform, Python, CUDA, torch and ABI, in this order. A filter that would leave nothing is skipped. Of
+    the wheels left, the one with the nearest torch and the newest Python is returned.
     """
     rest: Sequence[Wheel] = wheels.of_release(release)
     if known.platform is not None:
@@ -232,7 +239,7 @@ def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
 
 
 def _asked(release: str, key: Key) -> Wheel | None:
-    """The name that setup.py would ask for; None where the key has not all that it reads."""
+    """Return the wheel whose name setup.py would ask for; None where the key lacks a part of that name."""
     if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
         return None
     if not (isinstance(key.python, str) and isinstance(key.platform, str)):

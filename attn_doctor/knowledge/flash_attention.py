@@ -1,4 +1,4 @@
-"""What the FlashAttention packages themselves check, compile and refuse: flash-attn 2 by release, 3 and 4 as they are."""
+"""Answer what the FlashAttention packages check, compile and refuse: flash-attn 2 by release, flash-attn-3 and -4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLASH_ATTN = "flash-attn"
 
 
 def release(version: str) -> FlashRelease | Unknown:
-    """The row of a flash-attn 2 release; its local part ("+cu12torch2.8...") does not matter."""
+    """Return the row of a flash-attn 2 release; its local part ("+cu12torch2.8...") does not matter."""
     wanted = parse(version)
     found = _releases().get(wanted.public) if wanted is not None else None
     return found or unlisted(f"flash-attn {version}")
@@ -26,7 +26,7 @@ def release(version: str) -> FlashRelease | Unknown:
 
 @functools.cache
 def releases() -> tuple[FlashRelease, ...]:
-    """Those on PyPI, newest first."""
+    """Return the releases on PyPI, newest first."""
     return tuple(row for row in _releases().values() if row.pypi)
 
 
@@ -35,17 +35,17 @@ def latest() -> FlashRelease:
 
 
 def package(name: str) -> FlashPackage | Unknown:
-    """The row of flash-attn-3 or flash-attn-4."""
+    """Return the row of flash-attn-3 or flash-attn-4."""
     return next((row for row in load(FlashPackage) if row.package == name), None) or unlisted(name)
 
 
 def variable(name: str) -> FlashVariable | None:
-    """An environment variable that some release's setup.py reads; None for one that none does."""
+    """Return an environment variable that setup.py of some release reads; None where no release reads it."""
     return next((row for row in load(FlashVariable) if row.name == name), None)
 
 
 def supports_python(version: str, python: str) -> Judgement:
-    """Whether this release's Requires-Python admits this Python ("3.12")."""
+    """Return whether this release's Requires-Python admits this Python ("3.12")."""
     row = release(version)
     if isinstance(row, Unknown):
         return row
@@ -64,10 +64,10 @@ def runs_on(
     head_dim: int | None = None,
     dropout: bool = False,
 ) -> Judgement:
-    """Whether flash-attn 2 of this release runs on a device of this capability.
+    """Return whether flash-attn 2 of this release runs on a device of this capability ("8.9").
 
-    `code`: what the binary really holds, where that is known; else what the release can compile. `cuda`: CUDA of that
-    build. Without a head dim nothing is said of head dims.
+    `code`: the GPU code in the binary, where it was read; else all code that the release can compile is assumed.
+    `cuda`: CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer.
     """
     row = release(version)
     if isinstance(row, Unknown):
@@ -95,7 +95,7 @@ def runs_on(
 
 
 def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, dropout: bool) -> BackwardLimit | None:
-    """The limit on training with large heads that this case runs into."""
+    """Return the first limit on training with large head dimensions that applies to this case; None for no limit."""
     for limit in limits:
         if (
             limit.above < head_dim <= limit.to
@@ -107,7 +107,10 @@ def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, 
 
 
 def package_runs_on(name: str, device: str, *, backward: bool = False, through_torch: bool = False) -> Judgement:
-    """Whether flash-attn-3 or flash-attn-4 runs on this capability. `through_torch`: by torch's own registry of them."""
+    """Return whether flash-attn-3 or flash-attn-4 runs on this capability.
+
+    `through_torch`: the package is used through torch's own registry.
+    """
     row = package(name)
     if isinstance(row, Unknown):
         return row
@@ -131,9 +134,9 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
 
 
 def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
-    """Whether the C++ standard that this release passes satisfies torch's headers.
+    """Return whether the C++ standard that this release passes is enough for torch's headers.
 
-    `header_cxx`: what the installed headers really demand, where somebody read them; it goes before the table.
+    `header_cxx`: the standard that the installed headers need, where they were read; it is used instead of the table.
     """
     row = release(version)
     needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)
@@ -142,8 +145,8 @@ def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, 
     if isinstance(needs, Unknown):
         return needs
     sure = "cxx" not in row.inferred
-    said = f"the headers of torch {torch} need C++{needs}, flash-attn {row.release} compiles with -std=c++{row.cxx}"
-    return yes(said, verified=sure) if row.cxx >= needs else no(said, verified=sure)
+    compared = f"the headers of torch {torch} need C++{needs}, flash-attn {row.release} compiles with -std=c++{row.cxx}"
+    return yes(compared, verified=sure) if row.cxx >= needs else no(compared, verified=sure)
 
 
 @functools.cache

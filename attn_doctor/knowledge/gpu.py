@@ -1,7 +1,7 @@
-"""Which compiled GPU code runs on which GPU, and which capability a GPU of a given name has.
+"""Answer which compiled GPU code runs on which GPU, and which compute capability a GPU of a given name has.
 
-The rules are NVIDIA's: compiled code (sm_XY) runs on devices of the same major whose minor is not below its own, with
-the exceptions of the `gpu_code` table; PTX (compute_XY) is compiled by the driver for any device not below it.
+The rules are NVIDIA's. Compiled code (sm_XY) runs on devices of the same major whose minor is not lower, with the
+exceptions in the `gpu_code` table. The driver compiles PTX (compute_XY) for any device that is not older.
 https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
 """
 
@@ -19,17 +19,17 @@ from attn_doctor.model.versions import Pair, capability, dotted, pair
 
 
 class Code(Record, frozen=True, kw_only=True):
-    """One piece of GPU code as its name tells it: "sm_90a", "compute_120"."""
+    """One piece of GPU code, as its name describes it: "sm_90a", "compute_120"."""
 
     name: str
     capability: Pair
     ptx: bool
-    variant: str  # "", "a" (that very architecture), "f" (its family)
+    variant: str  # "", "a" (this architecture only), "f" (its family)
 
 
 @functools.cache
 def parse(name: str) -> Code | None:
-    """The code that a name stands for; None for what is not NVIDIA's ("gfx942")."""
+    """Return the code for a name; None for a name that is not NVIDIA's ("gfx942")."""
     match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name)
     if match is None:
         return None
@@ -38,7 +38,7 @@ def parse(name: str) -> Code | None:
 
 
 def name(dotted_capability: str, *, ptx: bool = False) -> str:
-    """The spelling that `runs` wants: "sm_90a" for the "9.0a" of a fatbin reader."""
+    """Return the name that `runs` expects: "sm_90a" for the "9.0a" of the fatbin reader."""
     return ("compute_" if ptx else "sm_") + dotted_capability.replace(".", "")
 
 
@@ -67,10 +67,10 @@ def _runs(code_names: tuple[str, ...], device: str, cuda: str | None, driver_cud
 def runs(
     code_names: Iterable[str], device: str, *, cuda: str | None = None, driver_cuda: str | None = None
 ) -> Judgement:
-    """Whether a binary that holds this code runs on a device of this capability ("8.9").
+    """Return whether a binary with this code runs on a device of this capability ("8.9").
 
-    `cuda` is the CUDA that the binary was built with ("13.2"), `driver_cuda` the most that the driver supports. They
-    decide PTX, and 8.0 code on 8.7; without them those cases are unknown.
+    `cuda`: the CUDA version of the binary's build ("13.2"). `driver_cuda`: the highest CUDA that the driver supports.
+    Both decide about PTX, and about 8.0 code on 8.7; without them these cases are unknown.
     """
     return _runs(tuple(code_names), device, cuda, driver_cuda)
 
@@ -96,7 +96,7 @@ def _cubin_runs(code: Code, target: Pair, cuda: str | None) -> bool | Unknown:
 
 
 def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | None) -> bool | Unknown:
-    """PTX of a newer CUDA than the driver's is refused, whatever minor-version compatibility says."""
+    """Return whether the driver can compile this PTX. It refuses PTX of a newer CUDA, also within one major."""
     if not _reaches(code, target):
         return False
     if cuda is None or driver_cuda is None:
@@ -107,7 +107,7 @@ def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | Non
 
 
 def _reaches(code: Code, target: Pair) -> bool:
-    """Whether PTX of this kind could be compiled for the device at all."""
+    """Return whether PTX of this kind can be compiled for the device by any driver."""
     if code.variant == "a":
         return code.capability == target
     if code.variant == "f":
@@ -130,7 +130,7 @@ def _exceptions() -> dict[Pair, CodeException]:
 
 
 def model(reported: str) -> GpuModel | Unknown:
-    """The table's row for a GPU name as drivers report it: "NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"."""
+    """Return the row for a GPU name as drivers report it: "NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"."""
     words = _words(reported)
     best: tuple[int, GpuModel] | None = None
     for known, row in _models():
@@ -145,6 +145,9 @@ def _models() -> tuple[tuple[tuple[str, ...], GpuModel], ...]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Without the maker's name, and "Tesla", which drivers print for some cards and NVIDIA's own list does not."""
+    """Split a GPU name into words.
+
+    Drops the maker's name, and "Tesla", which drivers print for some cards and NVIDIA's own list does not.
+    """
     words = re.split(r"[\s\-_/]+", text.lower().strip())
     return tuple(word for word in words if word not in {"nvidia", "tesla", ""})

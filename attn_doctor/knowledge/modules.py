@@ -1,4 +1,4 @@
-"""Which module a distribution brings, where the two have different names, and which of them training cannot do without.
+"""Map distributions to their modules where the names differ, and list those that training needs.
 
 Sources: the distributions' own metadata (top-level modules of their wheels), read on 2026-11-29.
 """
@@ -22,7 +22,7 @@ MODULE_OF = {
     "ultralytics-thop": "thop",
 }
 
-# Distributions whose requirements decide whether somebody can train with YOLO. A lack elsewhere is that package's own trouble.
+# Distributions whose requirements decide whether YOLO can train. A missing requirement of another package does not matter.
 TRAINING = ("torch", "torchvision", "ultralytics")
 
 # Without these `yolo train` does not get through one epoch, though ultralytics itself may import: measured with ultralytics
@@ -39,11 +39,11 @@ NOT_NEEDED_TO_TRAIN = frozenset(
 
 
 def module_of(distribution: str) -> str:
-    """Return the top-level module of a distribution, by its normalised name: "opencv-python" brings "cv2"."""
+    """Return the top-level module of a distribution, given its normalised name: "cv2" for "opencv-python"."""
     return MODULE_OF.get(distribution, distribution.replace("-", "_"))
 
 
-# Requirements of torch and ultralytics, and theirs, whose modules have the name of their distribution.
+# Direct and indirect requirements of torch and ultralytics whose module has the name of its distribution.
 OF_TRAINING = frozenset(
     "certifi charset_normalizer contourpy cycler filelock fsspec idna jinja2 kiwisolver markupsafe matplotlib mpmath networkx numpy "
     "packaging pandas polars psutil pyparsing pytz requests scipy seaborn setuptools six sympy torch torchvision tqdm triton "
@@ -52,10 +52,10 @@ OF_TRAINING = frozenset(
 
 
 def distribution_of(module: str) -> str | None:
-    """Return the distribution that usually brings a top-level module: "cv2" comes with "opencv-python".
+    """Return the distribution that usually brings a top-level module: "opencv-python" for "cv2".
 
-    None: no module of torch's or ultralytics' requirements has this name. What the registry has under the same name may be
-    anything. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
+    None: no requirement of torch or ultralytics has a module of this name. A package of that name in the registry may
+    be something else. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
     """
     if module == "pkg_resources":
         return "setuptools"

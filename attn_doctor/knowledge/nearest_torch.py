@@ -1,4 +1,4 @@
-"""The nearest torch for which an official flash-attn wheel exists, and what changing to it would break here."""
+"""Find the nearest torch that has an official flash-attn wheel, and the packages that the change would break."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def nearest_torch(
     numpy: str | None = None,
     xformers: str | None = None,
 ) -> Nearest | Answer | Unknown:
-    """The torch nearest to the key's own that this Python, platform, glibc, GPU and driver allow and a wheel exists for.
+    """Return the torch nearest to the key's own that has an official wheel and that this machine can run.
 
-    An Answer (no, and why) where there is none. The versions of the other packages, where given, say what breaks.
+    Python, platform, glibc, GPU and driver must allow it. An Answer (no, and why) where there is none. `torchvision`,
+    `numpy` and `xformers`: installed versions, for `breaks`.
     """
     if isinstance(key.python, Unknown):
         return key.python
@@ -72,7 +73,7 @@ def nearest_torch(
 
 @functools.lru_cache(maxsize=32)  # several failure modes ask for one machine, and it takes a tenth of a second
 def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
-    """Wheels with the torch builds that they fit, as far as this machine allows both."""
+    """Return the wheels with the torch builds that they fit, where this machine can run both."""
     found = []
     for build in load(TorchBuild):
         if not build.verified or build.platform != key.platform or not _machine_takes(build, key, driver, os):
@@ -111,9 +112,9 @@ def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: OsName) 
 def _breaks(torch: str, os: OsName, torchvision: str | None, numpy: str | None, xformers: str | None) -> Iterator[str]:
     if torchvision is not None:
         fits = pytorch.torchvision_fits(torch, torchvision)
-        wanted = pytorch.torchvision_for(torch)
-        if isinstance(fits, Answer) and not fits.yes and isinstance(wanted, str):
-            yield f"torchvision {torchvision} must become {wanted}"
+        needed = pytorch.torchvision_for(torch)
+        if isinstance(fits, Answer) and not fits.yes and isinstance(needed, str):
+            yield f"torchvision {torchvision} must become {needed}"
     if numpy is not None:
         fits = pytorch.numpy(torch, numpy, os)
         if isinstance(fits, Answer) and not fits.yes:

@@ -1,4 +1,7 @@
-"""FlashAttention from elsewhere than the official releases, and doing without: pointers, never a promise."""
+"""List sources of FlashAttention other than the official releases, and the way without it.
+
+They are links; nothing is promised.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from attn_doctor.model.versions import capability, dotted
 
 
 def pointers(key: Key) -> tuple[Candidate, ...]:
-    """Every place in the table. `fits` is False where it cannot serve this key, None otherwise: nobody tried."""
+    """Return one candidate for each row of the table.
+
+    `fits` is False where it cannot serve this key, else None: untested.
+    """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 
 
@@ -33,7 +39,7 @@ def _pointer(row: Elsewhere, key: Key) -> Candidate:
 
 
 def _parts(row: Elsewhere, key: Key) -> Iterator[Judgement]:
-    """What is known for and against; a part of the key that is unknown says nothing here."""
+    """Yield the judgements for and against; an unknown part of the key yields nothing."""
     if isinstance(key.platform, str) and row.platforms and key.platform not in row.platforms:
         yield no(f"has builds for {names(row.platforms)}, you have {key.platform}")
     if isinstance(key.torch, str):

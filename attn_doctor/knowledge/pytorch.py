@@ -1,7 +1,7 @@
-"""What PyTorch's own releases need and hold: CUDA builds, GPU code, ABI, Python, numpy, torchvision.
+"""Answer what PyTorch's releases need and contain: CUDA builds, GPU code, ABI, Python, numpy, torchvision.
 
-All of it is about the wheels of the PyTorch project. A torch from conda-forge, from NGC, or built at home may differ in
-every point; what is measured in the target goes before these tables.
+All answers are about the wheels of the PyTorch project. A torch from conda-forge, from NGC or built from source may
+differ in every point; values measured in the target have precedence over these tables.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LINUX = "linux_x86_64"
 
 
 def flavour(cuda: str) -> str:
-    """How PyTorch spells a CUDA version in local versions and index names: "cu132" for "13.2"."""
+    """Return a CUDA version as PyTorch writes it in local versions and index names: "cu132" for "13.2"."""
     return "cu" + cuda.replace(".", "")
 
 
 def release(torch: str) -> TorchRelease | Unknown:
-    """The row of a torch version, by its minor. A nightly ("2.16.0a0+git4c71eef") has none."""
+    """Return the row of a torch version, found by its minor. A nightly ("2.16.0a0+git4c71eef") has none."""
     minor = pair(torch)
     version = parse(torch)
     if minor is None or version is None or version.is_prerelease or version.is_devrelease:
@@ -36,13 +36,16 @@ def release(torch: str) -> TorchRelease | Unknown:
 
 
 def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
-    """The CUDA builds that are recorded for a torch minor; none for Windows, where they are not."""
+    """Return the recorded CUDA builds of a torch minor; none for Windows, where they are not recorded."""
     minor = pair(torch)
     return tuple(row for row in load(TorchBuild) if pair(row.torch) == minor and row.platform == platform)
 
 
 def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unknown:
-    """The GPU code that torch's wheel for this CUDA is expected to hold, "sm_80"; the row in `builds` says how sure."""
+    """Return the GPU code, as "sm_80", that torch's wheel for this CUDA should hold.
+
+    `verified` of the row says how sure.
+    """
     wanted = pair(cuda)
     for row in builds(torch, platform):
         if pair(row.cuda) == wanted and row.verified:
@@ -51,7 +54,7 @@ def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unk
 
 
 def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
-    """The CUDA of the wheel that PyPI gives; None: a CPU build."""
+    """Return the CUDA version of the wheel on PyPI; None for a CPU build."""
     row = release(torch)
     if isinstance(row, Unknown):
         return row
@@ -62,7 +65,10 @@ def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
 
 
 def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Judgement:
-    """Whether this wheel is built with the new C++ ABI. The local part of the version decides ("+cu126"), else `cuda`."""
+    """Return whether this wheel is built with the new C++ ABI.
+
+    The local part of the version decides ("+cu126"); without one, `cuda` does.
+    """
     minor = pair(torch)
     if minor is None:
         return unlisted(f"torch {torch}")
@@ -81,7 +87,7 @@ def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Jud
 
 
 def supports_python(torch: str, python: str) -> Judgement:
-    """Whether there are wheels of this torch for this Python ("3.12")."""
+    """Return whether this torch has wheels for this Python ("3.12")."""
     row = release(torch)
     version = pair(python)
     if isinstance(row, Unknown) or version is None:
@@ -93,7 +99,7 @@ def supports_python(torch: str, python: str) -> Judgement:
 
 
 def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
-    """Whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin"."""
+    """Return whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin"."""
     minor, version = pair(torch), pair(numpy)
     if minor is None or version is None:
         return Unknown(f"cannot read the versions {torch!r} and {numpy!r}")
@@ -102,15 +108,18 @@ def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
     for row in load(NumpyPair):
         first, last = pair(row.first), pair(row.last)
         if first is not None and last is not None and first <= minor <= last and os in row.os:
-            said = f"torch {dotted(minor)} was built for numpy 1, you have numpy {numpy}"
+            compared = f"torch {dotted(minor)} was built for numpy 1, you have numpy {numpy}"
             if row.numpy2:
                 return yes(f"torch {dotted(minor)} works with numpy 2", verified=row.verified)
-            return no(said, verified=row.verified)
+            return no(compared, verified=row.verified)
     return unlisted(f"whether torch {torch} works with numpy {numpy} on {os}")
 
 
 def torchvision_fits(torch: str, torchvision: str) -> Judgement:
-    """Whether this torchvision belongs to this torch. Judged by minors: patches of one minor are binary compatible."""
+    """Return whether this torchvision belongs to this torch.
+
+    Compares minors: patch releases of one minor are binary compatible.
+    """
     have, wanted = parse(torch), parse(torchvision)
     if have is None or wanted is None:
         return Unknown(f"cannot read the versions {torch!r} and {torchvision!r}")
@@ -125,7 +134,10 @@ def torchvision_fits(torch: str, torchvision: str) -> Judgement:
 
 
 def triton_fits(torch: str, triton: str) -> Judgement:
-    """Whether this triton is of the minor that torch's Linux wheels demand; patches of torch differ in triton's patch."""
+    """Return whether this triton has the minor that torch's Linux wheels need.
+
+    Patch releases of torch differ in triton's patch only.
+    """
     row, version = release(torch), pair(triton)
     if isinstance(row, Unknown):
         return row
@@ -138,7 +150,7 @@ def triton_fits(torch: str, triton: str) -> Judgement:
 
 
 def torchvision_for(torch: str) -> str | Unknown:
-    """The newest torchvision that was released with this torch."""
+    """Return the newest torchvision that was released with this torch."""
     version = parse(torch)
     rows = [row for row in load(Torchvision) if pair(row.built_for) == pair(torch)]
     if not rows or version is None:
@@ -148,7 +160,10 @@ def torchvision_for(torch: str) -> str | Unknown:
 
 
 def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
-    """The oldest C++ standard with which this torch's headers compile: 17, 20. `compiler`: "gcc", "clang" or "msvc"."""
+    """Return the oldest C++ standard with which this torch's headers compile: 17, 20.
+
+    `compiler`: "gcc", "clang" or "msvc".
+    """
     row = release(torch)
     if isinstance(row, Unknown):
         return row
@@ -175,16 +190,16 @@ def newest(
     platform: str = LINUX,
     below: str | None = None,
 ) -> Choice | Unknown:
-    """The newest torch that runs on this GPU, driver and Python; what is None is not asked for.
+    """Return the newest torch that runs on this GPU, driver and Python; an argument that is None is no condition.
 
-    Builds that were only announced come after those that are known to be there. `below`: older than this torch minor.
+    Builds that were only announced come after builds that exist. `below`: the torch must be older than this minor.
     """
     limit = pair(below) if below else None
     rows = sorted(load(TorchBuild), key=lambda row: (row.verified, pair(row.torch) or (0, 0), row.pypi), reverse=True)
     for row in rows:
         if row.platform != platform or (limit is not None and (pair(row.torch) or limit) >= limit):
             continue
-        if all(_is_yes(part) for part in _demands(row, capability, driver, os, python)):
+        if all(_is_yes(part) for part in _requirements(row, capability, driver, os, python)):
             latest = _releases()[pair(row.torch) or (0, 0)].latest
             return Choice(
                 torch=latest,
@@ -197,7 +212,7 @@ def newest(
     return unlisted("a torch build for this GPU, driver and Python")
 
 
-def _demands(
+def _requirements(
     row: TorchBuild, capability: str | None, driver: str | None, os: OsName, python: str | None
 ) -> list[Judgement]:
     parts: list[Judgement] = []
@@ -211,7 +226,7 @@ def _demands(
 
 
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
-    """The oldest driver for the torch that PyPI gives; None: PyPI gives a CPU build."""
+    """Return the oldest driver for the torch on PyPI; None: PyPI has a CPU build."""
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
 

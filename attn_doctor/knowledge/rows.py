@@ -1,4 +1,4 @@
-"""The rows of the tables, one record a table. What a field means stands here; what is true stands in `data/`."""
+"""Define the rows of the tables, one record for each table. Field meanings stand here, values in `data/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all rows. A row says no more than its source does."""
+    """Base of all rows. A row states no more than its source."""
 
     TABLE: ClassVar[str]
 
@@ -28,17 +28,17 @@ class TorchRelease(Row, frozen=True, kw_only=True):
     latest: str
     pythons: tuple[str, ...]
     pypi_cuda: dict[str, str | None]  # platform tag -> CUDA of the wheel that PyPI gives; None: a CPU build
-    cxx_default: int  # standard that cpp_extension passes when nobody else does
-    cxx_minimum: int  # standard below which its headers do not compile with gcc
+    cxx_default: int  # C++ standard that cpp_extension passes if none is given
+    cxx_minimum: int  # oldest C++ standard with which its headers compile under gcc
     cxx_minimum_msvc: int
     cudnn: str
     triton: str
     nccl: str
-    sdpa_flash: str  # which flash kernel its SDPA holds, in words
+    sdpa_flash: str  # the flash kernel in its SDPA, in words
 
 
 class TorchBuild(Row, frozen=True, kw_only=True):
-    """One CUDA build of a torch minor: what `torch.version.cuda` says, and the GPU code inside."""
+    """One CUDA build of a torch minor: its `torch.version.cuda`, and the GPU code in it."""
 
     TABLE: ClassVar[str] = "torch_builds"
 
@@ -46,12 +46,12 @@ class TorchBuild(Row, frozen=True, kw_only=True):
     cuda: str
     platform: str
     pypi: bool  # this is the build that PyPI gives on that platform
-    archs: tuple[str, ...]  # as torch.cuda.get_arch_list() has them
+    archs: tuple[str, ...]  # as torch.cuda.get_arch_list() returns them
     glibc: str
 
 
 class TorchAbi(Row, frozen=True, kw_only=True):
-    """C++ ABI of the torch wheels of PyPI and of the PyTorch index; not of conda-forge or NGC builds."""
+    """The C++ ABI of the torch wheels on PyPI and on the PyTorch index; not of conda-forge or NGC builds."""
 
     TABLE: ClassVar[str] = "torch_abi"
 
@@ -63,7 +63,7 @@ class TorchAbi(Row, frozen=True, kw_only=True):
 
 
 class Torchvision(Row, frozen=True, kw_only=True):
-    """Which torch a torchvision release demands."""
+    """The torch that a torchvision release requires."""
 
     TABLE: ClassVar[str] = "torchvision"
 
@@ -85,7 +85,7 @@ class NumpyPair(Row, frozen=True, kw_only=True):
 
 
 class FlashRelease(Row, frozen=True, kw_only=True):
-    """What the setup.py and the C++ of one flash-attn 2 release do."""
+    """The behaviour of setup.py and of the C++ code of one flash-attn 2 release."""
 
     TABLE: ClassVar[str] = "flash_attn"
 
@@ -94,23 +94,23 @@ class FlashRelease(Row, frozen=True, kw_only=True):
     pypi: bool
     requires_python: str
     min_nvcc: str
-    archs: dict[str, str]  # arch that is compiled -> nvcc from which on
+    archs: dict[str, str]  # arch that is compiled -> oldest nvcc that can
     archs_variable: bool  # reads FLASH_ATTN_CUDA_ARCHS
     ptx: bool
     nvcc_threads: int
     nvcc_threads_variable: bool  # reads NVCC_THREADS
-    sets_max_jobs: bool  # works out MAX_JOBS from cores and memory where it is unset
-    cxx: int  # the -std that it passes
+    sets_max_jobs: bool  # computes MAX_JOBS from cores and memory where it is unset
+    cxx: int  # C++ standard that it passes with -std
     wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for; "else" for all others
     min_capability: str
-    majors: tuple[int, ...]  # capability majors that its own check lets through; empty: all from min_capability on
+    majors: tuple[int, ...]  # capability majors that its own check accepts; empty: all from min_capability on
     max_head_dim: int
     backward_limits: tuple[BackwardLimit, ...]
     known_bad: tuple[str, ...]
 
 
 class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Head dims above `above` and up to `to` whose backward pass is refused outside `only_on`."""
+    """Head dimensions above `above` and up to `to` have a backward pass on the devices in `only_on` only."""
 
     above: int
     to: int
@@ -119,12 +119,12 @@ class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class WheelMatrix(Row, frozen=True, kw_only=True):
-    """The wheels of one flash-attn release: what its workflow was set to build, and what else is known."""
+    """The wheels of one flash-attn release: the build matrix of its workflow, and exceptions from it."""
 
     TABLE: ClassVar[str] = "flash_attn_wheels"
 
     release: str
-    known: bool = True  # False: nobody could say which wheels there are
+    known: bool = True  # False: the list of wheels is not known
     released: bool = True
     pythons: tuple[str, ...] = ()
     torch: dict[str, str] = {}  # torch minor -> version that was built against; "dev" in it: a nightly
@@ -134,18 +134,18 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
     platforms: tuple[str, ...] = ()
     excludes: tuple[Combination, ...] = ()
     added: tuple[Combination, ...] = ()  # uploaded by hand beside the matrix
-    absent: tuple[Combination, ...] = ()  # looked for by somebody and not found
+    absent: tuple[Combination, ...] = ()  # looked for and not found
     really: tuple[AbiLabel, ...] = ()
     sm: dict[str, tuple[str, ...]] = {}  # CUDA part -> cubins, "sm_80"
     ptx: tuple[str, ...] = ()
     runner_glibc: str | None = None  # of the machine that built them
-    needs_glibc: str | None = None  # below it the import fails; None: not known
-    works_on_glibc: str | None = None  # somebody ran it there
-    seen: tuple[str, ...] = ()  # evidence that wheels of this release are there
+    needs_glibc: str | None = None  # oldest glibc with which the import works; None: not known
+    works_on_glibc: str | None = None  # a glibc with which somebody ran it
+    seen: tuple[str, ...] = ()  # evidence that wheels of this release exist
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Part of a wheel's key; what is None stands for every value."""
+    """A part of a wheel's key; None stands for every value."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -157,7 +157,7 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wheels whose name says one C++ ABI and whose code has the other."""
+    """Wheels whose file name states one C++ ABI, and whose code has the other."""
 
     torch: str
     label: bool
@@ -166,7 +166,7 @@ class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FlashPackage(Row, frozen=True, kw_only=True):
-    """FlashAttention 3 and 4: separate packages with their own demands."""
+    """FlashAttention 3 and 4: separate packages with their own requirements."""
 
     TABLE: ClassVar[str] = "flash_packages"
 
@@ -183,7 +183,7 @@ class FlashPackage(Row, frozen=True, kw_only=True):
     min_python: str | None
     min_torch: str | None
     pypi: bool
-    torch_sdpa_majors: tuple[int, ...]  # where torch's own registry lets it run; empty: not through torch
+    torch_sdpa_majors: tuple[int, ...]  # majors that torch's own registry accepts; empty: not usable through torch
 
 
 class FlashVariable(Row, frozen=True, kw_only=True):
@@ -199,7 +199,7 @@ class FlashVariable(Row, frozen=True, kw_only=True):
 
 
 class Driver(Row, frozen=True, kw_only=True):
-    """The driver that a CUDA toolkit release is paired with. Not its minimum: see Floor."""
+    """The driver that was released with a CUDA toolkit. For the oldest that works, see Floor."""
 
     TABLE: ClassVar[str] = "cuda_drivers"
 
@@ -220,7 +220,7 @@ class Floor(Row, frozen=True, kw_only=True):
 
 
 class Nvcc(Row, frozen=True, kw_only=True):
-    """What one nvcc compiles and which host compilers it takes."""
+    """The architectures that one nvcc compiles, and the host compilers that it accepts."""
 
     TABLE: ClassVar[str] = "nvcc"
 
@@ -239,18 +239,18 @@ class GpuModel(Row, frozen=True, kw_only=True):
 
 
 class CodeException(Row, frozen=True, kw_only=True):
-    """Where "same major, minor not above" does not hold for compiled GPU code."""
+    """An exception from the rule "same major, minor not lower" for compiled GPU code."""
 
     TABLE: ClassVar[str] = "gpu_code"
 
     code: str  # capability that the code was compiled for
-    not_on: tuple[str, ...] = ()  # devices that are left out although the rule would let them in
+    not_on: tuple[str, ...] = ()  # devices that do not run it although the rule allows them
     only_on: tuple[str, ...] = ()  # not empty: these devices and no others
-    lifted_from_cuda: str | None = None  # CUDA of the build from which on the rule holds again
+    lifted_from_cuda: str | None = None  # builds with this CUDA and newer ones follow the rule again
 
 
 class SdpaKernel(Row, frozen=True, kw_only=True):
-    """What one CUDA kernel of scaled_dot_product_attention demands."""
+    """The conditions of one CUDA kernel of scaled_dot_product_attention."""
 
     TABLE: ClassVar[str] = "sdpa"
 
@@ -277,11 +277,11 @@ class Distribution(Row, frozen=True, kw_only=True):
     id: str  # os-release ID
     version: str
     glibc: str | None
-    libtinfo5: bool | None  # package of that name can be installed; None: not looked up
+    libtinfo5: bool | None  # a package of that name can be installed; None: not looked up
 
 
 class KnownBug(Row, frozen=True, kw_only=True):
-    """A bug of torch itself, by the versions in which somebody looked."""
+    """A bug of torch itself, with the versions that were tested for it."""
 
     TABLE: ClassVar[str] = "bugs"
 
@@ -292,7 +292,7 @@ class KnownBug(Row, frozen=True, kw_only=True):
 
 
 class Elsewhere(Row, frozen=True, kw_only=True):
-    """A place other than the official release that gives out a FlashAttention; the package "torch" is doing without."""
+    """A source of FlashAttention other than the official release; the package "torch" stands for doing without."""
 
     TABLE: ClassVar[str] = "elsewhere"
 
@@ -300,12 +300,12 @@ class Elsewhere(Row, frozen=True, kw_only=True):
     package: str
     kind: Literal["community", "index", "conda", "hub", "pypi", "none"]
     url: str
-    platforms: tuple[str, ...]  # empty: not said
+    platforms: tuple[str, ...]  # empty: not stated
     torch_first: str | None
     torch_last: str | None
     cuda_majors: tuple[int, ...]
     pythons: tuple[str, ...]
-    trust: str  # who builds it, and what cannot be checked
+    trust: str  # the builder, and the properties that cannot be checked
 
 
 class Calibration(Row, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
-"""Which kernel of PyTorch's scaled_dot_product_attention takes which call, by the rules of the torch that was read.
+"""Answer which kernel of PyTorch's scaled_dot_product_attention takes which call, by the source of one torch version.
 
-For planning and explaining. Whether a kernel really ran is decided by the trial, and PyTorch's own can_use_* goes first.
+For planning and explaining. The trial decides whether a kernel really ran; PyTorch's own can_use_* have precedence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.model.versions import capability
 
 
 class Call(Record, frozen=True, kw_only=True):
-    """One attention call. Head dims of query and key, and of value; `dtype` as "bfloat16"."""
+    """One attention call. `head_dim` is that of query and key; `dtype` is a name such as "bfloat16"."""
 
     capability: str
     dtype: str
@@ -37,7 +37,7 @@ def kernel(name: str) -> SdpaKernel | Unknown:
 
 
 def takes(name: str, call: Call) -> Judgement:
-    """Whether this kernel ("sdpa-flash") takes this call. The reasons of a no are all of them."""
+    """Return whether this kernel ("sdpa-flash") takes this call. A no holds all reasons."""
     row = kernel(name)
     return row if isinstance(row, Unknown) else all_of([*_parts(row, call), yes(f"{name} takes this call")])
 

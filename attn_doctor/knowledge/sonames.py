@@ -1,4 +1,4 @@
-"""Which package has a shared library that is nowhere to be found. Pure: asks the table of sonames."""
+"""Name the package that provides a missing shared library, from the table of sonames. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from attn_doctor.knowledge.tables import load
 
 
 class Soname(Row, frozen=True, kw_only=True):
-    """Who brings a shared library."""
+    """The packages that provide one shared library."""
 
     TABLE: ClassVar[str] = "sonames"
 
     soname: str
     pip: dict[str, str] = msgspec.field(default_factory=dict)  # CUDA major of torch -> requirement
     apt: str | None = None  # package of Debian and Ubuntu
-    words: str | None = None  # where it is no package
+    words: str | None = None  # the provider in words, where it is no package
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def _by_name() -> dict[str, Soname]:
 
 
 def package_of(soname: str, cuda: str | None = None) -> str | None:
-    """What brings a library: a requirement for pip, "apt: libgl1", or words. None where the table does not know.
+    """Return the provider of a library: a requirement for pip, "apt: libgl1", or words; None where the table has none.
 
     `cuda` is the CUDA major of the target's torch: several packages have a libcudnn.so.9.
     """

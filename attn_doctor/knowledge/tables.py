@@ -1,4 +1,4 @@
-"""The one loader of the tables: strict, lazy, cached. It judges nothing."""
+"""Load the tables: strictly, on demand, once. Judges nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class _Date(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(kind: type[R]) -> tuple[R, ...]:
-    """All rows of a table, in the order of its file. Raises msgspec.ValidationError where the file breaks its schema."""
+    """Return all rows of a table, in the order of its file.
+
+    Raises msgspec.ValidationError where the file breaks its schema.
+    """
     return cast("tuple[R, ...]", _read(kind))
 
 
@@ -39,10 +42,10 @@ def _read(kind: type[Row]) -> tuple[Row, ...]:
 
 @functools.cache
 def knowledge_date() -> str:
-    """The day up to which the tables were checked as a whole, "2026-11-20"."""
+    """Return the day up to which the tables were checked as a whole, "2026-11-20"."""
     return msgspec.json.decode((DATA / "date.json").read_bytes(), type=_Date).date
 
 
 def unlisted(what: str) -> Unknown:
-    """The answer for what the tables do not hold; mostly because it is newer than they are."""
+    """Return the answer for something that the tables do not hold, mostly because it is newer than they are."""
     return Unknown(f"{what} is not known to this table of {knowledge_date()}")

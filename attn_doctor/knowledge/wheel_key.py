@@ -1,4 +1,7 @@
-"""What decides whether a wheel fits (the key), and what the finder answers (candidates). It judges nothing."""
+"""Define the key of a wheel (the values that decide whether it fits) and the candidates that the finder returns.
+
+Judges nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ UNREADABLE: Pair = (0, 0)
 
 
 class Key(Record, frozen=True, kw_only=True):
-    """All that decides whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
+    """All values that decide whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
 
     python: str | Unknown  # "3.12"; "3.13t" is free-threaded
     torch: str | Unknown | None  # "2.8.0+cu128"
@@ -19,14 +22,14 @@ class Key(Record, frozen=True, kw_only=True):
     cxx11_abi: bool | Unknown | None
     platform: str | Unknown  # "linux_x86_64", "win_amd64"
     glibc: str | Unknown | None
-    gpus: tuple[str, ...] | Unknown  # compute capabilities of the GPUs that programs see
+    gpus: tuple[str, ...] | Unknown  # compute capabilities of the visible GPUs
 
 
 class Candidate(Record, frozen=True, kw_only=True):
     """One way to get FlashAttention, and whether it fits.
 
-    `fits`: True, False, or None where it cannot be told. `reasons`: why it does not fit, and what is not known; for
-    builds from elsewhere also who made them. `filename` is None where there is no single file.
+    `fits`: None where it cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by others
+    also who made them. `filename` is None where there is no single file.
     """
 
     release: str
@@ -38,7 +41,7 @@ class Candidate(Record, frozen=True, kw_only=True):
 
 
 def key_of(facts: Facts) -> Key:
-    """The key that a target's facts make."""
+    """Build the key from a target's facts."""
     interpreter, platform = facts.interpreter, facts.interpreter.platform
     return Key(
         python=_python(interpreter.version, interpreter.free_threaded),
@@ -52,7 +55,7 @@ def key_of(facts: Facts) -> Key:
 
 
 def normal_platform(platform: str) -> str:
-    """A platform as wheels spell it: "linux_x86_64" for sysconfig's "linux-x86_64" and for a manylinux tag."""
+    """Return a platform as wheels spell it: "linux_x86_64" for "linux-x86_64" (sysconfig) and for a manylinux tag."""
     plain = platform.replace("-", "_")
     for machine in ("x86_64", "aarch64"):
         if "linux" in plain and plain.endswith(machine):
@@ -62,7 +65,10 @@ def normal_platform(platform: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def numbers(version: str) -> Pair:
-    """Major and minor, UNREADABLE where there are none. Cached: a search compares the same few versions many times."""
+    """Return major and minor; UNREADABLE where there are none.
+
+    Cached: a search compares the same few versions many times.
+    """
     return pair(version) or UNREADABLE
 
 

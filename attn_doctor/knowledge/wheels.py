@@ -1,7 +1,7 @@
-"""The official wheels of flash-attn: which names exist, and which name setup.py would ask for, bugs included.
+"""List the official wheels of flash-attn, and return the name that setup.py would ask for, its bugs included.
 
-"Exists" means: the release workflow was set to build it, or somebody uploaded it by hand and others use it. Release pages
-are not read here; `absent` and `verified` say how sure a row is.
+A wheel "exists" if the release workflow was set to build it, or if somebody uploaded it by hand and others use it.
+Release pages are not read here; `absent` and `verified` say how sure a row is.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}
 
 
 class Wheel(Record, frozen=True, kw_only=True):
-    """One wheel file, and on what grounds it is thought to exist.
+    """One official wheel file, and the evidence that it exists.
 
-    `cxx11_abi` is what its name says, `really` what its code has. `grounds`: "matrix" (the release workflow was set to
+    `cxx11_abi` is the ABI in its name, `really` that of its code. `grounds`: "matrix" (the release workflow was set to
     build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
-    that setup.py makes up; whether it exists is another question).
+    that setup.py makes up; the file may not exist).
     """
 
     release: str
-    cuda: str  # as its name spells it: "cu122", "cu12"
+    cuda: str  # as in its name: "cu122", "cu12"
     torch: str  # minor, "2.8"
     cxx11_abi: bool
     really: bool
@@ -52,7 +52,7 @@ class Wheel(Record, frozen=True, kw_only=True):
 
     @property
     def cuda_major(self) -> int:
-        """11 for "cu118" and "cu11"; the spelling changed with 2.7.0."""
+        """Return the CUDA major: 11 for "cu118" and "cu11"; the spelling changed with 2.7.0."""
         return int(self.cuda[2:4])
 
     @property
@@ -63,10 +63,10 @@ class Wheel(Record, frozen=True, kw_only=True):
 def asked_for(
     release: str, *, torch: str, cuda: str | None, cxx11_abi: bool, python: str, platform: str = "linux_x86_64"
 ) -> Wheel | Unknown:
-    """The wheel that this release's own setup.py asks for, bugs included.
+    """Return the wheel that setup.py of this release asks for, its bugs included.
 
-    `cuda` is torch.version.cuda, never nvcc's. A CPU-only torch has none, and setup.py fails before it asks.
-    `python` is "3.12"; a free-threaded "3.13t" asks for cp313 all the same.
+    `cuda` is torch.version.cuda, never nvcc's; a CPU-only torch has none, and setup.py fails before it asks. `python`
+    is "3.12"; a free-threaded "3.13t" asks for cp313 all the same.
     """
     row = flash_attention.release(release)
     minor = pair(torch)
@@ -90,7 +90,7 @@ def asked_for(
 
 
 def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
-    """Every official wheel that is known, release by release."""
+    """Return every known official wheel, release by release."""
     return tuple(
         wheel for matrix in load(WheelMatrix) if matrix.released or unreleased for wheel in of_release(matrix.release)
     )
@@ -104,7 +104,7 @@ def matrix(release: str) -> WheelMatrix | Unknown:
 
 @functools.cache
 def of_release(release: str) -> tuple[Wheel, ...]:
-    """The wheels of one release; none where they are not known."""
+    """Return the wheels of one release; an empty tuple where they are not known."""
     row = matrix(release)
     if isinstance(row, Unknown):
         return ()
@@ -121,7 +121,7 @@ def of_release(release: str) -> tuple[Wheel, ...]:
 
 
 def exists(filename: str) -> Judgement:
-    """Whether there is an official wheel of exactly this name."""
+    """Return whether an official wheel of exactly this name exists."""
     release = filename.removeprefix("flash_attn-").partition("+")[0]
     row = matrix(release)
     if isinstance(row, Unknown):
@@ -138,13 +138,13 @@ def exists(filename: str) -> Judgement:
         return yes(f"{filename} {how} flash-attn {row.release}")
     parts = _parts(filename)
     looked_for = parts is not None and any(_covers(part, parts) for part in row.absent)
-    # Wheels come and go by hand on releases that already have some: only what somebody looked for is surely absent.
+    # Where wheels were uploaded by hand, more may follow: only a wheel that was looked for is known to be absent.
     sure = looked_for or not row.added
     return no(f"{filename} is not among the wheels of flash-attn {row.release}", verified=sure)
 
 
 class Parts(NamedTuple):
-    """What a wheel's name says beside its release."""
+    """The parts of a wheel's name after its release."""
 
     cuda: str
     torch: str
@@ -169,7 +169,7 @@ def _covers(combination: Combination, parts: Parts) -> bool:
 
 
 def _parts(filename: str) -> Parts | None:
-    """None for a name of another make."""
+    """Split the name of a wheel; None for a name of another form."""
     match = re.search(r"\+(cu\d+)torch([\d.]+)cxx11abi(TRUE|FALSE)-cp(\d)(\d+)-[^-]+-(\w+)\.whl$", filename)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""The shape of an answer. Nothing here knows a fact."""
+"""Define the answer of a question: yes or no with a reason, or Unknown. Holds no knowledge itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attn_doctor.model.facts import Record, Unknown
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """Yes or no, and why. `verified` is False where the row behind it is inferred or reported once."""
+    """Yes or no, and why. `verified` is False where the row behind it is inferred or was reported once."""
 
     yes: bool
     why: str
@@ -19,19 +19,23 @@ Judgement = Answer | Unknown
 
 
 def yes(why: str, *, verified: bool = True) -> Answer:
-    return Answer(yes=True, why=_nuance(why, verified), verified=verified)
+    return Answer(yes=True, why=_marked(why, verified), verified=verified)
 
 
 def no(why: str, *, verified: bool = True) -> Answer:
-    return Answer(yes=False, why=_nuance(why, verified), verified=verified)
+    return Answer(yes=False, why=_marked(why, verified), verified=verified)
 
 
-def _nuance(why: str, verified: bool) -> str:
+def _marked(why: str, verified: bool) -> str:
     return why if verified else f"{why} (not verified)"
 
 
 def all_of(parts: Iterable[Judgement]) -> Judgement:
-    """No as soon as one part is no, else unknown as soon as one is, else yes. The reasons of the deciding parts."""
+    """Combine judgements: no if any part is no, else unknown if any part is unknown, else yes.
+
+    The reasons are those of the parts that decided. Example: yes, unknown and no together are no, with the reason of
+    the no.
+    """
     answers = list(parts)
     against = [part for part in answers if isinstance(part, Answer) and not part.yes]
     if against:
@@ -44,7 +48,7 @@ def all_of(parts: Iterable[Judgement]) -> Judgement:
 
 
 def names(items: Iterable[str]) -> str:
-    """Names in a row, as a sentence has them: "a", "a and b", "a, b and c"; "nothing" for none."""
+    """Join names as in a sentence: "a", "a and b", "a, b and c"; "nothing" for no names."""
     listed = list(items)
     if not listed:
         return "nothing"

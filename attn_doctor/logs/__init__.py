@@ -1,1 +1,1 @@
-"""Logs: bytes become lines, lines become signs and errors."""
+"""Read logs: bytes become lines, lines become signs and errors."""

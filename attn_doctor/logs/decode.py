@@ -1,4 +1,7 @@
-"""Bytes of any tool, in any encoding, as blocks of whole lines without colours. Reads a stream once, and searches nothing."""
+"""Turn the bytes of any tool, in any encoding, into blocks of whole lines without colours.
+
+Reads a stream once; searches nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x
 
 
 def blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """Blocks of whole lines, as UTF-8 or another ASCII-compatible encoding, without colours.
+    """Yield blocks of whole lines without colours, as UTF-8 or another ASCII-compatible encoding.
 
-    A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay apart, line numbers stay true.
+    A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay separate, and line numbers
+    stay right.
     """
     rest = b""
     for raw in _utf8(stream):
@@ -26,7 +30,7 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
             if len(block) < 4 * BLOCK:
                 rest = block
                 continue
-            end = len(block)  # a line of megabytes: cut it, nothing that is searched for is that long
+            end = len(block)  # a line of megabytes: cut it, every sign is shorter than the block
         rest = block[end:]
         yield _plain(block[:end])
     if rest:
@@ -42,7 +46,7 @@ def _plain(block: bytes) -> bytes:
 
 
 def _utf8(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream's bytes; UTF-16 (a PowerShell redirection) is turned into UTF-8 on the way."""
+    """Yield the stream's bytes; UTF-16 (a PowerShell redirection) is converted to UTF-8."""
     first = stream.read(BLOCK)
     encoding = _wide(first)
     if encoding is None:
@@ -57,7 +61,7 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def is_wide(first: bytes) -> bool:
-    """Whether a text that begins so is UTF-16."""
+    """Return whether a text with this beginning is UTF-16."""
     return _wide(first) is not None
 
 
@@ -75,7 +79,10 @@ def _wide(first: bytes) -> str | None:
 
 
 def as_text(line: bytes) -> str:
-    """A line for people. UTF-8, else the Chinese encoding where its pairs fit, else Latin-1: never an error."""
+    """Return a line as text: from UTF-8, else from the Chinese encoding where its byte pairs fit, else from Latin-1.
+
+    Never raises.
+    """
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:

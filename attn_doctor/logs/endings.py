@@ -1,7 +1,7 @@
-"""The last lines of a log: which exception ends it, if one does. Pure.
+"""Read the last lines of a log: the exception that ends it, if there is one. Pure.
 
-A traceback in the middle of a log was caught: the program went on. So an exception counts only where nothing follows it but its own
-message, blank lines, what shells, installers and schedulers add, or an exit code that is not 0.
+A traceback in the middle of a log was caught: the program continued. So an exception counts only where nothing follows
+it but its own message, blank lines, lines of shells, installers and schedulers, or an exit code other than 0.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from attn_doctor.logs.reader import clean, without_prefix
 
 _FAR = 60  # lines of one message at most
-_PROSE = 4  # lines of a message that look like sentences, where nothing else says that they belong to it
+_PROSE = 4  # lines of a message that look like sentences, where nothing else shows that they belong to it
 
 _HEADER = "Traceback (most recent call last)"
 _SUFFIX = r"(?:Error|Exception|Exit|Interrupt|Group|Failure|Fault|NotFound|Timeout|Refused|Abort|Iteration)"
 _NAME = r"(?:[A-Za-z_]\w*\.)*"
 # An exception as Python prints it: with a message, or alone.
 _EXCEPTION = re.compile(rf"^{_NAME}(?:[A-Z]\w*(?:\([\w.]+\))?: \S|\w*{_SUFFIX}(?:\([\w.]+\))?(?::|$))")
-# The same where no traceback says that it is one.
+# The same without a traceback before it.
 _BARE = re.compile(rf"^{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)")
 _LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:]| +[-|:\[]| \S+ )")
 
@@ -35,11 +35,11 @@ _WELL = re.compile(
     r"^\[(\d+)/\1\] (?!.*FAILED)|^(?:All )?[Dd]one[.!]?$|\bdone in \d|^(?:All )?[Ff]inished[.!]?$|^OK$|\b(?:done|finished|completed|succeeded|successfully)[.!]?$|^(?:.{0,60} )?100%\b"
 )
 _DECORATION = re.compile(r"^[\s=\-_*~+|#╭╮╰╯─│└┘┌┐.]*$")
-# A shell waits for the next command.
+# A prompt: a shell waits for the next command.
 _PROMPT = re.compile(
     r"^(?:\([\w.-]+\) ?)?(?:\S+@\S+[:~ ][^$#%]{0,200}[$#%]|PS [A-Z]:\\[^>]*>|[A-Z]:\\[^>]*>|[$#%>]|>>>|In \[\d+\]:)\s*$"
 )
-# What others add behind the end: times, remarks of installers, of torch and of schedulers.
+# Lines that others add after the end: times, notes of installers, of torch and of schedulers.
 _AFTER = re.compile(
     r"^(?:real|user|sys)\s+\d+m|^\s*(?:\[wall: |elapsed)|^(?:note|hint|Hint|NOTE|info|help|tip):|^\[end of output\]|^\[notice\]|^wandb:|"
     r"This error originates from|^See above for|^For debugging consider|^CUDA kernel errors might|^Compile with `?TORCH|"
@@ -57,8 +57,8 @@ _GOES_ON = re.compile(
 )
 
 
-class Said(NamedTuple):
-    """A line of a log with what belongs to it: from where its traceback begins to where its message ends."""
+class ErrorBlock(NamedTuple):
+    """A line of a log with the lines that belong to it: from the start of its traceback to the end of its message."""
 
     line: int
     text: str
@@ -67,20 +67,20 @@ class Said(NamedTuple):
 
 
 class Ending(NamedTuple):
-    error: Said | None = None  # the exception that ends it
-    went_on: Said | None = None  # the last exception, after which the log goes on
-    failed: Said | None = None  # the last line before an exit code that is not 0
-    well: bool = False  # its last words say that it ended well
+    error: ErrorBlock | None = None  # the exception that ends it
+    continued: ErrorBlock | None = None  # the last exception, after which the log continues
+    failed: ErrorBlock | None = None  # the last line before an exit code that is not 0
+    well: bool = False  # its last lines show a good end
 
 
 class _Line(NamedTuple):
     number: int
-    text: str  # without what other programs put around it
-    indent: int  # what is left of its indentation without prefixes
+    text: str  # without the prefixes and frames of other programs
+    indent: int  # its indentation without prefixes
 
 
 def ending(lines: Sequence[tuple[int, str]]) -> Ending:
-    """How the last lines of a log end."""
+    """Return how the last lines of a log end."""
     dressed = [_line(number, text) for number, text in lines]
     last, code = _last(dressed)
     if code == 0:
@@ -88,25 +88,25 @@ def ending(lines: Sequence[tuple[int, str]]) -> Ending:
     if last < 0:
         return Ending()
     final = dressed[last]
-    error, went_on = _by_traceback(dressed, last, sure=bool(code))
+    error, continued = _by_traceback(dressed, last, sure=bool(code))
     if error is None:
         error = _bare(dressed, last, sure=bool(code))
     if error is None and _LEVEL.search(final.text):
-        error = Said(final.number, final.text, final.number, final.number)
-    failed = Said(final.number, final.text, final.number, final.number) if code else None
+        error = ErrorBlock(final.number, final.text, final.number, final.number)
+    failed = ErrorBlock(final.number, final.text, final.number, final.number) if code else None
     well = error is None and not code and bool(_WELL.search(final.text))
-    return Ending(error, None if error or well else went_on, failed, well)
+    return Ending(error, None if error or well else continued, failed, well)
 
 
 def _line(number: int, text: str) -> _Line:
     if text.startswith("{"):
         text = _out_of_json(text)
-    text = without_prefix(text.rstrip() + " ").rstrip()  # the blank: a prefix may be all that there is
+    text = without_prefix(text.rstrip() + " ").rstrip()  # the blank: a line may consist of a prefix alone
     return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()))
 
 
 def _out_of_json(text: str) -> str:
-    """The message of a record of a log that holds a JSON object a line, as docker's own do."""
+    """Return the message of a record in a log with one JSON object a line, such as docker's own."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -118,7 +118,7 @@ def _out_of_json(text: str) -> str:
 
 
 def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
-    """The last line that says something of itself, and the exit code that follows it: 0, 1 for any other, None."""
+    """Return the last line that is no comment of another program, and the exit code after it: 0, 1 for others, None."""
     code = None
     for at in range(len(lines) - 1, -1, -1):
         text = lines[at].text
@@ -133,26 +133,26 @@ def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
     return -1, code
 
 
-def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[Said | None, Said | None]:
-    """The exception of the last traceback: as what ends the log, or as what it survived."""
+def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[ErrorBlock | None, ErrorBlock | None]:
+    """Return the exception of the last traceback: first if it ends the log, second if the log continues after it."""
     headers = [at for at in range(last + 1) if _HEADER in lines[at].text]
     if not headers:
         return None, None
     at = _exception(lines, headers[-1], last)
     if at is None:
         return None, None
-    said = Said(lines[at].number, lines[at].text, lines[_first(lines, headers)].number, lines[last].number)
+    block = ErrorBlock(lines[at].number, lines[at].text, lines[_first(lines, headers)].number, lines[last].number)
     if _message_to(lines, at, last, sure=sure) or _notes(lines, headers[-1], at, last):
-        wrapped = re.search(r"ChildFailedError|CalledProcessError", said.text) and len(headers) > 1
+        wrapped = re.search(r"ChildFailedError|CalledProcessError", block.text) and len(headers) > 1
         inner = _exception(lines, headers[-2], headers[-1]) if wrapped else None
         if inner is not None:
-            said = said._replace(line=lines[inner].number, text=lines[inner].text)
-        return said, None
-    return None, said
+            block = block._replace(line=lines[inner].number, text=lines[inner].text)
+        return block, None
+    return None, block
 
 
 def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
-    """Whether a line or two behind an exception that came out of the program itself are notes that belong to it."""
+    """Return whether one or two lines after an exception that ended the program are notes that belong to it."""
     frame = next((line.text for line in lines[header + 1 : at] if line.text.startswith('File "')), "")
     rest = lines[at + 1 : last + 1]
     whole = frame.endswith(("in <module>", "in _run_module_as_main"))
@@ -164,7 +164,7 @@ def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
 
 
 def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
-    """The header with which a chain of tracebacks begins."""
+    """Return the header with which a chain of tracebacks begins."""
     first = headers[-1]
     for header in reversed(headers[:-1]):
         between = [line.text for line in lines[header:first]]
@@ -175,7 +175,7 @@ def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
 
 
 def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
-    """Where the exception of a traceback stands."""
+    """Return the index of the line with the exception of a traceback."""
     top = lines[header]
     boxed = "╭" in top.text or "─ Traceback" in top.text  # as rich draws it
     after = range(header + 1, last + 1)
@@ -189,7 +189,7 @@ def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
             if lines[at].indent <= top.indent and not _DECORATION.match(lines[at].text):
                 return at if re.match(r"[\w.]+(?:\([\w.]+\))?(?::|$)", lines[at].text) else None
         return None
-    source = False  # the line behind a File line is a line of source
+    source = False  # the line after a File line is a line of source code
     for at in after:
         text = lines[at].text
         if text.startswith('File "'):
@@ -201,18 +201,18 @@ def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
     return None
 
 
-def _bare(lines: Sequence[_Line], last: int, *, sure: bool) -> Said | None:
-    """An exception without its traceback, as people quote it."""
+def _bare(lines: Sequence[_Line], last: int, *, sure: bool) -> ErrorBlock | None:
+    """Return an exception without its traceback, as people quote it."""
     for at in range(last, max(-1, last - _FAR), -1):
         if _BARE.match(lines[at].text):
             if _message_to(lines, at, last, sure=sure):
-                return Said(lines[at].number, lines[at].text, lines[at].number, lines[last].number)
+                return ErrorBlock(lines[at].number, lines[at].text, lines[at].number, lines[last].number)
             return None
     return None
 
 
 def _message_to(lines: Sequence[_Line], at: int, last: int, *, sure: bool) -> bool:
-    """Whether all that follows an exception belongs to it."""
+    """Return whether all lines after an exception belong to it."""
     own = lines[at]
     rest = [line for line in lines[at + 1 : last + 1] if not _DECORATION.match(line.text)]
     if len(rest) > _FAR:

@@ -1,4 +1,6 @@
-"""The lines that tell how a log went: errors of any tool, a good end, a pasted environment. Patterns for the reader; no judgement.
+"""Define the lines that show how a log ended: errors of any tool, a good end, a pasted environment.
+
+Patterns only; no judgement.
 
 They are searched for together with the signs of failure modes, in one pass over the log (`logs.Reader`).
 """
@@ -11,16 +13,16 @@ from attn_doctor.logs.reader import Pattern
 
 ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
 
-# Docker's own log files hold a JSON object a line.
+# Docker's own log files hold one JSON object in each line.
 _JSON = r'^(?:\{?"(?:log|message|msg)":\s?")?'
 _MORE = r"(?:fatal |catastrophic |internal compiler |internal |Command line )?"
 _CODE = r"(?:LNK|MSB|TS|CS|RC|NU|NETSDK|CVT|[CDAU])\d{3,5}"
 
-# (what a line holds literally, the pattern): an error that says something by itself.
+# (texts that a line must contain, the pattern): errors that name their cause.
 _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("ERROR: ", "Error: ", "error: ", "FATAL: ", "Fatal: ", "fatal: ", "error[", "rror:\t", "FATAL ERROR: "),
-        # "error: 0.031" is a figure of a training, and pip's remark on its resolver is no failure of it.
+        # "error: 0.031" is a number of a training, and pip's note on its resolver is no failure.
         _JSON
         + r"(?:ERROR|Error|error|FATAL|Fatal|fatal|FATAL ERROR|(?:fatal|internal|syntax) error)(?:\[[A-Z]{1,4}\d{1,6}\])?:\s"
         r"(?!\s*[-+]?[\d.]+(?:e[-+]?\d+)?%?\s*(?:$|[,;|]))(?!\s*(?:none|no errors?|null|nil|false)\b\W*$)"
@@ -34,7 +36,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
         + r"error(?: #?[A-Z]{0,6}\d{1,5})?:? (?!0\b)\S",
     ),
     ((": ERROR: ", ": Error: "), r"^[^\s:'\"]{1,200}:\d{1,7}(?::\d{1,5})?: (?:ERROR|Error): \S"),
-    # A program's own: "g++: fatal error:", "ninja: error:", "train.py: error:", "LINK : fatal error LNK1181:"
+    # An error of a program: "g++: fatal error:", "ninja: error:", "train.py: error:", "LINK : fatal error LNK1181:"
     (("error: ",), _JSON + r"(?:[A-Za-z]:)?[\w./\\+-]{1,160}(?: [\w./-]{1,40}){0,4}\s?: " + _MORE + r"error: (?!\d+(?:\.\d+)?$)\S"),
     (
         (" error LNK", " error MSB", " error D", " error RC", " error C", " error NETSDK", " error NU", " error U"),
@@ -92,7 +94,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Permission denied (",), r"Permission denied \((?:publickey|password)"),
 )  # fmt: skip
 
-# What a tool says last, whatever the cause.
+# The last line of a tool, whatever the cause.
 _WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* \[(?!.*\(ignored\)$)"),
     (("ninja: build stopped",), r"^ninja: build stopped"),

@@ -1,7 +1,10 @@
-"""The errors that a log holds, whoever wrote them, and whether the log ended well. Pure: it reads what the reader kept.
+"""List the errors in a log, whoever wrote them, and whether the log ended well.
 
-An error is the exception that ends a log; a line that begins with "error:", "fatal:" or the like; a compiler's FILE:LINE: error. What
-stands before a good end ("Successfully installed", an exit code of 0, a training that went on) was survived, and is none.
+Pure: it reads only the lines that the reader kept.
+
+An error is the exception that ends a log; a line that begins with "error:", "fatal:" or the like; a compiler's
+FILE:LINE: error. An error before a good end ("Successfully installed", an exit code of 0, a training that continued)
+does not count.
 """
 
 from __future__ import annotations
@@ -16,18 +19,18 @@ from attn_doctor.logs.reader import Log, Match, clean
 
 _MOST = 8  # errors of one log
 _LONGEST = 12  # lines of the message of an error
-_FEW = 3  # of them from its front
+_FEW = 3  # lines kept from its beginning
 
-# Programs that try what a compiler can do write such errors on purpose.
+# Programs that test the compiler produce such errors on purpose.
 _TRIALS = re.compile(
     r"\b(?:_?conftest|_configtest|testfile|CheckSymbolExists|CheckFunctionExists|CheckIncludeFile|feature_tests)\.(?:c|cc|cpp|cxx|cu)\b"
     r"|\bCMake(?:Tmp|Scratch)\b|\bTryCompile-|meson-private"
 )
-# A training that goes on.
+# A training that continues.
 _TRAINS = re.compile(
     r"(?:\[?\s?)[Ee]poch:?\s?\[?\d+(?:/\d+|\]|:| (?:done|finished|complete))|\d{1,5}/\d{1,5}\s+\d+(?:\.\d+)?G\s|\{'loss'"
 )
-# What passes on that another program failed, and not why.
+# Messages that report the failure of another program, and not its cause.
 _PASSED_ON = re.compile(
     r"subprocess-exited-with-error|[Ff]ailed building wheel|[Cc]ould not build wheels|metadata-generation-failed|failed to solve|"
     r"exit(?:ed)? (?:with )?(?:code|status)|exit status|[Nn]on-?zero|returned 1 exit|Process completed|Job failed|"
@@ -40,26 +43,26 @@ class LogError(NamedTuple):
 
     line: int
     text: str
-    first: int  # the line with which its traceback begins, else its own
-    last: int  # the line with which its message ends
-    good: int  # the last line before it that shows that things went well until then; 0: none
-    vague: bool = False  # it says that something failed, and not what
+    first: int  # the line where its traceback begins, else its own
+    last: int  # the line where its message ends
+    good: int  # the last line before it that shows success so far; 0: none
+    vague: bool = False  # it reports a failure without its cause
 
 
-class Told(NamedTuple):
+class LogEnd(NamedTuple):
     """How one log ended."""
 
     errors: tuple[LogError, ...] = ()
-    went_on: LogError | None = None  # an exception after which the log goes on, and no good end
+    continued: LogError | None = None  # an exception after which the log continues, and no good end
     pasted: bool = False  # it holds a list of an environment
 
 
-def told(log: Log) -> Told:
-    """What a log says of its own end. Nothing for a log whose end was not kept."""
+def log_end(log: Log) -> LogEnd:
+    """Return how a log ended; empty for a log whose end was not kept."""
     if not log.end:
-        return Told()
+        return LogEnd()
     good = [m.line for m in log.matches if m.slug == GOOD]
-    # Looked for in the end alone: a training has a million such lines, and each would be looked at.
+    # Searched for at the end only: a training has a million such lines.
     good += [number for number, text in log.end if _TRAINS.match(clean(text))]
     last_good = max(good, default=0)
     end = ending(log.end)
@@ -76,16 +79,19 @@ def told(log: Log) -> Told:
     chosen = [e for e in found if not e.vague] or vague
     if not chosen and end.failed and end.failed.line > last_good:
         chosen = [LogError(*end.failed, last_good, vague=True)]
-    went_on = end.went_on
-    return Told(
+    continued = end.continued
+    return LogEnd(
         errors=tuple(sorted(set(chosen)))[-_MOST:],
-        went_on=LogError(*went_on, 0) if went_on and not chosen and went_on.line > last_good else None,
+        continued=LogError(*continued, 0) if continued and not chosen and continued.line > last_good else None,
         pasted=any(m.slug == ENVIRONMENT for m in log.matches),
     )
 
 
 def _few(matches: Sequence[Match]) -> list[Match]:
-    """The first and the last errors, each said once: a line that several patterns hold, or that is said again with other numbers."""
+    """Return the first and the last errors, each once.
+
+    Two matches are the same error if they are the same line, or differ in numbers only.
+    """
     distinct: dict[str, Match] = {}
     for match in sorted(matches, key=lambda m: m.line):
         distinct.setdefault(re.sub(r"\d+", "", match.text), match)
@@ -98,12 +104,12 @@ def _error(match: Match, good: Sequence[int], log: Log) -> LogError:
     return LogError(match.line, match.text, match.line, _message_end(log, match.line), before)
 
 
-# What belongs to the error in the line above: indented, or drawn as its cause.
+# Lines that belong to the error above: indented, or drawn as its cause.
 _BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
 
 
 def _message_end(log: Log, line: int) -> int:
-    """The line with which the message of an error ends, where the end of the log that was kept holds it."""
+    """Return the line where the message of an error ends, if the kept end of the log holds it."""
     end = line
     for number, text in log.end:
         if end < number <= line + _LONGEST and number == end + 1 and _BELONGS.match(text):

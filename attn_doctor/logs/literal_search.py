@@ -1,7 +1,7 @@
-"""Finding which lines of a large text hold one of many short texts, quickly. It knows nothing of what they mean.
+"""Find the lines of a large text that hold one of many short texts, quickly.
 
-Two ideas make it quick. Lines are looked at without their digits, so that the thousands of lines of a progress display or
-a build, which differ in numbers alone, become one, and what is known of it is remembered. And hundreds of needles are sought
+Two methods make it fast. Lines are compared without their digits, so that the thousands of lines of a progress display
+or a build, which differ in numbers only, become one, and its result is cached. And hundreds of needles are searched for
 together: first by three bytes of each, chosen so that they begin with a few rare bytes.
 """
 
@@ -12,30 +12,30 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _DIGITS = b"0123456789"
-_ANCHOR = 3  # bytes of a needle that are sought first
-_SHORTEST = 2  # fewer where it has no more
-_REMEMBERED = 8 << 20  # bytes of lines that are remembered
-_LONG = 4096  # a line longer than this is not remembered: there are never two of them
+_ANCHOR = 3  # bytes of a needle that are searched for first
+_SHORTEST = 2  # fewer where the needle is shorter
+_REMEMBERED = 8 << 20  # bytes of lines in the cache
+_LONG = 4096  # a longer line is not cached: it does not occur twice
 
-# Bytes by how often they stand in logs of builds and programs, the commonest first; all others are rare.
+# Bytes by their frequency in logs of builds and programs, the most common first; all others are rare.
 _COMMON = b" etaoinsrhcl/_pdum-.,gbf\"'()=:kxyvw[]jqzI{}<>T|CDSAEUNMLPRFOHB*+#@^~$&%;\\`!?GKVWXYJQZ"
 _RANK = {byte: len(_COMMON) - place for place, byte in enumerate(_COMMON)}
 
 
 def bare(text: bytes) -> bytes:
-    """A text without its digits."""
+    """Return a text without its digits."""
     return text.translate(None, _DIGITS)
 
 
 class Needles:
-    """Sought in any number of texts. A needle must have two bytes that are no digits."""
+    """Texts to search for in any number of texts. A needle must have two bytes that are no digits."""
 
     def __init__(self, needles: Sequence[bytes]) -> None:
         numbers: dict[bytes, list[int]] = {}
         for number, needle in enumerate(needles):
             rest = bare(needle)
             if len(rest) < _SHORTEST:
-                raise ValueError(f"{needle!r} is too short to be sought")
+                raise ValueError(f"{needle!r} is too short to search for")
             numbers.setdefault(rest, []).append(number)
         firsts = _few_and_rare(list(numbers))
         self._by_anchor: dict[bytes, list[_Needle]] = {}
@@ -47,10 +47,10 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Of these bare lines those that may hold a needle, with the needles' numbers.
+        """Return the bare lines that may hold a needle, with the numbers of the needles.
 
-        That a line is named says that its bare text holds a needle's bare text; whether the digits fit is for the caller
-        to see. No line that holds a needle is left out.
+        A line is returned if its bare text holds a needle's bare text; the caller checks the digits. No line that holds
+        a needle is left out.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:
@@ -89,8 +89,8 @@ class Needles:
 
 class _Needle(NamedTuple):
     text: bytes  # without its digits
-    anchor: int  # where its anchor begins in it
-    numbers: tuple[int, ...]  # of the needles that are the same but for their digits
+    anchor: int  # where its anchor begins
+    numbers: tuple[int, ...]  # the needles that are the same without their digits
 
 
 def _rank(byte: int) -> int:
@@ -98,12 +98,15 @@ def _rank(byte: int) -> int:
 
 
 def _starts(needle: bytes) -> range:
-    """Where an anchor may begin in a needle."""
+    """Return the positions at which an anchor may begin in a needle."""
     return range(max(1, len(needle) - _ANCHOR + 1))
 
 
 def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
-    """Bytes such that an anchor of every needle begins with one: each is a search of its own, and stops at each of them."""
+    """Return a set of bytes such that every needle has an anchor that begins with one of them.
+
+    Few, because each byte is a search of its own; rare, because the search stops at each occurrence.
+    """
     possible = [{needle[start] for start in _starts(needle)} for needle in needles]
     chosen = set().union(*possible)
     for byte in sorted(chosen, key=_rank, reverse=True):
@@ -113,7 +116,7 @@ def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
 
 
 def _anchored_at(needle: bytes, firsts: frozenset[int]) -> int:
-    """Where the anchor of a needle begins: the rarest of those that begin with one of these bytes."""
+    """Return where the anchor of a needle begins: the rarest of those that begin with one of these bytes."""
     return min(
         (start for start in _starts(needle) if needle[start] in firsts),
         key=lambda start: (sum(map(_rank, needle[start : start + _ANCHOR])), start),
@@ -121,9 +124,9 @@ def _anchored_at(needle: bytes, firsts: frozenset[int]) -> int:
 
 
 def _finders(anchors: Iterable[bytes]) -> tuple[re.Pattern[bytes], ...]:
-    """A search for each first byte, which the regular expression engine finds by memchr.
+    """Return one search for each first byte, which the regular expression engine finds by memchr.
 
-    The rest is looked ahead for, so that overlapping anchors are all found.
+    The rest of an anchor is a lookahead, so that overlapping anchors are all found.
     """
     tails: dict[bytes, dict[bytes, set[bytes]]] = {}
     for anchor in anchors:
@@ -136,5 +139,5 @@ def _finders(anchors: Iterable[bytes]) -> tuple[re.Pattern[bytes], ...]:
 
 
 def _one_of(single: set[bytes]) -> bytes:
-    """One of these bytes; nothing, where one of them is empty."""
+    """Return a pattern for one of these bytes; an empty pattern where one of them is empty."""
     return b"" if b"" in single else b"[" + b"".join(re.escape(byte) for byte in sorted(single)) + b"]"

@@ -1,4 +1,7 @@
-"""Files that are no logs: told by how they begin, before a log is read out of them. Each answer names the command for such a file."""
+"""Recognise files that are no logs by their first bytes, before they are read as logs.
+
+Each message names the command for such a file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from attn_doctor.errors import NotExamined
 from attn_doctor.logs.decode import BLOCK, as_text, is_wide
 
 _WHOLE = 32 << 20  # bytes: a JSON document larger than this is read as a log
-_MOST = 1 << 16  # bytes in which the shape of a text is looked for
+_MOST = 1 << 16  # bytes in which the form of a text is recognised
 
 
 class NoLog(NotExamined):
@@ -22,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """A stream whose first bytes were read already."""
+    """A stream whose first bytes were already read."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
@@ -35,19 +38,19 @@ class _Begun:
 
 
 def checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """The same stream from its beginning. Raises NoLog where it holds something else than a log, and OSError as it does."""
+    """Return the same stream from its beginning. Raises NoLog where it is no log, and OSError as the stream does."""
     head = stream.read(BLOCK)
     if not head.strip():
         rest = stream.read(1)
         if not rest:
-            raise NoLog(f"{name} is empty: there is nothing to read in it")
+            raise NoLog(f"{name} is empty")
         head += rest
     what = _binary(head, name)
     if what is None and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         while len(head) < _WHOLE and (more := stream.read(BLOCK)):
             head += more
             if head.count(b"\n", 0, BLOCK) and _is_json(head[: head.index(b"\n")]):
-                break  # one JSON object a line: a log
+                break  # one JSON object in each line: a log
         what = _json(head, name)
     if what is None and not is_wide(head):
         what = _text(head, name)
@@ -88,10 +91,10 @@ def _binary(head: bytes, name: str) -> str | None:
     if head[257:262] == b"ustar":
         return "an archive (tar), no log: unpack it first if there is a log in it"
     sample = head[:4096]
-    if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte
+    if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte is 0
         return None
     if sample.count(0) > len(sample) // 20:
-        return "a file of bytes that are no text, no log"
+        return "a binary file, no log"
     return None
 
 
@@ -103,7 +106,7 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-# Keys of a record that a program wrote about what happened: such a document is as good as a log.
+# Keys of a record of events: such a document is as good as a log.
 _RECORD = {
     "message",
     "msg",
@@ -128,7 +131,7 @@ def _json(data: bytes, name: str) -> str | None:
     if not isinstance(first, (dict, list)) and not isinstance(document, dict):
         return (
             None if isinstance(document, list) and len(data) < 256 else "a JSON document, no log"
-        )  # "[1]": a program's words
+        )  # "[1]": the output of a program
     keys = set(first) if isinstance(first, dict) else set()
     if {"tool", "facts", "findings"} <= keys:
         return f"a report of attn-doctor, no log: `attn-doctor show {name}` shows it"
@@ -142,7 +145,7 @@ def _json(data: bytes, name: str) -> str | None:
 
 
 class _Lines(NamedTuple):
-    """The lines of the beginning of a text that say something: no blank ones, no comments."""
+    """The lines at the beginning of a text without blank lines and comments."""
 
     all: list[str]
     text: str
@@ -237,7 +240,7 @@ def _python(lines: _Lines) -> bool:
 
 
 def _last_statement(text: str) -> int:
-    """Where the last line begins that is not indented: what was cut off in the middle does not parse."""
+    """Return where the last line without indentation begins: text that was cut in the middle does not parse."""
     places = [match.start() for match in re.finditer(r"(?m)^\S", text)]
     return places[-1] if len(text) > _MOST - 8192 and places else 0
 

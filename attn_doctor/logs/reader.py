@@ -1,7 +1,7 @@
-"""Reading logs: bytes of any tool become the lines that hold a sign of a failure mode. Judges nothing.
+"""Read logs: bytes of any tool become the lines that hold a sign of a failure mode. Judges nothing.
 
-A log may be a gigabyte: it is read in blocks, and only lines that hold the literal of a sign are looked at. Memory is bounded
-by the block and by a cap on matches a sign.
+A log may have a gigabyte: it is read in blocks, and only lines that hold the literal of a sign are examined. Memory is
+limited by the block size and by a maximum of matches for each sign.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from attn_doctor.logs.literal_search import Needles, bare
 from attn_doctor.logs.unwrap import Joined, joined
 from attn_doctor.model.facts import Record
 
-_LONGEST = 8192  # characters of a line that are looked at around a literal: patterns meet nothing longer
-_MOST = 40  # matches kept a sign, half from either end of the log
-_ENOUGH = 60  # matches of a sign in one block, from its front: then it is looked at from its end
-_REMEMBERED = 8 << 20  # bytes of lines whose signs are remembered
+_LONGEST = 8192  # characters of a line that are examined around a literal; no pattern matches more
+_MOST = 40  # matches kept of each sign, half from the beginning and half from the end of the log
+_ENOUGH = 60  # matches of a sign in one block, from its beginning; after that it is searched from its end
+_REMEMBERED = 8 << 20  # bytes of lines in the cache
 _TAIL = 12  # last lines kept
-_END = 1 << 16  # bytes of the end that are kept where they are asked for
+_END = 1 << 16  # bytes of the end that are kept on request
 
-# What other programs put before a line: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
+# Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
     r"^\s*(?:#\d+ (?:\d+\.\d+ )?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
     r"\[(?:default|rank|default rank)\s?\d+\]:\s?|\d{1,5}\.\d{3} (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
 )
 _PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
-# A pattern that says where a line begins is also tried on the line without what other programs put before it.
+# A pattern that is anchored at the start of a line is also tried on the line without such prefixes.
 _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
 _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
 
@@ -67,16 +67,14 @@ class Match(Record, frozen=True, kw_only=True):
 
 
 class Log(Record, frozen=True, kw_only=True):
-    """What was read of one log."""
+    """The signs found in one log."""
 
     file: str
     lines: int
     size: int  # bytes
     matches: tuple[Match, ...] = ()
     tail: tuple[str, ...] = ()
-    end: tuple[
-        tuple[int, str], ...
-    ] = ()  # numbers and texts of the last lines, as they stand, where the reader keeps them
+    end: tuple[tuple[int, str], ...] = ()  # numbers and texts of the last lines, unchanged, where the reader keeps them
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)
@@ -87,20 +85,20 @@ class Log(Record, frozen=True, kw_only=True):
 
 
 class Seen(NamedTuple):
-    """What a failure mode's own wording of a log finding is given: its matches, and all logs for the context."""
+    """The input of a failure mode's `from_log`: its matches, and all logs as context."""
 
     matches: tuple[Match, ...]
     logs: tuple[Log, ...]
 
     def before(self, slug: str, match: Match) -> bool:
-        """Whether a sign of `slug` stands before this match in the same log."""
+        """Return whether a sign of `slug` stands before this match in the same log."""
         return any(m.line < match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def after(self, slug: str, match: Match) -> bool:
         return any(m.line > match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def group(self, name: str) -> str | None:
-        """The first value that a sign captured under this name."""
+        """Return the first value that a sign captured under this name."""
         return self.captured().get(name)
 
     def captured(self) -> dict[str, str]:
@@ -114,7 +112,7 @@ class Seen(NamedTuple):
 
 
 class Reader:
-    """Searches logs for patterns; made once, used for any number of logs."""
+    """Searches logs for patterns. Made once, and used for any number of logs."""
 
     def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns
@@ -160,7 +158,7 @@ class Reader:
         )
 
     def _search(self, block: bytes, number: int, kept: dict[int, _Kept]) -> None:
-        """What one block of whole lines holds; `number` lines came before it."""
+        """Keep the signs in one block of whole lines; `number` lines came before it."""
         flat = block.replace(b"\x0b", b"\n")
         parts, keys = flat.split(b"\n"), bare(flat).split(b"\n")
         numbers = _numbers(block, number)
@@ -179,13 +177,13 @@ class Reader:
     def _scan(
         self, lines: list[bytes], keys: list[bytes], line_of: Callable[[int], int], kept: dict[int, _Kept]
     ) -> None:
-        """Keep what these lines hold. `keys`: the same lines without their digits."""
+        """Keep the signs in these lines. `keys`: the same lines without their digits."""
         hot = self._needles.among(keys)
         if not hot:
             return
-        rows = {lines[at]: at for at in range(len(keys) - 1, -1, -1) if keys[at] in hot}  # of equal lines the first
+        rows = {lines[at]: at for at in range(len(keys) - 1, -1, -1) if keys[at] in hot}  # the first of equal lines
         counts: Counter[int] = Counter()
-        rest: dict[int, int] = {}  # signs that were seen often enough -> the line from which on nobody looked for them
+        rest: dict[int, int] = {}  # signs that were seen often enough -> the line from which on they were not searched
         for line, at in reversed(rows.items()):
             for index, found in self._held_by(line, hot[keys[at]], rest):
                 kept.setdefault(index, _Kept()).add(_Place(line_of(at), found.text, found.groups))
@@ -202,7 +200,7 @@ class Reader:
                 kept[index].add(place)
 
     def _held_by(self, line: bytes, indexes: tuple[int, ...], done: Mapping[int, int]) -> Iterable[tuple[int, _Found]]:
-        """Those of these signs that a line holds, but for those that are done."""
+        """Return the signs that a line holds, without those that are done."""
         held = self._seen.get(line)
         if held is None:
             if done and any(index in done for index in indexes):
@@ -212,7 +210,7 @@ class Reader:
         return [one for one in held if one[0] not in done] if done else held
 
     def _remember(self, line: bytes, held: tuple[tuple[int, _Found], ...]) -> None:
-        """A log that repeats itself is read as quickly as one that says nothing."""
+        """Cache the signs of a line: a log that repeats itself is then read as quickly as one without signs."""
         if self._seen_size > _REMEMBERED:
             self._seen.clear()
             self._seen_size = 0
@@ -221,7 +219,7 @@ class Reader:
             self._seen_size += len(line) + 200 + 600 * len(held)
 
     def _held(self, line: bytes, indexes: Iterable[int], whole: Joined | None = None) -> Iterator[tuple[int, _Found]]:
-        """Those of these signs that a line holds. Of lines put together, only what spans a joint."""
+        """Yield the signs that a line holds. In joined lines only those that cross a joint."""
         for index in indexes:
             pattern = self.patterns[index]
             start = line.find(pattern.literal)
@@ -247,7 +245,7 @@ class Reader:
 
 
 class _Found(NamedTuple):
-    """A sign in a line: the line as it is shown, the named groups, and of lines put together where in them it begins."""
+    """A sign in a line: the shown line, the named groups, and in joined lines where it begins."""
 
     text: str
     groups: dict[str, str]
@@ -255,7 +253,7 @@ class _Found(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a sign was found: the number of the line, the line as it is shown, named groups."""
+    """Where a sign was found: the line number, the shown line, the named groups."""
 
     line: int
     text: str
@@ -277,7 +275,7 @@ class _Kept:
             del self._last[: -(_MOST // 2)]
 
     def put(self, place: _Place) -> None:
-        """Add what a broken line really says, in place of what the part says in which it begins."""
+        """Add the sign of a joined line, in place of the sign that its first part gave."""
         for held in (self._first, self._last):
             held[:] = [other for other in held if other.line != place.line]
         self.add(place)
@@ -291,22 +289,22 @@ def read_bytes(data: bytes, name: str, patterns: Sequence[Pattern]) -> Log:
 
 
 def _numbered(end: bytes, number: int) -> tuple[tuple[int, str], ...]:
-    """The last lines of a log of `number` lines."""
+    """Return the last lines of a log of `number` lines, with their numbers."""
     lines = end.removesuffix(b"\n").split(b"\n")
     if len(lines) > 1 and len(end) >= _END:
-        lines = lines[1:]  # the first is a part of one
+        lines = lines[1:]  # the first line is cut
     return tuple(
         (number - len(lines) + at + 1, as_text(_left_standing(line))[:_LONGEST]) for at, line in enumerate(lines)
     )
 
 
 def _left_standing(line: bytes) -> bytes:
-    """What a terminal shows in the end of a line that was written over again and again."""
+    """Return the final text of a line that was overwritten again and again, as a terminal shows it."""
     return next((part for part in reversed(line.split(b"\x0b")) if part.strip()), b"")
 
 
 def _numbers(block: bytes, number: int) -> list[int]:
-    """The line number of every part of a block that holds carriage returns: several parts are one line. Else empty."""
+    """Return the line number of every part of a block with carriage returns: several parts are one line. Else empty."""
     if b"\x0b" not in block:
         return []
     ends = re.findall(rb"[\n\x0b]", block)
@@ -314,7 +312,7 @@ def _numbers(block: bytes, number: int) -> list[int]:
 
 
 def _spans(found: re.Match[str], text: str, begin: int, whole: Joined) -> bool:
-    """Whether a match goes over a place where two lines were put together."""
+    """Return whether a match crosses a place where two lines were joined."""
     return whole.spanned(begin + _bytes(text[: found.start()]), begin + _bytes(text[: found.end()]))
 
 
@@ -323,7 +321,7 @@ def _bytes(text: str) -> int:
 
 
 def _around(line: bytes, place: int) -> tuple[int, bytes]:
-    """At most _LONGEST bytes of a line around a place, and where they begin in it."""
+    """Return at most _LONGEST bytes of a line around a position, and where they begin."""
     if len(line) <= _LONGEST:
         return 0, line
     begin = max(0, place - _LONGEST // 2)
@@ -331,7 +329,7 @@ def _around(line: bytes, place: int) -> tuple[int, bytes]:
 
 
 def without_prefix(text: str) -> str:
-    """A line without what other programs put before it, its own indentation kept where they leave it."""
+    """Return a line without the prefixes of other programs; its own indentation is kept."""
     previous = None
     while previous != text:
         previous = text
@@ -340,7 +338,7 @@ def without_prefix(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """A line without what other programs put around it: prefixes, frames, indentation, control characters."""
+    """Return a line without prefixes, frames, indentation and control characters."""
     previous = None
     while previous != text:
         previous = text
@@ -352,7 +350,7 @@ def clean(text: str) -> str:
 
 
 def excerpt(text: str, start: int, end: int, most: int = 300) -> str:
-    """The line around what was found, cut at either side when it is long."""
+    """Return the line around a match, cut at either side when it is longer than `most` characters."""
     if len(text) <= most:
         return clean(text)
     left = max(0, min(start - 40, end - most))

@@ -1,7 +1,7 @@
-"""Lines that a terminal, a log collector or an editor broke at a fixed width, put together again. Searches nothing.
+"""Join lines that a terminal, a log collector or an editor broke at a fixed width. Searches nothing.
 
-Whether a text was wrapped is not told anywhere. So lines are joined wherever they may have been broken, and only what spans
-such a joint is news: what stands in one line alone is found without.
+No mark shows whether a text was wrapped. So lines are joined wherever they may have been broken, and only a sign that
+crosses a joint is new: a sign within one line is found without joining.
 """
 
 from __future__ import annotations
@@ -12,35 +12,36 @@ from typing import NamedTuple
 
 from attn_doctor.logs.literal_search import bare
 
-_NARROWEST, _WIDEST = 40, 250  # columns: nobody wraps at less, and where a line is longer, none was wrapped
-_MOST = 60  # lines put together into one at most
+_NARROWEST, _WIDEST = 40, 250  # columns: nothing wraps at less, and a text with a longer line was not wrapped
+_MOST = 60  # lines that are joined into one at most
 _FEW = 3
-_BEGINNING, _SAME = 80, 8  # bytes that are looked at, and that are the same behind the prefix, in records of one kind
-_TIMED = 18  # bytes that are the same in records of one kind which begin with a date, their digits left out
-_SURE = 40  # bytes that are the same, prefix and all, in records of one kind: seen without looking for a prefix
+_BEGINNING, _SAME = 80, 8  # bytes that are compared, and that are equal after the prefix in records of one kind
+_TIMED = 18  # equal bytes in records of one kind that begin with a date, without digits
+_SURE = 40  # equal bytes, prefix included, in records of one kind: no prefix need be removed
 
 
 class Joined(NamedTuple):
     """Some lines as one."""
 
-    first: int  # number of its first line among those given
+    first: int  # number of its first line among the given ones
     text: bytes
-    joints: tuple[tuple[int, int], ...]  # where a line ends and where the next begins: apart where a blank was put back
+    # Where a line ends, and where the next begins: they differ where a blank was inserted.
+    joints: tuple[tuple[int, int], ...]
 
     def before(self, start: int) -> int:
-        """How many of its lines end before this place."""
+        """Return how many of its lines end before this position."""
         return sum(following <= start for _, following in self.joints)
 
     def spanned(self, start: int, end: int) -> bool:
-        """Whether a stretch of the text goes over the end of a line."""
+        """Return whether a part of the text crosses the end of a line."""
         return any(start < following and before < end for before, following in self.joints)
 
 
 def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
-    """Every run of lines that may be one broken line, put together in each way in which it may have been broken.
+    """Yield every run of lines that may be one broken line, joined in each way in which it may have been broken.
 
-    `keys`: the lines without their digits; two that begin alike are records of one kind, and no halves of one. `prefix`: what other
-    programs put before each of the broken parts as well; it is left out of the text.
+    `keys`: the lines without their digits; two that begin alike are records of one kind, and not parts of one.
+    `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
     run: list[_Break] = []
     for found in _breaks(lines, keys, prefix):
@@ -53,10 +54,10 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
 
 
 class _Break(NamedTuple):
-    """A line after which the next begins because there was no more room."""
+    """A line that was broken for lack of space."""
 
     line: int
-    full: bool  # to the last column: it may have been broken in the middle of a word
+    full: bool  # up to the last column: it may have been broken inside a word
 
 
 def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[_Break]:
@@ -66,7 +67,7 @@ def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[by
     width = max(lengths, default=0)
     if not _NARROWEST <= width <= _WIDEST:
         return
-    known: tuple[int, bytes] = -1, b""  # the line whose beginning was looked at last
+    known: tuple[int, bytes] = -1, b""  # the line whose beginning was examined last
     for number in range(len(lines) - 1):
         length = lengths[number]
         if (
@@ -81,25 +82,25 @@ def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[by
             if words and not fits:
                 begun = known[1] if known[0] == number else _beginning(lines[number], prefix)
                 known = number + 1, _beginning(lines[number + 1], prefix)
-                if len(begun) != _SAME or begun != known[1]:  # else both begin as records of one kind do
+                if len(begun) != _SAME or begun != known[1]:  # else both begin like records of one kind
                     yield _Break(number, full)
 
 
 def _beginning(line: bytes, prefix: re.Pattern[bytes]) -> bytes:
-    """How a line begins, behind its time and without its numbers."""
+    """Return the beginning of a line, after its time and without its numbers."""
     text = line[:_BEGINNING]
     found = prefix.match(text)
     return bare(text[found.end() :] if found else text)[:_SAME]
 
 
 def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
-    """Broken at the last column wherever it stands, or at blanks, or at blanks but for words that are too long."""
+    """Yield the lines joined in three ways: broken at the last column; at blanks; at blanks, but inside long words."""
     first = run[0].line
     parts = [lines[first], *(prefix.sub(b"", lines[one.line + 1], count=1) for one in run)]
     at_column, at_blanks = [b""] * len(run), [b" "] * len(run)
     mixed = [b"" if one.full else b" " for one in run]
     yield _glued(first, parts, mixed)
-    broken_words = len(run) > _FEW and mixed == at_column  # so many full lines in a row are no chance
+    broken_words = len(run) > _FEW and mixed == at_column  # so many full lines in a row are no coincidence
     for glue in (at_column,) if broken_words else (at_column, at_blanks):
         if glue != mixed:
             yield _glued(first, parts, glue)

@@ -1,1 +1,1 @@
-"""A faster attention in the user's own process."""
+"""Put a faster attention into the user's own process."""

@@ -1,7 +1,8 @@
 """Makes the environment in which a program finds the prescription. `attn-doctor run` becomes that program.
 
-The environment is all that is used: a folder on PYTHONPATH whose sitecustomize exchanges the attention when the program
-imports ultralytics (target/startup). Nothing is written anywhere.
+This process becomes the program, so that its exit code and the signals sent to it are its own. Only the environment is
+changed: a folder on PYTHONPATH whose sitecustomize exchanges the attention when the program imports ultralytics
+(target/startup). No file is written.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ STARTUP = Path(__file__).parents[1] / "target" / "startup"
 
 
 class NothingToRun(Refused):
-    """The request cannot be met: one sentence."""
+    """The request cannot be met; the text is one sentence."""
 
 
 def names() -> tuple[str, ...]:
-    """The backends that can be put into a program."""
+    """Return the backends that can be put into a program."""
     from attn_doctor.trials.backends import BY_NAME
 
     return ("auto", *(name for name, backend in BY_NAME.items() if backend.exchanged or backend.family == "eager"))
 
 
 def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` with the prescription in it. Raises NothingToRun for a backend that is none."""
+    """Return `base` with the prescription added. Raises NothingToRun for an unknown backend."""
     if backend not in names():
         also = " (with ultralytics: yolo train ... compile=True)" if backend == "compile" else ""
         raise NothingToRun(f"{backend!r} is no attention to exchange{also}: use {', '.join(names())}")

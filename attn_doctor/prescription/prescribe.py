@@ -1,7 +1,8 @@
-"""The prescription: puts a backend into the YOLO attention of this very process, after it has proven itself here.
+"""Put a backend into the YOLO attention of this process, after it has proven itself here.
 
-For the user's own training script, so it imports torch and ultralytics; the doctor's process never imports it. It is also loaded
-by itself into programs that have no attn_doctor (see target/startup): the standard library, torch and `exchange` only, Python 3.8.
+For the user's own training script, so it imports torch and ultralytics; the doctor's process never imports it. It is
+also loaded by itself into programs without attn_doctor (see target/startup): the standard library, torch and `exchange`
+only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from attn_doctor.exchange.tolerance import limit
 
 AUTO = "auto"
 AS_INSTALLED = "eager"
-_CANDIDATES = {  # in the order in which they are preferred where none is measurably quicker
+_CANDIDATES = {  # in order of preference where none is measurably faster
     "cpu": ("sdpa-flash",),
     "cuda": ("sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "flash-attn-3", "flash-attn-2"),
     "mps": ("sdpa",),
@@ -31,17 +32,17 @@ _FOR_ONE_IMAGE = (
     "sdpa-flash",
     "sdpa",
     "sdpa-math",
-)  # where the attention as installed is wrong, after the device's candidates
-_WORTH_IT = 1.02  # how many times as fast as what is preferred another must be to be taken instead
+)  # where the installed attention is wrong, after the device's candidates
+_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
 _REPEATS = 7
 
 
 class NotProven(RuntimeError):
-    """The backend's numbers are not those of textbook attention on this machine: nothing was exchanged."""
+    """The backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
 
 
 class Attention:
-    """A backend in force. As a context manager it ends with the block; `restore` ends it at any time."""
+    """An active backend. As a context manager it ends with the block; `restore` ends it at any time."""
 
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
@@ -49,7 +50,7 @@ class Attention:
 
     @property
     def backend(self) -> str:
-        """What is used: "eager" where the attention is left as installed, "auto" while nothing has been chosen yet."""
+        """Return the backend in use: "eager" for the installed attention, "auto" while none has been chosen yet."""
         taken = [name for name, _ in self._choice.taken.values()]
         return taken[-1] if taken else self._choice.asked
 
@@ -76,14 +77,14 @@ def prescribe(
 ) -> Attention:
     """Exchange the attention of the installed ultralytics for every thread, until `restore`.
 
-    `backend` is one of the doctor's names or "auto", which takes the quickest of those that prove themselves. The proof is made on
-    `device` ("cpu", "cuda:0"), at once. Without a device it is made on the CPU or an Apple GPU at once; on a CUDA device
-    at the first call there, because to look at a GPU now would settle which GPUs this process sees before a trainer
-    does (`train(device=1)`). `now=False` leaves every proof to the first call. What fails then is told in one sentence
-    (`say`, by default a warning), and the attention stays as installed.
+    `backend` is one of the doctor's names or "auto", which takes the fastest of those that prove themselves. The proof
+    is made on `device` ("cpu", "cuda:0"), at once. Without a device it is made on the CPU or an Apple GPU at once; on a
+    CUDA device at the first call there, because using a GPU now would fix which GPUs this process sees before a trainer
+    does (`train(device=1)`). `now=False` delays every proof to the first call. A later failure is reported in one
+    sentence (`say`, by default a warning), and the attention stays as installed.
 
-    Raises ValueError for a name that is none, ImportError where there is no ultralytics or the backend's package does not
-    import, `layers.Refused` for an attention class that is not known, and NotProven. In each of these cases nothing is exchanged.
+    Raises ValueError for an unknown name, ImportError where there is no ultralytics or the backend's package does not
+    import, `layers.Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = " (compile the model instead: YOLO(...).train(compile=True))" if backend == "compile" else ""
@@ -103,7 +104,10 @@ def prescribe(
 
 
 class _Choice:
-    """The kernel of an exchange: for each device and dtype what has proven itself there, at the latest when it is first met."""
+    """The kernel of an exchange: for each device and dtype the proven backend.
+
+    A backend is proven at the latest at the first call on its device.
+    """
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
@@ -113,18 +117,21 @@ class _Choice:
         self._lock = threading.Lock()
 
     def ready(self, x: Any) -> bool:
-        """Whether a layer with this input is to be computed with the kernel, and not as installed."""
+        """Return whether a layer with this input is computed with the kernel, and not as installed."""
         if self.asked == AS_INSTALLED:
             return False
-        if kernels.compiling():  # nothing can be tried out while a graph is made: what is known by now counts
+        if kernels.compiling():  # no proof can run while a graph is traced: only known results count
             return True
         return self._is_proven(x) or (
-            # As installed, torch may compute wrong gradients for a batch of one, such as the last of an epoch.
+            # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             x.shape[0] == 1 and torch.is_grad_enabled() and self._is_right_alone(x)
         )
 
     def _is_right_alone(self, x: Any) -> bool:
-        """Whether a batch of one is to be exchanged although larger ones are not: where as installed it is wrong."""
+        """Return whether a batch of one is exchanged although larger ones are not.
+
+        The installed attention may be wrong for a batch of one only.
+        """
         key = _key(x.device, _computed_in(x))
         alone = (*key, "alone")
         with self._lock:
@@ -148,7 +155,7 @@ class _Choice:
     def __call__(self, query: Any, key: Any, value: Any, scale: float) -> Any:
         where = _key(query.device, query.dtype)
         taken = self.taken.get(where)
-        if taken is not None and taken[0] == AS_INSTALLED:  # it is called for a batch of one
+        if taken is not None and taken[0] == AS_INSTALLED:  # this call is for a batch of one
             taken = self.taken.get((*where, "alone"), taken)
         kernel = self._named if taken is None else taken[1]
         return kernel(query, key, value, scale)
@@ -162,7 +169,7 @@ class _Choice:
             self._named.stop()
 
     def take(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Prove or choose, and remember. Raises NotProven."""
+        """Prove or choose a backend, and store it. Raises NotProven."""
         if self.asked == AUTO:
             found = _quickest(device, dtype)
         else:
@@ -172,14 +179,14 @@ class _Choice:
         self.taken[_key(device, dtype)] = found
 
     def _try(self, device: torch.device, dtype: torch.dtype) -> None:
-        """The same in the middle of somebody's program: nothing that goes wrong may end it."""
+        """Prove or choose a backend inside a running program: no error may end it."""
         key = _key(device, dtype)
         with self._lock:
             if key in self.taken:
                 return
             where = f"{device}, {str(dtype).partition('.')[2]}"
             try:
-                # A program may predict in inference mode, and train under autocast.
+                # The program may be predicting in inference mode, or training under autocast.
                 with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
                     self.take(device, dtype)
             except (NotProven, RuntimeError, NotImplementedError) as error:
@@ -191,17 +198,17 @@ class _Choice:
                 return
             if self._say:
                 name = self.taken[key][0]
-                kept = " (as installed: nothing that was tried is quicker)" if name == AS_INSTALLED else ""
+                kept = " (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
                 self._say(f"the attention is computed by {name} on {where}{kept}")
 
 
 def _key(device: torch.device, dtype: torch.dtype) -> tuple[str, int | None, torch.dtype]:
-    # A device of index None and the tensors on it (index 0) are told apart by torch, not by us.
+    # torch treats a device without index and the tensors on it (index 0) as different; here they are the same.
     return device.type, device.index or 0, dtype
 
 
 def _computed_in(x: Any) -> Any:
-    """The dtype in which a layer computes: autocast's where that is on."""
+    """Return the dtype in which a layer computes: autocast's where that is on."""
     kind = x.device.type
     if x.dtype is torch.float64:
         return x.dtype
@@ -215,7 +222,7 @@ def _computed_in(x: Any) -> Any:
 
 
 def _default_device() -> str | None:
-    """Where the program will most likely compute; None for a CUDA device that has not been looked at yet."""
+    """Return the device that the program will probably use; None for a CUDA device that is not initialised yet."""
     if torch.cuda.is_initialized():
         return f"cuda:{torch.cuda.current_device()}"
     if _is_there_cuda():
@@ -225,7 +232,10 @@ def _default_device() -> str | None:
 
 
 def _is_there_cuda() -> bool:
-    """Asked of NVML where that can be: the CUDA runtime would read CUDA_VISIBLE_DEVICES now, once and for all."""
+    """Return whether there is a CUDA device, by NVML where possible.
+
+    The CUDA runtime would read CUDA_VISIBLE_DEVICES now, and not again.
+    """
     if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
         return False
     name = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -248,12 +258,12 @@ def _kernel(backend: str) -> Any:
 
 
 def _dtypes(device: torch.device) -> tuple[torch.dtype, ...]:
-    """What the attention is computed in: as ultralytics trains and predicts on this device."""
+    """Return the dtypes in which ultralytics trains and predicts on this device."""
     return (torch.float32,) if device.type != "cuda" else (torch.float32, torch.float16)
 
 
 def _calls(device: torch.device, dtype: torch.dtype) -> list[tuple[Any, Any, Any, float]]:
-    """The shapes of YOLO12 and of YOLO11 at 640 pixels, in the layout of the exchange."""
+    """Return calls with the shapes of YOLO12 and of YOLO11 at 640 pixels, in the layout of the exchange."""
     made = []
     for place, (batch, heads, tokens, narrow, wide) in enumerate(
         ((8, 2, 400, 32, 32), (2, 4, 400, 32, 32), (2, 2, 400, 32, 64))
@@ -265,7 +275,7 @@ def _calls(device: torch.device, dtype: torch.dtype) -> list[tuple[Any, Any, Any
 
 
 def _prove(backend: str, kernel: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Hold output and gradients against float64. Raises NotProven."""
+    """Compare output and gradients with float64. Raises NotProven."""
     calls = _calls(device, dtype)
     reference = Reference(kernels.eager, calls, seed=0)
     base = reference.errors(kernels.eager)
@@ -286,7 +296,7 @@ def _prove(backend: str, kernel: Any, device: torch.device, dtype: torch.dtype) 
 
 
 def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
-    """The quickest backend that proves itself, and eager where none is quicker than that."""
+    """Return the fastest backend that proves itself, or eager where none is faster."""
     reference = Reference(kernels.eager, _calls(device, dtype)[:2], seed=0)
     proven = {AS_INSTALLED: kernels.eager}
     for name in _CANDIDATES.get(device.type, ("sdpa",)):
@@ -305,11 +315,11 @@ def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
 
 
 def _right_alone(device: torch.device, dtype: torch.dtype, without: str) -> tuple[str, Any] | None:
-    """A backend that proves itself, whatever its speed; None where none does."""
+    """Return a backend that proves itself, whatever its speed; None where none does."""
     names = dict.fromkeys((*_CANDIDATES.get(device.type, ()), *_FOR_ONE_IMAGE))
     with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
         for name in names:
-            if name == without:  # it was refused already, or it would have been taken
+            if name == without:  # it was already refused, or it would have been taken
                 continue
             try:
                 kernel = _kernel(name)
@@ -321,7 +331,10 @@ def _right_alone(device: torch.device, dtype: torch.dtype, without: str) -> tupl
 
 
 def _race(works: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
-    """Seconds of the quickest of a few runs of each, in turns, after one that warms up: what disturbs only adds."""
+    """Return for each candidate the seconds of its fastest run, after a warm-up.
+
+    The runs alternate. The minimum is used, because a disturbance only adds time.
+    """
 
     def wait() -> None:
         if device.type == "cuda":

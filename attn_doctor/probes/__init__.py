@@ -1,1 +1,4 @@
-"""Collecting: our side of the probes, a module for each section of the facts; each names its sources in order of trust."""
+"""Collect the facts: our side of the probes, one module for each section of the facts.
+
+Each lists its sources in order of trust.
+"""

@@ -1,6 +1,6 @@
-"""Which Python is the patient, when the user names none, and why. Starts nothing: it only looks at files.
+"""Choose the Python to examine where the user names none, and say why. Starts nothing: it only reads files.
 
-It asks os.path, not Path: until Python 3.14 the methods of Path raise where a folder on the way may not be searched.
+It uses os.path, not Path: until Python 3.14 the methods of Path raise for a folder without search permission.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import NamedTuple
 from attn_doctor.errors import NoAnswer
 from attn_doctor.model.foreign_text import text
 
-# Files by which the tools that make an environment for one program mark it: pipx, `uv tool install`.
+# Files by which tools mark an environment that they made for one program: pipx, `uv tool install`.
 _HOLDER_FILES = ("pipx_metadata.json", "uv-receipt.toml")
-# Folders of uv's cache in which `uvx` and `uv run --with` make their throw-away environments.
+# Folders of uv's cache in which `uvx` and `uv run --with` make their temporary environments.
 _HOLDER_FOLDERS = ("archive-v0", "environments-v2", "builds-v0")
 _PATIENTS = ("torch", "ultralytics", "flash_attn")
 
@@ -46,7 +46,8 @@ def choose(
             if python:
                 return Choice(python, f"{what} ({variable})")
     if not is_holder(own_prefix) and _holds_patient(Path(own_prefix)):
-        # `.venv/bin/attn-doctor check` without activating: the doctor was put beside the patient.
+        # `.venv/bin/attn-doctor check` without activating: the doctor is installed beside the torch that the user
+        # means.
         return Choice(own, "the environment that attn-doctor is installed in, which holds PyTorch")
     for name in ("python", "python3"):
         for folder in environ.get("PATH", os.defpath).split(os.pathsep):
@@ -57,7 +58,7 @@ def choose(
 
 
 def is_holder(prefix: str) -> bool:
-    """Whether an environment exists only to hold a program, so that it is nobody's training environment."""
+    """Return whether an environment was made only to run one program, such as one of pipx or `uv tool`."""
     folder = Path(prefix)
     if any(os.path.exists(folder / name) for name in _HOLDER_FILES):
         return True
@@ -80,7 +81,7 @@ def _check(named: str, environ: Mapping[str, str]) -> str:
     if not named:
         raise NoAnswer("--target", "names nothing")
     shown = text(named if len(named) <= _SHOWN else f"{named[:_SHOWN]}...")
-    path = os.path.expanduser(named)  # Path.expanduser raises where there is no such user
+    path = os.path.expanduser(named)  # Path.expanduser raises for an unknown user
     if os.path.isdir(path):
         inside = _python_in(Path(path))
         hint = f": did you mean {text(inside)}?" if inside else ", and there is no Python in it"
@@ -91,7 +92,7 @@ def _check(named: str, environ: Mapping[str, str]) -> str:
         pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise NoAnswer(f"--target {shown}", f"cannot be looked at: {why}") from error
+        raise NoAnswer(f"--target {shown}", f"cannot be read: {why}") from error
     else:
         if not os.access(path, os.X_OK):
             raise NoAnswer(f"--target {shown}", "is not executable")

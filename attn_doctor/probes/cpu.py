@@ -12,14 +12,14 @@ from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.system import platforms, windows
 
-# What PyTorch wants before it takes its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
+# The instruction sets that PyTorch requires for its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 # The names of Linux and of py-cpuinfo; Arm's is "bf16".
 _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
 def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
-    """The section, and where it was read. Without `ask` no program is started."""
+    """Return the section and its sources. Without `ask` no program is started."""
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:
@@ -29,7 +29,8 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
             return _of_windows(), {"": "the registry and IsProcessorFeaturePresent"}
         return all_unknown(Cpu, "/proc/cpuinfo cannot be read"), {}
     named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    board = tree.text("/sys/firmware/devicetree/base/model")  # Arm kernels name the board where they name no processor
+    # Where Arm kernels name no processor in /proc/cpuinfo, they name the board here.
+    board = tree.text("/sys/firmware/devicetree/base/model")
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     model: Text = named[1].strip() if named else board or Unknown("/proc/cpuinfo does not name the processor")
     if flags is None:
@@ -48,7 +49,7 @@ def _cpu(model: Text, flags: Collection[str]) -> Cpu:
 
 
 def _of_macos() -> Cpu:
-    """Names of sysctl: https://developer.apple.com/documentation/kernel/1387446-sysctlbyname."""
+    """Read the processor by sysctl. Names: https://developer.apple.com/documentation/kernel/1387446-sysctlbyname."""
     names = {
         "avx2": "hw.optional.avx2_0",
         "avx512f": "hw.optional.avx512f",
@@ -66,7 +67,10 @@ def _of_macos() -> Cpu:
 
 
 def _of_windows() -> Cpu:
-    """Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not tell of AMX and bf16."""
+    """Read the processor of Windows.
+
+    Feature numbers: IsProcessorFeaturePresent of processthreadsapi.h. It does not report AMX and bf16.
+    """
     path = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
     try:
         model: Text = str(windows.registry(path, "ProcessorNameString")).strip()

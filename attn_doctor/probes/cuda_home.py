@@ -1,8 +1,8 @@
-"""Which CUDA toolkit torch.utils.cpp_extension would build with, and what is wrong with that choice.
+"""Find the CUDA toolkit that torch.utils.cpp_extension would build with, and the problems of that choice.
 
-The rule has been the same in every PyTorch from 2.0 to 2.15, read in their sources: CUDA_HOME, else CUDA_PATH; else the
-folder two above the nvcc on PATH, links not followed; else /usr/local/cuda. Up to 2.3 the program `which` looked for nvcc, so
-without that program none was found. A PyTorch without CUDA never looks at all: that is judged elsewhere.
+The rule is the same in every PyTorch from 2.0 to 2.15, read in their sources: CUDA_HOME, else CUDA_PATH; else the
+folder two above the nvcc on PATH, links not followed; else /usr/local/cuda. Up to 2.3 the program `which` searched for
+nvcc, so without that program none was found. A PyTorch without CUDA never searches: that is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attn_doctor.probes.toolkits import include_folders
 
 _DEFAULT = "/usr/local/cuda"
 _WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
-# Folders that the compiler searches besides: a header found there is no longer missing.
+# Folders that the compiler searches anyway: a header found there is not missing.
 _INCLUDE_VARIABLES = ("CUDA_INC_PATH", "CPATH", "CPLUS_INCLUDE_PATH")
 
 
@@ -30,12 +30,12 @@ class Chosen(NamedTuple):
 
 
 def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows: bool) -> Chosen:
-    """The choice. `nvcc`: the first one on PATH."""
+    """Return the choice. `nvcc`: the first one on PATH."""
     for name in ("CUDA_HOME", "CUDA_PATH"):
         if environ.get(name):
             return Chosen(environ[name], name, _problem(tree, environ, environ[name], windows))
     if "CUDA_PATH" in environ:
-        # An empty CUDA_PATH is taken as it is, where an empty CUDA_HOME is passed over.
+        # An empty CUDA_PATH is used as it is; an empty CUDA_HOME is ignored.
         return Chosen("", "CUDA_PATH", "is empty")
     if nvcc is not None:
         folder = os.path.dirname(os.path.dirname(nvcc))  # noqa: PTH120 - exactly what PyTorch does
@@ -47,7 +47,7 @@ def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows:
 
 
 def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Chosen:
-    """The choice again, now that every nvcc has been run: one that does not run is what stops a build first."""
+    """Return the choice again after every nvcc was run: an nvcc that does not run is the first problem of a build."""
     nvcc = f"{chosen.path}/bin/nvcc"
     if chosen.path is None or not tree.is_file(nvcc) or not os.access(tree.at(nvcc), os.X_OK):
         return chosen
@@ -60,7 +60,7 @@ def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Cho
 
 
 def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) -> str | None:
-    """What keeps a build from finding its compiler and headers there, in words; None where nothing does."""
+    """Return the problem that keeps a build from finding its compiler and headers there; None for no problem."""
     if tree.is_dir(value) and value == value.strip():
         return _problem_of_folder(tree, environ, value, windows)
     if value != value.strip():
@@ -71,7 +71,7 @@ def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) 
         return "holds a variable that was not expanded"
     if not windows and re.match(r"[A-Za-z]:[\\/]", value):
         return "is a path of Windows"
-    folders = re.split(";" if windows else "[:;]", value)  # the colon of a Windows drive separates nothing
+    folders = re.split(";" if windows else "[:;]", value)  # the colon of a Windows drive is no separator
     if len(folders) > 1:
         given = [folder for folder in folders if folder]
         if len(given) > 1:
@@ -79,7 +79,7 @@ def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) 
         mark = value[-1] if not folders[-1] else value[0]
         return f"{'ends' if not folders[-1] else 'begins'} with {mark!r}, which became a part of it"
     if value.startswith("~"):
-        return "begins with '~', which nobody expands"
+        return "begins with '~', which is not expanded"
     if tree.is_file(value):
         return "is a file; it has to be the folder of the toolkit"
     return "does not exist"

@@ -1,4 +1,4 @@
-"""The file systems that an installation or a build writes to: temporary files, pip's cache, site-packages."""
+"""Read the file systems that an installation or a build writes to: temporary files, pip's cache, site-packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> 
 
 
 def disk(root: Root, purpose: Purpose, path: str) -> Disk:
-    """What can be said of the file system under a folder, or where the folder is yet to be made, under its parent."""
+    """Return the properties of the file system of a folder; for a folder that does not exist yet, of its parent."""
     here = root.at(path)
     try:
         while not os.path.exists(here) and here != here.parent:
@@ -42,7 +42,7 @@ def disk(root: Root, purpose: Purpose, path: str) -> Disk:
 
 
 def _noexec(root: Root, path: str) -> Flag:
-    """Whether the mount forbids to run programs from it. Fields: proc_pid_mountinfo(5)."""
+    """Return whether the mount forbids running programs from it. Fields: proc_pid_mountinfo(5)."""
     if root.real and not platforms.LINUX:
         return None
     text = root.text("/proc/self/mountinfo")
@@ -54,9 +54,9 @@ def _noexec(root: Root, path: str) -> Flag:
         fields = line.split()
         if len(fields) < 6:
             continue
-        at = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])  # a space is written \040
+        at = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])  # a space is written as \040
         within = at in ("/", here) or here.startswith(at + "/")
-        if within and len(at) >= len(best):  # of two mounts on one folder the later one covers the other
+        if within and len(at) >= len(best):  # of two mounts on one folder the later one is visible
             best, options = at, fields[5]
     if not best:
         return Unknown(f"no mount point of {path} is listed")
@@ -64,14 +64,14 @@ def _noexec(root: Root, path: str) -> Flag:
 
 
 def _temporary(root: Root, environ: Mapping[str, str]) -> str:
-    """As Python's tempfile and pip choose it."""
+    """Return the folder for temporary files, as Python's tempfile and pip choose it."""
     named = (environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     usable = (path for path in named if path and root.is_dir(path))
     return next(usable, tempfile.gettempdir() if platforms.WINDOWS else "/tmp")  # noqa: S108 - looked at, not written to
 
 
 def _pip_cache(environ: Mapping[str, str]) -> str | None:
-    """The folder that pip itself chooses, see https://pip.pypa.io/en/stable/topics/caching/ for the rule."""
+    """Return the cache folder that pip chooses. Rule: https://pip.pypa.io/en/stable/topics/caching/."""
     if environ.get("PIP_CACHE_DIR"):
         return environ["PIP_CACHE_DIR"]
     home = environ.get("HOME") or os.path.expanduser("~")  # Path.home() raises where there is none

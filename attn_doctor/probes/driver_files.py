@@ -1,4 +1,7 @@
-"""What files tell of the NVIDIA driver: kernel module, libraries within reach, device nodes. Nothing is loaded or run."""
+"""Read the NVIDIA driver's files: kernel module, libraries that the loader finds, device nodes.
+
+Nothing is loaded or run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import NamedTuple
 from attn_doctor.model.facts import PciDevice, Text, Unknown
 from attn_doctor.model.machine import NVIDIA
 from attn_doctor.probes import pci
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import wsl
 from attn_doctor.system import platforms
@@ -25,18 +28,18 @@ class DriverFiles(NamedTuple):
     libnvml: str | None
     nvidia_smi: str | None
     nodes: tuple[str, ...]
-    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that cannot be seen from here
+    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that is not visible from here
     wsl: bool
 
     @property
     def signs(self) -> bool:
-        """Whether anything at all speaks of NVIDIA. If nothing does, there is nobody to ask."""
+        """Return whether there is any sign of NVIDIA. Without one, no driver is asked."""
         files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
         return bool(files) or self.kernel_module is not None or self.card is not False
 
 
 def driver_files(
-    tree: Root, environ: Mapping[str, str], loader: Loader, bus: tuple[PciDevice, ...] | Unknown
+    tree: Root, environ: Mapping[str, str], loader: LibrarySearch, bus: tuple[PciDevice, ...] | Unknown
 ) -> DriverFiles:
     within_wsl = wsl(tree, environ) is not None
     windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and platforms.WINDOWS else None
@@ -50,7 +53,7 @@ def driver_files(
         nvidia_smi=tree.program("nvidia-smi", environ.get("PATH", ""))
         or _file(tree, "/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"),
         nodes=nodes,
-        # Under WSL the card is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
+        # Under WSL the GPU is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
         card=None if card is False and (within_wsl or nodes or isinstance(module, str)) else card,
         wsl=within_wsl,
     )
@@ -67,14 +70,14 @@ def _file(tree: Root, *paths: str) -> str | None:
 
 
 def version_in_name(tree: Root, path: str) -> Text:
-    """The driver's version, from the name of the file that a library's links lead to."""
+    """Return the driver's version, from the name of the file to which a library's links lead."""
     real = tree.resolve(path)
     written = _VERSION.search(real)
     return written[1] if written else Unknown(f"the name {PurePath(real).name} holds no version")
 
 
 def _kernel_module(tree: Root) -> Text:
-    """Version of the loaded module; None where none is loaded."""
+    """Return the version of the loaded module; None where none is loaded."""
     version = tree.text("/sys/module/nvidia/version")
     if version:
         return version

@@ -1,4 +1,4 @@
-"""The compiled extensions of the target that concern attention, and its torch, read from their files alone."""
+"""Read the target's compiled extensions for attention, and its torch, from their files alone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attn_doctor.model.facts import Binary, Interpreter, Torch, Unknown
 def extensions(
     interpreter: Interpreter, torch: Torch, path: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[Binary, ...] | Unknown:
-    """One record for each that is there; `path` is the target's sys.path. Nothing is imported.
+    """Return one record for each extension that exists. `path` is the target's sys.path. Nothing is imported.
 
-    Files are those of this machine even where the doctor looks at a folder that stands for another one: the target
-    runs here, and its loader looks here.
+    The files are those of this machine, even where `root` is a folder with a simulated machine: the target and its
+    loader run here.
     """
     from attn_doctor.probes import binaries
     from attn_doctor.probes.binaries.installed import installed

@@ -1,4 +1,4 @@
-"""What is installed under the name flash_attn: flash-attn 2, 3 and 4 share names and overwrite each other's files."""
+"""Read what is installed under the name flash_attn. flash-attn 2, 3 and 4 share names and overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flas
 
 
 def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tuple[FlashAttention, dict[str, str]]:
-    """The section, from distributions, from where the target would find the modules, and from the files there."""
+    """Return the section, from the distributions, from the paths of the modules, and from the files there."""
     versions = {d.name: d.version for d in distributions}
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)
@@ -39,7 +39,7 @@ def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tu
 
 
 def _wheel_of(version: str | None, distributions: Iterable[Distribution]) -> dict[str, Any]:
-    """What the wheel was built for, by its local version or by the name of the file that it was installed from."""
+    """Return the build of the wheel, from its local version or from the name of the file that was installed."""
     texts = [local(version) if version else None]
     texts += [d.direct_url for d in distributions if d.name == "flash-attn" and isinstance(d.direct_url, str)]
     for text in texts:
@@ -54,7 +54,7 @@ def _wheel_of(version: str | None, distributions: Iterable[Distribution]) -> dic
 
 
 def _cuda(digits: str) -> str:
-    """The CUDA version that a wheel's tag means: 12.2 for cu122; only the major, 12, for cu12."""
+    """Return the CUDA version of a wheel's tag: 12.2 for cu122; only the major, 12, for cu12."""
     return digits if len(digits) <= 2 else f"{digits[:2]}.{digits[2:]}"
 
 

@@ -1,6 +1,6 @@
-"""Collecting: runs all probes at once, with their deadlines, and puts their answers together into Facts.
+"""Run all probes at once, with deadlines, and build the Facts from their answers.
 
-Whatever fails becomes an Unknown with its reason. Only a target that does not answer at all ends it.
+A probe that fails gives an Unknown with the reason. Only a target that does not answer at all ends the collection.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 Section = tuple[R, dict[str, str]]
 
-# Top-level modules whose place matters: a file or folder of that name elsewhere hides the real one.
+# Top-level modules that a file or folder of the same name elsewhere can hide.
 WATCHED = (
     "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
     "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
 ).split()
-# Variables that change how something is built, found or run. Others are nobody's business.
+# Variables that change how something is built, found or run. No others are recorded.
 VARIABLES = (
     "CUDA_HOME CUDA_PATH CUDACXX CC CXX CUDAHOSTCXX NVCC_PREPEND_FLAGS NVCC_APPEND_FLAGS LD_LIBRARY_PATH LD_PRELOAD "
     "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES "
@@ -68,17 +68,17 @@ VARIABLES = (
 ).split()
 
 
-class Request(NamedTuple):
+class GatherRequest(NamedTuple):
     choice: Choice
     environ: Mapping[str, str]
     static: bool = False  # run nothing of the target: its Python is started once, without site
-    tools: bool = True  # ask programs and the driver; otherwise files alone are read
+    tools: bool = True  # run tools and ask the driver; otherwise only files are read
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     root: Path = Path("/")
 
 
-def gather(request: Request) -> Facts:
+def gather(request: GatherRequest) -> Facts:
     """Collect all facts. Raises NoAnswer for a target that does not answer, or is no Python that can be examined."""
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
         try:
@@ -88,7 +88,7 @@ def gather(request: Request) -> Facts:
             raise
 
 
-def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
+def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
     runner = _Runner(pool)
     imports = None if request.static else pool.submit(importing.import_everything, _importer(request))
     asked = pool.submit(_answer, request)
@@ -101,7 +101,10 @@ def _gather(request: Request, pool: ThreadPoolExecutor) -> Facts:
 
 
 class _Runner:
-    """Starts probes and keeps how they went. One of the two places that catch everything: a probe may be wrong."""
+    """Starts probes and records how they ended.
+
+    One of the two places that catch every exception: a probe may have a bug.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
@@ -114,7 +117,7 @@ class _Runner:
         return self.attempt(name, probe, lambda why: (all_unknown(kind, why), {}))
 
     def attempt(self, name: str, probe: Callable[[], T], otherwise: Callable[[str], T]) -> T:
-        """What a probe finds, or what `otherwise` makes of the reason why it found nothing."""
+        """Return the result of a probe, or that of `otherwise(reason)` where the probe fails."""
         started = time.monotonic()
         note = None
         try:
@@ -126,13 +129,13 @@ class _Runner:
         return found
 
 
-def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]]]:
-    """The probes that do not ask the target."""
+def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Section[Any]]]:
+    """Start the probes that do not need the target."""
     from attn_doctor.probes import cpu, graphics, project, system, toolchain
 
     environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
-    # As if the target were activated: a build in it would find its ninja and its compilers first.
+    # PATH as if the target were activated: a build in it would find its ninja and its compilers first.
     inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
     return {
         "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
@@ -145,11 +148,11 @@ def _machine(request: Request, runner: _Runner) -> dict[str, Future[Section[Any]
     }
 
 
-def _importer(request: Request) -> importing.Target:
+def _importer(request: GatherRequest) -> importing.Target:
     return importing.Target(request.choice.python, request.environ, request.timeout, request.on_slow)
 
 
-def _answer(request: Request) -> Answer:
+def _answer(request: GatherRequest) -> Answer:
     return ask(
         request.choice.python,
         EVERYTHING,
@@ -161,8 +164,8 @@ def _answer(request: Request) -> Answer:
     )
 
 
-def _isolated(request: Request) -> tuple[Module, ...] | Unknown:
-    """Where the same modules come from when PYTHONPATH and user-site are left out."""
+def _isolated(request: GatherRequest) -> tuple[Module, ...] | Unknown:
+    """Return the origins of the same modules without PYTHONPATH and the user site."""
     try:
         return ask(
             request.choice.python, ("modules",), request.environ, request.timeout, modules=WATCHED, options=["-I"]
@@ -172,9 +175,9 @@ def _isolated(request: Request) -> tuple[Module, ...] | Unknown:
 
 
 def _target(
-    request: Request, answer: Answer, isolated: tuple[Module, ...] | Unknown, runner: _Runner
+    request: GatherRequest, answer: Answer, isolated: tuple[Module, ...] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
-    """The sections that come from the target's own files."""
+    """Return the sections that come from the target's own files."""
     from attn_doctor.probes import extensions, flash_attention, interpreter, packages, yolo
 
     raw, modules = answer.distributions, answer.modules
@@ -226,14 +229,14 @@ def _target(
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:
-    """Whether a distribution is installed whose modules only a line of a .pth file would find that was not run."""
+    """Return whether an installed distribution has modules that only an unexecuted line of a .pth file would find."""
     installed = answer.distributions
     found = () if isinstance(installed, Unknown) else installed.found
     return bool(answer.not_run) and any(d.name.lower() == name for d in found)
 
 
 def _assemble(
-    request: Request,
+    request: GatherRequest,
     found: dict[str, Any],
     outcome: child.Outcome | None,
     answer: Answer,

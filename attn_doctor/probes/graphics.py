@@ -1,7 +1,7 @@
-"""GPUs, and what stands between them and a program: bus, kernel module, driver library, device nodes, visibility.
+"""Read the GPUs and the parts between them and a program: bus, kernel module, driver library, device nodes, visibility.
 
 Sources in order of trust: NVML, nvidia-smi, libcuda, the files of the driver. On a machine without any sign of NVIDIA
-none of them is asked, because the answer is known.
+none of them is asked.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from attn_doctor import child
 from attn_doctor.model.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
 from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
 from attn_doctor.system import platforms
 
-_NO_SIGN = "not asked: nothing here speaks of an NVIDIA GPU or driver"
+_NO_SIGN = "not asked: there is no sign of an NVIDIA GPU or driver"
 
 
 def graphics(
@@ -37,14 +37,14 @@ def graphics(
     *,
     ask: bool = True,
 ) -> tuple[Graphics, dict[str, str]]:
-    """The section, and where its values were read. Without `ask` no program is started and no library of the driver loaded.
+    """Return the section and its sources. Without `ask` no program is started and no library of the driver is loaded.
 
-    `deadline`: seconds for each library that is asked. Waking the driver takes some a GPU where nothing keeps it awake,
-    see https://docs.nvidia.com/deploy/driver-persistence/.
+    `deadline`: seconds for each library that is asked. Where no process keeps the driver loaded, it takes some seconds
+    for each GPU to start, see https://docs.nvidia.com/deploy/driver-persistence/.
     """
     tree = Root(root)
     bus = pci.devices(tree)
-    loader = Loader(tree, environ, machine_of(tree))
+    loader = LibrarySearch(tree, environ, machine_of(tree))
     files = driver_files(tree, environ, loader, bus)
     record = Graphics(
         pci=bus,
@@ -90,9 +90,9 @@ def _ask(
     deadline: float,
     on_slow: nvml.OnSlow,
 ) -> _Asked:
-    """NVML and libcuda at once; nvidia-smi only where NVML failed, and not where it hangs."""
+    """Ask NVML and libcuda at the same time; nvidia-smi only where NVML failed without hanging."""
     environment = dict(environ)
-    if not tree.real:  # the loader knows nothing of a folder that stands for a machine
+    if not tree.real:  # a folder with a simulated machine: the loader of this machine does not use it
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join([*within, environ.get("LD_LIBRARY_PATH", "")])
     cuda = pool.submit(_cuda, tree, files, environment, deadline, on_slow)
@@ -103,7 +103,7 @@ def _ask(
     elif files.nvidia_smi is None:
         smi = nvidia_smi.not_asked("it is not on PATH")
     elif management.hangs:
-        smi = nvidia_smi.not_asked("it asks NVML, and that does not answer")
+        smi = nvidia_smi.not_asked("it uses NVML, which does not answer")
     else:
         smi = nvidia_smi.ask(str(tree.at(files.nvidia_smi)), environment, min(deadline, 10.0))
     return _Asked(management, smi, cuda.result())
@@ -114,14 +114,14 @@ def _cuda(
 ) -> nvml.Cuda:
     library = "nvcuda.dll" if platforms.WINDOWS else "libcuda.so.1"
     if not tree.real and files.libcuda is None:
-        return nvml.cannot_load(library, "it is not where the loader looks")
+        return nvml.cannot_load(library, "it is in none of the folders that the loader searches")
     return nvml.ask_cuda(library, environment, deadline, on_slow)
 
 
 def _told(
     tree: Root, files: DriverFiles, environ: Mapping[str, str], asked: _Asked
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields, and their sources, from the most trusted that answered."""
+    """Return the fields and their sources, each from the most trusted source that answered."""
     management, smi, cuda = asked
     libcuda = tree.name(cuda.path) if cuda.path else files.libcuda
     nothing = files.kernel_module is None and libcuda is None and files.libnvml is None
@@ -137,11 +137,11 @@ def _told(
         {management.source: management.gpus, "nvidia-smi": smi.gpus, "libcuda": cuda.gpus},
         absent=False,
     )
-    # No driver, then no driver shows a GPU: what is in the machine stands in `pci`. Where the bus tells nothing (WSL), that
-    # would be a guess; and a driver in trouble (mismatch, a lost GPU, a hang) has GPUs that it does not show.
+    # Without a driver no GPU is reported by one, and `pci` lists the hardware. An empty list would be a guess where the
+    # bus shows nothing (WSL), and where a driver is present but fails (mismatch, a lost GPU, a hang).
     if isinstance(gpus, Unknown) and management.nobody_there and smi.error is not None and files.card is not None:
         gpus, gpus_source = (), management.source
-    if isinstance(gpus, tuple) and gpus_source != "libcuda":  # libcuda lists none but the visible ones
+    if isinstance(gpus, tuple) and gpus_source != "libcuda":  # libcuda lists visible GPUs only
         gpus = _with_visibility(gpus, management.mig_uuids, environ)
     fields = {
         "gpus": gpus,
@@ -167,7 +167,10 @@ def _told(
 
 
 def _first(answers: Mapping[str, Any], *, absent: bool) -> tuple[Any, str]:
-    """The first answer that is one, and whose it is; else None if the thing is known to be absent, else why it is not known."""
+    """Return the first known answer and the name of its source.
+
+    Without one: None where the thing is known to be absent, else the first Unknown.
+    """
     for source, answer in answers.items():
         if answer is not None and not isinstance(answer, Unknown):
             return answer, source
@@ -209,7 +212,7 @@ def _with_visibility(
 
 
 def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
-    """What systemd says of the service; None where no NVSwitch is to be seen."""
+    """Return the state that systemd reports for the service; None where there is no NVSwitch."""
     if not pci.nvswitches(tree):
         return None
     program = tree.program("systemctl", environ.get("PATH", ""))
@@ -223,7 +226,7 @@ def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
 def _rocm(
     tree: Root, environ: Mapping[str, str], found: tuple[AmdGpu, ...] | Unknown, deadline: float
 ) -> tuple[tuple[AmdGpu, ...] | Unknown, Text]:
-    """AMD GPUs by the names that rocminfo gives them, and the version of ROCm; None where there is none."""
+    """Return the AMD GPUs by the names of rocminfo, and the version of ROCm; None where there is none."""
     installed, program = _rocm_version(tree, environ)
     if isinstance(found, Unknown) or not found or program is None:
         return found, installed
@@ -238,7 +241,7 @@ def _rocm(
 
 
 def _rocm_version(tree: Root, environ: Mapping[str, str]) -> tuple[Text, str | None]:
-    """The version that a file tells, and the path of rocminfo."""
+    """Return the ROCm version from a file, and the path of rocminfo."""
     version = re.match(r"\d+(\.\d+)+", tree.text("/opt/rocm/.info/version") or "")
     program = tree.program("rocminfo", environ.get("PATH", "") + os.pathsep + "/opt/rocm/bin")
     if version:
@@ -252,7 +255,7 @@ def _line(agent: str, label: str) -> Text:
 
 
 def _apple(tree: Root, *, ask: bool) -> Flag:
-    """Apple silicon, also from a Python for Intel that runs under Rosetta."""
+    """Return whether this is Apple silicon, also from a Python for Intel under Rosetta."""
     if not tree.real or not platforms.MACOS:
         return False
     if platform.machine() == "arm64":

@@ -1,4 +1,4 @@
-"""GPUs and their driver as far as files alone tell: for an examination that starts no program and loads no library."""
+"""Read GPUs and driver from files only, for an examination that starts no program and loads no library."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from attn_doctor.model.facts import Gpu, Text, Unknown, all_unknown
 from attn_doctor.probes.driver_files import DriverFiles, version_in_name
 from attn_doctor.probes.root import NOT_ASKED, Root
 
-_GPUS = "/proc/driver/nvidia/gpus"  # a folder for each GPU of the loaded module, by its place on the bus
+_GPUS = "/proc/driver/nvidia/gpus"  # one folder for each GPU of the loaded module, named by its place on the bus
 
 
 def told(tree: Root, files: DriverFiles) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields of the graphics section, and their sources. What only NVML or libcuda could tell is unknown."""
+    """Return the fields of the graphics section, and their sources.
+
+    Values that only NVML or libcuda has are unknown.
+    """
     nothing = files.kernel_module is None and files.libcuda is None and files.libnvml is None and not files.wsl
     named = version_in_name(tree, files.libcuda) if files.libcuda else None
     listed = tuple(_gpu(tree, index, folder) for index, folder in enumerate(tree.entries(_GPUS)))

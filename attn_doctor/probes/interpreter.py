@@ -55,7 +55,7 @@ def _place(module: Module) -> str:
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Tools that could install into this target: the first is the one that made it, where files tell."""
+    """Return the tools that could install into this target, first the one that made it, where files show that."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

@@ -1,4 +1,4 @@
-"""How much of the machine this process may use: cores, memory and swap, and what control groups leave of them."""
+"""Read the limits of this process: cores, memory and swap, and the limits of its control groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Memory(NamedTuple):
 
 
 def memory(root: Root, *, ask: bool = True) -> Memory:
-    """Bytes of memory in the machine, free for a new program without swapping, and of swap space."""
+    """Return bytes of memory in the machine, bytes that a new program can use without swapping, and bytes of swap."""
     if root.real and platforms.MACOS:
         why = Unknown(NOT_ASKED)
         return _memory_of_macos() if ask else Memory(why, why, why)
@@ -41,15 +41,15 @@ def memory(root: Root, *, ask: bool = True) -> Memory:
 
 
 def cores(root: Root) -> Number:
-    """Logical processors that are switched on."""
+    """Return the number of active logical processors."""
     if root.real:
-        return os.cpu_count() or Unknown("the operating system does not say")
+        return os.cpu_count() or Unknown("the operating system does not report it")
     found = len(re.findall(r"^processor\s*:", root.text("/proc/cpuinfo") or "", re.MULTILINE))
     return found or Unknown("/proc/cpuinfo lists no processors")
 
 
 def cores_allowed(root: Root) -> Number:
-    """Logical processors that the affinity mask leaves to this process."""
+    """Return the number of logical processors in the affinity mask of this process."""
     listed = re.search(r"^Cpus_allowed_list:\s*(\S+)", root.text("/proc/self/status") or "", re.MULTILINE)
     if listed is None:
         return Unknown("there is no affinity mask to read (/proc/self/status)")
@@ -58,21 +58,21 @@ def cores_allowed(root: Root) -> Number:
 
 
 class Quota(NamedTuple):
-    """What control groups allow: cores and bytes. None: no limit."""
+    """The limits of control groups: cores and bytes. None: no limit."""
 
     cpus: Real
     memory: Number
 
 
 class _Hierarchy(NamedTuple):
-    """One mounted control group hierarchy, and the groups that this process is in, the innermost first."""
+    """One mounted control group hierarchy, with the groups of this process, the innermost first."""
 
     version: int
     folders: tuple[str, ...]
 
 
 def quota(root: Root) -> Quota:
-    """The tightest limits of the control groups around this process; every group above it counts too."""
+    """Return the lowest limits of the control groups around this process, all parent groups included."""
     groups = root.text("/proc/self/cgroup")
     mounts = root.text("/proc/self/mountinfo")
     if groups is None or mounts is None:
@@ -86,7 +86,10 @@ def quota(root: Root) -> Quota:
 
 
 def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarchy]:
-    """Format of the mount lines: proc_pid_mountinfo(5); of the group lines: cgroups(7)."""
+    """Yield the hierarchies of a controller.
+
+    Format of the mount lines: proc_pid_mountinfo(5); of the group lines: cgroups(7).
+    """
     inside = {}
     for line in groups.splitlines():
         number, _, rest = line.partition(":")
@@ -106,7 +109,7 @@ def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarc
             continue
         mounted, at = fields[3], fields[4]
         if mounted != "/" and (path == mounted or path.startswith(mounted + "/")):
-            path = path[len(mounted) :]  # a container sees a part of the tree, and names its group from the top
+            path = path[len(mounted) :]  # a container sees a part of the tree, but its group is named from the root
         parts = [p for p in path.split("/") if p and p != ".."]
         yield _Hierarchy(version, tuple("/".join([at.rstrip("/"), *parts[:n]]) for n in range(len(parts), -1, -1)))
 

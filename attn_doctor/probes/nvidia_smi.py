@@ -1,6 +1,6 @@
-"""What nvidia-smi says, for when NVML could not be asked: its table of GPUs, and its own words where it fails.
+"""Run nvidia-smi where NVML could not be asked: read its table of GPUs, and its message where it fails.
 
-It may hang in the kernel, so it is given a few seconds.
+It may hang in the kernel, so it has a deadline of a few seconds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from attn_doctor import child
 from attn_doctor.model.facts import Flag, Gpu, Number, Real, Text, Unknown
 from attn_doctor.probes.nvml import ended
 
-# The last ones are not known to old drivers, which then refuse the whole question.
+# Old drivers do not know the last ones, and then refuse the whole query.
 _COLUMNS = ("index", "name", "uuid", "memory.total", "memory.free", "power.limit")
 _NEWER = ("ecc.mode.current", "mig.mode.current", "compute_cap")
 _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
 
 
 class Answer(NamedTuple):
-    """`error` is None where it answered."""
+    """The values that nvidia-smi reported. `error` is None where it worked."""
 
     error: Text
     driver: Text
@@ -35,7 +35,10 @@ def not_asked(because: str) -> Answer:
 
 
 def ask(program: str, environ: Mapping[str, str], deadline: float) -> Answer:
-    """`program` is a path that can be run. Its table of values first, then the picture that people know."""
+    """Run nvidia-smi twice: for a table of values, then for its default output. `program`: its path.
+
+    `deadline`: seconds.
+    """
     rows: list[dict[str, str]] | None = None
     for columns in ((*_COLUMNS, *_NEWER), _COLUMNS):
         argv = [program, f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits"]
@@ -66,7 +69,7 @@ def _failed(error: str) -> Answer:
 
 
 def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
-    """Rows of its CSV by column. None where that is no such table."""
+    """Return the rows of its CSV by column; None where the text is no such table."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
     if any(len(row) != len(columns) or not row[0].isdigit() for row in rows):
         return None
@@ -86,7 +89,7 @@ def _gpu(row: Mapping[str, str]) -> Gpu:
 
     def flag(column: str) -> Flag:
         if column not in row:
-            return Unknown("this nvidia-smi is too old to say")
+            return Unknown("this nvidia-smi is too old to report it")
         known = {"enabled": True, "disabled": False, **dict.fromkeys(_ABSENT)}
         return known.get(row[column].lower(), Unknown(f"nvidia-smi says {row[column]!r}"))
 
@@ -96,12 +99,12 @@ def _gpu(row: Mapping[str, str]) -> Gpu:
         name=row["name"],
         compute_capability=capability
         if re.fullmatch(r"\d+\.\d", capability)
-        else Unknown("this nvidia-smi is too old to say"),
+        else Unknown("this nvidia-smi is too old to report it"),
         memory_bytes=count("memory.total", 1024**2),
         free_bytes=count("memory.free", 1024**2),
         uuid=row["uuid"],
         mig=flag("mig.mode.current"),
-        mig_slices=Unknown("only NVML tells"),
+        mig_slices=Unknown("only NVML reports it"),
         ecc=flag("ecc.mode.current"),
         power_limit_watts=number("power.limit"),
     )

@@ -1,6 +1,6 @@
-"""Asks NVML and libcuda, each in a child of our own interpreter, and makes records of what they say.
+"""Ask NVML and libcuda, each in a child of our own interpreter, and make records of their answers.
 
-Both are the driver's own code. A child that hangs or crashes is an answer too, and is told as one.
+Both are code of the driver. A child that hangs or crashes is recorded as an answer too.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault, Gpu, Text, Unknown, all_unknown
 from attn_doctor.system import own_path
 
-OnSlow = Callable[[str], None] | None  # told what is being waited for
+OnSlow = Callable[[str], None] | None  # called with the name of the slow source
 
 _LIBRARY_NOT_FOUND = 12
 _DRIVER_NOT_LOADED = 9
 _ONLY_NVML_TELLS = {
-    name: {"unknown": "only NVML tells"}
+    name: {"unknown": "only NVML reports it"}
     for name in ("free_bytes", "uuid", "mig", "mig_slices", "ecc", "power_limit_watts")
 }
 
 
 class Nvml(NamedTuple):
-    """What NVML said. `error` is None where it answered for every GPU."""
+    """The answer of NVML. `error` is None where it answered for every GPU."""
 
     error: str | None
     code: int | None
     driver: Text
     cuda: Text
     gpus: tuple[Gpu, ...] | Unknown
-    mig_uuids: tuple[tuple[str, ...], ...] = ()  # a tuple a GPU
-    fabric: str | None = None  # state of the first GPU that has a part in an NVLink fabric
+    mig_uuids: tuple[tuple[str, ...], ...] = ()  # one tuple for each GPU
+    fabric: str | None = None  # state of the first GPU that belongs to an NVLink fabric
     source: str = "NVML"
     hangs: bool = False
 
     @property
     def nobody_there(self) -> bool:
-        """Whether its answer was that there is no driver."""
+        """Return whether NVML answered that there is no driver."""
         return self.code in (_DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND)
 
 
 class Cuda(NamedTuple):
-    """What libcuda said. `error` is None where cuInit worked."""
+    """The answer of libcuda. `error` is None where cuInit worked."""
 
     error: Text
     version: Text  # the CUDA version that it supports
@@ -73,7 +73,7 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
     error, code = (f"GPU {lost['index']}: {lost['error']}", lost["code"]) if lost else (None, None)
     if outcome.fault:
         error = _what_happened(outcome)
-    why = Unknown(f"NVML: {error or 'it did not say'}")
+    why = Unknown(f"NVML: {error or 'it reported none'}")
     count = next(iter(outcome.facts("count")), None)
     bindings = next(iter(outcome.facts("bindings")), {"own": True, "path": ""})
     return Nvml(
@@ -90,7 +90,7 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
 
 
 def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Cuda:
-    """`library` is the name that a program loads it by: libcuda.so.1, or nvcuda.dll on Windows."""
+    """Ask libcuda. `library`: the name by which programs load it, libcuda.so.1 or on Windows nvcuda.dll."""
     outcome = child.run(
         [sys.executable],
         ["target/channel.py", "target/libcuda.py"],
@@ -118,7 +118,7 @@ def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow:
 
 
 def without_library() -> Nvml:
-    """What nvidia-ml-py says where there is no library to load."""
+    """Return the answer of nvidia-ml-py where there is no library to load."""
     why = Unknown("NVML: NVML Shared Library Not Found")
     return Nvml("NVML Shared Library Not Found", _LIBRARY_NOT_FOUND, why, why, why)
 
@@ -129,7 +129,7 @@ def cannot_load(library: str, because: str) -> Cuda:
 
 
 def _what_happened(outcome: child.Outcome) -> str:
-    """In words, for an outcome without the answer that was asked for."""
+    """Describe how a child ended without the requested answer."""
     for section in ("bindings", "start", "driver", "gpus", "load", "cuInit", "devices"):
         raised = outcome.raised(section)
         if raised:
@@ -152,7 +152,7 @@ def ended(fault: Fault) -> str:
 
 
 def _gpu(told: Mapping[str, Any]) -> Gpu:
-    """A record of what was told; for a GPU that NVML has lost, of why nothing is known."""
+    """Return the record of one GPU; for a GPU that NVML has lost, a record with the reason in every field."""
     if "error" in told:
         return all_unknown(Gpu, f"NVML: {told['error']}", index=told["index"])
     known = {name: value for name, value in told.items() if name in Gpu.__struct_fields__}

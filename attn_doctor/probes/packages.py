@@ -17,7 +17,7 @@ from attn_doctor.probes.ask import Installed, Metadata
 
 
 def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
-    """The section, and where it was read."""
+    """Return the section and its sources."""
     by_name: dict[str, list[Metadata]] = defaultdict(list)
     for item in inventory.found:
         by_name[canonicalize_name(item.name)].append(item)
@@ -48,7 +48,10 @@ def _distribution(item: Metadata) -> Distribution:
 
 
 def _doubled(items: Sequence[Metadata]) -> bool:
-    """Two records in one folder: an installation over another. In two folders the first one wins, which is layering."""
+    """Return whether one folder holds two records of a distribution: one installation over another.
+
+    In two folders the first one is used, which is layering and no fault.
+    """
     return max(Counter(i.location for i in items).values()) > 1
 
 
@@ -59,9 +62,9 @@ def _versions(items: Sequence[Metadata]) -> str:
 def _conflicts(
     by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
 ) -> list[Conflict]:
-    """Return the requirements of installed distributions that are not met, as `pip check` would say.
+    """Return the unmet requirements of installed distributions, as `pip check` reports them.
 
-    `present` names requirements whose module is there though no distribution of that name is: they are met.
+    `present`: requirements whose module exists though no distribution of that name does. They count as met.
     """
     conflicts = []
     for items in by_name.values():
@@ -77,7 +80,7 @@ def _conflicts(
 def _met(
     text: str, by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
 ) -> tuple[bool, str | None]:
-    """Whether a requirement is met, and the version that is there."""
+    """Return whether a requirement is met, and the installed version."""
     try:
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate({**markers, "extra": ""}):

@@ -1,4 +1,4 @@
-"""What the buses say is in the machine, whether or not a driver knows it. No driver is asked, no program is run."""
+"""Read the devices on the buses of the machine, with or without a driver. No driver is asked, no program is run."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _DEVICES = "/sys/bus/pci/devices"
 
 
 def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
-    """Display and accelerator functions."""
+    """Return the display and accelerator functions."""
     if tree.real and platforms.WINDOWS:
         return _of_windows()
     if tree.real and platforms.MACOS:
         return ()  # no NVIDIA card has had a driver there since macOS 10.13, and Apple's GPUs are on no PCI bus
     if not tree.is_dir(_DEVICES):
-        # A virtual machine may have no PCI at all (WSL, some microVMs): then the kernel says so by having no bus.
+        # A virtual machine may have no PCI at all (WSL, some microVMs): /sys/bus then has no pci folder.
         return () if tree.is_dir("/sys/bus") else Unknown("/sys cannot be read")
     return tuple(found for slot in tree.entries(_DEVICES) if (found := _device(tree, slot)).pci_class in _GRAPHICS)
 
 
 def nvswitches(tree: Root) -> bool:
-    """Whether the GPUs of this machine hang on NVSwitches, which have to be set up by the fabric manager."""
+    """Return whether the GPUs of this machine are connected by NVSwitches, which the fabric manager has to set up."""
     found = (_device(tree, slot) for slot in tree.entries(_DEVICES))
     on_bus = any(d.vendor == NVIDIA and d.pci_class == _BRIDGE for d in found)
     return on_bus or bool(tree.entries("/proc/driver/nvidia-nvswitch/devices"))
 
 
 def tegra(tree: Root) -> bool:
-    """Whether this is a Jetson: its GPU is a part of the processor and on no PCI bus."""
+    """Return whether this is a Jetson: its GPU is a part of the processor and on no PCI bus."""
     compatible = tree.text("/proc/device-tree/compatible") or tree.text("/sys/firmware/devicetree/base/compatible")
     return "nvidia,tegra" in (compatible or "") or tree.exists("/etc/nv_tegra_release")
 
 
 def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu, ...] | Unknown:
-    """AMD GPUs: those that the amdkfd driver has taken for computing, else those on the bus."""
+    """Return the AMD GPUs: those that the amdkfd driver uses for computing, else those on the bus."""
     nodes = "/sys/class/kfd/kfd/topology/nodes"
     computing = [_kfd_node(tree, f"{nodes}/{n}") for n in sorted(tree.entries(nodes), key=lambda n: n.zfill(4))]
     gpus = tuple(gpu for gpu in computing if gpu is not None)
@@ -50,12 +50,12 @@ def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu
         return gpus
     if isinstance(found, Unknown):
         return found
-    why = Unknown("the amdgpu driver has not taken it for computing (/sys/class/kfd)")
+    why = Unknown("the amdgpu driver does not use it for computing (/sys/class/kfd)")
     return tuple(AmdGpu(name=why, gfx=why) for device in found if device.vendor == AMD)
 
 
 def _kfd_node(tree: Root, node: str) -> AmdGpu | None:
-    """A node of the amdkfd topology; None for a processor. 90402 stands for gfx942, 90010 for gfx90a."""
+    """Return a GPU of the amdkfd topology; None for a processor. 90402 stands for gfx942, 90010 for gfx90a."""
     number = re.search(r"^gfx_target_version (\d+)$", tree.text(f"{node}/properties") or "", re.MULTILINE)
     if number is None or int(number[1]) == 0:
         return None
@@ -83,7 +83,7 @@ def _device(tree: Root, slot: str) -> PciDevice:
 
 
 def _of_windows() -> tuple[PciDevice, ...] | Unknown:
-    """The adapters that Windows knows, by EnumDisplayDevicesW of winuser.h."""
+    """Return the adapters that Windows lists, by EnumDisplayDevicesW of winuser.h."""
     why = Unknown("Windows is not asked for it")
     found: dict[tuple[str, str], PciDevice] = {}
     for name in windows.display_devices():

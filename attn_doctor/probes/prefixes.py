@@ -1,4 +1,4 @@
-"""The target's folders as far as its files tell them: its prefix, the one behind a virtual environment, site-packages."""
+"""Find the target's folders from files: its prefix, the prefix behind a virtual environment, site-packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attn_doctor.probes.root import Root
 
 
 def prefixes_of(prefix: str | None) -> list[str]:
-    """The target's folder, and behind a virtual environment the one of the interpreter that made it."""
+    """Return the target's folder, and for a virtual environment also that of the interpreter that made it."""
     if prefix is None:
         return []
     try:
@@ -21,7 +21,7 @@ def prefixes_of(prefix: str | None) -> list[str]:
 
 
 def site_packages(tree: Root, prefix: str | None) -> str | None:
-    """Where the target's packages are installed, else its folder. None where there is no such folder."""
+    """Return the folder in which the target's packages are installed; None where there is none."""
     if prefix is None or not tree.is_dir(prefix):
         return None
     folders = [f"{prefix}/lib/{name}" for name in tree.entries(f"{prefix}/lib") if name.startswith("python3")]

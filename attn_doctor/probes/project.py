@@ -1,4 +1,4 @@
-"""What the project in the current folder asks for, from its requirement files; and whether it is flash-attn's source."""
+"""Read the requirement files of the current folder, and whether it holds the source of flash-attn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor.model.facts import Pin, Project, Unknown, all_unknown
 
-# Requirements that take part in some failure mode. All others are left out of the report.
+# Requirements that a failure mode uses. All others are left out of the report.
 RELEVANT = frozenset(
     "torch torchvision torchaudio triton pytorch-triton triton-windows numpy scipy flash-attn flash-attn-3 flash-attn-4 "
     "vllm-flash-attn xformers transformers timm ultralytics setuptools wheel packaging psutil ninja einops opencv-python "
@@ -25,7 +25,7 @@ _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 
 def here() -> tuple[Project, dict[str, str]]:
-    """The section for the current folder, which may be gone."""
+    """Return the section for the current folder, which may have been deleted."""
     try:
         folder = Path.cwd()
     except OSError as error:
@@ -97,7 +97,7 @@ if sys.version_info >= (3, 11):
 else:
 
     def _toml(path: Path, text: str) -> Iterator[Pin]:  # noqa: ARG001
-        """Nothing: the standard library of 3.10 has no TOML reader, and a pin is not worth a dependency."""
+        """Return nothing."""
         return iter(())
 
 
@@ -110,7 +110,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def _conda(line: str) -> str:
-    """A list item of an environment.yml as a requirement: "- pytorch=2.5=py3.11_cuda" is torch==2.5.*."""
+    """Return a list item of an environment.yml as a requirement: torch==2.5.* for "- pytorch=2.5=py3.11_cuda"."""
     item = line.removeprefix("-").strip().strip("'\"")
     match = re.fullmatch(r"([\w.-]+)\s*={1,2}\s*([\w.*]+)(?:=[\w.*]+)?", item)
     if not match:
@@ -120,7 +120,10 @@ def _conda(line: str) -> str:
 
 
 def _relevant(text: str) -> str | None:
-    """The requirement, where it names a distribution that matters here. A wheel's file name or URL counts too."""
+    """Return the requirement, where it names a distribution in the list above.
+
+    The name or URL of a wheel counts too.
+    """
     wheel = re.search(r"(?:^|/)(flash_attn[\w.]*-[\w.+]+-cp\d+-\w+-\w+\.whl)", text)
     if wheel:
         return text

@@ -1,4 +1,4 @@
-"""The file tree of the machine: `/`, or a folder that stands for it, so that a simulated machine is a folder.
+"""Read the file tree of the machine: `/`, or a folder with a simulated machine.
 
 Reads only. Paths go in and come out as the machine would name them; links are followed without leaving the tree.
 """
@@ -12,13 +12,16 @@ from pathlib import Path
 
 from attn_doctor.system import platforms
 
-# Why a value is unknown that only a program, or the driver's library, could tell.
+# The reason of a value that only a program, or the driver's library, could report.
 NOT_ASKED = "not read: --static starts no tool"
-_MOST_LINKS = 40  # as the kernel has it
+_MOST_LINKS = 40  # as in the kernel
 
 
 class Root:
-    """A tree. `outside` names folders that are taken from the real one where this one lacks them: the target's own."""
+    """A file tree.
+
+    `outside` names folders of the real tree that are used where this tree lacks them: the target's own.
+    """
 
     def __init__(self, top: Path = Path("/"), outside: Iterable[str] = ()) -> None:
         self.real = str(top) in ("/", "\\")  # "\\": Path("/") on Windows
@@ -27,19 +30,19 @@ class Root:
         self._outside = tuple(p for p in beside if self.name(p) == p and not os.path.exists(self._top + p))
 
     def name(self, path: str) -> str:
-        """The path as the machine names it."""
+        """Return the path as the machine names it."""
         inside = path == self._top or path.startswith(self._top + os.sep)
         return path[len(self._top) :] or "/" if self._top and inside else path
 
     def at(self, path: str) -> Path:
-        """Where a path of the machine really lies, its links followed."""
+        """Return the real location of a path of the machine, its links followed."""
         name = self.name(path)
         if self.real or _below(name, self._outside):
             return Path(name)
         return Path(self._top + self.resolve(name))
 
     def resolve(self, path: str) -> str:
-        """The path with its links followed, as the machine names it."""
+        """Return the path with its links followed, as the machine names it."""
         name = self.name(path)
         if self.real or _below(name, self._outside):
             return os.path.realpath(name)
@@ -61,7 +64,7 @@ class Root:
                 done = here
         return done or "/"
 
-    # os.path, not Path: the methods of that raise where a folder on the way may not be searched, until Python 3.14.
+    # os.path, not Path: until Python 3.14 the methods of Path raise for a folder without search permission.
     def exists(self, path: str) -> bool:
         return os.path.exists(self.at(path))
 
@@ -72,7 +75,7 @@ class Root:
         return os.path.isdir(self.at(path))
 
     def text(self, path: str) -> str | None:
-        """What a file says, without white space around it. None where there is none, or none that may be read."""
+        """Return the text of a file, stripped; None where it does not exist or cannot be read."""
         raw = self.bytes(path)
         return None if raw is None else raw.decode("utf-8", "replace").strip(" \t\r\n\0")
 
@@ -84,7 +87,7 @@ class Root:
             return None
 
     def entries(self, folder: str) -> list[str]:
-        """Names in a folder, sorted. None of them where there is no such folder, or none that may be read."""
+        """Return the names in a folder, sorted; empty where it does not exist or cannot be read."""
         try:
             return sorted(entry.name for entry in self.at(folder).iterdir())
         except (OSError, ValueError) as error:
@@ -92,15 +95,15 @@ class Root:
             return []
 
     def matching(self, folder: str, prefix: str) -> Iterator[str]:
-        """Paths in a folder whose names begin so."""
+        """Yield the paths in a folder whose names have this prefix."""
         return (f"{folder}/{name}" for name in self.entries(folder) if name.startswith(prefix))
 
     def program(self, name: str, search: str) -> str | None:
-        """The first executable file of this name on a search path, as a shell would take it."""
+        """Return the first executable file of this name on a search path, as a shell finds it."""
         return next(self.programs(name, search), None)
 
     def programs(self, name: str, search: str) -> Iterator[str]:
-        """Every executable file of this name on a search path, in its order."""
+        """Yield every executable file of this name on a search path, in its order."""
         for folder in dict.fromkeys(search.split(os.pathsep)):
             for suffix in (".exe", ".bat", ".cmd") if platforms.WINDOWS else ("",):
                 path = f"{folder}/{name}{suffix}"
@@ -109,13 +112,13 @@ class Root:
 
 
 def _raise_if_exhausted(error: Exception) -> None:
-    """A process that may open no more files has not seen that a file is absent."""
+    """Raise an error of a process that may open no more files: it does not show that a file is absent."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         raise error
 
 
 def _parts(path: str) -> list[str]:
-    """The parts of a path, the last one first."""
+    """Return the parts of a path, the last one first."""
     return [p for p in reversed(path.split("/")) if p not in ("", ".")]
 
 

@@ -1,7 +1,7 @@
-"""A second look at modules that did not import: each again without what may stand in front of the environment.
+"""Try failed imports again, each time without one setting that may hide the environment's own files.
 
-PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. A module
-that imports once one of them is left out was kept from importing by it: that was seen, and needs no guess.
+PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. If a
+module imports once one of them is left out, then that setting kept it from importing: observed, not guessed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from attn_doctor import child
 
-LEAST_SECONDS = 20.0  # for a second import, where no good one tells how long one takes
-TIMES_AS_LONG = 3.0  # as a good import of this environment
+LEAST_SECONDS = 20.0  # for a second import, where no successful one shows how long an import takes
+TIMES_AS_LONG = 3.0  # times the duration of a successful import here
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
 
 
 class Way(NamedTuple):
-    """One way to import again: what is left out, as a person calls it, and the environment without it."""
+    """One way to import again: the name of the setting that is left out, and the environment without it."""
 
     without: str
     environment: Mapping[str, str | None]
@@ -29,7 +29,7 @@ class Way(NamedTuple):
 def ways(environ: Mapping[str, str], *, user_site: bool) -> tuple[Way, ...]:
     """Return the ways that differ from the first import; where there are several, all of them together come last.
 
-    Example: with PYTHONPATH and LD_LIBRARY_PATH set: without the one, without the other, without both.
+    Example: PYTHONPATH and LD_LIBRARY_PATH are set: without the first, without the second, without both.
     """
     found = [Way(name, {name: None}) for name in ("PYTHONPATH", *_LIBRARY_VARIABLES) if environ.get(name)]
     if user_site:
@@ -47,10 +47,11 @@ def look_again(
     *,
     good_seconds: float | None = None,
 ) -> dict[str, str | None]:
-    """Return what has to be left out for each module to import; None where nothing of it helps.
+    """Return the setting to leave out so that each module imports; None where no way helps.
 
-    All ways are tried side by side, and ended as soon as one of them makes all modules import. `importing(environment, modules,
-    deadline, stop)` imports the modules in a child. `good_seconds`: how long a good import takes here, where one was seen.
+    All ways are tried at the same time, and ended as soon as one of them makes all modules import.
+    `importing(environment, modules, deadline, stop)` imports the modules in a child. `good_seconds`: duration of a
+    successful import here, where one was seen.
     """
     if not modules or not those:
         return dict.fromkeys(modules)
@@ -65,7 +66,7 @@ def look_again(
             return
         works[way.without] = imported(importing(way.environment, modules, left, stop))
         if works[way.without] >= set(modules) and way is not those[-1]:
-            stop.set()  # the last way may leave out more than it has to: the others are waited for
+            stop.set()  # the last way may leave out more than necessary: the others are waited for
 
     with ThreadPoolExecutor(max_workers=len(those), thread_name_prefix="second-look") as pool:
         list(pool.map(attempt, those))

@@ -1,6 +1,6 @@
-"""The machine apart from its GPUs: operating system, C libraries, WSL, container, memory, cores and disks.
+"""Read the machine apart from its GPUs: operating system, C libraries, WSL, container, memory, cores and disks.
 
-Read from files under the root; the limits and the disks have modules of their own. Only macOS is asked by a program.
+Read from files under the root; the limits and the disks have modules of their own. Only on macOS a program is run.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
 from attn_doctor.probes import disks, limits
-from attn_doctor.probes.loader import Loader
+from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
 from attn_doctor.system import machine as this_machine
 from attn_doctor.system import platforms
 
-# Libraries whose place in the loader's cache decides which CUDA a program gets.
+# Libraries whose place in the loader's cache decides which CUDA a program uses.
 CUDA_LIBRARY = re.compile(
     r"lib(cuda|cudart|cudadebugger|nvrtc\S*|nvJitLink|nvidia-ml|nvidia-ptxjitcompiler|cublas(Lt)?|cudnn\S*"
     r"|cufft|curand|cusolver|cusparse(Lt)?|cufile|cupti|nccl|nvshmem\S*)\.so(\.|$)"
@@ -36,7 +36,7 @@ def system(
     *,
     ask: bool = True,
 ) -> tuple[System, dict[str, str]]:
-    """The section, and where its values were read. `folders` may name the target's "prefix" and "site-packages".
+    """Return the section and its sources. `folders` may name the target's "prefix" and "site-packages".
 
     Without `ask` no program is started.
     """
@@ -46,9 +46,9 @@ def system(
     tree = Root(root, outside=[*folders.values(), *prefixes])
     release = _release(tree)
     machine = machine_of(tree)
-    loader = Loader(tree, environ, machine)
+    loader = LibrarySearch(tree, environ, machine)
     glibc, musl = _c_library(tree, loader)
-    # conda's interpreter has an RPATH to its own lib, so what lies there is loaded before the system's.
+    # conda's interpreter has an RPATH to its own lib folder, whose libraries are loaded before the system's.
     conda = [f"{p}/lib" for p in prefixes if tree.is_dir(f"{p}/conda-meta")]
     cxx = loader.find("libstdc++.so.6", first=conda)
     versions = tree.bytes(cxx) if cxx else None
@@ -97,7 +97,7 @@ class _Release(NamedTuple):
 
 
 def _release(tree: Root) -> _Release:
-    """What the system calls itself; the fields of os-release(5)."""
+    """Read the names and versions of the system; the fields of os-release(5)."""
     text = tree.text("/etc/os-release") or tree.text("/usr/lib/os-release")
     if text is not None:
         named = {m[1]: m[2].strip("\"'") for m in re.finditer(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE)}
@@ -120,7 +120,10 @@ def _os(tree: Root) -> OsName | Unknown:
 
 
 def _kernel(tree: Root) -> Text:
-    """The file before uname(2): under a simulated WSL the call still tells of the host."""
+    """Return the kernel release: from a file, else from uname(2).
+
+    The call returns the host's release under a simulated WSL.
+    """
     release = tree.text("/proc/sys/kernel/osrelease")
     if release:
         return release
@@ -128,12 +131,12 @@ def _kernel(tree: Root) -> Text:
 
 
 def machine_of(tree: Root) -> str:
-    """As `uname -m`. The file is there since Linux 6.1."""
+    """Return the machine as `uname -m` prints it. The file exists since Linux 6.1."""
     return tree.text("/proc/sys/kernel/arch") or platform.machine()
 
 
-def _c_library(tree: Root, loader: Loader) -> tuple[Text, Text]:
-    """Versions of glibc and musl; None for the one that is not the machine's."""
+def _c_library(tree: Root, loader: LibrarySearch) -> tuple[Text, Text]:
+    """Return the versions of glibc and musl; None for the one that the machine does not use."""
     if tree.real and not platforms.LINUX:
         return None, None
     told = this_machine.c_library() if tree.real else None
@@ -146,12 +149,12 @@ def _c_library(tree: Root, loader: Loader) -> tuple[Text, Text]:
     if any(name.startswith("ld-musl-") for name in tree.entries("/lib")):
         package = re.search(r"^P:musl\nV:(\d+(?:\.\d+)+)", tree.text("/lib/apk/db/installed") or "", re.MULTILINE)
         return None, package[1] if package else Unknown("musl writes its version into no file")
-    why = Unknown(f"{path} does not say its version" if path else "neither glibc nor musl was found")
+    why = Unknown(f"{path} does not contain its version" if path else "neither glibc nor musl was found")
     return why, None if path else why
 
 
 def _newest(library: bytes | None, family: bytes) -> Text:
-    """The highest version name of a family, such as GLIBCXX_3.4.30, among those that a library defines."""
+    """Return the highest version of a family, such as GLIBCXX_3.4.30, that a library defines."""
     if library is None:
         return _NO_LIBSTDCXX
     found = re.findall(rb"\0" + family + rb"_(\d+(?:\.\d+)+)(?=\0)", library)
@@ -162,10 +165,13 @@ def _newest(library: bytes | None, family: bytes) -> Text:
 
 
 def wsl(tree: Root, environ: Mapping[str, str]) -> Number:
-    """1, 2, or None outside of it. Microsoft's kernels name it; a kernel of one's own is known by the interop."""
+    """Return 1, 2, or None outside WSL.
+
+    Microsoft's kernels name it; a custom kernel is recognised by the interop variables.
+    """
     release = tree.text("/proc/sys/kernel/osrelease") or ""
     if "microsoft" in release.lower():
-        # WSL1 has no Linux kernel: it answers as one of that age, "4.4.0-22621-Microsoft".
+        # WSL1 has no Linux kernel: it reports an old release, "4.4.0-22621-Microsoft".
         return 1 if re.fullmatch(r"4\.4\.\d+-\d+-Microsoft", release) else 2
     if environ.get("WSL_INTEROP") or tree.exists("/run/WSL"):
         return 2
@@ -173,7 +179,7 @@ def wsl(tree: Root, environ: Mapping[str, str]) -> Number:
 
 
 def _container(tree: Root, environ: Mapping[str, str]) -> Text:
-    """The kind of container, by the marks that each leaves. None where there are none of them."""
+    """Return the kind of container, by the marks that each leaves; None without such marks."""
     groups = (tree.text("/proc/self/cgroup") or "") + (tree.text("/proc/1/cgroup") or "")
     mounts = tree.text("/proc/self/mountinfo") or ""
     marks = {
@@ -182,7 +188,7 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
         or environ.get("SINGULARITY_CONTAINER")
         or tree.exists("/.singularity.d"),
         "podman": tree.exists("/run/.containerenv") or environ.get("container") == "podman" or "/libpod" in groups,
-        # The host of containers has their folders mounted too, but not over its own /etc.
+        # A host that runs containers mounts their folders too, but not over its own /etc.
         "docker": tree.exists("/.dockerenv")
         or re.search(r" \S*/docker/containers/\S+ /etc/(hostname|hosts|resolv\.conf) ", mounts)
         or "/docker/" in groups,
@@ -193,10 +199,10 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
 
 
 def _shell(tree: Root, environ: Mapping[str, str]) -> Text:
-    """The shell that the user types into: the parent process if that is one, else the login shell."""
+    """Return the user's shell: the parent process if that is one, else the login shell."""
     parent = tree.text(f"/proc/{os.getppid()}/comm")
     login = Path(environ.get("SHELL", "")).name
     for name in (parent, login):
         if name in _SHELLS:
             return name
-    return Unknown("neither the parent process nor SHELL tells")
+    return Unknown("neither the parent process nor SHELL names a shell")

@@ -1,6 +1,6 @@
-"""What a source build would use: CUDA toolkits, the choice of PyTorch among them, compilers, ninja, cmake, git.
+"""Read what a source build would use: CUDA toolkits, PyTorch's choice among them, compilers, ninja, cmake, git.
 
-Each program is asked for its version, all at once. Whether the versions fit together is judged elsewhere.
+Each program is asked for its version, all at the same time. Whether the versions fit together is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from attn_doctor.probes.system import CUDA_LIBRARY
 from attn_doctor.probes.toolkits import toolkits
 from attn_doctor.system import platforms, windows
 
-# In the order in which a build comes to them: PyTorch hands CC to nvcc as its host compiler, and compiles with CXX.
+# In the order in which a build uses them: PyTorch passes CC to nvcc as its host compiler, and compiles with CXX.
 _COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
 
 
@@ -31,9 +31,9 @@ def toolchain(
     *,
     ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """The section, and where its values were read. `prefix`: the target's folder, which may hold a toolkit of its own.
+    """Return the section and its sources. `prefix`: the target's folder, which may hold a toolkit of its own.
 
-    Without `ask` no program is started: where one is, is known, and of its version what files say.
+    Without `ask` no program is started: its path is known, and its version only where a file holds it.
     """
     prefixes = prefixes_of(prefix)
     tree = Root(root, outside=prefixes)
@@ -67,7 +67,7 @@ def toolchain(
 
 
 def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Text:
-    """None where there is no such program on PATH."""
+    """Return the version of a program; None where it is not on PATH."""
     path = tree.program(name, environ.get("PATH", ""))
     if path is None:
         return None
@@ -78,11 +78,14 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
     if number and answer.fault is None:
         return number[0]
     said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:] or ["nothing"]
-    return Unknown(f"`{path} --version` names none; it says: {said[0][:200]}")
+    return Unknown(f"`{path} --version` names none; it prints: {said[0][:200]}")
 
 
 def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
-    """Those that CC and CXX name, then those on PATH; one program once for each name that it goes by. No pool: not asked."""
+    """Return the compilers that CC and CXX name, then those on PATH.
+
+    One record for each name of a program. Without a pool no program is started.
+    """
     listed = list(_candidates(tree, environ))
     if pool:
         told = [f.result() for f in [pool.submit(_compiler, tree, environ, name, path) for name, path in listed]]
@@ -99,7 +102,7 @@ def _candidates(tree: Root, environ: Mapping[str, str]) -> Iterator[tuple[str, s
     for variable in ("CC", "CXX"):
         try:
             words = shlex.split(environ.get(variable, ""))
-        except ValueError:  # an open quotation
+        except ValueError:  # an unclosed quotation mark
             words = []
         # "ccache gcc -m64": the compiler is the last word that names a program
         programs = [word for word in words if not word.startswith("-")]
@@ -137,7 +140,7 @@ def _compiler(tree: Root, environ: Mapping[str, str], name: str, path: str) -> C
 
 
 def _shadows(tree: Root, environ: Mapping[str, str]) -> Iterator[Shadow]:
-    """Entries of LD_LIBRARY_PATH with CUDA libraries: they are loaded before those that PyTorch brings."""
+    """Yield the folders of LD_LIBRARY_PATH with CUDA libraries: they are loaded before PyTorch's own."""
     for folder in dict.fromkeys(environ.get("LD_LIBRARY_PATH", "").split(":")):
         libraries = tuple(name for name in tree.entries(folder) if CUDA_LIBRARY.match(name)) if folder else ()
         if libraries:
@@ -145,9 +148,9 @@ def _shadows(tree: Root, environ: Mapping[str, str]) -> Iterator[Shadow]:
 
 
 def _long_paths() -> Flag:
-    """Whether Windows lets programs use paths of more than 260 characters."""
+    """Return whether Windows allows programs to use paths of more than 260 characters."""
     path = r"SYSTEM\CurrentControlSet\Control\FileSystem"
     try:
         return bool(windows.registry(path, "LongPathsEnabled"))
     except OSError as error:
-        return Unknown(f"the registry does not say: {error.strerror or error}")
+        return Unknown(f"the registry does not hold it: {error.strerror or error}")

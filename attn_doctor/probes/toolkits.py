@@ -1,6 +1,6 @@
-"""CUDA toolkits: every one that can be found, each counted once whatever links and scripts lead to it.
+"""Find all CUDA toolkits, each counted once, whichever links and scripts lead to it.
 
-An nvcc is asked for its version and architectures; the rest is read from the toolkit's files.
+nvcc is run for its version and architectures; the rest is read from the toolkit's files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from attn_doctor.model.versions import dotted, sm
 from attn_doctor.probes.root import NOT_ASKED, Root
 from attn_doctor.system import platforms
 
-# What PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the compiler.
+# Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the
+# compiler.
 HEADERS = (
     "cuda.h",
     "cuda_runtime.h",
@@ -39,7 +40,7 @@ _WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
 
 
 class Where(NamedTuple):
-    """One way by which a toolkit was found: a folder that should be one, or an nvcc."""
+    """One way by which a toolkit was found: a folder that should be a toolkit, or an nvcc."""
 
     by: str
     root: str
@@ -47,7 +48,7 @@ class Where(NamedTuple):
 
 
 class _Nvcc(NamedTuple):
-    """Where an nvcc really belongs. `script`: the wrapper in between. `problem`: why it leads nowhere."""
+    """The toolkit of an nvcc. `script`: the wrapper in between. `problem`: why it leads to no toolkit."""
 
     root: str
     nvcc: str
@@ -58,9 +59,10 @@ class _Nvcc(NamedTuple):
 def toolkits(
     tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor | None
 ) -> tuple[Toolkit, ...]:
-    """All of them, those that the environment names first. `prefixes`: the target's; `packages`: its site-packages.
+    """Return all toolkits, first those that the environment names.
 
-    No pool: no nvcc is started, and files alone tell.
+    `prefixes`: the target's folders. `packages`: its site-packages. Without a pool no nvcc is started, and only files
+    are read.
     """
     ways = list(_ways(tree, environ, prefixes, packages))
     if pool is None:
@@ -82,7 +84,7 @@ def _from_files(tree: Root, environ: Mapping[str, str], ways: Sequence[Where]) -
 
 
 def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: Where, nvcc: _Nvcc | None) -> None:
-    """Count a toolkit that was found by one more way."""
+    """Add one more way by which a toolkit was found."""
     root = nvcc.root if nvcc else tree.resolve(way.root)
     by, first = merged.setdefault(root, ([], nvcc))
     text = f"{way.by}, through the script {nvcc.script}" if nvcc and nvcc.script else way.by
@@ -114,7 +116,7 @@ def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packa
 
 
 def _is_toolkit(tree: Root, folder: str) -> bool:
-    """Whether a folder that somebody names is a toolkit, if a partial one; /usr/local and the like are not."""
+    """Return whether a named folder is a toolkit, perhaps a partial one; /usr/local and the like are not."""
     marks = (f"bin/{_NVCC}", "version.json", "version.txt", "include/cuda.h", "targets", "nvvm")
     return PurePath(folder).is_absolute() and any(tree.exists(f"{folder}/{mark}") for mark in marks)
 
@@ -125,14 +127,14 @@ def _in(tree: Root, by: str, home: str) -> Where:
 
 
 def _trace(tree: Root, environ: Mapping[str, str], path: str, *, ask: bool = True) -> _Nvcc:
-    """The toolkit behind an nvcc. A compiled nvcc knows the folder above its own; a script has to be followed."""
+    """Return the toolkit of an nvcc. A compiled nvcc belongs to the folder above its own; a script is followed."""
     real = PurePath(tree.resolve(path))
     home = str(real.parent.parent)
     head = _head(tree, str(real))
     compiled = real.name == _NVCC and not head.startswith(b"#!")
     if compiled or not os.access(tree.at(str(real)), os.X_OK):
         return _Nvcc(home, str(real))
-    # It names its own folder before it would compile anything; the file need not exist, but the host compiler must.
+    # nvcc prints its folder before it compiles. The source file need not exist, but the host compiler must.
     here = _told_folder(tree, environ, path) if ask else ""
     if PurePath(here).is_absolute() and tree.is_file(f"{here}/{_NVCC}"):
         own = PurePath(tree.resolve(f"{here}/{_NVCC}"))
@@ -193,26 +195,26 @@ def _toolkit(
 
 
 def include_folders(tree: Root, root: str) -> list[str]:
-    """Where the headers of a toolkit may lie: its own folder, conda's and NVIDIA's target folders, CCCL's since 13.0."""
+    """Return the folders for headers of a toolkit: its own, conda's and NVIDIA's target folders, CCCL's since 13.0."""
     targets = [f"{root}/targets/{name}/include" for name in tree.entries(f"{root}/targets")]
     own = [f"{root}/include", *targets]
     if root.startswith("/usr/lib/"):
-        own.append("/usr/include")  # Debian's package has its headers where the compiler looks anyway
+        own.append("/usr/include")  # the headers of Debian's package are in the compiler's default folder
     return [*own, *(f"{folder}/cccl" for folder in own)]
 
 
 def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str | None, str | None]:
-    """Release, or why there is none."""
+    """Return the release of an nvcc, or why there is none."""
     answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environ=environ)
     release = re.search(r"release (\d+\.\d+)", answer.stdout)
     if release:
         return release[1], None
     said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:] or ["nothing"]
     if answer.fault is None:
-        return None, f"`nvcc --version` names no release; it says: {said[0][:200]}"
+        return None, f"`nvcc --version` names no release; it prints: {said[0][:200]}"
     ended = {"timeout": "does not end", "vanished": "does not end", "signal": f"crashes ({answer.fault.signal})"}
     how = ended.get(answer.fault.kind, f"fails with exit code {answer.returncode}")
-    return None, f"`nvcc --version` {how}; it says: {said[0][:200]}"
+    return None, f"`nvcc --version` {how}; it prints: {said[0][:200]}"
 
 
 def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...] | Unknown:
@@ -222,7 +224,10 @@ def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...]
 
 
 def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
-    """From the file that NVIDIA's installers leave, or from cuda.h, for a toolkit whose nvcc is missing, silent or not asked."""
+    """Return the version from a file of NVIDIA's installer, or from cuda.h.
+
+    For a toolkit whose nvcc is missing, does not answer, or was not run.
+    """
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -234,11 +239,11 @@ def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
     number = re.search(r"^#define CUDA_VERSION (\d{4,5})\b", header or "", re.MULTILINE)  # 12040 is 12.4
     if number:
         return f"{int(number[1]) // 1000}.{int(number[1]) % 1000 // 10}"
-    return Unknown("no nvcc answers, and no file says it")
+    return Unknown("no nvcc answers, and no file holds it")
 
 
 def _newest_gcc(tree: Root, includes: Sequence[str]) -> Number:
-    """The largest major version of gcc that the toolkit's own header lets pass."""
+    """Return the largest major version of gcc that the toolkit's own header allows."""
     text = next((t for folder in includes if (t := tree.text(f"{folder}/crt/host_config.h"))), None)
     limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d+)", text or "", re.MULTILINE)
     if limit:

@@ -1,4 +1,4 @@
-"""The torch of the target: first from its files, then as it came back from being imported in a child."""
+"""Describe the torch of the target: first from its files, then from importing it in a child."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ NOT_INSTALLED: dict[str, Any] = {
 def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
     """What torch/version.py, its headers, libraries and metadata say. `module` is where the target would import it from.
 
-    The metadata alone cannot tell a CPU build from a CUDA build: registry wheels leave the local part out of it.
+    `module`: where the target would import torch from. The metadata alone does not show whether it is a CPU or a CUDA
+    build: the wheels on PyPI have no local version.
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
     folder = Path(module.origin).parent if module.origin else None
@@ -87,7 +88,7 @@ def version_py(path: Path) -> dict[str, str | None]:
 
 
 def _header_standard(folder: Path) -> int | Unknown | None:
-    """The C++ standard without which the headers refuse to compile: they say so in an #error line."""
+    """Return the C++ standard that the headers require: an #error line names it."""
     for name in ("ATen/ATen.h", "c10/util/C++17.h", "torch/csrc/api/include/torch/all.h"):
         try:
             text = (folder / "include" / name).read_text("utf-8", "replace")
@@ -100,7 +101,7 @@ def _header_standard(folder: Path) -> int | Unknown | None:
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
-    """What was observed, laid over what the files said."""
+    """Return the section with the observed values in place of those from files."""
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
         observed.update(record if isinstance(record, dict) else {})
@@ -116,7 +117,7 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:
         trouble = outcome.raised("torch facts") or outcome.fault
-        reason = f"torch imports, but does not say what it is: {describe(trouble)}" if trouble else "not imported"
+        reason = f"torch imports, but does not report its version: {describe(trouble)}" if trouble else "not imported"
         return all_unknown(
             Torch, reason, version=static.version, location=static.location, shim=static.shim, cuda=static.cuda
         )
@@ -136,7 +137,10 @@ def _texts(value: Any) -> list[str]:
 
 
 def _record(merged: dict[str, Any]) -> Torch:
-    """The record of these fields. One that torch gave an impossible value (`torch.version.cuda = 12`) is unknown."""
+    """Return the record of these fields.
+
+    Where torch gave a field an impossible value (`torch.version.cuda = 12`), all are unknown.
+    """
     why = "the target says something about its torch that cannot be understood"
     for _ in range(len(merged)):
         try:

@@ -1,7 +1,7 @@
-"""What CUDA_VISIBLE_DEVICES leaves of the GPUs. Pure: a text and a list of GPUs in, a verdict a GPU out.
+"""Apply CUDA_VISIBLE_DEVICES to a list of GPUs: whether a program sees each of them. Pure.
 
 The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html, and where they
-are silent, how PyTorch reads the variable (torch/cuda/__init__.py), which says that it follows the driver.
+are silent, PyTorch's own reading of the variable (torch/cuda/__init__.py), which follows the driver.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """What the variable can name a GPU by. `kind` is equal for GPUs of one model."""
+    """The names by which the variable can select a GPU. `kind` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()
@@ -22,9 +22,10 @@ class Identity(NamedTuple):
 
 
 def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
-    """Whether a program sees each of the GPUs, which come in bus order.
+    """Return whether a program sees each of the GPUs, which are given in bus order.
 
-    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Else CUDA counts from the fastest, by a measure that it keeps to itself.
+    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA numbers the fastest GPU first, by an undocumented
+    measure.
     """
     if setting is None:
         return [True] * len(gpus)
@@ -41,7 +42,10 @@ def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> l
 
 
 def _by_index(count: int, setting: str) -> list[int]:
-    """Indexes up to the first that names no GPU; a number is read as far as it goes. One named twice hides them all."""
+    """Return the indexes before the first one that names no GPU.
+
+    Of an item such as "1x" the leading number is read. An index that is listed twice hides all GPUs.
+    """
     chosen: list[int] = []
     for item in setting.split(","):
         leading = re.match(r"\s*([+-]?\d+)", item)
@@ -55,7 +59,7 @@ def _by_index(count: int, setting: str) -> list[int]:
 
 
 def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
-    """UUIDs, abbreviated as one likes, up to the first that fits no GPU or more than one."""
+    """Return the visible GPUs by UUIDs, abbreviated or not, before the first that fits no GPU or more than one."""
     if any(gpu.uuid is None for gpu in gpus):
         return [Unknown("CUDA_VISIBLE_DEVICES names UUIDs, and that of a GPU is not known") for _ in gpus]
     chosen: list[int] = []

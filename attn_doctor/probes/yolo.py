@@ -1,4 +1,4 @@
-"""What the installed ultralytics calls in its YOLO12 attention, read from its source. Nothing of it is imported."""
+"""Read how the installed ultralytics computes its YOLO12 attention, from its source. Nothing of it is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 
 
 def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
-    """The section for the ultralytics package folder `location` (None: not installed)."""
+    """Return the section for the ultralytics package folder `location` (None: not installed)."""
     if location is None:
         return Yolo(version=None, kind=None, location=None, attention=None, calls=(), layout=None, flash_error=None), {}
     source = {"": "ultralytics/__init__.py and ultralytics/nn/modules/block.py, read as text"}
@@ -60,7 +60,7 @@ def _version(path: Path) -> str | Unknown:
 
 
 def _imported(tree: ast.Module) -> set[str]:
-    """Modules imported at the top of the file, inside try and if too."""
+    """Return the modules imported at the top of the file, inside try and if too."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _calls(attention: ast.ClassDef) -> tuple[AttentionCall, ...]:
-    """Which ways of computing attention the forward method holds, whether or not a run takes them."""
+    """Return the ways of computing attention in the forward method, whether or not a run uses them."""
     forward = next((n for n in attention.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
     if forward is None:
         return ()
@@ -94,7 +94,7 @@ def _name(function: ast.expr) -> str:
 
 
 def _layout(attention: ast.ClassDef) -> YoloLayout | None:
-    """How the projections are kept, which decides whose checkpoints load: "qkv" (mainline) or "qk+v" (fork)."""
+    """Return how the projections are stored: "qkv" (mainline) or "qk+v" (fork). It decides which checkpoints load."""
     assigned = {
         target.attr
         for node in ast.walk(attention)

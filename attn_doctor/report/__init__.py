@@ -1,1 +1,1 @@
-"""Showing: the report as a value, its redaction, one outline that decides wording and order, a renderer a format."""
+"""Show reports: redaction, one outline that decides wording and order, and a renderer for each format."""

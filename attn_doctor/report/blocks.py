@@ -1,4 +1,4 @@
-"""The parts that an outline is made of. Plain texts with a tone; how they look is each renderer's business."""
+"""Define the parts of an outline: plain texts with a tone. Each renderer decides how they look."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Field(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """A short list of labelled lines: the machine at a glance."""
+    """A short list of labelled lines, such as the machine's summary."""
 
     items: tuple[Field, ...]
 
@@ -29,14 +29,14 @@ class Paragraph(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The one sentence that everything comes to."""
+    """The one sentence that sums up the report."""
 
     text: str
     tone: Tone
 
 
 class Command(NamedTuple):
-    """A line to paste: never truncated, never wrapped."""
+    """A line to copy: never truncated, never wrapped."""
 
     line: str | None
     note: str  # who and why
@@ -49,7 +49,7 @@ class Cure(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A finding: a mark, what it is, why that is believed, what follows from it, what puts it right."""
+    """A finding: its mark, name, evidence, consequences and fixes."""
 
     mark: str  # "×", "!", "i", "✓", or the letter of a way
     tone: Tone

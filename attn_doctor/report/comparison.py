@@ -1,7 +1,7 @@
-"""What differs between two reports: problems gained and lost, facts, and the times of the backends. Pure.
+"""Compare two reports: findings gained and lost, facts, and the times of the backends. Pure.
 
-Two environments, two machines, or one before and after something was installed. What differs by nature (the clock, free memory,
-the folder that an environment lies in) is no difference.
+For two environments, two machines, or one before and after an installation. Values that always differ (the clock, free
+memory, the folder of an environment) do not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from attn_doctor.model.trials import Interval, Trial
 _ALWAYS_DIFFERENT = frozenset(
     "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version".split()
 )
-_KEYS = ("index", "name", "module", "root", "purpose", "package", "folder", "file", "device")  # what tells items apart
+# Fields that identify an item of a list.
+_KEYS = ("index", "name", "module", "root", "purpose", "package", "folder", "file", "device")
 _TELLING = (
     "version",
     "verdict",
@@ -25,7 +26,7 @@ _TELLING = (
     "compute_capability",
     "requirement",
     "requires",
-)  # of an item, in a word
+)  # the field that describes an item in one word
 _SECTIONS = (
     "torch flash_attention yolo packages graphics interpreter toolchain environment imports binaries system cpu project"
 ).split()
@@ -34,12 +35,12 @@ _NOT_RECORDED = Unknown("not recorded")
 
 
 class Change(Record, frozen=True, kw_only=True):
-    """One fact that differs. `None`: there is no such thing, an item of a list that the other report lacks."""
+    """One fact that differs. `None`: an item of a list that the other report does not have."""
 
     path: str  # "packages.distributions.torch.version": items of lists by their names
     before: str | None
     after: str | None
-    behind: tuple[str, ...] = ()  # slugs of findings gained or lost whose evidence is this fact
+    behind: tuple[str, ...] = ()  # slugs of findings gained or lost that have this fact as evidence
 
 
 class Pace(Record, frozen=True, kw_only=True):
@@ -56,14 +57,14 @@ class Pace(Record, frozen=True, kw_only=True):
     status_after: str
     before_ms: Interval | None
     after_ms: Interval | None
-    ratio: float | None  # before / after: 2.0 is twice as fast now
+    ratio: float | None  # before / after: 2.0 means twice as fast after
     differs: bool  # the intervals do not overlap, or the status changed
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    gained: tuple[Finding, ...]  # of the second report alone
+    gained: tuple[Finding, ...]  # only in the second report
     lost: tuple[Finding, ...]
-    kept: tuple[Finding, ...]  # as the second report has them
+    kept: tuple[Finding, ...]  # as in the second report
     changes: tuple[Change, ...]
     paces: tuple[Pace, ...]
     backend_before: str | None
@@ -71,7 +72,7 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 def compare(before: Report, after: Report) -> Comparison:
-    """The findings are told apart by their codes; facts by their paths; trials by what was run."""
+    """Compare findings by their codes, facts by their paths, and trials by what was run."""
     codes = {f.code for f in before.findings}, {f.code for f in after.findings}
     gained = tuple(f for f in after.findings if f.code not in codes[0])
     lost = tuple(f for f in before.findings if f.code not in codes[1])
@@ -87,7 +88,7 @@ def compare(before: Report, after: Report) -> Comparison:
 
 
 def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tuple[Finding, ...]) -> tuple[Change, ...]:
-    blamed = [*_blamed(before, lost), *_blamed(after, gained)]
+    blamed = [*_evidence_paths(before, lost), *_evidence_paths(after, gained)]
     found = []
     for path, *texts in _differences(before, after, "", (_home(before), _home(after))):
         behind = {slug for place, slug in blamed if place == path or place.startswith(path + ".")}
@@ -97,7 +98,10 @@ def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tup
 
 
 def _home(facts: Facts) -> Home:
-    """Where the environment lies, which is none of its differences: (folder, what stands for it), the longest first."""
+    """Return the folders of the environment and their placeholders, the longest first.
+
+    Their paths are no difference between two environments.
+    """
     places = ((facts.interpreter.site_packages, "<site-packages>"), (facts.interpreter.prefix, "<env>"))
     return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
 
@@ -105,7 +109,7 @@ def _home(facts: Facts) -> Home:
 def _differences(
     some: object, other: object, path: str, homes: tuple[Home, Home]
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    """(path, shown before, shown after) of every value that differs; an item that one lacks is one difference."""
+    """Yield (path, shown before, shown after) of every value that differs; a missing item is one difference."""
     if isinstance(some, Record) and type(some) is type(other) and not isinstance(some, Fault):
         for name in some.__struct_fields__:
             if name not in _ALWAYS_DIFFERENT:
@@ -117,13 +121,13 @@ def _differences(
         for name in dict.fromkeys((*items[0], *items[1])):
             pair = items[0].get(name), items[1].get(name)
             if None in pair:
-                yield f"{path}.{name}", _told(pair[0], homes[0]), _told(pair[1], homes[1])
+                yield f"{path}.{name}", _shown(pair[0], homes[0]), _shown(pair[1], homes[1])
             else:
                 yield from _differences(*pair, f"{path}.{name}", homes)
         return
     if _NOT_RECORDED in (some, other):
         return
-    texts = _told(some, homes[0]), _told(other, homes[1])
+    texts = _shown(some, homes[0]), _shown(other, homes[1])
     if texts[0] != texts[1]:
         yield path, texts[0] or "none", texts[1] or "none"
 
@@ -132,8 +136,8 @@ def _of_records(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(item, Record) for item in value)
 
 
-def _told(value: object, home: Home) -> str | None:
-    """A value in a few words; None for one that is not there."""
+def _shown(value: object, home: Home) -> str | None:
+    """Return a value in a few words; None for a missing value."""
     if value is None:
         return None
     if isinstance(value, Fault):
@@ -151,7 +155,7 @@ def _told(value: object, home: Home) -> str | None:
 
 
 def _named(items: tuple[object, ...]) -> Iterator[tuple[str, object]]:
-    """Items of a list by what tells them apart, a number added where two are called the same."""
+    """Yield the items of a list with names that identify them, numbered where two have the same name."""
     seen: dict[str, int] = {}
     for item in items:
         key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")
@@ -159,8 +163,8 @@ def _named(items: tuple[object, ...]) -> Iterator[tuple[str, object]]:
         yield (key if seen[key] == 1 else f"{key}#{seen[key]}"), item
 
 
-def _blamed(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
-    """(path as it is written here, slug) of the facts that findings rest on."""
+def _evidence_paths(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
+    """Yield (path as shown here, slug) of the facts that are evidence of findings."""
     for finding in findings:
         for evidence in finding.evidence:
             if evidence.kind == "fact" and evidence.path:
@@ -168,7 +172,7 @@ def _blamed(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tuple[str, 
 
 
 def _by_name(facts: Facts, path: str) -> str:
-    """`packages.distributions.3.version` as `packages.distributions.torch.version`."""
+    """Return `packages.distributions.torch.version` for `packages.distributions.3.version`."""
     value: object = facts
     made = []
     for part in path.split("."):

@@ -1,4 +1,4 @@
-"""The outline of `attn-doctor compare`: wording and order, the same for every format. Pure."""
+"""Build the outline of `attn-doctor compare`: wording and order, the same for every format. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes
 from attn_doctor.report.comparison import Change, Comparison, Pace
 from attn_doctor.report.outline import problems
 
-_MOST = 40  # facts in the table, beside those that a finding rests on: the JSON has all
+_MOST = 40  # facts in the table, beside the evidence of findings; the JSON has all
 _LONG = 200  # characters of a value
 
 
 def outline(before: Report, after: Report, found: Comparison, names: tuple[str, str]) -> list[Block]:
-    """All blocks, in order: what to know first, and only then everything that differs."""
+    """Return all blocks, in order: first the verdict and findings, then everything that differs."""
     blocks: list[Block] = [
         Heading("attn-doctor compare"),
         Fields((_about("before", before, names[0]), _about("after", after, names[1]))),
@@ -42,14 +42,14 @@ def _about(label: str, report: Report, name: str) -> Field:
 
 
 def _alone(finding: Finding, found: Comparison) -> Finding:
-    """What follows from something that both reports have stands for itself here, or it would not be shown."""
+    """Return a finding without its cause, if both reports have that cause: otherwise it would not be shown."""
     if finding.explained_by is None or finding.explained_by in {f.code for f in found.gained}:
         return finding
     return msgspec.structs.replace(finding, root_cause=True, explained_by=None)
 
 
 def _listed(findings: tuple[Finding, ...]) -> Iterator[str]:
-    """What matters in words, what is good to know by name."""
+    """Yield warnings and errors with their messages, infos by name only."""
     for finding in findings:
         if finding.severity is not Severity.INFO:
             yield f"{finding.code} {finding.slug}: {finding.message}"

@@ -1,4 +1,7 @@
-"""A report on a terminal, with Rich. Foreign text goes in as Text, never as markup: a log may hold "[/home/x]"."""
+"""Render a report on a terminal, with Rich.
+
+Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) ->
                 Text.assemble((bar, style), ("  # ", "dim"), line), no_wrap=True, overflow="ignore", crop=False
             )
         if command.line is not None:
-            # Outside any frame and never wrapped, so that it can be copied whole.
+            # Outside any frame and never wrapped, so that it can be copied as a whole.
             console.print(Text(f"      {command.line}", style="cyan"), soft_wrap=True)
 
 

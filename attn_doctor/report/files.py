@@ -1,7 +1,8 @@
-"""Output files: checked before the work starts, and written so that nothing is lost.
+"""Check output files before the work starts, and write them so that nothing is lost.
 
-A regular file that has one name is written beside itself and renamed over: whole, or not at all. All else (a device, a FIFO, a
-file with several names, an open descriptor such as /dev/fd/3) is opened and written where it is. Links are followed.
+A regular file with one name is written under a temporary name and renamed: complete, or not at all. Other outputs (a
+device, a FIFO, a file with several names, an open descriptor such as /dev/fd/3) are opened and written directly. Links
+are followed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attn_doctor.errors import Refused
 from attn_doctor.model import foreign_text
 from attn_doctor.system import files, streams
 
-# Why a file that may be written is not renamed over: a folder that takes no new file, one file that is mounted alone.
+# Errors of a rename that direct writing avoids: a folder that takes no new file, one file that is mounted alone.
 _NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS)
 
 
@@ -63,12 +64,12 @@ def check(path: str | None) -> None:
 
 
 def goes_to_stdout(path: str | None) -> bool:
-    """Return whether an output goes where the text on the terminal would go."""
+    """Return whether an output goes to the same place as the text on the terminal."""
     return path is not None and (path == "-" or files.own_descriptor(path) == 1)
 
 
 def write(path: str, data: bytes | str) -> None:
-    """Write an output. Raises Unwritable. A reader that goes away before the end has had enough: that is no error."""
+    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is no error."""
     content = data if isinstance(data, bytes) else foreign_text.text(data).encode()
     try:
         if goes_to_stdout(path):
@@ -99,7 +100,10 @@ def _is_replaced(found: os.stat_result | None) -> bool:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Write a file beside the real one and rename it over; mode and owner stay, where this process may set them."""
+    """Write a temporary file beside the real one and rename it.
+
+    Mode and owner stay, where this process may set them.
+    """
     real = _real(path)
     old = _status(real)
     temporary = None
@@ -123,7 +127,7 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _overwrite(path: str, content: bytes) -> None:
-    """Write into what is there. A FIFO waits for its reader, as it does for every program."""
+    """Write into the existing file. A FIFO waits for its reader, as for every program."""
     _pour(files.open_to_overwrite(path), content)
 
 
@@ -135,7 +139,7 @@ def _pour(descriptor: int, content: bytes) -> None:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What is there. None for nothing. Raises Unwritable for what cannot be looked at."""
+    """Return the status of a path; None where it does not exist. Raises Unwritable where it cannot be read."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -161,7 +165,7 @@ def _real(path: str) -> str:
 
 
 def _identity(path: str) -> object:
-    """The same value for two names of one file, whether it is there yet or not."""
+    """Return the same value for two names of one file, whether or not the file exists."""
     if goes_to_stdout(path):
         return "stdout"
     found = _status(path)

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+"""Render a report as one HTML file without external scripts, fonts or pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attn_doctor.report.blocks import Block
 
 
 def render(blocks: Iterable[Block], title: str) -> str:
-    import jinja2  # only here: it costs a tenth of a second, and few runs write HTML
+    import jinja2  # imported here: it takes a tenth of a second, and few runs write HTML
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("attn_doctor", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True

@@ -1,4 +1,4 @@
-"""The answer of `attn-doctor inspect` as data: for each file whether it would load, and why not. Pure."""
+"""Build the answer of `attn-doctor inspect` as data: for each file whether it would load, and why not. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attn_doctor.probes.choose import Choice
 
 
 def as_data(choice: Choice, torch: str | None, records: Iterable[Binary], gpus: Sequence[str] = ()) -> dict[str, Any]:
-    """Return plain data: the target, and an entry a file. `gpus` are compute capabilities, "8.9"."""
+    """Return plain data: the target, and an entry for each file. `gpus` are compute capabilities, "8.9"."""
     return {
         "target": {"python": choice.python, "why": choice.why, "torch": torch},
         "files": [_entry(record, gpus) for record in records],
@@ -23,7 +23,7 @@ def as_data(choice: Choice, torch: str | None, records: Iterable[Binary], gpus: 
 
 
 def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
-    """One entry of `files`: the same whatever could be told, an unknown value as {"unknown": why}."""
+    """Return one entry of `files`: always the same keys, an unknown value as {"unknown": why}."""
     known = msgspec.to_builtins(record)
     needs = () if isinstance(record.needs, Unknown) else record.needs
     undefined = () if isinstance(record.undefined, Unknown) else record.undefined
@@ -50,7 +50,7 @@ def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
 
 
 def runs_on(record: Binary, gpu: str) -> Judgement:
-    """Whether the GPU code of an extension runs on a compute capability. One without GPU code is no question."""
+    """Return whether the GPU code of an extension runs on a compute capability; Unknown for one without GPU code."""
     if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown):
         return Unknown("its GPU code could not be read")
     names = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]

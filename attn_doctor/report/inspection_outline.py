@@ -1,4 +1,4 @@
-"""The outline of `attn-doctor inspect`: wording and order. Pure."""
+"""Build the outline of `attn-doctor inspect`: wording and order. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 
 
 def outline(choice: Choice, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
-    """Return all blocks: the target, then each file with its verdict, the reasons, and what it needs and holds."""
+    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
     blocks: list[Block] = [Fields((Field("against", _printable(f"{choice.python} ({choice.why})")),))]
     for record in records:
         blocks += _file(record, gpus)
@@ -69,7 +69,7 @@ def _on(record: Binary, gpu: str) -> str:
 
 
 def _printable(line: str) -> str:
-    """A line without what would steer a terminal: names come from files that anybody may have written."""
+    """Return a line without control characters: names come from untrusted files."""
     return "".join(c if c.isprintable() else "\ufffd" for c in foreign_text.text(line))
 
 

@@ -1,4 +1,4 @@
-"""What was seen of the kernels of a trial, in words: which ran, what of a step they took, whether they repeat themselves. Pure."""
+"""Describe the kernels of a trial: which ran, their share of a step, whether their results are reproducible. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from attn_doctor.model.trials import ReferenceCheck, Trial
 from attn_doctor.report.blocks import Block, Notes
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
-_LEAST = 0.001  # of a step: what is less is bookkeeping around a kernel
-_MOST = 4  # kernels a line: the rest takes next to nothing
+_LEAST = 0.001  # share of a step: smaller ones only prepare for a kernel
+_MOST = 4  # kernels in one line: the others take almost no time
 
 
 def kernels(rows: Sequence[Trial]) -> list[Block]:
-    """One line a backend and dtype that was profiled."""
+    """Return one line for each profiled backend and dtype."""
     items = []
     for row in rows:
         largest = sorted((k for k in row.kernel_shares if k.share >= _LEAST), key=lambda kernel: -kernel.share)
@@ -22,7 +22,7 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
             continue
         shape = f" {row.shape}" if row.shape else ""
         shares: dict[str, float] = {}
-        for kernel in largest:  # instances of one template are one kernel to a reader
+        for kernel in largest:  # instances of one template are shown as one kernel
             name = short(kernel.name)
             shares[name] = shares.get(name, 0.0) + kernel.share
         named = [f"{name} {share:.1%}" for name, share in list(shares.items())[:_MOST]]
@@ -35,15 +35,15 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
 
 
 def short(name: str) -> str:
-    """A kernel's name without its return type, template arguments and parameters."""
+    """Return a kernel's name without its return type, template arguments and parameters."""
     whole, previous = name, None
     name = name.replace("(anonymous namespace)::", "")
     while previous != name:  # innermost first
         previous, name = name, re.sub(r"<[^<>]*>|\([^()]*\)", "", name)
-    name = re.split(r"[<(]", name)[0].strip().removeprefix("void ")  # the profiler cuts long names off in the middle
+    name = re.split(r"[<(]", name)[0].strip().removeprefix("void ")  # the profiler truncates long names in the middle
     if _TELLING.search(name):
         return name
-    # CUTLASS calls every kernel device_kernel: what it does stands in its arguments.
+    # CUTLASS names every kernel device_kernel: its arguments name the operation.
     inside = next(
         (word for word in re.findall(r"\w+", whole) if re.match(r"Flash\w*(Fwd|Bwd|Forward|Backward)", word)), None
     )
@@ -51,7 +51,10 @@ def short(name: str) -> str:
 
 
 def by_reason(rows: Iterable[Trial]) -> list[str]:
-    """What is to be said of rows that have a reason, those that share one on one line; what was not run, without its dtypes."""
+    """Return lines for the rows that have a reason.
+
+    Rows with the same reason share a line; rows that did not run are named without dtypes.
+    """
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for row in rows:
         left_out = row.status == "ruled-out"
@@ -62,7 +65,10 @@ def by_reason(rows: Iterable[Trial]) -> list[str]:
 
 
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
-    """What torch itself gets wrong, by finite differences: whatever is held against its gradients is in doubt there."""
+    """Return the errors of torch itself, found by finite differences.
+
+    Comparisons with torch's gradients are doubtful there.
+    """
     return tuple(
         dict.fromkeys(
             f"{c.module}, {c.note}, {c.error or 0:.0%} off: torch's fault, not the model's"
@@ -73,7 +79,7 @@ def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
 
 
 def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
-    """The backends whose bits differ from run to run, if there are any: a note, no fault."""
+    """Return a note on the backends whose results differ bitwise from run to run; it is no fault."""
     names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
     if not names:
         return ()

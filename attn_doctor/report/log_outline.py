@@ -1,10 +1,10 @@
-"""What `diagnose` shows: the findings of logs, or what can be said where there are none. Pure."""
+"""Build the outline of `diagnose`: the findings of logs, or a sentence where there are none. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attn_doctor.logs.errors import told
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.reader import Log
 from attn_doctor.logs.stated_facts import stated_facts
@@ -18,7 +18,7 @@ _FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
 def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
-    """What `diagnose` shows: findings of logs, errors that nobody knows, and where logs and facts disagree."""
+    """Return the blocks of `diagnose`: findings of logs, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
         blocks.append(_verdict(diagnosis, logs))
@@ -44,24 +44,24 @@ def of_machine(log: Log) -> str:
 
 
 def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
-    """One sentence where nothing was found. A tick stands only where no error is in any of the logs."""
+    """Return one sentence where no finding is an error. A tick is shown only where no log holds an error."""
     number = sum(log.lines for log in logs)
     lines = f"{number} line{'' if number == 1 else 's'}"
     if diagnosis.unrecognised:
         last = diagnosis.unrecognised[-1]
         return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
-    ends = [(log, told(log)) for log in logs]
+    ends = [(log, log_end(log)) for log in logs]
     if any(end.errors for _, end in ends):
-        return Verdict(f"Nothing in {lines} stands in the way of training; what failed stands below.", "warn")
-    caught = next(((log, end.went_on) for log, end in ends if end.went_on), None)
+        return Verdict(f"Nothing in {lines} keeps training from working; the failures are listed below.", "warn")
+    caught = next(((log, end.continued) for log, end in ends if end.continued), None)
     if caught:
         log, error = caught
         return Verdict(
-            f"No error ends these {lines}, but they go on after one: {log.file}:{error.line}: {error.text}", "warn"
+            f"No error ends these {lines}, but they continue after one: {log.file}:{error.line}: {error.text}", "warn"
         )
     if any(end.pasted for _, end in ends):
         return Verdict(
-            f"No error in {lines}. The list of an environment in it is not judged: attn-doctor check does that there.",
+            f"No error in {lines}. The package list in it is not judged: run attn-doctor check in that environment.",
             "",
         )
     return Verdict(f"No error in {lines}.", "good")

@@ -1,4 +1,4 @@
-"""The machine at a glance: a handful of sentences from facts, true for what is unknown too. Decides no finding."""
+"""Summarise the machine in a few lines of text from facts, unknown ones included. Decides no finding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _known(*values: object) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Bytes for people, as PyTorch counts them: "7.6 GiB"."""
+    """Return bytes as text, in PyTorch's units: "7.6 GiB"."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
@@ -90,7 +90,7 @@ def _gpu(facts: Facts) -> tuple[str, Tone]:
 
 
 def _stated(graphics: Graphics, gpu: Gpu) -> str:
-    """A GPU that nobody has seen: who said so, and whether this machine has one of its own."""
+    """Describe a GPU that was given with --gpu, and whether this machine has one of its own."""
     capability = f"compute capability {gpu.compute_capability}"
     said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
     cards = isinstance(graphics.pci, tuple) and any(d.vendor in (NVIDIA, AMD) for d in graphics.pci)
@@ -111,7 +111,7 @@ def _toolkit(facts: Facts) -> str:
 
 
 def _cuda_home(facts: Facts) -> str:
-    """What CUDA_HOME or CUDA_PATH is set to, where it is; and what is wrong with it."""
+    """Return the value of CUDA_HOME or CUDA_PATH, if set, with its problem."""
     chain = facts.toolchain
     if chain.cuda_home_by not in ("CUDA_HOME", "CUDA_PATH") or not isinstance(chain.cuda_home, str):
         return ""
@@ -198,7 +198,7 @@ def _yolo(facts: Facts) -> tuple[str, Tone]:
 
 
 def watched(gpu: GpuWatch) -> str:
-    """What NVML saw beside the measured rounds, in one line."""
+    """Return one line with NVML's values during the measured rounds."""
     parts = []
     if gpu.sm_megahertz:
         parts.append(f"clocks {_range(gpu.sm_megahertz)} MHz")

@@ -1,4 +1,4 @@
-"""A report as Markdown, made to be pasted into an issue."""
+"""Render a report as Markdown, to be pasted into an issue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MARKS = {"good": "✅ ", "bad": "❌ ", "warn": "⚠️ "}
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is; line breaks become spaces."""
+    """Return text so that Markdown shows it unchanged; line breaks become spaces."""
     return " ".join(text.split()).translate(_SPECIAL)
 
 
@@ -50,7 +50,7 @@ def _problem(block: Problem) -> list[str]:
 
 
 def fence(commands: Iterable[object]) -> str:
-    """Commands in a code block; the fence is longer than any run of backticks inside."""
+    """Return commands in a code block; the fence is longer than any run of backticks inside."""
     body = []
     for command in commands:
         note, line = getattr(command, "note", ""), getattr(command, "line", None)

@@ -1,4 +1,4 @@
-"""The one outline: wording and order of a report, the same for every format. Pure; renderers decide nothing."""
+"""Build the outline of a report: wording and order, the same for every format. Pure; renderers decide nothing."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ MARKS: dict[Severity, tuple[str, Tone]] = {
     Severity.WARNING: ("!", "warn"),
     Severity.INFO: ("i", "dim"),
 }
-_MOST_ERRORS = 3  # of the errors that nobody knows; the JSON has all
+_MOST_ERRORS = 3  # unknown errors shown; the JSON has all
 STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
 def outline(report: Report) -> tuple[Block, ...]:
-    """All blocks of a report, in order."""
+    """Return all blocks of a report, in order."""
     blocks: list[Block] = [
         Heading(f"attn-doctor {report.tool.version}"),
         Fields(
@@ -72,7 +72,7 @@ def _target(report: Report) -> tuple[Field, ...]:
 
 
 def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
-    """The errors in logs that no failure mode knows, and what to send so that one will."""
+    """Return the errors in logs that no failure mode knows, and the text to send so that one will."""
     if not errors:
         return []
     shown = tuple(f"{e.file}:{e.line}: {e.text}" for e in errors[-_MOST_ERRORS:])
@@ -87,7 +87,7 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
 
 
 def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
-    """Findings of warning and above as blocks with their consequences folded in; infos as one list."""
+    """Return findings of warning and above as blocks with their consequences inside; infos as one list."""
     shell = commands.shell_of(facts)
     findings = tuple(findings)
     by_root: dict[str, list[Finding]] = {}
@@ -102,7 +102,10 @@ def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
 
 
 def _concerns(note: Finding, facts: Facts) -> bool:
-    """Whether a notice is for this machine: how flash-attn is built concerns nobody without a GPU, but a variable that they set does."""
+    """Return whether a note matters on this machine.
+
+    How flash-attn is built does not matter without a GPU; a variable that the user has set always does.
+    """
     if facts.graphics.gpus != () or area_of(note.code) is not BUILD or any(e.kind != "fact" for e in note.evidence):
         return True
     names = {v.name for v in facts.environment} if isinstance(facts.environment, tuple) else set()
@@ -119,15 +122,18 @@ def problem(finding: Finding, consequences: list[Finding], shell: str) -> Proble
         slug=finding.slug,
         qualifiers=f"{finding.severity.value}, {finding.certainty.value}{sure}",
         message=finding.message,
-        evidence=tuple(evidence(e) for e in finding.evidence if not _said(e.text, finding.message)),
+        evidence=tuple(evidence(e) for e in finding.evidence if not _is_in_message(e.text, finding.message)),
         consequences=tuple(f"{f.code} {f.slug}: {f.message}" for f in consequences),
         cures=tuple(cure(fix, shell) for fix in finding.fixes),
         docs=finding.docs,
     )
 
 
-def _said(text: str, message: str) -> bool:
-    """Whether the message says this already: "import torch: killed by SIGSEGV" under "... is killed by SIGSEGV"."""
+def _is_in_message(text: str, message: str) -> bool:
+    """Return whether the message already holds this text.
+
+    Example: "import torch: killed by SIGSEGV" in "... is killed by SIGSEGV".
+    """
     return text.partition(": ")[2].rstrip(".") in message if ": " in text else False
 
 
@@ -158,7 +164,7 @@ def _trials(report: Report) -> list[Block]:
     notes = (*by_reason(ran), *repeats(ran), *by_reason(ruled_out))
     if report.trial_run:
         check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
-        if check and check.note not in told:  # a failure mode that knows it has said it
+        if check and check.note not in told:  # not where a failure mode has already reported it
             notes += tuple(f"wrong gradients: {text}" for text in wrong_reference([check]))
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes
@@ -185,7 +191,7 @@ def _row(trial: Trial) -> tuple[Cell, ...]:
 
 
 def _against_eager(trial: Trial) -> str:
-    """What the pairs of rounds say; a ratio that they do not bear out is not put before anybody."""
+    """Return the gain by paired rounds; a ratio without a significant difference is not shown."""
     gain = trial.step_gain
     if gain is None:
         return ""

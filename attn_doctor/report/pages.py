@@ -1,4 +1,4 @@
-"""Failure modes for people: the page of one, the list of all, and the index by symptom. Blocks and Markdown."""
+"""Build the pages of failure modes: one page, the list of all, and the index by symptom. Blocks and Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attn_doctor.report.outline import cure
 
 
 def blocks(module: Module) -> list[Block]:
-    """The page on a terminal."""
+    """Return the page for a terminal."""
     shown = page(module)
     mode = shown.mode
     made: list[Block] = [
@@ -40,7 +40,7 @@ def _severity(shown: Page) -> str:
 
 
 def markdown(module: Module) -> str:
-    """The page in docs/failure-modes/."""
+    """Return the page for docs/failure-modes/."""
     shown = page(module)
     mode = shown.mode
     lines = [f"# {mode.slug} ({mode.code})", "", shown.summary, "", f"_{escape(_severity(shown))}._", ""]
@@ -91,7 +91,7 @@ def listing(modules: Iterable[Module]) -> list[Block]:
 
 
 def table(modules: Iterable[Module]) -> list[dict[str, Any]]:
-    """The list as plain data."""
+    """Return the list as plain data."""
     return [
         {
             "code": m.MODE.code,
@@ -106,7 +106,7 @@ def table(modules: Iterable[Module]) -> list[dict[str, Any]]:
 
 
 def index(modules: Iterable[Module]) -> str:
-    """docs/failure-modes/README.md: by area, and by what one sees."""
+    """Return docs/failure-modes/README.md: by area, and by symptom."""
     ordered = sorted(modules, key=lambda m: m.MODE.code)
     lines = [
         "# Failure modes",

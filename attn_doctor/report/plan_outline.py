@@ -1,4 +1,4 @@
-"""Wording and order of plans, what applying came to, and undoing, as blocks. Pure; renderers decide nothing."""
+"""Build the outlines of plans, of applying and of undoing. Pure; renderers decide nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_CHANGES = 8
 
 
 def plan(made: Plan, shell: str) -> tuple[Block, ...]:
-    """A whole plan."""
+    """Return the blocks of a whole plan."""
     blocks: list[Block] = [
         Heading("Plan"),
         Fields(
@@ -53,7 +53,7 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
 
 
 def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
-    """Why the versions before and after are not known of some steps, each reason once."""
+    """Return why the versions before and after some steps are not known, each reason once."""
     reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible)
     return tuple(
         dict.fromkeys(f"The versions before and after are not known of every step: {reason}." for reason in reasons)
@@ -84,7 +84,7 @@ def _verdict(made: Plan) -> Verdict:
 
 
 def chosen(made: Plan, one: Way, shell: str) -> tuple[Block, ...]:
-    """The one way that is about to be applied, and that there are others."""
+    """Return the one way that is about to be applied, with a note on the others."""
     blocks: list[Block] = [Heading("Plan"), Fields((Field("target", made.target), Field("goal", made.goal.value)))]
     blocks += [Notes("Root causes", _causes(made))] if made.causes else []
     blocks.append(way(one, shell))
@@ -99,7 +99,7 @@ def _causes(made: Plan) -> tuple[str, ...]:
 
 
 def side_by_side(ways: Sequence[Way]) -> Table:
-    """The ways in columns."""
+    """Return a table with a column for each way."""
     rows = (
         ("to", [w.intent for w in ways]),
         ("how", [w.title for w in ways]),
@@ -119,7 +119,7 @@ def _number(steps: Sequence[PlannedStep]) -> str:
 
 
 def way(one: Way, shell: str) -> Problem:
-    """One way, with everything that its steps say."""
+    """Return one way with all its steps."""
     lines = [line for number, steps in enumerate(_together(one.steps), 1) for line in _steps(number, steps, shell)]
     lines += [Command(None, f"goes against: {text}") for text in one.breaks]
     lines += [Command(None, note) for note in one.notes]
@@ -147,7 +147,7 @@ def _for(one: Way) -> str:
 
 
 def _together(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
-    """Steps with the same reason side by side: variables that are set for one purpose."""
+    """Group steps with the same reason: variables that are set for one purpose."""
     made: list[list[PlannedStep]] = []
     for planned in steps:
         before = made[-1][0].step if made else None
@@ -184,7 +184,7 @@ def _changed(planned: PlannedStep) -> str:
 
 
 def listed(changes: Sequence[Change]) -> str:
-    """Changes in a row, the first few; what is there and changes before what comes new."""
+    """Return the first few changes as text, removals and updates before new packages."""
     ordered = sorted(changes, key=lambda change: change.before is None)
     shown = [str(change) for change in ordered[:_MOST_CHANGES]]
     rest = len(changes) - len(shown)
@@ -218,7 +218,7 @@ def _risk(one: Way) -> str:
 
 
 def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, ...]:
-    """What applying came to."""
+    """Return the outcome of applying."""
     target, goal = made.target, made.goal
     heads: dict[ApplyOutcome, tuple[str, Tone, str]] = {
         "applied": ("✓", "good", f"{one.name} is applied: {one.title}"),
@@ -268,7 +268,7 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
 
 
 def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
-    """What an undo would take back beside the plan."""
+    """Return the changes that an undo would revert beside those of the plan."""
     shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
     return (
         Verdict(
@@ -279,7 +279,7 @@ def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
 
 
 def undone(title: str, wrong: Sequence[str], kept: str | None) -> tuple[Block, ...]:
-    """What undoing came to."""
+    """Return the outcome of undoing."""
     if wrong:
         return (
             Verdict("Undone, but for files that something changed in place.", "bad"),

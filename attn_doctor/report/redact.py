@@ -1,4 +1,4 @@
-"""Takes out of a report what must not leave the machine. Placeholders are stable within a report and over runs.
+"""Remove private data from a report. Placeholders are the same within a report and between runs.
 
 `<home>`, `<user>` and `<host>` stand for this machine's own, so that the machine that wrote a report can put them back.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from attn_doctor.system.own_names import Own
 
-# Accounts and host names that say nothing about anybody.
+# Accounts and host names that identify nobody.
 _COMMON = frozenset(
     "root user users ubuntu debian admin docker jovyan colab kaggle runner vscode nobody localhost home host python "
     "torch cuda nvidia conda test build workspace".split()
@@ -39,7 +39,7 @@ _HOMES = re.compile(r"(?i)(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)([^/\\\s'\":]+
 _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[:=]\s*)([\w-]{6,})")
 _HARMLESS_IPS = ("127.", "0.0.0.0", "255.255.255")  # noqa: S104 - texts, no sockets
 
-# Strings under these names are versions and tags: four numbers are no address there.
+# Fields with these names are versions and tags: four numbers are no address there.
 _VERBATIM = frozenset(
     "version wheel_tag driver driver_cuda kernel kernel_module libcuda_version rocm cuda hip cudnn compute_capability tag ninja cmake"
     " git glibc glibcxx distribution_version installers fa3 fa4 wheel_torch wheel_cuda slug code created".split()
@@ -49,7 +49,7 @@ _VERBATIM = frozenset(
 _NUMBERS = r"\d{1,4}(?:\.\d{1,4}){3}(?![\w.]*\w)"
 _FOUR = re.compile(r"(?<![\w.])" + _NUMBERS)
 _REQUIRED = re.compile(r"[=<>~]\s*(" + _NUMBERS + ")")
-# What stands before a version: a library of CUDA, torch, a word for versions, or the beginning of a list of versions.
+# Words before a version: a library of CUDA, torch, a word for versions, or the beginning of a list of versions.
 _LIBRARY = r"(?:cudnn|cublas|cublaslt|cusparse|cusparselt|cusolver|cufft|cufile|curand|cupti|nccl|nvrtc|nvtx|nvjitlink|nvshmem|nvjpeg|npp)"
 _BEFORE_A_VERSION = re.compile(
     rf"(?i)(?:(?<![\w-])(?:(?:nvidia[-_ ])?(?:cuda[-_])?(?:lib)?{_LIBRARY}(?:[-_]cu\d+)?|nvidia[-_][a-z0-9_-]+[-_]cu\d+|"
@@ -60,7 +60,7 @@ _REACH = 400  # letters before a number in which a list of versions may begin
 
 
 def _versions_of(value: Any, name: str = "") -> set[str]:
-    """Numbers of four parts that stand in the data as versions: in a field for one, or behind == in a requirement."""
+    """Return the numbers of four parts that are versions: in a version field, or after == in a requirement."""
     if isinstance(value, dict):
         return set().union(*(_versions_of(item, key) for key, item in value.items()))
     if isinstance(value, list | tuple):
@@ -104,7 +104,7 @@ class _Redactor:
         return self._sub(_HOMES, text, self._home)
 
     def _no_address(self, match: re.Match[str]) -> bool:
-        """Whether four numbers are a version, or an address that is everybody's."""
+        """Return whether four numbers are a version, or a public address."""
         if match[0].startswith(_HARMLESS_IPS) or match[0] in self._versions:
             return True
         before = match.string[max(match.start() - _REACH, 0) : match.start()]
@@ -124,7 +124,7 @@ class _Redactor:
         return placeholder
 
     def _named(self, kind: str, value: str) -> str:
-        """A placeholder with a number of its own for each value, the same at each place."""
+        """Return a placeholder with a number of its own for each value, the same at each place."""
         if value.startswith("<"):
             return value
         self.count[kind] += 1
@@ -142,7 +142,7 @@ class _Redactor:
 
 
 def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:
-    """Plain data of a report with everything private replaced, and `redacted` filled with what was: {kind: count}."""
+    """Return the plain data of a report without private data; `redacted` holds what was replaced: {kind: count}."""
     redactor = _Redactor(own or Own.of_this_machine(), frozenset(_versions_of(data)))
     cleaned: dict[str, Any] = redactor.value({k: v for k, v in data.items() if k != "redacted"})
     cleaned["redacted"] = {kind: n for kind, n in sorted(redactor.count.items()) if n}

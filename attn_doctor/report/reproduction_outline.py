@@ -1,4 +1,7 @@
-"""A plan and its outcome in words: what it will take, what happened, and whether the doctor named it. Renders nothing."""
+"""Describe the plan and the outcome of a reproduction: its costs, what happened, and whether the doctor named it.
+
+Renders nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from typing import Any
 
 from attn_doctor.report.blocks import Block, Heading, Notes, Paragraph, Verdict
 from attn_doctor.report.log_outline import of_diagnosis
-from attn_doctor.reproduction.plan import Plan
+from attn_doctor.reproduction.plan import ReproductionPlan
 from attn_doctor.reproduction.reproduce import Reproduction, read
 
-_MOST_LINES = 60  # of a log on the screen; --log has all
+_MOST_LINES = 60  # lines of a log on the screen; --log writes all
 
 
-def intention(plan: Plan) -> tuple[str, ...]:
-    """What is about to be done, before it is done."""
+def intention(plan: ReproductionPlan) -> tuple[str, ...]:
+    """Return the description of the plan, before it runs."""
     lines = [f"{plan.mode.slug}: {plan.recipe.does}."]
     if plan.simulated:
         why = f" ({plan.obstacles[0]})" if plan.obstacles else ""
@@ -33,8 +36,8 @@ def intention(plan: Plan) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def outcome(plan: Plan, done: Reproduction) -> list[Block]:
-    """What happened, for a person."""
+def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
+    """Return the description of the outcome."""
     blocks: list[Block] = []
     if done.log:
         blocks += [Heading("What it printed"), Paragraph("\n".join(_shortened(done.log)))]
@@ -54,7 +57,7 @@ def outcome(plan: Plan, done: Reproduction) -> list[Block]:
 
 
 def _shortened(log: bytes) -> list[str]:
-    """The log's lines, without the middle of a long one."""
+    """Return the log's lines, without the middle of a long one."""
     lines = log.decode("utf-8", "replace").rstrip("\n").split("\n")
     if len(lines) <= _MOST_LINES:
         return lines
@@ -62,8 +65,8 @@ def _shortened(log: bytes) -> list[str]:
     return [*lines[:half], f"[{len(lines) - 2 * half} lines left out: --log FILE has all]", *lines[-half:]]
 
 
-def as_data(plan: Plan, done: Reproduction) -> dict[str, Any]:
-    """The outcome as JSON has it. `why_not` is null where it was reproduced."""
+def as_data(plan: ReproductionPlan, done: Reproduction) -> dict[str, Any]:
+    """Return the outcome as data for JSON. `why_not` is null where the failure was reproduced."""
     return {
         "slug": done.slug,
         "reproduced": done.reproduced,

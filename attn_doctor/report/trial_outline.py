@@ -1,4 +1,4 @@
-"""The outline of `attn-doctor trial`: wording and order, the same for every format. Pure."""
+"""Build the outline of `attn-doctor trial`: wording and order, the same for every format. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
 def outline(study: Study, model: str) -> list[Block]:
-    """All blocks, in order."""
+    """Return all blocks, in order."""
     blocks: list[Block] = []
     if study.trials_skipped:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
@@ -26,7 +26,7 @@ def outline(study: Study, model: str) -> list[Block]:
     blocks += kernels(study.trials)
     blocks += _stages(study)
     blocks += _optimised(study)
-    blocks += _around(study)
+    blocks += _pipeline_notes(study)
     blocks += _ceilings(study)
     blocks += _growth(study)
     if any(row.scope == "model" and row.shape is None for row in study.trials) and not study.trials_skipped:
@@ -39,7 +39,7 @@ def outline(study: Study, model: str) -> list[Block]:
 
 
 def _verdict(study: Study) -> Verdict:
-    """What `check` would advise from the same rows."""
+    """Return the verdict; `check` gives the same advice from the same rows."""
     if study.best is None:
         lost = "eager, which all others are held against, gave no numbers"
         return Verdict(
@@ -55,7 +55,7 @@ def _verdict(study: Study) -> Verdict:
 
 
 def _group(row: Trial) -> tuple[str | None, int | None]:
-    """What one table holds: an image size, or all shapes of a grid."""
+    """Return the key of a table: an image size, or the same key for all shapes of a grid."""
     return (None, row.imgsz) if row.shape is None else ("grid", None)
 
 
@@ -126,7 +126,7 @@ def _milliseconds(interval: Interval | None) -> str:
 
 
 def _stages(study: Study) -> list[Block]:
-    """A table an image size: what of an image's time the model is at all."""
+    """Return a table for each image size: the model's share of an image's time."""
     blocks: list[Block] = []
     for run in study.runs:
         rows = tuple(
@@ -166,7 +166,7 @@ def _optimised(study: Study) -> list[Block]:
     return blocks
 
 
-def _around(study: Study) -> list[Block]:
+def _pipeline_notes(study: Study) -> list[Block]:
     blocks: list[Block] = []
     wrong = wrong_reference(run.reference for run in study.runs)
     if wrong:
@@ -204,7 +204,7 @@ def _ceilings(study: Study) -> list[Block]:
 
 
 def _growth(study: Study) -> list[Block]:
-    """One line a backend and dtype."""
+    """Return one line for each backend and dtype."""
     items = []
     for backend, dtype in dict.fromkeys((g.backend, g.dtype) for g in study.growth):
         mine = [g for g in study.growth if (g.backend, g.dtype) == (backend, dtype)]

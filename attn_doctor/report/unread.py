@@ -1,4 +1,4 @@
-"""One line that names what `--static` did not ask, so that nobody takes its silence for an answer. Pure."""
+"""Name the sources that `--static` did not ask, so that a missing answer is not read as "none". Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attn_doctor.report.blocks import Block, Notes
 
 
 def unread(facts: Facts) -> list[Block]:
-    """What would have been asked here: programs that are there, and the driver. Nothing where nothing was left out."""
+    """Return the programs here and the driver that were not asked; empty where nothing was left out."""
     names = list(dict.fromkeys(_names(facts)))
     if facts.grade != "static":
         return []

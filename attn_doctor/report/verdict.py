@@ -1,4 +1,4 @@
-"""The one sentence that a report comes to: healthy only by what was seen, and where nothing was run it says so. Pure."""
+"""Sum up a report in one sentence: healthy only by observation, and where nothing was run it says so. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def verdict(report: Report) -> Verdict:
 
 
 def counted(number: int, what: str = "") -> str:
-    """Return how many, as the beginning of a sentence that says where they stand, or followed by what they are."""
+    """Return a count at the beginning of a sentence: "3 things stand", or "3 things to know about"."""
     if what:
         return f"one thing {what}" if number == 1 else f"{number} things {what}"
     return "One thing stands" if number == 1 else f"{number} things stand"
@@ -48,7 +48,7 @@ def _may_stop(number: int) -> str:
 
 
 def _seen(report: Report) -> str:
-    """Word what was seen: "torch 2.15.0 and ultralytics 8.4.190 import, and yolo12n.yaml trains"."""
+    """Return what was observed: "torch 2.15.0 and ultralytics 8.4.190 import, and yolo12n.yaml trains"."""
     names = list(_imports(report))
     said = f"{', '.join(names[:-1])} and {names[-1]} import" if len(names) > 1 else f"{names[0]} imports"
     if "eager trained" not in report.seen:

@@ -1,4 +1,4 @@
-"""Wording and order of what `attn-doctor wheels` answers, as blocks. Pure; renderers decide nothing."""
+"""Build the outline of `attn-doctor wheels`. Pure; renderers decide nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
     if found.build:
         blocks.append(_build(found.build))
     blocks.append(Notes("Elsewhere, and doing without", tuple(_pointer(c) for c in elsewhere)))
-    notes = (*found.notes, f"The tables are of {found.knowledge_date}; what is newer is not known to them.")
+    notes = (*found.notes, f"The tables are of {found.knowledge_date} and know nothing newer.")
     return (*(block for block in blocks if not isinstance(block, Notes) or block.items), Notes("Good to know", notes))
 
 
@@ -79,7 +79,7 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
     if open_ones and unknown:
         return Verdict(f"Whether a finished wheel fits cannot be told: not known here: {', '.join(unknown)}.", "warn")
     if open_ones:
-        return Verdict("No wheel in the tables fits; whether there is a newer one, they do not know.", "warn")
+        return Verdict("No wheel in the tables fits; a newer one may exist.", "warn")
     if not any(c.filename for c in found.candidates):
         return Verdict("Nothing is known of the wheels of this release.", "warn")
     return Verdict("No official wheel in the tables fits.", "bad")
@@ -109,7 +109,7 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
 def _refused(refused: Sequence[Candidate]) -> Table:
     rows = tuple((Cell(c.release, "strong"), Cell("; ".join(c.reasons))) for c in refused[:_MOST])
     rest = len(refused) - len(rows)
-    notes = (f"and {rest} older releases, for as many reasons",) if rest > 0 else ()
+    notes = (f"and {rest} older releases, with as many reasons",) if rest > 0 else ()
     return Table("Not these: the nearest wheel of each release", ("release", "why not"), rows, notes)
 
 

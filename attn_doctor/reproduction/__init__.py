@@ -1,1 +1,1 @@
-"""Makes failures happen for real in throw-away environments, and checks that the doctor names them. Never touches the target."""
+"""Reproduce failures in throw-away environments, and check that the doctor names them. Never changes the target."""

@@ -1,4 +1,4 @@
-"""Preparing what surrounds a run: what it cannot see, the network it has, where it may write, and apt's own world."""
+"""Prepare the conditions of a run: hidden programs, its network, writable folders, and apt's own folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UBUNTU = "http://archive.ubuntu.com/ubuntu"
 
 
 def without(bench: Bench, made: of.Without) -> None:
-    """PATH without these programs: a folder that holds one is replaced by links to all else in it."""
+    """Build a PATH without these programs: a folder that holds one is replaced by links to all its other entries."""
     parts = []
     for number, part in enumerate(bench.surroundings.get("PATH", os.defpath).split(os.pathsep)):
         if not any((Path(part) / name).exists() for name in made.programs):
@@ -31,7 +31,7 @@ def without(bench: Bench, made: of.Without) -> None:
 
 
 def hidden(bench: Bench, made: of.Hidden) -> None:
-    """Only where there is something to hide: else no namespace is needed."""
+    """Hide these files, if there are any: otherwise no namespace is needed."""
     folder = Path(bench.filled(made.folder))
     if any(folder.glob(made.names)):
         bench.conditions.setdefault("hidden", []).append([str(folder), made.names])
@@ -71,7 +71,7 @@ def network(bench: Bench, made: of.Network) -> None:
 
 
 def nvcc(bench: Bench) -> None:
-    """The machine's own nvcc, else the registry's: from CUDA 13 on that is a whole compiler."""
+    """Use the machine's own nvcc, else the registry's, which from CUDA 13 on is a whole compiler."""
     if host_abilities.nvcc(bench.surroundings):
         return
     bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])
@@ -82,7 +82,7 @@ def nvcc(bench: Bench) -> None:
 
 
 def apt(bench: Bench, made: of.Apt) -> None:
-    """An apt with lists, cache and status of its own: the system's are neither read nor written."""
+    """Set up an apt with lists, cache and status of its own: those of the system are neither read nor written."""
     folder = bench.folder / "apt"
     for name in ("state/lists/partial", "cache/archives/partial", "parts"):
         (folder / name).mkdir(parents=True)
@@ -117,7 +117,7 @@ def apt(bench: Bench, made: of.Apt) -> None:
 
 
 def unneeded(bench: Bench) -> None:
-    """Take away what was there to make other things with."""
+    """Remove tools that were only needed to make other ingredients."""
     for path in bench.gone:
         if path.is_dir():
             shutil.rmtree(path)

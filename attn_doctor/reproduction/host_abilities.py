@@ -1,4 +1,4 @@
-"""What this machine has to offer for reproductions: compilers, namespaces, tools. Looks, and changes nothing."""
+"""Find what this machine offers for reproductions: compilers, namespaces, tools. Only reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from attn_doctor import child
 from attn_doctor.system import platforms
 
 _NVCC = ("/usr/local/cuda/bin/nvcc",)
-# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without them.
+# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without
+# them.
 _FOREIGN = re.compile(
     r"(?:PYTHON|CUDA|NVCC|NVIDIA_|FLASH_ATT|TORCH|TRITON|LD_|DYLD_|CONDA|VIRTUAL_ENV|MAX_JOBS|ATTN_DOCTOR|YOLO_|APT_|"
     r"PIP_(?:TARGET|USER|PREFIX|ROOT|REQUIRE|NO_(?!INDEX)|ONLY|CONSTRAINT|REQUIREMENT|BREAK)|(?:CC|CXX|C(?:XX|PP)?FLAGS|LDFLAGS)$)"
@@ -37,7 +38,7 @@ def nvcc(environ: Mapping[str, str]) -> str | None:
 
 @functools.cache
 def namespaces_refused(*, network: bool = False) -> str | None:
-    """Why a process cannot have namespaces of its own here; None: it can."""
+    """Return why a process cannot have namespaces of its own here; None: it can."""
     if not platforms.LINUX:
         return "namespaces exist only on Linux"
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,10 @@ def namespaces_refused(*, network: bool = False) -> str | None:
 
 
 def run_environ(environ: Mapping[str, str], folder: Path, programs: Path) -> dict[str, str]:
-    """The environment of a run: the user's, without what would change the outcome, and with every cache in `folder`."""
+    """Return the environment of a run: the user's, with every cache in `folder`.
+
+    Variables that change the outcome are left out.
+    """
     kept = {name: value for name, value in environ.items() if not _FOREIGN.match(name)}
     caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
     return {

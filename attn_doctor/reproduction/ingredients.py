@@ -1,4 +1,4 @@
-"""Preparing: the ingredients of a recipe become an environment, files, variables and conditions in a throw-away folder."""
+"""Prepare the ingredients of a recipe: an environment, files, variables and conditions in a throw-away folder."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from attn_doctor.reproduction.throwaway import Ended, Throwaway
 from attn_doctor.system import platforms
 
 PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
-PREPARING = 1800.0  # seconds for one step of preparation: a slow line and a large wheel
+PREPARING = 1800.0  # seconds for one step of preparation: enough for a slow network and a large wheel
 _REFUSED = 125
-# Variables by which a stand-in gets to its place: nobody would type them.
+# Variables that put a stand-in in place. They are not part of the command that a user would type.
 _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA")
 
 
 class CannotReproduce(NotExamined):
-    """It cannot be made to happen here. The text says why, in one sentence."""
+    """The failure cannot be reproduced here. The text is the reason, in one sentence."""
 
 
 class Bench:
-    """The environment of one reproduction, put together piece by piece."""
+    """The environment of one reproduction, built step by step."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Bench:
     # --- running
 
     def filled(self, text: str) -> str:
-        """A text with its {words} put in."""
+        """Return a text with its {words} replaced."""
         for name, value in self.words.items():
             text = text.replace(f"{{{name}}}", value)
         return text
@@ -72,14 +72,17 @@ class Bench:
         return {name: value for name, value in base.items() if more.get(name, "") is not None}
 
     def prepare(self, what: str, argv: Sequence[str], **more: str) -> bytes:
-        """A step of preparation, outside of all conditions. Raises CannotReproduce when it fails."""
+        """Run a step of preparation, outside all conditions. Raises CannotReproduce when it fails."""
         ended = self.throwaway.run(argv, self.environ(more), PREPARING)
         if ended.returncode != 0:
             raise CannotReproduce(f"{what}: {_last_error(ended.output)}")
         return ended.output
 
     def run(self, command: Sequence[str], deadline: float) -> tuple[Ended, bytes]:
-        """A command of the recipe under its conditions; also the log of it. Raises CannotReproduce where it cannot be run."""
+        """Run a command of the recipe under its conditions, and return its log too.
+
+        Raises CannotReproduce where it cannot be started.
+        """
         argv = [self.filled(word) for word in command]
         staged = argv
         if self.conditions and platforms.LINUX:
@@ -92,11 +95,11 @@ class Bench:
         except FileNotFoundError as error:
             raise CannotReproduce(f"{argv[0]} cannot be started: {error.strerror}") from error
         if staged is not argv and ended.returncode == _REFUSED and refusal.exists():
-            raise CannotReproduce(f"the conditions cannot be made here: {refusal.read_text()}")
+            raise CannotReproduce(f"the conditions cannot be set up here: {refusal.read_text()}")
         return ended, self.log(argv, ended, deadline)
 
     def log(self, argv: Sequence[str], ended: Ended, deadline: float) -> bytes:
-        """What a person would have on the screen, with the command before and its end after it."""
+        """Return the log as on a user's screen, with the command before the output and the end after it."""
         shown = {name: value for name, value in self.variables.items() if value is not None and name not in _UNSHOWN}
         assigned = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
         code = ended.returncode
@@ -111,7 +114,7 @@ class Bench:
     # --- the environment
 
     def environment(self, *, pip: bool) -> None:
-        """A virtual environment of the target's base interpreter."""
+        """Make a virtual environment of the target's base interpreter."""
         self.say("making a throw-away environment")
         command = [self.lender.base, "-m", "venv", *([] if pip else ["--without-pip"]), str(self.programs.parent)]
         self.prepare("no virtual environment can be made with the target's Python", command)
@@ -128,12 +131,12 @@ class Bench:
         command = [str(self.python), "-m", "pip", "install", "-q", *options, *requirements]
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
-    def torch(self, made: of.Torch, lent: target_torch.Torch | None) -> None:
-        """Torch in the environment: links to the target's, or one of its own."""
-        if lent:
-            self.say(f"borrowing torch {lent.version} of {self.lender.python}, which is only read")
+    def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
+        """Put torch into the environment: links to the target's torch, or an installation."""
+        if borrowed:
+            self.say(f"borrowing torch {borrowed.version} of {self.lender.python}, which is only read")
             place = self.folder / "torch"
-            target_torch.lay_out(lent, place, made.without)
+            target_torch.lay_out(borrowed, place, made.without)
             (self.site / "borrowed-torch.pth").write_text(f"{place}\n")
             self.words["torch"] = str(place / "torch")
         else:
@@ -141,7 +144,7 @@ class Bench:
             if "numpy" not in made.without:
                 self.install(["numpy"])
             self.words["torch"] = str(self.site / "torch")
-        version = lent.version if lent else self._version_of_torch()
+        version = borrowed.version if borrowed else self._version_of_torch()
         pair = pytorch.torchvision_for(version)
         self.words["pair"] = pair if isinstance(pair, str) else "0"
         if made.cuda:
@@ -149,12 +152,15 @@ class Bench:
             self.variables |= {"PYTHONPATH": str(shim.parent), "ATTN_DOCTOR_TORCH_CUDA": made.cuda}
 
     def _version_of_torch(self) -> str:
-        """Of one that was installed here."""
+        """Return the version of the torch that was installed here."""
         said = self.prepare("torch does not import", [str(self.python), "-c", "import torch; print(torch.__version__)"])
         return said.decode().split()[-1]
 
     def _download_torch(self, requirement: str, *, named: bool) -> None:
-        """A CPU build, of PyTorch's own index: the registry's for Linux are CUDA builds. A torch that was named is left to pip."""
+        """Install a CPU build from PyTorch's own index, because PyPI's builds for Linux are CUDA builds.
+
+        A torch given with --torch is left to pip.
+        """
         if named:
             self.install([requirement])
             return
@@ -162,10 +168,10 @@ class Bench:
             self.install([requirement], ("--retries", "1", "--timeout", "20", "--index-url", PYTORCH_CPU))
         except CannotReproduce as error:
             hint = "--torch names one that pip is to find elsewhere (a CUDA build takes several gigabytes)"
-            raise CannotReproduce(f"no CPU build of torch is to be had at {PYTORCH_CPU}; {hint}") from error
+            raise CannotReproduce(f"no CPU build of torch was found at {PYTORCH_CPU}; {hint}") from error
 
     def source(self, made: of.Source) -> None:
-        """flash-attn's source, fetched by pip through its own index and cache, and kept unpacked."""
+        """Fetch flash-attn's source by pip, through pip's own index and cache, and keep it unpacked."""
         release = made.release or flash_attention.latest().release
         place = Path(self.words["source"])
         keeper = self.throwaway.program("keep_source.py", "keep_source/sitecustomize.py")
@@ -198,7 +204,7 @@ class Bench:
             place.chmod(0o755)
 
     def path(self, text: str) -> Path:
-        """A path of a recipe; one that is not absolute is in the folder."""
+        """Return a path of a recipe; a relative one is inside the folder."""
         return self.folder / self.filled(text)
 
     def write(self, place: Path, text: str) -> Path:
@@ -207,7 +213,7 @@ class Bench:
         return place
 
     def wheel(self, made: of.Wheel) -> None:
-        """A wheel as an archive, at {folder}/<its file name>."""
+        """Write a wheel as an archive, at {folder}/<its file name>."""
         stem = f"{made.name.replace('-', '_')}-{made.version}"
         metadata = ["Metadata-Version: 2.1", f"Name: {made.name}", f"Version: {made.version}"]
         metadata += [f"Requires-Dist: {requirement}" for requirement in made.requires]
@@ -271,7 +277,7 @@ _SHELL_SAYS = {
 
 
 def _last_error(output: bytes) -> str:
-    """The line of a tool's output that says most: its last "error" line, else its last line."""
+    """Return the last line of a tool's output that contains "error", else its last line."""
     lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(?:\w+:)?\s*(?:fatal )?error\b", line, re.IGNORECASE)]
-    return (errors or lines or ["it said nothing"])[-1][:300]
+    return (errors or lines or ["it printed nothing"])[-1][:300]

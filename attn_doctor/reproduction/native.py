@@ -1,4 +1,7 @@
-"""C texts of the small libraries and extension modules of recipes, and their compilation. No header of Python or torch is used."""
+"""Write and compile the C sources of a recipe's small libraries and extension modules.
+
+No header of Python or torch is used.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from attn_doctor.failure_modes.recipe import Extension, Library
 
-# Python's module structure written out; it has been the same since 3.5 (not in free-threaded builds).
+# Python's module structure, written out. It has been the same since 3.5 (not in free-threaded builds).
 _MODULE = """
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,7 +26,7 @@ void *PyInit_{name}(void) {{
 
 
 def extension(made: Extension) -> str:
-    """A Python extension module in C."""
+    """Return the C source of a Python extension module."""
     return _MODULE.format(name=made.name, body=made.body) + _asking(made.asks)
 
 
@@ -36,7 +39,7 @@ def library(made: Library) -> str:
 
 
 def _asking(symbols: Sequence[str]) -> str:
-    """Functions that call these symbols, by their mangled names."""
+    """Return functions that call these symbols, by their mangled names."""
     return "\n".join(
         f'extern void asked{number}(void) __asm__("{_name(symbol)}");\nvoid call{number}(void) {{ asked{number}(); }}'
         for number, symbol in enumerate(symbols)
@@ -44,7 +47,7 @@ def _asking(symbols: Sequence[str]) -> str:
 
 
 def versions(made: Library) -> str | None:
-    """A linker's version script for symbols that name a version; None: no symbol does."""
+    """Return a linker version script for symbols that name a version; None: no symbol does."""
     named = [symbol.split("@") for symbol in made.exports if "@" in symbol]
     return "".join(f"{version} {{ global: {name}; }};\n" for name, version in named) or None
 
@@ -54,7 +57,7 @@ def _name(symbol: str) -> str:
 
 
 def argv(gcc: str, source: Path, to: Path, needs: Sequence[Path] = (), script: Path | None = None) -> list[str]:
-    """The command that makes a shared object of a C text."""
+    """Return the command that makes a shared object of a C source."""
     command = [gcc, "-shared", "-fPIC", "-O0", "-w", f"-Wl,-soname,{to.name}", "-o", str(to), str(source)]
     if script:
         command.append(f"-Wl,--version-script={script}")

@@ -1,4 +1,4 @@
-"""What one reproduction will take here: downloads, disk, time, or why it cannot be. Looks at the machine, changes nothing."""
+"""Plan one reproduction: its downloads, disk space and time, or why it cannot run here. Only reads the machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ from attn_doctor.system import platforms
 ENVIRONMENT = (0, 20)  # an environment with pip
 TORCH = (200, 1000)  # a CPU build
 SOURCE = (10, 60)
-PER_DOWNLOADED = 3.5  # disk for each megabyte of a wheel that is downloaded
+PER_DOWNLOADED = 3.5  # disk for each megabyte of a downloaded wheel
 UBUNTU_LISTS = (25, 150)
 NVCC = (110, 400)
-_SPARE = 200  # megabytes that stay free
+_SPARE = 200  # megabytes that must stay free
 
 
-class Plan(NamedTuple):
-    """`obstacles` are why the real thing cannot be had here; then `machine` may stand in. Neither: it can be made to happen."""
+class ReproductionPlan(NamedTuple):
+    """The plan of one reproduction.
+
+    `obstacles`: why the real failure cannot be produced here; then the simulated `machine` is used, if there is one. No
+    obstacles: the real failure is produced.
+    """
 
     mode: FailureMode
     recipe: Recipe
@@ -45,12 +49,12 @@ class Plan(NamedTuple):
         return self.machine is not None and (not self.recipe.run or bool(self.obstacles))
 
     @property
-    def asks(self) -> bool:
-        """Whether it is to be asked first: something will be downloaded."""
+    def needs_confirmation(self) -> bool:
+        """Return whether the user must confirm first: something will be downloaded."""
         return bool(self.downloads) and not self.simulated and not self.obstacles
 
-    def lent(self, made: of.Torch) -> target_torch.Torch | None:
-        """The target's torch, where it is what the recipe wants."""
+    def borrowed(self, made: of.Torch) -> target_torch.BorrowedTorch | None:
+        """Return the target's torch, where it meets the recipe."""
         torch = self.lender.torch if self.lender else None
         if torch is None or made.build not in ("any", torch.build):
             return None
@@ -58,7 +62,7 @@ class Plan(NamedTuple):
 
 
 class NotConfirmed(Refused):
-    """Something is to be downloaded, and nobody is there to say yes. The text is one sentence for the user."""
+    """A download needs confirmation, and there is no terminal to ask on. The text is one sentence for the user."""
 
 
 def plan(
@@ -67,17 +71,17 @@ def plan(
     environ: Mapping[str, str],
     timeout: float,
     torch: str | None = None,
-) -> Plan:
+) -> ReproductionPlan:
     """What it takes to reproduce a failure mode with the target `python`. Raises NoAnswer.
 
-    `torch` is a requirement: this torch is downloaded rather than the target's borrowed.
+    `torch` is a requirement: this torch is downloaded, and the target's is not used.
     """
     recipe = mode.recipe
     if recipe is None:
         why = f"it has no recipe; `attn-doctor explain {mode.slug}` says how it is met"
-        return Plan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None, environ)
+        return ReproductionPlan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None, environ)
     machine = simulated_machine(mode.slug)
-    made = Plan(mode, recipe, None, (), 0, 0, (), machine, environ)
+    made = ReproductionPlan(mode, recipe, None, (), 0, 0, (), machine, environ)
     if not recipe.run:
         return made
     obstacles = tuple(dict.fromkeys(why for ingredient in recipe.of for why in _missing(ingredient)))
@@ -90,7 +94,7 @@ def plan(
     parts = [part for ingredient in recipe.of if (part := _costs(ingredient, made, torch))]
     if recipe.downloads:
         parts.append(("what its commands ask for", recipe.downloads, recipe.downloads))
-    obstacles = tuple(reason for wanted in torches if torch is None and (reason := _not_lent(made, wanted)))
+    obstacles = tuple(reason for wanted in torches if torch is None and (reason := _not_borrowed(made, wanted)))
     if obstacles:
         return made._replace(obstacles=obstacles)
     disk = sum(part[2] for part in parts) + ENVIRONMENT[1]
@@ -101,12 +105,12 @@ def plan(
     return made._replace(downloads=downloads, download_mb=sum(part[1] for part in parts), disk_mb=disk)
 
 
-def _not_lent(made: Plan, wanted: of.Torch) -> str | None:
-    """Why a recipe that lives on the target's torch cannot have it."""
+def _not_borrowed(made: ReproductionPlan, wanted: of.Torch) -> str | None:
+    """Return why a recipe that needs the target's torch cannot use it."""
     assert made.lender is not None
     torch = made.lender.torch
     have = f"has torch {torch.version}" if torch else made.lender.why_no_torch
-    if wanted.build == "cuda" and not made.lent(wanted):
+    if wanted.build == "cuda" and not made.borrowed(wanted):
         return f"it takes a CUDA build of torch, which is too large to download, and the target {have}"
     lacks = [name for name in wanted.besides if torch is None or name not in torch.entries]
     if lacks:
@@ -119,15 +123,15 @@ def simulated_machine(slug: str) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def needs_pip(recipe: Recipe, made: Plan, torch: str | None) -> bool:
-    """Whether the environment needs pip: for what is installed into it, or because a command of the recipe is pip."""
+def needs_pip(recipe: Recipe, made: ReproductionPlan, torch: str | None) -> bool:
+    """Return whether the environment needs pip: to install into it, or for a command of the recipe."""
     commands = any("pip" in word for argv in recipe.run for word in argv)
     return commands or any(_costs(i, made, torch) for i in recipe.of if not isinstance(i, of.Apt))
 
 
-def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[str, int, int] | None:
-    """(what, megabytes to download, megabytes of disk) of an ingredient that is downloaded."""
-    if isinstance(ingredient, of.Torch) and (torch or not made.lent(ingredient)):
+def _costs(ingredient: of.Ingredient, made: ReproductionPlan, torch: str | None) -> tuple[str, int, int] | None:
+    """Return (name, megabytes to download, megabytes of disk) of an ingredient that is downloaded."""
+    if isinstance(ingredient, of.Torch) and (torch or not made.borrowed(ingredient)):
         what = (
             f"{torch} (a CPU build; a CUDA build is many times that)"
             if torch
@@ -146,7 +150,7 @@ def _costs(ingredient: of.Ingredient, made: Plan, torch: str | None) -> tuple[st
 
 
 def _missing(ingredient: of.Ingredient) -> Iterator[str]:
-    """Why this ingredient cannot be had on this machine."""
+    """Yield the reasons why an ingredient is not available on this machine."""
     if isinstance(ingredient, of.Library | of.Extension | of.StubDriver):
         if not platforms.LINUX:
             yield "its libraries are made for Linux"

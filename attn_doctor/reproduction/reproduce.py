@@ -1,4 +1,4 @@
-"""The order of a reproduction: prepare, run, judge what it printed or left, and throw everything away."""
+"""Run a reproduction: prepare, run, judge its output or its environment, and delete everything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attn_doctor.model.findings import Diagnosis, Severity
 from attn_doctor.model.report import Report, decode_facts
 from attn_doctor.reproduction import conditions
 from attn_doctor.reproduction.ingredients import Bench, CannotReproduce
-from attn_doctor.reproduction.plan import Plan, needs_pip
+from attn_doctor.reproduction.plan import ReproductionPlan, needs_pip
 from attn_doctor.reproduction.throwaway import Throwaway
 
 Say = Callable[[str], None]
@@ -30,7 +30,10 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 
 
 class Reproduction(NamedTuple):
-    """What came of it. `why_not` is None where the failure did happen; a simulated machine may stand in where it did not."""
+    """The outcome of a reproduction.
+
+    `why_not` is None where the failure occurred; otherwise a simulated machine may have been judged.
+    """
 
     slug: str
     reproduced: bool
@@ -39,12 +42,14 @@ class Reproduction(NamedTuple):
     diagnosis: Diagnosis
     log: bytes
     why_not: str | None = None
-    kept: str | None = None  # the folder, where it was to be kept
+    kept: str | None = None  # the folder, with --keep
     seconds: float = 0.0
 
 
-def reproduce(plan: Plan, *, say: Say = lambda _: None, torch: str | None = None, kept: bool = False) -> Reproduction:
-    """Make the failure happen as planned and judge it. Nothing is left behind, unless it is to be `kept`."""
+def reproduce(
+    plan: ReproductionPlan, *, say: Say = lambda _: None, torch: str | None = None, kept: bool = False
+) -> Reproduction:
+    """Reproduce the failure as planned and judge it. Everything is deleted afterwards, unless `kept`."""
     started = time.monotonic()
     if plan.simulated:
         done = _judge_machine(plan)
@@ -60,7 +65,7 @@ def reproduce(plan: Plan, *, say: Say = lambda _: None, torch: str | None = None
     return done._replace(seconds=time.monotonic() - started)
 
 
-def _run(plan: Plan, throwaway: Throwaway, say: Say, torch: str | None) -> Reproduction:
+def _run(plan: ReproductionPlan, throwaway: Throwaway, say: Say, torch: str | None) -> Reproduction:
     log = b""
     try:
         assert plan.lender is not None
@@ -75,7 +80,7 @@ def _run(plan: Plan, throwaway: Throwaway, say: Say, torch: str | None) -> Repro
             log += text
         happened = re.search(plan.recipe.shows, log.decode("utf-8", "replace"), re.MULTILINE)
         if not happened:
-            why = f"it ran, and did not fail as it should: nothing it printed matches {plan.recipe.shows!r}"
+            why = f"it ran without the expected failure: no line of its output matches {plan.recipe.shows!r}"
             return _not_here(plan, why)._replace(log=log)
         if plan.recipe.examine is None:
             diagnosis = judge_log(log, plan)
@@ -90,11 +95,11 @@ def _run(plan: Plan, throwaway: Throwaway, say: Say, torch: str | None) -> Repro
     )
 
 
-def prepare(bench: Bench, made: of.Ingredient, plan: Plan, torch: str | None) -> None:
-    """One ingredient. Raises CannotReproduce."""
+def prepare(bench: Bench, made: of.Ingredient, plan: ReproductionPlan, torch: str | None) -> None:
+    """Prepare one ingredient. Raises CannotReproduce."""
     match made:
         case of.Torch():
-            bench.torch(made, None if torch else plan.lent(made))
+            bench.torch(made, None if torch else plan.borrowed(made))
         case of.Packages():
             bench.install(made.requirements, made.options)
         case of.Source():
@@ -133,12 +138,12 @@ def prepare(bench: Bench, made: of.Ingredient, plan: Plan, torch: str | None) ->
             conditions.apt(bench, made)
 
 
-def _not_here(plan: Plan, why: str) -> Reproduction:
+def _not_here(plan: ReproductionPlan, why: str) -> Reproduction:
     return Reproduction(plan.mode.slug, False, plan.simulated, False, Diagnosis(), b"", why)
 
 
-def judge_log(log: bytes, plan: Plan) -> Diagnosis:
-    """What the log alone shows, with nothing known of the machine."""
+def judge_log(log: bytes, plan: ReproductionPlan) -> Diagnosis:
+    """Return the diagnosis from the log alone, without facts of a machine."""
     return diagnose(None, plan.recipe.goal, logs=[read(log, f"{plan.mode.slug}.log")])
 
 
@@ -146,14 +151,14 @@ def read(log: bytes, name: str) -> Log:
     return Reader([*patterns(), *stated_facts.PATTERNS]).read(io.BytesIO(log), name)
 
 
-def _judge_machine(plan: Plan) -> Reproduction:
+def _judge_machine(plan: ReproductionPlan) -> Reproduction:
     assert plan.machine is not None
     diagnosis = diagnose(decode_facts(plan.machine, f"{plan.mode.slug}.json"), plan.recipe.goal)
     return Reproduction(plan.mode.slug, True, True, named(plan.mode, diagnosis, of_log=False), diagnosis, b"")
 
 
-def _examine(bench: Bench, plan: Plan) -> tuple[Diagnosis, bytes]:
-    """What `attn-doctor check` says of the throw-away environment, run as its user would, under the same conditions."""
+def _examine(bench: Bench, plan: ReproductionPlan) -> tuple[Diagnosis, bytes]:
+    """Run `attn-doctor check` on the throw-away environment, as its user would, under the same conditions."""
     report = bench.folder / "report.json"
     start = f"import sys; sys.path.insert(0, {bench.words['doctor']}); from attn_doctor.__main__ import main; main()"
     options = ["--target", str(bench.python), "--goal", plan.recipe.goal.value, "--json", str(report)]
@@ -168,9 +173,9 @@ def _examine(bench: Bench, plan: Plan) -> tuple[Diagnosis, bytes]:
 
 
 def named(mode: FailureMode, diagnosis: Diagnosis, *, of_log: bool) -> bool:
-    """Whether the doctor says that this is it: a root cause, or what is worth no more than a note, as a note.
+    """Return whether the doctor names the failure mode: as a root cause, or as a note if it is never more than a note.
 
-    A log shows one failure: there a note beside a root cause would say that the failure is another one.
+    A log shows one failure: a note beside another root cause does not count there.
     """
     ours = [finding for finding in diagnosis.findings if finding.slug == mode.slug]
     other_cause = of_log and any(finding.root_cause for finding in diagnosis.findings)

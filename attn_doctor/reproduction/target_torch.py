@@ -1,4 +1,4 @@
-"""What a reproduction takes from the target, and only reads: its base interpreter, and its torch where it has a sound one."""
+"""Find what a reproduction takes from the target: its base interpreter, and its torch if that imports. Only reads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from attn_doctor.probes.ask import Metadata
 from attn_doctor.probes.torch import version_py
 
 
-class Torch(NamedTuple):
-    """The target's torch: what belongs to it, by distribution."""
+class BorrowedTorch(NamedTuple):
+    """The target's torch: the paths that belong to it, by distribution."""
 
     version: str
     cuda: str | None
@@ -33,13 +33,13 @@ class Torch(NamedTuple):
 
 
 class Lender(NamedTuple):
-    """The target as far as a reproduction cares."""
+    """The values of the target that a reproduction uses."""
 
     python: str
     base: str
     version: tuple[int, int]
     suffix: str  # of its extension modules
-    torch: Torch | None
+    torch: BorrowedTorch | None
     why_no_torch: str = ""
 
 
@@ -48,7 +48,7 @@ def ask(
 ) -> Lender:
     """Return what this Python can lend; with `torch`, its torch is imported once, to see that it can be. Raises NoAnswer.
 
-    `besides` are distributions that are to be lent with it.
+    `torch`: import its torch once, to see that it works. `besides`: further distributions to take from it.
     """
     answer = asking.ask(python, ("interpreter", "layout", *(("distributions",) if torch else ())), environ, timeout)
     layout, version, suffix = answer.layout, answer.interpreter.version, answer.interpreter.extension_suffix
@@ -92,7 +92,7 @@ def _entries(item: Metadata) -> tuple[str, ...]:
 
 def _torch(
     entries: dict[str, tuple[str, ...]], python: str, environ: Mapping[str, str], timeout: float
-) -> tuple[Torch | None, str]:
+) -> tuple[BorrowedTorch | None, str]:
     folder = next((Path(path) for path in entries.get("torch", ()) if Path(path).name == "torch"), None)
     said = version_py(folder / "version.py") if folder else {}
     version = said.get("__version__")
@@ -104,16 +104,16 @@ def _torch(
     done = child.command([python, "-c", "import torch"], deadline=timeout, environ=environ, changes=asking.QUIET)
     if done.returncode != 0:
         return None, "its torch does not import"
-    return Torch(version, said.get("cuda"), entries), ""
+    return BorrowedTorch(version, said.get("cuda"), entries), ""
 
 
-def lay_out(torch: Torch, folder: Path, without: tuple[str, ...] = ()) -> None:
-    """Make a folder of links in which this torch and what it requires can be imported, and nothing else of the target."""
+def lay_out(torch: BorrowedTorch, folder: Path, without: tuple[str, ...] = ()) -> None:
+    """Make a folder of links from which this torch and its requirements can be imported, and nothing else."""
     folder.mkdir(parents=True)
     for name, paths in torch.entries.items():
         if name in without:
             continue
         for path in paths:
             link = folder / Path(path).name
-            if not link.is_symlink():  # nvidia/ belongs to many
+            if not link.is_symlink():  # several distributions share nvidia/
                 link.symlink_to(path)

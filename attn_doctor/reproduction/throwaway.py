@@ -1,7 +1,8 @@
-"""The throw-away folder of one reproduction and the children that run in it. Both are gone when it is left, whatever happens.
+"""Make the throw-away folder of one reproduction and run its children. Both are removed at the end, whatever happens.
 
-A child is told the folder in a variable of its environment, and its own children inherit it: so even what has left the
-child's process group is found and ended. A run of the doctor that was itself killed is cleaned up after by the next one.
+The environment of a child holds a variable with the folder, and its own children inherit it: so even a process that has
+left the child's process group is found and ended. The next run cleans up after a run of the doctor that was itself
+killed.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from attn_doctor.system import files, locks, processes
 
 PREFIX = "attn-doctor-reproduce-"
 MARK = "ATTN_DOCTOR_REPRODUCTION"  # in the environment of every child: the folder
-_LOCK = ".running"  # held as long as the doctor that made the folder lives
+_LOCK = ".running"  # locked while the doctor that made the folder runs
 _MOST_OUTPUT = 32 << 20  # bytes of one command
-_LOOK = 0.05  # seconds between two looks at a child
+_LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """How a command ended. `returncode` is None when it was stopped at its deadline."""
+    """The end of a command. `returncode` is None when it was stopped at its deadline."""
 
     returncode: int | None
     output: bytes
 
 
 class Throwaway:
-    """A context: its folder exists inside it. `kept` leaves the folder behind."""
+    """A context with a temporary folder. `kept`: the folder is not deleted."""
 
     def __init__(self, *, kept: bool = False) -> None:
         self.kept = kept
@@ -64,14 +65,14 @@ class Throwaway:
             self._lock.close()
 
     def program(self, name: str, as_name: str | None = None) -> Path:
-        """A program of this package (programs/<name>) as a file of the folder."""
+        """Write a program of this package (programs/<name>) into the folder and return its path."""
         place = self.folder / "programs" / (as_name or name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes((resources.files("attn_doctor.reproduction") / "programs" / name).read_bytes())
         return place
 
     def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
-        """Run a command to its end or its deadline; what it prints comes back, both streams as they were written.
+        """Run a command to its end or its deadline (in seconds). Returns both output streams, interleaved.
 
         Raises OSError where it cannot be started.
         """
@@ -105,7 +106,7 @@ class Throwaway:
 
 
 def sweep(folder: Path | None = None) -> list[Path]:
-    """Remove what earlier runs left that were killed: their folders are there, and nobody holds the lock any more."""
+    """Remove the folders of earlier runs that were killed: those whose lock is free."""
     removed = []
     for left in (folder or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         lock = left / _LOCK
@@ -122,15 +123,15 @@ def sweep(folder: Path | None = None) -> list[Path]:
 
 
 def end_all_of(folder: Path) -> None:
-    """End every process that was started inside this reproduction, wherever it has gone. Linux only."""
-    for _ in range(3):  # one that is being started may escape the first look
+    """End every process that was started in this reproduction, also outside its process group. Linux only."""
+    for _ in range(3):  # a process that is being started may escape the first search
         if not processes.end_marked(MARK, str(folder)):
             return
         time.sleep(_LOOK)
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, read-only parts included. Links are removed, never what they lead to."""
+    """Remove a folder, read-only parts included. Links are removed, their targets are not."""
     for root, folders, _ in os.walk(folder):
         for name in folders:
             inner = Path(root, name)

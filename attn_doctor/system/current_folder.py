@@ -1,8 +1,8 @@
-"""Keeps the code of the current folder out of every program that the doctor starts.
+"""Keep code of the current folder out of every program that the doctor starts.
 
-`python -m`, `python -c` and `python -` look for modules in the current folder before they look anywhere else, and an empty
-entry of PYTHONPATH or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 that lies there would be run.
-So every child starts in an empty folder of ours. Only an installer stays where it is, for its `-e .` and `-r requirements.txt`.
+`python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH
+or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 there would be run. So every child starts
+in an empty folder of ours. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 
-# Search paths whose relative entries would mean something else in another folder.
+# Search paths whose relative entries would mean another folder for a child.
 _SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH")
 # Does what `python -m MODULE` does, without the current folder on the path. `-P` does the same, from Python 3.11 on.
 _MODULE = (
@@ -26,7 +26,7 @@ _made: list[str] = []
 
 
 def where() -> str | None:
-    """Name the current folder, as the user sees it. None: it is gone, or may not be read."""
+    """Return the current folder, as the user sees it. None: it was deleted, or may not be read."""
     try:
         return os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
     except OSError:
@@ -44,17 +44,17 @@ def empty() -> str:
 def _new() -> str:
     try:
         folder = tempfile.mkdtemp(prefix="attn-doctor-empty-")
-    except OSError:  # no folder for temporary files that can be written
+    except OSError:  # no folder for temporary files is writable
         return os.path.abspath(os.sep)  # noqa: PTH100
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a child that crashes may leave a core file there
     return folder
 
 
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
-    """Make a copy of an environment whose search paths do not name the current folder, and mean the same elsewhere.
+    """Return a copy of an environment whose search paths omit the current folder, and are valid in any folder.
 
-    An entry that is empty, or relative and leads to the current folder, is left out; any other relative one is made absolute.
-    The current folder by its absolute path stays: that was written down on purpose, and holds wherever a program is started.
+    An entry that is empty, or relative and leads to the current folder, is left out; any other relative one is made
+    absolute. The current folder as an absolute path stays: it was set on purpose, and is valid everywhere.
     """
     made = dict(environ)
     here = where()
@@ -83,7 +83,7 @@ def _absolute(entry: str, here: str | None) -> str | None:
 
 
 def program(argv: Sequence[str]) -> list[str]:
-    """Make the program of an argv absolute where it is named by a relative path, so that it is found from any folder."""
+    """Return an argv whose program has an absolute path instead of a relative one, to be found from any folder."""
     first, *rest = argv
     if os.path.dirname(first) and not os.path.isabs(first):  # noqa: PTH117, PTH120
         first = os.path.abspath(first)  # noqa: PTH100
@@ -91,11 +91,11 @@ def program(argv: Sequence[str]) -> list[str]:
 
 
 def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str | None]:
-    """Change a command of a plan so that its Python runs nothing of the current folder. Returns the argv and its folder.
+    """Return a command of a plan and its folder, changed so that its Python runs nothing of the current folder.
 
-    pip stays in `cwd` (None: the current folder), because what it is asked for may be named from there: `-e .`, and in the
-    user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` name nothing, and start Pythons of their own: they
-    run in the empty folder. Whatever is no Python (uv, conda, rm) stays as it is.
+    pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and in the
+    user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` have no such arguments, and start Pythons of
+    their own: they run in the empty folder. A program that is no Python (uv, conda, rm) stays unchanged.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

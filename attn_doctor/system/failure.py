@@ -1,6 +1,8 @@
-"""The doctor's own failure, in one sentence with what to send: the last resort of every command.
+"""Report a failure of the doctor itself, in one sentence that names the text to send.
 
-Imported when something has gone wrong already, perhaps for want of memory: nothing beyond what Python itself has loaded.
+The last error handler of all commands.
+
+Imported after something went wrong, perhaps for lack of memory: it uses only modules that Python itself has loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _LIMITS = {
 
 
 def limit(error: BaseException) -> str | None:
-    """Return which limit of the machine an error comes from, its causes included. None: it is no such error."""
+    """Return the limit of the machine that caused an error, its causes included. None: no limit did."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:
@@ -42,7 +44,7 @@ def code(error: BaseException) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return what happened, and for a failure of the doctor itself what to send."""
+    """Return one sentence on the error, and for a failure of the doctor itself the text to send."""
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
@@ -53,7 +55,7 @@ def sentence(error: BaseException) -> str:
 
 
 def summary(error: BaseException) -> str:
-    """Return the exception, the innermost line of this package, and the versions: one line."""
+    """Return one line: the exception, the innermost line of this package, and the versions."""
     from attn_doctor import __version__
 
     text = " ".join(str(error).split())[:300]
@@ -76,7 +78,7 @@ def _where(error: BaseException) -> str:
 
 
 def tell(error: BaseException) -> int:
-    """Say it on standard error, and return the exit code."""
+    """Print the sentence on standard error, and return the exit code."""
     chosen = code(error)
     try:
         if os.environ.get(VARIABLE, "0") not in ("", "0"):
@@ -95,7 +97,10 @@ _KEPT = "ATTN_DOCTOR_KEPT_"
 
 
 def restore() -> None:
-    """Put back the variables that `start_again` took away: for the target. This process's loader read them when it started."""
+    """Put back the variables that `start_again` removed: for the target.
+
+    This process's loader read them at its start.
+    """
     for name in _LIBRARY_VARIABLES:
         value = os.environ.pop(_KEPT + name, None)
         if value is not None:
@@ -107,9 +112,10 @@ _restored: list[str] = []
 
 
 def start_again(error: BaseException) -> None:
-    """Start the same command again without the variables that made the loader take other libraries, once, if that may help.
+    """Start the same command again, once, without the variables that made the loader use other libraries.
 
-    A truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading: the doctor would die of what it is to find.
+    A truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading: the doctor would fail from the fault
+    that it should find.
     """
     there = [name for name in _LIBRARY_VARIABLES if os.environ.get(name)]
     if (

@@ -1,4 +1,4 @@
-"""Reads the names that this machine would betray of itself, and puts them back into a report that was written here."""
+"""Read the names of this machine that identify its owner, and put them back into a report that was written here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Own(NamedTuple):
-    """What this machine would betray of itself."""
+    """The names of this machine that identify its owner."""
 
     home: str
     user: str
@@ -26,6 +26,6 @@ class Own(NamedTuple):
 
 
 def restore(text: str, own: Own | None = None) -> str:
-    """The own home, user and host put back into a text of a report that it wrote itself."""
+    """Put the own home, user and host back into a text of a report that this machine wrote."""
     own = own or Own.of_this_machine()
     return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

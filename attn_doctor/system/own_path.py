@@ -1,16 +1,17 @@
-"""Keeps the doctor's own process alive in the environment that it suspects: its path holds its own packages and nothing else.
+"""Keep the doctor's own process working in a broken environment: its sys.path holds its own packages and nothing else.
 
-PYTHONPATH may name the packages of another Python, or a json.py. The patient is examined with it as it is; the doctor itself
-imports nothing from there. Nothing but `sys` may be imported here before the path is clean. docs/hostile.md has the rest.
+PYTHONPATH may name the packages of another Python, or a folder with a json.py. The target is examined with it
+unchanged; the doctor itself imports nothing from there. Only `sys` may be imported here before the path is clean.
+docs/hostile.md has the details.
 """
 
 import sys
 
-# What this package imports, and what that imports in turn: by the names of their folders and files.
+# The packages that this package imports, and their dependencies: by the names of their folders and files.
 REQUIRED = (
     "rich rich_argparse packaging msgspec pynvml cpuinfo jinja2 pygments markdown_it mdurl markupsafe typing_extensions"
 ).split()
-# Python cannot do without these for a moment. Whoever replaced them has the process already.
+# Python imports these before any program. Code that replaces them controls the process already.
 _NOT_REPLACED = frozenset(
     "__main__ _collections_abc abc codecs encodings io os site sitecustomize stat usercustomize".split()
 )
@@ -18,11 +19,11 @@ _kept: "list[str] | None" = None
 
 
 def clean() -> None:
-    """Take the entries that the environment has put in front of Python's own modules off sys.path.
+    """Remove the entries from sys.path that the environment has put before Python's own modules.
 
-    One that holds a package of ours which is nowhere else stays, at the end: `pip install --target`, or a cluster's modules. Also
-    forgets modules that were imported from there already, and puts the user site behind the rest where the doctor is not
-    installed in it. For a process of the doctor's own only: the path of a program that imports attn_doctor is that program's.
+    An entry with a package of ours that is nowhere else stays, at the end: `pip install --target`, or a cluster's
+    modules. Also unloads modules that were imported from there, and moves the user site to the end where the doctor is
+    not installed in it. For a process of the doctor's own only: a program that imports attn_doctor keeps its path.
     """
     global _kept  # noqa: PLW0603 - there is one path in a process
     place = _of_python()
@@ -40,8 +41,8 @@ def clean() -> None:
 
 
 def environment() -> "dict[str, str]":
-    """Name what a child of the doctor's own interpreter needs: a PYTHONPATH without what is not ours."""
-    if _kept is None:  # inside another program, whose path it is
+    """Return the environment for a child of the doctor's own interpreter: a PYTHONPATH with our packages only."""
+    if _kept is None:  # inside another program, which keeps its path
         return {}
     import os
 
@@ -49,7 +50,7 @@ def environment() -> "dict[str, str]":
 
 
 def _of_python() -> "int | None":
-    """Where the part of sys.path begins that Python made itself: with its zip file, whether or not there is one."""
+    """Return where the part of sys.path begins that Python made itself: with its zip file, which need not exist."""
     name = "python{}{}.zip".format(*sys.version_info[:2])
     for place, entry in enumerate(sys.path):
         if isinstance(entry, str) and entry.replace("\\", "/").rpartition("/")[2] == name:
@@ -72,7 +73,7 @@ def _user_site_last(os: "Any", own: "list[str]") -> None:
 
 
 def _forget(os: "Any", front: "list[str]") -> None:
-    """Drop modules that came from these folders, so that the next import finds Python's own or ours."""
+    """Unload modules that came from these folders, so that the next import finds Python's own or ours."""
     folders = {os.path.abspath(entry) for entry in front}
     tops = set()
     for name, module in list(sys.modules.items()):
@@ -90,7 +91,7 @@ def _forget(os: "Any", front: "list[str]") -> None:
 
 
 def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
-    """Pick the folders that hold a package of ours which the path lacks so far, ours first. Those that nobody asked for: no."""
+    """Return the folders with a package of ours that the path lacks so far, ours first, without those of `_unasked`."""
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     unasked = _unasked(os) - {home}
     kept: list[str] = []
@@ -102,7 +103,7 @@ def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
 
 
 def _unasked(os: "Any") -> "set[str]":
-    """Folders that nobody put on the path: the current one (`python -m`), and that of the script."""
+    """Return the folders that Python itself put on the path: the current one (`python -m`), and that of the script."""
     try:
         here = {os.getcwd()}
     except OSError:

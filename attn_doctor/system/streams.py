@@ -1,8 +1,8 @@
-"""Standard output and standard error as they may be: closed, full, a pipe that nobody reads, of any encoding.
+"""Make standard output and standard error safe: they may be closed, full, a pipe without a reader, of any encoding.
 
-After `prepare`, writing to them never raises: a character that the encoding lacks is written in ASCII, and what cannot be
-written is dropped and remembered. So a report file is written, and the exit code is right, whatever the terminal does.
-Imported for `--version` too: nothing beyond what Python itself has loaded.
+After `prepare`, writing to them never raises: a character that the encoding lacks is written in ASCII, and text that
+cannot be written is dropped and the error recorded. So a report file is written, and the exit code is right, whatever
+happens to the terminal. Imported for `--version` too: it uses only modules that Python itself has loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import os
 import sys
 
-# What is drawn, in ASCII. The rest becomes an escape: "\u65e5".
+# Drawing characters in ASCII. All others become an escape: "\u65e5".
 _STAND_INS = {
     "✓": "OK",
     "×": "x",
@@ -35,12 +35,12 @@ _STAND_INS = {
     "”": '"',
 }
 _HANDLER = "attn-doctor"
-_closed: set[str] = set()  # names of the streams that this process was started without
+_closed: set[str] = set()  # names of the streams that were closed when this process started
 _lost: dict[str, OSError] = {}  # name of a stream -> the first error in writing it
 
 
 def prepare() -> None:
-    """Put streams that cannot fail in the place of this process's own. A second call changes nothing."""
+    """Replace the streams of this process by streams that cannot fail. A second call changes nothing."""
     codecs.register_error(_HANDLER, _in_ascii)
     _fill()
     for name in ("stdout", "stderr"):
@@ -63,7 +63,7 @@ def was_closed(name: str) -> bool:
 
 
 def lost(name: str) -> OSError | None:
-    """Return the error because of which a part of "stdout" or "stderr" was not written, if there was one."""
+    """Return the error that kept a part of "stdout" or "stderr" from being written; None for no error."""
     stream = getattr(sys, name)
     if stream is not None:
         stream.flush()
@@ -71,20 +71,20 @@ def lost(name: str) -> OSError | None:
 
 
 def gone(name: str) -> bool:
-    """Return whether the reader of a stream went away: it has had enough, which is no error."""
+    """Return whether the reader of a stream closed it, as `head` does, which is no error."""
     error = lost(name)
     return error is not None and error.errno == errno.EPIPE
 
 
 def _fill() -> None:
-    """Open what is closed of the descriptors 0 to 2: the next file that is opened would be taken for a stream."""
+    """Open the closed ones of the descriptors 0 to 2: otherwise the next opened file would be used as a stream."""
     for wanted in (0, 1, 2):
         try:
             os.fstat(wanted)
         except OSError:
             made = os.open(os.devnull, os.O_RDWR)
             if made != wanted:
-                os.dup2(made, wanted, inheritable=False)  # what is started from here finds them closed, as we did
+                os.dup2(made, wanted, inheritable=False)  # children get them closed, as we did
                 os.close(made)
 
 
@@ -100,7 +100,7 @@ def _tolerant(name: str, stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 class _Raw(io.RawIOBase):
-    """Writes to another raw stream; what that refuses is dropped, and the error remembered."""
+    """Writes to another raw stream; data that it refuses is dropped, and the error recorded."""
 
     def __init__(self, name: str, below: io.RawIOBase) -> None:
         self.name = f"<{name}>"
@@ -116,7 +116,7 @@ class _Raw(io.RawIOBase):
             except OSError as error:
                 _lost[self._key] = error
                 break
-            if written is None:  # it does not wait, and is full for now
+            if written is None:  # a non-blocking stream that is full
                 import select
 
                 select.select([], [self.fileno()], [])
@@ -135,7 +135,7 @@ class _Raw(io.RawIOBase):
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Stand in for what an encoding lacks: an error handler of `codecs`."""
+    """Return the replacement of a character that an encoding lacks: an error handler of `codecs`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     made = []
@@ -143,7 +143,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
         code = ord(character)
         if character in _STAND_INS:
             made.append(_STAND_INS[character])
-        elif 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, PEP 383
+        elif 0xDC80 <= code <= 0xDCFF:  # a byte that was not valid UTF-8, PEP 383
             made.append(f"\\x{code - 0xDC00:02x}")
         else:
             made.append(character.encode("ascii", "backslashreplace").decode("ascii"))

@@ -1,11 +1,11 @@
 # The channel between a child and the doctor. Runs first, in the target: stdlib only, Python 3.8 grammar.
 #
-# The real standard output is set aside and fd 1 points at standard error from here on, so that whatever else writes
-# there (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the nonce,
-# JSON. It is written at once, so that a crash keeps all that came before it.
+# The real standard output is moved to another descriptor and fd 1 points at standard error from here on, so that other
+# output (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the
+# nonce, JSON. It is written at once, so that a crash keeps all earlier records.
 #
-# The current folder is off the path already (child.program). No -I and no -P instead: the first drops PYTHONPATH and
-# user-site, which the user's program does see, and the second is new in Python 3.11.
+# The current folder was already removed from the path (child.program). -I and -P are not used: -I drops PYTHONPATH and
+# the user site, which the user's program does see, and -P is new in Python 3.11.
 import faulthandler
 import json
 import os
@@ -20,7 +20,7 @@ _deadline = time.monotonic() + float(CONFIG["deadline"])
 
 
 def _watch():
-    """Arm the message on standard error that says where a hang is, shortly before the doctor ends this process."""
+    """Print the position of a hang on standard error, shortly before the doctor ends this process."""
     seconds = min(float(CONFIG["quiet"]), _deadline - time.monotonic())
     if seconds > 0.3:
         faulthandler.dump_traceback_later(seconds - min(1.0, seconds / 4), exit=False, file=2)
@@ -39,7 +39,10 @@ def tell(section, data):
 
 
 class section:
-    """Names what is going on, so that a crash or a hang has a culprit. An exception inside is reported and ends it."""
+    """Names the current step, so that a crash or a hang can be assigned to it.
+
+    An exception inside is reported and ends it.
+    """
 
     def __init__(self, name):
         self.name = name
@@ -57,12 +60,12 @@ class section:
         if error is not None:
             send("raised", self.name, fault_of(error, spent))
         send("end", self.name, {"seconds": spent})
-        # SystemExit too: `import x` that calls sys.exit() must not end the examination of everything after it.
+        # SystemExit too: `import x` that calls sys.exit() must not end the examination of all later modules.
         return error is not None and not isinstance(error, KeyboardInterrupt)
 
 
 def fault_of(error, seconds=None):
-    """An exception as a Fault record: the innermost frame that is not ours says where."""
+    """Return an exception as a Fault record: `where` is its innermost frame that is not ours."""
     import traceback
 
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<attn-doctor")]
@@ -88,7 +91,7 @@ def unknown(why):
 
 
 def remaining():
-    """Seconds until the doctor will end this process."""
+    """Return the seconds until the doctor ends this process."""
     return max(0.0, _deadline - time.monotonic())
 
 

@@ -1,33 +1,33 @@
-# Forks of this process, each of which attempts one import: what it dies of, and where, is told apart. Runs after channel.py and
-# before imports.py, whose `attempt` a fork calls.
+# Forks of this process, each of which attempts one import: the cause of its end, and the place, are recorded
+# separately. Runs after channel.py and before imports.py, whose `attempt` a fork calls.
 import re
 import select
 import signal
 
-# The first frame that faulthandler names, but for ours and importlib's own: '  File "/x/y.py", line 3 in f'.
+# The first frame that faulthandler names, without ours and importlib's own: '  File "/x/y.py", line 3 in f'.
 FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 LEAVE = os._exit
 MARK = "# importing "
-progress = None  # in a fork: where it writes what it is about to import
+progress = None  # in a fork: the descriptor for the names of modules about to be imported
 
 
 def begin(module_name):
-    """Write what is imported next, for the case that the process dies of it."""
+    """Write the name of the next import, in case the process crashes in it."""
     if progress is not None:
         os.write(progress, (MARK + module_name + "\n").encode("utf-8", "replace"))
 
 
 class Fork:
-    """`attempt` in a fork of this process, at most CONFIG["each"] seconds long."""
+    """`attempt` in a fork of this process, for at most CONFIG["each"] seconds."""
 
     def __init__(self, name, module_names):
         self.name = name
         self.started = time.monotonic()
         self.pipe, writer = os.pipe()
-        self.dump, dump_writer = os.pipe()  # where it was when it crashed or was ended
-        # The watchdog is a thread, which no fork has: its lock would stay taken there for ever.
+        self.dump, dump_writer = os.pipe()  # the frames at a crash or at the deadline
+        # The watchdog is a thread, and threads do not exist in a fork: its lock would stay locked there for ever.
         faulthandler.cancel_dump_traceback_later()
         self.pid = os.fork()
         if self.pid == 0:
@@ -50,7 +50,7 @@ class Fork:
 
     @staticmethod
     def leaving(dump_writer):
-        """os._exit for foreign code, which ends the process without a word: the place from which it was called is written first."""
+        """Replace os._exit, which ends the process without output: the place of the call is written first."""
 
         def leave(status):
             faulthandler.dump_traceback(file=dump_writer, all_threads=False)
@@ -59,7 +59,10 @@ class Fork:
         return leave
 
     def place(self):
-        """(the module that was imported last, the frame in which it died): of the frames the innermost of an installed package."""
+        """Return (the module imported last, the frame where the fork ended).
+
+        Of the frames, the innermost one of an installed package.
+        """
         os.set_blocking(self.dump, False)
         try:
             text = os.read(self.dump, 65536).decode("utf-8", "replace")
@@ -78,7 +81,7 @@ class Fork:
         while not ended:
             left = limit - (time.monotonic() - self.started)
             if not select.select([self.pipe], [], [], max(0.0, left))[0]:
-                break  # also after its time is over, what it has said by then counts
+                break  # also after the deadline, records sent so far count
             block = os.read(self.pipe, 65536)
             collected += block
             ended = not block
@@ -113,7 +116,7 @@ def wait_a_moment(pid):
 
 
 def died(status, ended, seconds, where):
-    """How a fork ended that sent no record. `where`: a frame, or what it was doing."""
+    """Return the Fault of a fork that sent no record. `where`: a frame, or the current step."""
     if not ended:
         return {"kind": "timeout", "seconds": seconds, "where": where}
     if status is None:

@@ -1,9 +1,9 @@
-# What happens when the target really imports things: numpy, torch, then each extension alone, then CUDA.
+# Imports in the target: numpy, torch, then each extension alone, then CUDA.
 #
-# torch is imported once. The extensions and ultralytics are imported in forks of that process, before CUDA is touched (a CUDA
-# context does not survive a fork), so that one that crashes or hangs takes only its fork with it. Where there is no fork
-# (Windows) the doctor starts this program again for each of them. CONFIG["only"] names the modules of such a run, and of a
-# second look at modules that did not import.
+# torch is imported once. The extensions and ultralytics are imported in forks of that process, before CUDA is used (a
+# CUDA context does not survive a fork), so that a crash or a hang ends only its own fork. Without fork (Windows) the
+# doctor starts this program again for each of them. CONFIG["only"] names the modules of such a run, and of a second
+# look at failed modules.
 import glob
 import importlib
 import importlib.util
@@ -12,7 +12,10 @@ import warnings
 
 
 class Caught:
-    """Warnings of a block, as short texts, most of them the only place where a library says what is wrong."""
+    """The warnings of a block, as short texts.
+
+    For most of them this is the only place where a library names a problem.
+    """
 
     def __enter__(self):
         self._catch = warnings.catch_warnings(record=True)
@@ -30,15 +33,15 @@ class Caught:
 
 
 def value_of(function, *arguments):
-    """The value, or unknown with the exception's text."""
+    """Return the value of a call, or unknown with the text of its exception."""
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - a foreign library may raise anything, and what it raised is the answer
         return unknown("{}: {}".format(type(error).__name__, error))
 
 
-# What training imports of ultralytics' and torch's requirements only when it needs it, in the order of need: distribution, modules.
-# Not matplotlib.pyplot: it makes a font cache, which takes seconds. The same work, as far as libraries go, is in these three.
+# Requirements of ultralytics and torch that training imports late, in the order of use: distribution, modules. Not
+# matplotlib.pyplot: it makes a font cache, which takes seconds. These three load the same libraries.
 REQUIREMENTS = [
     ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms"]),
     ("polars", ["polars"]),
@@ -54,7 +57,7 @@ REQUIREMENTS = [
 
 
 def required():
-    """The modules of REQUIREMENTS that are there and that the installed ultralytics (sympy: torch) asks for."""
+    """Return the modules of REQUIREMENTS that exist and that the installed ultralytics (sympy: torch) requires."""
     try:
         import importlib.metadata
 
@@ -66,15 +69,18 @@ def required():
     return [module for _, names in wanted if found(names[0].split(".")[0]) is not None for module in names]
 
 
-# As `python train.py` imports it. YOLO comes by ultralytics' own __getattr__, which may fail where the package itself imports.
+# As `python train.py` imports it. YOLO comes by ultralytics' own __getattr__, which may fail where the package itself
+# imports.
 ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
 
 def attempt(name, module_names):
-    """Import modules in order, the first that fails decides. Returns one record: ok, failed, path, version, warnings, loaded.
+    """Import modules in order; the first failure decides.
 
-    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only where its
-    files are not as they were installed).
+    Returns one record: ok, failed, path, version, warnings, loaded.
+
+    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only
+    where its files differ from the installed ones).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -116,7 +122,7 @@ def attempt(name, module_names):
 
 
 def loaded():
-    """Names of the top-level modules that are loaded: a file of that name in the current folder would stand in for them."""
+    """Return the names of the loaded top-level modules: a file of that name in the current folder would hide them."""
     return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
 
 
@@ -177,10 +183,10 @@ def cuda_facts(torch):
 
 
 def as_installed(distribution):
-    """Whether all files of a distribution are there, in the size that its RECORD says. No RECORD says nothing: False.
+    """Return whether all files of a distribution exist, in the size that its RECORD states. False without a RECORD.
 
-    Importing torchvision takes as long as half of torch, and loading its library shows most of what goes wrong with it. The rest,
-    files that are gone or were changed, is seen here in milliseconds, and the import is left to that case.
+    Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
+    Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
     """
     try:
         import importlib.metadata
@@ -195,7 +201,7 @@ def as_installed(distribution):
 
 
 def found(name):
-    """The spec of a top-level module, as `import` would find it, without importing it; None: it is not there."""
+    """Return the spec of a top-level module, as `import` would find it, without importing it; None for no module."""
     try:
         return importlib.util.find_spec(name)
     except Exception:  # noqa: BLE001 - a foreign finder may raise anything
@@ -203,12 +209,12 @@ def found(name):
 
 
 def extensions():
-    """What to import, of what is there: those that need no torch first. name -> modules, or library:PATH."""
+    """Return the existing extensions to import, name -> modules or library:PATH; those that need no torch first."""
     alone = [("cv2", ["cv2"])]
     with_torch = [("flash_attn_2_cuda", ["flash_attn_2_cuda"])]
     spec = found("flash_attn")
     if spec is not None:
-        # What the fork of ultralytics and most model code import; a failure here is what they swallow.
+        # The modules that the fork of ultralytics and most model code import: that code catches their failure.
         with_torch.append(("flash_attn", ["flash_attn.flash_attn_interface"]))
         if any(os.path.isdir(os.path.join(p, "cute")) for p in spec.submodule_search_locations or ()):
             with_torch.append(("flash_attn.cute", ["flash_attn.cute.interface"]))
@@ -217,7 +223,7 @@ def extensions():
     with_torch.append(("xformers", ["xformers.ops"]))
     spec = found("torchvision")
     if spec is not None and spec.submodule_search_locations:
-        # torchvision swallows why its library does not load; loading the library by hand does not.
+        # torchvision catches the error of loading its library; loading the library directly shows it.
         names = []
         for folder in spec.submodule_search_locations:
             names += ["library:" + path for path in sorted(glob.glob(os.path.join(glob.escape(folder), "_C*.so")))]
@@ -238,7 +244,7 @@ def wanted(name):
 
 
 def start(name, module_names):
-    """Import in a fork that is waited for at the end; without forks, leave it to a process of its own."""
+    """Import in a fork that is waited for at the end; without fork, ask the doctor for a process of its own."""
     if FORKS:
         pending.append(Fork(name, module_names))
     else:
@@ -256,7 +262,7 @@ if found("ultralytics") is not None:
     early.append(("requirements", []))
 for name, module_names in early:
     if wanted(name):
-        start(name, module_names)  # beside this process, which is busy with torch
+        start(name, module_names)  # at the same time as torch is imported in this process
 
 with section("torch"):
     with Caught() as caught:

@@ -9,7 +9,7 @@ import sysconfig
 
 WATCHED = CONFIG.get("watched", ())  # top-level modules whose place matters
 
-# Where an examination that runs nothing of the target has worked out the path (target/search_path.py), that one counts.
+# An examination that runs nothing of the target has computed the path (target/search_path.py) and uses that one.
 ALONE = globals().get("SEARCH_PATH") is not None
 PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
@@ -18,11 +18,12 @@ TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide
 
 
 def find(name, path=None):
-    """Find where a top-level module would come from, without importing it.
+    """Find the origin of a top-level module, without importing it.
 
-    All finders of this interpreter are asked, as `import` asks them: an editable installation may be known to a finder of its
-    own alone. https://setuptools.pypa.io/en/latest/userguide/development_mode.html
-    Where nothing of the target may run, only the folders of a path are looked at: `path`, or the one that was worked out.
+    All finders of this interpreter are asked, as `import` asks them: only a finder of its own may know an editable
+    installation.
+    https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+    Where nothing of the target may run, only the folders of a path are searched: `path`, or the computed one.
     """
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, path or PATH) if ALONE else importlib.util.find_spec(name)
@@ -40,7 +41,7 @@ def find(name, path=None):
 
 
 def editable(name):
-    """The file of a module that only an import hook finds, as far as its table could be read; None else."""
+    """Return the file of a module that only an import hook finds, if the hook's table could be read; else None."""
     place = EDITABLE.get(name) if ALONE else None  # noqa: F821
     if not isinstance(place, str):
         return None
@@ -99,8 +100,10 @@ def interpreter():
 
 
 def present_modules(found):
-    """Names of requirements of TRAINING that no distribution meets by name, but whose module is there: conda and
-    opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python"."""
+    """Return the requirements of TRAINING that no distribution meets by name, but whose module exists.
+
+    conda and opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python".
+    """
     names = {normal(item["name"]) for item in found}
     present = set()
     for item in found:
@@ -123,7 +126,7 @@ def normal(name):
 
 
 def metadata_of(folder):
-    """Name, version and requirements of a dist-info or egg-info, by reading its header lines only."""
+    """Return name, version and requirements of a dist-info or egg-info, reading its header lines only."""
     name = version = None
     requires = []
     for file_name in ("METADATA", "PKG-INFO"):
@@ -177,7 +180,7 @@ def distributions():
             continue
         for base in names:
             if base.startswith("~"):
-                # pip renames a package so while it replaces it; what stays is a removal that was cut short.
+                # pip gives a package this name while it replaces it; a remnant shows an interrupted removal.
                 remnants.append(os.path.join(entry, base))
                 continue
             if not base.endswith((".dist-info", ".egg-info")):

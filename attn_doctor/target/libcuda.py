@@ -1,5 +1,5 @@
-# What the CUDA driver library says when it is started, as a program would start it. Runs in the doctor's own
-# interpreter, in a child: cuInit may hang in the kernel, and it may crash.
+# Starts the CUDA driver library as a program would, and records its answers. Runs in the doctor's own interpreter, in a
+# child: cuInit may hang in the kernel, and it may crash.
 import ctypes
 
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # CUdevice_attribute of cuda.h
@@ -13,7 +13,7 @@ def message(library, function, code):
 
 
 def loaded_from(name):
-    """The file that is really mapped: only the loader knows for sure."""
+    """Return the file that is really mapped: only the loader knows it for sure."""
     try:
         with open("/proc/self/maps") as maps:
             for line in maps:
@@ -26,7 +26,7 @@ def loaded_from(name):
 
 
 def number(function, *arguments):
-    """What a call writes into its first argument, an int; unknown where it fails."""
+    """Return the int that a call writes into its first argument; unknown where the call fails."""
     value = ctypes.c_int()
     code = function(ctypes.byref(value), *arguments)
     return value.value if code == 0 else unknown("error {}".format(code))

@@ -1,14 +1,14 @@
-# What NVML says of the driver and its GPUs. Runs after nvml_library.py, in one namespace with it.
+# Records NVML's answers about the driver and its GPUs. Runs after nvml_library.py, in one namespace with it.
 FABRIC_STATES = {1: "not started", 2: "in progress", 3: "completed"}  # NVML_GPU_FABRIC_STATE_*; 0 is not supported
 
 
 def known(answer, value):
-    """`value` of an answer, where there was one."""
+    """Return `value` of an answer, where there was one."""
     return answer if answer is None or isinstance(answer, dict) else value(answer)
 
 
 def mig_uuids(handle):
-    """UUIDs of the MIG devices of a GPU, or None where it knows no MIG."""
+    """Return the UUIDs of the MIG devices of a GPU; None where the GPU has no MIG."""
     most = ask("nvmlDeviceGetMaxMigDeviceCount", handle)
     if not isinstance(most, int):
         return most
@@ -17,12 +17,12 @@ def mig_uuids(handle):
         try:
             found.append(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)))
         except nvml.NVMLError:
-            continue  # no device at this place
+            continue  # no device with this index
     return found
 
 
 def fabric_state(handle):
-    """Since Hopper each GPU knows whether the NVLink fabric has been set up for it. None: it has no part in one."""
+    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None: no part of a fabric."""
     try:
         info = nvml.c_nvmlGpuFabricInfoV_t()
         nvml.nvmlDeviceGetGpuFabricInfoV(handle, nvml.byref(info))

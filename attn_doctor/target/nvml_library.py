@@ -1,14 +1,15 @@
-# NVML through nvidia-ml-py. Runs in the doctor's own interpreter, in a child, because NVML is the driver's code: it may hang in
-# the kernel, and it may crash.
+# Loads NVML through nvidia-ml-py. Runs in the doctor's own interpreter, in a child, because NVML is code of the driver:
+# it may hang in the kernel, and it may crash.
 import importlib.util
 
-NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED: the thing does not exist on this GPU
+NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED: this GPU does not have the feature
 
 
 def bindings():
-    """The module `pynvml` of nvidia-ml-py, and where it lies.
+    """Return the module `pynvml` of nvidia-ml-py, and its path.
 
-    The old distribution "pynvml" holds a package of the same name, and a package wins over a module beside it.
+    The old distribution "pynvml" holds a package of the same name, and a package has precedence over a module beside
+    it.
     """
     spec = importlib.util.find_spec("pynvml")
     if spec is not None and os.path.basename(spec.origin or "") != "pynvml.py":
@@ -25,7 +26,7 @@ def bindings():
 
 
 def ask(name, *arguments):
-    """The answer of one NVML call; None where this GPU has no such thing; unknown for every other error."""
+    """Return the answer of one NVML call; None where this GPU lacks the feature; unknown for every other error."""
     try:
         answer = getattr(nvml, name)(*arguments)
         return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer  # bytes: the old "pynvml"

@@ -1,10 +1,11 @@
-# Watches one GPU beside a trial, until the file that the doctor named is gone. Runs after nvml_library.py. Decides nothing.
+# Records the state of one GPU during a trial, until the file that the doctor named is deleted. Runs after
+# nvml_library.py. Decides nothing.
 INTERVAL = 0.1  # seconds
 SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 
 
 def number(name, *arguments):
-    """The answer of a call where it is a number; a GPU without such a thing has none."""
+    """Return the answer of a call if it is a number; None where the GPU lacks the feature."""
     answer = ask(name, *arguments)
     return answer if isinstance(answer, int) else None
 

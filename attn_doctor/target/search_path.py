@@ -1,23 +1,23 @@
-# What sys.path would be in the target, worked out from its files, for an examination that runs nothing of it. Runs under
-# -E -s -S: no site, so no sitecustomize, usercustomize and no line of a .pth file has run.
+# Computes the target's sys.path from its files, for an examination that runs nothing of it. Runs under -E -s -S: no
+# site, so no sitecustomize, usercustomize and no line of a .pth file has run.
 #
-# The rules are those of https://docs.python.org/3/library/site.html. The target's own site module is asked for its folders,
-# because Debian's has others. Gives SEARCH_PATH, ISOLATED_PATH (without PYTHONPATH and the user site), USER_SITE, NOT_RUN and
-# EDITABLE to the scripts after it. sys.path itself stays as it is: what is found there is never imported.
+# The rules are those of https://docs.python.org/3/library/site.html. The target's own site module gives the folders,
+# because Debian's has others. Passes SEARCH_PATH, ISOLATED_PATH (without PYTHONPATH and the user site), USER_SITE,
+# NOT_RUN and EDITABLE to the scripts after it. sys.path itself stays unchanged: nothing there is imported.
 import ast
 import re
 import site
 
 LONGEST_PTH = 1 << 20  # bytes
-# setuptools writes one such line a module: https://setuptools.pypa.io/en/latest/userguide/development_mode.html
+# setuptools writes one such line for each module: https://setuptools.pypa.io/en/latest/userguide/development_mode.html
 FINDER = re.compile(r"import\s+(__editable___\w+_finder)\b")
 MAPPING = re.compile(r"^MAPPING\b[^=\n]*=\s*(\{.*\})\s*$", re.MULTILINE)
-# Files whose line finds no module, of setuptools, virtualenv and coverage: nothing is unknown because they were not run.
+# Files of setuptools, virtualenv and coverage whose line finds no module: skipping them leaves nothing unknown.
 FINDS_NOTHING = ("distutils-precedence.pth", "_virtualenv.pth", "a1_coverage.pth")
 
 
 def settings_of_venv(python):
-    """Folder and settings of the virtual environment that this interpreter belongs to; None outside of one."""
+    """Return folder and settings of the virtual environment of this interpreter; None outside one."""
     programs = os.path.dirname(os.path.abspath(python))
     for folder in (programs, os.path.dirname(programs)):
         try:
@@ -31,7 +31,7 @@ def settings_of_venv(python):
 
 
 def holds_text(code, text):
-    """Whether a function, or one inside it, has this text among its constants."""
+    """Return whether a function, or one inside it, has this text among its constants."""
     return any(c == text or (hasattr(c, "co_consts") and holds_text(c, text)) for c in code.co_consts)
 
 
@@ -40,7 +40,7 @@ READS_HIDDEN = not holds_text(site.addsitedir.__code__, ".")
 
 
 def read(path):
-    """The text of a file; None where it cannot be read."""
+    """Return the text of a file; None where it cannot be read."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             return file.read(LONGEST_PTH)
@@ -49,7 +49,7 @@ def read(path):
 
 
 class Path:
-    """A search path in the making."""
+    """A search path that is being built."""
 
     def __init__(self, entries):
         self.entries = []
@@ -85,7 +85,7 @@ class Path:
                     self.add(entry)
 
     def add_editable(self, folder, line):
-        """Read the table of a finder of setuptools as text; False where there is none to be read."""
+        """Read the table of a setuptools finder as text. Returns False where there is none."""
         finder = FINDER.match(line)
         written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
         if written is None:

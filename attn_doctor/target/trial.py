@@ -1,24 +1,24 @@
-# One trial process: every backend on one subject, in the target. It sends records and decides nothing but its own time.
+# One trial process: every backend on one subject, in the target. Sends records, and decides only how long it measures.
 #
-# Runs last, after channel.py, exchange/ and the other scripts of the trial, in one namespace with them. What takes the
-# whole process with it happens inside a section that bears its cell's name, and the doctor starts again without that cell.
+# Runs last, after channel.py, exchange/ and the other scripts of the trial, in one namespace with them. A step that may
+# end the whole process runs in a section with its cell's name; the doctor then starts again without that cell.
 import platform
 
-STEADY = 1.1  # a warm-up pass is steady when it takes no longer than this times the fastest before it
+STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
 WARM_UPS = 3  # passes at most
-SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes some four times as long
+SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes about four times as long
 LEAST_ROUNDS = 3
-LONGEST = 3  # times the budget, after which even fewer rounds must do
+LONGEST = 3  # times the budget: after that, fewer rounds than planned are accepted
 
 
 def make_subject():
-    """The model, or the attention shapes alone where there is none to be had. Tells why."""
+    """Make the model, or the attention shapes alone where there is no model. Reports the reason."""
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raised is the reason, and the shapes still work
             if CONFIG["phase"] == "measure":
-                raise  # the proofs were of the model: attention alone is nothing to measure beside them
+                raise  # the proofs used the model: attention alone cannot be compared with them
             fault = fault_of(error)
             fault["ran"] = any(f.name == "_call_impl" for f in traceback.extract_tb(error.__traceback__))
             fault["kind"] = "out-of-memory" if is_out_of_memory(error) else fault["kind"]
@@ -30,8 +30,8 @@ def make_subject():
 
 
 def check_reference(subject):
-    """Finite differences, and the model in float64: (outputs, gradients) or None."""
-    wanted = None
+    """Check the reference by finite differences. Returns (outputs, gradients) of the model in float64, or None."""
+    expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}
     call = subject.captured("float32")[-1]
     device = torch.device("cpu") if subject.device.type == "mps" else subject.device
@@ -49,7 +49,7 @@ def check_reference(subject):
     if subject.scope == "model" and device == subject.device:
         twin = subject.in_double()
         watched = ModuleGradients(twin)
-        wanted = subject.probe("eager", "float32", twin)
+        expected = subject.probe("eager", "float32", twin)
         wrong, count = watched.wrong()
         report["examined"] = count
         if wrong:
@@ -59,20 +59,20 @@ def check_reference(subject):
             # The reference itself must be right: the same pass with these gradients made contiguous first.
             watched.contiguous = {w[0] for w in wrong}
             watched.examples.clear()
-            wanted = subject.probe("eager", "float32", twin) if all(curable for *_, curable in wrong) else None
+            expected = subject.probe("eager", "float32", twin) if all(curable for *_, curable in wrong) else None
         watched.remove()
     tell("reference", report)
-    return wanted
+    return expected
 
 
-# What finite differences have refuted in this process: backend -> what is wrong in the gradients that training meets with it
-# (None: nothing). "attention": the call with which textbook attention in float64 is wrong itself.
+# Results of finite differences in this process: backend -> the fault in the gradients of training (None: no fault).
+# "attention": the call for which textbook attention in float64 is itself wrong.
 REFUTED = {}
-SUSPICIOUS = 0.01  # error of a whole model's gradients in float32, beyond which its modules are looked at one by one
+SUSPICIOUS = 0.01  # error of a whole model's gradients in float32 above which its modules are checked one by one
 
 
 def refuted(subject, cell, error):
-    """What is wrong in the gradients of a training step with this backend: module by module, in its layout, at this batch."""
+    """Return the fault in the gradients of a training step with this backend: by module, in its layout and batch."""
     if subject.scope != "model" or not CONFIG["reference"] or subject.device.type == "mps" or cell.backend == "compile":
         return None
     suspicious = cell.dtype == "float32" and error is not None and not error <= SUSPICIOUS
@@ -88,7 +88,10 @@ def refuted(subject, cell, error):
 
 
 def slope_error(compute):
-    """Finite differences of this kernel in float64, where textbook attention is wrong itself; None: it does not run so."""
+    """Return the error of this kernel by finite differences in float64; None: it does not run in float64.
+
+    Used where textbook attention itself is wrong.
+    """
     inputs, scale, cotangent = REFUTED["attention"]
     try:
         gradients = passes(compute, (*inputs, scale), cotangent)[1:]
@@ -97,8 +100,8 @@ def slope_error(compute):
         return None
 
 
-def prove(subject, cell, reference, wanted):
-    """Hold the numbers against float64, count the calls of one pass, and take the peak of memory of a step."""
+def prove(subject, cell, reference, expected):
+    """Compare the numbers with float64, count the calls of one pass, and measure the memory peak of a step."""
     call = reference.calls[0]
     compute = kernel_of("eager" if cell.backend == "compile" else cell.backend)
     clock = Clock(subject.device)
@@ -111,7 +114,7 @@ def prove(subject, cell, reference, wanted):
     made = None
     report["tokens"] = max(given[1].shape[2] for given in reference.calls)
     report["eps"] = torch.finfo(call[0].dtype).eps
-    watch = None if cell.backend in ("compile", "flex") else Watch()  # compiled code does not run under a watch
+    watch = None if cell.backend in ("compile", "flex") else Watch()  # compiled code does not run under a dispatch mode
     passed = []
 
     def watched_pass():
@@ -131,16 +134,16 @@ def prove(subject, cell, reference, wanted):
             for hook in hooks:
                 hook.remove()
         subject.clear()
-        # After a pass: what a process allocates once and for all is nobody's peak.
+        # After a pass: memory that a process allocates only once does not count.
         report["peak_bytes"] = Memory(subject.device).peak(lambda: subject.step(cell.backend, cell.dtype))
         wanted_names = CONFIG["profile"] or subject.device.type == "cuda" or not watch
         report["kernels"] = kernels_seen(subject, cell, clock) if wanted_names else None
     if passed:
         report["finite"] = all(bool(torch.isfinite(t).all()) for t in passed[0])
-    if passed and wanted is not None:
-        report["model_output_error"] = total_error(passed[0], wanted[0])
-        names = [name for name in wanted[1] if name in passed[1]]
-        report["model_gradient_error"] = total_error([passed[1][n] for n in names], [wanted[1][n] for n in names])
+    if passed and expected is not None:
+        report["model_output_error"] = total_error(passed[0], expected[0])
+        names = [name for name in expected[1] if name in passed[1]]
+        report["model_gradient_error"] = total_error([passed[1][n] for n in names], [expected[1][n] for n in names])
     report["refuted"] = refuted(subject, cell, report.get("model_gradient_error"))
     if "attention" in REFUTED:
         report["slope_error"] = slope_error(compute)
@@ -155,11 +158,14 @@ def prove(subject, cell, reference, wanted):
 
 
 def kernels_seen(subject, cell, clock):
-    """Names of what ran in one step and its share of the time, by torch.profiler: GPU kernels, or operators on the CPU."""
+    """Return the names and time shares of the kernels of one step, by torch.profiler.
+
+    GPU kernels, or operators on the CPU.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = subject.device.type == "cuda"
-    subject.step(cell.backend, cell.dtype)  # what is compiled on first use is not what is asked for
+    subject.step(cell.backend, cell.dtype)  # compiles first, so that compilation is not profiled
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
         subject.step(cell.backend, cell.dtype)
         clock.wait()
@@ -175,7 +181,7 @@ def kernels_seen(subject, cell, clock):
 
 
 def measure(subject, cells, clock, what):
-    """Rounds A B C A B C of forward passes or of steps: what drifts, drifts for all of them alike."""
+    """Measure rounds A B C A B C of forward passes or of steps: a drift then affects all backends alike."""
     budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):
@@ -191,13 +197,13 @@ def measure(subject, cells, clock, what):
     tell("steady", {"what": what, "steady": steady})
     started = time.monotonic()
     gc.collect()
-    gc.freeze()  # what torch and ultralytics have made stays: to go through it takes a tenth of a second a round
+    gc.freeze()  # keeps existing objects out of garbage collection: scanning them takes a tenth of a second a round
     gc.disable()
     for number in range(CONFIG["rounds"]):
         spent = time.monotonic() - started
         if number >= LEAST_ROUNDS and spent + spent / number > budget:
             break
-        if number and spent > LONGEST * budget:  # a machine that is this busy decides nothing with three either
+        if number and spent > LONGEST * budget:  # on a machine this busy three more rounds decide nothing
             break
         for cell in cells:
             taken = cell.attempt("measuring", lambda: one_pass(subject, cell, clock, what))
@@ -209,8 +215,11 @@ def measure(subject, cells, clock, what):
 
 
 def measure_all(subject, cells):
-    """Inference of every dtype before the first training step: memory that training leaves behind spares eager the page
-    faults of its attention matrix, which nobody who only predicts is spared. Returns the seconds that it took."""
+    """Measure the inference of every dtype, then training steps. Returns the seconds that it took.
+
+    Inference comes first: memory that training leaves behind saves eager the page faults of its attention matrix, and a
+    program that only predicts has no such memory.
+    """
     started = time.monotonic()
     for what in ("forward", "step"):
         for dtype in dict.fromkeys(cell.dtype for cell in cells):
@@ -219,7 +228,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Cells that were proven to do the very same as another: on the CPU, `sdpa` and the kernel it chose."""
+    """Report cells that were proven to run the same operators as another: on the CPU, `sdpa` and its kernel."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
@@ -236,8 +245,8 @@ def one_pass(subject, cell, clock, what):
     return taken
 
 
-def prove_all(subject, cells, wanted):
-    """Every cell against float64 in its own dtype, and what served it."""
+def prove_all(subject, cells, expected):
+    """Prove every cell against float64 in its own dtype, and record the operators that ran."""
     for dtype in dict.fromkeys(cell.dtype for cell in cells):
         mine = [cell for cell in cells if cell.dtype == dtype]
         reference = None
@@ -248,18 +257,18 @@ def prove_all(subject, cells, wanted):
         if reference is None:
             continue
         for cell in mine:
-            cell.attempt("proof", lambda: prove(subject, cell, reference, wanted))
+            cell.attempt("proof", lambda: prove(subject, cell, reference, expected))
         tell_twins(mine, subject)
 
 
 def trial():
-    """One half of a trial: the proofs, or the measuring, which is left a process in which nothing else has run."""
+    """Run one half of a trial: the proofs, or the measuring in a process in which nothing else has run."""
     began = time.monotonic()
     measured = 0.0
     measuring = CONFIG["phase"] == "measure"
     if CONFIG["device"].startswith("cuda"):
-        torch.cuda.set_device(CONFIG["device"])  # events are recorded on the current device, whatever they time
-    cells = [Cell(*entry) for entry in CONFIG["cells"]]
+        torch.cuda.set_device(CONFIG["device"])  # events are recorded on the current device, whatever device they time
+    cells = [MeasuredCell(*entry) for entry in CONFIG["cells"]]
     for place, (batch, heads, tokens, width) in enumerate(CONFIG["grid"]):
         subject = AttentionSubject(dict(CONFIG, batch=batch, shapes=[[1, heads, tokens, width]]))
         mine = [cell for cell in cells if cell.place == place]
@@ -284,13 +293,13 @@ def trial():
 
 
 def prove_from(subject, cells, first):
-    """The proofs of one subject; those of the reference itself with the first."""
-    wanted = None
+    """Run the proofs of one subject; those of the reference itself with the first."""
+    expected = None
     if first:
         with section("reference"):
             if CONFIG["reference"]:
-                wanted = check_reference(subject)
-    prove_all(subject, cells, wanted)
+                expected = check_reference(subject)
+    prove_all(subject, cells, expected)
 
 
 with section("torch"):

@@ -1,5 +1,5 @@
-# What every part of a trial is measured with: a clock and a memory gauge for the device, and the cell, one backend in one
-# dtype, in which an exception ends that cell and no other.
+# Tools for measuring in every part of a trial: a clock and a memory gauge for the device, and the cell, which is one
+# backend in one dtype. An exception inside a cell ends only that cell.
 #
 # Runs after trial_proof.py, in one namespace with it.
 import gc
@@ -7,11 +7,11 @@ import traceback
 
 
 class Poisoned(Exception):
-    """The CUDA context is of no more use to anybody in this process."""
+    """The CUDA context cannot be used any more in this process."""
 
 
 class Clock:
-    """Milliseconds of a piece of work on the device, synchronised before and after."""
+    """Measures work on the device in milliseconds, synchronised before and after."""
 
     def __init__(self, device):
         self.device = torch.device(device)
@@ -38,7 +38,7 @@ class Clock:
 
 
 class Memory:
-    """What a piece of work needs at its peak above what was held before it, in bytes.
+    """Measures the memory peak of a piece of work above the memory held before it, in bytes.
 
     On a GPU by PyTorch's allocator, on the CPU by the resident memory of the process, which only Linux can reset.
     """
@@ -61,7 +61,7 @@ class Memory:
         return None if before is None or after is None else max(0, after - before)
 
     def _reset(self):
-        """Give back what is free and forget the old peak; False where there is no such thing."""
+        """Free unused memory and reset the peak; False where that is not possible."""
         if self.device.type != "cpu" or not sys.platform.startswith("linux"):
             return False
         try:
@@ -83,8 +83,8 @@ class Memory:
         return None
 
 
-class Cell:
-    """One backend in one dtype, and what became of it. `place`: of its shape in a grid of shapes."""
+class MeasuredCell:
+    """One backend in one dtype, with its results. `place`: index of its shape in a grid of shapes."""
 
     def __init__(self, name, backend, dtype, place):
         self.name, self.backend, self.dtype, self.place = name, backend, dtype, place
@@ -93,7 +93,7 @@ class Cell:
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):
-        """Run a part of this cell; an exception is told and ends it."""
+        """Run a part of this cell; an exception is reported and ends the cell."""
         if not self.alive:
             return None
         send("begin", self.name)
@@ -123,12 +123,12 @@ class Cell:
 def is_out_of_memory(error):
     known = getattr(torch.cuda, "OutOfMemoryError", ())
     return isinstance(error, (MemoryError, known)) or bool(
-        # "overflow": a size that no memory in the world has.
+        # "overflow": a size that no memory can hold
         re.search(r"out of memory|can't allocate memory|Storage size calculation overflowed", str(error))
     )
 
 
 def is_poison(error):
-    """After such an error every later CUDA call of the process fails with it too."""
+    """Return whether an error makes every later CUDA call of the process fail with it too."""
     text = str(error)
     return "CUDA error" in text or "device-side assert" in text or "illegal memory access" in text

@@ -1,5 +1,5 @@
-# The proofs of a trial: which operator served every attention call, whether its numbers are right, and whether the gradients
-# that everything is held to are right themselves. It sends what it saw; what that means is decided by the doctor.
+# The proofs of a trial: which operator served every attention call, whether its numbers are right, and whether the
+# reference gradients are right themselves. Sends observations; the doctor decides.
 #
 # Runs after trial_subject.py, in one namespace with it.
 import re
@@ -11,17 +11,18 @@ INTERESTING = re.compile(r"softmax|attention|attn|flash|fmha", re.IGNORECASE)
 BY_HAND = (
     "aten::exp",
     "aten::exp_",
-)  # sunsmarterjie's fork writes its softmax out: nothing else in an attention takes exponentials
+)  # sunsmarterjie's fork computes its softmax by hand: no other part of an attention uses exponentials
 KINK = 1e-2  # difference of the slopes on either side, relative to the gradient
 
 
 class Watch(TorchDispatchMode):
-    """Notes each operator that computes attention, forward and backward, call by call.
+    """Records each operator that computes attention, forward and backward, call by call.
 
-    A fused kernel is an operator of its own; the math kernel and hand-written attention are taken apart before they get
-    here, and what is left of them to see is their softmax. Forward, an operator belongs to the call that is open. Backward, it
-    belongs to the call whose forward operator made one of its arguments: the softmax, the output or the logsumexp that was
-    saved lives on until then, so its address names it, once, and the softmax of a loss is nobody's.
+    A fused kernel is an operator of its own; the math kernel and hand-written attention are decomposed before they get
+    here, and only their softmax is visible. In the forward pass, an operator belongs to the open call. In the backward
+    pass, it belongs to the call whose forward operator made one of its arguments: the softmax, the output or the
+    logsumexp is saved until then, so its address identifies the call, once, and the softmax of a loss belongs to no
+    call.
     """
 
     def __init__(self):
@@ -34,7 +35,7 @@ class Watch(TorchDispatchMode):
         return _Call(self)
 
     def hook(self, layers):
-        """Open a call around each forward pass of these modules. Returns what removes the hooks."""
+        """Open a call around each forward pass of these modules. Returns a function that removes the hooks."""
         hooks = []
         for layer in layers:
             hooks.append(layer.register_forward_pre_hook(lambda *_: self.begin()))
@@ -56,7 +57,7 @@ class Watch(TorchDispatchMode):
                 owner = next((self._made_by[a] for a in addresses(args) if a in self._made_by), None)
                 if owner is not None:
                     self.calls[owner]["backward"].append(name)
-                    # Its memory is free from here on, and may be another tensor's tomorrow.
+                    # Its memory is free from now on, and another tensor may use it.
                     self._made_by = {a: call for a, call in self._made_by.items() if call != owner}
             elif self._is_open:
                 self.calls[-1]["forward"].append(name)
@@ -84,7 +85,10 @@ def addresses(values):
 
 
 def pytorch_says(backend, calls):
-    """Why PyTorch would not use this kernel for these tensors, in its own words: it only warns when the others are forbidden."""
+    """Return why PyTorch would not use this kernel for these tensors.
+
+    PyTorch warns about it only when the other kernels are forbidden.
+    """
     names = {
         "sdpa-flash": ("FLASH_ATTENTION",),
         "sdpa-efficient": ("EFFICIENT_ATTENTION",),
@@ -94,7 +98,7 @@ def pytorch_says(backend, calls):
     if names is None or not calls:
         return []
     if backend == "sdpa" and calls[0][0].device.type == "cpu":
-        names = names[:1]  # the CPU has no other
+        names = names[:1]  # the CPU has no other kernel
     forced = equal_widths(sdpa) if backend == "sdpa-flash" else sdpa
     said = []
     for name, call in ((name, call) for call in calls for name in names):
@@ -111,10 +115,10 @@ def pytorch_says(backend, calls):
     return list(dict.fromkeys(said))
 
 
-def total_error(got, wanted):
-    """The length of the difference relative to the length of what is wanted, over all tensors together."""
+def total_error(got, expected):
+    """Return the length of the difference relative to the length of the expected values, over all tensors together."""
     difference = length = 0.0
-    for a, b in zip(got, wanted):
+    for a, b in zip(got, expected):
         b = b.double()
         difference += float(((a.to(b.device).double() - b) ** 2).sum())
         length += float((b**2).sum())
@@ -122,20 +126,20 @@ def total_error(got, wanted):
 
 
 def kinked(function, inputs, gradients):
-    """Whether the function has no gradient there to be right or wrong about: a maximum of equal values, for one."""
+    """Return whether the function has no gradient at this point, for example at a maximum of equal values."""
     return any(abs(bend) > KINK for _, _, bend in slopes(function, inputs, gradients))
 
 
 class ModuleGradients:
-    """Checks the input gradients of a model's modules by finite differences, as they are met: strides and all.
+    """Checks the input gradients of a model's modules by finite differences, with the layouts of a real pass.
 
-    One example of each kind of module for each layout of its input and of the gradient that came back to it. A wrong
-    gradient is not a matter of rounding here but of a kernel that misreads a layout, so one example stands for its kind.
+    One example of each kind of module, for each layout of its input and of its incoming gradient. A wrong gradient
+    comes from a kernel that misreads a layout, and not from rounding, so one example is enough.
     """
 
     def __init__(self, model):
         self.examples = {}
-        self.contiguous = set()  # kinds of module whose incoming gradient is to be made contiguous
+        self.contiguous = set()  # kinds of module whose incoming gradient is made contiguous
         self.hooks = [m.register_forward_hook(self._forward) for m in model.modules() if not list(m.children())]
 
     def _forward(self, module, inputs, output):
@@ -160,8 +164,9 @@ class ModuleGradients:
             hook.remove()
 
     def wrong(self):
-        """[(kind of module, relative error, what of the gradient, whether a contiguous one is right)], the worst first, and how
-        many examples were looked at.
+        """Return the wrong gradients, the worst first, and the number of examples checked.
+
+        Each is (kind of module, relative error, description of the gradient, whether a contiguous one is right).
         """
         found = []
         for (kind, _, _), (module, x, gradient) in self.examples.items():
@@ -178,7 +183,7 @@ class ModuleGradients:
         def autograd(cotangent):
             leaf = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x).requires_grad_()
             out = copy.deepcopy(module)(leaf)
-            # As a backward pass hands it on: through a node, with its strides, not as a sum whose gradient is dense.
+            # As a backward pass passes it on: through a node, with its strides; a sum would have a dense gradient.
             out.register_hook(lambda _: cotangent)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -193,14 +198,14 @@ class ModuleGradients:
                 return None, True
             dense = autograd(gradient.contiguous())
             if directional(replay, [x], [dense]) <= TOLERANCE:
-                return total_error([got], [dense]), True  # how wrong it is, exactly
+                return total_error([got], [dense]), True  # the exact error
             return error, False
         except RuntimeError:
-            return None, True  # a module that cannot be run twice alone is not what this looks for
+            return None, True  # a module that cannot be run twice alone is not checked
 
 
 def pattern(tensor):
-    """The layout of a tensor without its size: which dimension is the innermost, and whether it is dense that way."""
+    """Return the layout of a tensor without its size: the order of dimensions, and whether it is dense."""
     if tensor.is_contiguous():
         exact = torch.empty(tensor.shape, device="meta").stride() == tensor.stride()
         return "contiguous" if exact else "contiguous, odd"

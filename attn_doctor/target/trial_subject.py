@@ -1,7 +1,8 @@
-# What is tried: the model with its attention exchanged, or, without an ultralytics, YOLO12's attention shapes alone.
+# The subject of a trial: the model with its attention exchanged, or, without ultralytics, YOLO12's attention shapes
+# alone.
 #
-# Runs after channel.py and the files of exchange/, in one namespace with them. A subject knows how to do a forward pass and
-# a training step in the way its users do; it measures nothing and judges nothing.
+# Runs after channel.py and the files of exchange/, in one namespace with them. A subject runs a forward pass and a
+# training step as its users do; it measures nothing and judges nothing.
 import contextlib
 import copy
 import re
@@ -12,28 +13,28 @@ HALF_NAMES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class NoAttention(Exception):
-    """There is nothing to try in this model; the text says why."""
+    """This model has no attention to try; the text says why."""
 
 
 _kernels = {}
 
 
 def kernel_of(backend):
-    """Made once: FlexAttention is compiled for the function that it was asked for."""
+    """Return the kernel of a backend, made once: FlexAttention is compiled for one function."""
     if backend not in _kernels:
         _kernels[backend] = kernel(backend)
     return _kernels[backend]
 
 
 def autocast(device, dtype):
-    """Mixed precision as ultralytics trains with it; nothing for float32."""
+    """Return the context of mixed precision as ultralytics trains with it; an empty one for float32."""
     if dtype == "float32":
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, dtype=HALF_NAMES[dtype])
 
 
 def tensors_of(output):
-    """The floating-point tensors of a model's output, in order."""
+    """Return the floating-point tensors of a model's output, in order."""
     if isinstance(output, torch.Tensor):
         return [output] if output.is_floating_point() else []
     if isinstance(output, dict):
@@ -68,7 +69,7 @@ class ModelSubject:
         self.cotangents = {}
 
     def _settle(self):
-        """Fresh batch norms let the activations of an evaluated model shrink towards denormals: give them statistics."""
+        """Give batch norms statistics: with fresh ones the activations of an evaluated model become denormals."""
         norms = [m for m in self.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
         before = [m.momentum for m in norms]
         for norm in norms:
@@ -81,7 +82,7 @@ class ModelSubject:
 
     @contextlib.contextmanager
     def using(self, backend):
-        """The attention of this backend in the model's classes; `eager` and `compile` leave what is installed."""
+        """Return a context with this backend's attention in the model's classes; none for `eager` and `compile`."""
         if backend in ("eager", "compile"):
             yield
             return
@@ -89,7 +90,7 @@ class ModelSubject:
             yield
 
     def forward(self, backend, dtype):
-        """Inference as `predict` does it: evaluated, batch norms folded into the convolutions, inference mode."""
+        """Run inference as `predict` does it: evaluated, batch norms folded into the convolutions, inference mode."""
         if self.fused is None:
             self.fused = copy.deepcopy(self.model).eval()
             self.fused.fuse(verbose=False)
@@ -98,7 +99,7 @@ class ModelSubject:
             return run(self.images)
 
     def step(self, backend, dtype):
-        """A training step without the optimiser: forward pass, the model's own loss, backward pass."""
+        """Run a training step without the optimiser: forward pass, the model's own loss, backward pass."""
         self.model.train()
         run = self._compiled("step", self.model) if backend == "compile" else self.model
         with autocast(self.device, dtype):
@@ -110,7 +111,7 @@ class ModelSubject:
         self.model.zero_grad(set_to_none=True)
 
     def probe(self, backend, dtype, model=None, watch=None):
-        """One pass with a fixed cotangent at the raw outputs: (outputs, gradients of all parameters)."""
+        """Run one pass with a fixed cotangent at the raw outputs. Returns (outputs, gradients of all parameters)."""
         model = self.model if model is None else model
         model.train()
         model.zero_grad(set_to_none=True)
@@ -141,20 +142,23 @@ class ModelSubject:
         return self.compiled[what]
 
     def in_double(self):
-        """A copy of the model in float64."""
+        """Return a copy of the model in float64."""
         twin = copy.deepcopy(self.model)
         twin.criterion = None
         return twin.double()
 
     def captured(self, dtype):
-        """What each attention call is given in training, in this dtype: [(query, key, value, scale)], strides kept."""
+        """Return the arguments of each attention call in training, in this dtype.
+
+        [(query, key, value, scale)], strides kept.
+        """
         calls = []
 
         def recorder(query, key, value, scale):
             calls.append((query.detach(), key.detach(), value.detach(), scale))
             return eager(
                 query, key, value, scale
-            )  # and no kernel that is on trial: a broken one costs its own row only
+            )  # and no kernel that is on trial: a broken one affects its own row only
 
         self.model.train()
         with torch.no_grad(), autocast(self.device, dtype), Exchange(recorder):
@@ -212,7 +216,7 @@ class AttentionSubject:
 
 
 def _hold(count, what):
-    """Raise MemoryError where so many bytes are not to be had: Linux would promise them, and then end other programs."""
+    """Raise MemoryError where so many bytes are not free: Linux would grant them, and then end other programs."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
@@ -224,7 +228,7 @@ def _hold(count, what):
 
 
 def layer_classes():
-    """The attention classes that the exchange knows in this ultralytics."""
+    """Return the attention classes of this ultralytics that the exchange knows."""
     found = []
     for cls in classes():
         try:
@@ -236,7 +240,10 @@ def layer_classes():
 
 
 def build_model(name, seed):
-    """(name, model) with random weights of a fixed seed, or those of a weights file. Raises FileNotFoundError."""
+    """Return (name, model) with random weights of a fixed seed, or those of a weights file.
+
+    Raises FileNotFoundError.
+    """
     from ultralytics.cfg import get_cfg
 
     torch.manual_seed(seed)
@@ -250,7 +257,7 @@ def build_model(name, seed):
         from ultralytics.nn.tasks import DetectionModel
 
         stem = re.sub(r"\.ya?ml$", "", name)
-        # The fork writes "yolov12", mainline "yolo12".
+        # The fork spells it "yolov12", mainline "yolo12".
         other = re.sub(r"^yolo(v?)(?=\d)", lambda m: "yolo" if m[1] else "yolov", stem)
         errors = []
         for candidate in [name] if os.path.isfile(name) else [stem + ".yaml", other + ".yaml"]:
@@ -264,12 +271,12 @@ def build_model(name, seed):
             raise FileNotFoundError("this ultralytics does not know {}: {}".format(name, "; ".join(errors)))
     if not hasattr(model, "loss"):
         raise NoAttention("{} has no loss to train with".format(name))
-    model.args = get_cfg()  # the gains of the loss, which a trainer would put there
+    model.args = get_cfg()  # the weights of the loss terms, which a trainer would set there
     return name, model
 
 
 def boxes(batch, seed, device):
-    """Two boxes an image, in the shape that a data loader gives: centre and size relative to the image."""
+    """Return two boxes for each image, as a data loader gives them: centre and size relative to the image."""
     generator = torch.Generator().manual_seed(seed)
     centre = 0.3 + 0.4 * torch.rand((2 * batch, 2), generator=generator)
     size = 0.1 + 0.3 * torch.rand((2 * batch, 2), generator=generator)

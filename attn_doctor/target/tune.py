@@ -1,4 +1,4 @@
-# Training steps at growing batches, optimiser included: what each needs of memory and time. Decides nothing.
+# Runs training steps at growing batches, optimiser included, and records memory and time of each. Decides nothing.
 #
 # Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them.
 
@@ -11,7 +11,7 @@ def step_of(subject, optimiser, backend, clock):
 
 
 def point(backend, batch):
-    """One batch of one backend: warm, then measured."""
+    """Measure one batch of one backend after a warm-up."""
     subject = ModelSubject(dict(CONFIG, batch=batch))
     optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
     clock, gauge = Clock(subject.device), Memory(subject.device)

@@ -1,1 +1,1 @@
-"""Proving: one model, every attention backend that this machine can run, measured and checked in the target."""
+"""Prove the backends: one model, every attention backend that this machine can run, checked and measured there."""

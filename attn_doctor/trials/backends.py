@@ -1,8 +1,8 @@
-"""The backends, one entry each: what facts rule it out and how the operators and kernels that serve it are called.
+"""Define the backends, one entry each: the facts that rule it out, and the names of its operators and kernels.
 
-Pure: questions of facts alone. A requirement answers None (nothing known stands against it: try it) or one sentence that says
-why it is ruled out and what would make it run. What is unknown rules nothing out, and where PyTorch or a package can
-say itself what it refuses, it is left to say so: it knows its own limits better than a table.
+Pure: questions about facts only. A requirement returns None (no known obstacle: try it) or one sentence with the reason
+and a way to make it run. An unknown fact rules nothing out. Where PyTorch or a package can report its own limits, the
+check is left to it: it knows them better than a table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attn_doctor.model.trials import Dtype
 
 
 class Case(NamedTuple):
-    """What a requirement is asked about."""
+    """The arguments of a requirement."""
 
     facts: Facts
     device: str  # "cpu", "cuda:0", "mps"
@@ -41,8 +41,8 @@ class Backend(NamedTuple):
     """One way to compute attention.
 
     `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
-    backward), and the names that its kernels have in a GPU profile. Empty operators: attention composed of a matrix
-    product, a softmax and another product. `select` is how code of one's own asks for it.
+    backward), and the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a
+    softmax and another product. `select` is the code with which a program selects it.
     """
 
     name: str
@@ -112,7 +112,10 @@ def _newer_package(name: str, version: str | Unknown | None, modules: tuple[str,
 
 
 def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
-    """A package of flash-attn's family: a GPU, installed, importable, and 16 bits."""
+    """Return why a package of flash-attn's family cannot run.
+
+    It needs a GPU, 16 bits, and to be installed and importable.
+    """
     return (
         _gpu_only(case)
         or _not_installed(name, version, _HOW[name])
@@ -147,7 +150,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """What torch.compile needs beside PyTorch."""
+    """Return the missing requirement of torch.compile beside PyTorch; None where there is none."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
@@ -159,7 +162,10 @@ def _compiler(case: Case) -> str | None:
 
 
 def _gpu_only(case: Case) -> str | None:
-    """In the same words for all that want a GPU: a report says it once."""
+    """Return why a backend that needs a GPU cannot run.
+
+    The words are the same for all, so that a report shows them once.
+    """
     if case.on_gpu:
         return None
     torch = case.facts.torch
@@ -174,7 +180,7 @@ def _half_only(what: str) -> str:
     return f"{what} takes float16 and bfloat16 only: it runs under autocast (amp=True)"
 
 
-_HOW = {  # what would make it run
+_HOW = {  # how to make it run
     "flash-attn": "attn-doctor wheels names a wheel that fits",
     "flash-attn-3": "it is built from the folder hopper of flash-attention, for compute capability 9.0",
     "flash-attn-4": "pip install flash-attn-4, where pip takes a pre-release",
@@ -198,7 +204,7 @@ def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
 
 
 def _refusal(judged: Judgement) -> str | None:
-    """The reason of a sure no."""
+    """Return the reason of a certain no."""
     return judged.why if isinstance(judged, Answer) and not judged.yes and judged.verified else None
 
 
@@ -216,7 +222,8 @@ _CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
 _MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
 _FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
 
-# flash-attn-3 hands its own class to CUTLASS, which calls every kernel device_kernel; CuTe DSL makes a name of class and module:
+# flash-attn-3 passes its own class to CUTLASS, which names every kernel device_kernel; CuTe DSL makes a name of class
+# and module:
 # https://github.com/Dao-AILab/flash-attention/pull/2332 and https://github.com/Dao-AILab/flash-attention/pull/2564
 _FLASH_3_KERNELS = r"flash::\w*Flash|FlashAttn(Fwd|Bwd)"
 _FLASH_4_KERNELS = r"[Ff]lash.*(Forward|Backward)"

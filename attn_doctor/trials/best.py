@@ -1,7 +1,7 @@
-"""Which backend is the best one of a trial. `check`, `trial` and the table ask here, and nowhere else. Pure.
+"""Choose the best backend of a trial. `check`, `trial` and the table use this module and no other rule. Pure.
 
-Whether a backend is faster than eager was decided once, where its row was made (`step_gain.verdict`: paired rounds, corrected
-for the number of backends). Nothing here compares times with eager's again.
+Whether a backend is faster than eager was decided once, where its row was made (`step_gain.verdict`: paired rounds,
+corrected for the number of backends). Nothing here compares times with eager's again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Best(NamedTuple):
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """The backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
 
-    A row that did not end "ok" is never named. Eager is left for a row whose own verdict is "faster", or where eager is
-    "wrong": then for the quickest row that is right, however slow. Rows of old reports have no verdict and leave eager never.
+    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". Where eager
+    is "wrong", the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never
+    replace eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]
@@ -46,8 +47,10 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
 
 
 def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
-    """The dtype that training uses: on a CUDA device float16, which is what ultralytics' `amp=True` (its default) takes
-    whether or not a small model gains by it; else that of the quickest step. None for no rows.
+    """Return the dtype that training uses; None for no rows.
+
+    On a CUDA device float16, which ultralytics' `amp=True` (its default) uses even where a small model gains nothing;
+    else the dtype of the fastest step.
     """
     tried = [row for row in rows if row.status != "ruled-out"]
     if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):
@@ -59,7 +62,10 @@ def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
 
 
 def beats(row: Trial, others: Sequence[Trial]) -> bool:
-    """Whether this row's steps are faster than those of every other one, corrected for their number. False without pairs."""
+    """Return whether this row's steps are faster than those of every other one, corrected for their number.
+
+    False without pairs.
+    """
     if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
         return False
     samples = list(dict.fromkeys(other.step_samples for other in others))
@@ -72,7 +78,10 @@ def _step(row: Trial) -> float:
 
 
 def _pace(row: Trial) -> tuple[bool, float]:
-    """By pairs of rounds with eager, where there are any: a median alone is moved by whatever else the machine does."""
+    """Return a sort key by speed.
+
+    By paired rounds with eager, where there are any, because other load shifts a plain median.
+    """
     return row.step_gain is not None, row.step_gain.ratio if row.step_gain else -_step(row)
 
 

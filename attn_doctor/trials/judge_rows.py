@@ -1,4 +1,7 @@
-"""What the records of a trial process mean: which kernel served the calls, whether the numbers are right, and the rows. Pure."""
+"""Judge the records of a trial process: which kernel served the calls, whether the numbers are right, and the rows.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from attn_doctor.exchange.tolerance import limit
 from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import AttentionCalls, Gain, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
-from attn_doctor.trials.plan import Cell, Plan
+from attn_doctor.trials.plan import TrialCell, TrialPlan
 from attn_doctor.trials.statistics import compare, decide, interval
 
-TOLERANCE = 1e-3  # of finite differences, as in target/trial_proof.py
-OUTLIER = 0.1  # of a whole model's gradients in float32: rounding makes a thousandth of it
-OUTLIER_TIMES = 100  # times the least error of another backend
+TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
+OUTLIER = 0.1  # relative error of a whole model's gradients in float32; rounding causes a thousandth of it
+OUTLIER_TIMES = 100  # times the smallest error of another backend
 
 
 class CellFault(TypedDict, total=False):
@@ -53,11 +56,11 @@ class Judged:
         self.samples: dict[
             tuple[str, str], list[float]
         ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
-        self.together: dict[str, str] = {}  # cells that do the very same as another, which was measured for both
+        self.together: dict[str, str] = {}  # cells that run the same operators as another, which was measured for both
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
     def take(self, section: str, data: Any) -> None:
-        """One record of the channel."""
+        """Add one record of the channel."""
         if section == "proof":
             self.proofs[data["cell"]] = data
         elif section == "fault":
@@ -70,13 +73,13 @@ class Judged:
             self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
 
     def anything(self) -> bool:
-        """Whether anything has run to its end so far."""
+        """Return whether any cell has finished so far."""
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """A new process measures all that is left from the beginning: samples of two processes are no pairs.
+        """Drop all samples and return the cells to measure themselves: samples of two processes are no pairs.
 
-        Returns the cells that were to share the samples of one that is not left: they are measured themselves now.
+        The returned cells shared the samples of a cell that is not left.
         """
         self.samples.clear()
         alone = [cell for cell, other in self.together.items() if other not in left]
@@ -85,17 +88,24 @@ class Judged:
         return alone
 
 
-def name_of(cell: Cell) -> str:
-    """What a cell is called on the channel and in progress messages."""
+def name_of(cell: TrialCell) -> str:
+    """Return the name of a cell on the channel and in progress messages."""
     return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
 
 
 def rows(
-    plan: Plan, seen: Judged, *, scope: Scope, model: str | None, threads: int | None, ended: str, refused: bool = False
+    plan: TrialPlan,
+    seen: Judged,
+    *,
+    scope: Scope,
+    model: str | None,
+    threads: int | None,
+    ended: str,
+    refused: bool = False,
 ) -> tuple[Trial, ...]:
-    """A row for every cell of the plan, in its order.
+    """Return a row for every cell of the plan, in its order.
 
-    `ended`: why a cell that nothing is known of was not run; `refused`: because the device refuses everything.
+    `ended`: why a cell without results was not run; `refused`: because the device refuses everything.
     """
     unknown = _End("ruled-out" if refused else "failed", ended)
     common = {
@@ -109,7 +119,7 @@ def rows(
     return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]))
 
 
-def _row(cell: Cell, seen: Judged, unknown: _End, common: dict[str, Any]) -> Trial:
+def _row(cell: TrialCell, seen: Judged, unknown: _End, common: dict[str, Any]) -> Trial:
     common = {"backend": cell.backend, "dtype": cell.dtype, **common}
     if cell.shape:
         common |= {"batch": cell.shape.batch, "imgsz": None, "shape": str(cell.shape)}
@@ -129,7 +139,7 @@ def _row(cell: Cell, seen: Judged, unknown: _End, common: dict[str, Any]) -> Tri
     if step:
         common |= {"step_samples": tuple(step), "step_ms": interval(step)}
         if proof and proof.get("core_ms"):
-            # The quickest of either: what disturbs a measurement only ever adds to it.
+            # The fastest of either: a disturbance only adds time.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
     if fault:
         end = end._replace(status=_status(fault), reason=_reason(fault))
@@ -168,7 +178,7 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
 
 
 def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
-    """Calls by what served them, forward and backward both, and the operators seen."""
+    """Count the calls by the kernel that served them, forward and backward, and return the operators seen."""
     kinds = [kind_of(call) for call in calls]
     composed = kinds.count("composed")
     as_installed = not backend.exchanged
@@ -182,7 +192,11 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
 
 
 def kind_of(call: Mapping[str, Sequence[str]]) -> str:
-    """What served a call. "fused": a kernel of its own both ways · "composed": a softmax between two products · "unseen": neither, in full."""
+    """Return which kernel served a call: "fused", "composed" or "unseen".
+
+    "fused": a kernel of its own in both passes. "composed": a softmax between two products. "unseen": neither was seen
+    in both passes.
+    """
     forward, backward = call["forward"], call["backward"]
     if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
         return "composed"
@@ -192,8 +206,8 @@ def kind_of(call: Mapping[str, Sequence[str]]) -> str:
 def other_kernel(
     backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
 ) -> str | None:
-    """None where every call, forward and backward, was served by what was asked for; else what was seen instead."""
-    if calls is None:  # compiled code hides its operators: the profile must name them
+    """Return None where the requested kernel served every call, forward and backward; else the kernels seen."""
+    if calls is None:  # compiled code hides its operators: the profile must name its kernels
         if backend.composed or any(re.search(backend.kernels, name) for name in profile):
             return None
         return "no kernel of its own was seen in the profile"
@@ -218,7 +232,7 @@ def other_kernel(
     if all(good):
         return None
     if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
-        return None  # a package that calls its kernels past PyTorch's dispatcher: the GPU profile names them
+        return None  # a package that bypasses PyTorch's dispatcher: the GPU profile names its kernels
     parts = []
     if "composed" in kinds:
         parts.append(f"{kinds.count('composed')} of {len(calls)} calls fell back to math")
@@ -236,7 +250,7 @@ def other_kernel(
 
 
 def _refuted(proof: Mapping[str, Any]) -> _End | None:
-    """What finite differences say of the gradients that training meets with this backend: in its layout, at this batch."""
+    """Return the fault that finite differences found in the gradients of training: in this layout and batch."""
     found = proof.get("refuted")
     if not found:
         return None
@@ -245,7 +259,7 @@ def _refuted(proof: Mapping[str, Any]) -> _End | None:
 
 
 def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
-    """Where textbook attention in float64 is refuted itself, nothing can be held against it: finite differences decide alone."""
+    """Return the fault by finite differences alone, where textbook attention in float64 is itself wrong."""
     error = proof["slope_error"]
     if error is None:
         return _End("failed", "its numbers could not be checked: textbook attention is wrong here itself")
@@ -265,7 +279,7 @@ def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, fl
 def inaccurate(
     errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
 ) -> str | None:
-    """What error is larger than it may be beside eager's in the same dtype, call by call; None where none is."""
+    """Return the first error that is too large beside eager's in the same dtype, call by call; None for none."""
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
             most = limit(base[index], eps, tokens)
@@ -317,9 +331,10 @@ def fault_record(fault: Fault, seconds: float) -> CellFault:
 
 
 def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
-    """A float32 row whose whole model is far off float64 while another backend's is not: the model is not to blame for it.
+    """Mark a float32 row whose whole model is far from float64 while another backend's is not.
 
-    Eager's small error is no witness: the reference in float64 is computed through the same code and would share its faults.
+    Eager's own small error proves nothing: the float64 reference runs through the same code and would have the same
+    fault.
     """
     errors = [
         r.model_gradient_error
@@ -344,7 +359,10 @@ def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
 
 
 def with_gains(rows: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The rows with their gains over eager in the same dtype and shape, decided together: the one comparison of speeds there is."""
+    """Return the rows with their gains over eager in the same dtype and shape, decided together.
+
+    No other code compares speeds.
+    """
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
         base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)

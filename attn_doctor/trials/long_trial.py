@@ -1,4 +1,4 @@
-"""A longer look than `check` takes: trials at several image sizes, what they say together, and settings for training."""
+"""Run the longer trials of `trial`: several image sizes, the growth between them, and settings for training."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from attn_doctor.model.trials import Dtype, Trial, TrialRun
 from attn_doctor.trials import pipeline_stages
 from attn_doctor.trials import tune as tuning
 from attn_doctor.trials.best import Why, best, training_dtype
-from attn_doctor.trials.plan import BadRequest, Plan, Shape, TrialOptions, check, choose_device, plan
+from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions, TrialPlan, check, choose_device, plan
 from attn_doctor.trials.run import run
-from attn_doctor.trials.scaling import Ceiling, Growth, ceilings, growth
+from attn_doctor.trials.scaling import Ceiling, CostGrowth, ceilings, growth
 
 Say = Callable[[str], None]
 
 ROUNDS_CPU, ROUNDS_GPU = 15, 50
-SECONDS = 60.0  # for the rounds of one dtype, where no number of them was asked for
+SECONDS = 60.0  # for the rounds of one dtype, where --rounds is not given
 _FOREVER = 24 * 3600.0
 
 
-class Wanted(Record, frozen=True, kw_only=True):
-    """What the user asked for. `trial.imgsz` is not read: the sizes are."""
+class StudyRequest(Record, frozen=True, kw_only=True):
+    """The user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)
@@ -37,10 +37,10 @@ class Study(Record, frozen=True, kw_only=True):
     runs: tuple[TrialRun, ...] = ()  # one for each image size
     trials_skipped: str | None = None
     ceilings: tuple[Ceiling, ...] = ()
-    growth: tuple[Growth, ...] = ()
+    growth: tuple[CostGrowth, ...] = ()
     best: str | None = None  # the backend to use, at the last size; None: none can be named
     best_why: Why = "none right"
-    amp: bool = False  # 16 bits were the quicker ones
+    amp: bool = False  # 16 bits were faster
     tuned: tuning.Tuned | None = None
     tune_skipped: str | None = None
 
@@ -48,22 +48,22 @@ class Study(Record, frozen=True, kw_only=True):
 def grid(
     batches: Sequence[int], heads: Sequence[int], lengths: Sequence[int], widths: Sequence[int]
 ) -> tuple[Shape, ...]:
-    """Every combination, in the order in which they were given."""
+    """Return every combination, in the order in which the values were given."""
     return tuple(Shape(batch=b, heads=h, tokens=n, width=d) for b, h, n, d in product(batches, heads, lengths, widths))
 
 
-def check_request(wanted: Wanted) -> None:
-    """Raises BadRequest before anything has been examined."""
-    for size in wanted.sizes:
-        check(msgspec.structs.replace(wanted.trial, imgsz=size))
-    if wanted.tune and wanted.trial.shapes:
+def check_request(request: StudyRequest) -> None:
+    """Raise BadRequest for an invalid request, before anything is examined."""
+    for size in request.sizes:
+        check(msgspec.structs.replace(request.trial, imgsz=size))
+    if request.tune and request.trial.shapes:
         raise BadRequest("--tune is about training a model: leave --attention-only out")
 
 
 def study(
     facts: Facts,
     python: Sequence[str],
-    wanted: Wanted,
+    request: StudyRequest,
     *,
     timeout: float,
     say: Say,
@@ -73,14 +73,14 @@ def study(
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
     """
-    check_request(wanted)
+    check_request(request)
     rows: list[Trial] = []
     runs: list[TrialRun] = []
     skipped = None
-    for size in wanted.sizes if not wanted.trial.shapes else wanted.sizes[:1]:
-        options = msgspec.structs.replace(wanted.trial, imgsz=size, thorough=True)
+    for size in request.sizes if not request.trial.shapes else request.sizes[:1]:
+        options = msgspec.structs.replace(request.trial, imgsz=size, thorough=True)
         planned = _plan(facts, options)
-        if len(wanted.sizes) > 1:
+        if len(request.sizes) > 1:
             say(f"image size {size}")
         trials = run(planned, python, timeout=timeout, on_progress=say, environ=environ)
         rows += trials.rows
@@ -106,12 +106,12 @@ def study(
         best_why=named.why,
         amp=_is_quicker_in_16_bits(last),
     )
-    if not wanted.tune or skipped:
+    if not request.tune or skipped:
         return found
-    return _tuned(found, facts, python, wanted, timeout=timeout, say=say, environ=environ)
+    return _tuned(found, facts, python, request, timeout=timeout, say=say, environ=environ)
 
 
-def _plan(facts: Facts, options: TrialOptions) -> Plan:
+def _plan(facts: Facts, options: TrialOptions) -> TrialPlan:
     if options.rounds:
         return plan(facts, msgspec.structs.replace(options, seconds=_FOREVER))
     planned = plan(facts, msgspec.structs.replace(options, seconds=SECONDS))
@@ -119,7 +119,7 @@ def _plan(facts: Facts, options: TrialOptions) -> Plan:
 
 
 def _last(rows: Sequence[Trial]) -> list[Trial]:
-    """The rows of the model at the last size."""
+    """Return the rows of the model at the last size."""
     model = [r for r in rows if r.scope == "model" and r.shape is None]
     return [r for r in model if r.imgsz == model[-1].imgsz]
 
@@ -131,7 +131,10 @@ def _is_quicker_in_16_bits(last: Sequence[Trial]) -> bool:
 
 
 def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]:
-    """Eager, the best, and every other that was right at the last size; of those that do the very same (measured together) one."""
+    """Return eager, the best, and every other right backend at the last size.
+
+    Of backends measured together, only one.
+    """
     right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
     right = [row for row in right if row.imgsz == right[-1].imgsz]
     right.sort(key=lambda row: (row.backend != "eager", row.backend != chosen))
@@ -143,7 +146,7 @@ def _tuned(
     found: Study,
     facts: Facts,
     python: Sequence[str],
-    wanted: Wanted,
+    request: StudyRequest,
     *,
     timeout: float,
     say: Say,
@@ -151,7 +154,7 @@ def _tuned(
 ) -> Study:
     if any(row.scope == "attention" for row in found.trials):
         return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
-    device = choose_device(facts, wanted.trial.device)
+    device = choose_device(facts, request.trial.device)
     if device == "mps":
         return msgspec.structs.replace(
             found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
@@ -163,8 +166,8 @@ def _tuned(
     chosen = named.row.backend
     measured = tuning.measure(
         python,
-        model=wanted.trial.model,
-        imgsz=wanted.sizes[-1],
+        model=request.trial.model,
+        imgsz=request.sizes[-1],
         device=device,
         dtype=dtype,
         backends=_distinct(found.trials, dtype, chosen),
@@ -176,5 +179,5 @@ def _tuned(
     if isinstance(measured, Fault):
         said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]
         return msgspec.structs.replace(found, tune_skipped=f"no training step could be measured: {said}")
-    tuned = tuning.tune(facts, measured, backend=chosen, amp=found.amp, images=wanted.images)
+    tuned = tuning.tune(facts, measured, backend=chosen, amp=found.amp, images=request.images)
     return msgspec.structs.replace(found, tuned=tuned)

@@ -1,7 +1,6 @@
-"""What a program does around the model, measured for the backends that a trial has proven: the stages of inference,
-and a training step with its optimiser.
+"""Measure the work of a program apart from the model, for proven backends: inference stages, and a step with optimiser.
 
-In a process of its own after the trial, so that whatever ultralytics' predictor does cannot harm the trial itself.
+Runs in a process of its own after the trial, so that ultralytics' predictor cannot disturb the trial itself.
 """
 
 from __future__ import annotations
@@ -14,18 +13,20 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault
 from attn_doctor.model.trials import OptimisedStep, Stages, Trial
 from attn_doctor.trials.plan import TrialOptions, model_file
-from attn_doctor.trials.process import aside, in_words
+from attn_doctor.trials.process import in_words, run_separately
 from attn_doctor.trials.statistics import interval
 
 Say = Callable[[str], None]
 
-OPTIMISER = "AdamW"  # of target/around.py
+OPTIMISER = "AdamW"  # as in target/pipeline_stages.py
 ROUNDS = 9
-SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with the optimiser, of which there are three at least
+# Names on the channel, sent along to the target: of a record, and of the sections (a dtype follows).
+RECORD, STAGES, OPTIMISED = "pipeline", "stages ", "optimiser "
+SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with the optimiser; three rounds at least
 
 
-class Around:
-    """What was found, and in words what was not."""
+class PipelineTimes:
+    """The measurements, and notes on missing ones."""
 
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)
@@ -41,11 +42,14 @@ def measure(
     timeout: float,
     say: Say,
     environ: Mapping[str, str] | None = None,
-) -> Around:
-    """Measure the rows that are "ok" on the model in the target. Raises OSError where the interpreter cannot be started."""
+) -> PipelineTimes:
+    """Measure the rows that are "ok" on the model in the target.
+
+    Raises OSError where the interpreter cannot be started.
+    """
     proven = [row for row in rows if row.status == "ok" and row.scope == "model" and row.shape is None]
     if not proven:
-        return Around((), ())
+        return PipelineTimes((), ())
     config = {
         "model": model_file(options.model),
         "imgsz": options.imgsz,
@@ -54,26 +58,31 @@ def measure(
         "seed": options.seed,
         "rounds": min(ROUNDS, options.rounds or ROUNDS),
         "seconds": SECONDS,
+        "record": RECORD,
+        "stages": STAGES,
+        "optimiser": OPTIMISED,
         "cells": [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in proven],
     }
 
     def tell(message: child.Message) -> None:
-        if message.at == "begin" and message.section.startswith("stages "):
+        if message.at == "begin" and message.section.startswith(STAGES):
             say("measuring inference by its stages")
-        if message.at == "begin" and message.section.startswith("optimiser "):
+        if message.at == "begin" and message.section.startswith(OPTIMISED):
             say("measuring training steps with an optimiser")
 
-    outcome = aside(python, "target/around.py", config, timeout=timeout, on_message=tell, environ=environ)
+    outcome = run_separately(
+        python, "target/pipeline_stages.py", config, timeout=timeout, on_message=tell, environ=environ
+    )
     notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
     notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
     if outcome.fault:
         where = f" with {outcome.open_section}" if outcome.open_section else ""
-        notes.append(f"what is around the model was not measured to the end{where}: {in_words(outcome.fault)}")
-    return Around(outcome.facts("around"), notes)
+        notes.append(f"the measuring of stages and optimiser ended early{where}: {in_words(outcome.fault)}")
+    return PipelineTimes(outcome.facts(RECORD), notes)
 
 
 def _by_cell(samples: Sequence[dict[str, Any]], what: str) -> list[list[dict[str, Any]]]:
-    """The samples that have `what`, those of a cell together, in the order of the cells."""
+    """Return the samples that have `what`, grouped by cell, in the order of the cells."""
     mine = [sample for sample in samples if what in sample]
     names = dict.fromkeys(sample["cell"] for sample in mine)
     return [[sample for sample in mine if sample["cell"] == name] for name in names]

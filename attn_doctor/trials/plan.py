@@ -1,7 +1,7 @@
-"""What the trial will do: which model, device, backends and dtypes, decided from facts and options. Runs nothing.
+"""Plan a trial: model, device, backends and dtypes, from facts and options. Runs nothing.
 
-A request that cannot be met (a model nobody knows, an image size that is no multiple of the stride) is refused here, before
-anything has been started. The only thing looked at is whether a model file is there.
+A request that cannot be met (an unknown model, an image size that is no multiple of the stride) is refused here, before
+anything has been started. Only the existence of a model file is checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 
 STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
-# The most that is taken for a request: far above what anybody trains with, and below what a size in bytes can hold.
+# The largest accepted values: far above those of real trainings, and small enough for a size in bytes.
 MOST = {"batch": 4096, "rounds": 100_000, "imgsz": 8192, "heads": 4096, "tokens": 1_048_576, "width": 4096}
 DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
 _ROUNDS_CPU, _ROUNDS_GPU = 9, 30
@@ -25,7 +25,7 @@ _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
 class BadRequest(Refused):
-    """The trial that was asked for cannot be run by anybody: one sentence, with what would do."""
+    """The requested trial cannot run on any machine: one sentence, with a value that would."""
 
 
 class Shape(Record, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Shape(Record, frozen=True, kw_only=True):
 
 
 class TrialOptions(Record, frozen=True, kw_only=True):
-    """What the user asked for. Sizes in pixels, times in seconds."""
+    """The user's request. Sizes in pixels, times in seconds."""
 
     model: str = "yolo12n.yaml"
     imgsz: int = 640
@@ -49,18 +49,18 @@ class TrialOptions(Record, frozen=True, kw_only=True):
     device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N" | "mps"
     backends: tuple[str, ...] = ()  # empty: all
     dtypes: tuple[Dtype, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
-    shapes: tuple[Shape, ...] = ()  # not empty: these attention calls alone, one by one, and no model
+    shapes: tuple[Shape, ...] = ()  # not empty: only these attention calls, one by one, and no model
     rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
     seconds: float = (
         20.0  # for the measured steps of one dtype, and 0.4 of that for its forward passes; three rounds at least
     )
     reference: bool = True  # finite differences and the whole model in float64
-    thorough: bool = False  # `trial`: what takes longer too, FlexAttention's compilation and profiles on the CPU
+    thorough: bool = False  # `trial`: slower parts too, FlexAttention's compilation and profiles on the CPU
     seed: int = 0
 
 
-class Cell(Record, frozen=True, kw_only=True):
-    """One backend in one dtype: to be run, or ruled out and why."""
+class TrialCell(Record, frozen=True, kw_only=True):
+    """One backend in one dtype: to be run, or ruled out, with the reason."""
 
     backend: str
     dtype: Dtype
@@ -68,10 +68,10 @@ class Cell(Record, frozen=True, kw_only=True):
     ruled_out: str | None = None
 
 
-class Plan(Record, frozen=True, kw_only=True):
+class TrialPlan(Record, frozen=True, kw_only=True):
     options: TrialOptions
     device: str = "cpu"
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[TrialCell, ...] = ()
     skipped: str | None = None  # why nothing can be run at all
     rounds: int = 9
     scope: Scope = "model"
@@ -79,20 +79,20 @@ class Plan(Record, frozen=True, kw_only=True):
     gpu: str | None = None  # UUID of the GPU to watch by NVML
 
 
-def plan(facts: Facts, options: TrialOptions) -> Plan:
-    """Raises BadRequest."""
+def plan(facts: Facts, options: TrialOptions) -> TrialPlan:
+    """Return the plan of a trial. Raises BadRequest."""
     check(options)
     skipped = _no_torch(facts)
     if skipped:
-        return Plan(options=options, skipped=skipped)
+        return TrialPlan(options=options, skipped=skipped)
     device = choose_device(facts, options.device)
     scope, note = ("attention", None) if options.shapes else _scope(facts)
     dtypes = options.dtypes or (DTYPES if device.startswith("cuda") else DTYPES[:1])
     names = options.backends or tuple(backend.name for backend in ALL)
-    # Whatever is asked for is held against eager in the same dtype.
+    # Every backend is compared with eager in the same dtype.
     names = ("eager", *(name for name in names if name != "eager"))
     cells = tuple(
-        Cell(
+        TrialCell(
             backend=name,
             dtype=dtype,
             shape=shape,
@@ -106,11 +106,11 @@ def plan(facts: Facts, options: TrialOptions) -> Plan:
     )
     rounds = options.rounds or (_ROUNDS_CPU if device == "cpu" else _ROUNDS_GPU)
     gpu = gpu_to_watch(facts) if device.startswith("cuda") else None
-    return Plan(options=options, device=device, cells=cells, rounds=rounds, scope=scope, note=note, gpu=gpu)
+    return TrialPlan(options=options, device=device, cells=cells, rounds=rounds, scope=scope, note=note, gpu=gpu)
 
 
 def check(options: TrialOptions) -> None:
-    """Whether the request makes sense on any machine. Raises BadRequest."""
+    """Raise BadRequest where no machine can meet the request."""
     check_model(options.model)
     _check_most("imgsz", options.imgsz)
     if options.imgsz <= 0 or options.imgsz % STRIDE:
@@ -145,7 +145,7 @@ def _check_most(name: str, value: int) -> None:
 
 
 def check_model(model: str) -> None:
-    """A name that ultralytics knows, or a YAML or weights file that is there. Raises BadRequest."""
+    """Raise BadRequest where `model` is neither a name that ultralytics knows nor an existing YAML or weights file."""
     path = Path(model)
     if path.is_file() and path.suffix in (".yaml", ".yml", ".pt"):
         return
@@ -165,10 +165,10 @@ def check_model(model: str) -> None:
 
 
 def model_file(model: str) -> str:
-    """Name a model so that it is found from any folder: a file by its absolute path.
+    """Return a model's name such that it is found from any folder: a file by its absolute path.
 
-    The name of one that ultralytics brings stays a name, also where a file of that name lies in the current folder: nothing of
-    that folder is run unasked, and a YAML file may hold code (`activation:`). "./yolo12n.yaml" asks for the file.
+    A name that ultralytics itself has stays a name, even where the current folder has such a file: a YAML file may hold
+    code (`activation:`), and no file of that folder is run unless named. "./yolo12n.yaml" names the file.
     """
     match = _NAME.fullmatch(model)
     if (match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]) or not Path(model).is_file():
@@ -177,7 +177,7 @@ def model_file(model: str) -> str:
 
 
 def choose_device(facts: Facts, wanted: str) -> str:
-    """The device to run on, as torch names it. Raises BadRequest for one that the target does not have."""
+    """Return the device to run on, as torch names it. Raises BadRequest for one that the target does not have."""
     torch = facts.torch
     if wanted == "auto":
         if torch.available is True:

@@ -1,4 +1,4 @@
-"""The processes of a trial: what is loaded into every one of them, in which environment, and how one ended."""
+"""Start the processes of a trial: their common scripts and environment, and a description of their end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMON = (
 _DAY = 24 * 3600.0
 
 
-def aside(
+def run_separately(
     python: Sequence[str],
     script: str,
     config: Mapping[str, Any],
@@ -33,9 +33,9 @@ def aside(
     on_message: Callable[[child.Message], None],
     environ: Mapping[str, str] | None = None,
 ) -> child.Outcome:
-    """Run one more script in the target, after the common ones, in a process of its own: whatever it does harms no trial.
+    """Run one more script in the target, after the common ones, in a process of its own.
 
-    Raises OSError where the interpreter cannot be started.
+    So it cannot disturb a trial. Raises OSError where the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(
@@ -47,7 +47,7 @@ def aside(
             environ=environ,
             changes={
                 **child.harmless(folder),
-                **patience(os.environ if environ is None else environ, load(), os.cpu_count())[0],
+                **waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())[0],
             },
             on_message=on_message,
         )
@@ -69,11 +69,13 @@ def load(seconds: float = 0.4) -> float | None:
     return (os.cpu_count() or 1) * (after[0] - before[0]) / (after[1] - before[1])
 
 
-def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) -> tuple[dict[str, str], list[str]]:
+def waiting_policy(
+    environ: Mapping[str, str], busy: float | None, cores: int | None
+) -> tuple[dict[str, str], list[str]]:
     """What to set so that threads do not wait for each other in a busy loop where other programs want the cores too.
 
-    PyTorch's threads (GNU OpenMP) spin at every barrier. With a core missing, a step of YOLO12n took 4 to 15 times as long
-    as with threads that sleep; on a quiet machine spinning is a little quicker, and left as it is.
+    PyTorch's threads (GNU OpenMP) spin at every barrier. With one core too few, a step of YOLO12n took 4 to 15 times as
+    long as with threads that sleep. On a quiet machine spinning is slightly faster, and is left on.
     """
     if any(name in environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")) or busy is None or not cores:
         return {}, []
@@ -84,7 +86,7 @@ def patience(environ: Mapping[str, str], busy: float | None, cores: int | None) 
 
 
 def in_words(fault: Fault | None) -> str:
-    """How it ended, short enough for a note."""
+    """Describe how a process ended, short enough for a note."""
     if fault is None:
         return "no reason given"
     if fault.signal:

@@ -1,7 +1,7 @@
-"""Runs a planned trial in the target, in one process for all backends, and again without the one that took it down.
+"""Run a planned trial in the target, in one process for all backends, and again without a backend that ended it.
 
-Whatever a backend does (raise, crash, hang, exhaust the memory), it becomes a row with its reason; the rest is measured all
-the same. The model's code never runs in the doctor's own process.
+A backend that raises, crashes, hangs or exhausts the memory becomes a row with the reason; the rest is still measured.
+The model's code never runs in the doctor's own process.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.system import own_path
 from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
-from attn_doctor.trials.plan import Cell, Plan, model_file
-from attn_doctor.trials.process import COMMON, in_words, load, patience
+from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
+from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.watch import Watching, Window, summary
 
@@ -38,7 +38,7 @@ _NO_EAGER = "eager itself fails, and nothing else can be held against it"
 
 
 def run(
-    plan: Plan,
+    plan: TrialPlan,
     python: Sequence[str],
     *,
     timeout: float,
@@ -53,8 +53,8 @@ def run(
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
-    waiting, note = patience(os.environ if environ is None else environ, load(), os.cpu_count())
-    cpu = _CpuName()  # takes a core itself: not before others are counted
+    waiting, note = waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())
+    cpu = _CpuName()  # uses a core itself: started after the busy cores were counted
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         given = {**child.harmless(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), environ=environ, changes=given)
@@ -69,7 +69,7 @@ def run(
 
 
 class _CpuName:
-    """The processor's name by py-cpuinfo, which takes a second and starts processes: beside the trial, and once."""
+    """Gets the processor's name by py-cpuinfo, once and during the trial: it takes a second and starts processes."""
 
     def __init__(self) -> None:
         self._thread = threading.Thread(target=_cpu_name, daemon=True)
@@ -96,7 +96,7 @@ def _cpu_name() -> str | None:
 class _Supervisor:
     def __init__(
         self,
-        plan: Plan,
+        plan: TrialPlan,
         python: Sequence[str],
         timeout: float,
         say: Say,
@@ -113,16 +113,16 @@ class _Supervisor:
         self.scope = plan.scope
         self.reference = plan.options.reference
         self.cells = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
-        self.left = dict(self.cells)  # to be proven, or to be measured
+        self.left = dict(self.cells)  # still to be proven, or to be measured
         self.seen = Judged()
         self.notes: list[str] = [plan.note] if plan.note else []
         self.phase = "prove"
-        self.told: dict[str, Any] = {}  # by the process that runs now
-        self.about: dict[str, Any] = {}  # by all of them: what torch and what subject
+        self.told: dict[str, Any] = {}  # by the current process
+        self.about: dict[str, Any] = {}  # by all processes: torch and the subject
         self.seconds = {"fixed": 0.0, "measured": 0.0}
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
-        self.faults: dict[str, Any] = {}  # of TrialRun, by its field
+        self.faults: dict[str, Any] = {}  # fields of TrialRun
         self.round = ("", 0)
         self.unsteady = False
         self.windows: list[Window] = []
@@ -131,7 +131,7 @@ class _Supervisor:
         self.refused = False
 
     def go(self) -> None:
-        """Prove, then measure what was proven in a process in which nothing else has run."""
+        """Run the proofs, then measure the proven backends in a process in which nothing else has run."""
         self._run_until_done()
         if self.refused or self.skipped:
             return
@@ -141,7 +141,10 @@ class _Supervisor:
         self._run_until_done()
 
     def _run_until_done(self) -> None:
-        """Every turn ends the phase or leaves one thing out, so the turns are bounded."""
+        """Run processes until the phase ends.
+
+        Each ends the phase or leaves one backend out, so their number is limited.
+        """
         while self.left:
             self.told = {}
             outcome = child.run(
@@ -157,7 +160,7 @@ class _Supervisor:
             )
             if (outcome.fault is None and "poisoned" not in self.told) or not self._leave_out(outcome):
                 return
-            if self.phase == "prove":  # what is proven stays so
+            if self.phase == "prove":  # proofs stay valid
                 self.left = {name: cell for name, cell in self.left.items() if name not in self.seen.proofs}
             else:
                 self.left |= {name: self.cells[name] for name in self.seen.start_again(self.left)}
@@ -165,7 +168,7 @@ class _Supervisor:
                 self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
-        """Leave out what ended the process and go on; False where nobody knows what it was."""
+        """Leave out the cause of the process's end and continue; False where the cause is not known."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
@@ -200,8 +203,8 @@ class _Supervisor:
         return self.skipped is None
 
     def _eager_fails(self, section: str, fault: CellFault) -> None:
-        """What each dtype is held against is eager: where that fails, nothing else of this dtype can be proven."""
-        what = section.removeprefix("reference ")  # dtype, and a shape in a grid of them
+        """Rule out all backends of a dtype in which eager fails: nothing can be compared there."""
+        what = section.removeprefix("reference ")  # dtype, and a shape where shapes are tried
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
             if cell.backend == "eager":
@@ -228,7 +231,7 @@ class _Supervisor:
             "shapes": shapes(options.model, options.imgsz),
         }
 
-    def _place(self, cell: Cell) -> int | None:
+    def _place(self, cell: TrialCell) -> int | None:
         return self.plan.options.shapes.index(cell.shape) if cell.shape else None
 
     def _take(self, message: child.Message) -> None:
@@ -297,9 +300,12 @@ class _Supervisor:
             self.faults["forward_fault" if has_run else "model_fault"] = fault
 
     def _is_refused(self, culprit: str, fault: Fault | None) -> bool:
-        """Whether a GPU ended eager before anything has run. Memory that runs out is another matter: others need less of it."""
+        """Return whether a GPU ended eager before anything has run.
+
+        Not for lack of memory: other backends need less of it.
+        """
         cell = self.left.get(culprit)
-        # What each dtype is held against is eager too, on the same device.
+        # The reference of each dtype is eager too, on the same device.
         is_eager = culprit.startswith("reference ") if cell is None else cell.backend == "eager"
         if not is_eager or self.seen.anything():
             return False
@@ -308,7 +314,7 @@ class _Supervisor:
         )
 
     def _nothing_runs(self, fault: CellFault | None = None) -> None:
-        """The device refuses even eager: every other backend would meet the same, one new process each."""
+        """Rule out all cells: the device refuses even eager, and so would all other backends."""
         for name, cell in self.left.items():
             if cell.backend == "eager" and fault and name not in self.seen.faults:
                 self.seen.faults[name] = fault | {"cell": name, "what": "eager"}

@@ -1,4 +1,7 @@
-"""What the rows of a trial say beyond themselves: how a backend grows with the image, and about how much an attention that takes no time would gain. Pure."""
+"""Compute from the rows of a trial how a cost grows with the image, and the possible gain from a faster attention.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from attn_doctor.model.trials import Dtype, Trial
 Cost = Literal["forward", "step", "memory"]  # "memory" in bytes, the others in milliseconds
 
 
-class Growth(Record, frozen=True, kw_only=True):
-    """How a cost of one backend grows with the side of the image: as its `exponent`-th power, fitted to what was measured.
+class CostGrowth(Record, frozen=True, kw_only=True):
+    """The growth of one backend's cost with the side of the image: its `exponent`-th power, fitted to the measurements.
 
     Convolutions grow with the second power of the side, an attention over all pixels with the fourth.
     """
@@ -27,18 +30,20 @@ class Growth(Record, frozen=True, kw_only=True):
 
 
 class Ceiling(Record, frozen=True, kw_only=True):
-    """About how much an attention that takes no time would gain on a step of eager's (Amdahl). An estimate, no bound: the share
-    is measured apart from the step, and an exchanged attention also changes the layout around it.
+    """The estimated gain on eager's step if attention took no time (Amdahl).
+
+    An estimate, not a limit: the share is measured apart from the step, and an exchanged attention also changes the
+    memory layout around it.
     """
 
     dtype: Dtype
     imgsz: int | None
-    share: float  # of a step of eager's, 0..1
+    share: float  # share of eager's step, 0..1
     most: float  # times as fast
 
 
-def growth(rows: Sequence[Trial]) -> tuple[Growth, ...]:
-    """For each backend and dtype that was measured at two image sizes or more."""
+def growth(rows: Sequence[Trial]) -> tuple[CostGrowth, ...]:
+    """Return the growth of each backend and dtype that was measured at two image sizes or more."""
     found = []
     for backend, dtype in dict.fromkeys((row.backend, row.dtype) for row in rows):
         mine = [r for r in rows if (r.backend, r.dtype) == (backend, dtype) and r.imgsz and r.status == "ok"]
@@ -56,7 +61,7 @@ def growth(rows: Sequence[Trial]) -> tuple[Growth, ...]:
         for cost, points in costs.items():
             if len({size for size, _ in points}) >= 2:
                 found.append(
-                    Growth(
+                    CostGrowth(
                         backend=backend,
                         dtype=dtype,
                         cost=cost,
@@ -69,14 +74,17 @@ def growth(rows: Sequence[Trial]) -> tuple[Growth, ...]:
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """The power p of y = c x^p, by least squares of the logarithms. Raises ValueError for fewer than two different x."""
+    """Return the power p of y = c x^p, by least squares of the logarithms.
+
+    Raises ValueError for fewer than two different x.
+    """
     logs = [(math.log(x), math.log(y)) for x, y in points]
     slope, _ = line(logs)
     return slope
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """(slope, value at 0) by least squares. Raises ValueError for fewer than two different x."""
+    """Return (slope, value at 0) by least squares. Raises ValueError for fewer than two different x."""
     mean_x = sum(x for x, _ in points) / max(len(points), 1)
     mean_y = sum(y for _, y in points) / max(len(points), 1)
     spread = sum((x - mean_x) ** 2 for x, _ in points)
@@ -87,7 +95,7 @@ def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def ceilings(rows: Sequence[Trial]) -> tuple[Ceiling, ...]:
-    """For each dtype and image size in which eager was measured on the model."""
+    """Return the estimate for each dtype and image size in which eager was measured on the model."""
     return tuple(
         Ceiling(
             dtype=row.dtype, imgsz=row.imgsz, share=row.attention_share, most=1 / max(1 - row.attention_share, 1e-3)

@@ -1,10 +1,11 @@
-"""The attention calls of the YOLO12 models: what is tried where there is no ultralytics to ask. Pure."""
+"""List the attention calls of the YOLO12 models, for a target without ultralytics. Pure."""
 
 from __future__ import annotations
 
 import re
 
-# From the architecture as published (ultralytics cfg/models/12/yolo12.yaml): A2C2f blocks of the backbone at strides 16 (four
+# From the published architecture (ultralytics cfg/models/12/yolo12.yaml): A2C2f blocks of the backbone at strides 16
+# (four
 # areas) and 32 (one), width multiplier of 512 and 1024 channels, halved inside the block, heads of 32; two attention
 # layers a repeat. Scale: (calls at each stride, heads at stride 16, heads at stride 32).
 _SCALES = {"n": (4, 2, 4), "s": (4, 4, 8), "m": (4, 8, 8), "l": (8, 8, 8), "x": (8, 12, 12)}
@@ -12,7 +13,7 @@ _WIDTH = 32
 
 
 def shapes(model: str, imgsz: int) -> list[tuple[int, int, int, int]]:
-    """(areas, heads, tokens an area, width of a head) of each call; those of YOLO12n for any other model."""
+    """Return (areas, heads, tokens an area, width of a head) of each call; those of YOLO12n for any other model."""
     match = re.fullmatch(r"yolov?12([nsmlx])(?:\.ya?ml)?", model)
     calls, fine, coarse = _SCALES[match[1] if match else "n"]
     areas = 4

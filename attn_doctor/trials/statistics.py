@@ -1,8 +1,10 @@
-"""The statistics of a trial: medians with intervals, paired comparisons, Holm's correction. Pure, the standard library alone.
+"""Compute the statistics of a trial: medians with intervals, paired comparisons, Holm's correction.
 
-Times on a shared machine are skewed and drift together, so nothing here assumes a normal distribution: the interval of a
-median is bootstrapped, and backends are compared by the ratios of times of the same round, by rank.
-What each choice rests on is in docs/method.md.
+Pure, standard library only.
+
+Times on a shared machine are skewed and drift together, so nothing here assumes a normal distribution: the interval of
+a median is bootstrapped, and backends are compared by the ratios of times of the same round, by rank. docs/method.md
+gives the reason of each choice.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from collections.abc import Sequence
 
 from attn_doctor.model.trials import Gain, GainVerdict, Interval
 
-LEVEL = 0.05  # of being wrong about a difference, over all comparisons of one dtype together
-WORTH_NAMING = 0.02  # a difference smaller than this is called none, however sure it is
+LEVEL = 0.05  # the probability of a false difference, over all comparisons of one dtype together
+WORTH_NAMING = 0.02  # a smaller difference counts as none, however certain it is
 RESAMPLES = 2000
-_EXACT_UP_TO = 60  # rounds: beyond, the signs are drawn at random instead of gone through
+_EXACT_UP_TO = 60  # rounds: above, signs are drawn at random instead of enumerated
 
 
 def median(values: Sequence[float]) -> float:
-    """Raises ValueError for no values."""
+    """Return the median. Raises ValueError for no values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -29,16 +31,16 @@ def median(values: Sequence[float]) -> float:
 
 
 def interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """The median with its 95 % percentile bootstrap interval. Raises ValueError for no values."""
+    """Return the median with its 95 % percentile bootstrap interval. Raises ValueError for no values."""
     low, high = _bootstrap(values, seed)
     return Interval(median=median(values), low=low, high=high, n=len(values))
 
 
 def compare(base: Sequence[float], other: Sequence[float], seed: int = 0) -> Gain:
-    """How many times as fast as `base` the other is, by pairs: `base[i]` and `other[i]` are of one round.
+    """Return how many times as fast as `base` the other is, by pairs: `base[i]` and `other[i]` are of one round.
 
-    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: see `decide`. Raises ValueError for
-    lists of different lengths or none.
+    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: see `decide`. Raises ValueError
+    for lists of different lengths, or empty ones.
     """
     if len(base) != len(other):
         raise ValueError("pairs need lists of one length")
@@ -50,9 +52,9 @@ def compare(base: Sequence[float], other: Sequence[float], seed: int = 0) -> Gai
 
 
 def decide(gains: Sequence[Gain], level: float = LEVEL) -> list[Gain]:
-    """The same comparisons with p-values after Holm and a verdict each.
+    """Return the comparisons with p-values corrected by Holm, and a verdict each.
 
-    "undecided" is what rounds too few to decide anything yield; "no difference" is an answer.
+    "undecided": too few rounds for a decision. "no difference": enough rounds, and no difference worth naming.
     """
     smallest = [2.0 ** (1 - gain.n) * len(gains) for gain in gains]
     decided = []
@@ -69,7 +71,7 @@ def decide(gains: Sequence[Gain], level: float = LEVEL) -> list[Gain]:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that can be held against one level all together."""
+    """Return p-values after Holm's step-down correction: they can be compared with one level all together."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     corrected = [0.0] * len(values)
     highest = 0.0
@@ -86,9 +88,9 @@ def _bootstrap(values: Sequence[float], seed: int) -> tuple[float, float]:
 
 
 def _signed_rank(values: Sequence[float], seed: int) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test: how often random signs make the ranks as lopsided as they are.
+    """Return the two-sided p of Wilcoxon's signed-rank test: how often random signs give ranks as unbalanced as these.
 
-    Exact, ties included; zeros say nothing either way and are left out.
+    Exact, ties included; zeros support neither side and are left out.
     """
     sizes = sorted(abs(value) for value in values if value)
     if not sizes:

@@ -1,4 +1,7 @@
-"""Settings for `yolo train` on this machine, from what a few training steps really needed. `measure` runs them; the rest is pure."""
+"""Compute settings for `yolo train` on this machine, from the measured needs of a few training steps.
+
+`measure` runs them; the rest is pure.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,31 @@ from collections.abc import Callable, Mapping, Sequence
 from attn_doctor import child
 from attn_doctor.model.facts import Facts, Fault, Number, Record
 from attn_doctor.trials.plan import model_file
-from attn_doctor.trials.process import aside
+from attn_doctor.trials.process import run_separately
 from attn_doctor.trials.scaling import line
 
 Say = Callable[[str], None]
 
-SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and what grows later
-DEFAULT_BATCH = 16  # ultralytics' own, for which its learning rates were chosen
-NOMINAL_BATCH = 64  # beyond it ultralytics scales the weight decay, and does not add gradients up any more
-PREFETCHED = 4  # batches that a loader's process holds ready in shared memory
-_WORKERS = 8  # ultralytics' own, at most
+SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and later growth
+DEFAULT_BATCH = 16  # ultralytics' default, for which its learning rates were chosen
+NOMINAL_BATCH = 64  # above it ultralytics scales the weight decay, and accumulates gradients no more
+PREFETCHED = 4  # batches that a loader process keeps ready in shared memory
+_WORKERS = 8  # ultralytics' default, at most
 _CPU_BATCHES = (1, 2, 4)
 _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """One training step, optimiser included: what it needed and how long it took."""
+    """The memory and time of one training step, optimiser included."""
 
     backend: str
     batch: int
-    bytes: int | None  # on a GPU all that PyTorch had reserved; on the CPU the growth of the process
+    bytes: int | None  # on a GPU all memory that PyTorch reserved; on the CPU the growth of the process
     ms: float
 
 
-class Growth(Record, frozen=True, kw_only=True):
-    """Memory of a step as a line in the batch, and the largest batch that fits by it."""
+class MemoryGrowth(Record, frozen=True, kw_only=True):
+    """Memory of a step as a linear function of the batch, and the largest batch that fits."""
 
     backend: str
     fixed_bytes: int
@@ -40,13 +43,13 @@ class Growth(Record, frozen=True, kw_only=True):
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """What the target said. Bytes."""
+    """The target's measurements, in bytes."""
 
     device: str
     imgsz: int
     points: tuple[Point, ...] = ()
-    memory_bytes: int | None = None  # of the GPU that is free; None on a CPU: see the facts
-    shared_bytes: int | None = None  # free in /dev/shm; None: there is none
+    memory_bytes: int | None = None  # free memory of the GPU; None on a CPU: see the facts
+    shared_bytes: int | None = None  # free in /dev/shm; None: it does not exist
     stopped: str | None = None  # why no larger batch was tried
 
 
@@ -57,9 +60,9 @@ class Setting(Record, frozen=True, kw_only=True):
 
 
 class Tuned(Record, frozen=True, kw_only=True):
-    backend: str  # that the settings are for
+    backend: str  # the backend for these settings
     measured: Measured
-    growth: tuple[Growth, ...] = ()
+    growth: tuple[MemoryGrowth, ...] = ()
     settings: tuple[Setting, ...] = ()
     verified: bool = False  # the batch itself was run, not only computed
 
@@ -77,7 +80,10 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Measured | Fault:
-    """Training steps at growing batches in the target; none that would need more than `room` bytes. Raises OSError."""
+    """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
+
+    Raises OSError.
+    """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
         "model": model_file(model),
@@ -95,7 +101,7 @@ def measure(
         if message.at == "begin" and message.section.startswith("batch"):
             say(f"measuring memory: {message.section}")
 
-    outcome = aside(python, "target/tune.py", config, timeout=timeout, on_message=tell, environ=environ)
+    outcome = run_separately(python, "target/tune.py", config, timeout=timeout, on_message=tell, environ=environ)
     points = tuple(Point(**fact) for fact in outcome.facts("point"))
     raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
     if not points:
@@ -106,14 +112,17 @@ def measure(
 
 
 def room_on_cpu(facts: Facts) -> int | None:
-    """Bytes that a program may still take here; None where nobody can tell."""
+    """Return the bytes that a program may still use here; None where that is not known."""
     system = facts.system
     known = [n for n in (system.available_bytes, system.cgroup_memory_bytes) if isinstance(n, int)]
     return min(known, default=None)
 
 
 def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None) -> Tuned:
-    """The settings, each with its reason. `images`: in the training set; `amp`: 16 bits were measured to be quicker."""
+    """Return the settings, each with its reason.
+
+    `images`: size of the training set. `amp`: 16 bits were measured to be faster.
+    """
     on_gpu = measured.device.startswith("cuda")
     room = measured.memory_bytes if on_gpu else room_on_cpu(facts)
     usable = None if room is None else SHARE_OF_MEMORY * room
@@ -146,16 +155,16 @@ def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: i
     )
 
 
-def _growth(backend: str, measured: Measured, usable: float | None) -> Growth | None:
+def _growth(backend: str, measured: Measured, usable: float | None) -> MemoryGrowth | None:
     points = [(float(p.batch), float(p.bytes)) for p in measured.points if p.backend == backend and p.bytes]
     if len(points) < 2:
         return None
     slope, fixed = (round(number) for number in line(points))  # whole bytes
     largest = int((usable - fixed) // slope) if usable is not None and slope > 0 else None
-    return Growth(backend=backend, fixed_bytes=fixed, bytes_an_image=slope, largest_batch=largest)
+    return MemoryGrowth(backend=backend, fixed_bytes=fixed, bytes_an_image=slope, largest_batch=largest)
 
 
-def _batch(measured: Measured, fit: Growth | None, backend: str, on_gpu: bool) -> tuple[int, str]:
+def _batch(measured: Measured, fit: MemoryGrowth | None, backend: str, on_gpu: bool) -> tuple[int, str]:
     most = NOMINAL_BATCH if on_gpu else DEFAULT_BATCH
     quickest = min((p for p in measured.points if p.backend == backend), key=lambda p: p.ms / p.batch, default=None)
     pace = f"; {quickest.ms / quickest.batch:.0f} ms an image at best, at batch {quickest.batch}" if quickest else ""
@@ -173,7 +182,7 @@ def _batch(measured: Measured, fit: Growth | None, backend: str, on_gpu: bool) -
 
 def _workers(facts: Facts, measured: Measured, batch: int, on_gpu: bool) -> tuple[int, str]:
     cores = usable_cores(facts)
-    # On a CPU the training itself wants every core; on a GPU one is left to it.
+    # On a CPU training uses every core; on a GPU one core is left to it.
     count = min(_WORKERS, max(1, (cores - 1) if on_gpu else cores // 4)) if cores else 1
     why = f"{cores or 'an unknown number of'} cores may be used" + (
         "" if on_gpu else ", and training itself needs them"
@@ -188,7 +197,7 @@ def _workers(facts: Facts, measured: Measured, batch: int, on_gpu: bool) -> tupl
 
 
 def usable_cores(facts: Facts) -> int | None:
-    """Cores that the affinity mask and the control group leave; None where nobody can tell."""
+    """Return the cores that the affinity mask and the control group allow; None where that is not known."""
     system = facts.system
     quota = system.cgroup_cpus
     limits: list[Number | None] = [
@@ -203,7 +212,7 @@ def _cache(left: float | None, imgsz: int, images: int | None) -> tuple[str, str
     each = 3 * imgsz**2
     if left is None:
         return "False", "how much memory is left is not known"
-    holds = max(0, int(left / 2 // each))  # half: other programs, and mosaics in the making
+    holds = max(0, int(left / 2 // each))  # half: the rest is for other programs and for mosaics
     if images is None:
         return "False", f"cache=ram would do for up to {holds:,} images: --images N decides it"
     if images <= holds:
@@ -222,7 +231,7 @@ def _mib(count: float) -> str:
 
 
 def command(tuned: Tuned, model: str, backend: str) -> list[str]:
-    """The training that these settings are for, as an argv."""
+    """Return the training command with these settings, as an argv."""
     settings = [f"{s.name}={s.value}" for s in tuned.settings]
     device = tuned.measured.device
     device = device.partition(":")[2] or "0" if device.startswith("cuda") else device

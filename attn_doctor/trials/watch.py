@@ -1,7 +1,7 @@
-"""Watches the GPU beside the measured rounds: energy, clocks, temperature, what slowed it down, memory.
+"""Record the state of the GPU during the measured rounds: energy, clocks, temperature, throttling, memory.
 
-By NVML in a child of the doctor's own interpreter, never in the trial's process. What it says of the time outside the
-measured rounds is left out.
+By NVML in a child of the doctor's own interpreter, never in the trial's process. States outside the measured rounds are
+left out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from attn_doctor.system import own_path
 
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
-_QUIET = 20.0  # seconds without a record, after which NVML hangs
-_LEAST_SECONDS = 1.0  # for energy: the counter is renewed some ten times a second
+_QUIET = 20.0  # seconds without a record, after which NVML counts as hanging
+_LEAST_SECONDS = 1.0  # for energy: the counter is updated about ten times a second
 
-# nvmlClocksThrottleReasons (nvml.h of the CUDA toolkit): those that make a GPU slower than it could be.
+# nvmlClocksThrottleReasons (nvml.h of the CUDA toolkit): those that make a GPU slower than possible.
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
 REASONS = {
     0x04: "power cap",
@@ -36,14 +36,14 @@ REASONS = {
 
 
 class Window:
-    """A stretch of measured rounds, by the monotonic clock, and the images that went through in it."""
+    """A period of measured rounds, by the monotonic clock, and the number of images processed in it."""
 
     def __init__(self, begin: float) -> None:
         self.begin = self.end = begin
         self.images = 0
 
     def sample(self, images: int) -> None:
-        """A cell's round has ended just now."""
+        """Record that a cell's round has ended now."""
         self.end = time.monotonic()
         self.images += images
 
@@ -78,16 +78,16 @@ class Watching:
             self._states.append(message.data)
 
     def seen(self) -> int:
-        """How many states so far."""
+        """Return the number of states so far."""
         return len(self._states)
 
     def ended(self, seconds: float) -> bool:
-        """Wait that long at most for the child to end by itself."""
+        """Wait at most `seconds` for the child to end by itself."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def stop(self) -> list[dict[str, Any]]:
-        """What it saw. A NVML that crashed or hung has seen what it had seen until then."""
+        """Stop the child and return its records, those before a crash or hang of NVML included."""
         self._file.unlink()
         self._thread.join(_QUIET + 5)
         self._folder.cleanup()
@@ -95,7 +95,10 @@ class Watching:
 
 
 def gpu_to_watch(facts: Facts) -> str | None:
-    """UUID of the GPU that a program sees, where it is one alone and no part of one: else nobody knows which is whose."""
+    """Return the UUID of the visible GPU; None for several GPUs or a part of one.
+
+    There NVML's values cannot be assigned to one program.
+    """
     gpus = facts.graphics.gpus
     if not isinstance(gpus, tuple):
         return None
@@ -106,7 +109,7 @@ def gpu_to_watch(facts: Facts) -> str | None:
 
 
 def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> GpuWatch | None:
-    """What was seen within the windows; None where nothing was."""
+    """Summarise the states within the windows; None where there are none."""
     parts = [(w, [s for s in states if w.begin <= s["at"] <= w.end]) for w in windows]
     inside = [s for _, part in parts for s in part]
     if not inside:
@@ -131,7 +134,7 @@ def _range(values: Sequence[int | None]) -> Range | None:
 
 
 def _energy(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> float | None:
-    """Joules an image: the mean power between the first and the last state of each window, for as long as it lasted."""
+    """Return joules for each image: the mean power between first and last state of each window, times its duration."""
     joules, images = 0.0, 0
     for window, states in parts:
         known = [(s["at"], s["millijoules"]) for s in states if s["millijoules"] is not None]

@@ -93,8 +93,8 @@ def test_a_python_that_is_too_old_has_the_same_words_everywhere(version, tmp_pat
 
 TARGETS = {
     "a user that nobody has": ("~nouser/x", "--target ~nouser/x does not exist"),
-    "a name of 5000 characters": ("x" * 5000, "cannot be looked at: File name too long"),
-    "a path of 5000 characters": ("/x" * 2500, "cannot be looked at: File name too long"),
+    "a name of 5000 characters": ("x" * 5000, "cannot be read: File name too long"),
+    "a path of 5000 characters": ("/x" * 2500, "cannot be read: File name too long"),
     "nothing": ("", "--target names nothing"),
     "no program": ("log", "is not executable"),
     "below a file": ("log/bin/python", "does not exist"),
@@ -328,7 +328,7 @@ def test_a_folder_that_may_not_be_searched_loses_nothing_else(tmp_path):
     assert (chosen.returncode, b"Traceback" in chosen.stderr) == (0, False)
     refused = doctor(*argv, f"{closed}/bin/python", cwd=tmp_path, **ordinary())
     assert refused.returncode == 3
-    assert "cannot be looked at: Permission denied" in one_sentence(refused)
+    assert "cannot be read: Permission denied" in one_sentence(refused)
     output = doctor("explain", "AD311", "--markdown", f"{closed}/bin/x.md", cwd=tmp_path, **ordinary())
     assert output.returncode == 2
     assert "Permission denied" in one_sentence(output)

@@ -1,1 +1,1 @@
-"""Mangled C++ names, taken apart, and which torch has them."""
+"""Read mangled C++ names, and find the torch versions that export them."""

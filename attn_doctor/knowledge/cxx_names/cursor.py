@@ -1,4 +1,4 @@
-"""The place in a mangled name, and the memory that the grammar needs: what was named before. Pure."""
+"""Keep the position in a mangled name, and the earlier parts that the grammar can refer to. Pure."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ DEEPEST = 200  # nested types; the deepest in torch 2.15 is about 60
 
 
 class Unreadable(ValueError):
-    """The name breaks the grammar, or uses a corner of it that is not read here."""
+    """The name breaks the grammar, or uses a rare part of it that is not supported here."""
 
 
 class Cursor(ABC):
-    """Reads one mangled name from left to right. The parts of the grammar are in the classes made from it."""
+    """Reads one mangled name from left to right. Subclasses add the parts of the grammar."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.at = 0
-        self.known: list[Node] = []  # what S_, S0_ ... stand for
-        self.arguments: list[Node] | None = []  # what T_, T0_ ... stand for; None inside a generic lambda
+        self.known: list[Node] = []  # the nodes that S_, S0_ ... refer to
+        self.arguments: list[Node] | None = []  # the nodes that T_, T0_ ... refer to; None inside a generic lambda
         self.depth = 0
 
     @abstractmethod
     def encoding(self) -> Node:
-        """A function or an object with all that belongs to it."""
+        """Read a function or an object, with everything that belongs to it."""
 
     @abstractmethod
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
-        """A name and the qualifiers of the member function that it names. `binds`: T_ means its template arguments."""
+        """Read a name, and the qualifiers of the member function that it names.
+
+        `binds`: T_ refers to its template arguments.
+        """
 
     @abstractmethod
     def unqualified(self, scope: Node | None) -> Node:
-        """One word of a qualified name."""
+        """Read one word of a qualified name."""
 
     @abstractmethod
     def source_name(self) -> Node:
-        """An identifier with its length in front."""
+        """Read an identifier with its length in front."""
 
     @abstractmethod
     def substitution(self) -> Node:
-        """S_, St, Ss: something named before, or well known."""
+        """Read S_, St, Ss: a reference to an earlier part, or to a well-known name."""
 
     @property
     def rest(self) -> str:
         return self.source[self.at :]
 
-    def take(self, wanted: str) -> bool:
-        if self.source.startswith(wanted, self.at):
-            self.at += len(wanted)
+    def take(self, expected: str) -> bool:
+        if self.source.startswith(expected, self.at):
+            self.at += len(expected)
             return True
         return False
 
-    def need(self, wanted: str) -> None:
-        if not self.take(wanted):
+    def need(self, expected: str) -> None:
+        if not self.take(expected):
             raise Unreadable(self.rest)
 
     def peek(self, length: int = 1) -> str:
@@ -77,7 +80,7 @@ class Cursor(ABC):
         return -value if negative else value
 
     def ordinal(self) -> int:
-        """A number that is one less than it says: "_" is 0, "0_" is 1, "1_" is 2."""
+        """Read a number that is written as one less: "_" is 0, "0_" is 1, "1_" is 2."""
         if self.take("_"):
             return 0
         value = self.number() + 1

@@ -1,4 +1,4 @@
-"""The parts of a C++ name and how they are written down: what `demangle` reads them into. Pure."""
+"""Define the parts of a C++ name that `demangle` reads, and write them as text. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Union
 
 
 class Text(NamedTuple):
-    """Something finished: a builtin type, an expression."""
+    """A finished text: a builtin type, an expression."""
 
     shown: str
 
@@ -16,7 +16,7 @@ class Name(NamedTuple):
 
     shown: str
     constructs: bool = False  # a constructor, a destructor or a conversion: it has no return type
-    constructor: str = ""  # the name of its constructor where that is another
+    constructor: str = ""  # the name of its constructor where it differs
 
 
 class Scope(NamedTuple):
@@ -30,19 +30,19 @@ class Template(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """Several template arguments where one parameter stands for all."""
+    """Several template arguments in the place of one parameter."""
 
     items: list[Node]
 
 
 class Parameter(NamedTuple):
-    """Such a parameter where it is used: all of its items, or inside an expansion one after the other."""
+    """A use of a parameter pack: all of its items, or inside an expansion one after the other."""
 
     items: list[Node]
 
 
 class Auto(NamedTuple):
-    """A parameter of a generic lambda, by its place."""
+    """A parameter of a generic lambda, by its position."""
 
     number: int
 
@@ -54,7 +54,7 @@ class Expand(NamedTuple):
 
 
 class Qualified(NamedTuple):
-    """Something with " const" behind it."""
+    """A node with qualifiers after it, such as " const"."""
 
     inner: Node
     qualifiers: str
@@ -78,7 +78,7 @@ class Array(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function type, or with a name a function."""
+    """A function type, or, with a name, a function."""
 
     returns: Node | None
     parameters: list[Node]
@@ -100,7 +100,7 @@ _SUFFIXES["unsigned long long"] = "ull"
 
 
 def settled(node: Any, arguments: list[Node]) -> Any:
-    """The node with each Auto replaced by what stands for it."""
+    """Return the node with each Auto replaced by its argument."""
     if isinstance(node, Auto):
         return arguments[node.number] if node.number < len(arguments) else node
     if isinstance(node, list):
@@ -111,7 +111,7 @@ def settled(node: Any, arguments: list[Node]) -> Any:
 
 
 class Word(NamedTuple):
-    """The last word of a name, for what depends on it."""
+    """The last word of a name, for the parts that depend on it."""
 
     constructor: str
     constructs: bool
@@ -129,13 +129,13 @@ def last_word(node: Node) -> Word:
 
 
 def text(node: Node, index: int | None = None) -> str:
-    """The node written down. `index`: which item of a pack is meant, inside an expansion."""
+    """Return the node as text. `index`: the item of a pack to use, inside an expansion."""
     left, right = _halves(node, index)
     return left + right
 
 
 def _halves(node: Node, index: int | None) -> tuple[str, str]:
-    """What stands before and behind the place where a declared name would stand."""
+    """Return the texts before and after the place where a declared name would stand."""
     if isinstance(node, (Text, Name)):
         return node.shown, ""
     if isinstance(node, Auto):
@@ -181,7 +181,7 @@ def _expanded(node: Expand, index: int | None) -> str:
 
 
 def _parameters(node: object) -> list[Parameter]:
-    """The packs that an expansion goes through, not those of expansions inside it."""
+    """Return the packs that an expansion iterates over, without those of expansions inside it."""
     if isinstance(node, Parameter):
         return [node]
     if isinstance(node, (tuple, list)) and not isinstance(node, Expand):
@@ -235,5 +235,5 @@ def _pointer(node: Pointer | Member, index: int | None) -> tuple[str, str]:
 
 
 def _plain(node: Node, index: int | None) -> Node:
-    """The item that a pack stands for here."""
+    """Return the item that a pack stands for here."""
     return node.items[index] if isinstance(node, Parameter) and index is not None else node

@@ -1,4 +1,6 @@
-"""C++ names of the Itanium ABI made readable, as c++filt writes them. Pure; what it cannot read it gives back as it is.
+"""Demangle C++ names of the Itanium ABI, as c++filt writes them.
+
+Pure; a name that cannot be read is returned unchanged.
 
 Written here because nothing else fits: c++filt is often not installed, __cxa_demangle would load a library of the
 examined machine into the doctor, and the pure Python demangler on PyPI fails on a quarter of torch's exports.
@@ -33,7 +35,7 @@ _ABBREVIATIONS = {
     "i": ("std::istream", "basic_istream", "std::basic_istream<char, std::char_traits<char> >"),
     "o": ("std::ostream", "basic_ostream", "std::basic_ostream<char, std::char_traits<char> >"),
     "d": ("std::iostream", "basic_iostream", "std::basic_iostream<char, std::char_traits<char> >"),
-}  # what it says alone, its constructor, what it says before its constructor
+}  # text alone, name of its constructor, text before its constructor
 _SPECIAL = {
     "TV": "vtable for ", "TT": "VTT for ", "TI": "typeinfo for ", "TS": "typeinfo name for ",
 }  # fmt: skip
@@ -42,7 +44,7 @@ _SPECIAL_NAMES = {"GV": "guard variable for ", "TH": "TLS init function for ", "
 
 @functools.lru_cache(maxsize=4096)
 def demangle(name: str) -> str:
-    """The readable form of a mangled name; the name itself where it is not mangled or cannot be read."""
+    """Return the readable form of a mangled name; the name itself where it is not mangled or cannot be read."""
     base, dot, clone = name.partition(".")
     if not base.startswith("_Z"):
         return name
@@ -120,7 +122,10 @@ class _Reader(Types):
         return self.name_of_function()[0]
 
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
-        """A name and the qualifiers of the member function that it names. `binds`: T_ means its template arguments."""
+        """Read a name, and the qualifiers of the member function that it names.
+
+        `binds`: T_ refers to its template arguments.
+        """
         if self.take("N"):
             return self.nested(binds=binds)
         if self.take("Z"):
@@ -248,7 +253,7 @@ class _Reader(Types):
         if code in _ABBREVIATIONS:
             self.at += 1
             alone, constructor, whole = _ABBREVIATIONS[code]
-            # Before its own constructor or destructor c++filt writes the class out.
+            # Before its own constructor or destructor c++filt writes the class in full.
             shown = whole if self.peek() in ("C", "D") and self.peek(2)[1:].isdigit() else alone
             return Name(shown, constructor=constructor)
         digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -257,5 +262,5 @@ class _Reader(Types):
             value = max(value, 0) * 36 + digits.index(self.next())
         self.at += 1
         node = self.known[value + 1]
-        # What was "auto" in a generic lambda is the type that it is called with now.
+        # An "auto" in a generic lambda is replaced by the type of the call.
         return settled(node, self.arguments) if self.arguments else node

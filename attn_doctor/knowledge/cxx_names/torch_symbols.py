@@ -1,7 +1,8 @@
-"""Which torch minor a set of C++ names belongs to: the table of dated symbols, and the question asked of it. Pure.
+"""Find the torch minors that export a set of C++ names, from the table of symbols. Pure.
 
-`attn_doctor/knowledge/cxx_names/torch_symbols.json` is made from real torch wheels by scripts/refresh_torch_symbols.py. It holds
-names as they read, with both std::string of libstdc++ taken as one: the C++ ABI is another question than the minor.
+`attn_doctor/knowledge/cxx_names/torch_symbols.json` is made from real torch wheels by scripts/refresh_torch_symbols.py.
+It holds demangled names, with both kinds of std::string of libstdc++ written as one: the C++ ABI is a separate
+question.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ TABLE = Path(__file__).with_name("torch_symbols.json")
 _NEW_STRING = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >"
 
 
-class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the exports of one minor were read."""
+class TableSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The wheel from which the exports of one minor were read."""
 
     torch: str
     wheel: str
@@ -31,19 +32,19 @@ class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     about: str
     checked: str
-    wheels: tuple[Wheel, ...]
-    # "2.3-2.12 2.14-2.14" -> the names that these minors export, all of them
+    wheels: tuple[TableSource, ...]
+    # "2.3-2.12 2.14-2.14" -> all names that these minors export
     symbols: dict[str, tuple[str, ...]]
 
 
 def signature(name: str) -> str:
-    """How a mangled name reads, the same for either C++ ABI of libstdc++."""
+    """Return the readable form of a mangled name, the same for both C++ ABIs of libstdc++."""
     shown = demangle(name).replace("[abi:cxx11]", "").replace("std::__cxx11::", "std::")
     return shown.replace(_NEW_STRING, "std::string")
 
 
 def flavour(name: str) -> bool | None:
-    """True for a name of the new C++ ABI, False for one of the old. None where there is no string in it."""
+    """Return True for a name of the new C++ ABI, False for one of the old; None where it holds no string."""
     if "__cxx11" in name:
         return True
     if "Ss" in name and "std::string" in demangle(name):
@@ -52,24 +53,24 @@ def flavour(name: str) -> bool | None:
 
 
 def flavours(names: Iterable[str]) -> bool | None:
-    """The C++ ABI of a whole library by its names; None where none of them tells, or they contradict each other."""
+    """Return the C++ ABI of a library, from its names; None where no name shows it, or where names disagree."""
     found = {flavour(name) for name in names} - {None}
     return found.pop() if len(found) == 1 else None
 
 
 @functools.cache
 def minors() -> tuple[str, ...]:
-    """The torch minors that the table knows, oldest first."""
+    """Return the torch minors in the table, oldest first."""
     return tuple(wheel.torch for wheel in _load().wheels)
 
 
 def exporting(name: str) -> frozenset[str] | None:
-    """The minors that export this mangled name; None where the table does not know it."""
+    """Return the minors that export this mangled name; None where the table does not hold it."""
     return _dated().get(signature(name))
 
 
 def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
-    """The minors that export all of these names, oldest first; None where the table knows none of the names."""
+    """Return the minors that export all of these names, oldest first; None where the table holds none of the names."""
     known = [spans for spans in map(exporting, names) if spans is not None]
     if not known:
         return None
@@ -78,7 +79,7 @@ def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def is_torch(name: str) -> bool:
-    """Whether a name is one that torch's libraries would export, by its namespace or by the table."""
+    """Return whether torch's libraries export such a name, by its namespace or by the table."""
     return TORCH_NAME.match(name) is not None or signature(name) in _dated()
 
 

@@ -1,4 +1,4 @@
-"""Types, template arguments and values in mangled names. Pure."""
+"""Read types, template arguments and values in mangled names. Pure."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Types(Cursor):
             node = self.expression()
             self.need("E")
             return node
-        if self.take("Tn"):  # a value whose type had to be said
+        if self.take("Tn"):  # a value with an explicit type
             self.type()
             return self.template_argument()
         return self.type()
@@ -225,7 +225,10 @@ class Types(Cursor):
 
 
 def _operand(node: Node) -> str:
-    """What an operator stands before: the address of a function is its name alone where that says which one it is."""
+    """Return the text of an operand: a name as it is, anything else in parentheses.
+
+    A function in a scope is written by its name alone.
+    """
     if isinstance(node, Function) and isinstance(node.name, Scope):
         node = node.name
     return text(node) if isinstance(node, (Name, Scope)) else f"({text(node)})"

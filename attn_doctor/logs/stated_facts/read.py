@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from attn_doctor.logs.error_marks import GOOD
-from attn_doctor.logs.errors import told
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
@@ -107,7 +107,7 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
 
 def _error(log: Log) -> tuple[int, int]:
     """The last line of the last error, else of the log; and the last line before it that says that something went well."""
-    errors = told(log).errors
+    errors = log_end(log).errors
     if errors:
         return errors[-1].last, errors[-1].good
     return log.lines, max((m.line for m in log.matches if m.slug == GOOD), default=0)

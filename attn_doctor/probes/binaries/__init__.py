@@ -1,7 +1,9 @@
-"""Static evidence: what compiled extensions need, hold and lack, read from files; nothing is executed or imported.
+"""Read evidence from compiled extensions without running them: what they need, contain and lack.
+
+Nothing is executed or imported.
 
 `read` judges extensions against a target; `torch_static` reads a torch; `libstdcxx` the versions of a libstdc++.
-docs/binaries.md says which rules are followed, and what stays unknown.
+docs/binaries.md lists the rules that are followed, and the limits.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ def read(
     *,
     root: Root | None = None,
 ) -> tuple[Binary, ...]:
-    """Judge extension modules (name -> path) against the interpreter and the torch in this folder.
+    """Judge extension modules (name -> path) against an interpreter and the torch in a folder.
 
-    Each is taken to be loaded after `import torch`, by a process with this environment; the module "torch._C" stands
-    for that import itself. `site_packages` are the folders
-    of sys.path in which torch looks for NVIDIA's libraries. Paths are as the machine under `root` names them.
+    Each extension is judged as if loaded after `import torch`, by a process with this environment; the module
+    "torch._C" stands for that import itself. `site_packages`: the folders of sys.path in which torch looks for NVIDIA's
+    libraries. Paths are as the machine under `root` names them.
     """
     from attn_doctor.probes.binaries.files import Files
     from attn_doctor.probes.binaries.package_consistency import Judged, settle
@@ -48,7 +50,7 @@ def read(
 
 
 def torch_static(location: str, root: Root | None = None) -> dict[str, Any]:
-    """The fields `archs` and `cxx11_abi` of facts.Torch for the torch in this folder."""
+    """Return the fields `archs` and `cxx11_abi` of facts.Torch for the torch in this folder."""
     from attn_doctor.probes.binaries import target
     from attn_doctor.probes.binaries.files import Files
 
@@ -56,7 +58,7 @@ def torch_static(location: str, root: Root | None = None) -> dict[str, Any]:
 
 
 def libstdcxx(path: Path) -> dict[str, str | Unknown | None]:
-    """The newest `glibcxx` ("3.4.30") and `cxxabi` ("1.3.13") version that a libstdc++.so.6 defines."""
+    """Return the newest `glibcxx` ("3.4.30") and `cxxabi` ("1.3.13") version that a libstdc++.so.6 defines."""
     from attn_doctor.probes.binaries.files import Binary as File
     from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
     from attn_doctor.probes.binaries.target import newest_version

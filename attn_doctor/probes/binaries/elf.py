@@ -1,6 +1,8 @@
-"""What the dynamic loader reads of an ELF file, read by mapping it and touching little. It judges nothing.
+"""Read the parts of an ELF file that the dynamic loader uses, by mapping the file and reading few pages.
 
-Whatever is wrong with a file ends in one DamagedFile: no other exception, no endless walk, no read outside the file.
+Judges nothing.
+
+Every damaged file ends in one DamagedFile: no other exception, no endless loop, no read outside the file.
 Layout: System V gABI (https://www.sco.com/developers/gabi/latest/contents.html) and the GNU additions of <elf.h>.
 """
 
@@ -15,7 +17,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 
 MACHINES = {3: "i386", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv"}
 
-_HEADER = struct.Struct("<HHIQQQIHHHHHH")  # what follows e_ident
+_HEADER = struct.Struct("<HHIQQQIHHHHHH")  # the fields after e_ident
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _DYNAMIC = struct.Struct("<qQ")
@@ -34,7 +36,7 @@ _MOST_DYNAMIC = 1 << 20  # bytes; real ones have about a thousand
 
 
 class Identity(NamedTuple):
-    """The first 20 bytes: enough for the loader to pass over a file in silence."""
+    """The first 20 bytes of a file: enough for the loader to skip a file of another machine without an error."""
 
     bits: int
     little: bool
@@ -61,17 +63,17 @@ class Section(NamedTuple):
 class Need(NamedTuple):
     """A symbol version that a library named in DT_NEEDED must define."""
 
-    number: int  # by which symbols refer to it
+    number: int  # the number by which symbols refer to it
     library: str
     version: str
     weak: bool
 
 
 class Elf:
-    """One 64-bit little-endian ELF file. Beyond its program headers all is read when it is asked for."""
+    """One 64-bit little-endian ELF file. All but its program headers is read on demand."""
 
     def __init__(self, file: Mapped) -> None:
-        """Raises DamagedFile where it is no such file or is cut short."""
+        """Read the program headers. Raises DamagedFile where the file is no such file, or is cut short."""
         self.file = file
         self.identity = identify(file.take(0, min(20, file.size)))
         if self.identity.bits != 64 or not self.identity.little:
@@ -89,12 +91,12 @@ class Elf:
 
     @classmethod
     def open(cls, path: Path) -> Elf:
-        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is not sound."""
+        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is damaged."""
         return cls(Mapped.open(path))
 
     @cached_property
     def interpreter(self) -> str | None:
-        """The dynamic loader that a program names, "/lib64/ld-linux-x86-64.so.2"."""
+        """Return the dynamic loader that a program names, "/lib64/ld-linux-x86-64.so.2"."""
         for segment in self._segments:
             if segment.kind == _PT_INTERP:
                 raw = self.file.take(segment.offset, segment.file_size)
@@ -111,7 +113,7 @@ class Elf:
 
     @cached_property
     def rpath(self) -> str | None:
-        """DT_RPATH; None where DT_RUNPATH is there too, for the loader then forgets it."""
+        """Return DT_RPATH; None where DT_RUNPATH exists too, because the loader then ignores DT_RPATH."""
         return None if _DT_RUNPATH in self.dynamic else self._dynamic_text(_DT_RPATH)
 
     @cached_property
@@ -119,12 +121,12 @@ class Elf:
         return self._dynamic_text(_DT_RUNPATH)
 
     @property
-    def shuns_default_folders(self) -> bool:
+    def ignores_default_folders(self) -> bool:
         return bool(self.dynamic.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB)
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:
-        """The symbol versions needed of other libraries, in the order in which the loader checks them."""
+        """Return the symbol versions needed from other libraries, in the order in which the loader checks them."""
         found: list[Need] = []
         if _DT_VERNEED not in self.dynamic:
             return ()
@@ -148,14 +150,14 @@ class Elf:
 
     @cached_property
     def defines(self) -> dict[int, str]:
-        """The symbol versions that it defines, by index. Empty for a library without versions."""
+        """Return the symbol versions that the file defines, by index; empty for a library without versions."""
         found: dict[int, str] = {}
         if _DT_VERDEF not in self.dynamic:
             return found
         place = self.offset(self.dynamic[_DT_VERDEF])
         for _ in range(min(self.dynamic.get(_DT_VERDEFNUM, 0), _MOST_VERSIONS)):
             _, flags, index, _, _, name_at, following = self.file.unpack(_DEFINITION, place)
-            # The base definition only repeats the soname: nobody can ask for it.
+            # The base definition only repeats the soname, and no symbol can refer to it.
             if not flags & _VER_FLG_BASE:
                 found[index & 0x7FFF] = self.text(self.file.unpack(_DEFINITION_NAME, place + name_at)[0])
             place += following
@@ -165,7 +167,10 @@ class Elf:
 
     @cached_property
     def sections(self) -> dict[str, Section]:
-        """Sections by name: for tools, not for the loader; a file may have none. DamagedFile where they are cut off."""
+        """Return the sections by name. Tools use them, the loader does not; a file may have none.
+
+        Raises DamagedFile where they are cut off.
+        """
         if not self._sections_at or not self._section_count:
             return {}
         ats = (self._sections_at + number * _SECTION.size for number in range(self._section_count))
@@ -180,7 +185,7 @@ class Elf:
 
     @cached_property
     def dynamic(self) -> dict[int, int]:
-        """The values of the dynamic section by tag, without DT_NEEDED."""
+        """Return the values of the dynamic section by tag, without DT_NEEDED."""
         return {tag: value for tag, value in self._entries if tag != _DT_NEEDED}
 
     @cached_property
@@ -196,14 +201,14 @@ class Elf:
         return entries
 
     def offset(self, address: int, room: int = 0) -> int:
-        """Where in the file the `room` bytes at an address lie."""
+        """Return the file offset of the `room` bytes at an address."""
         for segment in self._loads:
             if segment.address <= address and address + room <= segment.address + segment.file_size:
                 return address - segment.address + segment.offset
         raise DamagedFile("refers to an address that it does not hold")
 
     def string(self, place: int) -> bytes:
-        """A name of the string table."""
+        """Return a name of the string table."""
         start, end = self.strings
         stop = self.file.find(b"\0", start + place, end) if start + place < end else -1
         if stop < 0:
@@ -215,7 +220,7 @@ class Elf:
 
     @cached_property
     def strings(self) -> tuple[int, int]:
-        """Where the string table begins and ends in the file."""
+        """Return where the string table begins and ends in the file."""
         size = self.dynamic.get(_DT_STRSZ, 0)
         if _DT_STRTAB not in self.dynamic:
             raise DamagedFile("has no string table")
@@ -227,7 +232,7 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """What the first 20 bytes of a file say. Raises DamagedFile where it is no ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile where it is no ELF file."""
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

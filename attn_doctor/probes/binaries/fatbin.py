@@ -1,8 +1,8 @@
-"""The GPU code inside a library: for which architectures it holds machine code (cubins) and PTX. Headers only.
+"""Read which GPU code a library holds: the architectures with machine code (cubins) and with PTX. Reads headers only.
 
-nvcc packs each source file's code into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with -rdc.
-The layout is not documented by NVIDIA; this one gives the counts of cuobjdump on every file tried (docs/binaries.md).
-Compressed entries say what they are in their headers, so nothing is ever decompressed.
+nvcc packs the code of each source file into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with
+-rdc. NVIDIA does not document the layout; this one gives the counts of cuobjdump on every file tried
+(docs/binaries.md). Compressed entries have readable headers, so nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 
 from attn_doctor.probes.binaries.elf import Elf, Section
 
-# What runs is in the first; with -rdc the second holds what that was linked from.
+# Code that runs is in the first section. With -rdc the second holds the code that was linked into it.
 SECTIONS = (".nv_fatbin", "__nv_relfatbin")
 
 _MAGIC = 0xBA55ED50
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)
-_REGION = struct.Struct("<IHHQ")  # magic, version, size of this header, size of what follows
+_REGION = struct.Struct("<IHHQ")  # magic, version, size of this header, size of the data after it
 # kind, version, size of this header, size of the payload, compressed size, a string's place, minor, major, SM, string
 _ENTRY = struct.Struct("<HHIQIIHHI")
 _FLAGS = struct.Struct("<Q")
@@ -40,12 +40,12 @@ class Code(NamedTuple):
 
     @property
     def arch(self) -> str:
-        """As nvcc and torch name it: "sm_80", "sm_90a", "compute_90"."""
+        """Return the architecture as nvcc and torch name it: "sm_80", "sm_90a", "compute_90"."""
         return f"{'sm' if self.kind == 'sm' else 'compute'}_{self.capability.replace('.', '')}"
 
 
 def gpu_code(elf: Elf) -> Counter[Code]:
-    """How many pieces of each kind a library holds; empty for one without GPU code.
+    """Count the pieces of GPU code of each kind in a library; empty for one without GPU code.
 
     Raises DamagedFile where its section table is lost.
     """
@@ -58,14 +58,15 @@ def gpu_code(elf: Elf) -> Counter[Code]:
 
 
 def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
-    """The capabilities of one kind, lowest first."""
+    """Return the capabilities of one kind, lowest first."""
     return tuple(sorted((c.capability for c in codes if c.kind == kind), key=_rank))
 
 
 def baseline(codes: Counter[Code]) -> tuple[str, ...]:
-    """The architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
+    """Return the architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
 
-    Single kernels are compiled for more of them (sm_90a for some matrix products); those do not carry the library.
+    Single kernels are compiled for further ones (sm_90a for some matrix products). The library as a whole does not run
+    on those.
     """
     most = max(codes.values(), default=0)
     chosen = [code for code, count in codes.items() if 2 * count > most]
@@ -79,7 +80,7 @@ def _codes(elf: Elf, section: Section) -> Iterator[Code]:
         while place + _FLAGS_AT + _FLAGS.size <= end:
             kind, _, header, payload, _, _, _, _, number = elf.file.unpack(_ENTRY, place)
             if header < _FLAGS_AT:
-                break  # nothing that is known
+                break  # no known magic number
             if kind in (_PTX, _CUBIN):
                 flags = elf.file.unpack(_FLAGS, place + _FLAGS_AT)[0]
                 suffix = "a" if flags & _ARCHITECTURE_SPECIFIC else "f" if flags & _FAMILY_SPECIFIC else ""
@@ -88,7 +89,7 @@ def _codes(elf: Elf, section: Section) -> Iterator[Code]:
 
 
 def _regions(elf: Elf, place: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the entries of each container begin and end. Containers are padded to 8 bytes, and sometimes to more."""
+    """Yield where the entries of each container begin and end. Containers are padded to 8 bytes, sometimes to more."""
     end = min(end, elf.file.size)
     while place + _REGION.size <= end:
         magic, _, header, size = elf.file.unpack(_REGION, place)

@@ -1,4 +1,7 @@
-"""The files that the loader of the target can see: its tree, and over it what a wheel would install. Reads only."""
+"""Read the files that the loader of the target can see: its file tree, and on top of it the files of a wheel.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from attn_doctor.probes.binaries.elf import Elf, Identity, identify
 from attn_doctor.probes.binaries.mapped import Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
-from attn_doctor.probes.loader import read_cache
+from attn_doctor.probes.library_search import read_cache
 from attn_doctor.probes.root import Root
 
 # Kinds of library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by machine.
@@ -18,10 +21,10 @@ _CACHE_KINDS = {"x86-64": 0x0300, "aarch64": 0x0A00, "ppc64": 0x0500}
 
 
 class Files:
-    """Paths go in and come out as the target names them; a file is opened once."""
+    """Files by the paths of the target. Each file is opened once."""
 
     def __init__(self, root: Root | None = None, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
-        """`laid_over`: files that are not there yet, by the path at which they would be."""
+        """Read from this tree. `laid_over`: files that are not installed yet, by the path that they would have."""
         self.root = root or Root()
         self._laid_over = laid_over or {}
         self._opened: dict[str, Binary] = {}
@@ -31,18 +34,18 @@ class Files:
     def exists(self, path: str) -> bool:
         try:
             return posixpath.normpath(path) in self._laid_over or self.root.is_file(path)
-        except (OSError, ValueError):  # a folder that may not be entered, a name that no file can have
+        except (OSError, ValueError):  # a folder without permission, or a name that no file can have
             return False
 
     def real(self, path: str) -> str:
-        """What tells one file from another, whatever links lead to it."""
+        """Return the identity of a file, the same for all links to it."""
         if path not in self._real:
             plain = posixpath.normpath(path)
             self._real[path] = plain if plain in self._laid_over else self.root.resolve(path)
         return self._real[path]
 
     def open(self, path: str) -> Binary:
-        """Raises OSError where there is no such file, DamagedFile where it is no sound one."""
+        """Open a file. Raises OSError where it does not exist, DamagedFile where it is damaged."""
         real = self.real(path)
         if real not in self._opened:
             over = self._laid_over.get(real)
@@ -50,7 +53,7 @@ class Files:
         return self._opened[real]
 
     def cached_libraries(self, machine: str) -> dict[str, str]:
-        """/etc/ld.so.cache: the path that each soname leads to. Empty where there is none."""
+        """Return the path of each soname in /etc/ld.so.cache; empty where there is no such file."""
         if machine not in self._cached:
             found: dict[str, str] = {}
             for flags, entry in read_cache(self.root.bytes("/etc/ld.so.cache") or b""):
@@ -63,14 +66,14 @@ class Files:
         return self.root.text(path)
 
     def matching(self, folder: str, pattern: str) -> list[str]:
-        """Paths in a folder by a pattern as of fnmatch, sorted."""
+        """Return the paths in a folder that match a fnmatch pattern, sorted."""
         here = (f"{folder}/{Path(p).name}" for p in self.root.at(folder).glob(pattern))
         over = (p for p in self._laid_over if str(Path(p).parent) == folder and Path(p).match(pattern))
         return sorted({*here, *over})
 
 
 class Binary:
-    """One file: who it is, and read on demand, what it holds."""
+    """One file: its identity, and, read on demand, its content."""
 
     def __init__(self, file: Mapped) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""Files named by a user, libraries and wheels alike, judged against a target. Only the interpreter itself is asked."""
+"""Judge files named by the user, libraries and wheels, against a target. Of the target only the interpreter is run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attn_doctor.probes.binaries.verdict import judge
 
 
 class Place(NamedTuple):
-    """Where files are judged: an interpreter, its torch and its search path."""
+    """The target of an inspection: an interpreter, its torch and its search path."""
 
     interpreter: Interpreter
     torch: str | None
@@ -52,7 +52,7 @@ def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str]) -> I
 def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
-    except OSError:  # the current folder is gone
+    except OSError:  # the current folder was deleted
         return path
 
 
@@ -61,7 +61,7 @@ def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Bina
     site = place.interpreter.site_packages
     folder = site if isinstance(site, str) else "/site-packages"
     try:
-        with wheel.Wheel(Path(path)) as archive:
+        with wheel.WheelFile(Path(path)) as archive:
             files = Files(laid_over=archive.laid_over(folder))
             target = Target(files, place.interpreter, place.torch, place.path, environ)
             refusal = _refusal(name, target)

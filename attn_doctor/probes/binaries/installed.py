@@ -1,4 +1,4 @@
-"""Where the compiled extensions that concern attention lie on a target's sys.path. Looks at names only."""
+"""Find the compiled extensions for attention on a target's sys.path, by their file names only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attn_doctor.probes.root import Root
 
-# Module -> how it is named in the folder of its package.
+# Module -> file name in the folder of its package.
 KNOWN = (
     "torch._C",
     "flash_attn_2_cuda",
@@ -25,10 +25,10 @@ KNOWN = (
 
 
 def installed(path: Sequence[str], suffix: str | None, root: Root | None = None) -> dict[str, str]:
-    """Module -> file, for those of KNOWN that are there. `path` is sys.path, `suffix` the target's own.
+    """Return module -> file for the modules of KNOWN that exist. `path` is sys.path, `suffix` the target's own.
 
-    Of several files for one module it is the one that Python would import; where it would import none of them, for
-    their names say another Python, it is the first.
+    Of several files for one module, the one that Python would import. Where their names are for another Python, so that
+    it would import none of them, the first.
     """
     tree = root or Root()
     found = {}

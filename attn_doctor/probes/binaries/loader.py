@@ -1,6 +1,6 @@
-"""What glibc's dynamic loader would do in the target: which files it would map, and what it would miss. Runs nothing.
+"""Simulate glibc's dynamic loader in the target: which files it would map, and which it would not find. Runs nothing.
 
-Rules, each checked against real imports in the tests: ld.so(8), and glibc's elf/dl-load.c (search), elf/dl-deps.c
+The rules are checked against real imports in the tests: ld.so(8), and glibc's elf/dl-load.c (search), elf/dl-deps.c
 (order), elf/dl-version.c (versions), elf/dl-lookup.c (symbols), elf/dl-open.c (scopes).
 """
 
@@ -17,16 +17,16 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.symbol_table import Undefined, gnu_hash
 
 _SHARED_OBJECT = 3
-# Folders that glibc was built to search; distributions differ in which of them they use.
+# Folders that glibc was built to search. Distributions use different ones of them.
 _DEFAULT_FOLDERS = ("/lib/{t}", "/usr/lib/{t}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _TRIPLETS = {"x86-64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc64": "powerpc64le-linux-gnu"}
 
 
 class Library:
-    """A file that is mapped."""
+    """A mapped file."""
 
     def __init__(self, path: str, real: str, binary: Binary, asked_by: Library | None) -> None:
-        self.path = path  # as it was found: $ORIGIN is its folder, links not followed
+        self.path = path  # the path under which it was found: $ORIGIN is its folder, links not followed
         self.real = real
         self.binary = binary
         self.asked_by = asked_by
@@ -41,7 +41,7 @@ class Library:
 
 
 class Missing(NamedTuple):
-    """A needed library that is nowhere. `other_kind`: a file of that name for another machine was passed over."""
+    """A needed library that does not exist. `other_kind`: a file of that name for another machine was skipped."""
 
     name: str
     wanted_by: str
@@ -53,11 +53,11 @@ class Broken(NamedTuple):
 
     path: str
     why: str
-    foreign: bool = False  # it is for another machine: on its way through folders the loader passes over it in silence
+    foreign: bool = False  # it is for another machine: in a search the loader skips it without an error
 
 
 class Lacking(NamedTuple):
-    """A library that was found, but is older than what was compiled against it."""
+    """A library that was found, but is older than the one that was linked against."""
 
     need: Need
     path: str
@@ -65,7 +65,7 @@ class Lacking(NamedTuple):
 
 
 class Unresolved(NamedTuple):
-    """A symbol that no library in reach exports."""
+    """A symbol that no reachable library exports."""
 
     symbol: Undefined
     wanted_by: str
@@ -75,23 +75,29 @@ Trouble = Missing | Broken | Lacking | Unresolved
 
 
 class Opening(NamedTuple):
-    """How an attempt to load a file would go. The loader stops at the first trouble; here they all are, in its order."""
+    """The simulated result of loading a file.
+
+    The loader stops at the first error; here all are listed, in its order.
+    """
 
     library: Library | None
-    found: dict[str, str | None]  # what the file itself needs, and where it would come from
+    found: dict[str, str | None]  # the libraries that the file itself needs, with the path of each
     troubles: list[Trouble]
 
 
 class Process:
-    """A process as far as its libraries go."""
+    """The libraries of a process."""
 
     def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
-        """`program`: the executable; None where it is not here to be read. `machine` is then taken on trust."""
+        """Start with an executable.
+
+        `program`: its path; None where it cannot be read here, then `machine` is assumed.
+        """
         self.files = files
         self.libraries: list[Library] = []
-        self._names: dict[str, Library] = {}  # sonames of what is mapped, and names under which it was asked for
+        self._names: dict[str, Library] = {}  # sonames of mapped libraries, and names under which they were requested
         self.troubles: list[Trouble] = []  # of the program itself
-        self._everyone: list[Library] = []  # the global scope: searched first for every symbol
+        self._global_scope: list[Library] = []  # the global scope: searched first for every symbol
         self._folders = [p for p in re.split("[:;]", environ.get("LD_LIBRARY_PATH", "")) if p]
         self._preloads = re.split("[ :]+", environ.get("LD_PRELOAD", ""))
         self.program: Library | None = None
@@ -116,7 +122,7 @@ class Process:
         preloaded = [self._place(name, self.program) for name in filter(None, self._preloads)]
         roots = [self.program, *filter(None, map(self._add_if_sound, preloaded))]
         self.troubles = self._map(roots)
-        self._everyone = _breadth_first(roots)
+        self._global_scope = _breadth_first(roots)
 
     def _add(self, library: Library) -> None:
         self.libraries.append(library)
@@ -126,29 +132,32 @@ class Process:
 
     def _add_if_sound(self, place: Library | Missing | Broken) -> Library | None:
         if not isinstance(place, Library):
-            return None  # with no more than a warning
+            return None  # the loader only warns
         self._add(place)
         return place
 
     def known(self, name: str) -> Library | None:
-        """What is mapped under this name: it wins over every search path."""
+        """Return the library that is mapped under this name: it has precedence over every search path."""
         return self._names.get(name)
 
     def branch(self) -> Process:
-        """A process in the same state, in which something else can be tried."""
+        """Return a copy of this process, in which another file can be tried."""
         twin = Process(self.files, {}, None, self.machine)
         twin.libraries, twin._names, twin.program = list(self.libraries), dict(self._names), self.program
-        twin._everyone, twin._folders = list(self._everyone), self._folders
+        twin._global_scope, twin._folders = list(self._global_scope), self._folders
         return twin
 
     @property
     def python(self) -> Library | None:
-        """What calls dlopen for an import: libpython where the program has one, else the program."""
+        """Return the library that calls dlopen for an import: libpython where the program has one, else the program."""
         shared = (lib for lib in self.libraries if "/libpython" in lib.path)
         return next(shared, self.program)
 
     def dlopen(self, path: str, *, everybody: bool = False, trusted: str | None = None) -> Opening:
-        """Load a file by its path, RTLD_NOW. `everybody`: RTLD_GLOBAL. `trusted`: a folder whose symbols are not checked."""
+        """Load a file by its path, with RTLD_NOW.
+
+        `everybody`: RTLD_GLOBAL. `trusted`: a folder whose symbols are not checked.
+        """
         known = next((lib for lib in self.libraries if lib.real == self.files.real(path)), None)
         if known is not None:
             return Opening(known, {}, [])
@@ -160,18 +169,18 @@ class Process:
         troubles = self._map([first])
         reach = _breadth_first([first])
         if not troubles:
-            troubles = self._wrong(self.libraries[len(before) :], [*self._everyone, *reach], trusted)
+            troubles = self._wrong(self.libraries[len(before) :], [*self._global_scope, *reach], trusted)
         if troubles:
             self.libraries, self._names = before, names
         elif everybody:
-            self._everyone += [lib for lib in reach if lib not in self._everyone]
+            self._global_scope += [lib for lib in reach if lib not in self._global_scope]
         found = {name: first.needs.get(name) for name in first.binary.elf.needed}
         return Opening(first, {name: lib.path if lib else None for name, lib in found.items()}, troubles)
 
     # Mapping
 
     def _map(self, roots: list[Library]) -> list[Trouble]:
-        """Map all that these need, breadth first."""
+        """Map all libraries that these need, breadth first."""
         troubles: list[Trouble] = []
         queue = list(roots)
         for library in queue:
@@ -182,7 +191,7 @@ class Process:
                 continue
             for name in needed:
                 if self.program is None and name.startswith("ld-linux"):
-                    continue  # the loader itself, which the program would have brought
+                    continue  # the loader itself, which the program maps
                 place = self.known(name) or self._place(name, library)
                 if not isinstance(place, Library):
                     if place not in troubles:
@@ -231,7 +240,7 @@ class Process:
             yield from (f"{folder}/{name}" for folder in self._inherited(by))
         yield from (f"{folder}/{name}" for folder in self._folders)
         yield from (f"{folder}/{name}" for folder in _listed(elf.runpath, by))
-        if elf.shuns_default_folders:
+        if elf.ignores_default_folders:
             return
         cached = self.files.cached_libraries(self.machine).get(name)
         if cached is not None:
@@ -240,7 +249,7 @@ class Process:
         yield from (f"{folder.format(t=triplet)}/{name}" for folder in _DEFAULT_FOLDERS)
 
     def _inherited(self, by: Library) -> Iterator[str]:
-        """DT_RPATH of the library, of those that asked for it, and of the program."""
+        """Yield the DT_RPATH folders of the library, of the libraries that requested it, and of the program."""
         chain: list[Library] = []
         library: Library | None = by
         while library is not None:
@@ -254,15 +263,18 @@ class Process:
     # Checking
 
     def _may_lack(self, library: Library) -> bool:
-        """Without its program a process has no C library yet; that one is not to be judged."""
+        """Return whether the versions of a library can be checked.
+
+        Where the program cannot be read, the process has no C library yet, so that one is not checked.
+        """
         return self.program is not None or not any(v.startswith("GLIBC_") for v in library.binary.elf.defines.values())
 
     def _wrong(self, new: list[Library], scope: list[Library], trusted: str | None) -> list[Trouble]:
-        """What is wrong with libraries that were all found: versions first, then symbols."""
+        """Return the errors of libraries that were all found: versions first, then symbols."""
         troubles: list[Trouble] = list(self._lacking(new))
         checked = [lib for lib in new if self._may_lack(lib) and (trusted is None or not _is_in(lib.path, trusted))]
         versions = {trouble.need.version for trouble in troubles if isinstance(trouble, Lacking)}
-        # What belongs to a version that is not there is not there either: said once is enough.
+        # The symbols of a missing version are missing too: one error is enough.
         return troubles + [t for t in self._unresolved(checked, scope) if _version(t) not in versions]
 
     def _lacking(self, new: list[Library]) -> Iterator[Lacking | Broken]:
@@ -270,7 +282,7 @@ class Process:
             try:
                 needs = library.binary.elf.needs
                 for need in needs:
-                    # A library without versions answers to every wish, with no more than a warning.
+                    # A library without versions satisfies every version; the loader only warns.
                     asked = library.needs.get(need.library) or self.known(need.library)
                     defined = asked.binary.elf.defines.values() if asked and not need.weak else ()
                     if asked and defined and need.version not in defined:
@@ -280,7 +292,7 @@ class Process:
 
     def _unresolved(self, new: list[Library], scope: list[Library]) -> Iterator[Unresolved | Broken]:
         search = _Search(scope)
-        for library in reversed(new):  # what others need is relocated before them
+        for library in reversed(new):  # libraries that others need are relocated first
             try:
                 yield from search.unresolved(library)
             except DamagedFile as error:
@@ -288,7 +300,7 @@ class Process:
 
 
 class _Search:
-    """The search for symbols in one scope."""
+    """The symbol search in one scope."""
 
     def __init__(self, scope: list[Library]) -> None:
         self._scope = scope
@@ -302,7 +314,7 @@ class _Search:
                 open_ones[symbol.number] = symbol
         if not open_ones:
             return []
-        # A name that nothing refers to is never looked for.
+        # A name that no relocation refers to is never looked up.
         order = library.binary.symbols.in_order_of_relocation(set(open_ones))
         return [Unresolved(open_ones[number], library.path) for number in order]
 
@@ -310,13 +322,13 @@ class _Search:
         hashed = self._hashes.get(symbol.name)
         if hashed is None:
             hashed = self._hashes[symbol.name] = gnu_hash(symbol.name)
-        likely = self._by_name.get(symbol.library or "")  # asked first: the answer is the same
+        likely = self._by_name.get(symbol.library or "")  # searched first, only to save time: the result is the same
         scope = self._scope if likely is None else [likely, *self._scope]
         return any(lib.binary.symbols.exports(symbol.name, symbol.version, hashed) for lib in scope)
 
 
 def _breadth_first(roots: list[Library]) -> list[Library]:
-    """The order in which symbols are searched."""
+    """Return the libraries in the order in which symbols are searched."""
     order = list(roots)
     for library in order:
         order += [needed for needed in dict.fromkeys(library.needs.values()) if needed not in order]
@@ -332,7 +344,7 @@ def _version(trouble: Unresolved | Broken) -> str | None:
 
 
 def _listed(path: str | None, of: Library) -> list[str]:
-    """The folders of a DT_RPATH or DT_RUNPATH."""
+    """Return the folders of a DT_RPATH or DT_RUNPATH."""
     return [_expanded(folder, of).rstrip("/") for folder in (path or "").split(":") if folder]
 
 

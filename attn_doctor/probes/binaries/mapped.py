@@ -1,4 +1,4 @@
-"""Bytes of a file, read with bounds: what is not there raises DamagedFile, and nothing else does."""
+"""Read bytes of a file within bounds: a read outside the file raises DamagedFile, and nothing else does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class DamagedFile(ValueError):
-    """The file is not what it says. The text completes a sentence that begins with its name: "is empty"."""
+    """The file is damaged. The text completes a sentence that begins with its name: "is empty"."""
 
 
 class ForeignFile(DamagedFile):
-    """The file is sound, perhaps, but for another system or machine."""
+    """The file is for another system or machine, and may be undamaged."""
 
 
 class Mapped:
@@ -27,28 +27,28 @@ class Mapped:
     @classmethod
     def open(cls, path: Path) -> Mapped:
         """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is empty or no plain file."""
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for somebody to write
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block until another process writes
             raise DamagedFile("is no plain file")
         with path.open("rb") as file:
             try:
                 return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            except ValueError:  # mmap cannot map nothing
+            except ValueError:  # mmap cannot map an empty file
                 raise DamagedFile("is empty") from None
 
     def take(self, offset: int, size: int) -> bytes:
         if offset + size > self.size:
-            raise DamagedFile("refers to bytes behind its end")
+            raise DamagedFile("refers to bytes after its end")
         return self._data[offset : offset + size]
 
     def unpack(self, shape: struct.Struct, offset: int) -> tuple[Any, ...]:
         if offset + shape.size > self.size:
-            raise DamagedFile("refers to bytes behind its end")
+            raise DamagedFile("refers to bytes after its end")
         return shape.unpack_from(self._data, offset)
 
     def find(self, needle: bytes, start: int, end: int) -> int:
-        """Offset of `needle` between two offsets, or -1."""
+        """Return the offset of `needle` between two offsets, or -1."""
         return self._data.find(needle, min(start, self.size), min(end, self.size))
 
     def says(self, offset: int, text: bytes) -> bool:
-        """Whether these bytes stand there; False also behind the end."""
+        """Return whether these bytes stand at the offset; False also after the end."""
         return offset <= self.size and self._data[offset : offset + len(text)] == text

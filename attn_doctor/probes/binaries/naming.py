@@ -1,4 +1,4 @@
-"""What the name of an extension module says: which Python would look at it at all, and as which module. Pure."""
+"""Read the name of an extension module: which Python would import it, and as which module. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(name: str) -> FileName:
 
 
 def refused(name: str, interpreter: Interpreter) -> str | None:
-    """Why the target's import system would not even look at a file of this name. None where it would, or may."""
+    """Return why the target would not import a file of this name; None where it would, or may."""
     tag = parse(name).tag
     suffix = interpreter.extension_suffix
     if tag is None or not isinstance(suffix, str) or suffix == f".{tag}.so":
@@ -42,4 +42,4 @@ def refused(name: str, interpreter: Interpreter) -> str | None:
         return f"its name says {tag}; this Python looks for {suffix}"
     made_for = f"Python {match[1]}.{match[2]}{' free-threaded' if match[3] else ''}" if match else tag
     here = f"Python {own[1]}.{own[2]}{' free-threaded' if own[3] else ''}" if own else suffix
-    return f"its name says {made_for}, and the target is {here}: Python does not look at it"
+    return f"its name says {made_for}, and the target is {here}: Python ignores it"

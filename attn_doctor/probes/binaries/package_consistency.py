@@ -1,7 +1,7 @@
-"""What the extensions of one package say about each other: they were compiled together, for one torch. Pure.
+"""Compare the extensions of one package: they were compiled together, for one torch. Pure.
 
-A file that uses little of torch may find all its symbols in a torch that it was not compiled for, and then die in its
-first statement, because a structure behind an inline function has changed. Its neighbours tell.
+A file that uses few symbols of torch may find all of them in a torch that it was not compiled for, and crash in its
+first statement, because a structure behind an inline function has changed. The other files of its package show this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.model.facts import Binary, Unknown
 
 
 class Judged(NamedTuple):
-    """One extension: what was found, the torch minors that its symbols fit, and whether it uses torch's C++ at all."""
+    """One extension: its record, the torch minors that fit its symbols, and whether it uses torch's C++ API."""
 
     record: Binary
     fits: tuple[str, ...] | None = None
@@ -24,14 +24,17 @@ class Judged(NamedTuple):
 
 
 def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
-    """The records of one package, given the target's torch minor. "loads" becomes unknown where neighbours object."""
+    """Return the records of one package, given the target's torch minor.
+
+    A verdict "loads" becomes unknown where the other files were compiled for another torch.
+    """
     fits = [set(judged.fits) for judged in package if judged.fits is not None]
     common = set.intersection(*fits) if fits else set()
     if not common or minor is None or minor not in torch_symbols.minors() or minor in common:
         return [judged.record for judged in package]
     compiled_for = built_for([m for m in torch_symbols.minors() if m in common])
     doubt = Unknown(
-        f"all that it asks for is here, but its package was compiled for {compiled_for} and this is torch {minor}: "
+        f"all symbols that it needs are here, but its package was compiled for {compiled_for} and this is torch {minor}: "
         "C++ code of another minor may fail at its first step"
     )
     return [
@@ -43,7 +46,7 @@ def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
 
 
 def built_for(fits: Sequence[str]) -> str | None:
-    """Minors in words: "torch 2.8", "torch 2.3 to 2.7", "torch 2.10 or newer"; None for none of them."""
+    """Return minors in words: "torch 2.8", "torch 2.3 to 2.7", "torch 2.10 or newer"; None for no minors."""
     if not fits:
         return None
     known = torch_symbols.minors()

@@ -1,7 +1,7 @@
-"""The dynamic symbols of an ELF file: which it lacks, and whether it has a given one. It judges nothing.
+"""Read the dynamic symbols of an ELF file: the undefined ones, and whether it exports a given one. Judges nothing.
 
-A name is looked up through DT_GNU_HASH as the loader does it, so that of the 78,000 symbols of libtorch_cpu.so only a
-few words are touched. Rules: glibc's elf/dl-lookup.c (do_lookup_x, check_match).
+Names are looked up through DT_GNU_HASH, as the loader does it, so that of the 78,000 symbols of libtorch_cpu.so only a
+few words are read. Rules: glibc's elf/dl-lookup.c (do_lookup_x, check_match).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _LONGEST_CHAIN = 4096  # symbols in one hash bucket; real ones are shorter than 
 class Undefined(NamedTuple):
     """A name that another library must export."""
 
-    number: int  # its place in the table
+    number: int  # its index in the table
     name: bytes
     weak: bool
     version: str | None
-    library: str | None  # whose version it is
+    library: str | None  # the library of that version
 
 
 class _GnuHash(NamedTuple):
@@ -57,9 +57,9 @@ class SymbolTable:
 
     @cached_property
     def undefined(self) -> tuple[Undefined, ...]:
-        """The names that others must export, in the order of the table."""
+        """Return the names that other libraries must export, in the order of the table."""
         asked = {need.number: need for need in self._elf.needs}
-        # The first of the three words of a symbol ends in the section that it is defined in: 0 for none.
+        # The first of the three words of a symbol ends with the index of its section: 0 where it is undefined.
         words = array("Q", self._file.take(self._symbols_at, self._count * _SYMBOL.size))[::3] if self._count else ()
         found = []
         for number in [number for number, word in enumerate(words) if not word >> 48 and word & 0xFFFFFFFF]:
@@ -71,7 +71,7 @@ class SymbolTable:
         return tuple(found)
 
     def exported(self) -> Iterator[bytes]:
-        """Every name that it exports, once for each of its versions."""
+        """Yield every exported name, once for each of its versions."""
         if not self._count:
             return
         for row in _SYMBOL.iter_unpack(self._file.take(self._symbols_at, self._count * _SYMBOL.size)):
@@ -79,7 +79,7 @@ class SymbolTable:
                 yield self._elf.string(row[0])
 
     def exports(self, name: bytes, version: str | None = None, hashed: int | None = None) -> bool:
-        """Whether a search for this name and version would end here. `hashed` is gnu_hash(name) where it is known."""
+        """Return whether a search for this name and version would end here. `hashed`: gnu_hash(name), where known."""
         table = self._gnu_hash
         candidates: Iterable[int] = range(self._count)
         if table is not None:
@@ -92,7 +92,7 @@ class SymbolTable:
         return False
 
     def exported_like(self, beginning: bytes) -> Iterator[bytes]:
-        """The exported names that begin so, found in the string table: cheaper than reading all symbols."""
+        """Yield the exported names with this prefix, from the string table: cheaper than reading all symbols."""
         start, end = self._elf.strings
         place = self._file.find(b"\0" + beginning, start, end)
         while place >= 0:
@@ -102,12 +102,15 @@ class SymbolTable:
             place = self._file.find(b"\0" + beginning, place + 1, end)
 
     def in_order_of_relocation(self, wanted: set[int]) -> list[int]:
-        """Those symbols of `wanted` (by index) that something refers to, in the order in which the loader meets them."""
+        """Return the symbols of `wanted` (by index) that relocations refer to, in the loader's order."""
         infos = (info >> 32 for table in self._relocations for info in table)
         return list(dict.fromkeys(index for index in infos if index in wanted))
 
     def _fits(self, index: int, version: str | None) -> bool:
-        """A library without versions answers to every wish; who wishes for none gets the oldest or the default one."""
+        """Return whether the symbol at an index satisfies a version.
+
+        A library without versions satisfies every version. Without a version, the oldest or the default one is taken.
+        """
         if self._versions_at is None:
             return True
         mark = self._version_of(index)
@@ -117,7 +120,10 @@ class SymbolTable:
         return defined == version or (defined is None and not mark & _HIDDEN)
 
     def _chain(self, table: _GnuHash, hashed: int) -> Iterator[int]:
-        """Indexes of the symbols with this hash. Most libraries say no by two bits of one word (a Bloom filter)."""
+        """Yield the indexes of the symbols with this hash.
+
+        For most libraries two bits of one word (a Bloom filter) show that there is none.
+        """
         word = table.bloom[hashed // 64 % len(table.bloom)]
         if not (word >> hashed % 64) & (word >> (hashed >> table.shift) % 64) & 1:
             return
@@ -152,7 +158,7 @@ class SymbolTable:
 
     @cached_property
     def _last_hashed(self) -> int | None:
-        """Index of the last symbol in the GNU hash table; None where there is no such table or it holds none."""
+        """Return the index of the last symbol in the GNU hash table; None where there is no table or it is empty."""
         table = self._gnu_hash
         if table is None:
             return None
@@ -166,7 +172,7 @@ class SymbolTable:
 
     @cached_property
     def _count(self) -> int:
-        """How many dynamic symbols there are. Nothing says so directly."""
+        """Return the number of dynamic symbols, which no field of the file holds."""
         if _DT_SYMTAB not in self._elf.dynamic:
             return 0
         if self._last_hashed is not None:
@@ -175,12 +181,12 @@ class SymbolTable:
             at = self._elf.offset(self._elf.dynamic[_DT_HASH], 8)
             count: int = self._file.unpack(_WORD, at + 4)[0]
             return count
-        # A GNU hash table that holds nothing: nothing is exported, and of the rest only what is referred to counts.
+        # An empty GNU hash table: nothing is exported, and of the rest only referenced symbols matter.
         return 1 + max((info >> 32 for table in self._relocations for info in table), default=-1)
 
     @cached_property
     def _relocations(self) -> list[array[int]]:
-        """The r_info words of DT_RELA and DT_JMPREL: the symbol's index stands in their upper half."""
+        """Return the r_info words of DT_RELA and DT_JMPREL: their upper half is the index of the symbol."""
         tables = []
         for at, length in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
             size = self._elf.dynamic.get(length, 0) // _RELA * _RELA
@@ -207,7 +213,7 @@ class SymbolTable:
 
 
 def gnu_hash(name: bytes) -> int:
-    """The hash of DT_GNU_HASH: Bernstein's times 33, 32 bits wide."""
+    """Return the hash of DT_GNU_HASH: Bernstein's times 33, 32 bits wide."""
     value = 5381
     for character in name:
         value = (value * 33 + character) & 0xFFFFFFFF
@@ -215,7 +221,7 @@ def gnu_hash(name: bytes) -> int:
 
 
 def _defines(row: tuple[Any, ...]) -> bool:
-    """Whether others may use a symbol: the conditions of do_lookup_x, and its visibility."""
+    """Return whether other libraries may use a symbol: the conditions of do_lookup_x, and its visibility."""
     _, info, other, place, value, _ = row
     if place == 0 or info >> 4 not in (_GLOBAL, _WEAK, _UNIQUE) or other & 3 in (1, 2):
         return False

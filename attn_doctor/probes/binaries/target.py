@@ -1,4 +1,4 @@
-"""The torch and the Python of the target, read from files: against them an extension is judged."""
+"""Read the torch and the Python of the target from files: extensions are judged against them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.torch_import import import_torch
 
 _VERSION = re.compile(r"^__version__\b[^=]*=\s*['\"]([^'\"]+)", re.MULTILINE)
-_MACHINES = {"x86_64": "x86-64", "aarch64": "aarch64", "ppc64le": "ppc64"}  # of sysconfig -> as ELF names them
+_MACHINES = {"x86_64": "x86-64", "aarch64": "aarch64", "ppc64le": "ppc64"}  # sysconfig's name -> ELF's name
 _CUDA = re.compile(r"^cuda\b[^=]*=\s*['\"](\d+)", re.MULTILINE)
 
 
 class Target:
-    """One interpreter with its torch. Nothing is read before it is asked for."""
+    """One interpreter with its torch. Everything is read on demand."""
 
     def __init__(
         self,
@@ -33,17 +33,17 @@ class Target:
         site_packages: Sequence[str],
         environ: Mapping[str, str],
     ) -> None:
-        """`torch` is the folder of the package, None where there is none."""
+        """Describe a target. `torch` is the folder of the package, None where there is none."""
         self.files = files
         self.interpreter = interpreter
         self.torch = torch
-        self.torch_troubles: list[Trouble] = []  # that end `import torch`
+        self.torch_troubles: list[Trouble] = []  # errors that end `import torch`
         self._site_packages = site_packages
         self._environ = environ
 
     @cached_property
     def process(self) -> Process:
-        """A process of the target in which torch has been imported."""
+        """Return a process of the target in which torch has been imported."""
         machine = _MACHINES.get(_last_part(self.interpreter.platform), "x86-64")
         process = Process(self.files, self._environ, self._program, machine)
         if self.torch is not None:
@@ -57,7 +57,10 @@ class Target:
 
     @property
     def _program(self) -> str | None:
-        """The file that runs Python. What people call `python` may be a script that starts it (pyenv, conda-pack)."""
+        """Return the file that runs Python.
+
+        The `python` of a target may be a script that starts it (pyenv, conda-pack).
+        """
         told = self.interpreter
         version = ".".join(told.version.split(".")[:2]) if isinstance(told.version, str) else "3"
         folders = [f"{p}/bin" for p in (told.prefix, told.base_prefix) if isinstance(p, str)]
@@ -82,7 +85,7 @@ class Target:
 
     @property
     def cuda(self) -> str | None:
-        """CUDA major of the target's torch."""
+        """Return the CUDA major of the target's torch."""
         match = _CUDA.search(self._version_py)
         return match[1] if match else None
 
@@ -91,23 +94,23 @@ class Target:
         return self.brings("libc10_cuda.so")
 
     def brings(self, soname: str) -> bool:
-        """Whether torch itself has a library of this name."""
+        """Return whether torch itself has a library of this name."""
         return self.torch is not None and self.files.exists(library_of(self.files, self.torch, soname))
 
     @cached_property
     def new_strings(self) -> bool | None:
-        """Whether torch was built with the C++ ABI in which std::string is std::__cxx11::basic_string."""
+        """Return whether torch was built with the C++ ABI in which std::string is std::__cxx11::basic_string."""
         return strings_of(self.files, self.torch) if self.torch else None
 
 
 def library_of(files: Files, torch: str, name: str) -> str:
-    """Where a library of torch's own lies: in its folder, or with conda in that of the environment."""
+    """Return the path of a library of torch: in torch's folder, or with conda in that of the environment."""
     places = (f"{torch}/lib/{name}", posixpath.normpath(f"{torch}/../../../{name}"))
     return next((place for place in places if files.exists(place)), places[0])
 
 
 def strings_of(files: Files, torch: str) -> bool | None:
-    """The C++ ABI of a torch by the names that its libc10.so exports; None where that cannot be read."""
+    """Return whether a torch has the new C++ ABI, from the names in its libc10.so; None where that cannot be read."""
     try:
         symbols = files.open(library_of(files, torch, "libc10.so")).symbols
         names = (name.decode("ascii", "replace") for name in symbols.exported())
@@ -117,7 +120,7 @@ def strings_of(files: Files, torch: str) -> bool | None:
 
 
 def torch_static(location: str, files: Files | None = None) -> dict[str, Any]:
-    """`archs` and `cxx11_abi` of facts.Torch, from the files of the torch in this folder."""
+    """Return `archs` and `cxx11_abi` of facts.Torch, from the files of the torch in this folder."""
     files = files or Files()
     if not files.exists(library_of(files, location, "libc10.so")):
         return dict.fromkeys(("cxx11_abi", "archs"), Unknown("torch's libraries are not there, or not those of Linux"))
@@ -141,16 +144,16 @@ def _archs(files: Files, location: str) -> tuple[str, ...] | Unknown:
 
 
 def _last_part(platform: object) -> str:
-    """The machine of a sysconfig platform, "linux-x86_64"."""
+    """Return the machine of a sysconfig platform: "x86_64" of "linux-x86_64"."""
     return platform.rpartition("-")[2] if isinstance(platform, str) else ""
 
 
 def newest_version(binary: Binary, prefix: str) -> str | None:
-    """The newest version of a family that a library defines: "3.4.30" for GLIBCXX. None where it defines none."""
+    """Return the newest version of a family that a library defines: "3.4.30" for GLIBCXX; None for no version."""
     return newest(binary.elf.defines.values(), prefix)
 
 
 def newest(versions: Iterable[str], prefix: str) -> str | None:
-    """The highest number behind a prefix: "2.34" among GLIBC_2.17, GLIBC_2.34 and GLIBC_PRIVATE."""
+    """Return the highest number after a prefix: "2.34" among GLIBC_2.17, GLIBC_2.34 and GLIBC_PRIVATE."""
     found = [m[1] for m in (re.fullmatch(rf"{prefix}_(\d+(?:\.\d+)+)", v) for v in versions) if m]
     return max(found, key=lambda text: tuple(map(int, text.split("."))), default=None)

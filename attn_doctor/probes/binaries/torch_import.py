@@ -1,7 +1,7 @@
-"""Which libraries `import torch` maps, worked out from its files: what is mapped then wins by name over every search.
+"""Compute which libraries `import torch` maps, from its files. A mapped library then has precedence over every search.
 
-Follows torch/__init__.py as it has been since 2.0: first libtorch_global_deps.so for everybody; NVIDIA's libraries from
-site-packages where that fails, or since 2.6 also where it succeeds; then torch._C with all that it needs.
+Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from
+site-packages, where that fails, or since 2.6 also where it succeeds; then torch._C with all libraries that it needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.loader import Broken, Lacking, Missing, Process, Trouble
 
-# ("cublas", "libcublas.so.*[0-9]") and 'cublas': 'libcublas.so.*[0-9]'. Not always wanted are those that are set later,
+# ("cublas", "libcublas.so.*[0-9]") and 'cublas': 'libcublas.so.*[0-9]'. Optional libraries are those assigned later,
 # cuda_libs["cufile"] = "libcufile.so.*[0-9]", and those with required=False.
 _PAIR = re.compile(r"""["'](\w+)["'](\])?\s*[,:=]\s*["'](lib[\w-]+\.so\.[^"']+)["'](,\s*required=False)?""")
 
@@ -25,18 +25,18 @@ class _Preload(NamedTuple):
 
 
 class _Preloads(NamedTuple):
-    """What torch/__init__.py says of NVIDIA's libraries, in its order."""
+    """The NVIDIA libraries that torch/__init__.py names, in its order."""
 
     when_it_fails: list[_Preload]
     when_it_works: list[_Preload]
-    if_mapped: str  # part of a path; only where such a file is mapped
-    goes_on: bool  # past a library that is not there
+    if_mapped: str  # part of a path; preload only where such a file is mapped
+    continues: bool  # continue after a library that is missing
 
 
 def import_torch(
     process: Process, location: str, site_packages: Sequence[str], suffix: str | None, cuda: str | None
 ) -> list[Trouble]:
-    """Map what importing torch would map. The troubles that would end the import; none where it would get through.
+    """Map the libraries that importing torch would map. Returns the errors that would end the import.
 
     `location` is the folder of torch, `suffix` the target's own suffix of extension modules, `cuda` torch's CUDA major.
     """
@@ -50,21 +50,21 @@ def import_torch(
             named = _named(troubles[0])
             if not any(stem in named for stem in stems):
                 return troubles
-            troubles = _preload(process, preloads.when_it_fails, site_packages, cuda, goes_on=False)
+            troubles = _preload(process, preloads.when_it_fails, site_packages, cuda, continues=False)
             troubles = troubles or process.dlopen(first, everybody=True).troubles
             if troubles:
                 return troubles
         elif preloads.if_mapped and any(preloads.if_mapped in library.path for library in process.libraries):
-            _preload(process, preloads.when_it_works, site_packages, cuda, goes_on=preloads.goes_on)
+            _preload(process, preloads.when_it_works, site_packages, cuda, continues=preloads.continues)
     module = core_module(files, location, suffix)
     if module is None:
         return [Broken(f"{location}/_C", "is not there for this Python")]
-    # torch's own libraries come from one wheel: that they have each other's 20,000 symbols is taken on trust.
+    # torch's own libraries come from one wheel: the 20,000 symbols that they use of each other are not checked.
     return process.dlopen(module, trusted=location).troubles
 
 
 def core_module(files: Files, location: str, suffix: str | None) -> str | None:
-    """The file of torch._C that this Python would import."""
+    """Return the file of torch._C that this Python would import."""
     if suffix is None:
         return next(iter(files.matching(location, "_C.*.so")), None)
     names = (f"{location}/_C{ending}" for ending in (suffix, ".abi3.so", ".so"))
@@ -79,9 +79,9 @@ def _preloads(source: str) -> _Preloads:
     listed = _pairs(body)
     mapped = re.search(r'if "([^"]+)" not in _maps', works)
     if mapped is None:
-        return _Preloads(listed, [], "", goes_on=False)
-    goes_on = "_preload_cuda_deps(required=False)" in works
-    return _Preloads(_pairs(fails) or listed, _pairs(works) or listed, mapped[1], goes_on=goes_on)
+        return _Preloads(listed, [], "", continues=False)
+    continues = "_preload_cuda_deps(required=False)" in works
+    return _Preloads(_pairs(fails) or listed, _pairs(works) or listed, mapped[1], continues=continues)
 
 
 def _pairs(source: str) -> list[_Preload]:
@@ -89,15 +89,15 @@ def _pairs(source: str) -> list[_Preload]:
 
 
 def _preload(
-    process: Process, wanted: list[_Preload], site_packages: Sequence[str], cuda: str | None, *, goes_on: bool
+    process: Process, wanted: list[_Preload], site_packages: Sequence[str], cuda: str | None, *, continues: bool
 ) -> list[Trouble]:
     for folder, pattern, optional in wanted:
         found = _first_match(process.files, folder, pattern, site_packages, cuda)
-        if found is None and not optional and not goes_on:
+        if found is None and not optional and not continues:
             return [Missing(pattern, "torch/__init__.py")]
         if found is not None:
             troubles = process.dlopen(found).troubles
-            if troubles and not goes_on:
+            if troubles and not continues:
                 return troubles
     return []
 
@@ -117,7 +117,7 @@ def _first_match(files: Files, folder: str, pattern: str, site_packages: Sequenc
 
 
 def _named(trouble: Trouble) -> str:
-    """The part of the loader's message that torch looks at for the name of a library."""
+    """Return the part of the loader's message in which torch looks for the name of a library."""
     if isinstance(trouble, Missing):
         return trouble.name
     if isinstance(trouble, Broken):

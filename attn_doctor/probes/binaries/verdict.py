@@ -1,6 +1,6 @@
-"""Whether an extension would load in a target, and why not: the loader's troubles put into words, the first one first.
+"""Decide whether an extension would load in a target, and put the loader's errors into words, the first one first.
 
-What runs only after loading is not judged: the module's own initialisation, GPU drivers, other Python modules.
+Code that runs after loading is not judged: the module's own initialisation, GPU drivers, other Python modules.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile
 from attn_doctor.probes.binaries.package_consistency import Judged, built_for
 from attn_doctor.probes.binaries.target import Target, newest
 
-_MOST_REASONS = 6  # further missing symbols are counted; all of them stand in `undefined`
-# Operators that register themselves when the library is loaded: such a file is no Python module and needs no PyInit_.
+_MOST_REASONS = 6  # further missing symbols are only counted; `undefined` holds all of them
+# Operators that register themselves when the library is loaded. Such a file is no Python module and needs no PyInit_.
 _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_library_init_")
 
 
@@ -35,7 +35,7 @@ class Reason(NamedTuple):
 
 
 def judge(target: Target, module: str, path: str) -> Judged:
-    """Everything that can be told of one extension. `module` is the name by which Python knows it."""
+    """Judge one extension. `module` is the name by which Python knows it."""
     blank = Record(module=module, path=path)
     try:
         binary = target.files.open(path)
@@ -66,7 +66,7 @@ def judge(target: Target, module: str, path: str) -> Judged:
 
 
 def judge_torch(target: Target, path: str) -> Record:
-    """The same for torch itself: `path` is the file of torch._C, which is what `import torch` ends in."""
+    """Judge torch itself: `path` is the file of torch._C, which `import torch` loads last."""
     process = target.process
     reasons = list(_of_loader(target, path, target.torch_troubles))
     mapped = process.known(path)
@@ -78,7 +78,7 @@ def judge_torch(target: Target, path: str) -> Record:
         cause=reasons[0].cause if reasons else None,
         because=_sentences(reasons),
         needs=tuple(_needed(target, name, place) for name, place in found.items())
-        or Unknown("torch does not get so far"),
+        or Unknown("torch fails before this is loaded"),
     )
 
 
@@ -90,7 +90,7 @@ def _unlike(target: Target, binary: Binary) -> Reason | None:
 
 
 def _other_rules(target: Target) -> Unknown | None:
-    """Why the rules that are followed here are not those of this target."""
+    """Return why the loader of this target follows other rules than those implemented here."""
     platform = target.interpreter.platform
     if isinstance(platform, str) and not platform.startswith("linux"):
         return Unknown(f"the loader of {platform} has other rules than that of Linux")
@@ -120,17 +120,17 @@ def _reasons(target: Target, module: str, path: str, binary: Binary, opening: Op
 
 
 def _is_module(name: str, entries: Sequence[str]) -> bool:
-    """Whether a file is named as something to import. libfoo.so is loaded by its path, under whatever name it has."""
+    """Return whether a file is named like a module. libfoo.so is loaded by its path, so its name does not matter."""
     plain = naming.parse(name).tag is None
     return not plain or (bool(entries) and not name.startswith("lib"))
 
 
 class Operators(NamedTuple):
-    """A library that registers its operators when it is loaded by its path: no Python module."""
+    """A library that is loaded by its path and registers its operators then: no Python module."""
 
 
 def _entries(binary: Binary) -> list[str] | Operators | DamagedFile:
-    """The functions by which Python could initialise it: none for a library that is only ever loaded by its path."""
+    """Return the functions by which Python could initialise a file; none for one that is only loaded by its path."""
     try:
         found = [_text(name) for name in binary.symbols.exported_like(b"PyInit_")]
         if not found and any(symbol.name.startswith(_REGISTERS) for symbol in binary.symbols.undefined):
@@ -160,7 +160,7 @@ def _missing(target: Target, path: str, trouble: Missing) -> Reason:
     name = trouble.name
     package = package_of(name, target.cuda)
     for_whom = "" if trouble.wanted_by == path else f", which {_short(trouble.wanted_by)} needs,"
-    text = f"{name}{for_whom} is nowhere where the loader looks"
+    text = f"{name}{for_whom} is in none of the folders that the loader searches"
     if trouble.other_kind:
         text += f" (passed over: {trouble.other_kind})"
     if name.startswith(("libc10_cuda.", "libtorch_cuda.", "libc10_hip.", "libtorch_hip.", "libtorch_cuda_linalg.")):
@@ -224,7 +224,7 @@ def _exports(library: Library, trouble: Unresolved) -> bool:
 
 
 def _dating(target: Target, binary: Binary | None) -> str | None:
-    """For which torch an extension was compiled, as the end of a sentence."""
+    """Return the torch for which an extension was compiled, as the end of a sentence."""
     names = (_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak) if binary else ()
     fits = torch_symbols.fitting(names)
     if not fits:
@@ -233,7 +233,7 @@ def _dating(target: Target, binary: Binary | None) -> str | None:
 
 
 def _held(blank: Record, binary: Binary) -> Judged:
-    """What the file says by itself."""
+    """Return the record of the values that the file alone shows."""
     record = replace(blank, **_gpu_code(binary))
     try:
         names = [_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak]
@@ -245,7 +245,7 @@ def _held(blank: Record, binary: Binary) -> Judged:
     of_torch = [name for name in names if torch_symbols.TORCH_NAME.match(name)]
     record = replace(
         record,
-        built_for_torch=built_for(fits) if fits else Unknown("none of its symbols tells"),
+        built_for_torch=built_for(fits) if fits else Unknown("none of its symbols shows it"),
         cxx11_abi=torch_symbols.flavours(of_torch),
         glibc=newest(versions, "GLIBC"),
         glibcxx=newest(versions, "GLIBCXX"),
@@ -264,7 +264,7 @@ def _gpu_code(binary: Binary) -> dict[str, tuple[str, ...] | Unknown]:
 def _needed(target: Target, name: str, found: str | None) -> Needed:
     if found is None:
         return Needed(name=name, found=None, package=package_of(name, target.cuda))
-    # A path without "..", as people write it.
+    # The path without "..".
     return Needed(name=name, found=target.files.real(found) if ".." in found else found, package=None)
 
 
@@ -279,7 +279,7 @@ def _found(opening: Opening, binary: Binary) -> list[tuple[str, str | None]]:
 
 def _undefined(opening: Opening) -> tuple[str, ...] | Unknown:
     if any(isinstance(trouble, (Missing, Broken)) for trouble in opening.troubles):
-        return Unknown("not looked for: the loader gives up before, for want of a library")
+        return Unknown("not searched: the loader stops before, because a library is missing")
     names = [_text(trouble.symbol.name) for trouble in opening.troubles if isinstance(trouble, Unresolved)]
     return tuple(dict.fromkeys(names))
 
@@ -287,7 +287,7 @@ def _undefined(opening: Opening) -> tuple[str, ...] | Unknown:
 def _sentences(reasons: Sequence[Reason]) -> tuple[str, ...]:
     shown = [reason.text for reason in reasons[:_MOST_REASONS]]
     rest = len(reasons) - len(shown)
-    return (*shown, f"and {rest} more of the kind") if rest else tuple(shown)
+    return (*shown, f"and {rest} more like these") if rest else tuple(shown)
 
 
 def _text(name: bytes) -> str:

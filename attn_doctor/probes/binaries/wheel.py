@@ -1,7 +1,7 @@
-"""A wheel before it is installed: its extension modules, read out of the archive, and whether its tags fit the target.
+"""Read a wheel that is not installed: the extension modules in the archive, and whether its tags fit the target.
 
-A member is unpacked when it is read, one at a time: up to 64 MiB in memory, larger ones into a temporary file that has no
-name. So the cost of a wheel is the size of its largest library in the temporary folder, while it is looked at.
+A member is unpacked when it is read, one at a time: up to 64 MiB in memory, a larger one into a temporary file without
+a name. So reading a wheel needs space for its largest library in the temporary folder.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from attn_doctor.model.versions import Pair, pair
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 
 _IN_MEMORY = 64 << 20
-_LARGEST = 8 << 30  # what a member may unpack to; the largest library of torch 2.8 has 1 GiB
+_LARGEST = 8 << 30  # bytes that a member may unpack to; the largest library of torch 2.8 has 1 GiB
 _BLOCK = 4 << 20
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 600
 
 
-class Wheel:
+class WheelFile:
     """One .whl file."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError where it cannot be opened, DamagedFile where it is no archive."""
+        """Open the archive. Raises OSError where it cannot be opened, DamagedFile where it is no archive."""
         self.path = path
         try:
             self._archive = zipfile.ZipFile(path)
-        # NotImplementedError: "zip file version 23.3"; ValueError: a name in no encoding
+        # NotImplementedError: "zip file version 23.3"; ValueError: a name that cannot be decoded
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise DamagedFile(f"is no sound wheel ({error})") from None
+            raise DamagedFile(f"is no readable wheel ({error})") from None
         self._members = {m.filename: m for m in self._archive.infolist() if not m.is_dir()}
 
-    def __enter__(self) -> Wheel:
+    def __enter__(self) -> WheelFile:
         return self
 
     def __exit__(self, *ended: object) -> None:
@@ -48,17 +48,17 @@ class Wheel:
 
     @property
     def extensions(self) -> list[str]:
-        """Members that may be extension modules: shared objects outside the folder of vendored libraries."""
+        """Return members that may be extension modules: shared objects outside the folder of vendored libraries."""
         return sorted(m for m in self._members if m.endswith(".so") and ".libs/" not in m)
 
     def laid_over(self, site_packages: str) -> dict[str, Callable[[], Mapped]]:
-        """Every shared object, by the path at which it would be installed."""
+        """Return every shared object, by the path at which it would be installed."""
         shared = (m for m in self._members if m.endswith(".so") or ".so." in m)
         return {self.place(member, site_packages): partial(self._read, member) for member in shared}
 
     @staticmethod
     def place(member: str, site_packages: str) -> str:
-        """Where a member would be installed; those in NAME.data/platlib/ lie where the others do."""
+        """Return where a member would be installed; members in NAME.data/platlib/ go to site-packages too."""
         head, _, rest = member.partition("/")
         scheme, _, inside = rest.partition("/")
         if head.endswith(".data") and scheme in ("platlib", "purelib"):
@@ -83,9 +83,9 @@ class Wheel:
 
 
 def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None) -> str | None:
-    """Why an installer would refuse a wheel of this name. None where it would take it, or where that cannot be told.
+    """Return why an installer would refuse a wheel of this name; None where it would not, or where that is not known.
 
-    `machine` is as in ELF names ("x86-64"), `glibc` the target's; None: its C library is another.
+    `machine` is as in ELF names ("x86-64"). `glibc`: the target's version; None for another C library.
     """
     if not isinstance(interpreter.tag, str) or not interpreter.tag.startswith("cp"):
         return None
@@ -102,7 +102,7 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
 
 
 def _supported(tag: str, platform: str) -> set[Tag]:
-    """The tags of a CPython ("cp311", "cp313t") on one platform."""
+    """Return the tags of a CPython ("cp311", "cp313t") on one platform."""
     digits = tag.removeprefix("cp").rstrip("t")
     version = (int(digits[0]), int(digits[1:]))
     plain = f"cp{digits}"
@@ -134,7 +134,7 @@ def _platform_refused(platform: str, machine: str, glibc: str | None) -> str | N
 
 
 def _floor(platform: str) -> Pair | None:
-    """The oldest glibc that a platform tag allows; None for "linux_x86_64", which names none."""
+    """Return the oldest glibc that a platform tag allows; None for "linux_x86_64", which names none."""
     parts = platform.split("_")
     if parts[0] in _LEGACY:
         return _LEGACY[parts[0]]

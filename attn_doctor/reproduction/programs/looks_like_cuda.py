@@ -1,7 +1,7 @@
 # ruff: noqa: INP001, SLF001, ARG002 - a program
-"""A program, not a module: put on PYTHONPATH as sitecustomize.py, it makes torch look like a CUDA build to a setup.py.
+"""Make torch look like a CUDA build to a setup.py. A program, not a module: put on PYTHONPATH as sitecustomize.py.
 
-Only what is asked while something is built: no kernel could run. The CUDA version is in ATTN_DOCTOR_TORCH_CUDA.
+Only the values that a build reads are changed: no kernel could run. The CUDA version is in ATTN_DOCTOR_TORCH_CUDA.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _CUDA = os.environ.get("ATTN_DOCTOR_TORCH_CUDA", "")
 
 
 class _Finder:
-    """Changes torch at the moment before torch.utils.cpp_extension, which looks for a toolkit as it is imported."""
+    """Changes torch just before torch.utils.cpp_extension is imported, which searches for a toolkit at its import."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name != "torch.utils.cpp_extension":

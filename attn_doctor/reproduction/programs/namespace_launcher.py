@@ -1,10 +1,10 @@
 # ruff: noqa: INP001, PTH102, PTH103, PTH115, PTH123, PTH208, PTH211, S606 - a program
-"""A program, not a module: enters namespaces of its own, sets up what a recipe asks for, and becomes the command.
+"""Enter new namespaces, set up the conditions of a recipe, and become its command. A program, not a module.
 
     python -I namespace_launcher.py CONDITIONS COMMAND...        CONDITIONS is JSON, see `main`
 
-Needs no root: a user namespace gives the rights to mount, and they end with it. What cannot be done is written to the
-file `refusal`, and the exit code is 125. Linux only, standard library only.
+Needs no root: a user namespace gives the right to mount, and it ends with the namespace. A condition that cannot be set up is
+written to the file `refusal`, and the exit code is 125. Linux only, standard library only.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ READ_ONLY, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 8, 32, 4096, 16384, 1
 KEPT = (
     2 | 4 | 8 | 1024 | 2048
 )  # nosuid, nodev, noexec, noatime, nodiratime: a remount in a user namespace must repeat them
-RELATIME_SEEN, RELATIME = 4096, 1 << 21  # as statvfs says it, and as mount wants it
+RELATIME_SEEN, RELATIME = 4096, 1 << 21  # its value in statvfs, and its value for mount
 PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
-MOST_ENTRIES = 2000  # of a folder that is put together again without one of them
+MOST_ENTRIES = 2000  # entries of a folder that is rebuilt without one of them
 REFUSED = 125
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +51,7 @@ def mount(what: str, where: str, kind: str | None, flags: int, options: str = ""
 
 
 def enter(*, network: bool) -> None:
-    """Namespaces of our own in which we are who we are, with the right to mount."""
+    """Enter namespaces of our own with the same user, and with the right to mount."""
     user, group = os.getuid(), os.getgid()
     call("unshare", NEW_USER | NEW_MOUNTS | (NEW_NETWORK if network else 0))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
@@ -61,7 +61,7 @@ def enter(*, network: bool) -> None:
 
 
 def hide(folder: str, pattern: str, spare: str) -> None:
-    """Put a folder together again, in memory, without the entries of this pattern."""
+    """Rebuild a folder, in memory, without the entries that match this pattern."""
     names = os.listdir(folder)
     if not fnmatch.filter(names, pattern):
         return
@@ -92,7 +92,7 @@ def read_only(folder: str) -> None:
 
 
 def loopback() -> None:
-    """Bring up 127.0.0.1, which a new network namespace has, but down."""
+    """Bring up 127.0.0.1, which is down in a new network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         request = struct.pack("16sh22x", b"lo", 0)
         flags = struct.unpack("16sh22x", fcntl.ioctl(plain, GET_FLAGS, request))[1]
@@ -100,7 +100,7 @@ def loopback() -> None:
 
 
 def serve(argv: list[str]) -> None:
-    """Start the server, and wait until it says that it listens."""
+    """Start the server, and wait until it reports that it listens."""
     server = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = server.stdout.readline() if server.stdout else b""
     if said.strip() != b"listening":

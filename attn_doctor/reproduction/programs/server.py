@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a program
-"""A program, not a module: a stand-in for a server on the network, inside a namespace that has no other.
+"""Stand in for a server on the network, inside a namespace without network. A program, not a module.
 
 python -I server.py KIND CERTIFICATE KEY        KIND: "404" | "self-signed" | "hang" | "reset"
 """
@@ -16,7 +16,7 @@ PORT = 443
 
 
 class Nothing(http.server.BaseHTTPRequestHandler):
-    """Has none of the files that it is asked for."""
+    """Answers every request with 404."""
 
     def answer(self) -> None:
         self.send_response(404)

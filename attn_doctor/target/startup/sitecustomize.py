@@ -1,8 +1,8 @@
-# What `attn-doctor run` puts on PYTHONPATH: every Python that the program starts runs this file first.
+# The file that `attn-doctor run` puts on PYTHONPATH: every Python that the program starts runs it first.
 #
-# It imports nothing but the standard library until the program itself imports the attention of an ultralytics; then that is
-# exchanged, and what the exchange says goes to standard error. Whatever goes wrong here, the program runs on, with its
-# attention as installed. It parses under any Python, 2.7 included: a program may start an older one.
+# It imports only the standard library until the program itself imports the attention of an ultralytics. Then it
+# exchanges that attention, and prints the exchange's messages on standard error. After any error the program continues
+# with its installed attention. The file parses under any Python, 2.7 included: a program may start an older one.
 import os
 import sys
 
@@ -11,14 +11,14 @@ VARIABLE = "ATTN_DOCTOR_ATTENTION"
 
 
 def say(text):
-    """A line on standard error; in training on several GPUs the first process speaks for all."""
+    """Print a line on standard error; in training on several GPUs only the first process prints."""
     if os.environ.get("RANK", "0") in ("0", "-1"):
         sys.stderr.write("attn-doctor: " + text + "\n")
         sys.stderr.flush()
 
 
 def exchange():
-    """Put the backend that was asked for into the ultralytics that has just been imported."""
+    """Put the requested backend into the ultralytics that has just been imported."""
     backend = os.environ.get(VARIABLE)
     if not backend:
         return
@@ -32,7 +32,7 @@ def exchange():
 
 
 def load_package():
-    """attn_doctor from beside this file, whatever this Python has: the program's environment need not hold it."""
+    """Load attn_doctor from the folder of this file, whatever this Python has installed."""
     import importlib.util
 
     if "attn_doctor" in sys.modules:
@@ -47,7 +47,7 @@ def load_package():
 
 
 class Finder(object):
-    """Lets the other finders find the watched module, and acts once it has been executed."""
+    """Lets the other finders find the watched module, and acts after it has been executed."""
 
     def find_spec(self, name, path=None, target=None):
         if name != WATCHED:
@@ -61,7 +61,7 @@ class Finder(object):
 
 
 def watch(loader):
-    """Have this one loader call `exchange` after it has executed its module; its type stays what it is."""
+    """Make this one loader call `exchange` after it has executed its module; its type stays the same."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
@@ -77,7 +77,7 @@ def watch(loader):
 
 
 def others():
-    """The sitecustomize that this file stands in front of, if there is one."""
+    """Run the sitecustomize that this file hides, if there is one."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != HERE]
     mine = sys.modules.pop("sitecustomize", None)
     try:

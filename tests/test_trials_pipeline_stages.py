@@ -11,7 +11,7 @@ from attn_doctor.report.blocks import Table
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials import process
 from attn_doctor.trials.long_trial import Study
-from attn_doctor.trials.pipeline_stages import Around, measure
+from attn_doctor.trials.pipeline_stages import PipelineTimes, measure
 from attn_doctor.trials.plan import TrialOptions
 
 OPTIONS = TrialOptions(imgsz=64, batch=2, rounds=3, device="cpu")
@@ -27,12 +27,12 @@ def row(backend: str, status: str = "ok", **more) -> Trial:
     return Trial(**{"backend": backend, "status": status, "dtype": "float32", "imgsz": 64, "batch": 2, **more})
 
 
-def go(*rows: Trial, options: TrialOptions = OPTIONS) -> Around:
+def go(*rows: Trial, options: TrialOptions = OPTIONS) -> PipelineTimes:
     return measure([sys.executable], rows, options, timeout=120.0, say=lambda _: None)
 
 
 def with_patient(monkeypatch, tmp_path, text: str) -> None:
-    """A few lines of ours, run in the target just before the measuring begins."""
+    """Return a few lines of ours, run in the target just before the measuring begins."""
     path = tmp_path / "patient.py"
     path.write_text(text)
     monkeypatch.setattr(process, "COMMON", (*process.COMMON, str(path)))
@@ -80,11 +80,11 @@ _MAKERS["sdpa-flash"] = _ill
 
 def test_a_process_that_dies_leaves_a_note_and_what_was_measured(monkeypatch, tmp_path):
     text = """
-_well, _calls = Cell.attempt, []
+_well, _calls = MeasuredCell.attempt, []
 def _dies(self, what, work):
     _calls.append(what)
     return os.abort() if len(_calls) == 5 else _well(self, what, work)
-Cell.attempt = _dies
+MeasuredCell.attempt = _dies
 """
     with_patient(monkeypatch, tmp_path, text)
     found = go(row("eager"), row("sdpa-flash"))

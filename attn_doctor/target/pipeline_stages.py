@@ -1,14 +1,14 @@
-# What a program does around the model: the stages of inference by ultralytics' own predictor, and training steps with an
-# optimiser. Decides nothing.
+# Measures the work of a program apart from the model: the stages of inference by ultralytics' own predictor, and
+# training steps with an optimiser. Decides nothing.
 #
-# Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them. Only backends that a trial
-# has proven come here, each named with the dtypes it is right in.
+# Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them. CONFIG["cells"]
+# holds only backends that a trial has proven, each with the dtypes in which it is right.
 LEAST_ROUNDS = 3
 STAGES = ("preprocess", "inference", "postprocess")
 
 
 class Predictor:
-    """ultralytics' predictor of the model's own task, on copies of one synthetic image."""
+    """ultralytics' predictor for the model's task, on copies of one synthetic image."""
 
     def __init__(self, subject, half):
         from ultralytics import YOLO
@@ -18,20 +18,20 @@ class Predictor:
         generator = torch.Generator().manual_seed(subject.seed)
         image = torch.randint(0, 256, (subject.imgsz, subject.imgsz, 3), generator=generator, dtype=torch.uint8).numpy()
         self.images = [image.copy() for _ in range(subject.batch)]
-        # `half` is not named where it is not asked for: newer versions know it by another name, and say so each time.
+        # `half` is passed only where it is needed: newer versions have another name for it, and warn at each call.
         self.options = {"imgsz": subject.imgsz, "device": str(subject.device), "save": False, "verbose": False}
         self.options["batch"] = subject.batch
         if half:
             self.options["half"] = True
 
     def stages(self):
-        """Milliseconds an image of each stage, of one call."""
+        """Return the milliseconds of each stage for one image, of one call."""
         speed = self.model.predict(self.images, **self.options)[0].speed
         return [speed[name] for name in STAGES]
 
 
 def rounds(cells, one_round):
-    """The first round warms up. Rounds A B C A B C, three at least, until the seconds for them are spent."""
+    """Measure rounds A B C A B C, three at least, until CONFIG["seconds"] are used. The first round warms up."""
     for cell in cells:
         cell.attempt("warm-up", lambda: one_round(cell))
     started = time.monotonic()
@@ -41,11 +41,16 @@ def rounds(cells, one_round):
         for cell in cells:
             taken = cell.attempt("measuring", lambda: one_round(cell))
             if taken:
-                tell("around", dict(taken, cell=cell.name, backend=cell.backend, dtype=cell.dtype, round=number))
+                tell(
+                    CONFIG["record"], dict(taken, cell=cell.name, backend=cell.backend, dtype=cell.dtype, round=number)
+                )
 
 
 def predicted(subject, cells):
-    """float32, and float16 on a GPU, which is what a predictor knows. It compiles nothing that was not asked for."""
+    """Measure the predictor in float32, and on a GPU also in float16: it has no other dtypes.
+
+    Compiled models are left out.
+    """
     half = cells[0].dtype == "float16"
     if cells[0].dtype == "bfloat16" or (half and subject.device.type != "cuda"):
         return
@@ -59,7 +64,10 @@ def predicted(subject, cells):
 
 
 def optimised(subject, cells):
-    """The same step without and with AdamW, one after the other. A rate this small leaves the weights as they are."""
+    """Measure the same step without and with AdamW, one after the other.
+
+    The rate is so small that the weights stay the same.
+    """
     optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
     clock = Clock(subject.device)
 
@@ -75,19 +83,19 @@ def optimised(subject, cells):
     rounds(cells, one_round)
 
 
-def around():
+def pipeline_stages():
     subject = ModelSubject(CONFIG)
-    cells = [Cell(name, backend, dtype, None) for name, backend, dtype in CONFIG["cells"]]
+    cells = [MeasuredCell(name, backend, dtype, None) for name, backend, dtype in CONFIG["cells"]]
     for dtype in dict.fromkeys(cell.dtype for cell in cells):
         mine = [cell for cell in cells if cell.dtype == dtype]
-        with section("stages " + dtype):
+        with section(CONFIG["stages"] + dtype):
             predicted(subject, mine)
-        with section("optimiser " + dtype):
+        with section(CONFIG["optimiser"] + dtype):
             optimised(subject, mine)
 
 
-with section("around"):
+with section(CONFIG["record"]):
     try:
-        around()
+        pipeline_stages()
     except Poisoned:
         pass

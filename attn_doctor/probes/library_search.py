@@ -1,7 +1,7 @@
-"""Where the dynamic loader would take a shared library from, told by files alone. Loads and runs nothing.
+"""Find the file that the dynamic loader would use for a shared library, from files alone. Loads and runs nothing.
 
-The order is that of ld.so(8) for a library that nothing has loaded yet: LD_LIBRARY_PATH, /etc/ld.so.cache, the standard
-folders. What a program's own RPATH would put in front is for the caller to say.
+The order is that of ld.so(8) for a library that is not loaded yet: LD_LIBRARY_PATH, /etc/ld.so.cache, the standard
+folders. The caller passes the folders of a program's own RPATH.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Entry(NamedTuple):
     path: str
 
 
-class Loader:
-    """The search of one machine and environment, for 64-bit libraries of its own kind."""
+class LibrarySearch:
+    """The search of one machine and environment, for 64-bit libraries of that machine."""
 
     def __init__(self, root: Root, environ: Mapping[str, str], machine: str) -> None:
         self.root = root
@@ -41,14 +41,17 @@ class Loader:
 
     @cached_property
     def cache(self) -> tuple[Entry, ...] | None:
-        """The entries of /etc/ld.so.cache for this kind of machine, in order. None where there is no such file."""
+        """Return the entries of /etc/ld.so.cache for this kind of machine, in order; None where there is no file."""
         raw = self.root.bytes("/etc/ld.so.cache")
         if raw is None:
             return None
         return tuple(entry for flags, entry in read_cache(raw) if self._cache_kind in (None, flags & 0xFF00))
 
     def find(self, soname: str, first: Sequence[str] = ()) -> str | None:
-        """Path of the file that would be loaded, links not followed. `first`: folders searched before all others."""
+        """Return the path of the file that would be loaded, links not followed.
+
+        `first`: folders searched before all others.
+        """
         return next(self._fitting(soname, first), None)
 
     def _fitting(self, soname: str, first: Sequence[str]) -> Iterator[str]:
@@ -58,7 +61,10 @@ class Loader:
         return (self.root.name(path) for path in (*named, *cached, *standard) if self._fits(path))
 
     def _fits(self, path: str) -> bool:
-        """Whether the loader would take this file; one of another class or machine it passes over in silence."""
+        """Return whether the loader would take this file.
+
+        It skips a file of another class or machine without an error.
+        """
         try:
             with self.root.at(path).open("rb") as file:
                 head = file.read(20)
@@ -70,9 +76,9 @@ class Loader:
 
 
 def read_cache(raw: bytes) -> Iterator[tuple[int, Entry]]:
-    """Entries of an ld.so.cache with their flags, as `ldconfig -p` lists them.
+    """Yield the entries of an ld.so.cache with their flags, as `ldconfig -p` lists them.
 
-    Layout: sysdeps/generic/dl-cache.h of glibc. Before glibc 2.32 a table in the old format stands in front.
+    Layout: sysdeps/generic/dl-cache.h of glibc. Before glibc 2.32 a table in the old format comes first.
     """
     start = raw.find(_CACHE_MAGIC)
     if start < 0 or start + _CACHE_HEADER > len(raw):
@@ -89,6 +95,6 @@ def read_cache(raw: bytes) -> Iterator[tuple[int, Entry]]:
 
 
 def _string(raw: bytes, place: int) -> str | None:
-    """A string of the cache; None where the file ends before it does."""
+    """Return a string of the cache; None where the file ends inside it."""
     end = raw.find(b"\0", place)
     return raw[place:end].decode("utf-8", "replace") if end >= 0 else None
