@@ -17,7 +17,6 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs import error_marks, stated_facts
 from attn_doctor.logs.not_a_log import checked
 from attn_doctor.logs.reader import Log, Reader, read_bytes
 from attn_doctor.model import foreign_text
@@ -216,6 +215,8 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 def log_reader() -> Reader:
     """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
+    from attn_doctor.logs import error_marks, stated_facts  # hundreds of patterns: compiled only where there is a log
+
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
