@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
 from attn_doctor.model.facts import (
     Distribution,
     Facts,
@@ -242,3 +243,16 @@ def test_the_method_names_every_backend_and_how_it_is_asked_for():
     for backend in ALL:
         last = backend.select.removesuffix(")").rpartition(".")[2].rpartition("(")[2]
         assert last in rows[backend.name]
+
+
+def test_every_backend_has_its_traits_and_a_kernel_where_one_is_exchanged():
+    pytest.importorskip("torch")
+    from attn_doctor.exchange import kernels
+
+    assert [backend.name for backend in ALL] == list(TRAITS)
+    assert set(kernels.NAMES) == {b.name for b in ALL if b.exchanged} | {"eager"}
+    assert all((b.family == "package") == (b.package is not None) for b in ALL)
+    assert candidates("cuda") == ["sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "flash-attn-3", "flash-attn-2"]
+    assert (candidates("cpu"), candidates("mps"), candidates("xpu")) == (["sdpa-flash"], ["sdpa"], [])
+    assert candidates_alone() == ["sdpa-flash", "sdpa", "sdpa-math"]
+    assert [name for name in TRAITS if compiles_model(name)] == ["compile"]

@@ -122,10 +122,11 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
 
 def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
     """Write the outputs that a command was asked for, with what was found before it failed. Only `check` has any."""
-    from attn_doctor.cli.output import OUTPUTS, write_outputs
+    from attn_doctor.cli.output import write_report
+    from attn_doctor.report.formats import FORMATS
 
-    if all(hasattr(arguments, name) for name in OUTPUTS):
-        write_outputs(report, arguments)
+    if all(hasattr(arguments, made.option) for made in FORMATS):
+        write_report(report, arguments)
 
 
 def _say_what_was_lost() -> None:

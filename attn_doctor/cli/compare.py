@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from attn_doctor.cli.options import add_fail_on, fail_on
+from attn_doctor.cli.options import add_fail_on, add_outputs, fail_on
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -20,20 +20,19 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     parser.add_argument("before", metavar="BEFORE", help="a JSON report; - for standard input")
     parser.add_argument("after", metavar="AFTER", help="another one")
-    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON; - for standard output")
-    parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, to paste into an issue")
+    add_outputs(parser, "all of it", only=("json", "markdown"), redacted=False)
     add_fail_on(parser, "a new problem from this severity on")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write
     from attn_doctor.examination import read_file
     from attn_doctor.model.report import Unreadable, decode_report
-    from attn_doctor.report import files, markdown
     from attn_doctor.report.comparison import compare
     from attn_doctor.report.comparison_outline import outline
+    from attn_doctor.report.formats import Answer
 
     check_outputs(arguments)
     names = (arguments.before, arguments.after)
@@ -41,12 +40,9 @@ def execute(arguments: argparse.Namespace) -> int:
         raise Unreadable("only one of the reports can come from standard input")
     before, after = (decode_report(read_file(name), name) for name in names)
     found = compare(before, after)
-    if arguments.json:
-        write_json(arguments.json, found, is_clean=True)  # as reports are
     shown = (Path(names[0]).name, Path(names[1]).name)  # a folder may name its owner
     blocks = outline(before, after, found, shown)
-    if arguments.markdown:
-        files.write(arguments.markdown, markdown.render(blocks))
+    write(arguments, lambda: Answer(found, lambda: blocks))  # redacted, as saved reports are
     if on_terminal(arguments):
         show_blocks(blocks)
     least = fail_on(arguments)

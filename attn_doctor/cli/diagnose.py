@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_fail_on, add_gpu, add_target, examination, fail_on
+from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -31,7 +31,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         choices=("train", "flash-attn"),
         help="what was wanted (default: flash-attn where the log names it or builds an extension, else train)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write findings as JSON, redacted; - for standard output")
+    add_outputs(parser, "findings", only=("json",))
     add_fail_on(parser)
     parser.set_defaults(execute=execute)
 
@@ -39,7 +39,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of, read_logs
     from attn_doctor.judging.diagnose import diagnose
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
     if arguments.json:
         stated = () if facts else evidence(stated_facts(logs))
-        write_json(arguments.json, msgspec.structs.replace(diagnosis, stated=stated))
+        write_records(arguments, msgspec.structs.replace(diagnosis, stated=stated))
     if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
     return exit_code(diagnosis, fail_on(arguments))

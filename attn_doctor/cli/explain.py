@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from attn_doctor.cli.options import add_outputs
+
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
@@ -14,19 +16,19 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     parser.add_argument("name", metavar="CODE|SLUG", help="for example AD311 or numpy-abi")
-    parser.add_argument("--markdown", metavar="FILE", help="write the page as Markdown; - for standard output")
+    add_outputs(parser, "the page", only=("markdown",), redacted=False)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write
     from attn_doctor.failure_modes import find
-    from attn_doctor.report import files, pages
+    from attn_doctor.report import pages
+    from attn_doctor.report.formats import Answer
 
     check_outputs(arguments)
     module = find(arguments.name)
-    if arguments.markdown:
-        files.write(arguments.markdown, pages.markdown(module))
+    write(arguments, lambda: Answer(None, page=lambda: pages.markdown(module)))
     if on_terminal(arguments):
         show_blocks(pages.blocks(module))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_gpu, add_target, examination
+from attn_doctor.cli.options import add_gpu, add_outputs, add_target, examination
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
@@ -58,7 +58,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     network.add_argument(
         "--online", action="store_true", help="ask for the size of downloads, and let an old pip download to find out"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, redacted; - for standard output")
+    add_outputs(parser, "the answer", only=("json",))
     parser.set_defaults(execute=execute)
 
 
@@ -100,7 +100,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import on_terminal, show_blocks, write_records
     from attn_doctor.fixes.workflow import suggest
     from attn_doctor.report import plan_outline
 
@@ -114,8 +114,7 @@ def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress
         show_blocks(plan_outline.chosen(plan, way, shell) if applies and way else plan_outline.plan(plan, shell))
     if applies and way is not None:
         return _apply(arguments, request, suggested, way)
-    if arguments.json:
-        write_json(arguments.json, {"plan": plan})
+    write_records(arguments, {"plan": plan})
     if not plan.causes and not plan.ways:
         return OK
     if arguments.verify:
@@ -140,7 +139,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
 
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
     from attn_doctor.fixes.workflow import carry_out, check_applicable
     from attn_doctor.report import plan_outline
 
@@ -152,8 +151,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
         result = carry_out(request, suggested, way, progress.say)
     if on_terminal(arguments):
         show_blocks(plan_outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
-    if arguments.json:
-        write_json(arguments.json, {"plan": suggested.plan, "applied": result})
+    write_records(arguments, {"plan": suggested.plan, "applied": result})
     return OK if result.outcome == "applied" else FINDINGS
 
 
@@ -161,7 +159,7 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
     import sys
 
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import on_terminal, show_blocks, write_records
     from attn_doctor.fixes.workflow import take_back, to_undo
     from attn_doctor.report import plan_outline
 
@@ -176,8 +174,7 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
     progress.close()
     if on_terminal(arguments):
         show_blocks(plan_outline.undone(undone.plan, undone.wrong, undone.kept))
-    if arguments.json:
-        write_json(arguments.json, undone)
+    write_records(arguments, undone)
     return FINDINGS if undone.wrong else OK
 
 

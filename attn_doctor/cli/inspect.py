@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from attn_doctor.cli.options import add_target, examination
+from attn_doctor.cli.options import add_outputs, add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -29,7 +29,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="CC",
         help="also say whether the GPU code inside runs on this compute capability, 8.9; repeat for more",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the answers as JSON, redacted; - for standard output")
+    add_outputs(parser, "the answers", only=("json",))
     parser.set_defaults(execute=execute)
 
 
@@ -42,7 +42,7 @@ def capability(text: str) -> str:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.model.facts import Unknown
     from attn_doctor.probes.binaries.inspection import inspect, place_of
     from attn_doctor.probes.choose import choose
@@ -54,8 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
     choice = choose(options.target, options.surroundings)
     place = place_of(choice.python, options.surroundings, options.timeout)
     records = list(inspect(arguments.files, place, options.surroundings))
-    if arguments.json:
-        write_json(arguments.json, as_data(choice, place.torch, records, arguments.gpu))
+    write_records(arguments, as_data(choice, place.torch, records, arguments.gpu))
     if on_terminal(arguments):
         show_blocks(outline(choice, records, arguments.gpu))
     if all(isinstance(record.verdict, Unknown) and isinstance(record.needs, Unknown) for record in records):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target, examination
+from attn_doctor.cli.options import add_outputs, add_target, examination
 from attn_doctor.failure_modes.areas import AREAS
 
 
@@ -23,12 +23,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument("--predictable", action="store_true", help="only those that can be told before they happen")
     parser.add_argument("--here", action="store_true", help="only those that are met here, by files alone")
     add_target(parser)
-    parser.add_argument("--json", metavar="FILE", help="write the list as JSON; - for standard output")
+    add_outputs(parser, "the list", only=("json",), redacted=False)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.failure_modes import ALL
     from attn_doctor.failure_modes.page import page, predictable
     from attn_doctor.report import pages
@@ -41,8 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.here:
         met = _met_here(arguments)
         chosen = [m for m in chosen if m.MODE.slug in met]
-    if arguments.json:
-        write_json(arguments.json, pages.table(chosen))
+    write_records(arguments, pages.table(chosen))
     if on_terminal(arguments):
         show_blocks(pages.listing(chosen))
     return 0

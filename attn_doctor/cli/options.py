@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,10 +48,23 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON, redacted; - for standard output")
-    parser.add_argument("--markdown", metavar="FILE", help="write it as Markdown, redacted, to paste into an issue")
-    parser.add_argument("--html", metavar="FILE", help="write it as one HTML page, redacted")
+def add_outputs(
+    parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[str] = (), redacted: bool = True
+) -> None:
+    """Add an option for each format that the command can write `what` in: all of them, or those named in `only`.
+
+    `redacted` is what the help says. A command that reads saved reports alone does not say it: they are redacted already.
+    """
+    from attn_doctor.report.formats import FORMATS
+
+    clean = ", redacted" if redacted else ""
+    said = what
+    for made in FORMATS:
+        if only and made.option not in only:
+            continue
+        end = "; - for standard output" if said == what else made.use
+        parser.add_argument(f"--{made.option}", metavar="FILE", help=f"write {said} as {made.name}{clean}{end}")
+        said = "it"
 
 
 def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from attn_doctor.report.formats import FORMATS, Answer
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -56,52 +58,76 @@ def agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-OUTPUTS = ("json", "markdown", "html")
+def _files(arguments: argparse.Namespace, more: tuple[str, ...]) -> list[str | None]:
+    return [getattr(arguments, name, None) for name in (*(made.option for made in FORMATS), *more)]
 
 
-def check_outputs(arguments: argparse.Namespace, *names: str) -> None:
-    """Raises Unwritable before any work is done. `names` are the options of the command that name an output."""
+def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
+    """Raises Unwritable before any work is done. `more` are options that name an output and are no format, such as --log."""
     from attn_doctor.report import files
 
-    files.check_all(getattr(arguments, name, None) for name in names or OUTPUTS)
+    files.check_all(_files(arguments, more))
 
 
-def on_terminal(arguments: argparse.Namespace, *names: str) -> bool:
+def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
     """Return whether the text for a person is to be shown: no output went to standard output."""
     from attn_doctor.report import files
 
-    return not any(files.goes_to_stdout(getattr(arguments, name, None)) for name in names or OUTPUTS)
+    return not any(files.goes_to_stdout(path) for path in _files(arguments, more))
+
+
+def write(arguments: argparse.Namespace, answer: Callable[[], Answer]) -> None:
+    """Write the answer in each format that a file was named for. The answer is made only if there is one. Raises Unwritable."""
+    from attn_doctor.report import files
+
+    asked = [(getattr(arguments, made.option, None), made) for made in FORMATS]
+    wanted = [(path, made) for path, made in asked if path]
+    if not wanted:
+        return
+    made_once = answer()
+    for path, made in wanted:
+        files.write(path, made.render(made_once))
+
+
+def write_records(arguments: argparse.Namespace, records: Any) -> None:
+    """Write records that are no report, redacted. Raises Unwritable."""
+    write(arguments, lambda: Answer(_redacted(records)))
+
+
+def _redacted(records: Any) -> Any:
+    import msgspec
+
+    from attn_doctor.model import foreign_text
+    from attn_doctor.report import redact
+
+    return redact.redact(foreign_text.plain(msgspec.to_builtins({"data": records})))["data"]
 
 
 def show(report: Report, arguments: argparse.Namespace) -> None:
     """Files first; then the terminal, unless a file went to standard output."""
     from attn_doctor.report.outline import outline
 
-    write_outputs(report, arguments)
+    write_report(report, arguments)
     if on_terminal(arguments):
         show_blocks(outline(report))
 
 
-def write_outputs(report: Report, arguments: argparse.Namespace) -> None:
-    """Write the files of --json, --markdown and --html, redacted. Raises Unwritable."""
-    import msgspec
+def write_report(report: Report, arguments: argparse.Namespace) -> None:
+    """Write a report, redacted, in each format that a file was named for. Raises Unwritable."""
 
-    from attn_doctor.model.report import Report as ReportType
-    from attn_doctor.model.report import encode
-    from attn_doctor.report import files, markdown, redact
-    from attn_doctor.report.outline import outline
+    def answer() -> Answer:
+        import msgspec
 
-    if not any((arguments.json, arguments.markdown, arguments.html)):
-        return
-    clean = msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType) if not report.redacted else report
-    if arguments.json:
-        files.write(arguments.json, encode(clean))
-    if arguments.markdown:
-        files.write(arguments.markdown, markdown.render(outline(clean)))
-    if arguments.html:
-        from attn_doctor.report import html
+        from attn_doctor.model.report import Report as ReportType
+        from attn_doctor.report import redact
+        from attn_doctor.report.outline import outline
 
-        files.write(arguments.html, html.render(outline(clean), "attn-doctor report"))
+        clean = report
+        if not report.redacted:
+            clean = msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType)
+        return Answer(clean, lambda: outline(clean))
+
+    write(arguments, answer)
 
 
 def show_blocks(blocks: Iterable[Block]) -> None:
@@ -118,15 +144,3 @@ def show_blocks(blocks: Iterable[Block]) -> None:
     with console.capture() as captured:
         render(blocks, console)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
-
-
-def write_json(path: str, data: Any, *, is_clean: bool = False) -> None:
-    """Records as JSON, redacted unless all of it comes from what was redacted before."""
-    import msgspec
-
-    from attn_doctor.model import foreign_text
-    from attn_doctor.report import files, redact
-
-    plain = foreign_text.plain(msgspec.to_builtins({"data": data}))
-    clean = plain["data"] if is_clean else redact.redact(plain)["data"]
-    files.write(path, msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target, examination
+from attn_doctor.cli.options import add_outputs, add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -24,7 +24,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--torch", metavar="REQUIREMENT", help="download this torch instead of borrowing the target's: torch==2.8.0"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the outcome as JSON, redacted; - for standard output")
+    add_outputs(parser, "the outcome", only=("json",))
     parser.add_argument("--log", metavar="FILE", help="write what was printed to a file; - for standard output")
     parser.add_argument("--keep", action="store_true", help="leave the throw-away folder behind, and say where it is")
     parser.set_defaults(execute=execute)
@@ -34,14 +34,14 @@ def execute(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, agreed, check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, agreed, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
     from attn_doctor.report import files, reproduction_outline
     from attn_doctor.reproduction.plan import NotConfirmed, plan
     from attn_doctor.reproduction.reproduce import reproduce
 
-    check_outputs(arguments, "json", "log")
+    check_outputs(arguments, "log")
     mode = find(arguments.name).MODE
     options = examination(arguments)
     environ = options.surroundings
@@ -57,9 +57,8 @@ def execute(arguments: argparse.Namespace) -> int:
         done = reproduce(planned, say=progress.say, torch=arguments.torch, kept=arguments.keep)
     if arguments.log:
         files.write(arguments.log, done.log)
-    if arguments.json:
-        write_json(arguments.json, reproduction_outline.as_data(planned, done))
-    if on_terminal(arguments, "json", "log"):
+    write_records(arguments, reproduction_outline.as_data(planned, done))
+    if on_terminal(arguments, "log"):
         show_blocks(reproduction_outline.outcome(planned, done))
     if not done.reproduced:
         return NOT_EXAMINED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target, examination, whole
+from attn_doctor.cli.options import add_outputs, add_target, examination, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -58,13 +58,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     tune.add_argument("--images", type=whole, metavar="N", help="images in your training set, to decide cache=")
     add_target(parser)
-    parser.add_argument("--json", metavar="FILE", help="write everything as JSON, redacted; - for standard output")
+    add_outputs(parser, "everything", only=("json",))
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
     from attn_doctor.report.trial_outline import outline
     from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
@@ -96,8 +96,7 @@ def execute(arguments: argparse.Namespace) -> int:
         facts = facts_of(options, progress.say)
         python = str(facts.interpreter.python)
         found = study(facts, [python], wanted, timeout=options.timeout, say=progress.say, environ=options.surroundings)
-    if arguments.json:
-        write_json(arguments.json, found)
+    write_records(arguments, found)
     if on_terminal(arguments):
         show_blocks(outline(found, arguments.model))
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_target, examination
+from attn_doctor.cli.options import add_outputs, add_target, examination
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -37,13 +37,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--online", action="store_true", help="ask the release page and the registry for what is newer than the tables"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, redacted; - for standard output")
+    add_outputs(parser, "the answer", only=("json",))
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_json
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
     from attn_doctor.report.wheels_outline import outline
     from attn_doctor.wheels.answer import Wanted, answer, key_for
@@ -71,8 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
             found = answer(wanted, facts, seen=seen, notes=notes)
         else:
             found = answer(wanted, facts)
-    if arguments.json:
-        write_json(arguments.json, found)
+    write_records(arguments, found)
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
     return OK if any(c.fits and c.filename for c in found.candidates) else FINDINGS

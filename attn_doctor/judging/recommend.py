@@ -20,7 +20,7 @@ from attn_doctor.trials.best import beats, best, training_dtype
 YOLO12_HEAD_DIM = 32
 _ONLY_ON_A_GPU = {b.name for b in ALL if b.family == "pytorch" and b.gpu_only}
 _FUSED = {b.name for b in ALL if b.family == "pytorch" and not b.composed}
-_FLASH_ATTN = {b.name for b in ALL if b.family == "package" and b.name != "xformers"}
+_FLASH_ATTN = {b.name for b in ALL if b.package and b.package.startswith("flash-attn")}
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
 _IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors no driver and no other attention puts right

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import cleandoc
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -119,8 +119,10 @@ def _header(data: bytes, name: str) -> _Header:
     return header
 
 
-def encode(report: Report) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(foreign_text.record(report)), indent=2) + b"\n"
+def encode(records: Any) -> bytes:
+    """Return a report, or other records or plain data, as JSON to be read."""
+    clean = foreign_text.plain(msgspec.to_builtins({"records": records}))["records"]
+    return msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n"
 
 
 def schema() -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attn_doctor.errors import Refused
+from attn_doctor.exchange.traits import TRAITS, compiles_model
 
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
 STARTUP = Path(__file__).parents[1] / "target" / "startup"
@@ -31,7 +32,9 @@ def names() -> tuple[str, ...]:
 def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
     """Return `base` with the prescription added. Raises NothingToRun for an unknown backend."""
     if backend not in names():
-        also = " (with ultralytics: yolo train ... compile=True)" if backend == "compile" else ""
+        also = (
+            " (with ultralytics: yolo train ... compile=True)" if backend in TRAITS and compiles_model(backend) else ""
+        )
         raise NothingToRun(f"{backend!r} is no attention to exchange{also}: use {', '.join(names())}")
     # Only the startup folder is added: were the doctor's own packages on the path, they would hide those of the program.
     path = [str(STARTUP), *([base["PYTHONPATH"]] if base.get("PYTHONPATH") else [])]

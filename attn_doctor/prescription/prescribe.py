@@ -20,19 +20,10 @@ from attn_doctor.exchange import kernels, layers
 from attn_doctor.exchange.accuracy import Reference, noise
 from attn_doctor.exchange.alone import is_wrong_alone
 from attn_doctor.exchange.tolerance import limit
+from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
 
 AUTO = "auto"
 AS_INSTALLED = "eager"
-_CANDIDATES = {  # in order of preference where none is measurably faster
-    "cpu": ("sdpa-flash",),
-    "cuda": ("sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "flash-attn-3", "flash-attn-2"),
-    "mps": ("sdpa",),
-}
-_FOR_ONE_IMAGE = (
-    "sdpa-flash",
-    "sdpa",
-    "sdpa-math",
-)  # where the installed attention is wrong, after the device's candidates
 _WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
 _REPEATS = 7
 
@@ -87,7 +78,11 @@ def prescribe(
     import, `layers.Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
-        also = " (compile the model instead: YOLO(...).train(compile=True))" if backend == "compile" else ""
+        also = (
+            " (compile the model instead: YOLO(...).train(compile=True))"
+            if backend in TRAITS and compiles_model(backend)
+            else ""
+        )
         raise ValueError(f"{backend!r} is no attention to exchange{also}: use {', '.join((AUTO, *kernels.NAMES))}")
     choice = _Choice(backend, say)
     where = device or _default_device()
@@ -299,7 +294,7 @@ def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
     """Return the fastest backend that proves itself, or eager where none is faster."""
     reference = Reference(kernels.eager, _calls(device, dtype)[:2], seed=0)
     proven = {AS_INSTALLED: kernels.eager}
-    for name in _CANDIDATES.get(device.type, ("sdpa",)):
+    for name in candidates(device.type) or ["sdpa"]:
         try:
             kernel = _kernel(name)
             _prove(name, kernel, device, dtype)
@@ -316,7 +311,7 @@ def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
 
 def _right_alone(device: torch.device, dtype: torch.dtype, without: str) -> tuple[str, Any] | None:
     """Return a backend that proves itself, whatever its speed; None where none does."""
-    names = dict.fromkeys((*_CANDIDATES.get(device.type, ()), *_FOR_ONE_IMAGE))
+    names = dict.fromkeys((*candidates(device.type), *candidates_alone()))
     with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
         for name in names:
             if name == without:  # it was already refused, or it would have been taken

@@ -60,7 +60,7 @@ def predicted(subject, cells):
         with subject.using(cell.backend):
             return {"stages": predictor.stages()}
 
-    rounds([cell for cell in cells if cell.backend != "compile"], one_round)
+    rounds([cell for cell in cells if not compiles_model(cell.backend)], one_round)
 
 
 def optimised(subject, cells):

@@ -73,7 +73,12 @@ SUSPICIOUS = 0.01  # error of a whole model's gradients in float32 above which i
 
 def refuted(subject, cell, error):
     """Return the fault in the gradients of a training step with this backend: by module, in its layout and batch."""
-    if subject.scope != "model" or not CONFIG["reference"] or subject.device.type == "mps" or cell.backend == "compile":
+    if (
+        subject.scope != "model"
+        or not CONFIG["reference"]
+        or subject.device.type == "mps"
+        or compiles_model(cell.backend)
+    ):
         return None
     suspicious = cell.dtype == "float32" and error is not None and not error <= SUSPICIOUS
     if cell.backend not in REFUTED and (suspicious or REFUTED):
@@ -103,7 +108,7 @@ def slope_error(compute):
 def prove(subject, cell, reference, expected):
     """Compare the numbers with float64, count the calls of one pass, and measure the memory peak of a step."""
     call = reference.calls[0]
-    compute = kernel_of("eager" if cell.backend == "compile" else cell.backend)
+    compute = kernel_of("eager" if compiles_model(cell.backend) else cell.backend)
     clock = Clock(subject.device)
     with autocast(subject.device, cell.dtype), in_force(compute):
         errors = reference.errors(compute)
@@ -114,7 +119,8 @@ def prove(subject, cell, reference, expected):
     made = None
     report["tokens"] = max(given[1].shape[2] for given in reference.calls)
     report["eps"] = torch.finfo(call[0].dtype).eps
-    watch = None if cell.backend in ("compile", "flex") else Watch()  # compiled code does not run under a dispatch mode
+    # Compiled code does not run under a dispatch mode.
+    watch = None if TRAITS[cell.backend].family == "compiled" else Watch()
     passed = []
 
     def watched_pass():

@@ -89,13 +89,8 @@ def pytorch_says(backend, calls):
 
     PyTorch warns about it only when the other kernels are forbidden.
     """
-    names = {
-        "sdpa-flash": ("FLASH_ATTENTION",),
-        "sdpa-efficient": ("EFFICIENT_ATTENTION",),
-        "sdpa-cudnn": ("CUDNN_ATTENTION",),
-        "sdpa": ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION"),
-    }.get(backend)
-    if names is None or not calls:
+    names = TRAITS[backend].sdp_kernels
+    if not names or not calls:
         return []
     if backend == "sdpa" and calls[0][0].device.type == "cpu":
         names = names[:1]  # the CPU has no other kernel

@@ -83,7 +83,7 @@ class ModelSubject:
     @contextlib.contextmanager
     def using(self, backend):
         """Return a context with this backend's attention in the model's classes; none for `eager` and `compile`."""
-        if backend in ("eager", "compile"):
+        if not TRAITS[backend].exchanged:
             yield
             return
         with Exchange(kernel_of(backend)):
@@ -94,14 +94,14 @@ class ModelSubject:
         if self.fused is None:
             self.fused = copy.deepcopy(self.model).eval()
             self.fused.fuse(verbose=False)
-        run = self._compiled("forward", self.fused) if backend == "compile" else self.fused
+        run = self._compiled("forward", self.fused) if compiles_model(backend) else self.fused
         with torch.inference_mode(), autocast(self.device, dtype):
             return run(self.images)
 
     def step(self, backend, dtype):
         """Run a training step without the optimiser: forward pass, the model's own loss, backward pass."""
         self.model.train()
-        run = self._compiled("step", self.model) if backend == "compile" else self.model
+        run = self._compiled("step", self.model) if compiles_model(backend) else self.model
         with autocast(self.device, dtype):
             predictions = run(self.images)
             loss = self.model.loss(dict(self.labels, img=self.images), predictions)
@@ -116,7 +116,7 @@ class ModelSubject:
         model.train()
         model.zero_grad(set_to_none=True)
         images = self.images.to(next(model.parameters()).dtype)
-        run = self._compiled("step", self.model) if backend == "compile" else model
+        run = self._compiled("step", self.model) if compiles_model(backend) else model
         with contextlib.nullcontext() if watch is None else watch:
             with autocast(self.device, dtype):
                 outputs = tensors_of(run(images))
@@ -181,8 +181,8 @@ class AttentionSubject:
 
     @contextlib.contextmanager
     def using(self, backend):
-        if backend == "compile":
-            _kernels.setdefault("compile", torch.compile(eager))
+        if compiles_model(backend):
+            _kernels.setdefault(backend, torch.compile(eager))
         self.kernel = kernel_of(backend)
         with in_force(self.kernel):
             yield

@@ -8,12 +8,16 @@ check is left to it: it knows them better than a table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from attn_doctor.exchange.traits import TRAITS, Traits
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.trials import Dtype
+
+if TYPE_CHECKING:
+    from attn_doctor.exchange.traits import Family
 
 
 class Case(NamedTuple):
@@ -33,10 +37,6 @@ class Case(NamedTuple):
 Requirement = Callable[[Case], str | None]
 
 
-# Whose code computes it: the installed model's own · PyTorch's kernels · a package that has to be installed · torch.compile
-Family = Literal["eager", "pytorch", "package", "compiled"]
-
-
 class Backend(NamedTuple):
     """One way to compute attention.
 
@@ -51,10 +51,28 @@ class Backend(NamedTuple):
     operators: str = ""
     kernels: str = ""
     select: str = ""
-    family: Family = "pytorch"
-    gpu_only: bool = False  # no CPU and no Apple GPU has it
-    exchanged: bool = True  # the attention of the model is replaced; False: it stays as installed
     shared: bool = False  # its operators are another backend's too: the profile must name its kernels
+
+    @property
+    def traits(self) -> Traits:
+        """Return what the programs in the target know of it as well."""
+        return TRAITS[self.name]
+
+    @property
+    def family(self) -> Family:
+        return self.traits.family
+
+    @property
+    def gpu_only(self) -> bool:
+        return self.traits.gpu_only
+
+    @property
+    def exchanged(self) -> bool:
+        return self.traits.exchanged
+
+    @property
+    def package(self) -> str | None:
+        return self.traits.package
 
     @property
     def composed(self) -> bool:
@@ -232,7 +250,7 @@ _ACTIVATE = 'torch.nn.attention.activate_flash_attention_impl("{}")'
 _CONTEXT = "torch.nn.attention.sdpa_kernel(SDPBackend.{})"
 
 ALL: tuple[Backend, ...] = (
-    Backend("eager", "the attention as installed", _anywhere, select="nothing to do", family="eager", exchanged=False),
+    Backend("eager", "the attention as installed", _anywhere, select="nothing to do"),
     Backend(
         "sdpa",
         "PyTorch's own choice",
@@ -249,7 +267,6 @@ ALL: tuple[Backend, ...] = (
         _EFFICIENT_OPERATOR,
         r"fmha|attn_fwd|bwd_kernel",
         _CONTEXT.format("EFFICIENT_ATTENTION"),
-        gpu_only=True,
     ),
     Backend(
         "sdpa-flash",
@@ -267,8 +284,6 @@ ALL: tuple[Backend, ...] = (
         _FLASH_OPERATOR,
         _FLASH_3_KERNELS,
         _ACTIVATE.format("FA3"),
-        family="package",
-        gpu_only=True,
         shared=True,
     ),
     Backend(
@@ -278,8 +293,6 @@ ALL: tuple[Backend, ...] = (
         _FLASH_OPERATOR,
         _FLASH_4_KERNELS,
         _ACTIVATE.format("FA4"),
-        family="package",
-        gpu_only=True,
         shared=True,
     ),
     Backend(
@@ -289,7 +302,6 @@ ALL: tuple[Backend, ...] = (
         _CUDNN_OPERATOR,
         r"cudnn.*(sdpa|attention|flash)",
         _CONTEXT.format("CUDNN_ATTENTION"),
-        gpu_only=True,
     ),
     Backend(
         "flash-attn-2",
@@ -298,8 +310,6 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn::",
         r"flash_(fwd|bwd)",
         "flash_attn.flash_attn_func",
-        family="package",
-        gpu_only=True,
     ),
     Backend(
         "flash-attn-3",
@@ -308,8 +318,6 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn_3::",
         _FLASH_3_KERNELS,
         "flash_attn_interface.flash_attn_func",
-        family="package",
-        gpu_only=True,
     ),
     Backend(
         "flash-attn-4",
@@ -318,8 +326,6 @@ ALL: tuple[Backend, ...] = (
         r"^flash_attn(_4)?(_cute)?::",
         _FLASH_4_KERNELS,
         "flash_attn.cute.flash_attn_func",
-        family="package",
-        gpu_only=True,
     ),
     Backend(
         "xformers",
@@ -328,8 +334,6 @@ ALL: tuple[Backend, ...] = (
         r"^xformers(_flash\w*|_python)?::",
         r"fmha|flash_",
         "xformers.ops.memory_efficient_attention",
-        family="package",
-        gpu_only=True,
     ),
     Backend(
         "flex",
@@ -338,16 +342,12 @@ ALL: tuple[Backend, ...] = (
         r"flex_attention",
         r"flex_attention",
         "torch.compile(torch.nn.attention.flex_attention.flex_attention)",
-        family="compiled",
-        gpu_only=True,
     ),
     Backend(
         "compile",
         "the eager model under torch.compile",
         _compile,
         select="torch.compile(model)",
-        family="compiled",
-        exchanged=False,
     ),
 )
 BY_NAME: dict[str, Backend] = {backend.name: backend for backend in ALL}

@@ -15,6 +15,7 @@ from attn_doctor.system import machine
 COMMON = (
     "target/channel.py",
     "exchange/accuracy.py",
+    "exchange/traits.py",
     "exchange/kernels.py",
     "exchange/layers.py",
     "target/trial_subject.py",

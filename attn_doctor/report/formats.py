@@ -1,0 +1,91 @@
+"""List the formats of the files that commands write: one class and one entry in FORMATS each.
+
+The command line reads the list when it makes its options, so nothing heavy is imported here: a format imports its renderer
+when it renders. The terminal is no format, because it is always there and takes no file name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from attn_doctor.report.blocks import Block
+
+
+def _no_blocks() -> tuple[Block, ...]:
+    return ()
+
+
+class Answer(NamedTuple):
+    """Hold the answer of a command as formats take it. Redacted: a format writes all that is in it.
+
+    `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
+    reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.
+    """
+
+    records: Any
+    blocks: Callable[[], Iterable[Block]] = _no_blocks
+    page: Callable[[], str] | None = None
+    title: str = "attn-doctor report"
+
+
+class Format(Protocol):
+    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE", with WHAT from the command."""
+
+    @property
+    def option(self) -> str:
+        """Return the name of the option, without its dashes."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for readers, such as "Markdown"."""
+
+    @property
+    def use(self) -> str:
+        """Return the end of the help: what the format is good for, or nothing."""
+
+    def render(self, answer: Answer) -> str | bytes:
+        """Return the content of the file."""
+
+
+class Json:
+    """Write the records, two spaces an indentation."""
+
+    option = "json"
+    name = "JSON"
+    use = ""
+
+    def render(self, answer: Answer) -> bytes:
+        from attn_doctor.model.report import encode
+
+        return encode(answer.records)
+
+
+class Markdown:
+    """Write the page of the answer where it has one, else its outline."""
+
+    option = "markdown"
+    name = "Markdown"
+    use = ", to paste into an issue"
+
+    def render(self, answer: Answer) -> str:
+        from attn_doctor.report import markdown
+
+        return answer.page() if answer.page else markdown.render(answer.blocks())
+
+
+class Html:
+    """Write the outline as one file that needs no other."""
+
+    option = "html"
+    name = "one HTML page"
+    use = ""
+
+    def render(self, answer: Answer) -> str:
+        from attn_doctor.report import html
+
+        return html.render(answer.blocks(), answer.title)
+
+
+FORMATS: tuple[Format, ...] = (Json(), Markdown(), Html())
