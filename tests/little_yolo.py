@@ -89,4 +89,8 @@ def root(report: dict) -> dict:
 
 def commands(report: dict) -> list[str]:
     """The commands of the first root's first fix, as words joined by spaces."""
-    return [" ".join(step["argv"]) for step in root(report)["fixes"][0]["steps"]]
+    steps = root(report)["fixes"][0]["steps"]
+    return [
+        " ".join(step["argv"] if "argv" in step else [step["name"], *filter(None, [step.get("value")])])
+        for step in steps
+    ]

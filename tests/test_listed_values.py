@@ -3,10 +3,12 @@
 import msgspec
 import pytest
 
+from attn_doctor import child
 from attn_doctor.child import _message
 from attn_doctor.model import listed_values
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.report import Unreadable, decode_facts, decode_report
+from attn_doctor.probes import ask
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.interpreter import interpreter
 
@@ -63,7 +65,9 @@ def test_what_is_no_matter_of_lists_is_refused_as_before():
 
 def test_a_target_that_names_another_kind_of_environment_is_examined():
     said = {"interpreter": {"kind": "new", "prefix": "/opt", "version": "3.12.0"}, "modules": []}
-    record, _ = interpreter(Choice("/opt/bin/python", "it was named"), said, [], [], {})
+    outcome = child.Outcome([], None, "", None, 0.0, 0)
+    answer = ask.Answer(interpreter=ask._interpreter("/opt/bin/python", said, outcome, ""))
+    record, _ = interpreter(Choice("/opt/bin/python", "it was named"), answer, [], [], {})
     assert record.kind == UNKNOWN
     assert record.version == "3.12.0"
 

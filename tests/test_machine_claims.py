@@ -7,19 +7,20 @@ import io
 import pytest
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.logs.machine_claims import PATTERNS, disagreements
+from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.reader import Reader
+from attn_doctor.logs.stated_facts import PATTERNS
 from attn_doctor.model.facts import Toolkit, Unknown
 
 # Python 3.12, torch 2.15, driver 580.95, CUDA 12.8
 HERE = changed(RTX_4090, toolchain__toolkits=(Toolkit(root="/usr/local/cuda", found_by=("PATH",), version="12.8"),))
 SAYS = {  # the line with a place for a version; what agrees; what does not; how the sentence names it
-    "a folder of packages": ('  File "/venv/lib/python{}/site-packages/x.py", line 1', "3.12", "3.10", "Python 3.10, here it is 3.12"),
-    "the tag of a wheel": ("Downloading flash_attn-2.8.3-cp{0}-cp{0}-linux_x86_64.whl", "312", "310", "Python 3.10, here it is 3.12"),
-    "flash-attn's setup.py": ("torch.__version__  = {}", "2.15.0+cu132", "2.6.0+cu124", "torch 2.6, here it is 2.15"),
-    "the address of a wheel": ("Guessing wheel URL: https://x/flash_attn-2.8.3+cu12torch{}cxx11abiTRUE-x", "2.15", "2.6", "torch 2.6, here it is 2.15"),
+    "a folder of packages": ('  File "/venv/lib/python{}/site-packages/x.py", line 1', "3.12", "3.10", "Python 3.10, here it is 3.12.3"),
+    "the tag of a wheel": ("Downloading flash_attn-2.8.3-cp{0}-cp{0}-linux_x86_64.whl", "312", "310", "Python 3.10, here it is 3.12.3"),
+    "flash-attn's setup.py": ("torch.__version__  = {}", "2.15.0+cu132", "2.6.0+cu124", "torch 2.6.0+cu124, here it is 2.15.0+cu132"),
+    "the address of a wheel": ("Guessing wheel URL: https://x/flash_attn-2.8.3+cu12torch{}cxx11abiTRUE-x", "2.15", "2.6", "torch 2.6, here it is 2.15.0+cu132"),
     "PyTorch's own build": ("The detected CUDA version ({}) mismatches", "12.8", "11.8", "the toolkit's CUDA 11.8, here it is 12.8"),
-    "nvidia-smi": ("| NVIDIA-SMI x   Driver Version: {}   |", "580.95.05", "535.183.01", "the driver 535.183, here it is 580.95"),
+    "nvidia-smi": ("| NVIDIA-SMI x   Driver Version: {}   |", "580.95.05", "535.183.01", "the driver 535.183.01, here it is 580.95.05"),
 }  # fmt: skip
 
 

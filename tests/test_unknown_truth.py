@@ -13,6 +13,7 @@ from whole_machines import RTX_4090, changed, with_flash_attn
 
 import attn_doctor
 from attn_doctor import commands
+from attn_doctor.commands import installers
 from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import FromFacts, Hit, Unsure
 from attn_doctor.fixes.alternatives import drafts
@@ -94,7 +95,7 @@ def _answered(facts: Facts, logs: tuple = ()) -> Iterator[object]:
     yield recommend(facts, diagnosis, SKIPPED)
     yield implied(facts)
     yield machine_summary.at_a_glance(facts)
-    yield commands.installer(facts), commands.shell_of(facts)
+    yield installers.own(facts), commands.shell_of(facts)
 
 
 def test_every_failure_mode_has_its_say_of_a_machine_of_which_nothing_is_known():

@@ -208,15 +208,15 @@ def test_a_report_that_is_not_utf8(name, tmp_path):
 
 
 def test_a_wrong_argument_is_quoted():
-    for argv in (
-        ["list", f"--{ODD}"],
-        [ODD],
-        ["explain", ODD],
-        ["check", "--imgsz", ODD],
-        ["check", "--target", f"/{ODD}"],
+    for code, argv in (
+        (2, ["list", f"--{ODD}"]),
+        (2, [ODD]),
+        (2, ["explain", ODD]),
+        (2, ["check", "--imgsz", ODD]),
+        (3, ["check", "--target", f"/{ODD}"]),  # nothing of that name can be asked
     ):
         done = doctor(*argv)
-        assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
         assert (
             SHOWN in done.stderr.decode() or "caf\\udce9" in done.stderr.decode()
         )  # where it is quoted as Python does

@@ -436,6 +436,7 @@ def test_every_exception_of_ours_has_one_home():
         "NoRoom",
         "Busy",
         "NotProven",
+        "NotWindows",
         "Unavailable",
     }  # caught, or raised in the user's process
     standalone = {("attn_doctor.exchange.layers", "Refused"), ("attn_doctor.knowledge.cxx_names.cursor", "Unreadable")}
