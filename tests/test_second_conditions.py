@@ -26,7 +26,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge import finder, wheels
 from attn_doctor.knowledge.wheel_key import Key
-from attn_doctor.knowledge.yes_no_unknown import yes
+from attn_doctor.knowledge.yes_no_unknown import no, yes
 from attn_doctor.logs.reader import Reader, Seen
 from attn_doctor.model.facts import AmdGpu, Facts, Pin, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Fix, Goal, Severity, fact
@@ -225,6 +225,15 @@ def test_one_gpu_that_runs_a_wheel_is_enough_beside_one_of_which_nothing_is_know
     assert finder._gpus(wheel, ("8.9", "12.1")).yes
 
 
+def test_a_gpu_that_refuses_a_wheel_says_nothing_of_the_others(monkeypatch):
+    answers = {"7.5": no("it has no code"), "8.9": yes("it has code"), "12.1": Unknown("not tried")}
+    monkeypatch.setattr(finder, "_gpu", lambda *asked: answers[asked[-1]])
+    wheel = wheels.of_release("2.8.3")[0]
+    assert finder._gpus(wheel, ("7.5", "8.9")).yes
+    assert finder._gpus(wheel, ("7.5", "12.1")) is answers["12.1"]
+    assert finder._gpus(wheel, ("7.5",)) is answers["7.5"]
+
+
 def test_of_two_wheels_as_near_the_one_whose_name_tells_its_abi_stands_for_the_release():
     both = [w for w in wheels.official() if w.really is not w.cxx11_abi]
     assert both, "no wheel with a wrong name is known any more: this test is needless"
@@ -391,6 +400,16 @@ def test_a_package_that_is_put_in_again_is_shown_as_a_change():
 
     assert shown(reinstall=True) == (again,)
     assert shown(reinstall=False) == ()
+
+
+def test_a_package_that_was_removed_before_is_added_though_the_resolver_saw_it_there():
+    gone = PlannedStep(step=commands.uninstall("numpy", why="w"), changes=())
+    back = PlannedStep(step=put_in("numpy==2.2.6"), changes=())
+    taken, added = step_effects.in_order((gone, back), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))
+    assert taken.changes == (Change(package="numpy", before="2.2.6", after=None),)
+    assert added.changes == (Change(package="numpy", before=None, after="2.2.6"),)
+    alone, twice = step_effects.in_order((back, back), {}, context(RTX_4090, "pip"))
+    assert (alone.changes, twice.changes) == ((Change(package="numpy", before=None, after="2.2.6"),), ())
 
 
 # -- redaction
