@@ -1,47 +1,53 @@
-"""What tests read of a plan's steps, in one place: whoever changes how a step is kept changes these functions alone."""
+"""What tests read of a plan's steps, in one place: a change to how a step is kept changes these functions alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from attn_doctor.fixes.installers import parse
+from attn_doctor.fixes.plan import PlannedStep, Way
+from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, Uninstall, action
+
+Either = Step | PlannedStep
 
 
-def installs(step: Any) -> tuple[str, ...]:
+def bare(step: Either) -> Step:
+    """Return the step itself, of a draft or of a plan."""
+    return step.step if isinstance(step, PlannedStep) else step
+
+
+def installs(step: Either) -> tuple[str, ...]:
     """Return the names of the packages that a step installs, in the order in which it names them."""
-    request = parse(step.argv) if step.kind == "run" else None
-    return request.names() if request and request.verb == "install" else ()
+    it = bare(step)
+    return it.names() if isinstance(it, Install) else ()
 
 
-def uninstalls(step: Any) -> tuple[str, ...]:
+def uninstalls(step: Either) -> tuple[str, ...]:
     """Return the names of the packages that a step removes."""
-    request = parse(step.argv) if step.kind == "run" else None
-    return request.names() if request and request.verb == "uninstall" else ()
+    it = bare(step)
+    return it.names() if isinstance(it, Uninstall) else ()
 
 
-def variable(step: Any) -> tuple[str, str | None] | None:
+def variable(step: Either) -> tuple[str, str | None] | None:
     """Return name and value of the variable that a step sets; the value is None where it unsets it."""
-    if step.kind != "environment":
-        return None
-    return step.argv[0], step.argv[1] if len(step.argv) > 1 else None
+    it = bare(step)
+    return (it.name, it.value) if isinstance(it, SetVariable) else None
 
 
-def run_by_doctor(way: Any) -> tuple[Any, ...]:
+def run_by_doctor(way: Way) -> tuple[PlannedStep, ...]:
     """Return the steps that `fix --apply` runs itself."""
     return way.runnable()
 
 
-def is_of_the_system(step: Any) -> bool:
+def is_of_the_system(step: Either) -> bool:
     """Whether only the user can take a step: it needs root, a reboot, another machine."""
-    return step.kind == "system"
+    return isinstance(bare(step), RunByHand)
 
 
-def said(step: Any) -> tuple[str, ...]:
-    """Return what tells one step from another: its command, or its words where it has none."""
-    return step.argv or (step.why,)
+def said(step: Either) -> Step:
+    """Return what tells one step from another: what it does, or its words where it has no command."""
+    return action(bare(step))
 
 
-def places(steps: tuple[Any, ...], read: Any, name: str) -> Iterator[int]:
+def places(steps: Sequence[Either], read: Callable[[Either], Sequence[str]], name: str) -> Iterator[int]:
     """Return the places of the steps that install, or remove, a package: `places(way.steps, installs, "torch")`."""
     return (index for index, step in enumerate(steps) if name in read(step))

@@ -20,6 +20,37 @@ from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.facts import Facts, Unknown, walk
 from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.steps import SetVariable
+
+_BUILT = {"flash-attn-2", "flash-attn-3"}
+_FLASH = {*_BUILT, "flash-attn-4"}
+# Backends, by the word that stands for them in `blocks` of an expect.toml.
+GROUPS = {
+    "all": {"eager", "sdpa", "sdpa-math", "sdpa-efficient", "sdpa-flash", "sdpa-cudnn", "xformers", "flex", "compile"}
+    | _FLASH,
+    "gpu": {"sdpa-efficient", "sdpa-cudnn"} | _FLASH,  # sdpa-flash has a kernel for the CPU too
+    "ampere": {"sdpa-flash", "sdpa-cudnn"} | _FLASH,  # kernels that need compute capability 8.0
+    "mac": {"sdpa-efficient", "sdpa-cudnn", "xformers"} | _FLASH,
+    "build": _BUILT,
+    "flash-attn-2": {"flash-attn-2"},
+}
+# Machines whose expectation is right and whose answer is wrong today, with the reason.
+KNOWN_WRONG = {
+    "v100-torch-2.11": "the first fix is a driver for CUDA 13, whose torch has no code for a V100: torch for CUDA 12.6 cures both",
+    "rtx-3090-and-titan-v": "the fix is torch for CUDA 13.2, and CUDA 13 has no code for a TITAN V: torch for CUDA 12.6 has",
+    "docker-forward-compatibility-804": "a driver and a reboot of the host come before a variable that is enough for CUDA 12.9",
+    "jetson-orin-cpu-torch": "an error without a fix: NVIDIA offers a torch for each JetPack",
+    "a100-rhel-8-glibc": "the wish is given up: a build works with the nvcc that is there and the gcc of a toolset",
+    "a30-podman-illegal-instruction": "flash-attn kills the process at its import, and blocks nothing",
+    "alpine-no-torch": "without torch no backend runs, and torch-missing blocks nothing",
+    "python-3.13-pinned-torch-2.2": "without torch no backend runs, and torch-missing blocks nothing",
+}
+# Of those the goals under which the answer is right.
+RIGHT = {
+    ("rtx-3090-and-titan-v", "flash-attn"),
+    ("a100-rhel-8-glibc", "train"),
+    ("a30-podman-illegal-instruction", "train"),
+}
 
 CASES = [
     pytest.param(folder, goal, id=f"{folder.name}-{goal}")
@@ -46,10 +77,40 @@ def test_exactly_what_is_expected(folder, goal):
     assert not [u for u in diagnosis.undetermined if "please report" in u.why]
     advice = recommend(facts, diagnosis, trials)
     assert (advice.backend or "") == wanted["backend"]
-    if "install_flash_attn" in wanted:
-        assert advice.install_flash_attn == wanted["install_flash_attn"]
+    assert advice.install_flash_attn == wanted["install_flash_attn"]
     if "goal" in table:
         assert implied(facts)[0].value == table["goal"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "goal"),
+    [
+        pytest.param(
+            *case.values,
+            id=case.id,
+            marks=[pytest.mark.xfail(reason=KNOWN_WRONG[name], strict=True, raises=AssertionError)]
+            if (name := case.values[0].name) in KNOWN_WRONG and (name, case.values[1]) not in RIGHT
+            else [],
+        )
+        for case in CASES
+    ],
+)
+def test_each_finding_blocks_what_it_does_and_the_root_cause_has_its_cure(folder, goal):
+    facts, trials, logs = read(folder)
+    wanted = expected(folder)[goal]
+    diagnosis = diagnose(facts, Goal(goal), logs=logs, trials=trials if trials.rows else None)
+    said = [f for f in diagnosis.findings if f.severity is not Severity.INFO]
+    assert {f.slug: set(f.blocks) for f in said if f.blocks} == {
+        slug: GROUPS[group] for slug, group in wanted["blocks"].items()
+    }
+    cures = next((f.fixes for f in said if f.root_cause), ())
+    assert ([_shown(step, cures[0].title) for step in cures[0].steps] if cures else []) == wanted["fixes"]
+
+
+def _shown(step, title) -> str:
+    if isinstance(step, SetVariable):
+        return f"unset {step.name}" if step.value is None else f"{step.name}={step.value}"
+    return " ".join(step.argv) or title
 
 
 @pytest.mark.parametrize("folder", MACHINES, ids=lambda f: f.name)
@@ -100,8 +161,10 @@ def _without(data, path):
 def test_expectations_name_failure_modes_that_exist():
     for folder in MACHINES:
         table = expected(folder)
-        for goal in ("train", "flash-attn"):
-            wanted = table.get(goal, {})
+        for goal in {"train", "flash-attn"} & set(table):
+            wanted = table[goal]
+            assert {"install_flash_attn", "blocks", "fixes"} <= set(wanted), f"{folder.name}, {goal}: a key is missing"
+            assert set(wanted["blocks"]) <= set(wanted["findings"]), f"{folder.name}, {goal}: blocks"
             for key in ("findings", "info", "undetermined", "absent"):
                 for slug in wanted.get(key, []):
                     find(slug)

@@ -18,8 +18,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
 
 GIB = 1 << 30
-# The largest file of the build under nvcc 13.0, measured (build_calibration.json); setup.py itself reckons with 9 GB a job.
-A_JOB = 6.6 * GIB
+A_JOB = 6.6 * GIB  # measured; docs/testing.md says why this and not the 9 GB of setup.py
 PARTS = ("system", "graphics", "toolchain", "interpreter", "packages", "torch", "imports", "flash_attention", "yolo")
 
 
@@ -46,9 +45,10 @@ def judge(facts: Facts, goal: Goal) -> None:
             assert not come or max(gone) < min(come), f"{name} is removed after it was installed: {told}"
         assert not any(is_of_the_system(step) for step in run_by_doctor(way))
         jobs = next((v[1] for s in steps if (v := variable(s)) and v[0] == "MAX_JOBS" and v[1]), None)
-        limit = facts.system.cgroup_memory_bytes
-        if jobs is not None and isinstance(limit, int):
-            assert int(jobs) == 1 or int(jobs) * A_JOB <= limit, f"MAX_JOBS={jobs} in {limit / GIB:.0f} GiB"
+        bounds = (facts.system.available_bytes, facts.system.cgroup_memory_bytes)
+        memory = min((size for size in bounds if isinstance(size, int)), default=None)
+        if jobs is not None and memory is not None:
+            assert int(jobs) == 1 or int(jobs) * A_JOB <= memory, f"MAX_JOBS={jobs} in {memory / GIB:.0f} GiB"
 
 
 @pytest.mark.parametrize("goal", list(Goal))
@@ -57,9 +57,6 @@ def test_the_plan_of_a_recorded_machine(index, goal):
     judge(facts_of(index), goal)
 
 
-@pytest.mark.xfail(
-    reason="two causes may each ask for the same `pip install torch`: alternatives._lean compares steps with their words"
-)
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.integers(0, len(MACHINES) - 1), min_size=len(PARTS), max_size=len(PARTS)),

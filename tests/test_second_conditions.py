@@ -7,24 +7,26 @@ import io
 import msgspec
 import pytest
 from ailing_machines import AMD_CARD
-from attn_doctor.fixes.installers import parse
 from packaging.requirements import Requirement
-from plan_reading import installs, places
+from plan_reading import installs, places, variable
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import context
 from attn_doctor.failure_modes import find, patterns
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes import pins, step_effects
 from attn_doctor.fixes.after_fix_verdict import verdict
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.plan import RIGHT, Change, PlannedStep, Way
+from attn_doctor.fixes.build_forecast import build_in, building_finds_wheel
+from attn_doctor.fixes.plan import RIGHT, WORK, Change, Draft, PlannedStep, Way
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge import finder, wheels
 from attn_doctor.knowledge.wheel_key import Key
-from attn_doctor.knowledge.yes_no_unknown import yes
+from attn_doctor.knowledge.yes_no_unknown import no, yes
 from attn_doctor.logs.reader import Reader, Seen
 from attn_doctor.model.facts import AmdGpu, Facts, Pin, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Fix, Goal, Severity, fact
@@ -223,6 +225,15 @@ def test_one_gpu_that_runs_a_wheel_is_enough_beside_one_of_which_nothing_is_know
     assert finder._gpus(wheel, ("8.9", "12.1")).yes
 
 
+def test_a_gpu_that_refuses_a_wheel_says_nothing_of_the_others(monkeypatch):
+    answers = {"7.5": no("it has no code"), "8.9": yes("it has code"), "12.1": Unknown("not tried")}
+    monkeypatch.setattr(finder, "_gpu", lambda *asked: answers[asked[-1]])
+    wheel = wheels.of_release("2.8.3")[0]
+    assert finder._gpus(wheel, ("7.5", "8.9")).yes
+    assert finder._gpus(wheel, ("7.5", "12.1")) is answers["12.1"]
+    assert finder._gpus(wheel, ("7.5",)) is answers["7.5"]
+
+
 def test_of_two_wheels_as_near_the_one_whose_name_tells_its_abi_stands_for_the_release():
     both = [w for w in wheels.official() if w.really is not w.cxx11_abi]
     assert both, "no wheel with a wrong name is known any more: this test is needless"
@@ -256,7 +267,7 @@ def fix(title: str, *steps) -> Fix:
 
 
 def put_in(*requirements: str):
-    return commands.install(RTX_4090, *requirements, why="w", changes="c")
+    return commands.install(*requirements, why="w", changes="c")
 
 
 def drafted(*findings: Finding):
@@ -280,6 +291,37 @@ def test_a_step_whose_packages_another_step_installs_too_is_left_out():
     assert [installs(step) for step in drafted(part, whole)] == [("torch", "torchvision")]
 
 
+def test_two_causes_that_ask_for_the_same_command_get_it_once_in_the_words_of_the_first():
+    """A torch without CUDA that was also built for the other NumPy has one cure."""
+    command = ("torch==2.8.0", "torchvision==0.23.0")
+    first = commands.install(*command, why="it is built for NumPy 2", changes="torch", takes="3 GB")
+    second = commands.install(*command, why="it has CUDA", changes="a build of torch")
+    other = commands.install("torch==2.8.0", "torchvision==0.23.0", why="w", changes="c", reinstall=True)
+    numpy = error("numpy-abi", "AD303", fix("numpy", first))
+    cuda = error("torch-cpu-build", "AD402", fix("cuda", second))
+    assert drafted(numpy, cuda) == (first,)
+    made, _ = drafts(RTX_4090, (numpy, cuda), Goal.TRAIN)
+    assert (made[0].title, made[0].cures) == ("numpy; cuda", ("AD303", "AD402"))
+    again = error("torchvision-mismatch", "AD309", fix("again", other))
+    assert drafted(numpy, again) == (first, other)
+
+
+def test_no_variable_is_set_for_a_build_that_never_comes():
+    """setup.py fetches the wheel that fits; for torch 2.15 there is none, and the compilers must fit into memory."""
+    asks = commands.install("flash-attn", why="w", changes="c", no_build_isolation=True)
+    draft = Draft(title="t", intent=WORK, goal=Goal.FLASH_ATTN, cures=(), steps=(asks,), verify=())
+    fits = read(next(folder for folder in MACHINES if folder.name == "rtx-4080-uv-without-wheel"))[0]
+    assert building_finds_wheel(fits)
+    assert build_in(fits, draft) == draft
+    built = build_in(read(next(folder for folder in MACHINES if folder.name == "gb10-dgx-spark"))[0], draft)
+    assert isinstance(built, Draft)
+    assert [named[0] for step in built.steps if (named := variable(step))] == [
+        "MAX_JOBS",
+        "NVCC_THREADS",
+        "FLASH_ATTN_CUDA_ARCHS",
+    ]
+
+
 def test_a_step_with_other_packages_is_kept():
     one = error("torch-cpu-build", "AD402", fix("one", put_in("torch==2.8.0", "numpy==2.2.6")))
     other = error("torchvision-mismatch", "AD309", fix("other", put_in("torchvision==0.23.0", "numpy==2.2.6")))
@@ -301,7 +343,7 @@ def test_a_pin_and_a_request_exclude_each_other_whichever_is_exact(pinned, asked
     facts = changed(RTX_4090, project__pins=(pin,))
     found = pins._exclude(Requirement(pinned), Requirement(asked))
     assert found is against
-    assert bool(pins.broken(facts, [(None, parse(put_in(asked).argv))])) is against
+    assert bool(pins.broken(facts, [(None, put_in(asked))])) is against
 
 
 def error(slug: str, code: str, *fixes: Fix, severity: Severity = Severity.ERROR) -> Finding:
@@ -351,13 +393,23 @@ def test_a_package_that_is_put_in_again_is_shown_as_a_change():
     """Else a repair by --force-reinstall looks like a step that does nothing."""
     again = Change(package="numpy", before="2.2.6", after="2.2.6")
 
-    def shown(*options: str) -> tuple[Change, ...] | None:
-        argv = ("/venv/bin/python", "-m", "pip", "install", *options, "numpy==2.2.6")
-        step = PlannedStep(kind="run", argv=argv, why="w", what="numpy", risk="low", changes=(again,))
-        return step_effects.in_order((step,), {"numpy": ["2.2.6"]}, "/venv/bin/python")[0].changes
+    def shown(*, reinstall: bool) -> tuple[Change, ...] | None:
+        step = commands.install("numpy==2.2.6", why="w", changes="c", reinstall=reinstall)
+        planned = PlannedStep(step=step, changes=(again,))
+        return step_effects.in_order((planned,), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))[0].changes
 
-    assert shown("--force-reinstall") == (again,)
-    assert shown() == ()
+    assert shown(reinstall=True) == (again,)
+    assert shown(reinstall=False) == ()
+
+
+def test_a_package_that_was_removed_before_is_added_though_the_resolver_saw_it_there():
+    gone = PlannedStep(step=commands.uninstall("numpy", why="w"), changes=())
+    back = PlannedStep(step=put_in("numpy==2.2.6"), changes=())
+    taken, added = step_effects.in_order((gone, back), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))
+    assert taken.changes == (Change(package="numpy", before="2.2.6", after=None),)
+    assert added.changes == (Change(package="numpy", before=None, after="2.2.6"),)
+    alone, twice = step_effects.in_order((back, back), {}, context(RTX_4090, "pip"))
+    assert (alone.changes, twice.changes) == ((Change(package="numpy", before=None, after="2.2.6"),), ())
 
 
 # -- redaction

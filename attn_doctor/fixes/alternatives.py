@@ -250,9 +250,11 @@ def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     ordered = sorted(chosen, key=lambda choice: _rank(choice[1]))
     together: list[Step] = []
     for _, fix in ordered:  # one fix may take a step twice: a removal for each record
-        together += [step for step in fix.steps if step not in together]
+        known = {action(step) for step in together}
+        together += [step for step in fix.steps if action(step) not in known]
     steps = _lean(together)
-    titles = [fix.title for _, fix in ordered if any(step in steps for step in fix.steps)]
+    kept = {action(step) for step in steps}
+    titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]
     return Draft(
         title="; ".join(dict.fromkeys(titles)),
         intent=intent_of(steps),
