@@ -10,7 +10,7 @@ from attn_doctor.cli.options import add_gpu, add_target, examination
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
     from attn_doctor.fixes.plan import Way
-    from attn_doctor.fixes.workflow import Request, Suggested
+    from attn_doctor.fixes.workflow import FixRequest, Suggested
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli.output import Progress, check_outputs
     from attn_doctor.fixes.target_paths import Cannot
-    from attn_doctor.fixes.workflow import Request
+    from attn_doctor.fixes.workflow import FixRequest
     from attn_doctor.model.findings import Goal
 
     check_outputs(arguments)
@@ -78,7 +78,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
     options = examination(arguments)
-    request = Request(
+    request = FixRequest(
         options.surroundings,
         root=options.root,
         target=options.target,
@@ -97,7 +97,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return (_undo if arguments.undo else _suggest)(arguments, request, progress)
 
 
-def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progress) -> int:
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import on_terminal, show_blocks, write_json
@@ -135,7 +135,7 @@ def _chosen(arguments: argparse.Namespace, suggested: Suggested) -> Way | None:
     return ways[0] if ways else None
 
 
-def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested, way: Way) -> int:
+def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Suggested, way: Way) -> int:
     import sys
 
     from attn_doctor import commands
@@ -157,7 +157,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
     return OK if result.outcome == "applied" else FINDINGS
 
 
-def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, OK
