@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "fix",
-        help="suggest what puts this machine right, prove it in a throw-away copy, apply it, undo it",
+        help="suggest a plan that fixes this machine, try it in a throw-away copy, apply it, undo it",
         description="Makes a plan for the root causes: ordered steps, what each changes, and what the alternatives are. "
         "Nothing in your environment is touched before you say --apply, and --undo takes that back.",
         epilog="Exit codes: 0 nothing is wrong, or there is a plan (with --verify: one that verified; with --apply: it was "
@@ -39,7 +39,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--installer",
         choices=("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm"),
-        help="speak to this installer (default: the one that keeps this environment)",
+        help="use this installer (default: the one that manages this environment)",
     )
     parser.add_argument(
         "--verify", action="store_true", help="try the ways in a throw-away copy of the environment until one holds"
@@ -182,7 +182,7 @@ def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress
 
 
 def _agreed(question: str) -> bool:
-    """What a person says on the terminal. Raises Cannot where there is none: nothing waits for an answer then."""
+    """Return whether the user agrees on the terminal. Raises Cannot if there is no terminal."""
     import sys
 
     from attn_doctor.cli.output import agreed

@@ -21,7 +21,7 @@ class Cannot(Refused):
 
 
 class Root(Record, frozen=True, kw_only=True):
-    """A folder or file that an installer may change, except for the names in `but`."""
+    """A folder or file that an installer may change, except for the names in `skip`."""
 
     path: str
     skip: tuple[str, ...] = ()
