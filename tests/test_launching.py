@@ -240,8 +240,8 @@ def test_a_closed_pipe_ends_the_program():
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        ([], 2, "run what? For example"),
-        (["--"], 2, "run what? For example"),
+        ([], 2, "name a program to run. For example"),
+        (["--"], 2, "name a program to run. For example"),
         (["--attention", "flash", "--", "true"], 2, "'flash' is no attention to exchange: use auto, eager, sdpa,"),
         (["--attention", "compile", "--", "true"], 2, "compile=True"),
         (["--", "no-such-program"], 127, "there is no program no-such-program"),

@@ -386,7 +386,7 @@ def test_an_error_that_only_warned_before_is_a_new_error(before, after, holds):
     now = Afterwards(findings=(error("driver-too-old", "AD405", severity=Severity(after)),))
     said = verdict(way, earlier, now)
     assert (said is None) is holds, said
-    assert holds or "driver-too-old comes up" in said
+    assert holds or "driver-too-old appears" in said
 
 
 def test_a_package_that_is_put_in_again_is_shown_as_a_change():

@@ -1,4 +1,4 @@
-"""The command line, a module a command: arguments, call, exit code. No judgement and no input or output of its own."""
+"""Define the command line: one module for each command, the parser, and the exit codes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE",
 
 DESCRIPTION = (
     "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, proves which "
-    "attention backend it should use, and says which commands put it right."
+    "attention backend it should use, and shows the commands that fix it."
 )
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line. Command modules import nothing heavy before they are executed."""
+    """Return the parser of the whole command line. Command modules import nothing heavy before they are executed."""
     from attn_doctor.cli import (
         check,
         compare,
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Rich help on a terminal; argparse's own otherwise, of a fixed width, so that it can be compared."""
+    """Return the help formatter: rich on a terminal; elsewhere argparse's own with a fixed width, so that help can be compared."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
 
@@ -81,7 +81,7 @@ class _Plain(argparse.HelpFormatter):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Raises nothing: this is the one place that catches what ends a command."""
+    """Run one command line and return its exit code. Raises nothing: all exceptions that end a command are caught here."""
     from attn_doctor import child
     from attn_doctor.system import failure, streams
 
@@ -111,7 +111,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
 
     if isinstance(error, Broken):
         child.end_all()
-        with contextlib.suppress(Exception):  # the first failure is the one to be told
+        with contextlib.suppress(Exception):  # the first failure is the one to report
             write_unfinished(error.report, arguments)
         return failure.tell(error.__cause__ or error)
     if failure.limit(error) or error.exit_code == INTERNAL:
@@ -130,7 +130,7 @@ def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def _say_what_was_lost() -> None:
-    """A line about a standard output that could not be written, unless its reader had enough of it (`| head`)."""
+    """Report that standard output could not be written, unless its reader closed it early (`| head`)."""
     from attn_doctor.system import streams
 
     error = streams.lost("stdout")

@@ -1,4 +1,4 @@
-"""`attn-doctor check`: examine, prove, recommend, report."""
+"""`attn-doctor check`: examine, try backends, recommend, report."""
 
 from __future__ import annotations
 

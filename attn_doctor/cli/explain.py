@@ -1,4 +1,4 @@
-"""`attn-doctor explain`: what a failure mode is, why it happens and what to do."""
+"""`attn-doctor explain`: describe a failure mode, its causes and its cure."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ from attn_doctor.cli.options import add_gpu, add_outputs, add_target, examinatio
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
     from attn_doctor.fixes.plan import Way
-    from attn_doctor.fixes.workflow import Request, Suggested
+    from attn_doctor.fixes.workflow import FixRequest, Suggested
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "fix",
-        help="suggest what puts this machine right, prove it in a throw-away copy, apply it, undo it",
+        help="suggest a plan that fixes this machine, try it in a throw-away copy, apply it, undo it",
         description="Makes a plan for the root causes: ordered steps, what each changes, and what the alternatives are. "
         "Nothing in your environment is touched before you say --apply, and --undo takes that back.",
         epilog="Exit codes: 0 nothing is wrong, or there is a plan (with --verify: one that verified; with --apply: it was "
@@ -39,7 +39,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--installer",
         choices=("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm"),
-        help="speak to this installer (default: the one that keeps this environment)",
+        help="use this installer (default: the one that manages this environment)",
     )
     parser.add_argument(
         "--verify", action="store_true", help="try the ways in a throw-away copy of the environment until one holds"
@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli.output import Progress, check_outputs
     from attn_doctor.fixes.target_paths import Cannot
-    from attn_doctor.fixes.workflow import Request
+    from attn_doctor.fixes.workflow import FixRequest
     from attn_doctor.model.findings import Goal
 
     check_outputs(arguments)
@@ -78,7 +78,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
     options = examination(arguments)
-    request = Request(
+    request = FixRequest(
         options.surroundings,
         root=options.root,
         target=options.target,
@@ -97,7 +97,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return (_undo if arguments.undo else _suggest)(arguments, request, progress)
 
 
-def _suggest(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progress) -> int:
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import on_terminal, show_blocks, write_records
@@ -134,7 +134,7 @@ def _chosen(arguments: argparse.Namespace, suggested: Suggested) -> Way | None:
     return ways[0] if ways else None
 
 
-def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested, way: Way) -> int:
+def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Suggested, way: Way) -> int:
     import sys
 
     from attn_doctor import commands
@@ -155,7 +155,7 @@ def _apply(arguments: argparse.Namespace, request: Request, suggested: Suggested
     return OK if result.outcome == "applied" else FINDINGS
 
 
-def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -> int:
+def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, OK
@@ -179,7 +179,7 @@ def _undo(arguments: argparse.Namespace, request: Request, progress: Progress) -
 
 
 def _agreed(question: str) -> bool:
-    """What a person says on the terminal. Raises Cannot where there is none: nothing waits for an answer then."""
+    """Return whether the user agrees on the terminal. Raises Cannot if there is no terminal."""
     import sys
 
     from attn_doctor.cli.output import agreed

@@ -1,4 +1,4 @@
-"""`attn-doctor inspect`: what compiled extensions need, hold and lack, against the target, from files alone."""
+"""`attn-doctor inspect`: read compiled extensions and say whether the target can load them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def capability(text: str) -> str:
-    """A compute capability, "8.9", for argparse."""
+    """Parse a compute capability such as "8.9", for argparse."""
     if not re.fullmatch(r"\d+\.\d", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 8.9")
     return text

@@ -1,4 +1,4 @@
-"""`attn-doctor run`: any program, with the prescribed backend in its YOLO attention. Not run.py: it would hide `cli.run`."""
+"""`attn-doctor run`: run a program with another attention backend. Not named run.py, which would hide `cli.run`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
     argv = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not argv:
         raise NothingToRun(
-            "run what? For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
+            "name a program to run. For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
         )
     try:
         return processes.become(argv, environment(arguments.attention, os.environ))

@@ -1,4 +1,4 @@
-"""`attn-doctor list`: every failure mode that is known."""
+"""`attn-doctor list`: list all known failure modes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--severity", choices=("error", "warning", "info"), help="of this severity under the goal train only"
     )
-    parser.add_argument("--predictable", action="store_true", help="only those that can be told before they happen")
-    parser.add_argument("--here", action="store_true", help="only those that are met here, by files alone")
+    parser.add_argument(
+        "--predictable", action="store_true", help="only those that can be predicted from facts before they happen"
+    )
+    parser.add_argument("--here", action="store_true", help="only those found on this machine, by reading files alone")
     add_target(parser)
     add_outputs(parser, "the list", only=("json",), redacted=False)
     parser.set_defaults(execute=execute)

@@ -1,4 +1,4 @@
-"""`attn-doctor reproduce`: make a failure happen in a throw-away environment, and see whether it is named."""
+"""`attn-doctor reproduce`: cause a failure in a throw-away environment, and check that the doctor names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attn-doctor show`: a saved report again, in any format, on any machine."""
+"""`attn-doctor show`: show a saved report again, in any format, on any machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attn-doctor trial`: the attention backends alone, longer and with more statistics, and settings for training."""
+"""`attn-doctor trial`: measure the attention backends with more rounds, and find settings for training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attn-doctor wheels`: which flash-attn wheel fits a machine, and why the others do not."""
+"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and the reasons against the others."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:
-    """A step as one line for the given shell; None for a step that has no command."""
+    """Return a step as one line for the given shell; None for a step without a command."""
     if isinstance(step, SetVariable):
         return _assignment(step.name, step.value, shell)
     return quoted(step.argv, shell) if step.argv else None
 
 
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
-    """An argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell" or "cmd"."""
+    """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell" or "cmd"."""
     if shell == "powershell":
         words = [a if _PLAIN.fullmatch(a) and not _POWERSHELL_ODD.search(a) else _powershell(a) for a in argv]
         return ("& " if words and words[0].startswith("'") else "") + " ".join(words)
@@ -53,7 +53,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """The kind of shell to print commands for."""
+    """Return the kind of shell to print commands for."""
     name = facts.system.shell if isinstance(facts.system.shell, str) else ""
     if name in ("fish", "powershell", "cmd"):
         return name

@@ -1,1 +1,1 @@
-"""Curing: plans for the installer in use (pure), proving one in a throw-away environment, applying and undoing it."""
+"""Make plans for the installer in use, try them in a throw-away environment, apply them and undo them."""

@@ -1,4 +1,4 @@
-"""The doctor's own examination of an environment that a plan was carried out in, and what it comes to."""
+"""Examine an environment after the steps of a plan were run in it, and judge whether the plan worked."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from attn_doctor.probes.ask import QUIET
 from attn_doctor.trials.plan import BadRequest, TrialOptions
 
 Say = Callable[[str], None]
-_MOST_WORDS = 200  # letters of an installer's own message: pip puts whole addresses into it
+_MOST_WORDS = 200  # characters of an installer's message: pip prints whole addresses in it
 
-# Enough to see which kernel serves every attention call; too little to measure anything.
+# Enough to see which kernel serves every attention call; too few rounds to measure times.
 _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
 
 
@@ -34,7 +34,7 @@ def examine(
     gpu: str | None = None,
     root: str = "/",
 ) -> Report:
-    """Raises NoAnswer. With backends, a short trial of them too; with a GPU that is elsewhere, judged for that one."""
+    """Examine the environment again, judged for `gpu` if one is given; with backends, run a short trial too. Raises NoAnswer."""
     trial = bool(backends)
     options = Options(
         target=python,
@@ -56,15 +56,15 @@ def _with(backends: Sequence[str]) -> TrialOptions:
 
 
 def remaining(report: Report) -> tuple[Finding, ...]:
-    """Root causes of warning and above."""
+    """Return the root causes of severity warning and above."""
     return tuple(f for f in report.findings if f.root_cause)
 
 
 def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
-    """Why the way did not do it; None where it did.
+    """Return the reason why the way did not work; None if it worked.
 
-    It did where none of its causes is left, and no error stands that was not there before. What was there before and is not
-    this way's business (a driver, say) does not count against it.
+    A way worked if none of its causes is left, and no error exists that did not exist before. An older error that the way
+    does not treat (a driver, for example) does not count against it.
     """
     left = remaining(report)
     still = [f for f in left if f.code in way.cures]
@@ -73,14 +73,14 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     known = {f.code for f in before if f.root_cause and f.severity.rank == 2}
     new = [f for f in left if f.severity.rank == 2 and f.code not in known]
     if new:
-        return f"{new[0].slug} comes up: {new[0].message}"
+        return f"{new[0].slug} appears: {new[0].message}"
     if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
         return "flash-attn is still there, and does not import"
     return None
 
 
 def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> tuple[str, ...]:
-    """The backends of a short trial that served every attention call, forward and backward."""
+    """Return the backends that served every attention call, forward and backward, in a short trial."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
         report = examine(python, way.goal, environ, timeout, wanted, root=root)
@@ -90,7 +90,7 @@ def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root:
 
 
 def explain(log: Path, goal: Goal) -> str:
-    """What the output of a step that failed means: the failure mode that its log shows, else the installer's own words."""
+    """Return the meaning of a failed step's output: the failure mode that it shows, else the installer's own last words."""
     try:
         logs = read_logs([str(log)])
     except AttnDoctorError:
@@ -99,7 +99,7 @@ def explain(log: Path, goal: Goal) -> str:
     words = _own_words(log)
     if found and found[0].confidence.rank > 0:
         return f"{found[0].slug}: {found[0].message}" + (f" ({words})" if words else "")
-    return words or "it said nothing"
+    return words or "it printed nothing"
 
 
 def _own_words(log: Path) -> str:

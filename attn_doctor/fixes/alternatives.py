@@ -1,4 +1,4 @@
-"""From root causes to ways out: which fixes go together, in which order, and what the alternatives are. Pure."""
+"""Choose the ways of a plan from the root causes: fixes that go together, their order, and the alternatives. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
 
-MOST = 6  # ways; who wants more reads the findings
+MOST = 6  # ways in a plan; the findings list all fixes
 NO_GPU = "no-gpu-present"
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 
-# What has to be in place before what: a torch that is replaced takes its torchvision and every extension with it.
+# The order of installation: replacing torch breaks its torchvision and every extension.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
 _NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
@@ -29,7 +29,7 @@ _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attentio
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
-    """Ways best first, and notes on what is not possible here."""
+    """Return the ways, the best first, and notes on goals that cannot be reached here."""
     findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:
@@ -51,15 +51,15 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
 
 
 def _bare(finding: Finding) -> Finding:
-    """The finding with steps as fixes make them: what was rendered for one installer is not carried into a plan."""
+    """Return the finding with unrendered steps: a command for one installer is not carried into a plan."""
     fixes = [msgspec.structs.replace(fix, steps=tuple(map(bare, fix.steps))) for fix in finding.fixes]
     return msgspec.structs.replace(finding, fixes=tuple(fixes))
 
 
 def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
-    """A root cause that a variable is, which puts other packages or libraries in front of those of the environment.
+    """Return the root causes that are variables which put other packages or libraries before those of the environment.
 
-    What was seen beside it was seen with those in front: nothing is installed for it before somebody has looked again.
+    All other findings were made with these variables set. So nothing is installed before the user has examined again.
     """
     for finding in findings:
         fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
@@ -77,7 +77,7 @@ Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
 
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
-    """Root causes with what helps against them, but for fixes of one intent: their own fixes, then those of what follows."""
+    """Return the root causes with their own fixes, then the fixes of their consequences; fixes of the intent `but` are left out."""
     made: Helped = []
     for cause in findings:
         if cause.root_cause:
@@ -88,7 +88,7 @@ def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
 
 
 def intent_of(steps: Iterable[Step]) -> Intent:
-    """What a fix is about, from what it installs and removes."""
+    """Return the intent of a fix, judged by the packages that it installs and removes."""
     added: set[str] = set()
     removed: set[str] = set()
     for step in steps:
@@ -102,9 +102,9 @@ def intent_of(steps: Iterable[Step]) -> Intent:
 
 
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
-    """Ways to a flash-attn that works. One cause that nothing helps against, and there is none."""
+    """Return ways to a flash-attn that works; none if one cause has no fix."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
-    # A GPU is needed to run it, and not to install it: on a login node, in CI, in docker build.
+    # Running flash-attn needs a GPU, installing it does not: on a login node, in CI, in docker build.
     hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
     helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
     if hopeless:
@@ -128,7 +128,7 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 
 
 def _finished(helped: Helped) -> Iterator[list[Choice]]:
-    """For each way to a finished wheel: it, and what helps against the causes that have to do with more than a build."""
+    """Return a way for each finished wheel, with fixes for the causes that affect more than a build."""
     ready = {fix.steps: fix for _, fixes in helped for fix in fixes if _brings_wheel(fix)}
     for fix in ready.values():
         others = [
@@ -142,7 +142,7 @@ def _finished(helped: Helped) -> Iterator[list[Choice]]:
 
 
 def _compiled(helped: Helped) -> Helped:
-    """The same causes with what helps where a build is the way; where that leaves one without, there is no such way."""
+    """Return the same causes with their fixes for the case of a source build; empty if one of them then has no fix."""
     left = [(f, tuple(fix for fix in fixes if not _brings_wheel(fix))) for f, fixes in helped]
     return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
 
@@ -153,7 +153,7 @@ def _brings_wheel(fix: Fix) -> bool:
 
 
 def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
-    """Where only doing without is known to help, the installed flash-attn is at fault: it goes, and a build of it comes."""
+    """Replace the installed flash-attn by a new build if the only known fix is to do without: the installed one is the fault."""
     removal = next((fix for fix in cause.fixes if intent_of(fix.steps) == WITHOUT), None)
     if removal is None or facts.system.os != "linux":
         return ()
@@ -165,7 +165,7 @@ _GOES = "it does not work as it is, and a new one must not find its remains"
 
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
-    """Ways to put flash-attn in where nothing stands against it: a finished wheel, another torch, a build."""
+    """Return ways to install flash-attn if nothing prevents it: a finished wheel, another torch, a build."""
     try:
         ready = building.without_compiling(facts)
     except Unsure:
@@ -194,7 +194,7 @@ def _works(facts: Facts) -> bool:
 
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
-    """Ways that take the wish back: remove what is broken, and put right what stands in the way of training."""
+    """Return ways that give up flash-attn: remove a broken one, and fix the causes that keep training from working."""
     helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
@@ -230,11 +230,11 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     ]
 
 
-Choice = tuple[tuple[str, ...], Fix]  # codes that it cures
+Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
 
 
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
-    """One fix for each cause: the first of all, the second of all ..., then one cause at a time another."""
+    """Yield one fix for each cause: the first of all, the second of all, ...; then another fix for one cause at a time."""
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
     if not helped:
         return
@@ -249,7 +249,7 @@ def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
 def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     ordered = sorted(chosen, key=lambda choice: _rank(choice[1]))
     together: list[Step] = []
-    for _, fix in ordered:  # one fix may take a step twice: a removal for each record
+    for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
         known = {action(step) for step in together}
         together += [step for step in fix.steps if action(step) not in known]
     steps = _lean(together)
@@ -266,7 +266,7 @@ def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
 
 
 def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Without what another fix does already; flash-attn is compiled once, in the end."""
+    """Return the steps without those that another step covers. flash-attn is compiled once, at the end."""
     made: list[Step] = []
     for step in steps:
         within = isinstance(step, Install) and any(_covers(other, step) for other in steps if other is not step)
@@ -278,20 +278,20 @@ def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _covers(other: Step, step: Install) -> bool:
-    """Whether a step installs all that another one does, and more, in the same way."""
+    """Return whether `other` installs everything that `step` installs, and more, in the same way."""
     if not isinstance(other, Install) or not set(step.requirements) < set(other.requirements):
         return False
     return action(msgspec.structs.replace(other, requirements=step.requirements)) == action(step)
 
 
 def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """A missing pip is put in once, and before everything that needs it."""
+    """Return the steps with a missing pip added once, before the steps that need it."""
     brings = [step for step in steps if isinstance(step, AddPip)]
     return (*brings[:1], *(step for step in steps if not isinstance(step, AddPip)))
 
 
 def _rank(fix: Fix) -> int:
-    """By hand and environment first, then removals, then what others are built on, flash-attn last."""
+    """Return the place of a fix: by hand and environment first, then removals, then what others depend on, flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0

@@ -1,7 +1,7 @@
-"""Carries out a way in the target itself: kept first, journalled, verified, and put back by itself where it does not hold.
+"""Apply a way to the target: back up, write a journal, run the steps, verify, and restore if the result does not hold.
 
-The order is what makes it safe: nothing is run before everything is kept and the journal says so, and every step is announced in
-the journal before it begins. docs/fixes.md has the reasoning and the measurements.
+The order makes it safe. No step runs before everything is backed up and the journal says so. Every step is written to
+the journal before it begins. docs/fixes.md has the reasons and the measurements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding
 from attn_doctor.model.steps import Step
 
-# What poetry, PDM and pixi write beside the environment.
+# Files that poetry, PDM and pixi write beside the environment.
 _BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
 
 
@@ -33,34 +33,34 @@ ApplyOutcome = Literal["applied", "rolled back", "not undone"]  # "not undone": 
 
 
 class Applied(Record, frozen=True, kw_only=True):
-    """How it went."""
+    """The outcome of applying a way."""
 
     outcome: ApplyOutcome
     summary: str
-    undo: tuple[str, ...] = ()  # the command that takes it back, where there is something to take back
-    kept: str | None = None  # the folder that holds what was there before
+    undo: tuple[str, ...] = ()  # the command that undoes the plan; empty if nothing was changed
+    kept: str | None = None  # the folder of the backup
     wrong: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    by_hand: tuple[str, ...] = ()  # what is left to the user
+    by_hand: tuple[str, ...] = ()  # steps that the user has to take
 
 
 class Work(NamedTuple):
-    """What applying needs to know beside the way."""
+    """The inputs of applying, beside the way."""
 
     places: Places
     findings: Sequence[Finding]
     timeout: float
     say: Say
     environ: Mapping[str, str]  # the user's
-    facts: Facts  # of the target before anything is changed
+    facts: Facts  # of the target, before any change
     root: str = "/"
     system_python: bool = False
-    books: str | None = None  # folder of a project whose books are kept by the installer
-    gpu: str | None = None  # judge for this GPU, which is elsewhere
+    books: str | None = None  # folder of a project whose lock file the installer writes
+    gpu: str | None = None  # judge for this GPU, which is in another machine
 
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
-    """Why nothing may be applied here; None where it may."""
+    """Return the reason why nothing may be applied here; None if it may."""
     if facts.system.os == "windows":
         return "applying was never tried on Windows: run the commands that `fix --suggest` shows"
     of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
@@ -83,14 +83,14 @@ def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> s
 
 
 def unfinished(places: Places) -> Path | None:
-    """A plan that was neither applied to its end nor undone."""
+    """Return the folder of a plan that was neither applied to its end nor undone; None if there is none."""
     folder = latest(places)
     journal = restore.events(str(folder)) if folder else []
     return folder if restore.has(journal, "kept") and not restore.has(journal, "applied") else None
 
 
 def latest(places: Places) -> Path | None:
-    """What was kept last and is not undone yet, or not to its end; it may be no more than a folder."""
+    """Return the newest backup that is not completely undone; it may be an empty folder."""
     home = places.home / "undo"
     for folder in sorted(home.iterdir(), reverse=True) if home.is_dir() else ():
         if not any(event["at"] == "undone" and event["keep"] for event in restore.events(str(folder))):
@@ -99,7 +99,7 @@ def latest(places: Places) -> Path | None:
 
 
 def apply(way: Way, work: Work) -> Applied:
-    """Raises Cannot where nothing was done at all, restore.Busy where somebody else is at work on this environment."""
+    """Apply the way. Raises Cannot if nothing was done, restore.Busy if another process is changing this environment."""
     home = work.places.home
     (home / "undo").mkdir(parents=True, exist_ok=True)
     lock = restore.take_lock(str(home))
@@ -140,7 +140,7 @@ def _rolled_back(home: Path, folder: Path, failed: str, left: tuple[str, ...]) -
 
 
 def _keep(folder: Path, way: Way, work: Work) -> None:
-    """Set aside all that may change. Until the journal says "kept", nothing was run."""
+    """Back up everything that may change. No step runs until the journal says "kept"."""
     roots = [*work.places.roots(), *_books(work)]
     restore.write_event(
         str(folder),
@@ -192,7 +192,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
-    """Run the steps and look at what they made. Returns why it failed, and what is left."""
+    """Run the steps and examine the result. Returns the reason of a failure, and the findings that are left."""
     environ = _environ(way, work)
     for number, planned in enumerate(way.runnable(), 1):
         work.say(f"step {number} of {len(way.runnable())}: {planned.words}")
@@ -252,7 +252,7 @@ def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -
 
 
 def _finish(folder: Path) -> None:
-    """From here on it stays: what is there now is what a later undo compares with."""
+    """Mark the plan as applied, and record the state of the environment, with which a later undo compares."""
     journal = restore.events(str(folder))
     after = {root["path"]: restore.manifest(root["path"], root["skip"]) for root in restore.roots(journal)}
     _write(folder / restore.AFTER, after)

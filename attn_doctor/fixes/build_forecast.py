@@ -1,4 +1,4 @@
-"""What a source build of flash-attn in a plan would come to: refused where it cannot end well, else set up to end well. Pure."""
+"""Forecast the source build of flash-attn in a plan: refuse one that cannot succeed, set variables for one that can. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 
 
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
-    """The way with the build's variables and cost in it; a sentence where the build cannot succeed. Others as they are."""
+    """Return the way with the variables and cost of its build; a sentence if the build cannot succeed. Others are unchanged."""
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
@@ -50,14 +50,14 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def compiles(step: Step) -> bool:
-    """Whether a step may compile flash-attn: it asks for it by name, not for a finished wheel."""
+    """Return whether a step may compile flash-attn: it names the package, and no finished wheel."""
     if not isinstance(step, Install) or "flash-attn" not in step.names():
         return False
     return not any(text.endswith(".whl") for text in step.requirements)
 
 
 def building_finds_wheel(facts: Facts) -> bool:
-    """Whether setup.py would find a finished wheel, so that nothing is compiled."""
+    """Return whether setup.py would find a finished wheel, so that nothing is compiled."""
     try:
         found = building.wheel_is_there(facts, building.wanted_release(facts))
     except Unsure:
@@ -66,7 +66,7 @@ def building_finds_wheel(facts: Facts) -> bool:
 
 
 def _never(facts: Facts, release: str) -> str | None:
-    """What no other step of a plan can change, while the torch stays: the C++ standard, the Python, the GPU."""
+    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes."""
     key = key_of(facts)
     answers = []
     if isinstance(key.torch, str):
@@ -80,7 +80,7 @@ def _never(facts: Facts, release: str) -> str | None:
 
 
 def prediction(facts: Facts, release: str) -> Prediction | None:
-    """None where the facts do not suffice."""
+    """Return the predicted cost of a build; None if the facts do not suffice."""
     try:
         return predict(building.build_key(facts, release))
     except Unsure:
@@ -98,7 +98,7 @@ def cost_text(cost: Cost | None) -> str | None:
 
 
 def disk(facts: Facts) -> str | None:
-    """A sentence where the folder for temporary files is too small for a build."""
+    """Return a sentence if the folder for temporary files is too small for a build; else None."""
     disks = facts.system.disks
     for place in () if isinstance(disks, Unknown) else disks:
         if place.purpose == "tmp" and isinstance(place.free_bytes, int) and place.free_bytes < _OBJECTS_BYTES:

@@ -1,6 +1,6 @@
-"""Copies a tree without copying its bytes: hard links, and real copies of what an installer may change in place.
+"""Copy a folder tree by hard links; files that an installer may change in place are really copied.
 
-Used for what is set aside before a plan is applied, and for the throw-away environment in which one is verified.
+Used for the backup before a plan is applied, and for the throw-away environment in which a plan is verified.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from attn_doctor.model.facts import Record
 from attn_doctor.system import files
 
-_RESERVE = 512 << 20  # bytes to leave free where files have to be copied after all
+_RESERVE = 512 << 20  # bytes to leave free if files have to be copied
 
-# What installers write again in place. Everything else they replace: pip and uv unlink a file, or rename a new one over it, and
+# Files that installers rewrite in place. They replace all others: pip and uv unlink a file, or rename a new one over it, and
 # Python does the same with its bytecode (importlib's _write_atomic), so that a hard link keeps the old one.
 _IN_PLACE_SUFFIXES = (".pth", ".egg-link", ".cfg", ".toml", ".lock")
 _IN_PLACE_FOLDERS = (".dist-info", ".egg-info", "conda-meta")
@@ -24,11 +24,11 @@ _SCRIPT_BYTES = 1 << 16
 
 
 class NoRoom(OSError):
-    """The files would have to be copied, and there is no room. The text is one sentence for the user."""
+    """The files would have to be copied, and the disk is too full. The text is one sentence for the user."""
 
 
 class Kept(Record, frozen=True, kw_only=True):
-    """What copying a tree came to."""
+    """The counts of one copied tree."""
 
     files: int = 0
     copied_bytes: int = 0
@@ -36,9 +36,9 @@ class Kept(Record, frozen=True, kw_only=True):
 
 
 def copy_tree(source: Path, copy: Path, skip: tuple[str, ...] = ()) -> Kept:
-    """A copy of a folder, file or link at `copy`, whose parent is there. Top-level names in `skip` are left out.
+    """Copy a folder, file or link to `copy`, whose parent exists. Top-level names in `skip` are left out.
 
-    Modes, times and owners are kept, links stay links. Raises NoRoom, and OSError for what cannot be read.
+    Modes, times and owners are kept; links stay links. Raises NoRoom, and OSError for a file that cannot be read.
     """
     keeper = _Keeper(shutil.disk_usage(copy.parent).free)
     keeper.take(str(source), str(copy), skip, in_place=False)
@@ -71,7 +71,7 @@ class _Keeper:
             try:
                 files.link(source, copy)
             except OSError:
-                self.unlinkable += 1  # another file system, none with hard links, a file of somebody else's
+                self.unlinkable += 1  # another file system, one without hard links, or a file of another user
             else:
                 return
         if self.copied + status.st_size > self.free - _RESERVE:
@@ -82,14 +82,14 @@ class _Keeper:
 
 
 def _as(status: os.stat_result, source: str, copy: str) -> None:
-    """Owner, mode, extended attributes, times: in this order, as a change of owner takes some modes away."""
+    """Set owner, mode, extended attributes and times, in this order: a change of owner clears some mode bits."""
     files.give_owner(copy, status)
     with contextlib.suppress(PermissionError):
         shutil.copystat(source, copy)
 
 
 def _is_script(path: str, status: os.stat_result) -> bool:
-    """A small executable text, as there are in bin/."""
+    """Return whether a file is a small executable text, as in bin/."""
     if not status.st_mode & stat.S_IXUSR or status.st_size > _SCRIPT_BYTES:
         return False
     with open(path, "rb") as file:  # noqa: PTH123

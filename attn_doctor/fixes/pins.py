@@ -1,4 +1,4 @@
-"""What a way goes against: requirements of the project in the current folder, and of what is installed. Pure."""
+"""Find the requirements that a way breaks: of the project in the current folder, and of installed packages. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from attn_doctor.fixes.resolve import wanted
 from attn_doctor.model.facts import Facts, Pin, Unknown
 from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 
-Done = tuple[Sequence[Change] | None, Step]  # what a step changes, where somebody resolved it; the step
+Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the installer was asked; the step
 
 
 def broken(facts: Facts, steps: Sequence[Done]) -> tuple[str, ...]:
-    """A sentence for each pin that does not hold once these steps were taken, in this order."""
+    """Return a sentence for each requirement that is not met after these steps, taken in this order."""
     pins = facts.project.pins
-    ends: dict[str, str | Requirement | None] = {}  # a version, what is asked for, or None: removed
+    ends: dict[str, str | Requirement | None] = {}  # the version, the requirement, or None: removed
     for changes, step in steps:
         ends.update(_ends(changes, step))
     found = [text for pin in (() if isinstance(pins, Unknown) else pins) for text in _against(pin, ends)]
@@ -62,7 +62,7 @@ def _read(text: str) -> Requirement | None:
 
 
 def _met(requirement: Requirement, version: str) -> bool:
-    """A pin without a local part is met by any: torch==2.8.0 by 2.8.0+cu128."""
+    """Return whether a version meets a requirement. A pin without a local part matches any: torch==2.8.0 and 2.8.0+cu128."""
     try:
         return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
@@ -70,7 +70,7 @@ def _met(requirement: Requirement, version: str) -> bool:
 
 
 def _exclude(one: Requirement, other: Requirement) -> bool:
-    """Whether two requirements exclude each other, as far as the exact versions in them tell."""
+    """Return whether two requirements exclude each other, judged by their exact versions alone."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
         if any(not _met(second, version) for version in exact):

@@ -1,4 +1,4 @@
-"""What a plan is made of: ways out, each an ordered list of steps, with what each step changes. Values only."""
+"""Define plans: ways, each an ordered list of steps, and the changes of each step. Values only."""
 
 from __future__ import annotations
 
@@ -34,53 +34,55 @@ class Change(Record, frozen=True, kw_only=True):
         return f"{self.package} {self.before} → {self.after}"
 
 
-RUNNABLE = (Install, Uninstall, AddPip, Remove, Run)  # what attn-doctor can do itself
+RUNNABLE = (Install, Uninstall, AddPip, Remove, Run)  # steps that attn-doctor can run itself
 
 
 def variables(steps: Iterable[Step]) -> dict[str, str | None]:
-    """What the steps set in a shell, or, with None, unset."""
+    """Return the variables that the steps set in a shell; None as a value: unset."""
     return {step.name: step.value for step in steps if isinstance(step, SetVariable)}
 
 
 class PlannedStep(Record, frozen=True, kw_only=True):
-    """One step, in the words of the chosen installer, with what the resolver says of it."""
+    """A step with its command for the chosen installer, and the changes that the resolver predicts."""
 
     step: Step
-    changes: tuple[Change, ...] | None = None  # None: nobody resolved it
-    unresolved: str | None = None  # why not
-    impossible: bool = False  # the resolver says that it cannot be done
+    changes: tuple[Change, ...] | None = None  # None: the installer was not asked
+    unresolved: str | None = None  # why `changes` is None
+    impossible: bool = False  # the resolver says that the step has no solution
     download_bytes: int | None = None
     verify: tuple[str, ...] = ()
-    undo: tuple[tuple[str, ...], ...] = ()  # by hand; `fix --undo` does it for what `fix --apply` did
+    undo: tuple[tuple[str, ...], ...] = ()  # commands to undo by hand; `fix --undo` undoes a `fix --apply`
     shown: dict[str, str] = msgspec.field(default_factory=dict)  # shell -> the line to paste
 
     @property
     def words(self) -> str:
-        """What the step changes, in words."""
+        """Return the changes of the step in words."""
         return self.step.changes or self.step.why
 
 
 class Attempt(Record, frozen=True, kw_only=True):
-    """What trying a way in a throw-away copy came to."""
+    """The outcome of trying a way in a throw-away copy."""
 
     verified: bool
     summary: str
-    left: tuple[str, ...] = ()  # findings of warning and above that are there after it
+    left: tuple[str, ...] = ()  # findings of warning and above that are left
     ran: tuple[str, ...] = ()  # backends that served every attention call of a short trial
-    changes: tuple[Change, ...] = ()  # what it really changed
+    changes: tuple[Change, ...] = ()  # the real changes
     seconds: float = 0.0
 
 
 class Way(Record, frozen=True, kw_only=True):
-    """One alternative."""
+    """One alternative of a plan."""
 
     name: str  # "A"
     title: str
     intent: Intent
-    goal: Goal  # what the environment is for once this was done
+    goal: Goal  # the goal that the environment serves afterwards
     cures: tuple[str, ...]  # codes of root causes
     steps: tuple[PlannedStep, ...]
-    breaks: tuple[str, ...] = ()  # pins of the project in the current folder, and packages, that it goes against
+    breaks: tuple[
+        str, ...
+    ] = ()  # requirements of the project in the current folder and of packages that the way breaks
     notes: tuple[str, ...] = ()
     attempt: Attempt | None = None
 
@@ -88,11 +90,11 @@ class Way(Record, frozen=True, kw_only=True):
         return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
 
     def variables(self) -> dict[str, str | None]:
-        """What its environment steps set, or, with None, unset."""
+        """Return the variables that its steps set; None as a value: unset."""
         return variables(planned.step for planned in self.steps)
 
     def impossible(self) -> str | None:
-        """What the resolver has against a step, where it says that there is no solution."""
+        """Return the resolver's reason if it says that a step has no solution; else None."""
         return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
@@ -100,7 +102,7 @@ class Way(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """A root cause, as the diagnosis has it."""
+    """A root cause, as in the diagnosis."""
 
     code: str
     slug: str
@@ -114,12 +116,12 @@ class Plan(Record, frozen=True, kw_only=True):
     installer: str
     installer_why: str
     causes: tuple[Cause, ...]
-    ways: tuple[Way, ...]  # best first; empty: nothing to do, or nothing known that helps
+    ways: tuple[Way, ...]  # best first; empty: nothing to do, or no known fix
     notes: tuple[str, ...] = ()
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """A way before it is put into an installer's words."""
+    """A way before its steps are rendered for an installer."""
 
     title: str
     intent: Intent

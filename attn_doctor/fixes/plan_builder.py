@@ -1,4 +1,4 @@
-"""Makes a plan: ways out in the words of the chosen installer, with what its resolver says of each step."""
+"""Make a plan: render the ways for the chosen installer, and ask its resolver about each step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 
 def unresolved(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
-    """The resolver of a plan that is made away from its machine, or offline."""
+    """Answer for the resolver of a plan that is made offline or on another machine: the installer was not asked."""
     return Resolved(None, "the installer was not asked")
 
 
@@ -38,12 +38,12 @@ def make(
     locks: Sequence[str] = (),
     resolver: Resolver = unresolved,
 ) -> Plan:
-    """The plan for what the findings name as root causes."""
+    """Make the plan for the root causes of the findings."""
     name, why = chosen(facts, installer, locks)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
     unordered = [_way(facts, draft, here, resolver) for draft in made]
-    # What the resolver rules out comes last, what goes against a pin of the project before that; else the order stays.
+    # Ways that the resolver excludes come last, ways that break a requirement before them; else the order stays.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
     if "uv.lock" in locks:
@@ -80,7 +80,7 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def _rendered(steps: Sequence[Step], here: Context) -> list[Step]:
-    """The steps in the installer's words; without a pip that nobody needs any more."""
+    """Return the steps with the installer's commands, without a pip that no step needs any more."""
     made = [installer_of(here).rendered(step) for step in steps]
     needs_pip = any(step.argv[:3] == (here.python, "-m", "pip") for step in made)
     return [step for step in made if needs_pip or not isinstance(step, AddPip)]
@@ -101,7 +101,7 @@ def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Ma
 
 
 def planned(step: Step, verify: tuple[str, ...]) -> PlannedStep:
-    """A rendered step that nobody was asked about."""
+    """Return a rendered step for which no resolver was asked."""
     return PlannedStep(
         step=step,
         verify=verify,

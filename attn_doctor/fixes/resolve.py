@@ -1,6 +1,6 @@
-"""Asks the target's own installer what a step would change, without changing anything: its dry run, read back.
+"""Ask the target's own installer for the changes of a step: run its dry run and read the answer. Nothing is changed.
 
-The installer asks its index, as it would when the step is run; attn-doctor itself opens no connection.
+The installer asks its index, as it would for the real step; attn-doctor itself opens no connection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from attn_doctor.model.versions import parse as version
 from attn_doctor.probes.ask import QUIET
 from attn_doctor.system import current_folder
 
-# Packages of which every wheel is so large that an installer which downloads them for a dry run is not asked unprompted.
+# Packages with only large wheels: an installer that downloads for a dry run is asked about them with --online only.
 _LARGE = re.compile(r"torch|torchvision|flash-attn|xformers|triton|nvidia-.*|vllm.*")
 _NOT_REACHED = re.compile(
     r"(?i)Retrying \(|Could not fetch URL|connection broken|Failed to fetch|error sending request|Temporary failure in name resolution|"
@@ -53,7 +53,7 @@ _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
 class InstallerFeature(Row, frozen=True, kw_only=True):
-    """From which version on an installer can do something."""
+    """A feature of an installer, and the version that brought it."""
 
     TABLE = "installers"
 
@@ -63,9 +63,9 @@ class InstallerFeature(Row, frozen=True, kw_only=True):
 
 
 class Resolved(NamedTuple):
-    """What the resolver said. `changes` is None, and `why` a sentence, where it could not be asked or had no answer.
+    """The resolver's answer. `changes` is None, and `why` a sentence, if it could not be asked or gave no answer.
 
-    `impossible`: it was asked, it reached its index, and what is asked for cannot be had.
+    `impossible`: it was asked, it reached its index, and the requirements cannot be met.
     """
 
     changes: tuple[Change, ...] | None
@@ -77,7 +77,7 @@ class Resolved(NamedTuple):
 
 
 def since(feature: str, installer: str = "pip") -> str:
-    """The version that brought a feature of the table."""
+    """Return the version of an installer that brought a feature of the table."""
     return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
 
 
@@ -90,9 +90,10 @@ def resolve(
     environment: Mapping[str, str],
     downloads: bool = False,
 ) -> Resolved:
-    """What this step, rendered for pip or uv, would change. `have`: normal name -> version now; `pip`: version of the target's pip.
+    """Return the changes that a step, rendered for pip or uv, would make.
 
-    `environment`: all variables that the installer is asked with. `downloads`: ask an old pip too, which downloads whole wheels for a dry run.
+    `have`: normal name -> version now. `pip`: version of the target's pip. `environment`: all variables of the installer's
+    process. `downloads`: ask an old pip too, although its dry run downloads whole wheels.
     """
     if isinstance(step, Uninstall):
         gone = [Change(package=n, before=have[n], after=None) for n in step.names() if n in have]
@@ -127,7 +128,7 @@ def _refused(step: Install, pip: str | None, downloads: bool) -> str | None:
         return f"pip {pip} has no dry run ({since('dry-run')} brought it)"
     if lean and have < lean and not downloads and any(_LARGE.fullmatch(name) for name in step.names()):
         return (
-            f"pip {pip} would download whole wheels to say ({since('dry-run-reads-metadata-only')} and newer do not): "
+            f"pip {pip} would download whole wheels to answer ({since('dry-run-reads-metadata-only')} and newer do not): "
             "--online lets it, --verify runs it"
         )
     return None
@@ -143,7 +144,7 @@ def _from_report(report: Mapping[str, Any], have: Mapping[str, str]) -> Resolved
 
 
 def _local_bytes(urls: Sequence[str]) -> int | None:
-    """The size of files that lie on this machine already; None as soon as one does not."""
+    """Return the total size of files that are already on this machine; None if one of them is not."""
     total = 0
     for url in urls:
         parts = urlparse(url)
@@ -167,7 +168,7 @@ def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environme
 
 
 def _from_uv(text: str, have: Mapping[str, str]) -> Iterator[Change]:
-    """What uv prints: "- name==1.0" for what goes, "+ name==2.0" for what comes, "~ name==1.0" for what is put in again."""
+    """Read the output of uv: "- name==1.0" is removed, "+ name==2.0" is installed, "~ name==1.0" is installed again."""
     gone: dict[str, str] = {}
     come: dict[str, str] = {}
     for sign, name, number in _UV_LINE.findall(text):
@@ -180,7 +181,7 @@ def _from_uv(text: str, have: Mapping[str, str]) -> Iterator[Change]:
 
 
 def _no_answer(answer: child.Finished, name: str, deadline: float) -> Resolved:
-    """Why the installer gave no plan, in one sentence, and whether that means that there can be none."""
+    """Return the reason why the installer gave no plan, in one sentence, and whether no plan can exist."""
     fault = answer.fault
     if fault and fault.kind in ("timeout", "vanished"):
         return Resolved(None, f"{name} gave no answer in {deadline:.0f} s")
@@ -188,7 +189,7 @@ def _no_answer(answer: child.Finished, name: str, deadline: float) -> Resolved:
         return Resolved(None, f"{name} cannot be started: {fault.message}")
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     said = [line for line in lines if re.match(r"(?i)(?:error|×)[: ]", line)] or lines
-    # An index that is not reached looks to pip like one that is empty: its last line blames the requirement.
+    # If pip does not reach its index, its last line still blames the requirement (no matching distribution).
     network = next((line for line in lines if _NOT_REACHED.search(line)), None)
     if network:
         return Resolved(None, f"{name} does not reach its index: {_reason(network)}", output=answer.stderr)
@@ -197,7 +198,7 @@ def _no_answer(answer: child.Finished, name: str, deadline: float) -> Resolved:
 
 
 def _reason(line: str) -> str:
-    """The innermost of what pip and uv wrap around a failed connection."""
+    """Return the innermost reason of the message that pip and uv print for a failed connection."""
     for pattern, words in _NETWORK:
         if re.search(pattern, line, re.IGNORECASE):
             return words
@@ -205,7 +206,7 @@ def _reason(line: str) -> str:
 
 
 def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], ...]:
-    """The commands that take changes back: the versions of before again, and what was added removed."""
+    """Return the commands that undo changes: install the earlier versions, and remove the added packages."""
     before = tuple(f"{c.package}=={c.before}" for c in changes if c.before is not None)
     added = tuple(c.package for c in changes if c.before is None)
     index = next((index_url(c.before) for c in changes if c.before is not None and local(c.before)), None)
@@ -218,5 +219,5 @@ def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], 
 
 
 def wanted(step: Install) -> dict[str, str]:
-    """Normal name -> requirement, for what a step asks for by name."""
+    """Return normal name -> requirement for the packages that a step names."""
     return {name: text for text in step.requirements if (name := name_of(text)) and not text.endswith(".whl")}

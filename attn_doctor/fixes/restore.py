@@ -1,8 +1,8 @@
-"""Puts an environment back as it was kept before a plan was applied. Standard library alone, and the grammar of Python 3.8.
+"""Restore an environment from the backup that was made before a plan was applied. Standard library, Python 3.8 grammar.
 
-A copy of this file lies beside the kept files as `undo.py`: attn-doctor may live in the very environment that a plan broke, and
-then any other Python runs it. It only ever renames, links and makes what the kept files say; it can be ended at any moment and
-run again. docs/fixes.md says why undoing works like this.
+A copy of this file lies in the backup as `undo.py`: attn-doctor may be installed in the environment that a plan broke,
+and then any other Python can run the copy. It only renames, links and creates files as the backup says. It can be ended
+at any moment and run again. docs/fixes.md explains how undoing works.
 
 Because it runs alone, it calls locks, process groups and owners itself, where all other rooms ask `attn_doctor.system`.
 """
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JOURNAL, MANIFEST, AFTER, LOCK = "journal.jsonl", "manifest.json", "after.json", "lock"
-_PATIENCE = 15.0  # seconds for an installer that was ended to be gone
+_PATIENCE = 15.0  # seconds to wait until an ended installer is gone
 Entry = Any  # [kind: d, l or f; mode; size; mtime in nanoseconds; link target]
 
 
 class Busy(Exception):
-    """Something still works on the environment. The text is one sentence for the user."""
+    """Another process still changes the environment. The text is one sentence for the user."""
 
 
 def events(folder: str) -> list[dict[str, Any]]:
-    """The journal. A last line that was cut short by a kill was never acted on, and is left out."""
+    """Return the events of the journal. A last line that a kill cut short was never acted on, and is left out."""
     found: list[dict[str, Any]] = []
     with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, JOURNAL), encoding="utf-8") as file:
         for line in file:
@@ -49,7 +49,7 @@ def has(journal: list[dict[str, Any]], at: str) -> bool:
 
 
 def write_event(folder: str, **event: Any) -> None:
-    """Append one event and see it onto the disk before anything happens that it announces."""
+    """Append one event to the journal, and flush it to the disk before the announced action begins."""
     line = json.dumps(event, sort_keys=True) + "\n"
     descriptor = os.open(os.path.join(folder, JOURNAL), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -60,7 +60,7 @@ def write_event(folder: str, **event: Any) -> None:
 
 
 def manifest(path: str, skip: list[str] | tuple[str, ...] = ()) -> dict[str, Entry]:
-    """What is there, by relative path ("." is the root itself), but for these names in the root. Links are not followed."""
+    """Return all entries below a root by relative path ("." is the root itself), without the names in `skip`. Links are not followed."""
     found: dict[str, Entry] = {}
     if os.path.lexists(path):
         _list(path, ".", found, skip)
@@ -80,7 +80,7 @@ def _list(path: str, name: str, found: dict[str, Entry], skip: list[str] | tuple
 
 
 def differences(before: dict[str, Entry], now: dict[str, Entry], bytecode: bool = False) -> list[str]:
-    """Relative paths that are not the same. Directories differ only by being there; bytecode caches only where asked."""
+    """Return the relative paths that differ. Of directories only existence counts; bytecode caches count only if asked for."""
     names = sorted(set(before) | set(now))
     return [
         n for n in names if (bytecode or "__pycache__" not in n.split("/")) and not _alike(before.get(n), now.get(n))
@@ -95,7 +95,7 @@ def _alike(one: Entry | None, other: Entry | None) -> bool:
 
 
 def take_lock(home: str) -> int:
-    """The lock of an environment, as a descriptor that an installer inherits: it is free once all of them are gone."""
+    """Take the lock of an environment; return a descriptor that an installer inherits. It is free once all of them have ended."""
     if sys.platform == "win32":
         raise Busy(
             "this system has no lock for an environment: what attn-doctor applies and undoes is of Linux and macOS"
@@ -112,7 +112,7 @@ def take_lock(home: str) -> int:
 
 
 def started(pid: int) -> str | None:
-    """When a process started, so that its number is not mistaken for that of a later one; None: there is none."""
+    """Return the start time of a process, to tell it from a later one with the same number; None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -132,7 +132,7 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
     running = [event for event in journal if event["at"] in ("running", "ended")][-1:]
     if running and running[0]["at"] == "running":
         pid, since = running[0]["pid"], running[0]["started"]
-        if started(pid) in (since, None):  # the leader may be gone, and its group not
+        if started(pid) in (since, None):  # the leader may be gone while its group lives
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform != "win32":
                     os.killpg(pid, signal.SIGKILL)
@@ -147,8 +147,8 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
 
 
 def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
-    """What was changed in the environment after the plan had been applied, which undoing it takes back too."""
-    if not has(journal, "applied") or has(journal, "undoing"):  # half undone: it was looked at, and agreed to
+    """Return the changes made to the environment after the plan was applied; undoing reverts them too."""
+    if not has(journal, "applied") or has(journal, "undoing"):  # half undone: the user has seen the list and agreed
         return []
     with open(os.path.join(folder, AFTER), encoding="utf-8") as file:
         after = json.load(file)
@@ -166,7 +166,7 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Put back what was kept, and forget it. Returns what could not be put back. `keep`: leave what was taken away in `taken`."""
+    """Restore the backup, and delete it. Returns the paths that could not be restored. `keep`: leave the replaced files in `taken`."""
     lock = end_leftovers(home, events(folder))
     try:
         journal = events(folder)
@@ -190,7 +190,7 @@ def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] 
 
 
 def put_back(kept: str, live: str, taken: str, skip: list[str] | tuple[str, ...] = ()) -> None:
-    """Make `live` what `kept` is (nothing, where that is not there), moving what is in the way to `taken`."""
+    """Make `live` equal to `kept` (absent if `kept` is absent); move the files that are in the way to `taken`."""
     if not os.path.lexists(kept):
         if os.path.lexists(live):
             _take(live, taken)
@@ -215,7 +215,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _same(kept: str, live: str) -> bool:
-    """Whether this is the very file that was kept, or, for one of which a copy was kept, holds the same."""
+    """Return whether `live` is the very file that was kept or, if the backup is a copy, has the same content."""
     try:
         one, other = os.lstat(kept), os.lstat(live)
     except OSError:
@@ -271,14 +271,14 @@ def _take(live: str, taken: str) -> None:
 
 
 def _own(kept: str, live: str) -> None:
-    """Owner, as far as we may."""
+    """Set the owner, if this process may."""
     status = os.lstat(kept)
     if sys.platform != "win32" and os.geteuid() == 0:
         os.chown(live, status.st_uid, status.st_gid, follow_symlinks=False)
 
 
 def _settle(root: dict[str, Any], before: dict[str, Entry]) -> list[str]:
-    """Modes, and the times of folders, as they were; returns the files that are not as they were all the same."""
+    """Restore modes, and the times of folders; return the files that still differ."""
     path = root["path"]
     now = manifest(path, root["skip"])
     wrong = []
@@ -298,12 +298,12 @@ def _settle(root: dict[str, Any], before: dict[str, Entry]) -> list[str]:
 
 
 def _forget(home: str, folder: str, keep: bool) -> None:
-    """Remove what was kept; and the whole home, where nothing else is in it."""
+    """Remove the backup, and its parent folder if nothing else is in it."""
     shutil.rmtree(os.path.join(folder, "kept"), ignore_errors=True)
     if keep and os.path.isdir(os.path.join(folder, "taken")):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    for name in os.listdir(os.path.dirname(folder)):  # others that a kill cut short before anything, or while they went
+    for name in os.listdir(os.path.dirname(folder)):  # backups that a kill interrupted while they were made or deleted
         other = os.path.join(os.path.dirname(folder), name)
         journal = events(other)
         if not has(journal, "begin") or any(event["at"] == "undone" and not event["keep"] for event in journal):

@@ -1,4 +1,4 @@
-"""What each step of a way changes once the steps before it were taken: the resolver was asked about the present alone. Pure."""
+"""Work out the changes of each step after the steps before it: the resolver knows only the present state. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Records = dict[str, list[str]]  # normal name -> versions of all its records, th
 
 
 def records(facts: Facts) -> Records:
-    """What is installed, duplicates and all."""
+    """Return the installed packages, duplicates included."""
     found: Records = {}
     listed = facts.packages.distributions
     for item in () if isinstance(listed, Unknown) else listed:
@@ -26,7 +26,7 @@ def records(facts: Facts) -> Records:
 
 
 def in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
-    """The steps, each with what it changes when its turn comes, and how that is taken back by hand."""
+    """Return the steps, each with its changes at its turn, and the commands that undo them by hand."""
     left: Records = {name: list(versions) for name, versions in have.items()}
     made: list[PlannedStep] = []
     for planned in steps:
@@ -43,7 +43,7 @@ def in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tupl
 
 
 def _removed(step: Uninstall, left: Records) -> tuple[Change, ...]:
-    """A removal takes the first record of each away."""
+    """Remove the first record of each package."""
     return tuple(Change(package=n, before=left[n].pop(0), after=None) for n in step.names() if left.get(n))
 
 
@@ -52,7 +52,7 @@ def _installed(said: Sequence[Change], step: Install, left: Records, have: Recor
     for name in step.names():
         if (
             not left.get(name) and name not in after
-        ):  # there now, so that the resolver saw nothing to do, and gone by then
+        ):  # installed now, so the resolver saw nothing to do, but removed by an earlier step
             after[name] = _exactly(wanted(step).get(name)) or next(iter(have.get(name, ())), None)
     changes = []
     for name, version in after.items():

@@ -1,6 +1,6 @@
-"""Runs one step of a plan: argv and never a shell, in a group of its own, its output kept in a file.
+"""Run one step of a plan: as argv, never through a shell, in a process group of its own, with its output in a file.
 
-The child waits at a gate until its number stands in the journal, so that whoever undoes a plan after a kill can end it first.
+The child waits until its process number is in the journal: so an undo after a kill can end it first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Record
 from attn_doctor.system import current_folder, processes
 
-# One byte on standard input opens the gate; its end (attn-doctor is gone) closes it for good. Then the child becomes the installer.
+# The child waits for one byte on standard input, then becomes the installer. At end of input (attn-doctor has died) it exits.
 _GATE = """
 import os, sys
 if not os.read(0, 1):
@@ -31,8 +31,8 @@ except OSError as error:
     sys.stderr.write("%s cannot be started: %s\\n" % (sys.argv[1], error.strerror))
     sys.exit(127)
 """
-_TAIL = 64 << 10  # bytes of output that are looked at
-# What would send an installation elsewhere, ask a question, or change what a command means that was shown without it.
+_TAIL = 64 << 10  # bytes at the end of the output that are read
+# Variables that change the place of an installation, ask a question, or change the meaning of a shown command.
 _TAKEN_OUT = (
     "PIP_TARGET",
     "PIP_PREFIX",
@@ -47,11 +47,11 @@ _PUT_IN = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGR
 
 
 class Ran(Record, frozen=True, kw_only=True):
-    """How a step went."""
+    """The outcome of a step."""
 
-    code: int | None  # None: ended after its time was over
+    code: int | None  # None: ended at its deadline
     seconds: float
-    output: str  # the end of what it said
+    output: str  # the end of its output
 
     @property
     def ok(self) -> bool:
@@ -70,7 +70,7 @@ def environment(
 
 
 def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """These variables set, or, for None, taken out."""
+    """Return the environment with these variables set; a value of None removes one."""
     kept = {name: value for name, value in environ.items() if name not in changes}
     return {**kept, **{name: value for name, value in changes.items() if value is not None}}
 
@@ -86,9 +86,9 @@ def run(
     on_start: Callable[[int], None] = lambda _: None,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> Ran:
-    """Run to the end, or for `deadline` seconds. `lock`: a descriptor that stays open as long as the step runs.
+    """Run a step to its end, or for `deadline` seconds. `lock`: a descriptor that stays open as long as the step runs.
 
-    `on_start` gets the number of the process before it does anything; `on_line` the last line it said, now and then.
+    `on_start` gets the process number before the step does anything; `on_line` gets the last line of output from time to time.
     """
     began = time.monotonic()
     argv, cwd = current_folder.guarded(argv, cwd)

@@ -1,7 +1,7 @@
-"""Whether a step that would be run holds nothing but what a step may hold. Names and paths come from files, logs and reports. Pure.
+"""Check that a step holds only allowed words. Names and paths come from files, logs and reports, so they are untrusted. Pure.
 
-Steps are rendered as argv and never reach a shell, so what is left to fear is an option in the place of a name, an address in the
-place of an index, a path outside of the environment, and another program.
+Steps are rendered as argv and never reach a shell. The dangers that are left: an option in place of a name, an address
+in place of an index, a path outside of the environment, and another program.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMMANDS = (
 
 
 def fault(step: Step, facts: Facts) -> str | None:
-    """Why a step may not be offered; None where it may."""
+    """Return the reason why a step may not be offered; None if it may."""
     if any(_CONTROL.search(word) for word in _words(step)):
         return "a control character stands in a command"
     if isinstance(step, Install | Uninstall):
@@ -46,7 +46,7 @@ def fault(step: Step, facts: Facts) -> str | None:
 
 
 def _words(step: Step) -> tuple[str, ...]:
-    """All words of a step that end in a command or in a line for a shell."""
+    """Return all words of a step that end up in a command or in a line for a shell."""
     if isinstance(step, Install):
         return (*step.requirements, *(word for word in (step.index_url, step.from_folder) if word))
     if isinstance(step, Uninstall):
@@ -87,7 +87,7 @@ def _is_requirement(text: str) -> bool:
 
 
 def _in_removal(paths: tuple[str, ...], facts: Facts) -> str | None:
-    """Only what pip leaves when it is interrupted: its names begin with a tilde."""
+    """Allow only the remains of an interrupted pip: their names begin with a tilde."""
     packages = facts.interpreter.site_packages
     for text in paths:
         path = PurePath(text)

@@ -1,4 +1,4 @@
-"""Where an installer would put things in the target, asked of the target itself; and what is its own of what is installed."""
+"""Ask the target where an installer would put packages, and tell its own packages from those on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from attn_doctor.probes.ask import Layout
 
 
 class Cannot(Refused):
-    """What was asked for cannot be done here. The text is one sentence for the user."""
+    """A request that cannot be carried out here. The text is one sentence for the user."""
 
 
 class Root(Record, frozen=True, kw_only=True):
-    """A folder or file that an installer may change, but for these names in it."""
+    """A folder or file that an installer may change, except for the names in `skip`."""
 
     path: str
     skip: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class Places(Layout, frozen=True, kw_only=True):
 
     @property
     def home(self) -> Path:
-        """Where attn-doctor keeps what undoing needs: beside the packages, on their file system."""
+        """Return the folder for backups: beside the packages, on their file system."""
         folder = Path(self.purelib).parent if self.kind == "bare" else Path(self.prefix)
         return folder / ".attn-doctor"
 
     def roots(self) -> tuple[Root, ...]:
-        """All that an installer writes into, none inside another. Some may not be there yet."""
+        """Return all folders that an installer writes to, none inside another. Some may not exist yet."""
         if self.kind == "conda":
             return (Root(path=os.path.realpath(self.prefix), skip=_NOT_OF_CONDA),)
         listed = [self.purelib, self.platlib, self.scripts]
@@ -64,7 +64,7 @@ _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
 def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Places:
-    """Ask the target for its places, without PYTHONPATH: it is no part of the environment. Raises NoAnswer."""
+    """Ask the target for its places, without PYTHONPATH, which is no part of the environment. Raises NoAnswer."""
     layout = asking.ask(python, ("layout",), environ, timeout, without=["PYTHONPATH"]).layout
     if isinstance(layout, Unknown):
         raise NoAnswer(text(python), f"does not say where its packages are: {layout.why}")
@@ -72,7 +72,7 @@ def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Place
 
 
 def own(facts: Facts) -> tuple[Distribution, ...]:
-    """Return the distributions of the environment itself: what PYTHONPATH puts beside them is no part of it."""
+    """Return the distributions of the environment itself, without those that PYTHONPATH adds."""
     listed, variables, prefix = facts.packages.distributions, facts.environment, facts.interpreter.prefix
     if isinstance(listed, Unknown):
         return ()
@@ -88,7 +88,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return normal name -> version of what is imported: of one name the first."""
+    """Return normal name -> version of the package that is imported: of equal names the first."""
     found: dict[str, str] = {}
     for item in distributions:
         found.setdefault(item.name, item.version if isinstance(item.version, str) else "")
@@ -96,7 +96,7 @@ def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
 
 
 def freeze(distributions: Iterable[Distribution]) -> str:
-    """Return what is installed, a line each, with where it came from."""
+    """Return the installed packages, one line each, with their source."""
     lines = [
         f"{d.name}=={d.version}  # {d.location}" + (f"  {d.direct_url}" if isinstance(d.direct_url, str) else "")
         for d in distributions

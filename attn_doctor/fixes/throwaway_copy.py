@@ -1,7 +1,7 @@
-"""A throw-away environment that mirrors the target: the same interpreter, its packages by hard links, and gone afterwards.
+"""Make a throw-away copy of the target: the same interpreter, its packages by hard links; it is deleted afterwards.
 
-Nothing in it leads back: what an installer writes again in place is really copied, scripts and path files name the copy, and
-the target is compared with what it was when the copy is given up.
+Nothing in the copy leads back to the target: files that an installer rewrites in place are really copied, and scripts
+and path files name the copy. When the copy is deleted, the target is compared with its earlier state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mirror(Record, frozen=True, kw_only=True):
     kept: tuple[Kept, ...] = ()
 
     def word(self, word: str, python: str) -> str:
-        """A word of a command for the target, whose interpreter is `python`, as one for the mirror."""
+        """Return a word of a command for the target, whose interpreter is `python`, as one for the copy."""
         return self.python if word == python else self.path(word)
 
     def path(self, text: str) -> str:
@@ -41,7 +41,7 @@ class Mirror(Record, frozen=True, kw_only=True):
         return text
 
     def word_back(self, word: str, python: str) -> str:
-        """A word of a command for the mirror as one for the target."""
+        """Return a word of a command for the copy as one for the target."""
         return python if word == self.python else self._path_back(word)
 
     def _path_back(self, text: str) -> str:
@@ -52,12 +52,12 @@ class Mirror(Record, frozen=True, kw_only=True):
 
 
 class Touched(AttnDoctorError, RuntimeError):
-    """The target is not as it was. This must never happen; the text says which files."""
+    """The target was changed, which must never happen. The text names the files."""
 
 
 @contextmanager
 def mirrored(places: Places) -> Iterator[Mirror]:
-    """A mirror of the target, removed at the end. Raises Cannot where none can be made, Touched where the target was changed."""
+    """Make a copy of the target, and delete it at the end. Raises Cannot if none can be made, Touched if the target was changed."""
     before = {root: restore.manifest(root.path, root.skip) for root in places.roots()}
     folder = _folder(places)
     try:
@@ -81,7 +81,7 @@ def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
 
 
 def _folder(places: Places) -> Path:
-    """On the file system of the packages where possible, so that nothing has to be copied; not where nothing may be run."""
+    """Return a folder for the copy: on the file system of the packages if possible, and where programs may be run."""
     packages = Path(places.purelib)
     candidates = [
         Path(tempfile.gettempdir()),
@@ -115,7 +115,7 @@ def _made(places: Places, folder: Path) -> Mirror:
 
 
 def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """A virtual environment, or a whole prefix of conda: the same layout in another place."""
+    """Copy a virtual environment or a whole conda prefix: the same layout in another place."""
     prefix = os.path.realpath(places.prefix)
     moved, kept = [(prefix, str(folder)), (places.prefix, str(folder))], []
     for root in places.roots():
@@ -137,7 +137,7 @@ def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], lis
 
 
 def _bare(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """An installed interpreter: a virtual environment of it, with its packages."""
+    """Copy an installed interpreter: make a virtual environment of it, with its packages."""
     inside = folder / "lib" / f"python{places.version}" / "site-packages"
     inside.parent.mkdir(parents=True)
     (folder / "bin").mkdir()
@@ -150,7 +150,7 @@ def _bare(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kep
     (folder / "pyvenv.cfg").write_text("\n".join(lines) + "\n")
     kept = [copy_tree(Path(places.purelib), inside)]
     moved = [(places.purelib, str(inside)), (os.path.realpath(places.purelib), str(inside))]
-    # Further folders of packages (platlib, Debian's dist-packages, the user site) follow on the path, as they are.
+    # Further package folders (platlib, Debian's dist-packages, the user site) follow on the path, unchanged.
     others = [p for p in places.path if "-packages" in p and os.path.realpath(p) != os.path.realpath(places.purelib)]
     (inside / "attn-doctor-mirror.pth").write_text("".join(f"{path}\n" for path in others if Path(path).is_dir()))
     return moved, kept
@@ -162,7 +162,7 @@ def _python(places: Places, folder: Path) -> str:
 
 
 def _rename_inside(places: Places, mirror: Mirror) -> None:
-    """What names the target's folders in a text that is now the mirror's own: scripts, path files, lists of installed files."""
+    """Replace the target's folders in texts that the copy owns: scripts, path files, lists of installed files."""
     old, new = os.fsencode(places.prefix), os.fsencode(mirror.prefix)
     if places.kind == "bare":
         return

@@ -1,4 +1,4 @@
-"""Tries ways in throw-away copies of the target until one does what it promises. The target itself is never touched."""
+"""Try ways in throw-away copies of the target until one holds. The target itself is never changed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import RunByHand, Step, action, moved
 
-MORE_ROUNDS = 2  # how often a way may be carried on by what the examination finds after it
+MORE_ROUNDS = 2  # how often a way may be extended by the findings after it
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
 
 
 class Trying(NamedTuple):
-    """What trying needs to know beside the way."""
+    """The inputs of a try, beside the way."""
 
     places: Places
     goal: Goal
@@ -37,11 +37,11 @@ class Trying(NamedTuple):
     say: Say
     environ: Mapping[str, str]  # the user's
     root: str = "/"
-    gpu: str | None = None  # judge for this GPU, which is elsewhere
+    gpu: str | None = None  # judge for this GPU, which is in another machine
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
-    """The plan with an attempt at its ways, in order, up to the first that verifies, which then stands first."""
+    """Return the plan with its ways tried in order, up to the first that verifies, which then stands first."""
     tried: list[Way] = []
     for index, way in enumerate(plan.ways):
         if tried and tried[-1].attempt and tried[-1].attempt.verified:
@@ -54,7 +54,7 @@ def verify(plan: Plan, trying: Trying) -> Plan:
 
 
 def attempt(way: Way, trying: Trying) -> Way:
-    """The way with what came of it; carried on where the examination after it knows more to do."""
+    """Return the way with its outcome; it is extended if the examination afterwards finds more to do."""
     began = time.monotonic()
     hopeless = _not_to_be_tried(way)
     if hopeless:
@@ -65,7 +65,7 @@ def attempt(way: Way, trying: Trying) -> Way:
     except (Cannot, NoAnswer) as error:
         carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
     if way.by_hand() and not made.verified:
-        made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without what is left to you)")
+        made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without the steps that are left to you)")
     made = msgspec.structs.replace(made, seconds=round(time.monotonic() - began, 1))
     return msgspec.structs.replace(carried, attempt=made)
 
@@ -124,7 +124,7 @@ def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]
 def _run(
     steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
 ) -> str | None:
-    """Why a step failed; None where none did."""
+    """Run the steps; return the reason of a failure, None if all succeed."""
     packages = of_packages(msgspec.structs.replace(trying.here, python=mirror.python))
     for one in steps:
         argv = packages.rendered(moved(one.step, lambda word: mirror.word(word, trying.here.python))).argv
@@ -137,7 +137,7 @@ def _run(
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
-    """What the examination after the way would do next, in the target's own paths; nothing that was done already."""
+    """Return the next steps that the examination suggests, with the target's own paths, without steps already taken."""
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
         steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
@@ -149,7 +149,7 @@ def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[P
 
 
 def _only_words(step: Step) -> bool:
-    """Whether a step says in words alone what the user has to do."""
+    """Return whether a step only tells the user in words what to do."""
     return isinstance(step, RunByHand) and not step.argv
 
 
@@ -181,7 +181,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """What really changed, by normal names."""
+    """Return the real changes, by normal names."""
     return tuple(
         Change(package=name, before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})

@@ -1,4 +1,4 @@
-"""What the command `fix` does, in order: examine, plan, verify; apply; undo. It asks nobody and shows nothing."""
+"""Run the command `fix`, in order: examine, plan, verify; apply; undo. Asks no question and shows nothing."""
 
 from __future__ import annotations
 
@@ -38,44 +38,44 @@ _PLACEHOLDER = re.compile(r"<[a-z]+(?:-\d+)?>")
 _KEEPERS = ("poetry", "pdm", "pixi")
 
 
-class Request(NamedTuple):
-    """What the command line asks for."""
+class FixRequest(NamedTuple):
+    """The options of the command line."""
 
     environ: Mapping[str, str]  # the user's
     root: str = "/"
     target: str | None = None
     goal: Goal | None = None
     report: str | None = None
-    gpu: str | None = None  # judge for this GPU, which is elsewhere
+    gpu: str | None = None  # judge for this GPU, which is in another machine
     installer: str | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
-    online: bool = False  # let it download what it must to answer, and ask how large things are
+    online: bool = False  # let the installer download to answer, and ask servers for sizes
     timeout: float = 120.0
     system_python: bool = False
     command: tuple[str, ...] = ()
 
 
 class Suggested(NamedTuple):
-    """A plan, and what it was made from."""
+    """A plan, and the data it was made from."""
 
     plan: Plan
     facts: Facts
     findings: tuple[Finding, ...]
-    places: Places | None  # None: another machine's
+    places: Places | None  # None: the report is of another machine
     here: bool
 
 
 class Undone(NamedTuple):
-    """What undoing came to."""
+    """The outcome of undoing."""
 
     plan: str
     wrong: tuple[str, ...]
-    kept: str | None = None  # what was changed since and was taken away: still there
+    kept: str | None = None  # folder of the later changes that undoing took away
 
 
-def suggest(request: Request, say: Say) -> Suggested:
-    """Raises NoAnswer, Unreadable, Cannot."""
+def suggest(request: FixRequest, say: Say) -> Suggested:
+    """Make a plan. Raises NoAnswer, Unreadable, Cannot."""
     report, here = _report(request, say)
     places = ask(report.target.python, request.environ, request.timeout) if here else None
     folder = report.facts.project.folder
@@ -105,15 +105,15 @@ def suggest(request: Request, say: Say) -> Suggested:
 
 
 def _check_name(places: Places) -> None:
-    """Raises Cannot: a plan holds the names of files as they are shown, so a step might not find its way into a copy."""
+    """Raise Cannot for a folder name that is no UTF-8: a plan holds escaped names, which a step might not find."""
     for name in (places.python, places.prefix, places.purelib):
         if foreign_text.text(name) != name:
             why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
             raise Cannot(f"{foreign_text.text(name)} can be examined only: {why}")
 
 
-def _report(request: Request, say: Say) -> tuple[Report, bool]:
-    """What the plan is made from, and whether it is of this machine."""
+def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
+    """Return the report that the plan is made from, and whether it is of this machine."""
     if request.report is None:
         options = Options(
             target=request.target,
@@ -136,7 +136,7 @@ def _report(request: Request, say: Say) -> tuple[Report, bool]:
 
 
 def _put_back(report: Report) -> Report:
-    """The report with this machine's own home, user and host where the placeholders stand."""
+    """Return the report with this machine's home, user and host instead of the placeholders."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, str):
@@ -149,18 +149,18 @@ def _put_back(report: Report) -> Report:
 
 
 def _is_of_this_machine(report: Report) -> bool:
-    """Its interpreter and packages are here, and so is its kernel or its memory: /usr/bin/python3 is everywhere."""
+    """Return whether a report is of this machine: interpreter, packages, and kernel or memory match."""
     paths = (report.target.python, report.facts.interpreter.site_packages)
     if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
-        return False  # a report is somebody's file: what it names is started, so it has to be a Python
+        return False  # a report is untrusted: the file that it names is started, so its name must be a Python's
     if any(not isinstance(path, str) or _PLACEHOLDER.search(path) or not os.path.exists(path) for path in paths):
         return False
     system = report.facts.system
     return system.kernel == platform.release() or system.memory_bytes == machine.memory_bytes()
 
 
-def _installed(facts: Facts, request: Request) -> dict[str, str]:
-    """Return normal name -> version of what is installed now: the facts say so, unless a report of some time ago brought them."""
+def _installed(facts: Facts, request: FixRequest) -> dict[str, str]:
+    """Return normal name -> version of the packages installed now: from the facts, or asked again for an older report."""
     if request.report is None:
         return versions(own(facts))
     python = str(facts.interpreter.python)
@@ -170,7 +170,7 @@ def _installed(facts: Facts, request: Request) -> dict[str, str]:
     return {} if isinstance(told, Unknown) else versions(distributions_of(told))
 
 
-def _resolver(facts: Facts, request: Request, say: Say) -> Resolver:
+def _resolver(facts: Facts, request: FixRequest, say: Say) -> Resolver:
     have, pip = _installed(facts, request), pip_version(facts)
     seen: dict[tuple[str, ...], Resolved] = {}
 
@@ -196,8 +196,8 @@ def _resolver(facts: Facts, request: Request, say: Say) -> Resolver:
     return silent if request.offline else ask_installer
 
 
-def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
-    """Raises Cannot where this way may not be applied, before anybody is asked."""
+def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> None:
+    """Raise Cannot if this way may not be applied. Called before the user is asked."""
     assert suggested.places is not None
     _check_name(suggested.places)
     reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
@@ -206,8 +206,8 @@ def check_applicable(request: Request, suggested: Suggested, way: Way) -> None:
         raise Cannot(reason)
 
 
-def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> Applied:
-    """Raises Cannot where nothing was done, also because somebody else is at work."""
+def carry_out(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Applied:
+    """Apply the way. Raises Cannot if nothing was done, for example because another process is changing the environment."""
     assert suggested.places is not None
     folder = suggested.facts.project.folder
     books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
@@ -229,8 +229,8 @@ def carry_out(request: Request, suggested: Suggested, way: Way, say: Say) -> App
         raise Cannot(f"nothing was done: {busy}") from busy
 
 
-def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
-    """What the last plan kept, and what was changed since. Raises Cannot where there is none."""
+def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
+    """Return the places, the backup of the last plan, and the changes made since. Raises Cannot if there is no backup."""
     places = ask(choose(request.target, request.environ).python, request.environ, request.timeout)
     folder = applying.latest(places)
     if folder is None:
@@ -239,7 +239,7 @@ def to_undo(request: Request) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. What was changed since is kept beside it. Raises Cannot where somebody else is at work."""
+    """Undo the last plan. Later changes are kept in a folder beside it. Raises Cannot if another process is changing the environment."""
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
     try:

@@ -1,1 +1,1 @@
-"""Judging: facts, logs and trials become findings, an outcome and advice. Pure."""
+"""Judge: turn facts, logs and trials into findings, an outcome and advice. Pure."""

@@ -1,4 +1,4 @@
-"""Judging: facts, what logs showed and what trials showed become findings, ordered by cause and effect. Pure."""
+"""Turn facts, logs and trials into findings, ordered by cause and effect. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/
 
 
 class _Doubt(NamedTuple):
-    """What could not be judged, and whether the rule itself is at fault."""
+    """A failure mode that could not be judged, and whether its rule failed."""
 
     entry: Undetermined
     rule_failed: bool
@@ -55,7 +55,7 @@ def diagnose(
     trials: Trials | None = None,
     modules: Iterable[Module] = ALL,
 ) -> Diagnosis:
-    """All findings, root causes first, and what could not be judged. Without facts only logs are judged."""
+    """Return all findings, root causes first, and the modes that could not be judged. Without facts only logs are judged."""
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     logs = tuple(logs)
@@ -236,9 +236,9 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 
 
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """A fix that needs a fact which is unknown is left out: a suggestion that does not work is worse than none.
+    """Return the fixes of a finding, without those that need an unknown fact: a wrong suggestion is worse than none.
 
-    Where nothing is known of torch, as for a log alone, what usually helps is said instead.
+    If nothing is known of torch, as for a log alone, the usual fixes are described instead.
     """
     try:
         made = module.fixes(facts, hit)

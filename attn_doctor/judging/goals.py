@@ -1,4 +1,4 @@
-"""What the user wants, when it is not said: to train with what is here, or to have flash-attn working. Pure."""
+"""Work out the user's goal if none is given: train with the present packages, or get flash-attn to work. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def implied_by(logs: Iterable[Log]) -> Goal:
 
 
 def implied(facts: Facts) -> tuple[Goal, str]:
-    """The goal that this machine's state implies, and why in one phrase."""
+    """Return the goal that this machine's state implies, and the reason in one phrase."""
     failed = failed_flash_attn(facts)
     if failed is not None:
         installed = isinstance(facts.flash_attention.version, str)

@@ -1,4 +1,4 @@
-"""The outcome of an examination: healthy only where all that was asked for was seen to work. Pure."""
+"""Decide the outcome of an examination: healthy only if everything that was asked for was seen to work. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """What an examination was asked to look at."""
+    """The parts that an examination was asked to look at."""
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True

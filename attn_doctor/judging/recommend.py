@@ -1,4 +1,4 @@
-"""Advising: which attention backend this machine should use, and whether flash-attn is worth installing here. Pure."""
+"""Recommend an attention backend for this machine, and say whether flash-attn is worth installing. Pure."""
 
 from __future__ import annotations
 
@@ -160,20 +160,20 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _became(index: int, row: Trial) -> Reason:
-    """What became of a row that cannot be named."""
+    """Describe the result of a row whose backend cannot be named."""
     said = (row.reason or "").partition("\n")[0]
     return Reason(text=f"{row.backend}: {row.status}{f', {said}' if said else ''}", refers_to=f"trials.{index}")
 
 
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
-    """How the YOLO that is installed here is made to use a backend."""
+    """Describe how to make the installed YOLO use a backend."""
     known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
     if backend and BY_NAME[backend].exchanged and known_kind:
         yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
-    """The backend that needs the least memory, where that is much less than eager needs."""
+    """Return the backend that needs the least memory, if it needs much less than eager."""
     held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
     least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
     if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
@@ -194,7 +194,7 @@ def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
 
 
 def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
-    """Advice from facts alone, and it says so."""
+    """Return advice from facts alone, which says that nothing was measured."""
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
@@ -227,7 +227,7 @@ def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
 
 
 def _flash_attn(facts: Facts, trials: Trials) -> tuple[InstallFlashAttn, tuple[Reason, ...]]:
-    """Whether installing flash-attn would do anything for YOLO12 here."""
+    """Return whether installing flash-attn would help YOLO12 here, and the reason."""
     gpus = facts.graphics.gpus
     if facts.system.os == "darwin":
         return "not-here", (
@@ -253,7 +253,7 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[InstallFlashAttn, tuple[R
 
 
 def _worth_installing(trials: Trials) -> Reason | None:
-    """The row of a flash-attn package where it is the best there is, and faster than each of PyTorch's own kernels too."""
+    """Return the row of a flash-attn package if it is the best, and faster than each of PyTorch's own kernels."""
     dtype = training_dtype(trials.rows)
     row = best(trials.rows, dtype).row
     if row is None or row.backend not in _FLASH_ATTN:

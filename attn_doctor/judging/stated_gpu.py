@@ -1,4 +1,4 @@
-"""A GPU that is elsewhere, put in the place of the one here: for login nodes, CI and `docker build`. Pure."""
+"""Replace this machine's GPU by a stated one: for login nodes, CI and `docker build`. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OLDEST, _MOST = (3, 0), (12, 9)  # majors of NVIDIA's list; 13 may come, so a n
 
 
 def read(text: str) -> tuple[str, str]:
-    """Name and compute capability of a GPU: "8.9", "sm_89", "89", or a name that the table knows. Raises Refused."""
+    """Return name and compute capability of a GPU: "8.9", "sm_89", "89", or a name in the table. Raises Refused."""
     from attn_doctor.knowledge.gpu import model
 
     words = text.strip()
@@ -37,7 +37,7 @@ def read(text: str) -> tuple[str, str]:
 
 
 def elsewhere(facts: Facts, text: str) -> Facts:
-    """The same machine as if the GPU that runs the program were this one, of which nothing else is known. Raises Refused."""
+    """Return the facts with this GPU in place of the machine's own; nothing else is known of it. Raises Refused."""
     name, capability = read(text)
     away = Unknown(ELSEWHERE)
     graphics, torch = facts.graphics, facts.torch

@@ -1,4 +1,4 @@
-"""Errors of logs that nothing found accounts for. Pure."""
+"""Find the errors of logs that no finding explains. Pure."""
 
 from __future__ import annotations
 

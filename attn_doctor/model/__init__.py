@@ -1,1 +1,1 @@
-"""Values only: facts, findings, trial rows, recommendation, report. Nothing here looks at the world."""
+"""Define the values: facts, findings, trial rows, recommendation, report. Nothing here reads the machine."""

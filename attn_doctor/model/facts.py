@@ -1,7 +1,7 @@
-"""The record types of everything that is probed. Nothing here looks at the world, judges or renders.
+"""Define the record types of all probed facts. Nothing here reads the machine, judges or renders.
 
-A field holds a value, ``None`` where the thing is known to be absent, or ``Unknown(why)`` where it could not be told.
-Every field has the default "not recorded", so a facts file may hold only what somebody knows of a machine.
+A field holds a value, ``None`` if the thing is known to be absent, or ``Unknown(why)`` if it could not be found out.
+Every field has the default "not recorded", so a facts file may hold only the few facts that its author knows.
 Versions are strings as their maker writes them; ``attn_doctor.model.versions`` compares them.
 """
 
@@ -289,7 +289,7 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """One module, imported on its own in a child. "requirements" stands for those that ultralytics imports at first use."""
+    """One module, imported on its own in a child. "requirements" stands for the modules that ultralytics imports at first use."""
 
     module: str
     ok: Flag = UNRECORDED
@@ -461,7 +461,7 @@ R = TypeVar("R", bound=Record)
 
 
 def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Every leaf and Unknown of a record, with its dotted path; items of tuples are numbered."""
+    """Yield every leaf and Unknown of a record with its dotted path; items of tuples are numbered."""
     if isinstance(value, Record):
         for name in value.__struct_fields__:
             yield from walk(getattr(value, name), f"{path}.{name}" if path else name)
@@ -473,12 +473,12 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def paths_of(facts: Facts, unknown: Unknown) -> list[str]:
-    """The places that hold this very Unknown (by identity: equal reasons at other places are other facts)."""
+    """Return the paths that hold this very Unknown (by identity: an equal reason elsewhere is another fact)."""
     return [path for path, value in walk(facts) if value is unknown]
 
 
 def lookup(facts: Facts, path: str) -> object:
-    """The value at a dotted path. Raises LookupError for a path that no facts can have."""
+    """Return the value at a dotted path. Raises LookupError for a path that no facts can have."""
     value: object = facts
     for part in path.split("."):
         if isinstance(value, tuple) and part.isdigit():
@@ -493,7 +493,7 @@ def lookup(facts: Facts, path: str) -> object:
 
 
 def all_unknown(kind: type[R], why: str, **known: Any) -> R:
-    """A record of this kind in which everything that can be unknown is, for one reason."""
+    """Return a record of this kind with every field unknown that can be, for one reason."""
     blank = kind(**known)
     fields = {
         name: Unknown(why)

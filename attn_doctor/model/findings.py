@@ -1,4 +1,4 @@
-"""What judging yields: findings with their evidence, what could not be judged, and fixes. Values only."""
+"""Define the results of judging: findings with evidence, open questions, and fixes. Values only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Severity(str, enum.Enum):
 
     @property
     def rank(self) -> int:
-        """0 for info, 2 for error."""
+        """Return 0 for info, 1 for warning, 2 for error."""
         return ("info", "warning", "error").index(self.value)
 
 
@@ -56,7 +56,7 @@ class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def show(value: object) -> str:
-    """A fact's value as a person would say it."""
+    """Return a fact's value as text for a person."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -69,7 +69,7 @@ def show(value: object) -> str:
 
 
 def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
-    """Evidence that points at a fact. Raises LookupError for a path that facts cannot have."""
+    """Return evidence that points at a fact. Raises LookupError for a path that facts cannot have."""
     value = lookup(facts, path)
     return Evidence(kind="fact", path=path, text=text or f"{path} = {show(value)}")
 
@@ -122,5 +122,5 @@ class Diagnosis(Record, frozen=True, kw_only=True):
 
 
 def to_builtins(value: object) -> Any:
-    """Plain data, as JSON would have it."""
+    """Return plain data, as in JSON."""
     return msgspec.to_builtins(value)

@@ -1,4 +1,4 @@
-"""The report: everything that one run found out, versioned. Its JSON is a contract (docs/report.schema.json)."""
+"""Define the report: all results of one run, versioned. Its JSON is a contract (docs/report.schema.json)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Header(msgspec.Struct):
 
 
 def decode_facts(data: bytes, name: str) -> Facts:
-    """Facts from a facts file or from inside a report. Raises Unreadable."""
+    """Return the facts of a facts file or of a report. Raises Unreadable."""
     name, data = foreign_text.text(name), _as_utf8(data)
     header = _header(data, name)
     try:
@@ -79,7 +79,7 @@ def decode_facts(data: bytes, name: str) -> Facts:
 
 
 def decode_report(data: bytes, name: str) -> Report:
-    """A saved report, of this schema version or an older one. Raises Unreadable."""
+    """Return a saved report, of this schema version or an older one. Raises Unreadable."""
     name, data = foreign_text.text(name), _as_utf8(data)
     header = _header(data, name)
     try:
@@ -91,7 +91,7 @@ def decode_report(data: bytes, name: str) -> Report:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """JSON of any writer as UTF-8: a byte that is none becomes an escape, a byte order mark goes."""
+    """Return JSON as UTF-8: a byte that is no UTF-8 becomes an escape, a byte order mark is removed."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def encode(records: Any) -> bytes:
 
 
 def schema() -> bytes:
-    """The JSON Schema of a report, generated from the types."""
+    """Return the JSON Schema of a report, generated from the types."""
     made = msgspec.json.schema(Report)
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "attn-doctor report"

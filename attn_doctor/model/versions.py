@@ -1,4 +1,4 @@
-"""Versions as people and machines write them, made comparable. Never compare versions as strings or floats."""
+"""Parse versions so that they can be compared. Never compare versions as strings or floats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pair = tuple[int, int]
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
-    """A version, however odd: NVIDIA's "2.0.0.nv23.05" and "2.1.0a0+32f93b1" too. None where no number leads it."""
+    """Return a version, odd ones too: "2.0.0.nv23.05", "2.1.0a0+32f93b1". None if the text does not begin with a number."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -22,18 +22,18 @@ def parse(text: str) -> Version | None:
 
 @functools.lru_cache(maxsize=4096)
 def pair(text: str) -> Pair | None:
-    """Major and minor of a version: (2, 15) for "2.15.0+cu132", (13, 0) for "13". None where there is no number."""
+    """Return major and minor of a version: (2, 15) for "2.15.0+cu132", (13, 0) for "13". None if there is no number."""
     version = parse(text)
     return (version.major, version.minor) if version else None
 
 
 def local(text: str) -> str | None:
-    """The local part: "cu132" of "2.15.0+cu132", "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel (case kept)."""
+    """Return the local part: "cu132" of "2.15.0+cu132", "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel (case kept)."""
     return text.partition("+")[2] or None
 
 
 def capability(text: str) -> Pair:
-    """Compute capability as a pair: (8, 9) for "8.9". Raises ValueError for anything else."""
+    """Return a compute capability as a pair: (8, 9) for "8.9". Raises ValueError for anything else."""
     major, _, minor = text.partition(".")
     return int(major), int(minor)
 
@@ -43,6 +43,6 @@ def dotted(numbers: Pair) -> str:
 
 
 def sm(text: str) -> Pair | None:
-    """The capability that an arch name stands for: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for others."""
+    """Return the capability of an arch name: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for others."""
     match = re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[af]?", text)
     return (int(match[1]), int(match[2])) if match else None

@@ -1,7 +1,7 @@
-"""The one question that a Python is asked: what it is, where its modules come from, what is installed in it.
+"""Ask a Python about itself: version, origin of its modules, installed packages.
 
-Nothing of it is imported: target/inventory.py reads metadata and files. What it answers is a record; silence is a NoAnswer with
-one sentence, the same for every command.
+Nothing in it is imported: target/inventory.py reads metadata and files. The answer is a record; without an answer,
+NoAnswer is raised with one sentence, the same for every command.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ALONE = ("-B", "-E", "-s", "-S")
 
 
 class Module(Record, frozen=True, kw_only=True):
-    """Where a top-level module would be imported from. `origin`: its file; None: there is none, or it is a namespace."""
+    """The place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
 
     name: str
     origin: str | None = None
@@ -67,7 +67,7 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """What is installed. Of one name the first on sys.path comes first: it is the one that is imported."""
+    """The installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Installed(Record, frozen=True, kw_only=True):
 
 
 class Layout(Record, frozen=True, kw_only=True):
-    """Where an installer would put things."""
+    """The folders that an installer would write to."""
 
     python: str
     version: str  # "3.11"
@@ -99,7 +99,7 @@ _NOT_ASKED: Any = msgspec.field(default_factory=_not_asked)
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """What a Python said, a field a section. What it did not say, or not in a way that can be understood, is unknown."""
+    """The answer of a Python, one field for each section. A section that is missing or malformed is unknown."""
 
     interpreter: Interpreter = msgspec.field(default_factory=Interpreter)
     layout: Layout | Unknown = _NOT_ASKED
@@ -178,7 +178,7 @@ def ask(
 
 
 def describe(fault: Fault) -> str:
-    """A fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
+    """Return a fault in a few words: "ImportError: libcudart.so.12: cannot open ...", "killed by SIGSEGV", "no answer in 120 s"."""
     if fault.kind == "raised":
         return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)
     if fault.kind == "signal":
@@ -190,7 +190,7 @@ def describe(fault: Fault) -> str:
 
 
 def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
-    """Raise NoAnswer where what ran is no Python that can be examined, or said nothing."""
+    """Raise NoAnswer if the program is no Python that can be examined, or gave no answer."""
     shown = text(python)
     old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
     if old is not None:
@@ -200,13 +200,13 @@ def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
         return
     if "python" not in Path(python).name.lower() and "Fatal Python error" not in outcome.chatter:
         raise NoAnswer(shown, "is no Python interpreter")
-    died = describe(outcome.fault) if outcome.fault else "it said nothing"
+    died = describe(outcome.fault) if outcome.fault else "it printed nothing"
     said = _last_words(outcome.chatter, python_path)
     raise NoAnswer(shown, f"did not answer: {died}" + (f" ({said})" if said else ""))
 
 
 def _last_words(chatter: str, python_path: str) -> str:
-    """Quote the end of what a Python said that died at its start, with the file in which it died if PYTHONPATH brought that."""
+    """Quote the end of the output of a Python that died at its start, and the file, if PYTHONPATH brought it."""
     said = (chatter.strip().splitlines() or [""])[-1][:400]
     file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
     folders = [os.path.abspath(p) + os.sep for p in python_path.split(os.pathsep) if p]  # noqa: PTH100

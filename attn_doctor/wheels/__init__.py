@@ -1,1 +1,1 @@
-"""Which finished flash-attn wheel fits."""
+"""Find the finished flash-attn wheel that fits."""

@@ -1,4 +1,4 @@
-"""Which flash-attn wheel fits: the key from a target's facts and from what was asked, and all that is known for it. Pure."""
+"""Find the flash-attn wheels that fit a key, made from the target's facts and the command line. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """What the command line says of the key; None: take it from the target."""
+    """The parts of the key that the command line gives; None: take it from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -38,13 +38,13 @@ class Wanted(Record, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether no target is needed to complete it."""
+        """Return whether the key is complete without a target."""
         libc = self.glibc or (self.platform and _of_tag(self.platform))
         return bool(self.torch and self.python and self.platform and libc and self.gpus)
 
 
 class Asked(Record, frozen=True, kw_only=True):
-    """The name that one release's own setup.py would ask for."""
+    """The wheel name that one release's own setup.py would ask for."""
 
     release: str
     filename: str
@@ -53,7 +53,7 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """All that is known of a key. `sources` says of each part of the key where it was taken from."""
+    """The complete answer for a key. `sources` names the origin of each part of the key."""
 
     key: Key
     sources: dict[str, str]
@@ -67,7 +67,7 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 def _of_tag(platform: str) -> dict[str, str | None]:
-    """The glibc that a platform tag vouches for: musllinux and Windows have none, manylinux_2_28 has 2.28 or newer."""
+    """Return the glibc that a platform tag promises: none for musllinux and Windows, 2.28 or newer for manylinux_2_28."""
     if "musl" in platform or "linux" not in platform:
         return {"glibc": None}
     found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
@@ -78,7 +78,7 @@ _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """The key, and where each part of it comes from. A torch that is named brings its own CUDA and ABI. Raises Cannot."""
+    """Return the key, and the source of each part. A named torch brings its own CUDA and ABI. Raises Cannot."""
     _check(wanted)
     missing = Unknown("neither named nor read from a target")
     here = (
@@ -118,7 +118,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
 
 
 def _check(wanted: Wanted) -> None:
-    """Raises Cannot for what is no version, and for a musl platform with a glibc."""
+    """Raise Cannot for a text that is no version, and for a musl platform with a glibc."""
     for option, text in (
         ("torch", wanted.torch),
         ("cuda", wanted.cuda),
@@ -134,7 +134,7 @@ def _check(wanted: Wanted) -> None:
 
 
 def _capability(text: str) -> str:
-    """A compute capability, or that of a GPU that the table knows by name. Raises Refused."""
+    """Return a compute capability, given itself or by the name of a GPU in the table. Raises Refused."""
     return stated_gpu.read(text)[1]
 
 
@@ -168,7 +168,7 @@ def answer(
     seen: Sequence[Candidate] = (),
     notes: tuple[str, ...] = (),
 ) -> Answered:
-    """Everything for a key. `seen`: candidates that were found online, newer than the tables. Raises Cannot."""
+    """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Cannot."""
     if wanted.release and pair(wanted.release) is None:
         raise Cannot(f"--release {wanted.release!r} is no version")
     key, sources = key_for(wanted, facts)
@@ -193,7 +193,7 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """What was seen online in its place: among what fits, or what may, or what does not."""
+    """Return the candidates with those seen online, each in its list: fits, may fit, does not fit."""
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
     order: Mapping[bool | None, int] = {True: 0, None: 1, False: 2}
@@ -219,7 +219,7 @@ def _nearest(key: Key, facts: Facts | None) -> Nearest | Answer | Unknown:
 
 
 def _asked(key: Key, release: str | None) -> tuple[Asked, ...]:
-    """What setup.py would ask for, release by release; none where the key has not all that it reads."""
+    """Return the wheel name that setup.py would ask for, for each release; none if the key lacks a part."""
     parts = (key.torch, key.cxx11_abi, key.python, key.platform)
     if any(part is None or isinstance(part, Unknown) for part in parts) or isinstance(key.cuda, Unknown):
         return ()
@@ -249,21 +249,21 @@ def _asked_of(release: str, key: Key) -> Asked | None:
 
 
 def _nowhere(key: Key) -> tuple[str, ...]:
-    """What a machine without a GPU is told: these answers hold for the GPU that will run it."""
+    """Return the note for a machine without a GPU: the answers hold for the GPU that will run flash-attn."""
     oldest = flash_attention.latest().min_capability
     note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
     return (note,) if key.gpus == () else ()
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
-    """What is asked for and stands in no table: a table that is old says nothing against it."""
+    """Return a note on versions that are in no table: an old table is no evidence against them."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
     return tuple(f"{row.why}: that is no word against it." for row in (torch, flash) if isinstance(row, Unknown))
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What flash-attn could gain over PyTorch's own fused attention at most, from a trial of this machine."""
+    """Return the most that flash-attn could gain over PyTorch's fused attention, from a trial of this machine."""
     rows = [
         row for row in trials if row.status == "ok" and row.backend == "sdpa-flash" and row.attention_share is not None
     ]

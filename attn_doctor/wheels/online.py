@@ -1,7 +1,7 @@
-"""The only module that opens a connection, and only with --online: the release pages of flash-attn, its registry entry, sizes.
+"""Fetch release pages, registry entry and file sizes of flash-attn; the only module that opens a connection, with --online.
 
-What was fetched is kept in the user's cache, so that a machine without a network still knows what it once asked. Nothing about this
-machine is sent: the requests are the same for everybody.
+Answers are kept in the user's cache, so that a machine that is offline later still has them. Nothing about this machine
+is sent: the requests are the same for everybody.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Page(NamedTuple):
 
 
 def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
-    """Wheels of the release page that the tables do not hold, judged for this key; and notes on what was asked."""
+    """Return wheels of the release page that the tables lack, judged for this key, and notes on the pages asked."""
     found: list[Candidate] = []
     notes: list[str] = []
     for url, what, read in ((RELEASES, "the release page", _of_releases), (REGISTRY, "the PyPI page", _of_registry)):
@@ -120,7 +120,7 @@ def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # 
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int]:
-    """Bytes of each file that its server tells the size of."""
+    """Return the bytes of each file, if its server gives the size."""
     found = {}
     for url in urls:
         request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - https alone, see _open
@@ -133,7 +133,7 @@ def sizes(urls: Iterable[str]) -> dict[str, int]:
 
 
 def fetch(url: str) -> Page:
-    """JSON from the network, or from the cache where that is fresh, or where the network is not there. Raises NotReached."""
+    """Return JSON from a fresh cache, else the network, else an old cache. Raises NotReached."""
     now = dt.datetime.now(dt.timezone.utc)
     cached = _cached(url)
     if cached and now - cached.fetched < _FRESH:
@@ -153,7 +153,7 @@ _HEADERS = {"User-Agent": f"attn-doctor/{__version__}", "Accept": "application/j
 
 
 def _open(request: urllib.request.Request) -> Any:
-    """Through the proxies and certificates that the environment names. Raises NotReached."""
+    """Open a connection through the proxies and certificates of the environment. Raises NotReached."""
     if request.type != "https":
         raise NotReached("not an https address")
     try:
@@ -193,7 +193,7 @@ def _cached(url: str) -> Page | None:
 
 
 def _keep(url: str, content: Any, when: dt.datetime) -> None:
-    """A cache that cannot be written is no cache, and no error."""
+    """Write to the cache. A cache that cannot be written is no error."""
     place = _place(url)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -205,6 +205,6 @@ def _keep(url: str, content: Any, when: dt.datetime) -> None:
 
 
 def total(urls: Sequence[str], have: dict[str, int]) -> int | None:
-    """The sum of sizes; None as soon as one is not known."""
+    """Return the sum of sizes; None if one of them is unknown."""
     found = [have.get(url) for url in urls]
     return sum(n for n in found if n is not None) if all(n is not None for n in found) else None
