@@ -1,4 +1,7 @@
-"""The areas of failure modes: a folder, the first letters of its codes, and its names. Light: command lines are made with it."""
+"""The areas of failure modes: a folder, the first letters of its codes, and its names.
+
+Light: command lines are made with it.
+"""
 
 from __future__ import annotations
 

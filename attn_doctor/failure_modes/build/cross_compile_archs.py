@@ -109,7 +109,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _release_can(archs: dict[str, str], device: str) -> bool:
-    """Say whether this release of flash-attn can compile for this GPU with a new enough nvcc. If not, a newer nvcc does not help."""
+    """Say whether this release of flash-attn can compile for this GPU with a new enough nvcc.
+
+    If not, a newer nvcc does not help.
+    """
     answer = gpus_rules.runs([f"sm_{arch}" for arch in archs], device)
     return isinstance(answer, Answer) and answer.yes
 

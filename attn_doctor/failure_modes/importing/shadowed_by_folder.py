@@ -63,7 +63,8 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{names} in the current folder: a program that is started here imports "
         f"{'it' if len(hidden) == 1 else 'them'} instead of the installed {modules}.",
         evidence=(fact(facts, "interpreter.shadowed_here", f"in the current folder: {names}"),),
-        # A folder with code is mostly a clone of the package. Then the clone runs instead of the package that was examined, and may work.
+        # A folder with code is mostly a clone of the package. Then the clone runs instead of the package that was
+        # examined, and may work.
         severity=None if files else Severity.WARNING,
     )
 

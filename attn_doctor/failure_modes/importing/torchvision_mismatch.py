@@ -228,7 +228,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
-    """Return the title of the fix. It names the build where the right release is already installed, since only the build differs."""
+    """Return the title of the fix.
+
+    It names the build where the right release is already installed, since only the build differs.
+    """
     try:
         same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
     except Unsure:

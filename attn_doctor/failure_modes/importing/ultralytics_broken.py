@@ -70,7 +70,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
-    """Return the failure modes that report the same broken package. Example: a cv2 that crashes by itself crashes ultralytics too."""
+    """Return the failure modes that report the same broken package.
+
+    Example: a cv2 that crashes by itself crashes ultralytics too.
+    """
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is None:
         return ()

@@ -366,7 +366,10 @@ def _strangers(facts: Facts) -> Part:
 
 
 def _doubled(facts: Facts) -> Part:
-    """Return one removal for each record, then the installation of the version that is imported. One removal too many does no harm."""
+    """Return one removal for each record, then the installation of the version that is imported.
+
+    One removal too many does no harm.
+    """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
         name, *versions = text.replace(" and ", " ").split()

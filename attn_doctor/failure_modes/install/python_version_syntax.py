@@ -127,7 +127,10 @@ _AFTER_3_9 = re.compile(r"^\s*(?:match |case |except\*|type \w+ ?=)|f-string", r
 
 
 def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
-    """Say whether an old Python causes a SyntaxError. A damaged file raises one too: for a current Python only known newer syntax counts."""
+    """Say whether an old Python causes a SyntaxError.
+
+    A damaged file raises one too: for a current Python only known newer syntax counts.
+    """
     version = pair(python or "")
     return (version is not None and version < (3, 10)) or bool(_AFTER_3_9.search(fault.traceback or ""))
 

@@ -56,7 +56,10 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find missing requirements, whether or not anything was imported. Where importing ultralytics failed, that finding explains this one."""
+    """Find missing requirements, whether or not anything was imported.
+
+    Where importing ultralytics failed, that finding explains this one.
+    """
     return _broken(facts) or _missing(facts)
 
 

@@ -116,7 +116,8 @@ MODE = FailureMode(
             sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
         ),
         Sign(
-            # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others # are about the machine (1455: the page file is too small), and torch is whole.
+            # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
+            # are about the machine (1455: the page file is too small), and torch is whole.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
             pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
             literal='Error loading "',
