@@ -193,7 +193,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     program = seen.group("program")
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
-        return Hit(message=f"A compiler{who} was stopped for want of memory.", evidence=evidence)
+        return Hit(message=f"A compiler{who} was stopped because memory ran out.", evidence=evidence)
     hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
