@@ -71,7 +71,7 @@ PRESENT = [
     (
         "abi-mismatch-torch-version",
         undefined("_ZN3c104cuda9SetDeviceEa", wheel_torch=Unknown("built here")),
-        "was built for torch 2.3 to 2.7, you have 2.15.0+cu132: it looks for c10::cuda::SetDevice(signed char) in libc10_cuda.so",
+        "was built for torch 2.3 to 2.7, you have 2.15.0+cu132: it needs c10::cuda::SetDevice(signed char) in libc10_cuda.so",
     ),
     (
         "abi-mismatch-torch-version",
@@ -79,7 +79,7 @@ PRESENT = [
         "built for torch 2.2, you have 2.15.0",
     ),
     # A string in the name, and both have the same ABI: it is the minor after all.
-    ("abi-mismatch-torch-version", undefined(NEW_ABI), "it looks for c10::Error::Error"),
+    ("abi-mismatch-torch-version", undefined(NEW_ABI), "it needs c10::Error::Error"),
     (
         "abi-mismatch-torch-version",
         static(with_flash_attn(H, wheel_torch="2.8")),
@@ -224,7 +224,7 @@ PRESENT = [
     (
         "flash-attn-stub-namespace",
         with_flash_attn(H, error=f"ImportError: /venv/{LINUX_SUFFIX}: file too short"),
-        "is no whole library",
+        "is damaged",
     ),
     (
         "flash-attn-api-version",
@@ -246,7 +246,7 @@ PRESENT = [
         ),
         "NumPy is not installed",
     ),
-    ("import-hang", torch_fault("", kind="timeout", seconds=120.0), "Importing torch does not come back, within 120 s"),
+    ("import-hang", torch_fault("", kind="timeout", seconds=120.0), "Importing torch does not end, within 120 s"),
     ("flash-attn-4-namespace", changed(H, flash_attention=FA4), "Only flash-attn-4 4.0.0b36 is installed"),
     (
         "flash-attn-4-namespace",

@@ -139,5 +139,5 @@ def test_a_crash_of_an_extension_is_told_by_its_signal():
 def test_flash_attn_beside_a_model_that_never_calls_it():
     fork = changed(H, yolo__kind="fork", yolo__flash_error="No module named 'flash_attn'")
     assert "never calls flash-attn" in found("yolo12-flash-not-used", with_flash_attn(H)).message
-    assert "runs eager instead, because: No module" in found("yolo12-flash-not-used", fork).message
+    assert "runs eager attention instead: No module" in found("yolo12-flash-not-used", fork).message
     assert found("yolo12-flash-not-used", H) is None

@@ -1,7 +1,6 @@
-"""The ways in which an environment is broken: a folder an area, a module a failure mode.
+"""Hold the failure modes, the ways in which an environment can be broken: each folder is an area, each module a failure mode.
 
-ALL holds the modules in the order of their codes. It is made from the folders when it is first asked for: whoever puts a module into
-a folder has added a failure mode. docs/adding-a-failure-mode.md says how.
+ALL holds the modules in the order of their codes. It is made from the folders when it is first used: to add a failure mode, put a module into a folder. docs/adding-a-failure-mode.md says how.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Make ALL when it is first asked for: a part of the doctor that asks for one module does not load them all."""
+    """Make ALL when it is first used: code that needs one module does not load them all."""
     if name != "ALL":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()["ALL"] = made = _from_folders()
@@ -43,7 +42,7 @@ def _from_folders() -> tuple[Module, ...]:
 
 
 class UnknownName(Refused):
-    """No failure mode has this code or slug. The text is one sentence for the user."""
+    """Say that no failure mode has this code or slug. The text is one sentence for the user."""
 
 
 def find(name: str) -> Module:

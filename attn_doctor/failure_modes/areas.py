@@ -1,4 +1,4 @@
-"""The areas of failure modes: a folder, the first letters of its codes, and its names. Light: command lines are made with it."""
+"""List the areas of failure modes: a folder, the first letters of its codes, and its names. Imports little: command lines use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Area(NamedTuple):
-    """One area. Example: the folder `gpu` holds the codes AD4xx; `list --area run` shows them."""
+    """Describe one area. Example: the folder `gpu` holds the codes AD4xx; `list --area run` shows them."""
 
     folder: str
     prefix: str

@@ -1,4 +1,4 @@
-"""What a failure mode is made of, and the three-valued reading of facts that its rule is written in.
+"""Define the parts of a failure mode, and the three-valued reading of facts that its rule uses.
 
 A rule asks `known(x)` for a value: where x is Unknown, the rule stops there, and whether that leaves the failure mode
 undetermined is decided by `every` and `some`: a part that is known to be false settles a conjunction, whatever else is
@@ -37,7 +37,7 @@ GPU_BACKENDS = ("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", 
 
 
 class Unsure(Exception):
-    """A rule needed facts that are unknown. `unknowns` are those very objects."""
+    """Say that a rule needed facts that are unknown. `unknowns` are these facts."""
 
     def __init__(self, *unknowns: Unknown) -> None:
         super().__init__("; ".join(dict.fromkeys(u.why for u in unknowns)))
@@ -45,7 +45,7 @@ class Unsure(Exception):
 
 
 def known(value: T | Unknown) -> T:
-    """The value; raises Unsure where it is not known."""
+    """Return the value; raises Unsure where it is not known."""
     if isinstance(value, Unknown):
         raise Unsure(value)
     return value
@@ -59,12 +59,12 @@ def present(value: T | Unknown | None) -> T:
 
 
 def every(*parts: Callable[[], bool]) -> bool:
-    """True if all parts are; False as soon as one is known to be; raises Unsure if only unknowns stand between."""
+    """Return True if all parts are true, False if one is known to be false. Raises Unsure if an unknown part decides."""
     return _decide(parts, settled_by=False)
 
 
 def some(*parts: Callable[[], bool]) -> bool:
-    """True as soon as one part is known to be; False if all are; raises Unsure if only unknowns stand between."""
+    """Return True if one part is known to be true, False if all are false. Raises Unsure if an unknown part decides."""
     return _decide(parts, settled_by=True)
 
 
@@ -82,7 +82,7 @@ def _decide(parts: tuple[Callable[[], bool], ...], settled_by: bool) -> bool:
 
 
 class Sign(Record, frozen=True, kw_only=True):
-    """A mark that this failure mode leaves in a log.
+    """Describe a line that this failure mode leaves in a log.
 
     `pattern` is a regular expression for one line (after colours, prefixes and indentation are taken off); `literal` is
     a piece of text that every matching line holds, so that a large log can be searched for it first.
@@ -92,14 +92,13 @@ class Sign(Record, frozen=True, kw_only=True):
     literal: str
     sample: str
     strength: Strength = "proof"
-    topic: Topic | None = None  # what the line says, for the rules of other failure modes
+    topic: Topic | None = None  # the meaning of the line, for the rules of other failure modes
 
 
 class FailureMode(Record, frozen=True, kw_only=True):
-    """The record of a failure mode.
+    """Record a failure mode.
 
-    `stops` says what cannot be done while it is there, and nothing more: "build" is a build of flash-attn, which a finished wheel
-    makes needless; "gpu" is any use of the GPU, so that the backends that need one are blocked.
+    `stops` says which work is not possible while the failure is there: "build" is a build of flash-attn, which a finished wheel makes unnecessary; "gpu" is any use of the GPU, so that the backends that need one are blocked.
     """
 
     code: str
@@ -114,11 +113,11 @@ class FailureMode(Record, frozen=True, kw_only=True):
     signs: tuple[Sign, ...] = ()
     recipe: Recipe | None = None
     says: str | None = None  # the message where a log shows it and `from_log` is missing: "{file} is not there"
-    catch_all: bool = False  # says that a cause is not known: judged last, and never beneath a cause that is
+    catch_all: bool = False  # says that a cause is not known: judged last, and never the consequence of a known cause
 
     @property
     def blocked(self) -> tuple[str, ...]:
-        """The backends that do not run while it is there, where a hit says nothing else."""
+        """Return the backends that do not run while the failure is there, unless the hit names others."""
         return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:
@@ -126,7 +125,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """Say which of its causes a failure mode was met in, and with which values: what `fixes` needs to choose.
+    """Say which cause of a failure mode was found, and with which values: `fixes` needs them to choose.
 
     A failure mode that needs it has a record of its own made from this one, for example
     `class Missing(Variant): library: str`. The choice between causes is a field of type Literal.
@@ -134,7 +133,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
 
 class Hit(Record, frozen=True, kw_only=True):
-    """A failure mode met. What is None is taken from the failure mode's record.
+    """Report a failure mode that was found. A field that is None is taken from the failure mode's record.
 
     `certainty` is for `detect` alone: what a log or a trial shows was observed, and is marked so by the caller.
     """
@@ -150,42 +149,45 @@ class Hit(Record, frozen=True, kw_only=True):
 
 
 class Module(Protocol):
-    """The module of a failure mode: what each of them has. It also has one or more of the functions of the classes below."""
+    """Define the names that each module of a failure mode has.
+
+    It also has one or more of the functions of the classes below.
+    """
 
     __name__: str
     MODE: FailureMode
 
     def fixes(self, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-        """Return what puts this case right on this machine, the best first. Raises Unsure."""
+        """Return the fixes for this case on this machine, the best first. Raises Unsure."""
 
 
 @runtime_checkable
 class FromFacts(Protocol):
-    """A failure mode that facts imply. Without this function only logs or trials show it."""
+    """Define a failure mode that facts imply. Without this function only logs or trials show it."""
 
     def detect(self, facts: Facts) -> Hit | None:
-        """Return what facts imply; None for health. Raises Unsure."""
+        """Return the hit that facts imply; None for health. Raises Unsure."""
 
 
 @runtime_checkable
 class FromLog(Protocol):
-    """A failure mode with its own reading of a log. Without it every match counts, and the message is `MODE.says`."""
+    """Define a failure mode with its own reading of a log. Without it every match counts, and the message is `MODE.says`."""
 
     def from_log(self, facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-        """Return what the logs show; None where the matches do not count. `evidence`: the first lines that matched."""
+        """Return the hit that the logs show; None where the matches do not count. `evidence`: the first lines that matched."""
 
 
 @runtime_checkable
 class FromTrials(Protocol):
-    """A failure mode that a run of the backends shows."""
+    """Define a failure mode that a run of the backends shows."""
 
     def observe(self, facts: Facts, trials: Trials) -> Hit | None:
-        """Return what the trials showed; None for health."""
+        """Return the hit that the trials show; None for health."""
 
 
 @runtime_checkable
 class Usual(Protocol):
-    """A failure mode with an answer for a log of which no machine is known."""
+    """Define a failure mode with fixes for a log without a machine."""
 
     def usual(self, facts: Facts) -> tuple[Fix, ...]:
-        """Return what puts it right where too little is known of the machine for `fixes`."""
+        """Return the fixes where too little is known of the machine for `fixes`."""

@@ -1,4 +1,4 @@
-"""The documentation page of a failure mode: its docstring, taken apart. Used by `explain`, by docs/ and by reports."""
+"""Read the documentation page of a failure mode from its docstring. Used by `explain`, by docs/ and by reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.failure_modes.mode import FailureMode, FromFacts, Hit, Module, 
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
-# In the order in which somebody with a problem wants them.
+# In the order in which a user with a problem needs them.
 ORDER = ("What it is", "Why it happens", "What to do", "How it shows", "How to reproduce", "References")
 
 
@@ -53,12 +53,12 @@ def _paragraphs(lines: list[str], *, whole_lines: bool) -> tuple[str, ...]:
 
 
 def predictable(module: Module) -> bool:
-    """Return whether facts can tell of it before it happens."""
+    """Return whether facts can show the failure before it happens."""
     return isinstance(module, FromFacts)
 
 
 def usual_fixes(module: Module) -> tuple[Fix, ...]:
-    """Its fixes as they are where nothing is known of the machine: `python` stands for the target's interpreter."""
+    """Return its fixes where nothing is known of the machine: `python` stands for the target's interpreter."""
     facts = Facts()
     try:
         made = module.fixes(facts, Hit(message="", evidence=()))

@@ -1,4 +1,4 @@
-"""How a failure is made to happen: data only. `attn_doctor.reproduction` prepares the ingredients and runs the commands.
+"""Describe how a failure is reproduced: data only. `attn_doctor.reproduction` prepares the ingredients and runs the commands.
 
 A recipe stands in the record of its failure mode. Its commands, and the texts of its ingredients, may hold
     {folder}    the throw-away folder             {python}      Python of the throw-away environment
@@ -21,17 +21,17 @@ NetworkKind = Literal["none", "404", "self-signed", "hang", "reset"]
 
 
 class Torch(Record, frozen=True, kw_only=True):
-    """A torch: the target's own where it will do, only read; otherwise one that is downloaded."""
+    """Provide a torch: the target's own where it fits, only read; else one that is downloaded."""
 
-    versions: str = ""  # which will do, as in a requirement: ">=2.14"
+    versions: str = ""  # versions that fit, as in a requirement: ">=2.14"
     build: TorchBuild = "any"
     cuda: str | None = None  # looks, to a setup.py, like a build for this CUDA: what is compiled for it is not run
-    without: tuple[str, ...] = ()  # distributions that must not be there with it
-    besides: tuple[str, ...] = ()  # distributions of the target that are borrowed with it
+    without: tuple[str, ...] = ()  # distributions that must not be installed beside it
+    besides: tuple[str, ...] = ()  # distributions of the target that are also used
 
 
 class Packages(Record, frozen=True, kw_only=True):
-    """Packages from the registry."""
+    """Provide packages from the registry."""
 
     requirements: tuple[str, ...]
     megabytes: int  # of the download
@@ -39,7 +39,7 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Source(Record, frozen=True, kw_only=True):
-    """flash-attn's source distribution, unpacked at {source}."""
+    """Provide flash-attn's source distribution, unpacked at {source}."""
 
     release: str | None = None  # the newest
     without: tuple[str, ...] = ()  # folders of it that are taken away
@@ -52,7 +52,7 @@ class File(Record, frozen=True, kw_only=True):
 
 
 class Wheel(Record, frozen=True, kw_only=True):
-    """A wheel that holds nothing but its metadata, and so many bytes; built for the environment unless `tag` says otherwise."""
+    """Provide a wheel that holds only its metadata and some bytes; built for the environment unless `tag` says otherwise."""
 
     name: str
     version: str
@@ -62,9 +62,9 @@ class Wheel(Record, frozen=True, kw_only=True):
 
 
 class StubToolkit(Record, frozen=True, kw_only=True):
-    """A stand-in CUDA toolkit at {toolkit}: an nvcc that says which version it is, and compiles nothing.
+    """Provide a stand-in CUDA toolkit at {toolkit}: its nvcc prints a version and compiles nothing.
 
-    With `silent`, c++ fails without a word too; with `waits`, neither of them ever ends.
+    With `silent`, c++ fails without output too; with `waits`, neither of them ever ends.
     """
 
     version: str
@@ -74,11 +74,11 @@ class StubToolkit(Record, frozen=True, kw_only=True):
 
 
 class Nvcc(Record, frozen=True, kw_only=True):
-    """A real nvcc at {nvcc}: one of this machine, or the registry's."""
+    """Provide a real nvcc at {nvcc}: one of this machine, or the registry's."""
 
 
 class Library(Record, frozen=True, kw_only=True):
-    """A small shared library, compiled here. A symbol may name its version: "name@VERSION"."""
+    """Provide a small shared library, compiled here. A symbol may name its version: "name@VERSION"."""
 
     path: str  # in {folder}; the file name is its soname
     exports: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Library(Record, frozen=True, kw_only=True):
 
 
 class Extension(Record, frozen=True, kw_only=True):
-    """A small Python extension module, compiled here into the environment."""
+    """Provide a small Python extension module, compiled here into the environment."""
 
     name: str
     asks: tuple[str, ...] = ()
@@ -96,33 +96,33 @@ class Extension(Record, frozen=True, kw_only=True):
 
 
 class Gone(Record, frozen=True, kw_only=True):
-    """A file of {folder} that is taken away again when everything is made: a library that is there for the linker only."""
+    """Remove a file of {folder} when everything is made: a library that is there for the linker only."""
 
     path: str
 
 
 class Variable(Record, frozen=True, kw_only=True):
-    """An environment variable of the run; None: not set."""
+    """Set an environment variable of the run; None: unset it."""
 
     name: str
     value: str | None
 
 
 class Without(Record, frozen=True, kw_only=True):
-    """Programs that are not found on PATH."""
+    """Hide programs from PATH."""
 
     programs: tuple[str, ...]
 
 
 class Hidden(Record, frozen=True, kw_only=True):
-    """Entries of a folder that cannot be seen during the run: a namespace of its own."""
+    """Hide entries of a folder during the run, in a namespace of its own."""
 
     folder: str
     names: str  # a pattern: "cuda*"
 
 
 class SmallDisk(Record, frozen=True, kw_only=True):
-    """A file system of its own at a folder, in memory."""
+    """Mount a file system in memory at a folder."""
 
     path: str
     megabytes: int
@@ -134,27 +134,27 @@ class ReadOnly(Record, frozen=True, kw_only=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """No network but this."""
+    """Replace the network by this one."""
 
     kind: NetworkKind
     hosts: tuple[str, ...] = ()
 
 
 class Memory(Record, frozen=True, kw_only=True):
-    """A limit on the address space of every process of the run."""
+    """Limit the address space of every process of the run."""
 
     megabytes: int
 
 
 class StubDriver(Record, frozen=True, kw_only=True):
-    """A stand-in for libcuda.so.1: it says which CUDA it supports, and refuses with an error code."""
+    """Provide a stand-in for libcuda.so.1: it says which CUDA it supports, and fails with an error code."""
 
     cuda: str
     refusal: int = 0
 
 
 class Apt(Record, frozen=True, kw_only=True):
-    """apt with a state of its own over the real package index of an Ubuntu release; `packages` is a repository beside it."""
+    """Run apt with a state of its own over the real package index of an Ubuntu release; `packages` is a repository beside it."""
 
     release: str
     packages: str = ""
@@ -183,7 +183,7 @@ Ingredient = (
 )
 
 
-# What flash-attn's setup.py looks for before it does anything. Older releases of torch import pkg_resources, which
+# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which
 # setuptools had until 80.
 BUILD_TOOLS = Packages(requirements=("setuptools<81", "wheel", "packaging", "psutil", "ninja"), megabytes=3)
 PIP = ("{python}", "-m", "pip")
@@ -194,7 +194,7 @@ LOOKS_LIKE_CUDA = "a torch that only looks like a CUDA build"
 
 
 class Recipe(Record, frozen=True, kw_only=True):
-    """How one failure is made to happen.
+    """Describe how one failure is reproduced.
 
     Without commands it is a simulated machine, recorded in reproduction/machines/<slug>.json. Such a machine also stands in
     where the real thing cannot be had.
@@ -211,4 +211,4 @@ class Recipe(Record, frozen=True, kw_only=True):
     downloads: int = 0  # megabytes that the commands themselves download
     seconds: int = 2  # about, without downloads
     deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
-    stands_in: tuple[str, ...] = ()  # what of it is not the real thing, in words
+    stands_in: tuple[str, ...] = ()  # the parts that are not real, in words

@@ -1,7 +1,7 @@
 """A build failed, and the log does not say why.
 
 What it is
-    What is left of the log are only its generic last lines. They say that something failed further up, not what.
+    The log holds only its generic last lines. They say that an earlier step failed, and not why it failed.
 
 How it shows
     "ninja: build stopped: subcommand failed", "Command '['ninja', '-v']' returned non-zero exit status 1", "RuntimeError: Error
@@ -9,16 +9,16 @@ How it shows
     "The build backend returned an error" - and nothing before them that names a cause.
 
 Why it happens
-    Whoever copied the log took its end. Compilers run side by side, so the first error stands far above the last line. pip hides
-    the output of a build that ends well and cuts nothing of one that fails, but terminals and CI systems do.
+    Only the end of the log was copied. Compilers run side by side, so the first error stands far above the last line. pip
+    prints the whole output of a build that fails, but terminals and CI systems cut it.
 
     Beware: flash-attn's setup.py compiles while it handles the error of a missing wheel. So every failed build ends with a
     traceback of "HTTP Error 404" or "urlopen error" and "During handling of the above exception": that is not the cause.
 
 What to do
     Run it again with one job and with everything written to a file (`MAX_JOBS=1 python -m pip install -v --no-build-isolation
-    flash-attn`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor the
-    whole file. If the last line before the end is only "Killed", or there is none, memory ran out.
+    flash-attn`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor
+    the whole file. If the last line before the end is only "Killed", or there is none, memory ran out.
 
 How to reproduce
     `attn-doctor reproduce build-failed-unspecified` builds flash-attn with compilers that fail without a word. Stand-ins in
@@ -53,16 +53,16 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """What a failed build prints, whatever the cause."""
+    """Lines that a failed build prints for every cause."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
 
 
 def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """What shows that a build is in this log, and by itself no failure. Other rules ask for these."""
+    """Lines that show that this log holds a build. They are no failure by themselves. Other rules ask for them."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
-# A source file of flash-attn or of what it is built with, in front of a compiler's error.
+# A source file of flash-attn, or of a library that it is built with, in front of a compiler's error.
 _SOURCE = r"(?:csrc[\\/]flash_attn|cutlass|flash_(?:fwd|bwd|api))[\w\\/.]{0,100}"
 _PACKAGE = r"[`'\"]?(?P<package>[A-Za-z][\w.-]+)"
 
@@ -235,7 +235,7 @@ MODE = FailureMode(
     ),
 )
 
-# A package, or a line of a log, that has to do with torch or CUDA. Other builds fail too, and are none of this program's.
+# A package, or a line of a log, that has to do with torch or CUDA. Failed builds of other packages are not examined here.
 _CONCERNS = re.compile(
     r"flash|torch|cuda|nvcc|nvidia|triton|xformers|apex|deepspeed|sage|mamba|causal|vllm|transformer|bitsandbytes|natten|"
     r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d",
@@ -260,7 +260,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"The build of {package} failed" if package else "A build failed"
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:
-        known_not = f"{what} with errors of a compiler that are not known here: the first of them is where to look."
+        known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first of them."
         return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW)
     return Hit(
         message=f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.",
@@ -284,7 +284,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     read = commands.by_hand(("attn-doctor", "diagnose", "build.log"), "finds the first cause in it", "nothing")
     return (
         Fix(
-            title="Get the whole log, and have it read",
+            title="Write the whole log, and let attn-doctor read it",
             steps=(single, again, read),
             verify=commands.check(facts, "--goal", "flash-attn", "--no-trial"),
         ),

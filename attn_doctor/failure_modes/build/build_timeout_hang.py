@@ -1,16 +1,16 @@
-"""The build goes on and on, or was stopped before it ended.
+"""The build takes hours, or was stopped before it ended.
 
 What it is
-    pip says "Building wheel for flash-attn (setup.py) ..." and then nothing for hours. It compiles: some 3 hours of processor time
-    for each GPU architecture. Or it waits for GitHub, which does not answer.
+    pip says "Building wheel for flash-attn (setup.py) ..." and then nothing for hours. The build compiles: some 3 hours of
+    processor time for each GPU architecture. Or it waits for an answer of GitHub.
 
 How it shows
-    The last line is "Building wheel for flash-attn (setup.py) ... -" with a turning bar; a job ends with "DUE TO TIME LIMIT", "The
-    operation was canceled" or Ctrl-C while a build is on.
+    The last line is "Building wheel for flash-attn (setup.py) ... -" with a turning bar; a job ends with "DUE TO TIME LIMIT",
+    "The operation was canceled" or Ctrl-C while a build is on.
 
 Why it happens
-    No finished wheel fits this torch and Python, so pip compiles without a word. Without ninja one file after the other is compiled,
-    and with MAX_JOBS=1 it is no quicker.
+    No finished wheel fits this torch and Python, so pip compiles and prints nothing. Without ninja, or with MAX_JOBS=1, one
+    file is compiled after the other.
 
 What to do
     Find a wheel first (`attn-doctor wheels`). If it has to be compiled: install ninja, build only for your own GPU
@@ -107,8 +107,8 @@ MODE = FailureMode(
     ),
 )
 
-LONG = 2.0  # hours: what somebody should know before the build begins
-# What recorders, shells and people put after the end.
+LONG = 2.0  # hours: a build that takes longer is worth a notice before it begins
+# Lines that recorders, shells and people add after the end of a log.
 _ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
@@ -125,7 +125,7 @@ def detect(facts: Facts) -> Hit | None:
     if cost is None or cost.hours < LONG:
         return None
     return Hit(
-        message=f"Compiling flash-attn {release} here takes some {cost.hours:.0f} hours, without a word from pip.",
+        message=f"Compiling flash-attn {release} here takes some {cost.hours:.0f} hours, and pip prints nothing meanwhile.",
         evidence=(
             fact(facts, "system.cores", f"{cost.cpu_hours:.0f} hours of processor time on this machine's cores"),
         ),
@@ -150,7 +150,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _unfinished(log: Log) -> bool:
-    """Whether the last thing that a log says is that a wheel is being built."""
+    """Say whether the last line of a log says that a wheel is being built."""
     rest = [line for line in log.tail if not _ENDED.match(line)]
     return bool(rest) and bool(_WAITING.search(rest[-1]))
 

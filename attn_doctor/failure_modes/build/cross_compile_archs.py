@@ -1,18 +1,18 @@
 """nvcc is asked to compile for an architecture that it does not know.
 
 What it is
-    Each nvcc knows a range of GPU architectures: newer ones came after it, older ones were dropped. The build asks for one that
-    is outside. This is the build-time counterpart of "no kernel image is available".
+    Each nvcc knows a range of GPU architectures: newer ones came after it, older ones were dropped. The build asks for an
+    architecture outside this range. This is the build-time counterpart of "no kernel image is available".
 
 How it shows
-    "nvcc fatal   : Unsupported gpu architecture 'compute_120'" (nvcc too old for the GPU), 'compute_50' (dropped by a newer one);
-    torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, where no GPU is to be seen and TORCH_CUDA_ARCH_LIST is
-    not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
+    "nvcc fatal   : Unsupported gpu architecture 'compute_120'" (nvcc too old for the GPU), 'compute_50' (dropped by a newer
+    one); torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, where no GPU is to be seen and
+    TORCH_CUDA_ARCH_LIST is not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
 
 Why it happens
-    A GPU that is newer than the toolkit; a TORCH_CUDA_ARCH_LIST that was written for other machines; a build on a machine without
-    a GPU (docker build, a login node). flash-attn's own setup.py leaves out what nvcc does not know without a word: then the
-    build ends well and the kernel is missing.
+    A GPU that is newer than the toolkit; a TORCH_CUDA_ARCH_LIST that was written for other machines; a build on a machine
+    without a GPU (docker build, a login node). flash-attn's own setup.py leaves out an architecture that nvcc does not know and
+    prints nothing: the build ends well, and the kernel is missing.
 
 What to do
     Use a toolkit that knows the GPU, or name the architectures: FLASH_ATTN_CUDA_ARCHS for flash-attn (2.7.3 and newer),
@@ -100,7 +100,7 @@ def detect(facts: Facts) -> Hit | None:
     assert chosen is not None
     return Hit(
         message=f"nvcc {have} is too old to compile for your GPU (compute capability {names(left_out)}): flash-attn's setup.py leaves "
-        "that out without a word, and the finished build has no kernel for it.",
+        "that out and prints nothing, so the finished build has no kernel for it.",
         evidence=(
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, f"graphics.gpus.{_index(facts, left_out[0])}.compute_capability"),
@@ -109,7 +109,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _release_can(archs: dict[str, str], device: str) -> bool:
-    """Whether the release could compile for this device with a new enough nvcc: else its age is not nvcc's fault."""
+    """Say whether this release of flash-attn can compile for this GPU with a new enough nvcc.
+
+    If not, a newer nvcc does not help.
+    """
     answer = gpus_rules.runs([f"sm_{arch}" for arch in archs], device)
     return isinstance(answer, Answer) and answer.yes
 
@@ -134,7 +137,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         (),
         "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, for example as "
         "torch.cuda.get_device_capability() says it",
-        "what the build compiles for",
+        "the architecture that the build compiles for",
     )
     newer = commands.by_hand(
         (),

@@ -1,15 +1,16 @@
-"""The CUDA toolkit has a compiler, and not all of the headers and libraries.
+"""The CUDA toolkit has a compiler, but lacks some of the headers and libraries.
 
 What it is
     nvcc runs, but headers that PyTorch and flash-attn include, or libraries that they are linked to, are not in the toolkit.
 
 How it shows
     "fatal error: cusparse.h: No such file or directory" (cusolverDn.h, cublas_v2.h, cuda_fp8.h, thrust/complex.h, nv/target,
-    cuda_runtime.h); "/usr/bin/ld: cannot find -lcudart"; MSVC: "fatal error C1083 ... 'cusolverDn.h'", "LNK1181 ... 'cudart.lib'".
+    cuda_runtime.h); "/usr/bin/ld: cannot find -lcudart"; MSVC: "fatal error C1083 ... 'cusolverDn.h'", "LNK1181 ...
+    'cudart.lib'".
 
 Why it happens
-    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-X-Y bring the compiler alone; the wheels of nvidia-*-cu12
-    bring libraries without a compiler. Or CUDA_HOME points at a folder that is no whole toolkit.
+    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-X-Y bring the compiler alone; the wheels of
+    nvidia-*-cu12 bring libraries without a compiler. Or CUDA_HOME points at a folder that holds only a part of a toolkit.
 
 What to do
     Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-X-Y) or the -dev parts that are missing.

@@ -9,9 +9,9 @@ How it shows
     '/usr/local/cuda/bin/bin/nvcc'; "NotADirectoryError: ... '/usr/local/cuda/bin/nvcc/bin/nvcc'".
 
 Why it happens
-    `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda`, copied from what is said of PATH. Or CUDA_HOME is empty, and PyTorch takes the
-    folder above the nvcc that it finds on PATH: for a link or a script in /usr/local/bin that is /usr/local, which is no toolkit
-    (then "cuda_runtime.h: No such file or directory" follows).
+    `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda`, copied from an instruction for PATH. Or CUDA_HOME is empty, and PyTorch takes
+    the folder above the nvcc that it finds on PATH: for a link or a script in /usr/local/bin that is /usr/local, which is no
+    toolkit (then "cuda_runtime.h: No such file or directory" follows).
 
 What to do
     `export CUDA_HOME=/usr/local/cuda`: one folder, nothing else.
@@ -44,7 +44,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
-# A path of nvcc that comes of something that is no folder of a toolkit. The colon of a Windows drive is none of these.
+# A path of nvcc that is made from a value that is no folder of a toolkit. The colon of a Windows drive does not count.
 _ODD = (
     r"(?P<nvcc>(?::[^']{0,300}|[^']{2,300}[:;][^']{0,300}|~[^']{0,300}|[^']{0,300}(?:\\n|\\r|[\"$])[^']{0,300}"
     r"|[^']{0,300}/bin|[^']{0,300}/nvcc)/bin/nvcc)'"
@@ -71,7 +71,7 @@ MODE = FailureMode(
             sample="No CUDA runtime is found, using CUDA_HOME='/usr/local/cuda:/usr/local/cuda-12.4'",
             strength="hint",
         ),
-        # What PyTorch makes of an nvcc in /usr/local/bin: a folder that is never a toolkit.
+        # The folders that PyTorch takes for CUDA_HOME where nvcc lies in /usr/local/bin: they are never a toolkit.
         Sign(
             pattern=r"using CUDA_HOME='(?P<parent>/usr/local|/opt|/)/?'",
             literal="using CUDA_HOME='/",
@@ -89,7 +89,7 @@ MODE = FailureMode(
     ),
 )
 
-# What the probe says of a value that is missing something, and not malformed.
+# Problems that the probe names where a toolkit lacks something; the value itself is not malformed.
 _INCOMPLETE = ("no bin/nvcc", "not executable")
 _HEADERLESS = "no include/cuda_runtime.h"
 
@@ -104,23 +104,23 @@ def detect(facts: Facts) -> Hit | None:
         return None
     building_it = building.setup_would_run(facts)
     if building_it and any(text in str(chain.cuda_home_problem) for text in _INCOMPLETE):
-        return None  # nvcc-missing says it
+        return None  # reported by nvcc-missing
     value = known(chain.cuda_home)
     if value is None:
-        return None  # empty counts as unset, and that is another matter
+        return None  # empty counts as unset: see cuda-home-unset
     guessed = chain.cuda_home_by == "nvcc on PATH"
     if _HEADERLESS in str(chain.cuda_home_problem) and not guessed:
         return None
     how = "PyTorch takes the folder above the nvcc on PATH for CUDA_HOME" if guessed else f"{chain.cuda_home_by} is set"
     return Hit(
-        message=f"{how}, {value!r}, and that is no toolkit's folder: it {chain.cuda_home_problem}.",
+        message=f"{how}, {value!r}, and that is not the folder of a toolkit: it {chain.cuda_home_problem}.",
         evidence=(fact(facts, "toolchain.cuda_home"), fact(facts, "toolchain.cuda_home_problem")),
-        severity=None if building_it else Severity.INFO,  # a CPU build of torch, say, never looks there
+        severity=None if building_it else Severity.INFO,  # a CPU build of torch, for example, never looks there
     )
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Whether a variable names the folder: then it is wrong whoever reads it."""
+    """Say whether a variable names the folder. Then it is wrong for every program that reads it."""
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 
@@ -140,7 +140,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not header:
         return None
     return Hit(
-        message=f"PyTorch took {parent} for the CUDA toolkit, from where nvcc lies on PATH; the headers are elsewhere.",
+        message=f"PyTorch took {parent} for the CUDA toolkit, because nvcc lies below it on PATH; the CUDA headers are in another folder.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
     )

@@ -123,7 +123,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
-        return None  # that TypeError alone is anybody's
+        return None  # that TypeError alone may come from any program
     return Hit(
         message="PyTorch found no CUDA toolkit there: CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda led to none.",
         evidence=evidence,

@@ -4,12 +4,12 @@ What it is
     Each flash-attn release names the oldest CUDA toolkit that it compiles with. The nvcc that was found is older.
 
 How it shows
-    "RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported version by running
-    nvcc -V."; or nvcc itself does not know an option: "nvcc fatal   : Value 'c++20' is not defined for option 'std'".
+    "RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported version by
+    running nvcc -V."; or nvcc itself does not know an option: "nvcc fatal   : Value 'c++20' is not defined for option 'std'".
 
 Why it happens
-    The nvcc that is found is not the one that was meant: /usr/bin/nvcc of the distribution, or an old module, stands before the
-    new one. What nvidia-smi shows is the driver's, not nvcc's.
+    The build finds another nvcc than the one that you mean: /usr/bin/nvcc of the distribution, or an old module, stands before
+    the new one. The CUDA version that nvidia-smi shows is the driver's, not nvcc's.
 
 What to do
     Put the newer toolkit's bin folder first on PATH and set CUDA_HOME to it. Or install a finished wheel: that needs no nvcc.

@@ -1,4 +1,4 @@
-"""The source of flash-attn is there without CUTLASS, on which it builds.
+"""The source of flash-attn is there, but CUTLASS, which it needs, is missing.
 
 What it is
     flash-attn's kernels include NVIDIA's CUTLASS, a git submodule under csrc/cutlass. That folder is empty.
@@ -10,8 +10,8 @@ How it shows
 Why it happens
     GitHub's "Download ZIP" and a plain `git clone` leave submodules out; or the machine could not reach GitHub for them.
 
-    Beware: "error: pathspec 'csrc/cutlass' did not match" and "fatal: not a git repository" also stand in the logs of builds from
-    PyPI that go well.
+    Beware: "error: pathspec 'csrc/cutlass' did not match" and "fatal: not a git repository" also stand in the logs of builds
+    from PyPI that go well.
 
 What to do
     `git submodule update --init --recursive` in the checkout; or build from PyPI, whose archive holds CUTLASS.

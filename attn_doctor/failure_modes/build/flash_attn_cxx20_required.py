@@ -1,21 +1,22 @@
-"""torch's headers want a newer C++ than flash-attn's setup.py passes: no source build can succeed.
+"""torch's headers need a newer C++ than flash-attn's setup.py passes: no source build can succeed.
 
 What it is
-    The headers of newer torch releases are C++20. Every flash-attn release on PyPI so far passes `-std=c++17` to both compilers, and
-    there is no variable to change it. So the build stops at its first file, after minutes or on the last of many jobs.
+    The headers of newer torch releases are C++20. Every flash-attn release on PyPI so far passes `-std=c++17` to both
+    compilers, and there is no variable to change it. So the build stops at its first file, after minutes or on the last of many
+    jobs.
 
 How it shows
-    "ATen/ATen.h:9:2: error: #error C++20 or later compatible compiler is required to use ATen.", then hundreds of errors that follow
-    from it. Under nvcc alone: "namespace "std" has no member "strong_ordering"".
+    "ATen/ATen.h:9:2: error: #error C++20 or later compatible compiler is required to use ATen.", then hundreds of errors that
+    follow from it. Under nvcc alone: "namespace "std" has no member "strong_ordering"".
 
 Why it happens
-    torch raised its demand, and an explicit -std keeps torch's build tools from adding their own. The compiler may be as new as it
-    likes: it is told to be an old one. Older extensions meet the same with C++14 against C++17.
+    torch now needs a newer standard, and an explicit -std keeps torch's build tools from adding their own. A newer compiler
+    does not help: the option selects the old standard. Older extensions fail in the same way with C++14 against C++17.
 
 What to do
-    Do without flash-attn: PyTorch's own fused attention needs no build. Or use a torch that a finished wheel exists for. Or build
-    from flash-attn's main branch, where this is fixed. Or from its source archive with every -std=c++17 in setup.py changed to
-    -std=c++20: 2.8.3.post2 was built so against torch 2.15.0 with nvcc 13.0, and imports.
+    Do without flash-attn: PyTorch's own fused attention needs no build. Or use a torch that a finished wheel exists for. Or
+    build from flash-attn's main branch, where this is fixed. Or from its source archive with every -std=c++17 in setup.py
+    changed to -std=c++20: 2.8.3.post2 was built so against torch 2.15.0 with nvcc 13.0, and imports.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-cxx20-required` compiles a file with torch's headers as flash-attn's setup.py does,
@@ -42,7 +43,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 MODE = FailureMode(
     code="AD124",
     slug="flash-attn-cxx20-required",
-    title="torch's headers want a newer C++ than the build passes",
+    title="torch's headers need a newer C++ than the build passes",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -89,11 +90,11 @@ def detect(facts: Facts) -> Hit | None:
         return None
     row, evidence = flash_attention.release(release), [fact(facts, "torch.version")]
     if header is not None:
-        evidence.append(fact(facts, "torch.header_cxx", f"its headers want C++{header}"))
+        evidence.append(fact(facts, "torch.header_cxx", f"its headers need C++{header}"))
     passed = "an older one" if isinstance(row, Unknown) else f"-std=c++{row.cxx}"
     need = f"C++{header}" if header is not None else "a newer C++"
     return Hit(
-        message=f"flash-attn {release} cannot be compiled here: the headers of torch {torch} want {need}, and its setup.py passes "
+        message=f"flash-attn {release} cannot be compiled here: the headers of torch {torch} need {need}, and its setup.py passes "
         f"{passed}.",
         evidence=tuple(evidence),
     )
@@ -102,7 +103,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need = seen.group("need") or "20"
     return Hit(
-        message=f"torch's headers want C++{need}, and the build passed an older standard: it cannot succeed as it is.",
+        message=f"torch's headers need C++{need}, and the build passed an older standard: it cannot succeed as it is.",
         evidence=evidence,
     )
 
@@ -112,7 +113,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
         source,
         no_build_isolation=True,
-        why="the main branch passes what torch's headers want",
+        why="the main branch passes the C++ standard that torch's headers need",
         changes="adds flash-attn, unreleased",
         risk="medium",
         risk_text="it is compiled, for hours, and it is no release",

@@ -1,18 +1,18 @@
-"""A variable is set that flash-attn's setup.py does not heed.
+"""A variable is set to a value that flash-attn's setup.py ignores.
 
 What it is
-    FLASH_ATTENTION_FORCE_BUILD, FLASH_ATTENTION_SKIP_CUDA_BUILD and FLASH_ATTENTION_FORCE_CXX11_ABI count only as the exact text
-    TRUE. FLASH_ATTN_CUDA_ARCHS knows a few architectures and passes over all others.
+    FLASH_ATTENTION_FORCE_BUILD, FLASH_ATTENTION_SKIP_CUDA_BUILD and FLASH_ATTENTION_FORCE_CXX11_ABI count only as the exact
+    text TRUE. FLASH_ATTN_CUDA_ARCHS knows a few architectures and ignores all others.
 
 How it shows
-    Not at all: `FLASH_ATTENTION_FORCE_BUILD=1` changes nothing and says nothing. FLASH_ATTN_CUDA_ARCHS=86 adds no architecture, and
-    then TORCH_CUDA_ARCH_LIST decides, or the GPUs that can be seen.
+    There is no error: `FLASH_ATTENTION_FORCE_BUILD=1` changes nothing and prints nothing. FLASH_ATTN_CUDA_ARCHS=86 adds no
+    architecture, and then TORCH_CUDA_ARCH_LIST decides, or the GPUs that can be seen.
 
 Why it happens
     setup.py compares with "TRUE". Most other projects take 1 as well.
 
 What to do
-    Write TRUE. For an RTX 30 or 40 name 80: its code runs on 8.6 and 8.9.
+    Write TRUE. For an RTX 30 or 40 write 80: code for 8.0 also runs on 8.6 and 8.9.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-variable-ignored` examines an environment in which FLASH_ATTENTION_FORCE_BUILD is 1. It
@@ -40,7 +40,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
 _ARCHS = "FLASH_ATTN_CUDA_ARCHS"
 _BOOLEANS = ("FLASH_ATTENTION_FORCE_BUILD", "FLASH_ATTENTION_SKIP_CUDA_BUILD", "FLASH_ATTENTION_FORCE_CXX11_ABI")
-_MEANT = ("1", "true", "yes", "on", "y", "t")  # what people write and mean TRUE
+_MEANT = ("1", "true", "yes", "on", "y", "t")  # values that people write for TRUE
 
 MODE = FailureMode(
     code="AD125",
@@ -87,7 +87,7 @@ def detect(facts: Facts) -> Hit | None:
     if not strange:
         return None
     return Hit(
-        message=f"{_ARCHS}={value}: flash-attn {row.release} knows {names(row.archs)} and passes over {names(strange)} without a word.",
+        message=f"{_ARCHS}={value}: flash-attn {row.release} knows {names(row.archs)} and ignores {names(strange)}.",
         evidence=(evidence,),
     )
 
@@ -102,14 +102,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     for name in _BOOLEANS:
         value = variable(facts, name)
         if value is not None and value != "TRUE":
-            step = commands.variable(name, "TRUE", "the one value that counts")
+            step = commands.variable(name, "TRUE", "the only value that setup.py accepts")
             return (Fix(title=f"Set {name} to TRUE", steps=(step,), verify=verify),)
     advised = building.variables(building.foreseen(facts)).get(_ARCHS)
-    step = commands.variable(_ARCHS, advised, "what serves the GPU of this machine" if advised else "it does nothing")
+    step = commands.variable(
+        _ARCHS, advised, "the architecture that the GPU of this machine runs" if advised else "it does nothing"
+    )
     return (Fix(title=f"Set {_ARCHS} to what is known", steps=(step,), verify=verify),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
-    step = commands.variable(_BOOLEANS[0], "TRUE", "the one value that counts, for each of these variables")
+    """Return the fixes for a machine of which too little is known to name versions."""
+    step = commands.variable(_BOOLEANS[0], "TRUE", "the only value that setup.py accepts, for each of these variables")
     return (Fix(title=f"Set {_BOOLEANS[0]} to TRUE", steps=(step,), verify=building.verify(facts)),)

@@ -1,20 +1,20 @@
-"""There is no C++ compiler, or not on PATH.
+"""There is no C++ compiler, or it is not on PATH.
 
 What it is
     Extensions need the system's C++ compiler besides nvcc. None is found.
 
 How it shows
     "error: command 'gcc' failed: No such file or directory", "unable to execute 'gcc'", "g++ (0.0.0) is less than the minimum
-    required version": torch takes no compiler for version 0. Windows: "Error checking compiler version for cl: [WinError 2]",
-    "CreateProcess failed", "Microsoft Visual C++ 14.0 or greater is required", "Cannot find compiler 'cl.exe' in PATH". At run time:
-    "RuntimeError: Failed to find C compiler" (triton), "No working C++ compiler found" (torch.compile).
+    required version": torch reads a missing compiler as version 0. Windows: "Error checking compiler version for cl: [WinError
+    2]", "CreateProcess failed", "Microsoft Visual C++ 14.0 or greater is required", "Cannot find compiler 'cl.exe' in PATH". At
+    run time: "RuntimeError: Failed to find C compiler" (triton), "No working C++ compiler found" (torch.compile).
 
 Why it happens
     Slim container images have none. On Windows, cl.exe is on PATH only in the prompt that Visual Studio sets up.
 
 What to do
-    Debian and Ubuntu: `apt-get install build-essential`. Windows: Visual Studio Build Tools, and the "x64 Native Tools" prompt. Or a
-    finished wheel, which needs no compiler.
+    Debian and Ubuntu: `apt-get install build-essential`. Windows: Visual Studio Build Tools, and the "x64 Native Tools" prompt.
+    Or a finished wheel, which needs no compiler.
 
 How to reproduce
     `attn-doctor reproduce host-compiler-missing` builds a small extension with a PATH that holds no compiler. It downloads 3

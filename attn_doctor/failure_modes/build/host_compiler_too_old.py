@@ -92,17 +92,17 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
-# There is no `detect`: which gcc the headers of a torch need is in no table here.
+# There is no `detect`: no table here says which gcc the headers of a torch need.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return None  # torch's warning about the ABI of an odd compiler is nothing by itself
+        return None  # torch's warning about the ABI of an unknown compiler is no failure by itself
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:
-        message = f"{compiler} {have} was called, which is older than torch and CUDA want."
+        message = f"{compiler} {have} was called, which is older than torch and CUDA accept."
     elif standard:
         message = f"The compiler that was called does not know C++{standard}."
     else:

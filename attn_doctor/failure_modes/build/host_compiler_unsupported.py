@@ -1,24 +1,25 @@
-"""The host compiler is newer than nvcc takes.
+"""The host compiler is newer than nvcc supports.
 
 What it is
-    nvcc compiles the C++ half of a file with the system's compiler, and each CUDA release names the newest one that it takes. The
-    one that is found is newer, or the system's C library is.
+    nvcc compiles the C++ half of a file with the system's compiler, and each CUDA release names the newest one that it
+    supports. The compiler that is found is newer, or the system's C library is.
 
 How it shows
     "#error -- unsupported GNU version! gcc versions later than 11 are not supported!", "unsupported Microsoft Visual Studio
     version!", "error STL1002: Unexpected compiler version, expected CUDA 12.4 or newer", "The current installed version of g++
-    (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h ...
-    parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with that of
-    previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with traditional
-    preprocessor is used": there it is options that are missing as often as a newer compiler.
+    (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h
+    ... parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with
+    that of previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with
+    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler.
 
 Why it happens
     The distribution moved on to a newer gcc (or Visual Studio updated itself) and the CUDA toolkit stayed.
 
 What to do
-    Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or use a
-    newer CUDA toolkit of the same major. `-allow-unsupported-compiler` gets past the check and mostly into other errors. On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC
-    the options that cutlass needs.
+    Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or
+    use a newer CUDA toolkit of the same major. `-allow-unsupported-compiler` turns the check off; other errors mostly follow.
+    On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC the
+    options that cutlass needs.
 
 How to reproduce
     `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler says that
@@ -138,7 +139,7 @@ def detect(facts: Facts) -> Hit | None:
     version = present(compiler.version)
     own = chosen.max_gcc if isinstance(chosen.max_gcc, int) and compiler.name in ("gcc", "g++") else None
     have = parse(version)
-    if own is not None and have is not None:  # the toolkit's own header goes before any table
+    if own is not None and have is not None:  # the limit in the toolkit's own header counts more than any table
         fits, said = have.major <= own, f"nvcc {chosen.version} takes gcc up to {own}"
     else:
         fits = compiler.name == "cl" or holds(cuda.host_compiler(str(chosen.version), compiler.name, version))
@@ -225,7 +226,7 @@ def _newest_gcc(facts: Facts) -> int | None:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     step = commands.by_hand(
         (),
         "install the newest gcc or Visual Studio that this CUDA takes (nvcc's message names the limit), and give it to both halves: "

@@ -13,7 +13,7 @@ Why it happens
     one does not run (try `ninja --version; echo $?`).
 
 What to do
-    Install ninja into the environment that builds. That a build is needed at all has another reason: see no-prebuilt-wheel.
+    Install ninja into the environment that builds. For the reason why a build is needed at all, see no-prebuilt-wheel.
 
 How to reproduce
     `attn-doctor reproduce ninja-missing-at-build` loads a small C++ extension through torch with a PATH that holds no ninja.

@@ -5,12 +5,12 @@ What it is
 
 How it shows
     "FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'" from get_cuda_bare_metal_version;
-    "PermissionError: ... nvcc"; "Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127"; "nvcc: command not found";
-    "Could not find NVCC executable".
+    "PermissionError: ... nvcc"; "Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127"; "nvcc: command not
+    found"; "Could not find NVCC executable".
 
 Why it happens
     Docker images come as -runtime (no compiler) and -devel (with it). conda's cuda-runtime and cudatoolkit have no nvcc either.
-    An nvcc may also be a script whose target is gone.
+    Or nvcc is a script whose target was removed.
 
 What to do
     Use a -devel image, or install the compiler that belongs to that folder; or point CUDA_HOME at a whole toolkit. A finished
@@ -125,7 +125,7 @@ MODE = FailureMode(
     ),
 )
 
-# What the toolchain probe says of a chosen CUDA_HOME that is a folder, but has no compiler that runs in it.
+# Problems that the toolchain probe names for a chosen CUDA_HOME that is a folder without a compiler that runs.
 _NO_COMPILER = ("no bin/nvcc", "nvcc is not executable", "nvcc does not run")
 
 
@@ -159,7 +159,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if nvcc:
         message = f"{nvcc}, which the build called, is not there or does not run."
     else:
-        message = "What the build called as nvcc does not answer as nvcc does."
+        message = "The program that the build called as nvcc does not print the version that nvcc prints."
     return Hit(message=message, evidence=evidence)
 
 

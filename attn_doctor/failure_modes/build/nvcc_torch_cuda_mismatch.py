@@ -6,17 +6,17 @@ What it is
 
 How it shows
     "RuntimeError: The detected CUDA version (12.4) mismatches the version that was used to compile PyTorch (13.0)". From torch
-    2.8 on the values stand unformatted behind it: "('The detected CUDA version (%s) mismatches ...', '12.4', '13.0')". DeepSpeed:
-    "Installed CUDA version 11.8 does not match the version torch was compiled with 12.1".
+    2.8 on the values stand unformatted behind it: "('The detected CUDA version (%s) mismatches ...', '12.4', '13.0')".
+    DeepSpeed: "Installed CUDA version 11.8 does not match the version torch was compiled with 12.1".
 
 Why it happens
-    Three CUDA versions are about. nvidia-smi shows the most that the driver supports, torch.version.cuda what torch was built for,
-    nvcc -V what the toolkit is: only the last two have to agree here. CUDA_HOME goes before PATH, so the nvcc that is called need
-    not be the one that the shell finds. An isolated build may also fetch another torch than yours.
+    There are three CUDA versions. nvidia-smi shows the newest one that the driver supports, torch.version.cuda the one that
+    torch was built for, nvcc -V the one of the toolkit. Only the last two have to agree here. CUDA_HOME goes before PATH, so
+    the nvcc that is called need not be the one that the shell finds. An isolated build may also fetch another torch than yours.
 
 What to do
-    Point CUDA_HOME at a toolkit of torch's major, or install one beside the other; or install a torch for the CUDA that you have;
-    or take a finished wheel, which needs no nvcc.
+    Point CUDA_HOME at a toolkit of torch's major, or install one beside the other; or install a torch for the CUDA that you
+    have; or take a finished wheel, which needs no nvcc.
 
 How to reproduce
     `attn-doctor reproduce nvcc-torch-cuda-mismatch` runs flash-attn's own setup.py under a torch for CUDA 13.0 with an nvcc
@@ -186,7 +186,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     verify = building.verify(facts)
     asked = commands.by_hand(
         (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
@@ -195,7 +195,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         "none",
     )
     home = commands.by_hand(
-        (), "set CUDA_HOME to the folder of a toolkit of that major (/usr/local/cuda-12.8, say)", "a variable"
+        (), "set CUDA_HOME to the folder of a toolkit of that major (for example /usr/local/cuda-12.8)", "a variable"
     )
     toolkit = Fix(
         title="Compile with a toolkit of torch's major", steps=(asked, home, building.build(facts)), verify=verify

@@ -1,21 +1,23 @@
 """The build ran out of memory, and the system killed a compiler.
 
 What it is
-    flash-attn's kernels are hard on compilers: the worst file takes over 6 GB, for each architecture that nvcc compiles at once, and
-    several files are compiled side by side.
+    Compiling flash-attn's kernels takes much memory: the largest file takes over 6 GB, for each architecture that nvcc compiles
+    at once, and several files are compiled side by side.
 
 How it shows
-    "Killed", "c++: fatal error: Killed signal terminated program cc1plus", "nvcc error   : 'cicc' died due to signal 9", exit code
-    137, "virtual memory exhausted", MSVC's "C1060: compiler is out of heap space". Often nothing at all: the machine stops
-    answering, or the ssh connection is lost. A traceback of "HTTP Error 404" or "urlopen error" beneath it is not the cause.
+    "Killed", "c++: fatal error: Killed signal terminated program cc1plus", "nvcc error   : 'cicc' died due to signal 9", exit
+    code 137, "virtual memory exhausted", MSVC's "C1060: compiler is out of heap space". Often there is no message: the machine
+    stops answering, or the ssh connection is lost. A traceback of "HTTP Error 404" or "urlopen error" beneath it is not the
+    cause.
 
 Why it happens
     Memory is jobs × threads of nvcc × peak of a file. setup.py sets MAX_JOBS from the free memory by 9 GB a job, and with four
-    architectures and four threads the worst job takes three times that; it reads the host's memory and not the container's limit.
+    architectures and four threads the largest job takes three times that; it reads the host's memory and not the container's
+    limit.
 
 What to do
-    MAX_JOBS=1 to 4, NVCC_THREADS=1, and only the architecture of your own GPU (FLASH_ATTN_CUDA_ARCHS, from 2.7.3 on); more swap; or
-    a finished wheel.
+    Set MAX_JOBS to 1 to 4 and NVCC_THREADS=1, and name only the architecture of your own GPU (FLASH_ATTN_CUDA_ARCHS, from 2.7.3
+    on). Or add swap. Or use a finished wheel.
 
 How to reproduce
     `attn-doctor reproduce out-of-memory-build` compiles C++ with 100 MB of memory. It downloads nothing.
@@ -113,7 +115,7 @@ MODE = FailureMode(
             sample="g++: internal compiler error: Segmentation fault signal terminated program cc1plus",
             strength="hint",
         ),
-        # Each of these is said of any program: only a build in the same log makes it this.
+        # Any program may print these lines: they count only where the same log holds a build.
         Sign(
             pattern=r"(?:^|[\s:\]|])Killed(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|\()|\s*$|\x0b)",
             literal="Killed",
@@ -191,12 +193,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     program = seen.group("program")
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
-        return Hit(message=f"A compiler{who} was stopped for want of memory.", evidence=evidence)
+        return Hit(message=f"A compiler{who} was stopped because memory ran out.", evidence=evidence)
     hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
         return Hit(
-            message="A compiler crashed, which a lack of memory does, and a fault of the compiler too.",
+            message="A compiler crashed: memory ran out, or the compiler has a fault.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )
@@ -204,7 +206,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     sure = any(_a_kill(m) for m in hints)
     return Hit(
-        message="Something in the build was killed, which mostly means that memory ran out.",
+        message="A process of the build was killed, mostly because memory ran out.",
         evidence=building.lines(hints),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )

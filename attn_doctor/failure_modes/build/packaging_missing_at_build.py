@@ -1,15 +1,15 @@
 """A small package that flash-attn's setup.py imports is missing: packaging, or psutil.
 
 What it is
-    setup.py imports packaging (and newer releases psutil) before anything else. The environment that builds has it not.
+    setup.py imports packaging (and newer releases psutil) before anything else. The environment that builds does not have it.
 
 How it shows
-    "from packaging.version import parse, Version", then "ModuleNotFoundError: No module named 'packaging'". Once it is there, the
-    next one is missed: packaging, wheel, torch, psutil, in this order.
+    "from packaging.version import parse, Version", then "ModuleNotFoundError: No module named 'packaging'". Once it is
+    installed, the next missing one is named: packaging, wheel, torch, psutil, in this order.
 
 Why it happens
-    The build was isolated, so that only setuptools is there, whatever your environment has; or isolation is off and the
-    environment itself is bare.
+    The build was isolated, so that it sees only setuptools and nothing of your environment; or isolation is off and your
+    environment lacks the package.
 
 What to do
     Install packaging, psutil, wheel and ninja, then build with `--no-build-isolation`.

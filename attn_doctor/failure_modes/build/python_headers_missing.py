@@ -132,13 +132,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.distribution in ("ubuntu", "debian"):
         name = f"python{version[0]}.{version[1]}-dev" if version else "python3-dev"
         argv: tuple[str, ...] = ("sudo", "apt-get", "install", "-y", name)
-        why = "the headers of this very Python"
+        why = "the headers of exactly this Python"
     elif facts.system.distribution in ("fedora", "rhel", "centos", "rocky", "almalinux", "amzn"):
         argv, why = ("sudo", "dnf", "install", "-y", "python3-devel"), "the headers of the system's Python"
     else:
         argv, why = (
             (),
-            "install the development package of this very Python, or use a Python of conda or uv, which has them",
+            "install the development package of exactly this Python, or use a Python of conda or uv, which has them",
         )
     step = commands.by_hand(argv, why, "adds Python.h")
     return (Fix(title="Install Python's headers", steps=(step,), verify=building.verify(facts)),)

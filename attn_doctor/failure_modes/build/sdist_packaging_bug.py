@@ -40,7 +40,7 @@ MODE = FailureMode(
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
-    says="The package's setup wants {file}, which is not in it.",
+    says="The package's setup reads {file}, which is not in the package.",
     signs=(
         Sign(
             pattern=r"No such file or directory: '(?P<file>(?:[^']{0,200}/)?(?:LICENSE|README|AUTHORS|VERSION|CHANGELOG|MANIFEST\.in)"

@@ -5,13 +5,13 @@ What it is
     torch is not in that environment, however often it is installed in yours.
 
 How it shows
-    "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or "get_requires_for_build_wheel";
-    uv adds "hint: This error likely indicates that `flash-attn@2.8.3` depends on `torch`, but doesn't declare it as a build
-    dependency".
+    "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or
+    "get_requires_for_build_wheel"; uv adds "hint: This error likely indicates that `flash-attn@2.8.3` depends on `torch`, but
+    doesn't declare it as a build dependency".
 
 Why it happens
-    Which torch to build against is the user's choice, so flash-attn leaves it to the environment. The lines "Requirement already
-    satisfied: torch" in the same log speak of your environment, not of the one that builds.
+    Which torch to build against is the user's choice, so flash-attn leaves it to the environment. The lines "Requirement
+    already satisfied: torch" in the same log are about your environment, not about the one that builds.
 
 What to do
     Install torch first, then build in the environment that has it: `pip install --no-build-isolation flash-attn`, with
@@ -71,7 +71,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Without torch nothing builds flash-attn; and a requirement file that names it is built in isolation, with torch or not."""
+    """Find a missing torch, or a requirement file that names flash-attn: it is built in isolation, even where torch is installed."""
     if known(facts.system.os) == "darwin" or building.works(facts):
         return None
     if not torch_installed(facts):
@@ -109,7 +109,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "packaging",
         "psutil",
         "ninja",
-        why="what the build needs, and nobody installs for it once isolation is off",
+        why="the build needs these; pip installs none of them once isolation is off",
         changes="adds build tools",
     )
     step = building.build(facts, "with isolation off, the build sees the torch of this environment")

@@ -4,16 +4,18 @@ What it is
     When a triton kernel is first used, triton compiles a small C file and links it with the driver's library. That step fails.
 
 How it shows
-    "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/.../cuda_utils.c', ..., '-lcuda', ...]' returned non-zero exit status 1",
-    with the compiler's own words far above or nowhere; "/usr/bin/ld: cannot find -lcuda"; "AssertionError: libcuda.so cannot found!".
+    "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/.../cuda_utils.c', ..., '-lcuda', ...]' returned non-zero exit status
+    1", with the compiler's own words far above or nowhere; "/usr/bin/ld: cannot find -lcuda"; "AssertionError: libcuda.so
+    cannot found!".
 
 Why it happens
-    Only libcuda.so.1 is there, and the linker looks for libcuda.so; or the driver's folder is not in the loader's cache (WSL, NixOS,
-    containers); or there is no driver at all. The same line also ends a failure for want of Python.h: what gcc said decides.
+    Only libcuda.so.1 is there, and the linker looks for libcuda.so; or the driver's folder is not in the loader's cache (WSL,
+    NixOS, containers); or there is no driver at all. The same line also ends a failure with a missing Python.h: gcc's own
+    message tells which it is.
 
 What to do
-    Run `ldconfig -p | grep libcuda`. Where libcuda.so.1 is listed and libcuda.so is not, add the link beside it; where neither is,
-    put the driver's folder into TRITON_LIBCUDA_PATH or the loader's cache.
+    Run `ldconfig -p | grep libcuda`. Where libcuda.so.1 is listed and libcuda.so is not, add the link beside it; where neither
+    is, put the driver's folder into TRITON_LIBCUDA_PATH or the loader's cache.
 
 How to reproduce
     `attn-doctor reproduce triton-libcuda-link` links an empty program with -lcuda on a machine that has no driver for the
@@ -73,7 +75,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """A GPU that works although the loader's cache names no driver: by a path that triton may not know."""
+    """Find a GPU that works although the loader's cache names no driver: triton may not know the path of the driver."""
     cache = facts.system.loader_cache
     if not every(
         lambda: known(facts.system.os) == "linux",
@@ -114,7 +116,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not linked:
         return None
     return Hit(
-        message="triton's launcher could not be compiled or linked. What gcc said decides: without it, a missing libcuda.so is the likeliest.",
+        message="triton's launcher could not be compiled or linked. gcc's own message tells the reason; without it, a missing libcuda.so is the likeliest.",
         evidence=building.lines(linked),
         confidence=Confidence.LOW,
     )

@@ -108,13 +108,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Install triton for Windows", steps=(step,), verify=commands.check(facts)),)
     if facts.system.os != "linux":
         return ()
-    step = commands.install("triton", why="what torch.compile generates code with", changes="adds triton")
+    step = commands.install("triton", why="torch.compile generates its code with triton", changes="adds triton")
     return (Fix(title="Install triton", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
-    linux = commands.install("triton", why="on Linux: what torch.compile generates code with", changes="adds triton")
+    """Return the fixes for a machine of which too little is known to name versions."""
+    linux = commands.install(
+        "triton", why="on Linux: torch.compile generates its code with triton", changes="adds triton"
+    )
     windows = commands.install(
         "triton-windows", why="on Windows: a build of triton by one person", changes="adds triton-windows"
     )

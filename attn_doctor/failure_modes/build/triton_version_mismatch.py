@@ -86,7 +86,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     fits = pytorch.triton_fits(present(facts.torch.version), have)
     if isinstance(fits, Unknown) or fits.yes:
-        return None  # a torch that the table does not list says nothing about its triton
+        return None  # the triton of a torch that the table does not list is not known
     return Hit(
         message=f"{fits.why[0].upper()}{fits.why[1:]}.",
         evidence=(package_evidence(facts, "triton"), fact(facts, "torch.version")),
@@ -118,7 +118,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     wanted = newest_torch.requirements(facts, "triton") or newest_torch.Wanted(("torch", "triton"), upgrade=True)
     step = commands.install(
         *wanted.requirements,

@@ -1,19 +1,21 @@
-"""An attention backend takes the process down, or computes wrong numbers.
+"""An attention backend crashes the process, or computes wrong numbers.
 
 What it is
-    One of the attention backends that were tried here crashes, hangs, ends the process, or gives numbers that the reference in float64
-    (or finite differences) refutes. A backend that refuses by its own words, because it has no kernel for this device, is healthy.
+    One of the attention backends that were tried here crashes, hangs, ends the process, or gives numbers that differ from the
+    reference in float64 (or from finite differences). A backend that raises an error because it has no kernel for this device
+    is healthy.
 
 How it shows
-    `Segmentation fault`, a process that ends without a word, a step without end; or not at all, where only the numbers are wrong: the
-    loss falls all the same.
+    `Segmentation fault`, a process that ends without a message, a step that never ends. Where only the numbers are wrong there
+    is no sign: the loss falls all the same.
 
 Why it happens
     A kernel that was compiled for another torch, CUDA or GPU; a fault in a kernel for one layout or one size; a patched torch.
-    `sdpa` is what most code calls, so it is an error where that fails; for the other backends it is a warning.
+    Most code calls `sdpa`, so its failure is an error; the failure of another backend is a warning.
 
 What to do
-    Use a backend that ended well, and do not use this one. Where it came with a package, put in the release that goes with your torch.
+    Use a backend that ended well, and do not use this one. Where it came with a package, install the release of that package
+    that fits your torch.
 
 How to reproduce
     There is no recipe: it takes a broken kernel. attn-doctor's tests break one on purpose (`tests/hostile/test_trials_hostile.py`).
@@ -37,13 +39,13 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
 )
-# There is no `detect`: only a run tells what a kernel computes.
+# There is no `detect`: only a run shows the numbers that a kernel computes.
 _CALLED_BY_MOST = ("eager", "sdpa")
 _TOOK_IT_DOWN = ("the process died of", "the process exited", "no answer for")  # of trials/judge_rows.py
 
 
 class Failing(Variant, frozen=True, kw_only=True):
-    """The backends that fail or compute wrong numbers."""
+    """Find the backends that fail or compute wrong numbers."""
 
     backends: tuple[str, ...]
 
@@ -75,13 +77,13 @@ def _is_bad(row: Trial, trials: Trials) -> bool:
     check = trials.run.reference
     if row.status == "wrong":
         known = check is not None and check.ok is False and row.wrong_module == check.module
-        # torch-cpu-batchnorm-gradient says that of eager, and of what shares its layout.
+        # torch-cpu-batchnorm-gradient reports eager, and the backends that share its layout.
         return not (known and "BatchNorm" in (row.wrong_module or ""))
     if row.backend == "eager" or row.status not in ("failed", "timeout"):
-        return False  # eager-fails says that
+        return False  # reported by eager-fails
     if row.reason and row.reason.startswith(_TOOK_IT_DOWN):
         return True
-    return row.backend == "sdpa"  # it has a kernel for everything: whatever it raises is a fault
+    return row.backend == "sdpa"  # it has a kernel for every call: each exception of it is a fault
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

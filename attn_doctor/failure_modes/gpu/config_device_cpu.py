@@ -1,4 +1,4 @@
-"""The GPU is there, and the program was told not to use it.
+"""The machine has a GPU, but a setting hides it from the program.
 
 What it is
     CUDA_VISIBLE_DEVICES decides which GPUs a program sees. Empty, -1, or a number or UUID that no GPU has hides them all, and the
@@ -11,7 +11,8 @@ How it shows
     'CPU' backend".
 
 Why it happens
-    A variable left over in a shell or a job script, a launcher that numbers processes above the GPUs, device=cpu in a configuration.
+    A shell or a job script still sets the variable; a launcher starts more processes than there are GPUs; or a configuration
+    says device=cpu.
 
 What to do
     Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. Name device 0 in the program.
@@ -141,7 +142,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             Confidence.HIGH,
         )
     elif any("ordinal" in m.text for m in proven):
-        message, confidence = "A program there named a GPU by a number that none has.", Confidence.HIGH
+        message, confidence = "A program there named a GPU by a number that no GPU has.", Confidence.HIGH
     else:
         message = "The program there sees no GPU: it is hidden, or torch cannot use it, or there is none."
         confidence = Confidence.MEDIUM

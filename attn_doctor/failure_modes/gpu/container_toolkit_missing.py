@@ -1,7 +1,7 @@
 """Docker cannot pass a GPU into containers, because NVIDIA's toolkit for it is missing.
 
 What it is
-    `docker run --gpus all` needs nvidia-container-toolkit on the host, and Docker has to be told of it.
+    `docker run --gpus all` needs nvidia-container-toolkit on the host, and Docker has to be configured for it.
 
 How it shows
     "could not select device driver "" with capabilities: [[gpu]]" (or "nvidia" from a compose file); "unknown or invalid runtime
@@ -76,12 +76,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     configure = commands.by_hand(
         ("sudo", "nvidia-ctk", "runtime", "configure", "--runtime=docker"),
-        "tells Docker of it",
+        "configures Docker for it",
         "/etc/docker/daemon.json",
     )
     restart = commands.by_hand(
         ("sudo", "systemctl", "restart", "docker"),
-        "Docker reads that at its start",
+        "Docker reads its configuration at its start",
         "Docker",
         risk="medium",
         risk_text="stops containers",

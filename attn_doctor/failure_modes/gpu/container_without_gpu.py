@@ -1,4 +1,4 @@
-"""A container that was not given the GPU of its host.
+"""The container was not given the GPU of its host.
 
 What it is
     The host has an NVIDIA card, but the container was started without it: no /dev/nvidia* and no driver libraries inside.
@@ -162,11 +162,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proven = any(m.strength == "proof" for m in seen.matches)
     inside = any(m.strength == "context" for m in seen.matches)
     if not proven and not inside:
-        return None  # without a sign of a container the driver itself is the likelier reason
+        return None  # without a sign of a container, a missing driver is more likely
     build = any("build" in m.groups for m in seen.matches)
     asked = any("--gpus" in m.text or "--runtime" in m.text for m in seen.matches)
     message = (
-        "There is no GPU while an image is built: what needs one has to wait until the container runs."
+        "There is no GPU while an image is built: steps that need a GPU have to run later, in the container."
         if build
         else "The container there was not given the GPU of its host."
     )

@@ -1,4 +1,4 @@
-"""GPUs behind an NVSwitch that nobody has set up.
+"""The GPUs are connected by an NVSwitch that is not set up.
 
 What it is
     On HGX and DGX machines (A100, H100, H200, B200 with NVLink switches) CUDA starts only after the service nvidia-fabricmanager
@@ -11,7 +11,8 @@ Why it happens
     The service is not installed, not started, or of another version than the driver: it must be exactly the same.
 
 What to do
-    Install nvidia-fabricmanager of the driver's version and start it. In a container or a rented machine that is the host's matter.
+    Install nvidia-fabricmanager of the driver's version and start it. In a container or on a rented machine, that has to be
+    done on the host.
 
 How to reproduce
     `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the

@@ -1,4 +1,4 @@
-"""A newer driver library from a container image, on a GPU that does not allow it.
+"""A container image brings a newer driver library than the GPU allows.
 
 What it is
     NVIDIA's cuda-compat package lets a newer libcuda run on an older kernel driver ("forward compatibility"). That is made for
@@ -8,8 +8,8 @@ How it shows
     "Error 804: forward compatibility was attempted on non supported HW". nvidia-smi may show the CUDA version of the compat library.
 
 Why it happens
-    CUDA images bring /usr/local/cuda/compat, and something puts it in front: LD_LIBRARY_PATH, the image's own start script, or the
-    container toolkit. It matters only because the host's driver is older than the image's CUDA.
+    CUDA images bring /usr/local/cuda/compat, and it is found first because of LD_LIBRARY_PATH, the image's own start script, or
+    the container toolkit. It matters only because the host's driver is older than the image's CUDA.
 
 What to do
     Install a newer driver on the host. Or take an image with an older CUDA, or take the compat folder off the library path.
@@ -95,7 +95,7 @@ def detect(facts: Facts) -> Hit | None:
         )
     graphics = facts.graphics
     if graphics.cuda_error is None or cuda_start.refused(facts) is not None:
-        return None  # it started, or was refused for another reason
+        return None  # CUDA started, or failed for another reason
     if not every(
         lambda: _COMPAT in present(graphics.libcuda),
         lambda: any(_CONSUMER.search(cuda_start.name(gpu)) for _, gpu in cuda_start.visible(facts)),

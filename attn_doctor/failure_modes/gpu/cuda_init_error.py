@@ -1,4 +1,4 @@
-"""The driver shows the GPU, and CUDA does not start for a reason that it does not name.
+"""The driver shows the GPU, but CUDA does not start and names no reason.
 
 What it is
     NVML (nvidia-smi) works and lists the card; starting CUDA (cuInit) fails with "unknown error" (999) or another number. CUDA needs
@@ -95,7 +95,7 @@ MODE = FailureMode(
     ),
 )
 
-# Refusals that a failure mode of their own explains: no device (100), too old (35), mismatch, forward compatibility, fabric.
+# Errors that other failure modes explain: no device (100), too old (35), mismatch, forward compatibility, fabric.
 _NAMED = (35, 100, 802, 803, 804)
 _STUB = 34
 _UVM = "/dev/nvidia-uvm"
@@ -132,7 +132,7 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-# Errors that a failure mode of their own explains, wherever they are met.
+# Errors that other failure modes explain, in facts and in logs.
 _OTHERS = re.compile(
     r"no kernel image|kernel image is invalid|invalid device function|illegal memory access|out of memory"
     r"|system (?:not yet initialized|has unsupported)|forward compatibility|driver version is insufficient"
@@ -147,7 +147,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
         return None
     said = row.reason.partition("\n")[0]
     return Hit(
-        message=f"PyTorch sees the GPU, and nothing runs on it: {said}",
+        message=f"PyTorch sees the GPU, but no kernel runs on it: {said}",
         evidence=(Evidence(kind="trial", path=f"trials.{trials.rows.index(row)}", text=f"eager: {said}"),),
         confidence=Confidence.MEDIUM,
     )
@@ -178,7 +178,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if in_container(facts):
         step = commands.by_hand(
             (),
-            "start the container again with its GPU; what was passed in before may be gone from it",
+            "start the container again with its GPU; a device that was passed in before may be missing now",
             "a new container",
         )
         return (Fix(title="Start the container again", steps=(step,), verify=verify),)
@@ -196,9 +196,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     load = commands.by_hand(
         ("sudo", "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
     )
-    again = commands.by_hand(
-        ("sudo", "modprobe", "nvidia_uvm"), "CUDA talks to the GPU through this module", "loads it"
-    )
+    again = commands.by_hand(("sudo", "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it")
     node = commands.by_hand(("sudo", "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
     reboot = commands.by_hand(
         ("sudo", "reboot"),

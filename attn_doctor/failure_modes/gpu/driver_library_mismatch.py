@@ -14,7 +14,7 @@ Why it happens
 
 What to do
     Reboot (or unload and load the nvidia modules, with everything that uses the GPU stopped). In a container: remove the driver
-    packages from the image. Against the next time: hold the driver packages back from automatic updates.
+    packages from the image. To prevent it: exclude the driver packages from automatic updates.
 
 How to reproduce
     `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the

@@ -1,4 +1,4 @@
-"""An NVIDIA card without a working driver.
+"""The machine has an NVIDIA card, but no working driver.
 
 What it is
     The card is on the PCI bus, but its kernel driver is not loaded, so no program can reach it.
@@ -13,7 +13,7 @@ Why it happens
     module; or the nouveau driver holds the card.
 
 What to do
-    Install the driver of the distribution, reboot. With Secure Boot, enrol its key or switch Secure Boot off.
+    Install the driver of the distribution, reboot. With Secure Boot, enrol the driver's key or switch Secure Boot off.
 
 How to reproduce
     `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It takes a CUDA build of torch
@@ -170,6 +170,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         argv, f"install the NVIDIA driver, {why}", "the kernel driver", risk="medium", risk_text="a reboot"
     )
     look = commands.by_hand(
-        ("sudo", "dmesg"), "if it is installed: what the kernel says of nvidia or nouveau", "nothing", "none"
+        ("sudo", "dmesg"), "if it is installed: shows the kernel's messages about nvidia or nouveau", "nothing", "none"
     )
     return (Fix(title="Install or repair the NVIDIA driver", steps=(step, look), verify=commands.check(facts)),)

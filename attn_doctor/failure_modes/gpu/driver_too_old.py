@@ -1,8 +1,8 @@
 """The NVIDIA driver is older than torch's CUDA needs.
 
 What it is
-    Each CUDA major needs a driver of a certain age: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450. Within a major
-    an older driver runs newer programs, but it does not compile their PTX.
+    Each CUDA major needs a minimum driver version: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450. Within a
+    major an older driver runs newer programs, but it does not compile their PTX.
 
 How it shows
     "The NVIDIA driver on your system is too old (found version 12040)": the number is the CUDA that the driver supports, 12.4. Or
@@ -14,7 +14,7 @@ Why it happens
     is the most that the driver supports, not what is installed.
 
 What to do
-    Install a newer driver. Where that is not yours to do, install the torch that was built for an older CUDA, from its own index.
+    Install a newer driver. Where you cannot do that, install the torch that was built for an older CUDA, from its own index.
 
 How to reproduce
     `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver. It
@@ -102,7 +102,7 @@ _INSUFFICIENT = 35
 
 def detect(facts: Facts) -> Hit | None:
     if cuda_start.works(facts) or cuda_start.refused(facts) not in (None, _INSUFFICIENT):
-        return None  # CUDA starts, or it named another reason not to
+        return None  # CUDA starts, or it failed for another reason
     if not every(
         lambda: cuda_build(facts),
         lambda: known(facts.graphics.driver) is not None or known(facts.graphics.driver_cuda) is not None,
@@ -132,7 +132,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _why_not(facts: Facts) -> str | None:
-    """Why the driver does not run torch's CUDA; None where it does. What torch itself said goes before the tables."""
+    """Return why the driver does not run torch's CUDA; None where it does.
+
+    The answer of torch itself counts more than the tables.
+    """
     said = facts.torch.cuda_error
     if isinstance(said, str) and "too old" in said:
         return said
@@ -148,12 +151,12 @@ def _why_not(facts: Facts) -> str | None:
 
 
 def _driver(facts: Facts) -> str | None:
-    """The driver by which programs are judged: a newer libcuda of a cuda-compat package, where one stands in front."""
+    """Return the driver version that programs get: that of the newer libcuda of a cuda-compat package, where the loader finds one first."""
     driver, libcuda = facts.graphics.driver, facts.graphics.libcuda_version
     if not isinstance(driver, str):
         return None
     if isinstance(libcuda, Unknown) and "compat" in str(facts.graphics.libcuda):
-        known(libcuda)  # raises Unsure: a newer one stands in front, how much newer decides
+        known(libcuda)  # raises Unsure: a newer one is found first, but its version is not known
     if isinstance(libcuda, str):
         theirs, ours = parse(libcuda), parse(driver)
         if theirs is not None and ours is not None and theirs > ours:
@@ -172,7 +175,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=message, evidence=evidence)
     if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
         return Hit(
-            message="The driver there may be too old; that torch has no code for the GPU is the surer reason.",
+            message="The driver there may be too old; more likely, torch has no code for the GPU.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )

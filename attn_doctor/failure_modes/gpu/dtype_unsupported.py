@@ -1,13 +1,13 @@
-"""flash-attn was given a dtype that it does not take.
+"""flash-attn was given a dtype that it does not support.
 
 What it is
-    FlashAttention kernels for GPUs take float16 and bfloat16, and query, key and value of one dtype. float32 is refused.
+    FlashAttention kernels for GPUs support float16 and bfloat16, with query, key and value of one dtype. float32 raises an
+    error.
 
 How it shows
     "FlashAttention only support fp16 and bf16 data type"; "query and key must have the same dtype"; "Expected q_dtype ==
-    torch::kFloat16 || ... to be true". transformers says it beforehand in a warning, which stops nothing.
-    bfloat16 on a card older than Ampere: "Your setup doesn't support bf16/gpu", "Bfloat16 is only supported on GPUs with compute
-    capability of at least 8.0".
+    torch::kFloat16 || ... to be true". transformers prints a warning beforehand and goes on. bfloat16 on a card older than
+    Ampere: "Your setup doesn't support bf16/gpu", "Bfloat16 is only supported on GPUs with compute capability of at least 8.0".
 
 Why it happens
     The model was loaded in float32, or a layer (a norm, a LoRA adapter, a rotary embedding) turns its output into float32 again, and
@@ -105,7 +105,7 @@ MODE = FailureMode(
         seconds=5,
     ),
 )
-# There is no `detect`: the dtype of a program's tensors is in no fact.
+# There is no `detect`: no fact says the dtype of a program's tensors.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
         )
     return Hit(
-        message="Attention was called with a dtype that its kernel does not take: flash-attn takes float16 and bfloat16 alone, of one kind.",
+        message="Attention was called with a dtype that its kernel does not support: flash-attn supports only float16 and bfloat16, the same for query, key and value.",
         evidence=evidence,
     )
 

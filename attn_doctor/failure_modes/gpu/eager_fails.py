@@ -1,19 +1,19 @@
-"""The model as it is installed does not run: its forward pass, its loss or its backward pass fails.
+"""The installed model does not run: its forward pass, its loss or its backward pass fails.
 
 What it is
-    torch imports, the model is there, and one training step with the attention as installed raises an exception, takes the process
-    down, or never ends. No other attention can help: everything around it fails as well.
+    torch imports, the model is there, and one training step with the attention as installed raises an exception, crashes the
+    process, or never ends. Another attention does not help: the rest of the model fails as well.
 
 How it shows
     `RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED`, `GET was unable to find an engine to execute this computation`, an
     exception of one operator, a crash in compiled code, or a step without end.
 
 Why it happens
-    A library that torch uses for convolutions (cuDNN, oneDNN, MKL) is broken, too old or of another release. Compiled code for a
-    processor that is not this one. A patched torch or ultralytics. Threads that wait for each other for ever.
+    A library that torch uses for convolutions (cuDNN, oneDNN, MKL) is broken, too old or of another release. Or code was
+    compiled for another processor. Or torch or ultralytics was patched. Or threads wait for each other for ever.
 
 What to do
-    Read the exception, and the frame in which it was raised. Put torch in again, with the libraries that go with it.
+    Read the exception, and the frame in which it was raised. Install torch again, with the libraries that belong to it.
 
 How to reproduce
     There is no recipe: it takes a torch whose own operators are broken. attn-doctor's tests break one on purpose
@@ -40,7 +40,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     explains=("backend-fails",),
 )
-# There is no `detect`: only a step tells whether a step runs.
+# There is no `detect`: only a training step shows whether a training step runs.
 _FAILED = ("failed", "timeout")
 
 
@@ -53,19 +53,19 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
         if fault is not None:
             where = f" ({fault.where})" if fault.where else ""
             said = message(fault)
-            # What was skipped says already how it ended.
+            # A row that was skipped already names the end of an earlier one.
             text = what if fault is run.fault and trials.skipped else f"{what} fails: {said}"
             return Hit(
                 message=f"{text[0].upper()}{text[1:]}.",
                 evidence=(Evidence(kind="trial", path=path, text=f"{said}{where}"),),
             )
     lost = [(i, r) for i, r in enumerate(trials.rows) if r.backend == "eager" and r.status in _FAILED]
-    lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # nan-outputs says that
+    lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # reported by nan-outputs
     if not lost:
         return None
     row = lost[0][1]
     said = (row.reason or "no reason was given").partition("\n")[0].rstrip(".")
-    what = "A training step of the model as installed" if row.scope == "model" else "Attention as it is written down"
+    what = "A training step of the model as installed" if row.scope == "model" else "The model's own attention"
     return Hit(
         message=f"{what} fails on {row.device} in {row.dtype}: {said}.",
         evidence=tuple(
@@ -82,7 +82,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     again = commands.reinstall(
         requirement,
         index_url=index,
-        why="torch and the libraries that it computes with, whole",
+        why="whole copies of torch and of the libraries that it computes with",
         changes="torch",
         risk="medium",
         risk_text="several gigabytes, and changes of your own in its files are lost",

@@ -5,8 +5,8 @@ What it is
     older cannot run it.
 
 How it shows
-    "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without a word; only the first call
-    fails. Flags that should switch it off are often overlooked by other code paths.
+    "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without an error; only the first
+    call fails. Other code paths often ignore the flags that should switch it off.
 
 Why it happens
     Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as supported: that is
@@ -104,6 +104,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)

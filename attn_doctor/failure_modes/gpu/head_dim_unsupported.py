@@ -1,18 +1,18 @@
-"""The heads are wider than the kernel takes on this GPU.
+"""The attention heads are wider than the kernel supports on this GPU.
 
 What it is
-    Attention kernels keep a head's rows in the GPU's shared memory, so each has a greatest head dimension, and training needs more
-    than inference. Consumer cards (compute capability 8.6, 8.9, 12.0) have less of it than A100 and H100.
+    Attention kernels keep a head's rows in the GPU's shared memory, so each kernel has a largest head dimension, and training
+    needs more than inference. Consumer cards (compute capability 8.6, 8.9, 12.0) have less of it than A100 and H100.
 
 How it shows
     "FlashAttention backward for head dim > 64 requires A100 or H100" (1.x), "> 192 requires A100/A800 or H100/H800" (2.x),
     "FlashAttention forward only supports head dimension at most 256", "Expected is_sm80 to be true, but got false".
 
 Why it happens
-    The model has wide heads. YOLO12 does not meet it: its heads are 32 wide.
+    The model has wide heads. YOLO12 is not affected: its heads are 32 wide.
 
 What to do
-    A newer flash-attn (limits fell with 2.5.5 and 2.7.3), or PyTorch's own choice of kernel, which takes another one by itself.
+    Use a newer flash-attn (2.5.5 and 2.7.3 removed limits), or let PyTorch choose the kernel: it takes another one by itself.
 
 How to reproduce
     There is no recipe: it takes a compiled flash-attn and a GPU on which its backward pass is limited.
@@ -55,7 +55,8 @@ MODE = FailureMode(
             literal="head dimension",
             sample="RuntimeError: FlashAttention forward only supports head dimension at most 256",
         ),
-        # The backward pass names the cards with shared memory enough for wide heads: sm80 and sm90. A list with sm75 or "sm8x" in it
+        # The backward pass names the cards with enough shared memory for wide heads: sm80 and sm90. A list with sm75 or
+        # "sm8x" in it
         # is the test of the age of the GPU, and says nothing of heads.
         Sign(
             pattern=r"Expected is_sm(?:80|90|1[0-9]{2}) (?:\|\| is_sm(?:80|90|1[0-9]{2}) ){0,3}to be true, but got false",
@@ -74,7 +75,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: the width of a model's heads is in no fact; YOLO12's are narrow enough for every kernel.
+# There is no `detect`: no fact says the width of a model's heads; YOLO12's are narrow enough for every kernel.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -1,19 +1,19 @@
-"""A GPU kernel read or wrote where it must not.
+"""A GPU kernel read or wrote outside its memory.
 
 What it is
-    A kernel used an address outside its memory. CUDA reports it at some later call, so the Python line in the traceback is often not the
-    guilty one, and every call after it fails as well.
+    A kernel used an address outside its memory. CUDA reports it at some later call, so the Python line in the traceback is
+    often not the line of the faulty call, and every call after it fails as well.
 
 How it shows
     "CUDA error: an illegal memory access was encountered", CUDA_ERROR_ILLEGAL_ADDRESS, "misaligned address", "unspecified launch failure".
 
 Why it happens
-    A bug of a kernel (variable-length attention with wrong cu_seqlens or more than 2^31 elements is a classic), indexes out of range
+    A bug of a kernel (often variable-length attention with wrong cu_seqlens or more than 2^31 elements), indexes out of range
     in a program's own tensors, or, rarely, memory that is overclocked or failing.
 
 What to do
-    Run it once with CUDA_LAUNCH_BLOCKING=1, which makes the traceback true. If it points into flash_attn: the newest release, and the
-    same call with PyTorch's own fused attention to compare.
+    Run the program once with CUDA_LAUNCH_BLOCKING=1: then the traceback names the faulty call. If it points into flash_attn,
+    install the newest release, and compare with PyTorch's own fused attention.
 
 How to reproduce
     There is no recipe: it takes a GPU and a faulty kernel.
@@ -74,7 +74,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     in_flash = any(
         m.strength == "context" and m.file == p.file and 0 < p.line - m.line <= 12 for p in proofs for m in seen.matches
     )
-    where = "; the traceback ends in flash_attn, which need not be the guilty one" if in_flash else ""
+    where = "; the traceback ends in flash_attn, but the fault may be in an earlier call" if in_flash else ""
     return Hit(
         message=f"A GPU kernel there used memory that is not its own{where}.",
         evidence=evidence,

@@ -1,16 +1,16 @@
-"""MIG: a GPU cut into slices, of which a process sees one.
+"""The GPU is divided into MIG instances, and a process sees only one of them.
 
 What it is
-    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance and no more, whatever is
-    listed; a GPU in MIG mode without instances gives it none.
+    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance only, even where
+    CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives it none.
 
 How it shows
     torch.cuda.device_count() is 0 or 1 where nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 && device < num_gpus
     INTERNAL ASSERT FAILED".
 
 Why it happens
-    MIG mode was switched on and no instance made; or CUDA_VISIBLE_DEVICES lists several, or none; or torch counted the slices
-    wrongly (1.13 to 2.0, and nightlies of 2.5).
+    MIG mode was switched on, but no instance was created; or CUDA_VISIBLE_DEVICES lists several, or none; or torch counted the
+    instances wrongly (1.13 to 2.0, and nightlies of 2.5).
 
 What to do
     Name one instance: CUDA_VISIBLE_DEVICES=MIG-... from nvidia-smi -L. For training over several GPUs, switch MIG off.
@@ -99,7 +99,7 @@ _VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def detect(facts: Facts) -> Hit | None:
-    gpus = facts.graphics.gpus  # where it is not known nothing speaks of MIG, and that is no doubt worth telling
+    gpus = facts.graphics.gpus  # an unknown MIG mode is no sign of MIG: it is not reported as undetermined
     cut = [(index, gpu) for index, gpu in enumerate(gpus if isinstance(gpus, tuple) else ()) if gpu.mig is True]
     if not cut:
         return None
@@ -143,7 +143,7 @@ def _note(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     cut = any(m.strength == "context" for m in seen.matches)
     if not cut and not any("num_gpus" in m.text for m in seen.matches):
-        return None  # a count of 0 says nothing of MIG
+        return None  # a count of 0 is no sign of MIG
     told = all(
         "asked" in m.groups for m in seen.matches if m.strength != "context"
     )  # the answer stands in a line of its own

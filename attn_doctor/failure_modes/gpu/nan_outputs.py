@@ -1,18 +1,19 @@
 """Attention, or the training around it, gives NaN.
 
 What it is
-    A result that is not a number, which spreads to everything that is computed from it.
+    A result is not a number (NaN), and so is every value that is computed from it.
 
 How it shows
-    "Function 'FlashAttnFuncBackward' returned nan values in its 0th output" (under detect_anomaly); a loss column that says nan.
+    "Function 'FlashAttnFuncBackward' returned nan values in its 0th output" (under detect_anomaly); a loss column that shows
+    nan.
 
 Why it happens
-    Values too large for float16 (bfloat16 has the range of float32); bugs of early flash-attn 2 (2.0.x, backward) and of single releases
-    since; rows of the mask that forbid everything; a learning rate that is too high.
+    Values too large for float16 (bfloat16 has the range of float32); bugs of early flash-attn 2 (2.0.x, backward) and of single
+    releases since; rows of the mask that exclude every position; a learning rate that is too high.
 
 What to do
-    bfloat16 in the place of float16; the newest flash-attn, and the same run with PyTorch's own attention: if that is right, it is the
-    kernel.
+    Use bfloat16 instead of float16. Install the newest flash-attn. Run the same training with PyTorch's own attention: if that
+    gives no NaN, the flash-attn kernel is the cause.
 
 How to reproduce
     `attn-doctor reproduce nan-outputs` lets PyTorch's anomaly detection find a NaN, on the CPU. Where the target's torch
@@ -92,8 +93,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     compare = commands.by_hand(
         ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
-        "the same run with the textbook's attention: if NaN goes away, the kernel made it",
+        "the same run with the textbook attention: if it gives no NaN, the kernel is the cause",
         "nothing that is installed",
         "none",
     )
-    return (Fix(title="See whether attention makes it", steps=(compare,), verify=commands.check(facts)),)
+    return (Fix(title="Find out whether attention is the cause", steps=(compare,), verify=commands.check(facts)),)

@@ -1,13 +1,14 @@
-"""No GPU that PyTorch can use.
+"""There is no GPU that PyTorch can use.
 
 What it is
-    There is no NVIDIA or AMD GPU in this machine, and it is no Apple silicon. Training runs on the CPU; flash-attn cannot run.
+    There is no NVIDIA or AMD GPU in this machine, and the machine is no Apple silicon. Training runs on the CPU; flash-attn
+    cannot run.
 
 How it shows
     "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; "No CUDA GPUs are available".
 
 Why it happens
-    There is none; or a virtual machine was not given one.
+    The machine has no GPU; or a virtual machine was not given one.
 
 What to do
     Nothing, for training on the CPU: PyTorch's own fused attention works there and is faster than YOLO12's eager one on large
@@ -37,7 +38,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("cuda-init-error", "config-device-cpu"),  # never what a build lacks
+    explains=("cuda-init-error", "config-device-cpu"),  # a build never lacks a GPU
     recipe=Recipe(
         does="judges a laptop without a GPU",
         seconds=1,

@@ -1,12 +1,12 @@
 """The compiled GPU code does not run on this GPU.
 
 What it is
-    GPU code is compiled for architectures. A binary without code for the card, and without PTX that the driver could compile for it,
-    fails at its first kernel. It may be torch itself or an extension.
+    GPU code is compiled for architectures. A binary without code for the card, and without PTX that the driver could compile
+    for it, fails at its first kernel. That binary may be torch itself or an extension.
 
 How it shows
-    "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with CUDA capability
-    sm_120 is not compatible with the current PyTorch installation". In flash-attn's own words: "CUDA error
+    "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with CUDA
+    capability sm_120 is not compatible with the current PyTorch installation". flash-attn prints: "CUDA error
     (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but running on sm121".
     "CUDA error: invalid device function" mostly means the same.
 
@@ -15,7 +15,7 @@ Why it happens
     from PyPI starts at Turing since 2.11). Code runs on cards of the same major whose minor is not below its own.
 
 What to do
-    torch: install a build that holds code for the card. Extension: a release or a build that does.
+    For torch, install a build that holds code for the card. For an extension, install a release or a build that does.
 
 How to reproduce
     `attn-doctor reproduce no-kernel-image` judges a machine with a GPU that is newer than its torch: a simulated machine, on
@@ -114,7 +114,7 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """The binary that holds no code for the GPU; torch too where nothing tells which one it is."""
+    """Name the binary that holds no code for the GPU: torch, where it is not known which one it is."""
 
     binary: Literal["torch", "flash-attn"]
 
@@ -187,7 +187,7 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 
 def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
-    """The GPU code of the installed extension, the CUDA that it was compiled with, and the fact that says so."""
+    """Return the GPU code of the installed extension, the CUDA that it was compiled with, and the path of the fact."""
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.module == "flash_attn_2_cuda" and isinstance(binary.sm, tuple):
             ptx = binary.ptx if isinstance(binary.ptx, tuple) else ()
@@ -203,7 +203,10 @@ def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
 
 
 def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
-    """What is not known counts as running: this rule speaks only of what surely does not."""
+    """Say whether the code runs on the GPU.
+
+    An unknown answer counts as yes: this rule reports only code that surely does not run.
+    """
     driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
     judged = gpu.runs(codes, present(card.compute_capability), cuda=cuda, driver_cuda=driver_cuda)
     return not (isinstance(judged, Answer) and not judged.yes and judged.verified)
@@ -236,7 +239,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if built:
         message = f"A kernel was built for {built} and started on {seen.group('on')}."
     elif of_flash_attn:
-        message = "flash-attn there has no code for the GPU (torch itself does not complain of it)."
+        message = "flash-attn there has no code for the GPU (torch itself prints no warning about the GPU)."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
     return Hit(
@@ -271,7 +274,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         else Unknown("no GPU is known")
     )
     if isinstance(choice, Unknown) or facts.torch.version == f"{choice.torch}+{choice.flavour}":
-        return ()  # what is installed holds the code by all that is known: it is not torch that lacks it
+        return ()  # the installed torch holds the code, as far as known: another binary lacks it
     step = commands.install(
         f"torch=={choice.torch}",
         "torchvision",
@@ -288,7 +291,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
     step = commands.install(
         *wanted.requirements,
@@ -300,4 +303,4 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         risk_text="packages that pin torch may complain, and the newest needs a recent driver",
         takes="3 to 5 GB",
     )
-    return (Fix(title="Install a torch that knows the card", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Install a torch that supports the card", steps=(step,), verify=commands.check(facts)),)

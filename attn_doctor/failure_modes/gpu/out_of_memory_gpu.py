@@ -9,7 +9,8 @@ How it shows
 
 Why it happens
     Image size, batch or model are too large; another program holds memory; or attention is computed by hand (eager, as mainline
-    YOLO12 does) or by PyTorch's math kernel. The size that was asked for tells: where it fits batch x heads x tokens², it is attention.
+    YOLO12 does) or by PyTorch's math kernel. The size in the message shows which: where it equals batch x heads x tokens²,
+    attention is the cause.
 
 What to do
     Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else a smaller batch or image, or batch=-1 for Ultralytics to
@@ -91,7 +92,7 @@ MODE = FailureMode(
         seconds=8,
     ),
 )
-# There is no `detect`: how much memory a program will ask for is in no fact.
+# There is no `detect`: no fact says how much memory a program will need.
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # YOLO12: attention on feature maps of strides 16 and 32, there in four areas or one, with heads that are 32 channels wide.
@@ -102,13 +103,13 @@ _ATTENTION = re.compile(r"attention|softmax")
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """The memory was full, and whether an attention matrix filled it, which a fused kernel never makes."""
+    """Report that the memory was full, and whether an attention matrix filled it (a fused kernel never makes one)."""
 
     by_attention: bool
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
-    """A backend that needs more memory than there is, while another does the same work."""
+    """Find a backend that needs more memory than the GPU has, while another backend does the same work."""
     full = [(i, r) for i, r in enumerate(trials.rows) if r.status == "out-of-memory"]
     if not full:
         return None
@@ -152,9 +153,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
-    """The heads for which an attention matrix of YOLO12 has this size in bytes; None where no whole number fits.
+    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None where no whole number fits.
 
-    The message rounds to two decimals, so one in two hundred is near enough.
+    The message rounds to two decimals, so a difference of 0.5 % is accepted.
     """
     for stride in _STRIDES:
         for areas in _AREAS:

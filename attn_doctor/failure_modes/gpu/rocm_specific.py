@@ -1,4 +1,4 @@
-"""flash-attn, or torch, on an AMD GPU.
+"""flash-attn or torch was not built for this AMD GPU.
 
 What it is
     flash-attn has two backends for AMD: Composable Kernel, compiled for MI200 and MI300 cards alone, and one in Triton for the
@@ -124,8 +124,8 @@ def detect(facts: Facts) -> Hit | None:
     name = card.name if isinstance(card.name, str) else card.gfx if isinstance(card.gfx, str) else "an AMD GPU"
     seen = fact(facts, f"graphics.amd.{index}.name", f"this machine has {name}")
     if every(lambda: torch_installed(facts), lambda: known(facts.torch.hip) is not None):
-        return None  # torch serves it
-    # A laptop's own graphics show as AMD as well: without ROCm, or beside an NVIDIA card, nobody means to compute on them.
+        return None  # this torch supports the GPU
+    # A laptop's own graphics show as AMD as well: without ROCm, or beside an NVIDIA card, they are not used to compute.
     if not every(
         lambda: torch_installed(facts),
         lambda: known(graphics.rocm) is not None,
@@ -147,7 +147,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         kernel = any("composable_kernel" in m.text for m in seen.matches)
         asserted = any("schema_" in m.text for m in seen.matches)
         if not (version and failed) and not kernel and not asserted:
-            return None  # a ROCm torch alone is no fault
+            return None  # a torch for ROCm alone is no fault
         if asserted and not version and not kernel:
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
@@ -156,7 +156,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     return Hit(
-        message=f"{text}, which flash-attn supports by other ways than CUDA, and not every card.",
+        message=f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
         evidence=evidence,
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)

@@ -1,15 +1,15 @@
-"""PyTorch was allowed one attention kernel only, and that one cannot serve the call.
+"""PyTorch may use only the attention kernels that the program names, and none of them supports the call.
 
 What it is
-    F.scaled_dot_product_attention chooses among its kernels. Inside `sdpa_kernel(...)` (older: `sdp_kernel`) it may use only those
-    that are named, and where none of them takes the call it raises.
+    F.scaled_dot_product_attention chooses among its kernels. Inside `sdpa_kernel(...)` (older: `sdp_kernel`) it may use only
+    those that are named, and where none of them supports the call it raises an error.
 
 How it shows
     "RuntimeError: No available kernel. Aborting execution." Before it stand warnings that say why each kernel was refused: "Flash
     attention kernel not used because:", and then the reason.
 
 Why it happens
-    A program allows flash alone, and the call has a mask, or float32, or a head dimension or a stride that flash does not take; or
+    A program allows only flash, and the call has a mask, float32, or a head dimension or stride that flash does not support; or
     the GPU is older than 8.0, or it is a CPU, or a Windows build of torch without flash.
 
 What to do
@@ -82,7 +82,7 @@ MODE = FailureMode(
         seconds=5,
     ),
 )
-# There is no `detect`: the kernels that a program forbids are in no fact.
+# There is no `detect`: no fact says which kernels a program forbids.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -1,12 +1,12 @@
-"""A fused attention kernel was expected, and PyTorch computed attention unfused without a word.
+"""A fused attention kernel was expected, but PyTorch computed attention unfused and printed nothing.
 
 What it is
-    scaled_dot_product_attention falls back to its math kernel where no fused one takes the call. The result is right, the time and the
-    memory are those of eager attention, and nothing is said unless the other kernels were forbidden.
+    scaled_dot_product_attention falls back to its math kernel where no fused kernel supports the call. The result is right, but
+    it takes the time and memory of eager attention. PyTorch prints nothing unless the other kernels were forbidden.
 
 How it shows
-    Not at all; a profile shows no flash or fmha kernel. Asked with debug=True, PyTorch's can_use_* functions give the reason: a last
-    stride other than 1, float32, a mask, a head dimension, unequal widths of key and value.
+    There is no message; a profile shows no flash or fmha kernel. Called with debug=True, PyTorch's can_use_* functions give the
+    reason: a last stride other than 1, float32, a mask, a head dimension, unequal widths of key and value.
 
 Why it happens
     In YOLO12 query, key and value come out of a convolution as transposed views: in NCHW at batch 1 every call falls back, at larger
@@ -14,7 +14,7 @@ Why it happens
     always refuses; the memory-efficient kernel takes it.
 
 What to do
-    Use channels_last, or attn-doctor's exchange of attention, which hands the kernels what they take.
+    Use channels_last, or attn-doctor's exchange of attention, which passes tensors in a layout that the kernels support.
 
 How to reproduce
     `attn-doctor reproduce sdpa-silent-math-fallback` tries PyTorch's own attention in YOLO11, whose queries and values differ in
@@ -61,14 +61,14 @@ MODE = FailureMode(
         seconds=60,
     ),
 )
-# There is no `detect`: only a run tells which kernel serves.
+# There is no `detect`: only a run shows which kernel is used.
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     served = [(index, row) for index, row in enumerate(trials.rows) if row.status == "other-kernel"]
     if not served:
         return None
-    # PyTorch's own choice is what a user gets; a kernel that was asked for by name and refused the call is news, no harm.
+    # A user gets PyTorch's own choice. A kernel that was named and refused the call is therefore only a notice.
     row = min((row for _, row in served), key=lambda row: row.backend != "sdpa")
     own = row.backend == "sdpa"
     return Hit(
@@ -93,10 +93,10 @@ def _served(row: Trial) -> str:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     kernels = list(dict.fromkeys(m.groups["kernel"].lower() for m in seen.matches if "kernel" in m.groups))
     return Hit(
-        message=f"PyTorch says why it did not use {' and '.join(kernels)}; whatever it was allowed beside them served.",
+        message=f"PyTorch says why it did not use {' and '.join(kernels)}; another kernel that was allowed was used.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
-        severity=Severity.INFO,  # the warning comes when somebody asked for the reasons; the program goes on
+        severity=Severity.INFO,  # PyTorch prints this only where the reasons were asked for; the program goes on
     )
 
 

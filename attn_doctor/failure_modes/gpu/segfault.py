@@ -1,4 +1,4 @@
-"""Compiled code took the whole process down.
+"""Compiled code crashed the whole process.
 
 What it is
     A fault in machine code (an extension, a driver library, a compiler inside triton) ends Python without an exception: a segmentation
@@ -12,7 +12,8 @@ Why it happens
     Two copies of one library in the process, an extension for another torch or Python that loads all the same, a damaged file, a bug.
 
 What to do
-    Run it once as `python -X faulthandler ...`: it prints the Python lines at which it died. Then reinstall what stands there.
+    Run it once as `python -X faulthandler ...`: it prints the Python lines at which it died. Then reinstall the package that
+    these lines name.
 
 How to reproduce
     `attn-doctor reproduce segfault` imports a module of C that reads address 0. It downloads nothing.
@@ -141,7 +142,7 @@ MODE = FailureMode(
 )
 
 _SIGNALS = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
-# A compiler that crashes is another matter: its driver says so in the same line.
+# A crash of a compiler is another failure: its driver says so in the same line.
 _COMPILER = re.compile(r"compiler error|terminated program|died due to|cc1plus|cicc|ptxas|nvcc|clang|\bld:")
 _SHORT = 12  # lines of a log that may be nothing but the crash
 
@@ -149,11 +150,11 @@ _SHORT = 12  # lines of a log that may be nothing but the crash
 def detect(facts: Facts) -> Hit | None:
     for attempt in tried(facts):
         if attempt.module == "ultralytics":
-            continue  # ultralytics-broken says how it ends
+            continue  # reported by ultralytics-broken
         if attempt.fault is not None and attempt.fault.kind == "signal" and attempt.fault.signal in _SIGNALS:
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(
-                message=f"Importing {attempt.module} takes the process down: {message(attempt.fault)}.",
+                message=f"Importing {attempt.module} crashes the process: {message(attempt.fault)}.",
                 evidence=(attempt_evidence(facts, attempt.module),),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
@@ -170,9 +171,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines = {m.line for m in crashes}
     how = _how(crashes)
     return Hit(
-        message=f"The process there was taken down by compiled code{f' ({how})' if how else ''}; the Python line is not in the log."
+        message=f"The process there crashed in compiled code{f' ({how})' if how else ''}; the Python line is not in the log."
         if not any(m.strength == "proof" for m in crashes)
-        else f"Python there was taken down by compiled code ({how}).",
+        else f"Python there crashed in compiled code ({how}).",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in crashes[:4]),
         confidence=Confidence.HIGH if ours else Confidence.LOW,

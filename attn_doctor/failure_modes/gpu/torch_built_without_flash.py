@@ -1,4 +1,4 @@
-"""torch's own flash kernel is not in this build.
+"""torch was built without its own flash kernel.
 
 What it is
     PyTorch's scaled_dot_product_attention has a flash kernel of its own, which some builds leave out: Windows wheels since 2.2, some
@@ -8,7 +8,7 @@ How it shows
     "UserWarning: 1Torch was not compiled with flash attention." The program goes on.
 
 Why it happens
-    The build was configured so. Installing the package flash-attn changes nothing about it: PyTorch never calls that.
+    The build was configured without it. Installing the package flash-attn does not help: PyTorch never calls that package.
 
 What to do
     Nothing: the memory-efficient kernel is fused as well and nearly as fast. For the flash kernel: Linux, or WSL2.

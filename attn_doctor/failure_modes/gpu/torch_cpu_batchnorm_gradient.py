@@ -1,18 +1,18 @@
-"""torch computes wrong BatchNorm2d gradients on the CPU, and YOLO12 at batch 1 meets exactly that.
+"""torch computes wrong BatchNorm2d gradients on the CPU at batch 1, and this affects YOLO12.
 
 What it is
-    For a batch of one, BatchNorm2d on the CPU returns a wrong gradient for its input when the incoming gradient has the
-    strides (C, 1, W·C, C). Mainline YOLO12 produces such a gradient in its attention blocks. The loss falls all the same, so
-    that nobody notices.
+    For a batch of one, BatchNorm2d on the CPU returns a wrong gradient for its input when the incoming gradient has the strides
+    (C, 1, W·C, C). Mainline YOLO12 produces such a gradient in its attention blocks. The loss falls all the same, so the fault
+    is easily overlooked.
 
 How it shows
-    Not at all. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are as far
-    off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33 images at batch=8 end in one. In
-    evaluation mode the gradient for the image (frozen batch norms, Grad-CAM) meets it too.
+    There is no message. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are
+    as far off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33 images at batch=8 end
+    in one. In evaluation mode the gradient for the image (frozen batch norms, Grad-CAM) is wrong too.
 
 Why it happens
-    A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, and the kernel reads it as
-    if it meant something. Neither YOLO12 nor flash-attn is to blame.
+    A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, but the kernel uses it.
+    YOLO12 and flash-attn are not the cause.
 
 What to do
     Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the exchanged one hands on a gradient of another
@@ -54,18 +54,18 @@ MODE = FailureMode(
         seconds=60,
     ),
 )
-# There is no `detect`: only a run tells whether this torch is wrong, and whether the batch meets it.
+# There is no `detect`: only a run shows whether this torch is wrong, and whether this batch is affected.
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     check = trials.run.reference
     if check is None or check.ok is not False or "BatchNorm" not in (check.module or "") or not trials.rows:
-        return None  # another module is wrong in another way: the report says so beside the trials
+        return None  # a wrong gradient of another module is another fault: the report shows it beside the trials
     index, row = next(((i, r) for i, r in enumerate(trials.rows) if r.backend == "eager"), (0, trials.rows[0]))
     size = f", {check.error:.0%} off" if check.error is not None else ""
     return Hit(
         message=f"torch {facts.torch.version} gives wrong gradients here: {check.module}, batch {row.batch} on the {row.device}{size}. "
-        "It is torch's fault, not the model's.",
+        "The fault is in torch, not in the model.",
         evidence=(
             Evidence(
                 kind="trial", path=f"trials.{index}", text=check.note or "finite differences disagree with autograd"

@@ -1,13 +1,13 @@
 """A CPU build of torch beside an NVIDIA GPU.
 
 What it is
-    torch was built without CUDA. It works, on the CPU alone, and the GPU stands idle.
+    torch was built without CUDA. It works, but only on the CPU, and does not use the GPU.
 
 How it shows
-    "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None; an extension
-    that misses libc10_cuda.so. When flash-attn is built under it, the message is "CUDA_HOME environment variable is not set", even
-    when it is set: a CPU torch does not look. Older setup.py files stop in parse(torch.version.cuda), which is None; a file that includes
-    c10/cuda finds no "cuda_cmake_macros.h".
+    "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None; an
+    extension that misses libc10_cuda.so. When flash-attn is built under it, the message is "CUDA_HOME environment variable is
+    not set", even when it is set: a CPU torch does not read it. Older setup.py files stop in parse(torch.version.cuda), which
+    is None; a file that includes c10/cuda finds no "cuda_cmake_macros.h".
 
 Why it happens
     `pip install torch` gives a CPU build on Windows and on older Linux ARM; an index URL that ends in /cpu; or another
@@ -155,7 +155,7 @@ def _card(facts: Facts) -> Evidence:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for one.
+    # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
     wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
     version = seen.group("version")
     parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
@@ -191,7 +191,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         f"torch=={choice.torch}",
         f"torchvision{vision}",
         index_url=index,
-        why=f"CUDA {choice.cuda} is what this driver and GPU can run",
+        why=f"this driver and GPU can run CUDA {choice.cuda}",
         changes="torch and torchvision, from CPU to CUDA builds",
         risk="medium",
         risk_text="packages that pin torch may complain",

@@ -1,4 +1,4 @@
-"""Under WSL the GPU is reached through Windows' own driver, and something stands in front of it.
+"""Under WSL the GPU is reached through Windows' own driver, but that driver is hidden or missing.
 
 What it is
     WSL2 has no NVIDIA driver inside: /usr/lib/wsl/lib holds thin libraries that pass calls on to the Windows driver. A Linux
@@ -192,7 +192,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     if not proven and not any(m.strength == "context" for m in seen.matches):
-        return None  # nothing says that it was WSL
+        return None  # no line shows that this was WSL
     return Hit(
         message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
         evidence=evidence,
@@ -212,13 +212,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
         purge = commands.by_hand(
             ("sudo", "apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"),
-            "Windows' driver serves WSL; one inside hides it",
+            "WSL uses Windows' driver; a Linux driver inside hides it",
             "removes the Linux driver",
         )
         again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
         return (Fix(title="Remove the Linux driver from inside WSL", steps=(purge, again), verify=verify),)
     if libcuda is None:
-        path = commands.variable("LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "where Windows' driver shows inside WSL")
+        path = commands.variable("LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "the folder of Windows' driver inside WSL")
         return (Fix(title="Put WSL's driver folder on the path", steps=(path,), verify=verify),)
     update = commands.by_hand(
         (),

@@ -1,21 +1,21 @@
-"""flash-attn is wanted or installed, and YOLO12 does not use it.
+"""flash-attn is installed or required, but YOLO12 does not use it.
 
 What it is
-    Two different things under one symptom. Ultralytics' own YOLO12 never calls flash-attn, nor PyTorch's SDPA: its area
-    attention is a hand-written matrix product, softmax and product ("eager"), whatever is installed. The fork of the YOLO12
-    authors does call flash-attn, but when importing it fails it says so in one misleading sentence and runs eager as well.
+    There are two cases with one symptom. Ultralytics' own YOLO12 never calls flash-attn, nor PyTorch's SDPA: its area attention
+    is a hand-written matrix product, softmax and product ("eager"), whatever is installed. The fork of the YOLO12 authors does
+    call flash-attn, but where importing it fails, the fork prints one misleading sentence and runs eager as well.
 
 How it shows
-    The fork: "FlashAttention is not available on this device. Using scaled_dot_product_attention instead." Neither half is exact:
-    any failed import leads there, and what runs instead is eager. Mainline: nothing at all; speed and memory stay as they were.
+    The fork: "FlashAttention is not available on this device. Using scaled_dot_product_attention instead." Both halves are
+    wrong: any failed import prints this, and eager runs instead. Mainline prints nothing; speed and memory stay as they were.
 
 Why it happens
     The fork imports flash_attn under a bare `except`, which hides the real error: not installed, an undefined symbol, a missing
     CUDA library. Mainline has had no call to it since YOLO12 came in with 8.3.78.
 
 What to do
-    Let attn-doctor show the exception behind the fork's sentence. With mainline, use attn-doctor's exchange of attention
-    instead of installing anything.
+    Let attn-doctor show the exception that the fork hides. With mainline, use attn-doctor's exchange of attention instead of
+    installing anything.
 
 How to reproduce
     `attn-doctor reproduce yolo12-flash-not-used` examines ultralytics beside an installed flash-attn. It downloads 2 MB.
@@ -72,7 +72,7 @@ def detect(facts: Facts) -> Hit | None:
         if error is None:
             return None
         return Hit(
-            message=f"This fork wants flash-attn and runs eager instead, because: {error}.",
+            message=f"This fork could not import flash-attn and runs eager attention instead: {error}.",
             evidence=(
                 fact(facts, "yolo.flash_error", f"importing flash_attn as the fork does: {error}"),
                 fact(facts, "yolo.calls", "its attention falls back to a hand-written softmax, not to SDPA"),
@@ -108,7 +108,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     argv = (commands.python(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
     step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
     return (Fix(title="See why flash_attn does not import", steps=(step,), verify=commands.check(facts)),)

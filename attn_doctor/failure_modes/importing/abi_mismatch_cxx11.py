@@ -9,8 +9,8 @@ How it shows
     "...SourceLocationESs" (the extension is old, torch is new).
 
 Why it happens
-    A wheel named cxx11abiTRUE on a torch with the old ABI, or cxx11abiFALSE on one with the new. And the flash-attn wheels
-    2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE are mislabelled: they hold the new ABI.
+    A wheel named cxx11abiTRUE was installed under a torch with the old ABI, or cxx11abiFALSE under one with the new. Also, the
+    flash-attn wheels 2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE are mislabelled: they hold the new ABI.
 
 What to do
     Install the wheel with the other label; with torch 2.6.0 from PyPI that is flash-attn 2.7.4.post1.
@@ -78,7 +78,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     wheel = facts.flash_attention.wheel_abi
     if extension_tried(facts):
-        return None  # what was observed beats what a name or a file says
+        return None  # an observed import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "cxx11-abi" and binary.module in EXTENSIONS:
             new = f"the {_abi(binary.cxx11_abi)}" if isinstance(binary.cxx11_abi, bool) else "another C++ ABI"
@@ -104,7 +104,7 @@ def _sentence(module: str, symbol: str, torch: str) -> str:
     strings = "the new std::string" if told.new_strings else "the old std::string"
     return (
         f"{module} was built with the {_abi(bool(told.new_strings))}, {torch} has the other one: "
-        f"it looks for {symbols.sentence(symbol)} with {strings}."
+        f"it needs {symbols.sentence(symbol)} with {strings}."
     )
 
 

@@ -1,8 +1,8 @@
 """A compiled extension was built for another torch than the one that is installed.
 
 What it is
-    flash-attn (or xformers, torchvision, ...) is machine code against the inside of one torch minor release. With another
-    minor, functions that it calls are gone or have other parameters.
+    flash-attn (or xformers, torchvision, ...) is machine code that calls internal functions of one torch minor release. In
+    another minor release some of these functions are missing or have other parameters.
 
 How it shows
     "ImportError: ...flash_attn_2_cuda...so: undefined symbol: _ZN3c104cuda9SetDeviceEi" (or another name with 3c10, 2at or
@@ -15,12 +15,13 @@ Why it happens
     for which torch the extension was compiled: attn-doctor looks it up in a table of what each torch exports.
 
 What to do
-    Remove flash-attn, and install the wheel that was built for this torch; if there is none, use PyTorch's own fused
-    attention, which needs no installation. When pip builds it again, give it --no-cache-dir, or the old build comes back.
+    Remove flash-attn, and install the wheel that was built for this torch; if there is none, use PyTorch's own fused attention,
+    which needs no installation. When pip builds it again, give it --no-cache-dir, or pip installs the old build from its cache
+    again.
 
 How to reproduce
-    `attn-doctor reproduce abi-mismatch-torch-version` imports an extension that calls what the torch here does not have.
-    Where the target's torch will not do, a CPU build is downloaded: 200 MB.
+    `attn-doctor reproduce abi-mismatch-torch-version` imports an extension that calls a function that the torch here does not
+    have. Where the target's torch will not do, a CPU build is downloaded: 200 MB.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/931
@@ -75,7 +76,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that calls what the torch here does not have",
+        does="imports an extension that calls a function that the torch here does not have",
         of=(Torch(), Extension(name="flash_attn_2_cuda", asks=("_ZNK3c105Error4whatEv",))),
         run=(("{python}", "-c", "import torch; import flash_attn_2_cuda"),),
         shows="undefined symbol",
@@ -100,7 +101,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     flash = facts.flash_attention
     if extension_tried(facts):
-        return None  # what was observed beats what a name or a file says
+        return None  # an observed import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "torch-version" and binary.module in EXTENSIONS:
             return _from_file(facts, index, binary)
@@ -129,13 +130,13 @@ def _from_file(facts: Facts, index: int, binary: Binary) -> Hit:
 
 
 def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
-    """Both sides: what it was built for, as far as its name or the symbol tells, and what is here."""
+    """Return the message with both versions: the torch that the extension was built for, as far as its name or the symbol tells, and the torch here."""
     wheel = facts.flash_attention.wheel_torch
     built = symbols.built_for(symbol) if symbol else None
     if isinstance(wheel, str) and module.startswith("flash_attn"):
         built = f"torch {wheel}"
     have = f", you have {facts.torch.version}" if isinstance(facts.torch.version, str) else ""
-    wants = f": it looks for {symbols.sentence(symbol)}, which is not there" if symbol else ""
+    wants = f": it needs {symbols.sentence(symbol)}, which is not there" if symbol else ""
     return f"{module} was built for {built or 'another torch'}{have}{wants}."
 
 
@@ -153,9 +154,9 @@ def _of_line(match: Match) -> tuple[str, Confidence] | None:
     symbol, groups = match.groups.get("symbol"), match.groups
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
-            return None  # the other ABI; or torchvision, which has a failure mode of its own
+            return None  # the other ABI, or torchvision: both have failure modes of their own
         built = symbols.built_for(symbol)
-        text = f"An extension was built for {built or 'another torch'}: it looks for {symbols.sentence(symbol)}"
+        text = f"An extension was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
     if "built" in groups:
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):

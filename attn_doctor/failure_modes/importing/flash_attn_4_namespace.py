@@ -1,4 +1,4 @@
-"""flash-attn 4 is installed where flash-attn 2 is meant, or over it.
+"""flash-attn 4 is installed instead of flash-attn 2, or over it.
 
 What it is
     flash-attn 4 is a package of its own that puts its code into flash_attn/cute and brings no flash_attn/__init__.py. Alone, it
@@ -12,8 +12,8 @@ Why it happens
     `pip install flash-attn-4` was taken for a newer flash-attn; or another package requires it.
 
 What to do
-    Ask for what is there: `from flash_attn.cute import flash_attn_func`. Where flash-attn 2 is needed, install that instead, and
-    have only one of the two.
+    Import the functions of flash-attn 4: `from flash_attn.cute import flash_attn_func`. Where flash-attn 2 is needed, install
+    that instead, and have only one of the two.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-4-namespace` imports flash_attn_func from a folder flash_attn that holds only cute, as
@@ -98,7 +98,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.flash_attention.version is not None and isinstance(facts.flash_attention.version, str):
         have = facts.flash_attention.version.partition("+")[0]
         steps = (
-            commands.uninstall("flash-attn-4", "flash-attn", why="both, as each took files of the other"),
+            commands.uninstall("flash-attn-4", "flash-attn", why="both, because each overwrote files of the other"),
             commands.install(
                 f"flash-attn=={have}",
                 no_build_isolation=True,
@@ -111,7 +111,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         removal = commands.uninstall(
             "flash-attn-4",
             "flash-attn",
-            why="each took files of the other, and PyTorch's own fused attention needs none",
+            why="each overwrote files of the other, and PyTorch's own fused attention needs neither",
         )
         return (
             Fix(title="Keep one of the two", steps=steps, verify=verify),
@@ -120,4 +120,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (), "write `from flash_attn.cute import flash_attn_func`", "the program that imports flash_attn", "none"
     )
-    return (Fix(title="Ask for what is there", steps=(step,), verify=verify),)
+    return (Fix(title="Import from flash_attn.cute", steps=(step,), verify=verify),)

@@ -10,12 +10,12 @@ How it shows
     unexpected keyword argument".
 
 Why it happens
-    `pip install flash-attn` gives the newest 2.x; code from before July 2023 was written for 1.x. Code for Hopper asks for 3. Or an
-    old transformer-engine, xformers or apex asks for what only one release has.
+    `pip install flash-attn` gives the newest 2.x; code from before July 2023 was written for 1.x. Code for Hopper needs 3. Or
+    an old transformer-engine, xformers or apex imports a function that only one release has.
 
 What to do
-    Take a newer version of the program, or change the names (unpadded to varlen). Only where nobody can: flash-attn 1.0.9, which
-    builds with an old torch alone.
+    Take a newer version of the program, or change the names (unpadded to varlen). Only where the program cannot be changed:
+    install flash-attn 1.0.9, which builds only with an old torch.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-api-version` imports a function of flash-attn 1 from flash-attn 2. It downloads 10 MB,
@@ -109,7 +109,7 @@ _NAME = re.compile(r"cannot import name '(\w+)' from '(flash_attn[\w.]*)' \(/")
 
 
 def detect(facts: Facts) -> Hit | None:
-    """From facts only what the YOLO12 fork ran into; what other programs import is in no fact."""
+    """Find the failed import of the YOLO12 fork. No fact says which names other programs import."""
     error = facts.yolo.flash_error
     found = _NAME.search(error) if isinstance(error, str) else None
     if found is None:
@@ -124,7 +124,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     have = seen.group("have")
     if have:
-        message = f"A program takes flash-attn {seen.group('low')} to {seen.group('high')}, and {have} is there."
+        message = f"A program accepts flash-attn {seen.group('low')} to {seen.group('high')}, and {have} is there."
         return Hit(
             message=message,
             evidence=evidence,

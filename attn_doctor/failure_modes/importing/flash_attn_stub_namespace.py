@@ -1,24 +1,24 @@
-"""flash_attn without its compiled part: Python files alone, or an extension file that is no whole library.
+"""flash_attn lacks its compiled part: only Python files are there, or the extension file is damaged.
 
 What it is
     The package flash_attn is Python around one compiled module, flash_attn_2_cuda. Without it, or with a damaged one, pip shows
     the package and every import of it fails.
 
 How it shows
-    "ModuleNotFoundError: No module named 'flash_attn_2_cuda'"; "...flash_attn_2_cuda...so: file too short", "invalid ELF header";
-    "dynamic module does not define module export function". "No module named 'dropout_layer_norm'" (or rotary_emb, fused_dense_lib,
-    xentropy_cuda_lib) is the same of an extra extension: those stand in flash-attn's csrc folder and are built one by one.
+    "ModuleNotFoundError: No module named 'flash_attn_2_cuda'"; "...flash_attn_2_cuda...so: file too short", "invalid ELF
+    header"; "dynamic module does not define module export function". "No module named 'dropout_layer_norm'" (or rotary_emb,
+    fused_dense_lib, xentropy_cuda_lib) is the same failure of an extra extension: those are in flash-attn's csrc folder and are
+    built one by one.
 
 Why it happens
-    Python was started inside a checkout of the source, so that its folder flash_attn hides the installed one (a file of one's own
-    called flash_attn.py does the same); or
-    FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE was set (uv's documentation suggests it) and no finished wheel fitted, which makes a wheel
-    without code; or the file belongs to another Python; or a download or a copy was cut short. On AMD GPUs the same message
-    comes when FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE is not set at run time.
+    Python was started inside a checkout of the source, so that its folder flash_attn hides the installed one (a file of yours
+    called flash_attn.py does the same); or FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE was set (uv's documentation suggests it) and no
+    finished wheel fitted, which makes a wheel without code; or the file belongs to another Python; or a download or a copy was
+    cut short. On AMD GPUs the same message comes when FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE is not set at run time.
 
 What to do
     Leave the folder of the checkout. Else remove flash-attn and install the finished wheel that fits, without that variable and
-    with --no-cache-dir, or the hollow wheel comes back out of the cache.
+    with --no-cache-dir: else pip installs the empty wheel from its cache again.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-stub-namespace` imports flash_attn from its source folder. It downloads 10 MB, and a
@@ -140,7 +140,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"flash-attn {flash.version} is installed without its compiled part, {_NAME}: nothing of it can be imported.",
+        message=f"flash-attn {flash.version} is installed without its compiled part, {_NAME}: it cannot be imported.",
         evidence=(package_evidence(facts, "flash-attn"), fact(facts, "flash_attention.modules")),
     )
 
@@ -148,7 +148,7 @@ def detect(facts: Facts) -> Hit | None:
 def _sentence(facts: Facts, said: str) -> str:
     damaged = re.search(_DAMAGED, said)
     if damaged:
-        return f"The compiled part of flash-attn, {_NAME}, is no whole library: {damaged[0]}."
+        return f"The compiled part of flash-attn, {_NAME}, is damaged: {damaged[0]}."
     if facts.project.source_checkout == "flash-attention":
         return f"The current folder is a checkout of flash-attn's source: its Python files hide the installed {_NAME}."
     modules = facts.flash_attention.modules
@@ -176,13 +176,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         why = ", because it was started inside a checkout of its source" if checkout else ""
         message, confidence = f"flash_attn was imported without its compiled part, {_NAME}{why}.", Confidence.HIGH
     elif shadowed:
-        message, confidence = "A file of one's own called flash_attn.py hides the package flash_attn.", Confidence.HIGH
+        message, confidence = "A file of yours called flash_attn.py hides the package flash_attn.", Confidence.HIGH
     elif extra and not damaged:
         message = f"{extra} is an extension of its own in flash-attn's csrc folder, and was not built: pip installs flash_attn_2_cuda alone."
         confidence = Confidence.MEDIUM
     else:
         file = (damaged[0].groups.get("damaged") or damaged[0].groups.get("broken") or "").rsplit("/", 1)[-1]
-        message = f"{file} is no whole library: it was cut short, or made by something else than its build."
+        message = f"{file} is no library or a damaged one: it was cut short, or another program wrote it."
         confidence = Confidence.HIGH if "flash" in file else Confidence.LOW
     return Hit(message=message, evidence=kept or evidence, confidence=confidence)
 

@@ -1,8 +1,8 @@
 """The extension was built on a newer Linux than this one: its glibc is too old.
 
 What it is
-    A program that was linked against glibc 2.35 may ask for functions that 2.31 does not have. glibc belongs to the
-    distribution and cannot be upgraded alone.
+    A library that was linked against glibc 2.35 may need functions that 2.31 does not have. glibc belongs to the distribution
+    and cannot be upgraded alone.
 
 How it shows
     "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by .../flash_attn_2_cuda...so)".
@@ -12,8 +12,8 @@ Why it happens
     installs them on any glibc: Ubuntu 20.04, Debian 11 and the RHEL 8 family among them.
 
 What to do
-    Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here; or
-    use a newer distribution or container. PyTorch's own fused attention needs none of it.
+    Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here;
+    or use a newer distribution or container. PyTorch's own fused attention needs no wheel and no build.
 
 How to reproduce
     `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
@@ -88,7 +88,7 @@ def detect(facts: Facts) -> Hit | None:
                 severity=Severity.ERROR if torch else None,
             )
     if extension_tried(facts):
-        return None  # what was observed beats what a name or a file says
+        return None  # an observed import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibc":
             return Hit(
@@ -99,7 +99,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _installed(facts: Facts) -> Hit | None:
-    """By the table of official wheels; one that was built here needs no more than is here."""
+    """Judge an installed wheel by the table of official wheels. A wheel that was built here fits the glibc here."""
     flash = facts.flash_attention
     if not every(
         lambda: known(flash.version) is not None,
@@ -115,7 +115,7 @@ def _installed(facts: Facts) -> Hit | None:
 
 
 def _to_be_installed(facts: Facts) -> Hit | None:
-    """Pip would install the newest release's wheel here, and it would not import: worth saying before it happens."""
+    """Warn before it happens: pip would install the newest release's wheel here, and it would not import."""
     newest = _newest_with_wheels()
     if not every(
         lambda: known(facts.flash_attention.version) is None,
@@ -134,13 +134,13 @@ def _to_be_installed(facts: Facts) -> Hit | None:
 
 
 def _newest_with_wheels() -> str:
-    """The newest release of which it is known that it has wheels."""
+    """Return the newest release that is known to have wheels."""
     rows = ((row.release, wheels.matrix(row.release)) for row in flash_attention.releases())
     return next(release for release, row in rows if not isinstance(row, Unknown) and row.known and row.torch)
 
 
 def _too_old(facts: Facts, release: str) -> str | None:
-    """The glibc that this release's wheels need, where the one here is older."""
+    """Return the glibc that this release's wheels need, where the one here is older."""
     row = wheels.matrix(release)
     have = known(facts.system.glibc)
     if isinstance(row, Unknown) or row.needs_glibc is None or have is None:
@@ -152,7 +152,7 @@ def _too_old(facts: Facts, release: str) -> str | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     by = seen.group("by")
     if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
-        return None  # some other program's trouble
+        return None  # a library of another program
     newest = max((m.groups["glibc"] for m in seen.matches), key=lambda v: pair(v) or (0, 0))
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(

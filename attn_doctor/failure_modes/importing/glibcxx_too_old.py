@@ -1,4 +1,4 @@
-"""The C++ library that is found first is older than the one that the extension was built with.
+"""The C++ library that the loader finds first is older than the extension needs.
 
 What it is
     libstdc++.so.6 carries the version of the gcc that it came with. An extension that was compiled with a newer gcc asks for
@@ -9,8 +9,8 @@ How it shows
     or CXXABI_1.3.13 in the place of GLIBCXX.
 
 Why it happens
-    The distribution's libstdc++ is old, or that of an old conda environment stands in front of it (or, the other way about, the
-    system's in front of conda's). The path in the message says which one was taken.
+    The distribution's libstdc++ is old, or the loader finds that of an old conda environment first (or the system's before
+    conda's). The path in the message says which one was taken.
 
 What to do
     In conda: install a newer libstdcxx-ng. Else a newer libstdc++6 of the distribution, or a wheel that was built on an older system.
@@ -106,7 +106,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     by = seen.group("by")
     if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
-        return None  # some other program's trouble
+        return None  # a library of another program
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
         message=f"{what} was built for {seen.group('version')}, and the libstdc++ that is found first there is older.",

@@ -1,15 +1,17 @@
-"""An import that never comes back.
+"""An import never ends.
 
 What it is
     Importing torch or an extension waits for something: a lock that a killed build left behind, a network disk, a driver that does
     not answer, or a deadlock between two libraries.
 
 How it shows
-    Nothing at all; "Waited on lock file ... for 300 seconds" from torch 2.7 on; a TimeoutError of whoever started it.
+    There is no output; or "Waited on lock file ... for 300 seconds" from torch 2.7 on; a TimeoutError of the program that
+    started it.
 
 Why it happens
-    torch compiles some extensions at their first use, and a file called `lock` in its cache folder says that somebody is at it. When
-    that somebody was killed, everyone after it waits for ever and says nothing. Otherwise mostly a driver call that does not return.
+    torch compiles some extensions at their first use, and a file called `lock` in its cache folder says that a process is
+    compiling. When that process was killed, every later process waits for ever and prints nothing. Otherwise a driver call
+    mostly does not return.
 
 What to do
     Remove the lock file. Else see where it waits: `py-spy dump --pid PID`, or start Python with -X faulthandler and send it SIGABRT.
@@ -63,13 +65,13 @@ def detect(facts: Facts) -> Hit | None:
     if facts.torch.fault is not None:
         faults.append(("torch.importable", "torch", facts.torch.fault))
     for index, attempt in enumerate(tried(facts)):
-        if attempt.fault is not None and attempt.module != "ultralytics":  # ultralytics-broken says how it ends
+        if attempt.fault is not None and attempt.module != "ultralytics":  # reported by ultralytics-broken
             faults.append((f"imports.{index}.ok", attempt.module, attempt.fault))
     for path, module, fault in faults:
         if fault.kind in ("timeout", "vanished"):
             how = "not even when it is killed" if fault.kind == "vanished" else f"within {fault.seconds or 0:.0f} s"
             return Hit(
-                message=f"Importing {module} does not come back, {how}.",
+                message=f"Importing {module} does not end, {how}.",
                 evidence=(fact(facts, path, f"importing {module}: {message(fault)}"),),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if module in ("torch", "numpy", "cv2", "torchvision") else None,
@@ -87,7 +89,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
-        ("py-spy", "dump", "--pid", "PID"), "what it waits for, while it hangs (pip install py-spy)", "nothing", "none"
+        ("py-spy", "dump", "--pid", "PID"),
+        "shows where it waits, while it hangs (pip install py-spy)",
+        "nothing",
+        "none",
     )
     lock = commands.by_hand(
         (),

@@ -1,24 +1,26 @@
-"""Another copy of a library stands before the one that torch brought, or that it was tested with.
+"""The loader finds another copy of a library before the one that came with torch.
 
 What it is
-    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: of CUDA, but of the C++ runtime (libstdc++.so.6), of
-    OpenMP (libgomp.so.1) or of torch itself (libc10.so) too. attn-doctor imports again without them: where that works, they are it.
+    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: those of CUDA, of the C++ runtime
+    (libstdc++.so.6), of OpenMP (libgomp.so.1) or of torch itself (libc10.so). attn-doctor imports again without these
+    variables: where that works, they are the cause.
 
-    torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader meets an older copy first, on
-    LD_LIBRARY_PATH or in a conda environment, torch's libraries get a partner that lacks what they call.
+    torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader finds an older copy first, on
+    LD_LIBRARY_PATH or in a conda environment, that copy lacks functions that torch's other libraries call.
 
 How it shows
-    "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"
-    at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined in file libnvJitLink.so.12
-    with link time reference". cuDNN says it in its own words: "Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/...:
-    undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch was compiled against ...".
+    "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version
+    libnvJitLink.so.12" at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined
+    in file libnvJitLink.so.12 with link time reference". cuDNN has its own message: "Could not load library
+    libcudnn_cnn_train.so.8. Error: /usr/local/...: undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch
+    was compiled against ...".
 
 Why it happens
     `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...` in a shell profile, a module system, or an image that sets it. torch
-    needs none of it: it finds its own libraries by itself.
+    does not need the variable: it finds its own libraries by itself.
 
 What to do
-    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. flash-attn has no part in this.
+    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. flash-attn is not the cause.
 
 How to reproduce
     `attn-doctor reproduce ld-library-path-shadowing` loads a library under a LD_LIBRARY_PATH that puts an older CUDA in
@@ -156,7 +158,7 @@ def detect(facts: Facts) -> Hit | None:
     try:
         shadow = _shadow(facts, "libnvJitLink")
     except Unsure:
-        return None  # what stands on a path is no more than a note
+        return None  # an older copy on a path is only a notice
     if shadow is None:
         return None
     return Hit(
@@ -167,9 +169,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _may_be_in_front(facts: Facts, library: str) -> bool:
-    """Whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). Not where the variable is not set.
+    """Say whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). False where the variable is not set.
 
-    Then the library came with a package: an nvidia-nvjitlink of another release than torch asks for, say.
+    Then the library came with a package, for example an nvidia-nvjitlink of another release than torch asks for.
     """
     entries = facts.toolchain.library_path
     if isinstance(entries, tuple) and entries:
@@ -191,7 +193,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
     return Hit(
-        message=f"{user} met another {library} than it was built for: another copy stands in front of torch's own.",
+        message=f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own.",
         evidence=evidence,
     )
 
@@ -208,7 +210,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _kept(facts: Facts) -> str | None:
-    """What is left of LD_LIBRARY_PATH without its CUDA folders; None where that is nothing, or it is not known."""
+    """Return LD_LIBRARY_PATH without its CUDA folders; None where no folder is left, or the value is not known."""
     try:
         value = variable(facts, "LD_LIBRARY_PATH")
     except Unsure:

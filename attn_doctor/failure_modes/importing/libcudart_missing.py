@@ -1,4 +1,4 @@
-"""A library that the extension was linked against is not to be found: mostly the CUDA runtime of another major.
+"""A library that the extension was linked against is not found: mostly the CUDA runtime of another major.
 
 What it is
     An extension names the libraries that it needs. libcudart.so.12 is the runtime of CUDA 12; a torch for CUDA 13 brings
@@ -11,7 +11,7 @@ How it shows
 Why it happens
     The wheel was built for another CUDA major than torch. flash-attn up to 2.8.3 even asks for the CUDA 12 wheel under a torch
     for CUDA 13, and where there is one (torch 2.9 and 2.10, Python 3.12), pip installs it. Or the extension is imported before
-    torch, which is what puts these libraries within reach.
+    torch, and only importing torch makes these libraries available.
 
 What to do
     Install the wheel for torch's CUDA major, or a flash-attn release that asks for the right one. Import torch first.
@@ -53,7 +53,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
-        # torch's own loader raises OSError for the same library: then torch is broken, and not an extension. "dlerror" is
+        # torch's own loader raises OSError for the same library: then torch is broken, not an extension. "dlerror" is
         # TensorFlow's notice on machines without a GPU.
         Sign(
             pattern=r"(?<!OSError: )(?<!dlerror: )\b(?P<library>libcudart\.so\.(?P<cuda>\d+)(?:\.\d+)?): cannot open shared object file",
@@ -95,7 +95,7 @@ _RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """The libraries that were not found: "libcudart.so.12"."""
+    """Return the libraries that were not found: "libcudart.so.12"."""
 
     libraries: tuple[str, ...]
 
@@ -111,7 +111,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     if extension_tried(facts):
-        return None  # what was observed beats what a name or a file says
+        return None  # an observed import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)
         if binary.module in EXTENSIONS and binary.verdict == "fails" and absent:
@@ -137,7 +137,7 @@ def _sentence(module: str, library: str, facts: Facts) -> str:
 
 
 def _by_name(facts: Facts) -> Hit | None:
-    """The CUDA major that the installed wheel names, against torch's."""
+    """Compare the CUDA major that the installed wheel names with torch's."""
     wheel = facts.flash_attention.wheel_cuda
     if not every(
         lambda: known(facts.flash_attention.version) is not None,
@@ -153,7 +153,7 @@ def _by_name(facts: Facts) -> Hit | None:
 
 
 def _by_request(facts: Facts) -> Hit | None:
-    """A project file that pins a release whose setup.py asks for the wheel of another CUDA major, where there is one."""
+    """Find a project file that pins a release whose setup.py asks for the wheel of another CUDA major, where that wheel exists."""
     key = key_of(facts)
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     for index, pin in enumerate(pins):

@@ -1,4 +1,4 @@
-"""OpenCV does not import, for want of a system library that slim containers leave out.
+"""OpenCV does not import: a system library that slim containers leave out is missing.
 
 What it is
     Ultralytics imports OpenCV (cv2). The build with windows needs libGL and a few X libraries of the system, and slim images
@@ -72,7 +72,7 @@ _PACKAGES = {
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """The system library that OpenCV did not find: "libGL.so.1"."""
+    """Return the system library that OpenCV did not find: "libGL.so.1"."""
 
     library: str
 
@@ -129,7 +129,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     verify = commands.check(facts)
     steps = (
         commands.uninstall("opencv-python", why="the build with windows"),

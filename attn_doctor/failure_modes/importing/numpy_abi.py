@@ -1,4 +1,4 @@
-"""NumPy 2 under binaries that were built for NumPy 1.
+"""NumPy 2 is installed beside packages that were built for NumPy 1.
 
 What it is
     A compiled package (an old torch, an old OpenCV, pandas, ...) was built against NumPy 1, and NumPy 2 is installed. The
@@ -96,7 +96,9 @@ MODE = FailureMode(
 )
 
 _ABI = re.compile(r"compiled using NumPy 1|_ARRAY_API|numpy\.core\.multiarray failed|binary incompatibility")
-_EITHER = re.compile(r"multiarray failed to import|is not available|Could not infer")  # said of a NumPy too old, too
+_EITHER = re.compile(
+    r"multiarray failed to import|is not available|Could not infer"
+)  # printed for a NumPy that is too old, too
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -111,7 +113,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
-        return None  # a torch that does not import has its own trouble first
+        return None  # a torch that does not import is another failure
     torch = present(torch)
     os: OsName = present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
@@ -157,7 +159,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     wanted = newest_torch.requirements(facts)
     found = newest_torch.choice(facts)
     if wanted is None or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
-        return (first,)  # the newest torch that the driver here runs is of the time of NumPy 1
+        return (first,)  # the newest torch that the driver here runs was still built for NumPy 1
     newer = commands.install(
         *wanted.requirements,
         index_url=wanted.index_url,

@@ -1,7 +1,8 @@
-"""torch works without NumPy until an array is asked for, and there is none, or one that is too old.
+"""torch needs NumPy for arrays, and NumPy is missing or too old.
 
 What it is
-    torch needs NumPy to turn tensors into arrays and arrays into tensors. It imports without it and says so in a warning only.
+    torch needs NumPy to turn tensors into arrays and arrays into tensors. torch imports without NumPy and prints only a
+    warning.
 
 How it shows
     "UserWarning: Failed to initialize NumPy: No module named 'numpy'", later "RuntimeError: Numpy is not available"; "module compiled
@@ -82,7 +83,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     imports = tried(facts)
     if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
-        return None  # it is there, though no list of packages has it
+        return None  # NumPy is there, although the list of packages does not name it
     observed = facts.torch.numpy_bridge is False
     evidence = [package_evidence(facts, "numpy")]
     if observed:

@@ -9,7 +9,7 @@ How it shows
     "partially initialized module": only for programs that are started in that folder. The same import works elsewhere.
 
 Why it happens
-    A script was given the name of what it tries out (`torch.py`, `ultralytics.py`), or a helper the name of a module of the standard
+    A script has the name of the package that it uses (`torch.py`, `ultralytics.py`), or the name of a module of the standard
     library (`queue.py`, `types.py`).
 
 What to do
@@ -52,7 +52,7 @@ _TORCH_AND_YOLO = frozenset({module_of(name) for name in NEEDED_TO_TRAIN} | {"ul
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met by the names that torch or ultralytics were seen to load, and by those without which nobody trains."""
+    """Compare the names in the folder with the modules that torch and ultralytics load, and with those that every training needs."""
     hidden = _hidden(facts)
     if not hidden:
         return None
@@ -63,7 +63,8 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{names} in the current folder: a program that is started here imports "
         f"{'it' if len(hidden) == 1 else 'them'} instead of the installed {modules}.",
         evidence=(fact(facts, "interpreter.shadowed_here", f"in the current folder: {names}"),),
-        # A folder with code is mostly a clone of the package: another one runs than was examined, and it may well work.
+        # A folder with code is mostly a clone of the package. Then the clone runs instead of the package that was
+        # examined, and may work.
         severity=None if files else Severity.WARNING,
     )
 
@@ -84,7 +85,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     names = ", ".join(_hidden(facts)[:6])
     step = commands.by_hand(
         (),
-        f"rename {names}: it stands before what is installed, for everything that is started here",
+        f"rename {names}: it hides the installed module from every program that is started here",
         "a file of yours",
     )
     return (Fix(title=f"Rename {names}", steps=(step,), verify=commands.check(facts)),)

@@ -6,8 +6,8 @@ What it is
 
 How it shows
     "RuntimeError: operator torchvision::nms does not exist", "partially initialized module 'torchvision' has no attribute
-    'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend". Why
-    the library does not load is swallowed by torchvision; attn-doctor loads it by hand and shows it.
+    'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend".
+    torchvision hides the reason why its library does not load; attn-doctor loads the library itself and shows the reason.
 
 Why it happens
     torch was replaced without torchvision: another package asked for another torch, or one of the two came from the CPU index
@@ -125,10 +125,10 @@ def detect(facts: Facts) -> Hit | None:
         return None
     torch = present(facts.torch.version)
     if facts.torch.importable is False or facts.torch.fault is not None:
-        return None  # its own trouble comes first, and torchvision fails with it
+        return None  # torch itself does not import: torchvision only follows
     if _of_the_cpu(facts, have):
         return Hit(
-            message=f"torchvision {have} is a CPU build beside torch {torch}: its operators know no CUDA tensors.",
+            message=f"torchvision {have} is a CPU build beside torch {torch}: its operators cannot use CUDA tensors.",
             evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
         )
     said = (
@@ -168,7 +168,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _builds(facts: Facts, torchvision: str, said: str) -> str:
-    """What differs where the release is the right one: the builds of both, as far as anything names them."""
+    """Return the builds of both, where the release is right and the builds differ, as far as they are known."""
     theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
     if theirs is None and _CUDA_LIBRARY.search(said):
         theirs = "a CUDA build"
@@ -179,7 +179,7 @@ def _builds(facts: Facts, torchvision: str, said: str) -> str:
     if theirs is None or ours is None or theirs == ours:
         return ""
     if theirs == "a CUDA build" and ours != "a CPU build":
-        return ""  # of which CUDA, nothing says
+        return ""  # nothing says for which CUDA
     return f" (torchvision is {theirs}, torch is {ours})"
 
 
@@ -187,7 +187,7 @@ _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c
 
 
 def _build(flavour: str | None) -> str | None:
-    """A build in words, from the local part of a version: "cpu", "cu124", "rocm6.3"."""
+    """Return a build in words, from the local part of a version: "cpu", "cu124", "rocm6.3"."""
     if flavour is None:
         return None
     if flavour == "cpu":
@@ -197,12 +197,15 @@ def _build(flavour: str | None) -> str | None:
 
 
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
-    """It loads all the same: only a call with a CUDA tensor fails, "Could not run 'torchvision::nms' ... 'CUDA' backend"."""
+    """Say whether torchvision is a CPU build beside a CUDA torch.
+
+    It loads. Only a call with a CUDA tensor fails: "Could not run 'torchvision::nms' ... 'CUDA' backend".
+    """
     return local(torchvision) == "cpu" and isinstance(facts.torch.cuda, str)
 
 
 def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
-    """What the dynamic loader said: the line of the traceback that names a library or a symbol."""
+    """Return the message of the dynamic loader: the line of the traceback that names a library or a symbol."""
     for line in text.splitlines():
         if ".so" in line and ("cannot open" in line or "undefined symbol" in line):
             return (fact(facts, "imports", f"the loader says: {line.strip()}"),)
@@ -225,7 +228,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
-    """The build is named where the release is there already: else the cure would be what is installed."""
+    """Return the title of the fix.
+
+    It names the build where the right release is already installed, since only the build differs.
+    """
     try:
         same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
     except Unsure:
@@ -237,7 +243,7 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
     step = commands.install(
         *wanted.requirements,
@@ -246,7 +252,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         why="both in one command and from one index, so that they belong together",
         changes="torch and torchvision, to the newest that fit",
         risk="medium",
-        risk_text="for a torch from an index of its own add its --index-url, or the flavour changes",
+        risk_text="for a torch from another index add its --index-url, or you get another build",
         takes="up to 5 GB",
     )
     return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)

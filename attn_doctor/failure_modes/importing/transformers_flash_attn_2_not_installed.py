@@ -1,19 +1,21 @@
-"""transformers was told to use flash-attn, and this Python has none that imports.
+"""transformers was told to use flash-attn, but flash_attn does not import in this Python.
 
 What it is
     A program asks transformers for attn_implementation="flash_attention_2". transformers looks for the package in the Python
     that runs, and stops when it is not there, too old, or no GPU is usable.
 
 How it shows
-    "FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package flash_attn seems to be not
-    installed" (transformers 5: "the package for FlashAttention2 doesn't seem to be installed"); "This modeling file requires the following packages that were not found in your environment: flash_attn".
+    "FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package flash_attn seems to be
+    not installed" (transformers 5: "the package for FlashAttention2 doesn't seem to be installed"); "This modeling file
+    requires the following packages that were not found in your environment: flash_attn".
 
 Why it happens
-    flash-attn is in another environment, or was never installed, or its installation failed. transformers says "not installed"
-    also of one that is there and does not import: then the reason stands above, or shows when flash_attn is imported by hand.
+    flash-attn is in another environment, or was never installed, or its installation failed. transformers also says "not
+    installed" where flash-attn is installed and does not import: then the reason stands above, or `python -c "import
+    flash_attn"` shows it.
 
 What to do
-    Say attn_implementation="sdpa": PyTorch's own fused attention, no package needed. Or install the flash-attn wheel that fits.
+    Set attn_implementation="sdpa": PyTorch's own fused attention needs no package. Or install the flash-attn wheel that fits.
 
 How to reproduce
     `attn-doctor reproduce transformers-flash-attn-2-not-installed` makes a tiny model of transformers that asks for
@@ -92,7 +94,7 @@ MODE = FailureMode(
         seconds=30,
     ),
 )
-# There is no `detect`: a missing flash-attn is no failure until a program asks for it, and that is in no fact.
+# There is no `detect`: a missing flash-attn is no failure until a program asks for it, and no fact says which program does.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -117,7 +119,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        (), 'say attn_implementation="sdpa" where the model is loaded', "the program that loads the model", "none"
+        (), 'set attn_implementation="sdpa" where the model is loaded', "the program that loads the model", "none"
     )
     use = Fix(title="Use PyTorch's own fused attention", steps=(step,), verify=commands.check(facts))
     wheel = wheel_fixes.fixes(facts, "") if wheel_fixes.fitting(facts) else ()

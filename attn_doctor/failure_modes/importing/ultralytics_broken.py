@@ -1,11 +1,11 @@
 """Ultralytics is installed and does not import.
 
 What it is
-    `from ultralytics import YOLO` fails, crashes or never comes back. Nothing can be trained or predicted, whatever torch can do.
+    `from ultralytics import YOLO` fails, crashes or never ends. Nothing can be trained or predicted, even where torch works.
 
 How it shows
-    "ModuleNotFoundError: No module named 'cv2'" (or yaml, PIL, matplotlib, requests ...) at the import; an exception out of one of
-    the packages that ultralytics imports; the process ends without a word, or hangs.
+    "ModuleNotFoundError: No module named 'cv2'" (or yaml, PIL, matplotlib, requests ...) at the import; an exception from a
+    package that ultralytics imports; the process ends without a message, or hangs.
 
 Why it happens
     A requirement is missing (installed with --no-deps, removed with another package), a requirement is broken (half removed, damaged,
@@ -16,8 +16,8 @@ What to do
     ultralytics itself is gone, install ultralytics afresh.
 
 How to reproduce
-    Not by a recipe: it needs a torch that imports, and every case has another culprit. `pip uninstall pyyaml` in an environment of
-    yours shows it; `pip install pyyaml` puts it right.
+    There is no recipe: it needs a torch that imports, and the broken package differs from case to case. `pip uninstall pyyaml`
+    in an environment of yours shows it; `pip install pyyaml` puts it right.
 
 References
     https://docs.ultralytics.com/quickstart/
@@ -70,7 +70,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
-    """Return the failure modes that say the same of the package to blame: a cv2 that crashes alone crashes ultralytics too."""
+    """Return the failure modes that report the same broken package.
+
+    Example: a cv2 that crashes by itself crashes ultralytics too.
+    """
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is None:
         return ()
@@ -84,7 +87,7 @@ def _attempt(facts: Facts) -> tuple[int, Import] | None:
 
 
 def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...]) -> str:
-    """Word why, with everything that is missing: "cv2 (opencv-python) is not installed, nor are pillow, pyyaml"."""
+    """Put the reason into words, with all missing packages: "cv2 (opencv-python) is not installed, nor are pillow, pyyaml"."""
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is not None and to_blame.is_missing:
         others = [lack for lack in lacks if lack.name != to_blame.distribution]
@@ -152,7 +155,7 @@ def _unknown_module(to_blame: Culprit) -> Step:
 
 
 def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
-    """Install ultralytics again; a checkout that was installed with -e is the user's own to put right."""
+    """Install ultralytics again; a checkout that was installed with -e is left to the user."""
     listed = facts.packages.distributions if isinstance(facts.packages.distributions, tuple) else ()
     found = next((d for d in listed if d.name == "ultralytics"), None)
     place = facts.yolo.location

@@ -1,16 +1,17 @@
 """Windows does not find a library that a compiled extension needs.
 
 What it is
-    "The specified module could not be found" means a missing file, mostly not the one that is named but one that it needs: the
-    CUDA runtime of another major, the Visual C++ runtime, torch's own DLLs. ("The specified procedure" is another thing: the file
-    is there and lacks a function, so it was built for another torch.)
+    "The specified module could not be found" means that a file is missing: mostly not the named file, but one that it needs:
+    the CUDA runtime of another major, the Visual C++ runtime, torch's own DLLs. ("The specified procedure" is another thing:
+    the file is there and lacks a function, so it was built for another torch.)
 
 How it shows
-    "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found." in whatever
-    language; "OSError: [WinError 126] ... Error loading .../torch/lib/fbgemm.dll or one of its dependencies".
+    "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found." in any language;
+    "OSError: [WinError 126] ... Error loading .../torch/lib/fbgemm.dll or one of its dependencies".
 
 Why it happens
-    A wheel for another CUDA major than torch's; no Visual C++ redistributable; an import of the extension before torch.
+    The wheel is for another CUDA major than torch's; the Visual C++ redistributable is missing; or the extension is imported
+    before torch.
 
 What to do
     Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first.
@@ -75,14 +76,14 @@ MODE = FailureMode(
 
 _PROCEDURE = re.compile(symbols.PROCEDURE)
 _MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
-# Modules whose failure to load is this tool's matter.
+# Modules that attention needs: a failure to load another module is not reported.
 _OURS = re.compile(
     r"flash|_C$|_C_|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm", re.IGNORECASE
 )
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """The package whose library did not load."""
+    """Return the package whose library did not load."""
 
     of: Literal["torch", "flash-attn", "another"]
 

@@ -1,4 +1,4 @@
-"""setup.py cannot move the wheel that it fetched: the two folders are on different file systems.
+"""setup.py cannot move the wheel that it downloaded: the two folders are on different file systems.
 
 What it is
     flash-attn's setup.py downloads a finished wheel and moves it with os.rename to where pip wants it. A rename cannot cross file

@@ -1,11 +1,11 @@
 """A disk is full, or its quota is used up.
 
 What it is
-    An installation or a build could not write: to the folder for temporary files, to pip's cache, or to the environment itself.
+    An installation or a build could not write to the folder for temporary files, to pip's cache, or to the environment itself.
 
 How it shows
-    "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError" (conda),
-    "[WinError 112]". DataLoader workers say it of shared memory: "Unexpected bus error encountered in worker".
+    "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError"
+    (conda), "[WinError 112]". DataLoader workers report full shared memory with "Unexpected bus error encountered in worker".
 
 Why it happens
     An isolated build fetches a second torch, several gigabytes, into the temporary folder, which is often small or in memory; or the
@@ -35,7 +35,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
-ROOM = 4 * GIGABYTE  # bytes: what torch unpacks to when a build in isolation fetches one of its own
+ROOM = 4 * GIGABYTE  # bytes: the size of an unpacked torch, which a build in isolation downloads for itself
 
 MODE = FailureMode(
     code="AD210",
@@ -124,7 +124,7 @@ def detect(facts: Facts) -> Hit | None:
         free = disk.free_bytes
         if isinstance(free, int) and free < ROOM:
             return Hit(
-                message=f"{disk.path} ({_what(disk.purpose)}) has {free / GIGABYTE:.1f} GB left; an installation of torch wants more.",
+                message=f"{disk.path} ({_what(disk.purpose)}) has {free / GIGABYTE:.1f} GB left; an installation of torch needs more.",
                 evidence=(
                     fact(facts, f"system.disks.{index}.free_bytes", f"{free / GIGABYTE:.1f} GB free under {disk.path}"),
                 ),
@@ -156,7 +156,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
     purge = commands.run(
         (commands.python(facts), "-m", "pip", "cache", "purge"),
-        why="wheels that were fetched before; they are fetched again when they are wanted",
+        why="wheels that were downloaded before; they are downloaded again when they are needed",
         changes="empties pip's cache",
     )
     if own(facts) == "uv":

@@ -1,4 +1,4 @@
-"""Packages in the environment contradict each other, or things from outside it get in.
+"""Packages in the environment contradict each other, or modules from outside it are imported.
 
 What it is
     Two installations of one package over each other, remnants of a removal that was cut short, requirements that are not met,
@@ -6,15 +6,15 @@ What it is
 
 How it shows
     "X requires torch==A, but you have torch B which is incompatible", "WARNING: Ignoring invalid distribution -orch", uv's "No
-    solution found when resolving dependencies". Often nothing at all, until an ABI error or a wrong version much later.
+    solution found when resolving dependencies". Often there is no message, until an ABI error or a wrong version much later.
 
 Why it happens
-    One installation after another, each with its own idea of torch (xformers, vllm, custom nodes); an interrupted pip; a
-    PYTHONPATH left in a shell profile; a --system-site-packages environment that sees ~/.local.
+    Several installations, each of which asks for another torch (xformers, vllm, custom nodes); an interrupted pip; a PYTHONPATH
+    left in a shell profile; a --system-site-packages environment that sees ~/.local.
 
 What to do
-    Install everything in one command, with the torch that you want named in it, so that the resolver sees it all. Remove
-    remnants and PYTHONPATH. A fresh environment is often quickest.
+    Install everything in one command, with the torch that you want named in it, so that the resolver sees all requirements.
+    Remove remnants and PYTHONPATH. A fresh environment is often quickest.
 
 How to reproduce
     `attn-doctor reproduce environment-pollution` installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 asks for. It
@@ -49,12 +49,12 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goa
 from attn_doctor.model.machine import tried
 from attn_doctor.model.steps import Remove, Step
 
-# Modules of the standard library that people name files of their own after.
+# Modules of the standard library whose names users often give to files of their own.
 _STDLIB = (
     "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
     "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
 )
-# What each of them has had since Python 3.7: without it, what was imported is not that module. Other names come and go.
+# Names that each of them has had since Python 3.7: if one is missing, another module was imported. Other names come and go.
 _ALWAYS = (
     r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
     r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
@@ -123,7 +123,7 @@ MODE = FailureMode(
             literal="UnsatisfiableError",
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
-        # A file of one's own in front of the standard library's.
+        # A file of the user hides a module of the standard library.
         Sign(
             pattern=r"since it has the same name as the standard library module named '(?P<shadow>\w+)'",
             literal="since it has the same name as",
@@ -154,11 +154,11 @@ MODE = FailureMode(
     ),
 )
 
-# A package in front can have these consequences, and a requirement of another version cannot.
+# A package that hides another can have these consequences. A requirement of another version cannot.
 _OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
 # A package of another release in front of one of these is worth a warning even where everything imports.
 _CORE = ("torch", "torchvision", "ultralytics", "numpy")
-# Packages whose version decides whether attention works; a conflict among others is somebody else's trouble.
+# Packages whose version decides whether attention works; a conflict among others does not concern attention.
 _OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
 
 
@@ -205,7 +205,7 @@ def _contradicts(facts: Facts) -> Hit | None:
         message=f"{wrong[0]}{more}.",
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
-        # Packages in front and remnants do no harm by being there: where everything was seen to import they are a notice.
+        # Hidden packages and remnants alone do no harm: where every import worked, they are a notice.
         severity=None if grave or not _all_import(facts) else Severity.INFO,
         explains=_consequences(facts)
         if strangers or standard
@@ -214,14 +214,14 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Whether PYTHONPATH (not the user site, where people install) puts a core package in front: "numpy: /x/numpy ... hides ..."."""
+    """Say whether PYTHONPATH (not the user site, where users install) hides a core package: "numpy: /x/numpy ... hides ..."."""
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
 
 
 def _consequences(facts: Facts) -> tuple[str, ...]:
-    """What other packages in front explain: nothing, where an import failed without them just the same."""
+    """Return the failure modes that hidden packages explain: none, where an import failed without PYTHONPATH in the same way."""
     in_vain = [a for a in tried(facts) if a.ok is False and a.works_without is None]
     if in_vain or (facts.torch.importable is False and facts.torch.works_without is None):
         return ()
@@ -229,7 +229,7 @@ def _consequences(facts: Facts) -> tuple[str, ...]:
 
 
 def _all_import(facts: Facts) -> bool:
-    """Whether torch and everything else that was tried was seen to import."""
+    """Say whether torch and every other module that was tried did import."""
     return facts.torch.importable is True and bool(tried(facts)) and all(attempt.ok is True for attempt in tried(facts))
 
 
@@ -238,11 +238,13 @@ def _ours(conflict: Conflict) -> bool:
         name = canonicalize_name(Requirement(conflict.requires).name)
     except InvalidRequirement:
         return False
-    return bool(_OURS.match(name)) and conflict.found is not None  # what is missing is requirements-missing
+    return (
+        bool(_OURS.match(name)) and conflict.found is not None
+    )  # a missing package is reported by requirements-missing
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Pip's word on a conflict counts as a warning where it is about what attention needs; else it is a notice."""
+    """Read a conflict that pip reports: a warning for a package that attention needs, else a notice."""
     shadow = seen.group("shadow") or (seen.group("hidden") or "").partition("'")[0]
     if shadow:
         where = seen.group("path")
@@ -257,7 +259,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ours = [m for m in pairs if _OURS.match(canonicalize_name(m.groups["requires"]))]
     if pairs and not ours and not others:
         return Hit(
-            message="Packages contradict each other, none of which has to do with attention.",
+            message="Packages contradict each other, but none that attention needs.",
             evidence=evidence,
             severity=Severity.INFO,
         )
@@ -269,22 +271,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
-        message="What was asked for contradicts itself, or the environment does.",
+        message="The requirements contradict each other, or the installed packages do.",
         evidence=evidence,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """One fix for all that is wrong: each part alone would leave the rest.
+    """Return one fix for all faults: a fix for one of them would leave the others.
 
-    What stands in front goes first and alone: the environment behind it has to be looked at before anything is installed.
+    A PYTHONPATH or user site that hides packages is left out first and alone: the environment has to be examined without it before anything is installed.
     """
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)
     parts = [_strangers(facts)]
-    if not parts[0][1]:  # with other packages in front, nothing that was seen says what this environment lacks
+    if not parts[0][1]:  # while other packages hide this environment's, the facts do not show what it lacks
         parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
@@ -317,17 +319,17 @@ def _asked_for(facts: Facts) -> Part:
             commands.install(
                 *names,
                 index_url=index,
-                why="all of what the installed packages ask for, in one run of the resolver",
+                why="all that the installed packages require, in one run of the resolver",
                 changes=", ".join(names),
                 risk="medium",
-                risk_text="the resolver may find that they cannot all be had, and says so before it changes anything",
+                risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
             )
         )
     return "Install what the packages ask for", tuple(steps)
 
 
 def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
-    """The bounds of a requirement; for NumPy also that of a torch which was built for NumPy 1."""
+    """Return the bounds of a requirement. For NumPy add the bound of a torch that was built for NumPy 1."""
     torch, os = facts.torch.version, facts.system.os
     if canonicalize_name(requirement.name) != "numpy" or not isinstance(torch, str):
         return str(requirement.specifier)
@@ -338,7 +340,7 @@ def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
 
 
 def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], str | None]]:
-    """What comes from the index of torch's flavour, which has little else, and what comes from the registry."""
+    """Divide the requirements: those from the index of torch's flavour, and those from the registry."""
     index = index_url(torch) if isinstance(torch, str) else None
     of_torch = [name for name in wanted if name.startswith("torch")] if index else []
     rest = [name for name in wanted if name not in of_torch]
@@ -364,7 +366,10 @@ def _strangers(facts: Facts) -> Part:
 
 
 def _doubled(facts: Facts) -> Part:
-    """As many removals as there are records, then the version that is imported. A removal of nothing does no harm."""
+    """Return one removal for each record, then the installation of the version that is imported.
+
+    One removal too many does no harm.
+    """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
         name, *versions = text.replace(" and ", " ").split()
@@ -385,7 +390,7 @@ def _doubled(facts: Facts) -> Part:
 
 
 def _imported(facts: Facts, name: str) -> str | None:
-    """The version of the code, whatever the records say."""
+    """Return the version that the code states; the records may differ."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
     found = next((i.version for i in tried(facts) if i.module == name), None)
@@ -405,16 +410,16 @@ def _left_over(facts: Facts) -> Part:
 
 
 def _torch_of_here(facts: Facts) -> tuple[str, ...]:
-    """Torch and torchvision for a fresh environment: of a version where the driver is known."""
+    """Return torch and torchvision for a fresh environment, with versions where the driver is known."""
     wanted = newest_torch.requirements(facts)
     pinned = wanted is not None and not wanted.upgrade and wanted.index_url is None
     return wanted.requirements if wanted is not None and pinned else ("torch", "torchvision")
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     told = commands.by_hand(
-        (commands.python(facts), "-m", "pip", "check"), "lists what contradicts what", "nothing", "none"
+        (commands.python(facts), "-m", "pip", "check"), "lists which packages contradict each other", "nothing", "none"
     )
     fresh = commands.by_hand(
         (commands.python(facts), "-m", "venv", "fresh"),
@@ -423,7 +428,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     )
     once = commands.by_hand(
         ("fresh/bin/python", "-m", "pip", "install", *_torch_of_here(facts), "ultralytics"),
-        "all that you need in one command, so that the resolver sees it all; add your own packages to it",
+        "all that you need in one command, so that the resolver sees all requirements; add your own packages to it",
         "packages in the new environment",
         takes="up to 5 GB",
     )

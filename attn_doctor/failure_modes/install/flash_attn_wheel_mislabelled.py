@@ -1,19 +1,19 @@
-"""A flash-attn wheel whose name says one C++ ABI, and whose code has the other.
+"""The name of a flash-attn wheel says one C++ ABI, and its code has the other.
 
 What it is
     Some official wheels are labelled cxx11abiFALSE and were compiled with the new C++ ABI. setup.py asks for them by that label, and
     they do not import.
 
 How it shows
-    pip installs ...torch2.6cxx11abiFALSE... without a word; the import ends with "undefined symbol:
+    pip installs ...torch2.6cxx11abiFALSE... without an error; the import ends with "undefined symbol:
     _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string...": the new ABI's symbol, under a torch of the old one.
 
 Why it happens
     The workflow that built them installed a torch with the new ABI, and the variable that chooses the ABI can only set TRUE.
 
 What to do
-    Install an older flash-attn whose wheel for this torch is true to its name (`attn-doctor wheels` knows which), or a torch whose ABI
-    is TRUE.
+    Install an older flash-attn whose wheel for this torch has the ABI in its name (`attn-doctor wheels` names it), or a torch
+    whose ABI is TRUE.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-wheel-mislabelled` judges a machine with such a wheel: a simulated machine, on which
@@ -103,7 +103,7 @@ def _lies(wheel: Wheel) -> bool:
 
 
 def _named(filename: str) -> Wheel | None:
-    """The wheel of this very name, if its name is wrong about its ABI."""
+    """Return the official wheel of this name, if its name is wrong about its ABI."""
     release = filename.removeprefix("flash_attn-").partition("+")[0]
     return next((w for w in _wheels(release) if w.filename == filename and _lies(w)), None)
 
@@ -114,7 +114,7 @@ def _abi(new: bool) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(log.of("abi-mismatch-cxx11") for log in seen.logs):
-        return None  # the name alone is no failure: it may never have been installed
+        return None  # the name alone is no failure: the wheel may not have been installed
     for match in seen.matches:
         wheel = _named(f"flash_attn-{match.groups['release']}+{match.groups['rest']}.whl")
         if wheel is not None:
@@ -131,5 +131,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     return (wheel_fixes.look_it_up(facts),)

@@ -1,8 +1,8 @@
-"""The package index cannot be reached: name resolution, a proxy, or a certificate that nobody here trusts.
+"""The package index cannot be reached: name resolution, a proxy, or a certificate that is not trusted here.
 
 What it is
-    pip, uv, conda or a program that fetches weights gets no answer from the host that it asks; or the answer comes from something in
-    between that opens TLS connections and signs them itself.
+    pip, uv, conda or a program that fetches weights gets no answer from its host. Or a proxy in between opens TLS connections
+    and signs them with its own certificate.
 
 How it shows
     "[SSL: CERTIFICATE_VERIFY_FAILED] ... unable to get local issuer certificate", "ProxyError", "Tunnel connection failed: 407",
@@ -37,7 +37,9 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-_NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub is wheel-download-failed
+_NOT_THE_WHEEL = (
+    r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub belongs to wheel-download-failed
+)
 
 
 def _certain(literal: str, sample: str, pattern: str) -> Sign:
@@ -205,7 +207,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     told = proofs or tries
     if seen.group("certificate"):
-        message = "A TLS certificate was not trusted: something in between signs connections, or Python lacks the certificates."
+        message = (
+            "A TLS certificate was not trusted: a proxy in between signs connections, or Python lacks the certificates."
+        )
     elif seen.group("proxy"):
         message = "The proxy refused the connection or did not answer."
     else:
@@ -219,7 +223,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
-    """Whether it is GitHub alone that could not be reached, for flash-attn's wheel: that has a name of its own."""
+    """Say whether only GitHub could not be reached, for flash-attn's wheel: that is wheel-download-failed."""
     if any(m.groups.get("certificate") or m.groups.get("proxy") for m in told):
         return False
     wheel = any(m.strength == "proof" for log in seen.logs for m in log.of("wheel-download-failed"))
@@ -227,7 +231,7 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 
 def _overcome(seen: Seen, match: Match) -> bool:
-    """Whether an installation went well after it: a connection that failed once is no failure then."""
+    """Say whether an installation ended well after it. Then one failed connection is no failure."""
     return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
 
 
@@ -240,7 +244,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     python = commands.python(facts)
     fetch = commands.by_hand(
         (python, "-m", "pip", "download", "-d", "wheels", "torch"),
-        why="on a machine that has internet, with the same Python and system; name all that is wanted",
+        why="on a machine that has internet, with the same Python and system; name all packages that you need",
         changes="a folder of wheels",
         risk="none",
         takes="3 GB",
@@ -249,7 +253,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "torch",
         from_folder="wheels",
         why="from the folder that was carried over",
-        changes="what was fetched",
+        changes="the packages that were downloaded",
         risk="low",
     )
     verify = building.verify(facts)

@@ -1,7 +1,7 @@
 """The version that is asked for does not exist under that name on that index.
 
 What it is
-    The index answered, has the package, and has not this version; or the file that it has says another name than its own.
+    The index answered and has the package, but not this version. Or the file that it has states another name than its own.
 
 How it shows
     "ERROR: Could not find a version that satisfies the requirement flash-attn==9.9.9 (from versions: 0.2.0, ...)", "ERROR: No matching
@@ -38,7 +38,7 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-# Packages that come as wheels alone, so that "none" of them speaks of this Python or platform: see python-too-new-no-wheel.
+# Packages that come as wheels alone: "none" means none for this Python or platform. See python-too-new-no-wheel.
 BINARY = re.compile(
     r"^(?:torch|torchvision|torchaudio|numpy|scipy|xformers|triton|ultralytics|opencv-[\w-]+|nvidia-[\w-]+)(?![\w-])",
     re.IGNORECASE,
@@ -125,7 +125,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
     listed = any(m.groups.get("versions") for m in ours) and not empty
     if empty:
-        message = f"The index that was asked has nothing called {wanted} that pip may take (is it the right index? --only-binary?)."
+        message = f"The index that was asked has nothing called {wanted} that pip may take. Check the index, and whether --only-binary is set."
     else:
         message = f"There is no {wanted} on the index that was asked."
     return Hit(
@@ -134,7 +134,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def other_index(match: Match) -> bool:
-    """Whether the very version is there, but for its local part (2.3.1+cu121): that is not Python's doing."""
+    """Say whether exactly this version is there, but for its local part (2.3.1+cu121). Then Python is not the cause."""
     version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
     return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 
@@ -144,7 +144,7 @@ def _of_python(match: Match) -> bool:
 
 
 def _refused(seen: Seen, match: Match) -> bool:
-    """Whether the same log says that the version is there, for other Pythons."""
+    """Say whether the same log shows that the version is there for other Pythons."""
     return any(
         m.file == match.file and "require a different python" in m.text for log in seen.logs for m in log.matches
     )

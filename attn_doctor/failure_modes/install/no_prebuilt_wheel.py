@@ -1,8 +1,8 @@
 """There is no finished wheel for this torch, Python and platform, so flash-attn is compiled.
 
 What it is
-    flash-attn's setup.py makes up the name of a wheel from its own version, torch's version, CUDA and C++ ABI, the Python and the
-    platform, and asks GitHub for it. Where that file does not exist, it compiles from source: for hours, and often in vain.
+    flash-attn's setup.py builds the name of a wheel from its own version, torch's version, CUDA and C++ ABI, the Python and the
+    platform, and asks GitHub for it. Where that file does not exist, it compiles from source. That takes hours and often fails.
 
 How it shows
     "Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/...", then "Precompiled wheel not found.
@@ -12,11 +12,11 @@ Why it happens
     A torch newer than the release, a nightly, a Python that it was not built for, ARM, Windows, macOS. The CUDA part of the name
     comes from torch.version.cuda, never from nvcc. The same sentence is printed when GitHub cannot be reached.
 
-    It is a first stage: if the build that follows fails, its error is the cause.
+    This is only the first stage: if the build that follows fails, the error of the build is the cause.
 
 What to do
-    Use a torch and Python that a wheel exists for (`attn-doctor wheels` lists them), or a build of somebody else's; or do without:
-    PyTorch's own fused attention needs no package.
+    Use a torch and Python that a wheel exists for (`attn-doctor wheels` lists them), or a wheel that somebody else built. Or do
+    without flash-attn: PyTorch's own fused attention needs no package.
 
 How to reproduce
     `attn-doctor reproduce no-prebuilt-wheel` lets flash-attn's own setup.py ask a server for its wheel that does not have
@@ -141,14 +141,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=building.lines(asked),
             severity=Severity.INFO,
         )
-    # What went wrong after it is the cause; that it had to be compiled is then worth knowing, and no more.
+    # A later error is the cause; the missing wheel is then only a notice.
     if any(_something_else_after(seen, m) for m in asked):
         return Hit(message=message, evidence=building.lines(asked), severity=Severity.INFO)
     return Hit(message=message, evidence=building.lines(asked))
 
 
 def _something_else_after(seen: Seen, match: Match) -> bool:
-    """Whether the build that began there met something. What other rules look at for context says nothing."""
+    """Say whether a sign of another failure follows in the build that began there. Context signs do not count."""
     return any(
         other.line > match.line and other.slug not in (MODE.slug, "build-timeout-hang") and _an_error(other)
         for log in seen.logs
@@ -158,7 +158,7 @@ def _something_else_after(seen: Seen, match: Match) -> bool:
 
 
 def _an_error(other: Match) -> bool:
-    """The urlopen traceback that ends every failed build is no error of its own."""
+    """Say whether a sign is an error of its own: the urlopen traceback that ends every failed build is none."""
     return other.strength != "context" and "urlopen error" not in other.text
 
 
@@ -167,5 +167,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """What puts it right where too little is known of the machine to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions."""
     return (wheel_fixes.look_it_up(facts),)

@@ -1,12 +1,13 @@
-"""What installs may not write there.
+"""The program that installs may not write to the folder.
 
 What it is
-    The environment, the cache or a folder of the build belongs to somebody else; or the system says that its Python is not for pip.
+    The environment, the cache or a folder of the build belongs to another user. Or the system forbids pip to change its Python.
 
 How it shows
-    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system", "Consider using the `--user` option or check the
-    permissions", "[WinError 5]", "error: externally-managed-environment", "EnvironmentNotWritableError" (conda). A library on a disk
-    that is mounted noexec: "failed to map segment from shared object".
+    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system", "Consider using
+    the `--user` option or check the permissions", "[WinError 5]", "error: externally-managed-environment",
+    "EnvironmentNotWritableError" (conda). A library on a disk that is mounted noexec: "failed to map segment from shared
+    object".
 
 Why it happens
     pip of the system's Python without a virtual environment; files that an earlier `sudo pip` left behind; a shared conda
@@ -129,7 +130,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any("externally" in m.text for m in seen.matches):
         return Hit(message="pip refused to change the system's Python.", evidence=evidence)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
-        return None  # some program's own file
+        return None  # a file of another program
     return Hit(message="There was no permission to write there.", evidence=evidence)
 
 

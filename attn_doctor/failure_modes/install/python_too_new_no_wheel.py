@@ -1,8 +1,8 @@
 """The index has no release of the package for this Python or platform.
 
 What it is
-    torch, torchvision and their like come as wheels alone, one for each Python. For the Python that asks (too new, too old, 32 bits,
-    free-threaded) or its platform there is none, or none of that version.
+    torch, torchvision and similar packages come as wheels alone, one for each Python. For the Python that asks (too new, too
+    old, 32 bits, free-threaded) or its platform there is none, or none of that version.
 
 How it shows
     "Could not find a version that satisfies the requirement torch==2.1.0 (from versions: none)" or with a list of newer versions
@@ -117,7 +117,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """A pinned torch that is not installed, and that has no wheels for this Python."""
+    """Find a pinned torch that is not installed and has no wheels for this Python."""
     if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
         return None
     python = known(key_of(facts).python)
@@ -163,7 +163,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
         sure = Confidence.MEDIUM
     else:
-        message = f"The index has no {name} for that Python; what it has is {versions.strip()[:60]}..."
+        message = f"The index has no {name} for that Python; it has {versions.strip()[:60]}..."
         sure = Confidence.HIGH
     return Hit(message=message, evidence=building.lines(wanted), confidence=sure)
 

@@ -127,7 +127,10 @@ _AFTER_3_9 = re.compile(r"^\s*(?:match |case |except\*|type \w+ ?=)|f-string", r
 
 
 def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
-    """Whether a SyntaxError comes of an old Python. A damaged file has one too: a Python of today is blamed for known syntax alone."""
+    """Say whether an old Python causes a SyntaxError.
+
+    A damaged file raises one too: for a current Python only known newer syntax counts.
+    """
     version = pair(python or "")
     return (version is not None and version < (3, 10)) or bool(_AFTER_3_9.search(fault.traceback or ""))
 
@@ -146,7 +149,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="What was imported there is written for a newer Python than the one that imported it.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
-        # A file of one's own may just be wrong, and so may the use of a type.
+        # A file of the user may simply be wrong, and so may the use of a type.
         confidence=_confidence(seen, told)
         if told[0].strength == "proof"
         else Confidence.HIGH
@@ -156,14 +159,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _confidence(seen: Seen, told: list[Match]) -> Confidence:
-    """A type that cannot be subscripted may be anybody's mistake; under an old Python it is the old Python."""
+    """Say whether an old Python causes "type is not subscriptable". Under a current Python it is a mistake in the code."""
     if all("subscriptable" in m.text or "operand" in m.text for m in told) and not seen.group("old"):
         return Confidence.MEDIUM
     return Confidence.HIGH
 
 
 def _in_a_package(seen: Seen, match: Match) -> bool:
-    """Whether the frame just above is a file of an installed package."""
+    """Say whether the frame just above is in a file of an installed package."""
     return any(
         "file" in m.groups and m.file == match.file and 0 < match.line - m.line <= _FRAME_LINES for m in seen.matches
     )

@@ -1,9 +1,9 @@
 """Something that ultralytics or torch needs is not installed, or does not import.
 
 What it is
-    A package is installed, and packages that it declares as its requirements are not, or do not import. Importing it may work all the same: new
-    releases of ultralytics import most of what they need at its first use. Training then stops in its first minutes, or at its end
-    when the results are plotted.
+    A package is installed, and packages that it declares as its requirements are not, or do not import. Importing it may work
+    all the same: new releases of ultralytics import most of what they need at its first use. Training then stops in its first
+    minutes, or at its end when the results are plotted.
 
 How it shows
     "ModuleNotFoundError: No module named 'matplotlib'", "No module named 'polars'", "No module named 'torchvision'", often wrapped:
@@ -14,7 +14,7 @@ Why it happens
     environment that was copied.
 
 What to do
-    Install what is missing, all of it in one command, so that the resolver sees it all.
+    Install all missing packages in one command, so that the resolver sees all requirements.
 
 How to reproduce
     `attn-doctor reproduce requirements-missing` installs ultralytics alone, without what it needs. It downloads 1 MB.
@@ -56,7 +56,10 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met whether or not anything was imported; where importing ultralytics failed, that is the finding, and explains this one."""
+    """Find missing requirements, whether or not anything was imported.
+
+    Where importing ultralytics failed, that finding explains this one.
+    """
     return _broken(facts) or _missing(facts)
 
 
@@ -69,7 +72,7 @@ def _missing(facts: Facts) -> Hit | None:
     said = f"{asker} need{'s' if asker[0].islower() else ''} {requirements.listed(lacks)}, not installed here."
     imports = facts.torch.importable is True and not _failed(facts)
     if imports:
-        said += " It imports all the same: what needs it fails when it is used."
+        said += " ultralytics imports all the same; the functions that need it fail when they are called."
     return Hit(
         message=said,
         evidence=tuple(_evidence(facts, lack) for lack in lacks[:12]),
@@ -79,7 +82,7 @@ def _missing(facts: Facts) -> Hit | None:
 
 
 def _broken(facts: Facts) -> Hit | None:
-    """A requirement that is there and does not import: ultralytics itself may import it only when training needs it."""
+    """Find a requirement that is installed and does not import: ultralytics may import it only when training needs it."""
     for index, attempt in enumerate(tried(facts)):
         if attempt.module != "requirements" or attempt.ok is not False:
             continue
@@ -105,12 +108,12 @@ def _module(attempt: Import) -> str:
 
 
 def _imported(facts: Facts) -> bool:
-    """Whether ultralytics was seen to import."""
+    """Say whether ultralytics was seen to import."""
     return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried(facts))
 
 
 def _failed(facts: Facts) -> bool:
-    """Whether ultralytics was imported and did not come up."""
+    """Say whether importing ultralytics was tried and failed."""
     return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried(facts))
 
 

@@ -1,7 +1,7 @@
 """torch is installed but does not import.
 
 What it is
-    `import torch` raises, exits, hangs or crashes; or what is imported under that name is not torch at all.
+    `import torch` raises, exits, hangs or crashes; or the module that is imported under that name is not torch.
 
 How it shows
     "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "libcudnn.so.9:
@@ -13,7 +13,7 @@ Why it happens
     torch that stands in front; libraries of another CUDA on LD_LIBRARY_PATH.
 
 What to do
-    Remove torch and what is left of it, and install it again with its requirements. If a file of your own is called torch.py,
+    Remove torch and all remnants of it, and install it again with its requirements. If a file of your own is called torch.py,
     rename it.
 
 How to reproduce
@@ -43,7 +43,7 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
-# What every torch has had since 1.0. A name that came later is missing from an old torch that is whole.
+# Names that every torch has had since 1.0. A later name is also missing from an old torch that is whole.
 _ALWAYS = (
     "__version__|_C|arange|autograd|backends|cat|cuda|device|distributed|dtype|empty|float|float16|float32|FloatTensor|from_numpy|"
     "int64|jit|load|long|LongTensor|manual_seed|nn|no_grad|ones|optim|rand|randn|save|set_grad_enabled|set_num_threads|Tensor|tensor|"
@@ -117,7 +117,7 @@ MODE = FailureMode(
         ),
         Sign(
             # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
-            # tell of the machine (1455: the page file is too small), and torch is whole.
+            # are about the machine (1455: the page file is too small), and torch is whole.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
             pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
             literal='Error loading "',
@@ -156,16 +156,16 @@ def detect(facts: Facts) -> Hit | None:
     if isinstance(torch.importable, Unknown) and isinstance(torch.shim, str):
         recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
         return Hit(
-            message=f"{recorded}{torch.shim} is imported in its place: that is no torch.",
+            message=f"{recorded}{torch.shim} is imported in its place, which is not torch.",
             evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
         )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
-        known(torch.cuda)  # torch/version.py is not there: what that means the import shows
+        known(torch.cuda)  # torch/version.py is not there: the import shows the consequence
     return _by_its_files(facts)
 
 
 def _by_its_files(facts: Facts) -> Hit | None:
-    """Where nobody imported it: what the loader would say of torch's own libraries."""
+    """Find torch's own libraries that the loader would refuse, where importing torch was not tried."""
     if isinstance(facts.torch.importable, bool):
         return None
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
@@ -187,7 +187,7 @@ def _place(facts: Facts) -> Evidence:
     )
 
 
-# Libraries that other programs miss as well: they are torch's trouble only inside of torch.
+# Libraries that other programs may miss as well: they count only where torch itself misses them.
 _OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi")
 
 
@@ -197,7 +197,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         word = (
             "torch does not load there"
             if "library" in proofs[0].groups
-            else "What is imported as torch there is not torch, or a part of it"
+            else "The module that is imported as torch there is not torch, or only a part of it"
         )
         return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:
@@ -208,11 +208,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if "own" in match.groups:
             if others or _CUDA.match(match.groups["symbol"]):
                 continue
-            message = f"torch's own {match.groups['own']} looks for what its other libraries do not have: two torch are mixed, or a library of another package comes first."
+            message = f"torch's own {match.groups['own']} needs a function that its other libraries do not have: two torch are mixed, or a library of another package comes first."
             confidence = Confidence.MEDIUM
         elif inside:
             message, confidence = (
-                f"torch itself does not find {match.groups['library']}: what it needs is missing or damaged.",
+                f"torch itself does not find {match.groups['library']}: the package that brings it is missing or damaged.",
                 Confidence.HIGH,
             )
         elif others or _extension(seen, match) or match.groups["library"].startswith(_OTHERS_HAVE_IT):
@@ -228,7 +228,7 @@ _CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|cur
 
 
 def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
-    """What stands in the lines of the traceback before a match."""
+    """Return the lines of the traceback before a match."""
     around = [
         m for m in seen.matches if m.strength == "context" and m.file == match.file and 0 <= match.line - m.line <= 12
     ]
@@ -236,7 +236,7 @@ def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
 
 
 def _extension(seen: Seen, match: Match) -> bool:
-    """Whether it was an extension of flash-attn that was imported."""
+    """Say whether an extension of flash-attn was imported."""
     marks = [
         m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
     ]
@@ -256,8 +256,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     again = commands.reinstall(
         *names,
         index_url=index,
-        why="whole copies of them, whatever is left of the old ones",
-        changes="torch and torchvision, the versions of now",
+        why="whole copies of them, in place of the damaged ones",
+        changes="torch and torchvision, in the present versions",
         risk="low",
         risk_text="the versions stay as they were",
         takes="up to 1 GB",
@@ -268,9 +268,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         index_url=index,
         reinstall=True,
         why="whole copies of torch, torchvision and all libraries that they need",
-        changes="torch, torchvision, nvidia-* and whatever else they need",
+        changes="torch, torchvision, nvidia-* and all else that they need",
         risk="low",
-        risk_text="torch stays as it was, what it needs may become newer",
+        risk_text="torch keeps its version; packages that it needs may become newer",
         takes="up to 5 GB",
     )
     afresh = [
@@ -287,7 +287,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old and old["module"] not in ("torch", "functorch", "torchgen"):
         name = old["module"].replace("_", "-")
         step = commands.install(
-            name, upgrade=True, why=f"torch asks for {old['name']} of it, which newer releases have", changes=name
+            name, upgrade=True, why=f"torch imports {old['name']} from it, which newer releases have", changes=name
         )
         made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
     whole = list(reversed(afresh) if lost else afresh)
@@ -299,7 +299,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*made, instead) if never else (*made, *whole, instead)
 
 
-# A small package that torch imports, of an old release; and a library of an nvidia-* package of another one.
+# Two causes: a small package that torch imports is too old, or an nvidia-* package is of another release.
 _OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
 _OF_CUDA = re.compile(
     r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
@@ -307,7 +307,7 @@ _OF_CUDA = re.compile(
 
 
 def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
-    """The NumPy that is there, so that a torch of before NumPy 2 is not given the newest with everything else."""
+    """Return the present NumPy as a requirement, so that a torch from before NumPy 2 does not get the newest NumPy."""
     if not isinstance(facts.torch.version, str) or not isinstance(facts.packages.distributions, tuple):
         return ()
     have, os = version(facts, "numpy"), facts.system.os
@@ -316,7 +316,7 @@ def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
 
 
 def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
-    """Another torch, for where the index has none of the same for this Python; and whether the tables know that it has none."""
+    """Return another torch, where the index has no wheel of the same one for this Python, and whether the tables say that it has none."""
     python = key_of(facts).python
     if not isinstance(python, str):
         return None
@@ -337,14 +337,14 @@ def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
         why=f"the newest torch that has wheels for Python {python}",
         changes=", ".join(wanted),
         risk="medium",
-        risk_text="what was made for the old torch may not work with it",
+        risk_text="packages that were built for the old torch may not work with it",
         takes="3 to 5 GB",
     )
     return step, isinstance(served, Answer) and not served.yes
 
 
 def _requirements(facts: Facts) -> tuple[tuple[str, ...], str | None]:
-    """The same torch and torchvision again, from the index of their flavour where the registry's default is another."""
+    """Return the same torch and torchvision again, from the index of their flavour where the registry's default is another."""
     have = facts.torch.version
     if not isinstance(have, str):
         pinned = newest_torch.requirements(facts)

@@ -128,7 +128,7 @@ def install_torch(facts: Facts) -> Step | None:
 
 
 def _tegra(facts: Facts) -> bool:
-    """Whether it is a Jetson, whose torch comes from NVIDIA."""
+    """Say whether this is a Jetson: its torch comes from NVIDIA."""
     kernel = facts.system.kernel
     return isinstance(kernel, str) and "tegra" in kernel
 

@@ -1,4 +1,4 @@
-"""A version is not written as Python's rules for versions want it, and a program stumbles over it.
+"""A version does not follow Python's rules for versions, and a program cannot read it.
 
 What it is
     NVIDIA's containers and some hand-made builds call themselves "2.0.0.nv23.05" or "N/A". Packaging 22 and newer refuses such a
@@ -9,13 +9,13 @@ How it shows
     metadata has '2.6.3'", "ValueError: invalid literal for int() with base 10: 'post2'".
 
 Why it happens
-    The version is a label of a build, not a version by PEP 440; or a wheel's name has a local part (+cu12torch2.8...) that its metadata
-    has not.
+    The version is a label of a build, not a version by PEP 440. Or a wheel's name has a local part (+cu12torch2.8...) that its
+    metadata lacks.
 
     Beware: "Invalid version: 'None'" while flash-attn is built means that torch is a CPU build.
 
 What to do
-    Update the program that stumbles; or hold packaging below 22; or ask for the version without its local part.
+    Update the program that cannot read it; or hold packaging below 22; or ask for the version without its local part.
 
 How to reproduce
     `attn-doctor reproduce version-parse` gives packaging the version of a torch in one of NVIDIA's containers. It downloads

@@ -1,19 +1,20 @@
 """flash-attn's finished wheel could not be fetched from GitHub.
 
 What it is
-    flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach it, or what came was no wheel.
+    flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach GitHub, or the downloaded file is no
+    wheel.
 
 How it shows
     After the line "Guessing wheel URL: https://github.com/..." comes "error: <urlopen error [Errno -2] Name or service not
-    known>", "Connection timed out", "Remote end closed connection without response"; or the line is the last one for ever. A
+    known>", "Connection timed out", "Remote end closed connection without response"; or no line follows at all. A
     file that was fetched by hand may be a web page or cut short: "Wheel 'flash-attn' located at ... is invalid".
 
 Why it happens
     A firewall, no internet on the compute node, a proxy. flash-attn up to 2.5.8 ends there; later releases begin to compile
-    instead, for hours and without a word, so that a network failure looks like a slow build.
+    instead, for hours and without output, so that a network failure looks like a slow build.
 
-    Beware: the HTTP 404 or urlopen traceback that a failed *build* prints at its end is not the cause. It is what the setup.py
-    was handling when it began to build; the cause stands above it.
+    Beware: the HTTP 404 or urlopen traceback that a failed *build* prints at its end is not the cause. setup.py was handling it
+    when it began to build; the cause stands above it.
 
 What to do
     Fetch the wheel on a machine that reaches GitHub, carry it over and install the file; or set HTTPS_PROXY. `attn-doctor wheels`
@@ -174,7 +175,7 @@ def _observed(message: str, matches: list[Match], confidence: Confidence = Confi
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:
-    """Whether this is what ended the installation: no build began after the wheel was not found, and nothing was installed."""
+    """Say whether this ended the installation: no build began after the wheel was not found, and nothing was installed."""
     if "connection broken" in match.text:
         return not any(m.strength == "context" and "nstalled " in m.text and m.line > match.line for m in seen.matches)
     built = any(m.text.startswith(("Precompiled wheel not found", "running build", "building '")) for m in seen.matches)
@@ -183,7 +184,7 @@ def _ended_it(match: Match, seen: Seen) -> bool:
 
 
 def _asked_for_ever(seen: Seen) -> list[Match]:
-    """The question for a wheel, where it is the last thing that a log says: urlretrieve waits without an end."""
+    """Return the line that asks for a wheel, where it is the last line of a log: urlretrieve waits without an end."""
     asked: list[Match] = []
     for log in seen.logs:
         rest = [line for line in log.tail if not line.startswith("[exit code")]

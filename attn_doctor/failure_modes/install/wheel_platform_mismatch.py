@@ -1,7 +1,7 @@
 """A wheel is for another Python or platform than the one that it is installed into.
 
 What it is
-    A wheel's name says what it is for: cp312 is CPython 3.12, linux_x86_64 the platform. pip compares and refuses.
+    A wheel's name says where it can be installed: cp312 is CPython 3.12, linux_x86_64 the platform. pip compares and refuses.
 
 How it shows
     "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
@@ -112,7 +112,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """A requirement file that names a wheel for another Python or platform."""
+    """Find a requirement file that names a wheel for another Python or platform."""
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
@@ -133,24 +133,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
-            message=f"{seen.group('library')} was built for another Python: it looks for {symbol}, which the Python there does not have.",
+            message=f"{seen.group('library')} was built for another Python: it needs {symbol}, which the Python there does not have.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if any("Win32" in m.text for m in seen.matches):
         return Hit(
-            message="A library there is for another kind of Windows or processor.",
+            message="A library there was built for another Windows (32 or 64 bits) or another processor.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     needs, have = seen.group("needs"), seen.group("have")
     if needs and have:
         return Hit(
-            message=f"The wheel is for {needs}, and what installs it is {have.strip().rstrip('.')}.", evidence=evidence
+            message=f"The wheel is for {needs}, and the Python or system there is {have.strip().rstrip('.')}.",
+            evidence=evidence,
         )
     wheel = (seen.group("wheel") or "the wheel").rpartition("/")[2]
     if any("filename" in m.text for m in seen.matches):
-        return Hit(message=f"{wheel} is not named as a wheel has to be: the file was renamed.", evidence=evidence)
+        return Hit(message=f"{wheel} does not have the name of a wheel: the file was renamed.", evidence=evidence)
     return Hit(
         message=f"{wheel} is for another Python or platform than the one that it was installed into.", evidence=evidence
     )

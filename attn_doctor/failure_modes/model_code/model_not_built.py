@@ -1,23 +1,23 @@
 """The installed ultralytics cannot build the model: nothing can be trained or predicted with it.
 
 What it is
-    ultralytics is installed, and making the model raises an exception, ends the process, or never comes back.
+    ultralytics is installed, but building the model raises an exception, ends the process, or never ends.
 
 How it shows
-    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12; `ModuleNotFoundError` for a
-    package that ultralytics needs; any other exception out of its own files; or a process that dies while the model is made.
+    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12; `ModuleNotFoundError` for
+    a package that ultralytics needs; another exception from its own files; or a process that crashes while the model is built.
 
 Why it happens
-    YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation, or
-    never put in (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the working folder
-    hides one.
+    YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation,
+    or never installed (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the
+    working folder hides one.
 
 What to do
-    The exception decides. A model that this ultralytics does not know: upgrade it. A missing module: install it. Anything else: read
-    the traceback, and put the same ultralytics in again.
+    Read the exception. If this ultralytics does not know the model, upgrade ultralytics. If a module is missing, install it. In
+    all other cases read the traceback, and install the same ultralytics again.
 
 How to reproduce
-    There is no recipe: what breaks is a whole ultralytics, which is too large to be downloaded for this. In an environment of your own:
+    There is no recipe: it needs a whole ultralytics, which is too large to download for this. In an environment of your own:
     `pip install ultralytics==8.3.50`, then `attn-doctor check`.
 
 References
@@ -52,14 +52,14 @@ MODE = FailureMode(
 
 
 class NotBuilt(Variant, frozen=True, kw_only=True):
-    """Why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
+    """Say why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
 
     cause: Literal["no such model", "missing module", "damaged"]
     module: str | None = None  # the missing one: "cv2"
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Met by files where the installed ultralytics has no YOLO12 at all."""
+    """Find an installed ultralytics whose files have no YOLO12."""
     yolo = facts.yolo
     if not isinstance(yolo.version, str) or yolo.attention is not None:
         return None

@@ -1,8 +1,8 @@
 """apt is set up with a CUDA repository for another release, or with two that contradict each other.
 
 What it is
-    NVIDIA gives out CUDA for each distribution release apart. Packages of another release, or of the distribution and of NVIDIA mixed,
-    ask for what cannot be had together.
+    NVIDIA publishes CUDA separately for each release of a distribution. Packages of another release, or of the distribution and
+    of NVIDIA mixed, need versions that exclude each other.
 
 How it shows
     "The following packages have unmet dependencies: cuda-... : Depends: ... but it is not installable" (or "not going to be
@@ -18,7 +18,7 @@ What to do
     brings no driver.
 
 How to reproduce
-    `attn-doctor reproduce apt-cuda-repo-mismatch` resolves CUDA 12.3 with apt, from a repository that does not hold what it
+    `attn-doctor reproduce apt-cuda-repo-mismatch` resolves CUDA 12.3 with apt, from a repository that lacks a package that it
     needs. Stand-ins in it: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
 
 References
@@ -78,7 +78,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="resolves CUDA 12.3 with apt, from a repository that does not hold what it needs",
+        does="resolves CUDA 12.3 with apt, from a repository that lacks a package that it needs",
         of=(
             Apt(
                 release="noble",
@@ -99,7 +99,7 @@ MODE = FailureMode(
         stands_in=("NVIDIA's package, with a dependency of the real one",),
     ),
 )
-# There is no `detect`: the sources of apt are in no fact.
+# There is no `detect`: no fact holds the sources of apt.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -110,7 +110,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         next((m.groups[n] for m in matches if n in m.groups), None) for n in ("package", "wants", "absent")
     )
     if package:
-        message = f"apt cannot install {package} there: {wants}, which it asks for, is not to be had with it."
+        message = f"apt cannot install {package} there: {wants}, on which it depends, cannot be installed with it."
     elif absent:
         message = f"apt knows no package {absent} there: NVIDIA's repository for that release is not set up."
     else:
@@ -126,7 +126,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
-        "which repositories are set up",
+        "shows which repositories are set up",
         "nothing",
         "none",
     )

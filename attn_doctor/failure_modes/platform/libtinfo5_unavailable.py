@@ -1,4 +1,4 @@
-"""An older CUDA repository asks for libtinfo5, which this release of the distribution no longer has.
+"""An older CUDA repository needs libtinfo5, which this release of the distribution no longer has.
 
 What it is
     The nsight tools of older CUDA releases depend on libtinfo5. Ubuntu 24.04 and Debian 13 dropped it, so `apt install cuda`
@@ -93,7 +93,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Only where somebody is about to install a toolkit: a GPU and a GPU build of torch, and no toolkit yet."""
+    """Warn only where a toolkit may be installed next: there is a GPU and a GPU build of torch, and no toolkit yet."""
     if not every(
         lambda: known(facts.system.os) == "linux",
         lambda: known(facts.system.distribution) is not None,

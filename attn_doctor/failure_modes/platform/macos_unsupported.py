@@ -89,7 +89,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    # The same paths stand in every log from a Mac: only a build that looks for CUDA is this trouble.
+    # The same paths stand in every log from a Mac: only a build that looks for CUDA counts.
     wanted = any(log.of("cuda-home-unset") for log in seen.logs) or any("macosx_" in m.text for m in seen.matches)
     if not wanted:
         return None

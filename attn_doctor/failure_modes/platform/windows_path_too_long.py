@@ -1,8 +1,8 @@
 """A path inside flash-attn's source is longer than Windows allows.
 
 What it is
-    Windows programs take paths of 260 characters unless long paths are switched on. flash-attn's source brings composable_kernel, whose
-    file names alone are over 150 long, and pip unpacks it under a long temporary folder.
+    Windows programs accept paths of 260 characters unless long paths are switched on. flash-attn's source brings
+    composable_kernel, whose file names alone are over 150 long, and pip unpacks it under a long temporary folder.
 
 How it shows
     "OSError: [Errno 2] No such file or directory: 'C:/Users/.../csrc/composable_kernel/...hpp'" right after the download; git:

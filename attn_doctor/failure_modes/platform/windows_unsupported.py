@@ -1,15 +1,15 @@
 """flash-attn has no wheels for Windows, and building it there rarely works.
 
 What it is
-    The flash-attn project gives out wheels for Linux on x86-64. On Windows pip begins to compile: hours, with Visual Studio and a
-    CUDA toolkit that must fit each other, and mostly it fails.
+    The flash-attn project publishes wheels for Linux on x86-64. On Windows pip begins to compile. That takes hours, needs a
+    Visual Studio and a CUDA toolkit that fit each other, and mostly fails.
 
 How it shows
     "Guessing wheel URL: ...win_amd64.whl" and then "Precompiled wheel not found. Building from source..."; errors of cl.exe or
     of nvcc with MSVC after it.
 
 Why it happens
-    Nobody of the project builds for Windows; some people outside it do.
+    The project does not build for Windows; other people do.
 
 What to do
     Nothing, for YOLO12: PyTorch's own fused attention is there. Else a wheel built by others (`attn-doctor wheels` lists who), or WSL2,
@@ -76,15 +76,15 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="The flash-attn project has no wheels for Windows: pip would compile it here for hours, and mostly in vain.",
+        message="The flash-attn project has no wheels for Windows: pip would compile it here for hours, and that mostly fails.",
         evidence=(fact(facts, "system.os"), fact(facts, "flash_attention.version", "flash-attn is not installed")),
     )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "context" for m in seen.matches):
-        return None  # such a wheel may be somebody's own, and fit
-    # What stopped that build is nearer to the cause than that there was one.
+        return None  # another person may have built this wheel, and it may fit
+    # The error that stopped the build is nearer to the cause than the build itself.
     stages = {MODE.slug, "no-prebuilt-wheel", "build-timeout-hang", "build-failed-unspecified"}
     stopped = any(m.strength == "proof" and m.slug not in stages for log in seen.logs for m in log.matches)
     return Hit(

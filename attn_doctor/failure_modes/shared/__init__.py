@@ -1,1 +1,1 @@
-"""Shared by failure modes; none of these is one."""
+"""Hold code that several failure modes share. No module here is a failure mode."""

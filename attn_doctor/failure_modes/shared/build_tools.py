@@ -1,4 +1,4 @@
-"""The small packages that setup.py imports: which of them are missing, and how they are put there. Pure."""
+"""Find the small packages that setup.py imports and that are missing, and install them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEEDED = ("setuptools", "wheel", "packaging", "psutil", "ninja")
 
 
 def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
-    """What a build without isolation would miss in the target."""
+    """Find the packages that a build without isolation would miss in the target."""
     if not building.setup_would_run(facts):
         return None
     absent = [name for name in wanted if package(facts, name) is None]
@@ -30,7 +30,7 @@ def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
 
 
 def missed(seen: Seen, usual: str) -> Hit | None:
-    """A build in a log stopped at one of them."""
+    """Report a build in a log that stopped because one of them was missing."""
     name = seen.group("module") or usual
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
     return Hit(
@@ -43,7 +43,7 @@ def missed(seen: Seen, usual: str) -> Hit | None:
 def fixes(facts: Facts) -> tuple[Fix, ...]:
     tools = commands.install(
         *NEEDED,
-        why="setup.py imports one after the other; all at once saves four failures",
+        why="setup.py imports them one after the other: install all at once, or the build fails up to four times",
         changes="adds build tools",
     )
     step = building.build(facts, "with isolation off, the build sees what is installed here")

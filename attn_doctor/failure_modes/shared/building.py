@@ -1,4 +1,4 @@
-"""What rules about building flash-attn ask of facts and of logs again and again, and the ways round a build. Pure.
+"""Answer the questions about facts and logs that several rules about building flash-attn ask, and give the fixes that need no build. Pure.
 
 Each question raises Unsure where the answer is not known.
 """
@@ -25,7 +25,7 @@ from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 FLASH_ATTN = "flash-attn"
-FAILED = "build-failed-unspecified"  # its signs are what every failed build prints, whatever the cause
+FAILED = "build-failed-unspecified"  # its signs are lines that every failed build prints
 
 
 def works(facts: Facts) -> bool:
@@ -34,7 +34,7 @@ def works(facts: Facts) -> bool:
 
 
 def wanted_release(facts: Facts) -> str:
-    """The flash-attn that would be built: pinned by the project, installed and broken, or the newest for this Python."""
+    """Return the flash-attn that would be built: pinned by the project, installed and broken, or the newest for this Python."""
     for pin in facts.project.pins if isinstance(facts.project.pins, tuple) else ():
         exact = _exactly(pin.requirement)
         if exact is not None:
@@ -62,7 +62,7 @@ def _exactly(text: str) -> str | None:
 
 
 def asked_for(facts: Facts, release: str) -> Wheel:
-    """The wheel that this release's setup.py would ask for here."""
+    """Return the wheel that this release's setup.py would ask for here."""
     key = key_of(facts)
     return known(
         wheels.asked_for(
@@ -77,7 +77,7 @@ def asked_for(facts: Facts, release: str) -> Wheel:
 
 
 def wheel_is_there(facts: Facts, release: str) -> Judgement:
-    """Whether setup.py would find its wheel. A release that nobody could list is judged by the newest one that is listed."""
+    """Say whether setup.py would find its wheel. A release that is not in the table is judged by the newest one that is."""
     asked = wheels.exists(asked_for(facts, release).filename)
     if isinstance(asked, Answer):
         return asked
@@ -91,7 +91,7 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Whether pip would run flash-attn's setup.py here, which looks for nvcc and imports build tools before it asks for a wheel."""
+    """Say whether pip would run flash-attn's setup.py here, which looks for nvcc and imports build tools before it asks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
@@ -100,7 +100,7 @@ def setup_would_run(facts: Facts) -> bool:
 
 
 def would_be_built(facts: Facts) -> bool:
-    """Whether somebody who wants flash-attn here would come to compile it: it does not work, and no wheel is known."""
+    """Say whether installing flash-attn here would compile it: it does not work yet, and no wheel is known."""
     return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 
@@ -111,7 +111,7 @@ def _surely_there(facts: Facts) -> bool:
         return False
     doubt = next((part for part in parts if isinstance(part, Unknown)), None)
     if doubt is not None:
-        # Where none of the release's wheels agrees with what is known, it is no matter what the rest would say.
+        # Where no wheel of the release agrees with the known parts of the key, the unknown parts do not matter.
         if any(_may_be_named(wheel, key) for wheel in wheels.of_release(wanted_release(facts))):
             raise Unsure(doubt)
         return False
@@ -120,7 +120,7 @@ def _surely_there(facts: Facts) -> bool:
 
 
 def _may_be_named(wheel: Wheel, key: Key) -> bool:
-    """Whether what is known of the key is in the name of this wheel."""
+    """Say whether the name of this wheel agrees with the known parts of the key."""
     pairs = (
         (key.torch, lambda torch: pair(torch) == pair(wheel.torch)),
         (key.cxx11_abi, lambda abi: abi is wheel.cxx11_abi),
@@ -131,7 +131,7 @@ def _may_be_named(wheel: Wheel, key: Key) -> bool:
 
 
 def toolkit(facts: Facts) -> Toolkit | None:
-    """The toolkit that PyTorch would build with; None where its choice is no toolkit."""
+    """Return the toolkit that PyTorch would build with; None where its choice is no toolkit."""
     by = known(facts.toolchain.cuda_home_by)
     if by is None:
         return None
@@ -140,7 +140,7 @@ def toolkit(facts: Facts) -> Toolkit | None:
 
 
 def toolkit_path(facts: Facts, chosen: Toolkit) -> str:
-    """Where the facts hold it."""
+    """Return the path of a toolkit in the facts."""
     listed = known(facts.toolchain.toolkits)
     return f"toolchain.toolkits.{next(i for i, t in enumerate(listed) if t is chosen)}"
 
@@ -150,7 +150,7 @@ def _found_by(candidate: Toolkit, way: str) -> bool:
 
 
 def nvcc(facts: Facts) -> str | None:
-    """The version of the compiler that PyTorch would call; None: there is none."""
+    """Return the version of the nvcc that PyTorch would call; None: there is none."""
     chosen = toolkit(facts)
     return known(chosen.version) if chosen else None
 
@@ -165,13 +165,13 @@ _COMPILERS: dict[str, HostCompiler] = {
 
 
 def host_compiler(facts: Facts) -> Compiler | None:
-    """The C++ compiler that would be called: the one that CC or CXX names, else the first on PATH."""
+    """Return the C++ compiler that would be called: the one that CC or CXX names, else the first on PATH."""
     wanted = ("cl",) if known(facts.system.os) == "windows" else ("gcc", "g++", "clang", "clang++")
     return next((c for c in known(facts.toolchain.compilers) if c.name in wanted and c.version is not None), None)
 
 
 def memory(facts: Facts) -> int:
-    """Bytes that a build may use: what is free, or the container's limit where that is less."""
+    """Return the bytes that a build may use: the free memory, or the container's limit where that is less."""
     free, limit = known(facts.system.available_bytes), known(facts.system.cgroup_memory_bytes)
     if free is None:
         raise Unsure(Unknown("the free memory is not known"))
@@ -179,7 +179,7 @@ def memory(facts: Facts) -> int:
 
 
 def build_key(facts: Facts, release: str) -> BuildKey:
-    """What a build of this release here depends on, for the questions of `knowledge.build`."""
+    """Return the values on which a build of this release here depends, for the questions of `knowledge.build`."""
     key = key_of(facts)
     compiler = host_compiler(facts)
     cores = known(facts.system.cores)
@@ -200,7 +200,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
 
 
 def foreseen(facts: Facts) -> Prediction | None:
-    """What a build here would come to; None where too little is known to say."""
+    """Return the cost of a build here; None where too little is known."""
     try:
         return predict(build_key(facts, wanted_release(facts)))
     except Unsure:
@@ -208,12 +208,12 @@ def foreseen(facts: Facts) -> Prediction | None:
 
 
 def variables(prediction: Prediction | None) -> dict[str, str]:
-    """The advised settings, as environment variables."""
+    """Return the advised settings as environment variables."""
     return prediction.settings.variables() if prediction and prediction.settings else {}
 
 
 def in_build(seen: Seen, match: Match) -> bool:
-    """Whether this match stands in the log of a build: not where the installation before it ended well, and none came after."""
+    """Say whether this match belongs to a build in its log. It does not where the last installation before it ended well."""
     log = next((log for log in seen.logs if log.file == match.file), None)
     built = [m.line for m in log.of(FAILED)] if log else []
     if log is None or not built:
@@ -226,21 +226,21 @@ def in_build(seen: Seen, match: Match) -> bool:
 
 
 def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
-    """Matches as evidence, the first few."""
+    """Return the first few matches as evidence."""
     return tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
 
 
 # A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ...", in any language: the colons stay),
 # MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
 def missing_header(names: str) -> str:
-    """A pattern for a line by which some compiler says that one of these headers (a regular expression) is not there."""
+    """Return a pattern for the line in which a compiler says that one of these headers (a regular expression) is missing."""
     return (
         rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
         rf"(?P<header>{names})(?=\s?[:：'\"])"
     )
 
 
-# What shells say of a program that they do not find. Python and the dynamic loader always speak English; gcc and shells do not.
+# Messages of shells for a program that they do not find. Python and the dynamic loader always speak English; gcc and shells do not.
 NO_COMMAND = (
     r"\s?[:：]\s?(?:(?:command )?not found|未找到命令|找不到命令|Kommando nicht gefunden|Befehl nicht gefunden|commande introuvable|"
     r"orden no encontrada|comando no encontrado|comando não encontrado|コマンドが見つかりません|команда не найдена)"
@@ -252,7 +252,7 @@ def verify(facts: Facts) -> tuple[str, ...]:
 
 
 def build(facts: Facts, why: str = "built here, against this torch", release: str | None = None) -> Step:
-    """The command that builds flash-attn in the environment that has torch."""
+    """Return the command that builds flash-attn in the environment that has torch."""
     requirement = FLASH_ATTN if release is None else f"{FLASH_ATTN}=={release}"
     return commands.install(
         requirement,
@@ -264,7 +264,7 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Ways to flash-attn that compile nothing: a wheel that fits as things are, or a torch that a wheel exists for."""
+    """Return the fixes that install flash-attn and compile nothing: a wheel that fits this torch, or a torch that a wheel exists for."""
     wheel = wheel_fixes.fitting(facts)
     if wheel is not None:
         step = commands.install(
@@ -297,7 +297,7 @@ def _other_torch(facts: Facts) -> Fix | None:
         why=f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for",
         changes=f"torch, to {nearest.torch}",
         risk="medium",
-        risk_text="whatever needs the torch of now may stop; a new environment is safer",
+        risk_text="packages that need the present torch may stop working; a new environment is safer",
         takes="3 to 5 GB",
     )
     wheel = commands.install(

@@ -1,4 +1,4 @@
-"""What CUDA answered when it was started, and on which GPUs: the questions that the rules about drivers share. Pure.
+"""Answer the questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
 
 Each raises Unsure where the answer is not known.
 """
@@ -17,12 +17,12 @@ _IN_TORCH = re.compile(r"\bError (\d{1,3}): ")
 
 
 def works(facts: Facts) -> bool:
-    """Whether torch was seen to use CUDA: then no reason why it should not can be right."""
+    """Say whether torch was seen to use CUDA: then no driver failure is present."""
     return facts.torch.available is True
 
 
 def refused(facts: Facts) -> int | None:
-    """The number of the error with which CUDA refused to start, cuInit's or what torch said of it; None: it did not, or gave none."""
+    """Return the number of the error of cuInit, or of torch's message, with which CUDA did not start; None: it started or gave no number."""
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -37,29 +37,29 @@ def refused(facts: Facts) -> int | None:
 
 
 def asked(facts: Facts) -> bool:
-    """Whether anybody has started CUDA here."""
+    """Say whether a probe tried to start CUDA here, and torch was not seen to use it."""
     return not works(facts) and (facts.graphics.cuda_error is None or isinstance(facts.graphics.cuda_error, str))
 
 
 def evidence(facts: Facts) -> Evidence:
-    """What CUDA said, from whoever asked it."""
+    """Return the message of CUDA: from torch, or from cuInit."""
     if isinstance(facts.graphics.cuda_error, str):
         return fact(facts, "graphics.cuda_error", f"cuInit: {facts.graphics.cuda_error}")
     return fact(facts, "torch.cuda_error")
 
 
 def visible(facts: Facts) -> list[tuple[int, Gpu]]:
-    """GPUs that programs see, with their place in the list; one of which that is not known counts as seen."""
+    """Return the GPUs that programs see, with their index in the facts. A GPU counts as seen where this is not known."""
     return [(index, gpu) for index, gpu in enumerate(known(facts.graphics.gpus)) if gpu.visible is not False]
 
 
 def driver_os(facts: Facts) -> OsName:
-    """Whose driver it is: under WSL that of Windows. Raises Unsure where it is not known whether this is WSL."""
+    """Say which system's driver it is: under WSL that of Windows. Raises Unsure where it is not known whether this is WSL."""
     return "windows" if facts.system.os == "windows" or fact_queries.under_wsl(facts) else "linux"
 
 
 def driver_os_or_none(facts: Facts) -> OsName | None:
-    """Whose driver it is; None where that is not known, as for a log of which no machine is known."""
+    """Say which system's driver it is; None where that is not known, as for a log without a machine."""
     if isinstance(facts.system.os, Unknown):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which package stopped an import: from the exception, or from the place in the code at which it died."""
+"""Find the package that stopped an import: from the exception, or from the place in the code where it failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.steps import Step
 
 _NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]+)")
-# The module lacks what is asked of it: half of it is gone, or another one of that name stands in front.
+# The module lacks a name: a part of it is missing, or another module of that name hides it.
 _LACKS = re.compile(
     r"(?:partially initialized )?module '(?P<module>\w+)[\w.]*' has no attribute|cannot import name '[^']+' from '(?P<of>\w+)"
 )
@@ -22,10 +22,10 @@ _PLACE = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<module>[A-Za-z_]\w*)(?
 
 
 class Culprit(NamedTuple):
-    """The package to blame, and whether it is missing ("No module named 'yaml'") or there and broken."""
+    """Name the package that failed, and whether it is missing ("No module named 'yaml'") or there and broken."""
 
     module: str
-    distribution: str | None  # None: nobody here knows which distribution brings this module
+    distribution: str | None  # None: not known which distribution brings this module
     is_missing: bool
 
 

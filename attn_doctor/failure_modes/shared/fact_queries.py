@@ -1,4 +1,4 @@
-"""What rules ask of facts again and again. Each raises Unsure where the answer is not known."""
+"""Answer the questions about facts that many rules ask. Each raises Unsure where the answer is not known."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from attn_doctor.model.versions import local
 
 
 def holds(judgement: Judgement) -> bool:
-    """A question to the knowledge tables, answered."""
+    """Return the answer of the knowledge tables to a question."""
     return known(judgement).yes
 
 
 def package(facts: Facts, name: str) -> Distribution | None:
-    """The distribution that is imported under this name: the first on the target's path."""
+    """Return the distribution that is imported under this name: the first on the target's path."""
     return next((d for d in known(facts.packages.distributions) if d.name == name), None)
 
 
 def version(facts: Facts, name: str) -> str | None:
-    """Version of a distribution; None: not installed."""
+    """Return the version of a distribution; None: not installed."""
     found = package(facts, name)
     return known(found.version) if found else None
 
@@ -35,7 +35,7 @@ def package_evidence(facts: Facts, name: str) -> Evidence:
 
 
 def attempt(facts: Facts, module: str) -> Import | None:
-    """How importing a module went; None: it is not there or was not tried."""
+    """Return how importing a module ended; None: it is not there or was not tried."""
     return next((i for i in known(facts.imports) if i.module == module), None)
 
 
@@ -48,7 +48,7 @@ def attempt_evidence(facts: Facts, module: str) -> Evidence:
 
 
 def message(fault: Fault) -> str:
-    """A fault in one line."""
+    """Return a fault in one line."""
     if fault.kind == "signal":
         return f"killed by {fault.signal}"
     if fault.kind in ("timeout", "vanished"):
@@ -59,22 +59,22 @@ def message(fault: Fault) -> str:
 
 
 def text_of(fault: Fault | None) -> str:
-    """Everything that a fault says, to search in: message and traceback."""
+    """Return the message and the traceback of a fault, to search in."""
     return "\n".join(filter(None, [fault.message, fault.traceback])) if fault else ""
 
 
 def variable(facts: Facts, name: str) -> str | None:
-    """An environment variable; None: not set."""
+    """Return an environment variable; None: not set."""
     return next((v.value for v in known(facts.environment) if v.name == name), None)
 
 
 def under_wsl(facts: Facts) -> bool:
-    """Whether this Linux runs inside Windows, whose driver it uses then."""
+    """Say whether this Linux runs inside Windows: then it uses the driver of Windows."""
     return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
 
 
 def in_container(facts: Facts) -> bool | None:
-    """Whether this is a container; None where that is not known, so that no cure is for one or the other by chance."""
+    """Say whether this is a container; None where that is not known, so that a fix does not assume one."""
     container = facts.system.container
     return None if isinstance(container, Unknown) else container is not None
 
@@ -85,7 +85,7 @@ def nvidia_card(facts: Facts) -> bool:
 
 
 def usable_gpu(facts: Facts) -> bool:
-    """Whether the driver shows an NVIDIA GPU."""
+    """Say whether the driver shows an NVIDIA GPU."""
     return bool(known(facts.graphics.gpus))
 
 
@@ -94,12 +94,12 @@ def torch_installed(facts: Facts) -> bool:
 
 
 def cuda_build(facts: Facts) -> bool:
-    """Whether torch is a CUDA build."""
+    """Say whether torch is a CUDA build."""
     return torch_installed(facts) and known(facts.torch.cuda) is not None
 
 
 def index_url(torch: str) -> str | None:
-    """The index of torch's flavour ("+cu124", "+cpu"); None where the registry's default is that flavour."""
+    """Return the index of torch's flavour ("+cu124", "+cpu"); None where the registry's default is that flavour."""
     flavour = local(torch)
     default = pytorch.pypi_cuda(torch)
     if flavour is None or (isinstance(default, str) and flavour == pytorch.flavour(default)):

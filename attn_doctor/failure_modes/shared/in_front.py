@@ -1,4 +1,4 @@
-"""Something stands in front of the environment and keeps a module from importing: seen, by importing it again without that."""
+"""Report a variable or folder that keeps a module from importing: without it, the module was seen to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
-# What an import that fails may show besides; without what stands in front none of it is there.
+# Other failures that such an import may show: without the variable none of them is there.
 CONSEQUENCES = (
     "abi-mismatch-cxx11",
     "abi-mismatch-torch-version",
@@ -62,7 +62,7 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
 
 
 def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
-    """Return the fix that leaves out what was seen to do harm, and then looks again: nothing is installed before that."""
+    """Return the fix that leaves out the harmful variables and then examines again: nothing is installed before that."""
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:

@@ -1,7 +1,7 @@
-"""Which torch an upgrade would bring to this machine: the newest that its driver, GPU and Python run. Pure.
+"""Choose the torch that an upgrade brings to this machine: the newest that its driver, GPU and Python run. Pure.
 
 The registry's newest torch is built for the newest CUDA, which an older driver refuses: an upgrade without a version would
-put driver-too-old in the place of what it cures.
+cause driver-too-old.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attn_doctor.model.facts import Facts, Unknown
 
 
 def choice(facts: Facts) -> Choice | Unknown:
-    """The newest torch for the driver that is known here. Unknown where no driver is, or the tables have none for it."""
+    """Return the newest torch for the driver here. Unknown where no driver is known, or the tables have no torch for it."""
     driver, gpus, python = facts.graphics.driver, facts.graphics.gpus, key_of(facts).python
     if not isinstance(driver, str):
         return Unknown("no driver is known")
@@ -31,7 +31,7 @@ def choice(facts: Facts) -> Choice | Unknown:
 
 
 class Wanted(NamedTuple):
-    """Requirements, and with which options they are installed."""
+    """Hold requirements, and the options with which they are installed."""
 
     requirements: tuple[str, ...]
     index_url: str | None = None

@@ -1,4 +1,4 @@
-"""Requirements of torch, torchvision and ultralytics that are not there: which, how grave, and one command for all of them."""
+"""Find the missing requirements of torch, torchvision and ultralytics, their severity, and one command that installs all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attn_doctor.model.steps import Step
 
 
 class Missing(NamedTuple):
-    """One requirement that nothing meets. `place`: its index in facts.packages.conflicts."""
+    """Name one requirement that no installed package meets. `place`: its index in facts.packages.conflicts."""
 
     place: int
     asked_by: str  # "ultralytics 8.4.190"
@@ -29,7 +29,7 @@ class Missing(NamedTuple):
 
 
 def missing(facts: Facts) -> tuple[Missing, ...]:
-    """Return what torch, torchvision and ultralytics and their own requirements ask for and is not there, each once."""
+    """Return what torch, torchvision and ultralytics and their own requirements require and is not there, each once."""
     conflicts = facts.packages.conflicts
     found: dict[str, Missing] = {}
     for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
@@ -49,7 +49,7 @@ def missing(facts: Facts) -> tuple[Missing, ...]:
 def gravity(names: Iterable[str], *, imports: bool) -> Severity:
     """Return how grave it is, by what was seen to stop an epoch of training.
 
-    `imports`: whether ultralytics was seen to import without them. Else nobody knows which of them its import needs.
+    `imports`: whether ultralytics was seen to import without them. Else it is not known which of them its import needs.
     """
     names = set(names)
     if names & NEEDED_TO_TRAIN:
@@ -93,7 +93,7 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
         steps.append(
             commands.install(
                 *wanted,
-                why="what the installed packages need and is not there",
+                why="the installed packages need these",
                 changes=f"adds {', '.join(wanted)}",
             )
         )
@@ -108,8 +108,8 @@ def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     return (
         commands.install(
             f"{distribution}=={have.partition('+')[0]}" if have else distribution,
-            why="a whole copy of it, whatever is left of the old one",
-            changes=f"{distribution}, the version of now" if have else distribution,
+            why="a whole copy of it, in place of the damaged one",
+            changes=f"{distribution}, the present version" if have else distribution,
             reinstall=True,
             no_deps=True,
         ),

@@ -1,4 +1,4 @@
-"""What the dynamic loader says, explained: whose symbol is missing, for which torch it was compiled, which side is wrong.
+"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch that the extension was compiled for.
 
 Pure. It knows how names are made and no version: those come from the table of dated symbols.
 """
@@ -13,7 +13,7 @@ from attn_doctor.knowledge.cxx_names import torch_symbols
 # Modules that are compiled against torch and CUDA, or load such a one.
 EXTENSIONS = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _UNDEFINED = re.compile(r"undefined symbol: ([^\s,;)'\"]+)")
-# "symbol X, version V not defined in file F with link time reference": the same trouble, where the file has versions.
+# "symbol X, version V not defined in file F with link time reference": the same failure, where the file has versions.
 _NOT_DEFINED = re.compile(r"symbol (\w+), version \S+ not defined in file \S+ with link time reference")
 
 # Libraries of torch by what they export; the first that fits. Namespaces are written as the Itanium ABI mangles them.
@@ -41,22 +41,22 @@ MODULE = (
     r"specified module|找不到指定的模块|找不到指定的模組|angegebene Modul|module spécifié|módulo especificado|modulo specificato|"
     r"指定されたモジュール|지정된 모듈|указанный модуль|określonego modułu|[Bb]elirtilen modül|WinError 126\b"
 )
-# Files of a Python environment and of what is built for it; other programs have such troubles too.
+# Files of a Python environment and of what is built for it; other programs fail in this way too.
 IN_PYTHON = re.compile(r"python|site-packages|dist-packages|flash|torch|cuda|nvidia|triton|xformers|\.venv|conda")
 _LONGEST = 100  # characters of a name in a sentence
 
 
 class Explanation(NamedTuple):
-    """One symbol that could not be resolved."""
+    """Describe one symbol that could not be resolved."""
 
     name: str  # as a person would write it
-    library: str | None  # which should have it
+    library: str | None  # the library that should have it
     new_strings: bool | None  # it was compiled with the new C++ ABI; None: there is no string in it
     torch: tuple[str, ...] | None  # minors that have it, oldest first; None: not told by this name
 
 
 def undefined(text: str) -> str | None:
-    """The mangled name that the loader could not resolve, in whatever way it says so."""
+    """Return the mangled name that the loader could not resolve, from any form of its message."""
     match = _UNDEFINED.search(text) or _NOT_DEFINED.search(text)
     return match[1] if match else None
 
@@ -71,13 +71,13 @@ def explain(symbol: str) -> Explanation:
 
 
 def sentence(symbol: str) -> str:
-    """What is looked for and where, for the end of a sentence: "c10::cuda::SetDevice(int) in libc10_cuda.so"."""
+    """Return the missing function and its library, for the end of a sentence: "c10::cuda::SetDevice(int) in libc10_cuda.so"."""
     told = explain(symbol)
     return f"{told.name} in {told.library}" if told.library else told.name
 
 
 def built_for(symbol: str) -> str | None:
-    """The torch that a symbol dates an extension to: "torch 2.3 to 2.7". None where it tells nothing."""
+    """Return the torch releases that have a symbol: "torch 2.3 to 2.7". None where the symbol tells nothing."""
     minors = explain(symbol).torch
     if not minors:
         return None
@@ -92,7 +92,7 @@ def built_for(symbol: str) -> str | None:
 
 
 def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
-    """Whether this symbol is missing because of the C++ ABI of std::string, and not because of another torch minor.
+    """Say whether this symbol is missing because of the C++ ABI of std::string, and not because of another torch minor.
 
     `torch_new_strings`: the ABI of the torch that it was looked for in, where known. None: either may be.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
@@ -117,7 +117,7 @@ def _library(symbol: str) -> str | None:
 
 
 def _readable(symbol: str) -> str:
-    """Demangled; of a long list of parameters only that there is one."""
+    """Return the demangled name; a long list of parameters becomes "..."."""
     name = torch_symbols.signature(symbol) if symbol.startswith("_Z") else symbol
     head, opened, _ = name.partition("(")
     return name if len(name) <= _LONGEST or not opened else f"{head}(...)"

@@ -1,6 +1,6 @@
-"""An installed flash-attn that does not fit: whether it was tried, the ABI it should have, and the two ways out. Pure.
+"""Give the two fixes for an installed flash-attn that does not fit, and the ABI that it should have. Pure.
 
-The ways out are the wheel that fits, and doing without.
+The fixes are the wheel that fits, and doing without flash-attn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.model.steps import Step
 
 
 def torch_abi(facts: Facts) -> bool:
-    """Whether torch has the new C++ ABI: as it said itself; by the table of its releases where it was not asked."""
+    """Say whether torch has the new C++ ABI: by its own answer, or by the table of its releases where it was not asked."""
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
@@ -46,13 +46,13 @@ def fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
 
 
 def fitting(facts: Facts) -> Candidate | None:
-    """The best official wheel of which every part is known to agree with this machine; None where there is none."""
+    """Return the best official wheel of which every part is known to agree with this machine; None where there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
 
 
 def look_it_up(facts: Facts) -> Fix:
-    """For machines of which too little is known: how to find the finished wheel."""
+    """Return the fix for a machine of which too little is known: how to find the finished wheel."""
     step = commands.by_hand(
         ("attn-doctor", "wheels"),
         "names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints with --force-reinstall",
