@@ -162,6 +162,10 @@ def test_what_stops_a_gpu_blocks_what_needs_one_and_what_stops_a_build_is_a_cons
         "flash-attn-2",
         "flash-attn-3",
         "flash-attn-4",
+        "sdpa-flash-3",
+        "sdpa-flash-4",
+        "xformers",
+        "flex",
     }
     on_windows = consequences(find("windows-unsupported").MODE)
     assert {"windows-path-too-long", "nvcc-missing", "cutlass-submodule-missing"} <= set(on_windows)

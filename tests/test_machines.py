@@ -24,13 +24,13 @@ from attn_doctor.model.steps import SetVariable
 
 _BUILT = {"flash-attn-2", "flash-attn-3"}
 _FLASH = {*_BUILT, "flash-attn-4"}
+_GPU = {"sdpa-efficient", "sdpa-cudnn", "sdpa-flash-3", "sdpa-flash-4", "xformers", "flex"} | _FLASH
 # Backends, by the word that stands for them in `blocks` of an expect.toml.
 GROUPS = {
-    "all": {"eager", "sdpa", "sdpa-math", "sdpa-efficient", "sdpa-flash", "sdpa-cudnn", "xformers", "flex", "compile"}
-    | _FLASH,
-    "gpu": {"sdpa-efficient", "sdpa-cudnn"} | _FLASH,  # sdpa-flash has a kernel for the CPU too
+    "all": {"eager", "sdpa", "sdpa-math", "sdpa-flash", "compile"} | _GPU,
+    "gpu": _GPU,  # sdpa-flash has a kernel for the CPU too
     "ampere": {"sdpa-flash", "sdpa-cudnn"} | _FLASH,  # kernels that need compute capability 8.0
-    "mac": {"sdpa-efficient", "sdpa-cudnn", "xformers"} | _FLASH,
+    "mac": _GPU,
     "build": _BUILT,
     "flash-attn-2": {"flash-attn-2"},
 }

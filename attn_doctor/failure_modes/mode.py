@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
+from attn_doctor.exchange.traits import TRAITS
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.logs.reader import Seen, Strength, Topic
 from attn_doctor.model.facts import Facts, Record, Unknown
@@ -19,21 +20,8 @@ from attn_doctor.model.trials import Trials
 T = TypeVar("T")
 
 Stops = Literal["build", "gpu", "nothing"]
-EVERY_BACKEND = (
-    "eager",
-    "sdpa",
-    "sdpa-math",
-    "sdpa-efficient",
-    "sdpa-flash",
-    "sdpa-cudnn",
-    "flash-attn-2",
-    "flash-attn-3",
-    "flash-attn-4",
-    "xformers",
-    "flex",
-    "compile",
-)
-GPU_BACKENDS = ("sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "flash-attn-3", "flash-attn-4")  # no CPU has a kernel
+EVERY_BACKEND = tuple(TRAITS)
+GPU_BACKENDS = tuple(name for name, traits in TRAITS.items() if traits.gpu_only)
 
 
 class Unsure(Exception):

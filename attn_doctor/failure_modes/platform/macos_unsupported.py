@@ -23,7 +23,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import GPU_BACKENDS, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -35,7 +35,7 @@ MODE = FailureMode(
     title="flash-attn cannot run on a Mac",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-efficient", "sdpa-cudnn", "xformers"),
+    blocks=GPU_BACKENDS,
     explains=(
         "no-gpu-present",
         "torch-cpu-build",
