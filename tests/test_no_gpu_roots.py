@@ -240,3 +240,11 @@ def test_wheels_answers_for_a_key_that_is_stated_where_there_is_no_gpu():
 
 def test_wheels_says_nothing_of_a_missing_gpu_where_one_is_stated():
     assert not [n for n in answer(Wanted(gpus=("sm_89",)), LOGIN).notes if "GPU here" in n]
+
+
+def test_a_machine_without_a_gpu_is_not_told_that_flash_attn_can_be_built_on_it():
+    """The headers of torch 2.14 want C++20, which flash-attn's setup.py does not pass: a build was not shown to work."""
+    facts = with_flash_attn(LOGIN)
+    told = {f.slug: f.message for f in diagnose(facts, Goal.TRAIN).findings}
+    assert "built" not in told["no-gpu-present"]
+    assert "runs only where there is a GPU" in told["no-gpu-present"]

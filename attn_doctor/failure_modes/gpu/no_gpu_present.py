@@ -12,7 +12,7 @@ Why it happens
 
 What to do
     Nothing, for training on the CPU: PyTorch's own fused attention works there and is faster than YOLO12's eager one on large
-    images. flash-attn needs a machine with a GPU to run; it can be built and installed without one, as on a login node, in CI or
+    images. flash-attn needs a machine with a GPU to run; building and installing it needs none, as on a login node, in CI or
     in `docker build`. `attn-doctor check --gpu 8.9` judges for the GPU that will run it (its compute capability, or a name such
     as "RTX 4090").
 
@@ -57,8 +57,8 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn can be built and installed "
-        "here, and runs only where there is a GPU (to judge for one that is elsewhere: `attn-doctor check --gpu CC`).",
+        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn runs only where there is "
+        "a GPU (to judge for a GPU that is elsewhere, such as an RTX 4090: `attn-doctor check --gpu 8.9`).",
         evidence=(fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus"),),
         certainty=Certainty.OBSERVED,
     )
