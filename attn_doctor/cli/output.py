@@ -1,4 +1,4 @@
-"""What commands put out: the report on the terminal, its files, and progress on standard error."""
+"""Writes the answers of commands: the report on the terminal, its files, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """What is going on, on standard error: a spinner on a terminal, a line for each text elsewhere."""
+    """Show progress on standard error: a spinner on a terminal, a line for each text elsewhere."""
 
     def __enter__(self) -> Progress:
         self._status: Status | None = None

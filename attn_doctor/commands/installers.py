@@ -158,7 +158,7 @@ def _conda_name(text: str) -> str:
 
 
 def _all_bare(step: Install) -> bool:
-    """Whether all requirements are names without a version."""
+    """Return whether all requirements are names without a version."""
     return step.names() == step.requirements
 
 

@@ -190,7 +190,7 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
 
 
 def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:
-    """What causes an error is one: else the verdict would pass over an error that is folded under a warning."""
+    """Make each cause as grave as its gravest effect, so that no error is hidden in the effects of a warning."""
     graver = dict(met)
     for effect, cause in explained.items():
         if met[effect].severity.rank > graver[cause].severity.rank > 0:

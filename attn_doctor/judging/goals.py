@@ -27,7 +27,7 @@ PATTERNS = (
 
 
 def implied_by(logs: Iterable[Log]) -> Goal:
-    """What was wanted where these logs were written: to build or import flash-attn or another extension, or else to train.
+    """Return the goal of the people who wrote these logs: to build or import flash-attn or another extension, or else to train.
 
     A log that shows what only stands in the way of an extension is of one, whatever its name.
     """

@@ -96,7 +96,7 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
 
 
 def _has_nothing_to_try(trials: Trials) -> bool:
-    """Whether the trial ended because the model has no attention: that is known, and no failure."""
+    """Return whether the trial ended because the model has no attention: that is known, and no failure."""
     run = trials.run
     return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 
@@ -106,5 +106,5 @@ def _imported(facts: Facts, module: str) -> bool:
 
 
 def _may_stop_training(diagnosis: Diagnosis) -> bool:
-    """Whether a finding leaves open that training stops later, though all that was tried worked."""
+    """Return whether a finding leaves open that training stops later, though all that was tried worked."""
     return any(f.slug in _MAY_STOP and f.severity is Severity.WARNING for f in diagnosis.findings)

@@ -93,7 +93,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Whether it is an error under the goal of training too, and no other attention cures it.
+    """Return whether it is an error under the goal of training too, and no other attention cures it.
 
     Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
     driver is to be put right. Where importing or building was seen to fail there is none either.
@@ -221,7 +221,7 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
-    """Whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
+    """Return whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
     in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 

@@ -39,7 +39,7 @@ def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
 
 
 def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Unknown:
-    """Whether this driver runs programs built with this CUDA.
+    """Judge whether this driver runs programs built with this CUDA.
 
     Under WSL the driver is that of the Windows host: pass os="windows". A cuda-compat package installs a newer libcuda:
     pass the version of that libcuda as `driver`.

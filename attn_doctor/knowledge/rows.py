@@ -74,7 +74,7 @@ class Torchvision(Row, frozen=True, kw_only=True):
 
 
 class NumpyPair(Row, frozen=True, kw_only=True):
-    """Whether torch's wheels of these minors work with numpy 2."""
+    """Say whether torch's wheels of these minors work with numpy 2."""
 
     TABLE: ClassVar[str] = "numpy"
 

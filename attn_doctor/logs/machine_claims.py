@@ -1,4 +1,4 @@
-"""What a log says of the machine that wrote it, held against facts: a log from elsewhere must not be taken for ours. Pure."""
+"""Compares the statements of a log with the facts of this machine: the log may come from another one. Pure."""
 
 from __future__ import annotations
 

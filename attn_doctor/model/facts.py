@@ -334,7 +334,7 @@ class Torch(Record, frozen=True, kw_only=True):
 
 
 class FlashAttention(Record, frozen=True, kw_only=True):
-    """What is installed under the name flash_attn, release by release of its several packages."""
+    """Describe the packages that are installed under the name flash_attn, each with its release."""
 
     version: Text = UNRECORDED  # distribution flash-attn; None: not installed
     modules: tuple[str, ...] | Unknown = UNRECORDED  # extension modules on disk, e.g. "flash_attn_2_cuda"
@@ -370,7 +370,7 @@ class Pin(Record, frozen=True, kw_only=True):
 
 
 class Project(Record, frozen=True, kw_only=True):
-    """What the project in the current folder asks for."""
+    """List the requirements of the project in the current folder."""
 
     folder: Text = UNRECORDED
     pins: tuple[Pin, ...] | Unknown = UNRECORDED

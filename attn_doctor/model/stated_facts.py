@@ -60,7 +60,7 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 
 
 class StatedFacts(Record, frozen=True, kw_only=True):
-    """What the logs of one machine say of it. Lists hold what was named, and are never complete."""
+    """Hold the statements of logs about their machine. Lists hold only the things that were named."""
 
     os: Stated[Os] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"

@@ -42,7 +42,7 @@ class AttentionCalls(Record, frozen=True, kw_only=True):
 
 
 class KernelShare(Record, frozen=True, kw_only=True):
-    """What of a training step's time one kernel took on a GPU, or one operator on the CPU, by torch.profiler."""
+    """Hold the share of a training step's time that one kernel took on a GPU, or one operator on the CPU (torch.profiler)."""
 
     name: str
     share: float  # 0..1
@@ -143,7 +143,7 @@ class GpuWatch(Record, frozen=True, kw_only=True):
 
 
 class TrialRun(Record, frozen=True, kw_only=True):
-    """What went on around the rows."""
+    """Describe the run that the rows come from."""
 
     imgsz: int | None = None
     reference: ReferenceCheck | None = None

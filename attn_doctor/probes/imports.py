@@ -67,7 +67,7 @@ def _imports(
 
 
 def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, user_site: bool) -> dict[str, str | None]:
-    """What has to be left out for what did not import to do so. Nothing is started where all is well."""
+    """Return the variables without which a failed import works. Starts nothing where every import worked."""
     lost = [i.module for i in imports if i.ok is False]
     if torch.importable is False:
         lost = ["torch"]  # the others cannot be told without it

@@ -1,4 +1,4 @@
-"""What is installed in the target, from the answer of the target: distributions, duplicates, remnants, conflicts."""
+"""Makes the section of packages from the answer of the target: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ NOT_INSTALLED: dict[str, Any] = {
 
 
 def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
-    """What torch/version.py, its headers, libraries and metadata say. `module` is where the target would import it from.
+    """Return the section of torch as torch/version.py, its headers, libraries and metadata have it.
 
     `module`: where the target would import torch from. The metadata alone does not show whether it is a CPU or a CUDA
     build: the wheels on PyPI have no local version.

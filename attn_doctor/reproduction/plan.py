@@ -72,7 +72,7 @@ def plan(
     timeout: float,
     torch: str | None = None,
 ) -> ReproductionPlan:
-    """What it takes to reproduce a failure mode with the target `python`. Raises NoAnswer.
+    """Return the plan that reproduces a failure mode with the target `python`. Raises NoAnswer.
 
     `torch` is a requirement: this torch is downloaded, and the target's is not used.
     """

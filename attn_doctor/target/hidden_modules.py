@@ -21,7 +21,7 @@ IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings generic
 
 
 def first_of_all(name):
-    """Whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    """Return whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
     if name in sys.builtin_module_names or name in IMPORTED_AT_START:
         return True
     try:
@@ -87,7 +87,7 @@ def standard_hidden():
 
 
 def installed_from(entry):
-    """Whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    """Return whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
     name = module_name(entry) or entry
     # Asked for "ultralytics.egg-info", a finder would import ultralytics first.
     origin = None if "." in name else find(name).get("origin")

@@ -208,7 +208,7 @@ def distributions():
 
 
 def markers():
-    """What the environment markers of requirements are compared with. https://peps.python.org/pep-0508/"""
+    """Return the values that environment markers of requirements are compared with. https://peps.python.org/pep-0508/"""
     full = platform.python_version()
     return {
         "implementation_name": sys.implementation.name,

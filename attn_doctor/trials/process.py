@@ -73,7 +73,7 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """What to set so that threads do not wait for each other in a busy loop where other programs want the cores too.
+    """Return the variables that make waiting threads sleep where other programs want the cores too, and words about it.
 
     PyTorch's threads (GNU OpenMP) spin at every barrier. With one core too few, a step of YOLO12n took 4 to 15 times as
     long as with threads that sleep. On a quiet machine spinning is slightly faster, and is left on.

@@ -1,4 +1,4 @@
-"""What a log says of the machine that wrote it: typed facts, each with its line. Judges nothing.
+"""Reads the facts of a machine that its log states, each with its line. Judges nothing.
 
 `PATTERNS` go into the reader with all other signs, `stated_facts` makes the facts of what it found, and `as_facts` puts them
 where the facts of a machine are unknown.

@@ -72,7 +72,7 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
 
 
 def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
-    """What the build of torch is not: a CPU build has neither CUDA nor ROCm."""
+    """Set the fields that a build of torch leaves empty: a CPU build has neither CUDA nor ROCm."""
     if flavour.value != "cuda":
         made.set("torch.cuda", None, flavour)
     if flavour.value != "rocm":

@@ -145,7 +145,7 @@ def _typed(name: str, value: str) -> Any:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two values say the same, one perhaps more exactly: "3.11" and "3.11.9", "2.5.1" and "2.5.1+cu124"."""
+    """Return whether two values say the same, one perhaps more exactly: "3.11" and "3.11.9", "2.5.1" and "2.5.1+cu124"."""
     short, long = sorted((one, other), key=len)
     if short == long:
         return True
