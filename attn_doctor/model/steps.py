@@ -7,7 +7,7 @@ Options are fields, never words among the requirements. `argv` is the command th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Union
+from typing import Any, Literal, Union
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -36,6 +36,14 @@ def _names(requirements: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for text in requirements if (name := name_of(text)))
 
 
+def _no_command() -> tuple[str, ...]:
+    return ()
+
+
+# A default that is made by a function is written into the JSON: a reader of reports finds `argv` in every step.
+_NO_COMMAND: Any = msgspec.field(default_factory=_no_command)
+
+
 class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """Hold what every step says beside its action."""
 
@@ -45,7 +53,7 @@ class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
     risk_text: str | None = None  # what the risk is, "a reboot"
     takes: str | None = None  # time and download, where known
     undo: tuple[str, ...] | None = None  # argv
-    argv: tuple[str, ...] = ()  # the command; empty for a variable, and for what only hands can do
+    argv: tuple[str, ...] = _NO_COMMAND  # the command; empty for a variable, and for what only hands can do
 
     @property
     def risk_in_words(self) -> str:
