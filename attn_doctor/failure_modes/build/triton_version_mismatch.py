@@ -29,7 +29,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
@@ -119,15 +119,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    wanted = newest_torch.requirements(facts, "triton") or newest_torch.Wanted(("torch", "triton"), upgrade=True)
-    step = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
+    return torch_steps.newest(
+        facts,
+        "Install torch and its triton together",
         why="both in one command: the resolver takes the triton that this torch asks for",
-        changes="torch and triton, to the newest that fit",
-        risk="medium",
-        risk_text="other packages may ask for the old torch",
-        takes="up to 5 GB",
+        beside=() if facts.system.os == "windows" else ("triton",),
     )
-    return (Fix(title="Install torch and its triton together", steps=(step,), verify=commands.check(facts)),)

@@ -34,6 +34,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -173,9 +174,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "the backend for cards other than MI200 and MI300, at build and at run time",
         )
         return (Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify),)
-    step = commands.by_hand(
-        (),
-        "install torch from its index for your ROCm: https://pytorch.org/get-started/locally/",
-        "torch and torchvision",
-    )
-    return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+    return torch_steps.newest(facts, "Install a ROCm build of torch")

@@ -32,11 +32,10 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
-    index_url,
     message,
     package_evidence,
     torch_installed,
@@ -215,16 +214,8 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
-    index = index_url(torch)
-    step = commands.install(
-        f"torchvision=={wanted}",
-        reinstall=True,
-        no_deps=True,
-        index_url=index,
-        why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if index else ""),
-        changes="torchvision",
-    )
-    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
+    step = torch_steps.vision(facts)
+    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),) if step else ()
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
@@ -243,16 +234,10 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
-    step = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
+    """Return the fixes for a machine of which too little is known to keep its torch."""
+    return torch_steps.newest(
+        facts,
+        "Install torch and torchvision together",
         why="both in one command and from one index, so that they belong together",
-        changes="torch and torchvision, to the newest that fit",
-        risk="medium",
-        risk_text="for a torch from another index add its --index-url, or you get another build",
-        takes="up to 5 GB",
+        reinstall=True,
     )
-    return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)

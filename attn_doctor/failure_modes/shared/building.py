@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
@@ -287,20 +287,9 @@ def _other_torch(facts: Facts) -> Fix | None:
     )
     if not isinstance(nearest, Nearest):
         return None
-    packages = [f"torch=={nearest.torch}"]
-    if isinstance(nearest.torchvision, str):
-        packages.append(f"torchvision=={nearest.torchvision}")
-    index = None if nearest.pypi else f"https://download.pytorch.org/whl/{nearest.flavour}"
-    torch = commands.install(
-        *packages,
-        index_url=index,
-        why=f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for",
-        changes=f"torch, to {nearest.torch}",
-        risk="medium",
-        risk_text="packages that need the present torch may stop working; a new environment is safer",
-        takes="3 to 5 GB",
-    )
+    why = f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for"
+    torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
-    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=verify(facts))
+    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(*torch, wheel), verify=verify(facts))
