@@ -20,7 +20,9 @@ from kit import Gpu, Machine, ubuntu
 from targets import site_packages
 from wheelhouse import add_source, add_wheel, numpy_files, setuptools_files, torch_files
 
-from attn_doctor.knowledge import flash_attention, pytorch
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.torch_choice import Choice, choose
+from attn_doctor.knowledge.torch_machine import Machine as Facing
 
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", "8.9", 24564)
 
@@ -147,10 +149,11 @@ def add_numpy(p: Patient) -> None:
     add_wheel(p.house, "numpy", "2.2.6", numpy_files("2.2.6"))
 
 
-def _newest() -> pytorch.Choice:
+def _newest() -> Choice:
     """What the tables hold to be best for this Python, so that the house has it."""
-    choice = pytorch.newest(capability="8.9", driver="580.65.06", python=f"{sys.version_info[0]}.{sys.version_info[1]}")
-    assert isinstance(choice, pytorch.Choice)
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    choice = choose(Facing(os="linux", maker="nvidia", capabilities=("8.9",), driver="580.65.06", python=python))
+    assert isinstance(choice, Choice)
     return choice
 
 

@@ -122,8 +122,7 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     takes_two = pytorch.numpy(torch, "2.0.0", os)
     if isinstance(takes_two, Unknown) or takes_two.yes:
         return f"numpy{specifier}"
-    floors = sorted(part for part in specifier.split(",") if part and part[0] not in "<=")
-    return "numpy" + ",".join([*floors, "<2"])
+    return "numpy" + ",".join(filter(None, [specifier, "<2"]))
 
 
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:

@@ -9,7 +9,6 @@ from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import Facts, Gpu, PciDevice, Unknown
 from attn_doctor.model.machine import amd_gpus, nvidia_present
-from attn_doctor.model.versions import parse
 
 # Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
 # https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html, https://dgpu-docs.intel.com/devices/hardware-table.html
@@ -30,7 +29,8 @@ def machine_of(facts: Facts) -> Machine:
     system, graphics = facts.system, facts.graphics
     key = key_of(facts)
     wsl = isinstance(system.wsl, int)
-    driver, cuda = _driver(facts), text(graphics.driver_cuda)
+    # The kernel's driver, also beside a newer libcuda of cuda-compat: what the older one runs, both run.
+    driver, cuda = text(graphics.driver), text(graphics.driver_cuda)
     if driver is None and cuda is None and facts.torch.available is True:
         cuda = text(facts.torch.cuda)  # that torch was seen to run, so the driver takes its CUDA
     return Machine(
@@ -122,15 +122,6 @@ def _capability(card: Gpu) -> str | None:
         return card.compute_capability
     row = gpu.model(card.name) if isinstance(card.name, str) else Unknown("")
     return None if isinstance(row, Unknown) else row.capability
-
-
-def _driver(facts: Facts) -> str | None:
-    """Return the driver version that programs get: that of the newer libcuda of a cuda-compat package, where it is found first."""
-    driver, libcuda = text(facts.graphics.driver), text(facts.graphics.libcuda_version)
-    if driver is None:
-        return None
-    theirs, ours = parse(libcuda) if libcuda else None, parse(driver)
-    return libcuda if theirs is not None and ours is not None and theirs > ours else driver
 
 
 def _machine_of_platform(platform: str | Unknown) -> str | None:
