@@ -37,6 +37,7 @@ _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/i
 _TITLE = "Install torch and torchvision"
 # Free-threaded Pythons: first and last minor of torch whose wheels for them were seen on PyPI or on PyTorch's index.
 _FREE_THREADED = {"3.13t": ((2, 7), (2, 10)), "3.14t": ((2, 9), (2, 14))}
+_FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
 _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to this minor
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
@@ -89,13 +90,19 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
     A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
     """
     flavour = local(torch)
-    if flavour is None or not re.fullmatch(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+", flavour):
+    if flavour is None or not _FLAVOUR.fullmatch(flavour):
         return None
     default = pytorch.pypi_cuda(torch)
     on_registry = machine is None or (machine.os in ("linux", None) and machine.platform == "linux_x86_64")
     if on_registry and isinstance(default, str) and flavour == pytorch.flavour(default):
         return None
     return index_of(flavour)
+
+
+def by_others(torch: str) -> bool:
+    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
+    part = local(torch)
+    return part is not None and _FLAVOUR.fullmatch(part) is None
 
 
 def same(torch: str, *names: str) -> tuple[str, ...]:

@@ -195,7 +195,9 @@ def _target(
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
     record, origin = itself
-    configured: tuple[str, ...] | Unknown = runner.attempt("indexes", lambda: _indexes(request, record), Unknown)
+    configured: tuple[str, ...] | Unknown = runner.attempt(
+        "indexes", lambda: _indexes(request, record), _unknown_indexes
+    )
     itself = msgspec.structs.replace(record, indexes=configured), origin
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
@@ -232,7 +234,11 @@ def _target(
     }
 
 
-def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...]:
+def _unknown_indexes(why: str) -> tuple[str, ...] | Unknown:
+    return Unknown(why)
+
+
+def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...] | Unknown:
     """Return the package indexes that the settings of pip and uv name, those of the project in the current folder too."""
     from attn_doctor.probes.indexes import indexes
 

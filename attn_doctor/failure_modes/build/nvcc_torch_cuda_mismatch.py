@@ -43,9 +43,9 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import holds
-from attn_doctor.knowledge import cuda, pytorch
+from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -163,25 +163,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title=f"Install a CUDA {label} toolkit", steps=(step,), verify=verify))
     have = building.nvcc(facts)
-    torch = facts.torch.version if isinstance(facts.torch.version, str) else None
-    same = (
-        [b for b in pytorch.builds(torch) if have and (pair(b.cuda) or (0,))[0] == (pair(have) or (1,))[0]]
-        if torch
-        else []
-    )
-    if same:
-        index = f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}"
-        step = commands.install(
-            f"torch=={str(torch).partition('+')[0]}",
-            "torchvision",
-            index_url=index,
-            why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
-            changes="torch and torchvision, to another CUDA",
-            risk="medium",
-            risk_text="other extensions that were built for the present torch have to be built again",
-            takes="3 to 5 GB",
-        )
-        made.append(Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=verify))
+    steps = torch_steps.for_toolkit(facts, have) if have else ()
+    if steps:
+        made.append(Fix(title="Install the torch for the CUDA that is here", steps=steps, verify=verify))
     return tuple(made)
 
 

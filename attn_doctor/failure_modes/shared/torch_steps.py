@@ -48,33 +48,7 @@ def newest(
     by_conda = _by_conda(facts, found)
     if by_conda is not None:
         return (Fix(title=title, steps=(by_conda,), verify=verify),)
-    names, there = _family(facts), _here(facts, "torch")
-    changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
-    reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
-    risk, text = ("low", None) if there is None else ("medium", _OTHERS)
-    requirements = (*found.requirements(*names), *beside)
-    if reinstall or (there is not None and there.partition("+")[0] == found.torch):
-        steps: tuple[Step, ...] = commands.reinstall(
-            *requirements,
-            index_url=found.index_url,
-            why=reason,
-            changes=changes,
-            risk=_risk(risk),
-            risk_text=text,
-            takes=found.takes,
-        )
-    else:
-        steps = (
-            commands.install(
-                *requirements,
-                index_url=found.index_url,
-                why=reason,
-                changes=changes,
-                risk=_risk(risk),
-                risk_text=text,
-                takes=found.takes,
-            ),
-        )
+    steps = _install(facts, found, why, beside, reinstall=reinstall)
     return (*_fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify))
 
 
@@ -83,6 +57,8 @@ def suits(facts: Facts) -> bool:
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or machine.board == "jetson":
         return version is not None and ".nv" in version
+    if torch_choice.by_others(version):
+        return True
     flavour = local(version) or _flavour(facts, version, machine)
     if machine.maker == "nvidia":
         if flavour is None or not flavour.startswith("cu"):
@@ -104,6 +80,11 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or not suits(facts):
         return ()
+    if torch_choice.by_others(version):
+        words = (
+            f"torch {version} is on no index of PyTorch: start from its image again, or install it from where it came"
+        )
+        return (commands.by_hand((), words, "torch"),)
     flavour = local(version) or _flavour(facts, version, machine)
     names = tuple(name for name in _FAMILY[1:] if not only_torch and _here(facts, name))
     wanted = torch_choice.same(version, *names)
@@ -203,15 +184,54 @@ def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tup
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
-    names = _family(facts)
+    return _install(facts, found, why)
+
+
+def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
+    """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
+    version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
+    rows = [
+        row
+        for row in torch_choice.fitting_builds(machine_of(facts))
+        if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
+    ]
+    if version is None or not rows:
+        return ()
+    bare, cuda = version.partition("+")[0], rows[0].cuda
+    return release(
+        facts, bare, f"the same torch, for the CUDA {major} of the toolkit; extensions have to be built again", cuda
+    )
+
+
+def _install(
+    facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that install a choice. The same release in another build has to be installed again: pip takes it for met."""
+    names, there = _family(facts), _here(facts, "torch")
+    again = reinstall or (there is not None and there.partition("+")[0] == found.torch)
+    requirements = (*found.requirements(*names), *beside)
+    reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
+    changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
+    risk: Risk = "low" if there is None else "medium"
+    said = None if there is None else _OTHERS
+    if again:
+        return commands.reinstall(
+            *requirements,
+            index_url=found.index_url,
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
+            takes=found.takes,
+        )
     return (
         commands.install(
-            *found.requirements(*names),
+            *requirements,
             index_url=found.index_url,
-            why="; ".join(part for part in (why, found.why, found.doubt) if part),
-            changes=f"{' and '.join(names)}, to torch {found.build}",
-            risk="medium",
-            risk_text=_OTHERS,
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
             takes=found.takes,
         ),
     )
@@ -388,7 +408,3 @@ def _wheel_names(found: Choice, machine: Machine) -> str:
         for name, version in (("torch", found.torch), ("torchvision", found.torchvision))
         if version
     )
-
-
-def _risk(text: str) -> Risk:
-    return "medium" if text == "medium" else "low"
