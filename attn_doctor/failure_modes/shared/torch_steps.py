@@ -49,7 +49,21 @@ def newest(
     if by_conda is not None:
         return (Fix(title=title, steps=(by_conda,), verify=verify),)
     steps = _install(facts, found, why, beside, reinstall=reinstall)
-    return (*_fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify))
+    return (*_fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify), *_from_registry(facts, found))
+
+
+def _from_registry(facts: Facts, found: Choice) -> tuple[Fix, ...]:
+    """Return the second way for a Linux without a GPU, where PyTorch's own index is out of reach: the registry's CUDA build computes on the CPU too."""
+    if found.flavour != "cpu" or facts.system.os != "linux" or _here(facts, "torch") is not None:
+        return ()
+    step = commands.install(
+        *("torch", "torchvision"),
+        *found.beside,
+        why="where PyTorch's own index cannot be reached: PyPI's build holds CUDA as well, and computes on the CPU without a GPU",
+        changes="adds torch and torchvision",
+        takes="3 to 5 GB",
+    )
+    return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
 
 
 def suits(facts: Facts) -> bool:
