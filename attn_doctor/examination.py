@@ -83,6 +83,10 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
+    if logs:
+        from attn_doctor.logs.stated_facts import as_facts, stated_facts
+
+        facts = as_facts(stated_facts(logs), facts).facts
     so_far["facts"] = facts
     # A log shows the goal of its program.
     goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])

@@ -18,6 +18,7 @@ from attn_doctor.logs.decode import BLOCK
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.not_a_log import NoLog, checked
 from attn_doctor.logs.reader import Log
+from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Diagnosis, Goal
 from attn_doctor.report.blocks import Verdict
@@ -35,7 +36,7 @@ def read(data: bytes, name: str = "log") -> Log:
 
 def judged(data: bytes) -> tuple[Diagnosis, Log]:
     log = read(data)
-    return diagnose(None, implied_by([log]), logs=[log], modules=concerned(log)), log
+    return diagnose(facts_of_logs([log]), implied_by([log]), logs=[log], modules=concerned(log)), log
 
 
 def concerned(log: Log) -> list[Module]:
@@ -46,7 +47,7 @@ def concerned(log: Log) -> list[Module]:
 
 def verdict(data: bytes) -> Verdict | None:
     diagnosis, log = judged(data)
-    return next((b for b in of_diagnosis(diagnosis, None, [log]) if isinstance(b, Verdict)), None)
+    return next((b for b in of_diagnosis(diagnosis, facts_of_logs([log]), [log]) if isinstance(b, Verdict)), None)
 
 
 def test_a_log_that_ended_well_holds_no_error():
@@ -164,7 +165,7 @@ def test_a_cause_in_one_log_leaves_the_catch_all_in_another():
     cause = next(c for c in KNOWN if c.folder == "torch-missing-at-build").data
     unknown = next(c for c in KNOWN if c.folder == "build-failed-unspecified" and c.name == "tail-ninja").data
     logs = [read(cause, "a.log"), read(unknown, "b.log")]
-    slugs = {f.slug for f in diagnose(None, Goal.FLASH_ATTN, logs=logs).findings}
+    slugs = {f.slug for f in diagnose(facts_of_logs(logs), Goal.FLASH_ATTN, logs=logs).findings}
     assert {"torch-missing-at-build", "build-failed-unspecified"} <= slugs
 
 

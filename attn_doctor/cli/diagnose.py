@@ -44,8 +44,9 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.examination import exit_code, facts_of, read_logs
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
-    from attn_doctor.logs.stated_facts import stated_facts
+    from attn_doctor.logs.stated_facts import as_facts, stated_facts
     from attn_doctor.logs.stated_facts.summary import evidence
+    from attn_doctor.model.facts import Facts
     from attn_doctor.model.findings import Goal
     from attn_doctor.model.report import Unreadable
     from attn_doctor.report.log_outline import of_diagnosis
@@ -57,11 +58,12 @@ def execute(arguments: argparse.Namespace) -> int:
         raise NotExamined(str(error)) from error
     with Progress() as progress:
         options = examination(arguments, facts=arguments.facts, gpu=arguments.gpu)
-        facts = facts_of(options, progress.say) if arguments.here or arguments.facts else None
+        own = facts_of(options, progress.say) if arguments.here or arguments.facts else None
+    stated = stated_facts(logs)
+    facts = as_facts(stated, own or Facts(grade="stated")).facts
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
     if arguments.json:
-        stated = () if facts else evidence(stated_facts(logs))
-        write_records(arguments, msgspec.structs.replace(diagnosis, stated=stated))
+        write_records(arguments, msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated)))
     if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs))
     return exit_code(diagnosis, fail_on(arguments))

@@ -48,31 +48,35 @@ class _Met(NamedTuple):
 
 
 def diagnose(
-    facts: Facts | None,
+    facts: Facts,
     goal: Goal,
     *,
     logs: Iterable[Log] = (),
     trials: Trials | None = None,
     modules: Iterable[Module] = ALL,
 ) -> Diagnosis:
-    """Return all findings, root causes first, and the modes that could not be judged. Without facts only logs are judged."""
+    """Return all findings, root causes first, and the modes that could not be judged.
+
+    Of facts that only a log states, the logs are judged: what they say of the machine chooses the cures.
+    """
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     logs = tuple(logs)
-    known_facts = facts or Facts()
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
-        hit, doubt = _judge(module, known_facts, theirs, trials)
+        hit, doubt = _judge(module, facts, theirs, trials)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
-        elif facts is not None and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed):
+        elif (
+            facts.grade != "stated" and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed)
+        ):
             undetermined.append(doubt.entry)  # what would be no more than a note is not worth a doubt
     explained = _explanations(met)
     met = _as_grave_as_their_effects(met, explained)
-    findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
+    findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    if known_facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+    if facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
         undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(
@@ -107,7 +111,8 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            implied = module.detect(facts) if isinstance(module, FromFacts) else None
+            rule = module if isinstance(module, FromFacts) and facts.grade != "stated" else None
+            implied = rule.detect(facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
                 return seen, None
@@ -238,13 +243,14 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """Return the fixes of a finding, without those that need an unknown fact: a wrong suggestion is worse than none.
 
-    If nothing is known of torch, as for a log alone, the usual fixes are described instead.
+    If nothing is known of torch, or nothing but what a log states, the usual fixes are described instead.
     """
     try:
         made = module.fixes(facts, hit)
     except Unsure:
         made = ()
-    if not made and isinstance(module, Usual) and isinstance(facts.torch.version, Unknown):
+    little = facts.grade == "stated" or isinstance(facts.torch.version, Unknown)
+    if not made and little and isinstance(module, Usual):
         made = module.usual(facts)
     return tuple(commands.prepared(facts, fix) for fix in made)
 

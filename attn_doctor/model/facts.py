@@ -92,6 +92,8 @@ class Disk(Record, frozen=True, kw_only=True):
 
 
 OsName = Literal["linux", "windows", "darwin"]
+Board = Literal["jetson", "dgx-spark"]  # machines whose torch is another than a desktop's or a server's
+Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebooks whose system belongs to somebody else
 
 
 class System(Record, frozen=True, kw_only=True):
@@ -109,6 +111,9 @@ class System(Record, frozen=True, kw_only=True):
     wsl: Number = UNRECORDED  # 1, 2 or None
     wsl_driver_folder: Flag = UNRECORDED  # /usr/lib/wsl/lib
     dxg: Flag = UNRECORDED  # /dev/dxg
+    board: Board | Unknown | None = UNRECORDED
+    jetpack: Text = UNRECORDED  # "6.2": NVIDIA's system of a Jetson
+    hosted: Hosted | Unknown | None = UNRECORDED
     container: Text = (
         UNRECORDED  # "docker", "podman", "kubernetes", "apptainer", "lxc", or what the container calls itself
     )
@@ -282,6 +287,7 @@ class Conflict(Record, frozen=True, kw_only=True):
 
 class Packages(Record, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
+    named: tuple[Distribution, ...] = ()  # those that a log names: more may be installed
     duplicates: tuple[str, ...] | Unknown = UNRECORDED
     remnants: tuple[str, ...] | Unknown = UNRECORDED  # "~orch"
     broken: tuple[str, ...] | Unknown = UNRECORDED
@@ -433,7 +439,21 @@ class ProbeRun(Record, frozen=True, kw_only=True):
     note: str | None = None
 
 
-Grade = Literal["dynamic", "static"]  # "static": nothing of the target was imported
+Doing = Literal["building", "installing", "importing", "running"]
+
+
+class Subject(Record, frozen=True, kw_only=True):
+    """The package that failed in a log, and the command that was typed. A machine alone has none."""
+
+    package: Text = UNRECORDED  # normal name of the distribution: "causal-conv1d"
+    doing: Doing | Unknown | None = (
+        UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
+    )
+    command: Text = UNRECORDED
+
+
+# "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.
+Grade = Literal["dynamic", "static", "stated"]
 
 
 class Facts(Record, frozen=True, kw_only=True):
@@ -451,6 +471,7 @@ class Facts(Record, frozen=True, kw_only=True):
     flash_attention: FlashAttention = msgspec.field(default_factory=FlashAttention)
     yolo: Yolo = msgspec.field(default_factory=Yolo)
     project: Project = msgspec.field(default_factory=Project)
+    subject: Subject = msgspec.field(default_factory=Subject)
     binaries: tuple[Binary, ...] | Unknown = UNRECORDED
     sources: dict[str, str] = msgspec.field(default_factory=dict)  # path of a fact or a section -> where it was read
     probes: tuple[ProbeRun, ...] = ()

@@ -9,19 +9,15 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import Board, Doing, Hosted, OsName, Record, Unknown
 
 NOT_SAID = "the log does not say"
 
-Os = Literal["linux", "windows", "darwin"]
 Wsl = Literal[1, 2]
-Surroundings = Literal["docker", "colab", "kaggle", "sagemaker"]
-Board = Literal["jetson", "dgx-spark"]
+Surroundings = Literal["docker"] | Hosted
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 EnvironmentKind = Literal["venv", "conda", "pixi", "system"]
 Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
-# `installing`: looking for a release, or downloading it. `running`: a function of the package was called.
-Doing = Literal["building", "installing", "importing", "running"]
 How = Literal["said", "implied"]  # a tool prints the value itself; or it is read off a path, a file name, an error text
 
 T = TypeVar("T")
@@ -62,7 +58,7 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 class StatedFacts(Record, frozen=True, kw_only=True):
     """Hold the statements of logs about their machine. Lists hold only the things that were named."""
 
-    os: Stated[Os] | Unknown = _NOT_SAID
+    os: Stated[OsName] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
     distribution: Stated[str] | Unknown = _NOT_SAID  # Linux: "ubuntu"
     distribution_version: Stated[str] | Unknown = _NOT_SAID

@@ -17,17 +17,16 @@ from attn_doctor.report.outline import not_recognised, problems, undetermined
 _FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
-def of_diagnosis(diagnosis: Diagnosis, facts: Facts | None, logs: Sequence[Log]) -> list[Block]:
+def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> list[Block]:
     """Return the blocks of `diagnose`: findings of logs, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
         blocks.append(_verdict(diagnosis, logs))
-    blocks += problems(diagnosis.findings, facts or Facts())
+    blocks += problems(diagnosis.findings, facts)
     blocks += not_recognised(diagnosis.unrecognised)
-    wrong = disagreements(facts, logs) if facts else ()
-    if wrong:
-        blocks.append(Notes("The log and this machine disagree", wrong))
-    if facts:
+    if facts.grade != "stated":
+        wrong = disagreements(facts, logs)
+        blocks += [Notes("The log and this machine disagree", wrong)] if wrong else []
         blocks += undetermined(diagnosis.undetermined)
     else:
         blocks += [Notes("The log is of", (of_machine(log),)) for log in logs if of_machine(log)]

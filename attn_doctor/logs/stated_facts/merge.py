@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.knowledge.gpu import model
-from attn_doctor.model.facts import AmdGpu, Facts, Gpu, Record, Toolkit, Unknown
+from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, Record, Toolkit, Unknown
 from attn_doctor.model.stated_facts import Contradiction, Stated, StatedFacts
 from attn_doctor.model.versions import pair
 
@@ -20,6 +20,8 @@ _PATHS = {
     "kernel": ("system.kernel", "the kernel"),
     "wsl": ("system.wsl", "WSL"),
     "machine": ("system.machine", "the architecture"),
+    "board": ("system.board", "the board"),
+    "jetpack": ("system.jetpack", "JetPack"),
     "glibc": ("system.glibc", "glibc"),
     "environment": ("interpreter.prefix", "the environment"),
     "environment_kind": ("interpreter.kind", "the kind of environment"),
@@ -30,6 +32,9 @@ _PATHS = {
     "driver": ("graphics.driver", "the driver"),
     "driver_cuda": ("graphics.driver_cuda", "the driver's CUDA"),
     "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
+    "package": ("subject.package", "the package"),
+    "doing": ("subject.doing", "what was being done"),
+    "command": ("subject.command", "the command"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor
@@ -47,28 +52,45 @@ class Filled(NamedTuple):
 def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     """Return `base` with what a log states where it is unknown there: what a machine's own probes say wins.
 
-    Lists of which a log names a part stay unknown (packages, compilers): that something is not in them would mean
-    that it is missing. `sources` says of each fact that was filled in which line states it.
+    A log of another system or architecture is of another machine, and fills nothing. The packages that a log names are
+    `packages.named`: that one is not among them does not mean that it is missing. `sources` says of each fact that was
+    filled in which line states it.
     """
+    contradictions = tuple(_contradictions(stated, base))
+    if any(found.path in ("system.os", "system.machine") for found in contradictions):
+        return Filled(base, contradictions)
     made = _Filling(base)
     for name, (path, _) in _PATHS.items():
         made.put(path, getattr(stated, name))
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
-    if isinstance(stated.surroundings, Stated) and stated.surroundings.value == "docker":
-        made.put("system.container", stated.surroundings)
+    if isinstance(stated.surroundings, Stated):
+        made.put("system.container" if stated.surroundings.value == "docker" else "system.hosted", stated.surroundings)
+    if isinstance(stated.os, Stated) and isinstance(stated.machine, Stated):
+        made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):
         made.set("interpreter.installers", (stated.installer.value,), stated.installer)
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
         made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value),), stated.toolkit)
+    if isinstance(stated.compiler, Stated):
+        name, _, version = stated.compiler.value.partition(" ")
+        made.set("toolchain.compilers", (Compiler(name=name, path=name, version=version),), stated.compiler)
+    made.name_packages(stated)
     for package in stated.packages:
         if package.name in _PACKAGES:
             said = Stated(value=package.version, place=package.place, how="said")
             made.put(_PACKAGES[package.name], said)
     _graphics(made, stated)
-    return Filled(made.facts, tuple(_contradictions(stated, base)))
+    return Filled(made.facts, contradictions)
+
+
+def _platform(os: str, machine: str) -> str:
+    """Return the platform as Python's sysconfig writes it."""
+    if os == "windows":
+        return "win-arm64" if machine == "aarch64" else "win-amd64"
+    return f"macosx-11.0-{machine}" if os == "darwin" else f"linux-{machine}"
 
 
 def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
@@ -130,6 +152,13 @@ class _Filling:
                 **{section: msgspec.structs.replace(record, **{name: value})},
                 sources={**self.facts.sources, path: f"{source.place.file}:{source.place.line}"},
             )
+
+    def name_packages(self, stated: StatedFacts) -> None:
+        """Add the packages that a log names, where the packages of the machine are not known."""
+        if isinstance(self.facts.packages.distributions, Unknown) and stated.packages:
+            named = tuple(Distribution(name=package.name, version=package.version) for package in stated.packages)
+            packages = msgspec.structs.replace(self.facts.packages, named=named)
+            self.facts = msgspec.structs.replace(self.facts, packages=packages)
 
 
 def _contradictions(stated: StatedFacts, base: Facts) -> Iterator[Contradiction]:
