@@ -18,7 +18,7 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """The parts that an examination was asked to look at."""
+    """Hold the parts that an examination was asked to look at."""
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 class Seeing(NamedTuple):
-    """The outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
+    """Hold the outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]

@@ -44,7 +44,7 @@ _ALONE = ("-B", "-E", "-s", "-S")
 
 
 class Module(Record, frozen=True, kw_only=True):
-    """The place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
+    """Describe the place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
 
     name: str
     origin: str | None = None
@@ -54,7 +54,7 @@ class Module(Record, frozen=True, kw_only=True):
 
 
 class Metadata(Record, frozen=True, kw_only=True):
-    """One dist-info or egg-info folder."""
+    """Describe one dist-info or egg-info folder."""
 
     name: str
     version: str
@@ -67,7 +67,7 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """The installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
+    """Hold the installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Installed(Record, frozen=True, kw_only=True):
 
 
 class Layout(Record, frozen=True, kw_only=True):
-    """The folders that an installer would write to."""
+    """Hold the folders that an installer would write to."""
 
     python: str
     version: str  # "3.11"
@@ -99,7 +99,7 @@ _NOT_ASKED: Any = msgspec.field(default_factory=_not_asked)
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """The answer of a Python, one field for each section. A section that is missing or malformed is unknown."""
+    """Hold the answer of a Python, one field for each section. A section that is missing or malformed is unknown."""
 
     interpreter: Interpreter = msgspec.field(default_factory=Interpreter)
     layout: Layout | Unknown = _NOT_ASKED

@@ -24,7 +24,7 @@ _NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.ERO
 
 
 class Unwritable(Refused):
-    """An output path that cannot be written. The text is one sentence for the user."""
+    """Report an output path that cannot be written. The text is one sentence for the user."""
 
 
 def check_all(paths: Iterable[str | None]) -> None:

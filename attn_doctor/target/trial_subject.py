@@ -13,7 +13,7 @@ HALF_NAMES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class NoAttention(Exception):
-    """This model has no attention to try; the text says why."""
+    """Report that this model has no attention to try; the text says why."""
 
 
 _kernels = {}
@@ -167,7 +167,7 @@ class ModelSubject:
 
 
 class AttentionSubject:
-    """The attention calls of YOLO12 alone, on random numbers in the layout that the exchange makes."""
+    """Run the attention calls of YOLO12 alone, on random numbers in the layout that the exchange makes."""
 
     scope = "attention"
     layers = ()

@@ -24,7 +24,7 @@ _FOREVER = 24 * 3600.0
 
 
 class StudyRequest(Record, frozen=True, kw_only=True):
-    """The user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
+    """Hold the user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)

@@ -47,7 +47,7 @@ def load_package():
 
 
 class Finder(object):
-    """Lets the other finders find the watched module, and acts after it has been executed."""
+    """Let the other finders find the watched module, and act after it has been executed."""
 
     def find_spec(self, name, path=None, target=None):
         if name != WATCHED:
