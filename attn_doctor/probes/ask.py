@@ -23,6 +23,7 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
+Section = What | Literal["isolated", "not-run"]  # of an answer: "isolated" and "not-run" come without being asked for
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -225,7 +226,7 @@ def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, p
         raise NoAnswer(text(python), f"says what it is in a way that cannot be understood ({error})") from error
 
 
-def _section(said: Mapping[str, Any], outcome: child.Outcome, name: str, kind: type[T]) -> T | Unknown:
+def _section(said: Mapping[str, Any], outcome: child.Outcome, name: Section, kind: type[T]) -> T | Unknown:
     """Return the record of one section, or why there is none."""
     if name not in said:
         raised = outcome.raised(name)
