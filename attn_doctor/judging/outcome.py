@@ -34,7 +34,7 @@ class Seeing(NamedTuple):
 
 
 def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: Asked) -> Seeing:
-    """Return the outcome.
+    """Return the outcome of an examination, and the reasons for it.
 
     "sick": an error was found. "healthy": torch was seen to import, ultralytics too where it is installed, flash-attn under that
     goal, and in a trial the model to train. "unknown": anything else; what should have been seen and could not be is named.

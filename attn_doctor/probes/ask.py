@@ -116,7 +116,7 @@ class Answer(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
 
     def module(self, name: str) -> Module:
-        """Return what was said of a module; one that is nowhere where nothing was said of it."""
+        """Return the place of a module; a module that is nowhere, if the answer does not name it."""
         modules = () if isinstance(self.modules, Unknown) else self.modules
         return next((module for module in modules if module.name == name), Module(name=name))
 

@@ -44,7 +44,7 @@ def check_all(paths: Iterable[str | None]) -> None:
 
 
 def check(path: str | None) -> None:
-    """Raise Unwritable now rather than after a minute of work. "-" is standard output."""
+    """Check that an output path can be written, before any work is done. "-" is standard output. Raises Unwritable."""
     if path is None:
         return
     if goes_to_stdout(path):

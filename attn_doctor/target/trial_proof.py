@@ -35,7 +35,7 @@ class Watch(TorchDispatchMode):
         return _Call(self)
 
     def hook(self, layers):
-        """Open a call around each forward pass of these modules. Returns a function that removes the hooks."""
+        """Count each forward pass of these modules as a call of attention. Return the hooks, to be removed afterwards."""
         hooks = []
         for layer in layers:
             hooks.append(layer.register_forward_pre_hook(lambda *_: self.begin()))

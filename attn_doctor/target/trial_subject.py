@@ -242,7 +242,7 @@ def layer_classes():
 def build_model(name, seed):
     """Return (name, model) with random weights of a fixed seed, or those of a weights file.
 
-    Raises FileNotFoundError.
+    Raises FileNotFoundError for a model file that does not exist.
     """
     from ultralytics.cfg import get_cfg
 

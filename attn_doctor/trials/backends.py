@@ -55,7 +55,7 @@ class Backend(NamedTuple):
 
     @property
     def traits(self) -> Traits:
-        """Return what the programs in the target know of it as well."""
+        """Return the traits of the backend, which the programs in the target know too."""
         return TRAITS[self.name]
 
     @property

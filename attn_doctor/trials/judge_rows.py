@@ -77,7 +77,7 @@ class Judged:
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Drop all samples and return the cells to measure themselves: samples of two processes are no pairs.
+        """Drop all samples, since samples of two processes are no pairs. Return the cells to be measured alone.
 
         The returned cells shared the samples of a cell that is not left.
         """

@@ -69,7 +69,7 @@ def study(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Study:
-    """Run it all in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
+    """Run the whole study that is requested in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
     """

@@ -82,7 +82,7 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
 
-    Raises OSError.
+    Raises OSError where the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {

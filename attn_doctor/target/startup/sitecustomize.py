@@ -61,7 +61,7 @@ class Finder(object):
 
 
 def watch(loader):
-    """Make this one loader call `exchange` after it has executed its module; its type stays the same."""
+    """Make a loader call `exchange` after it has executed its module. The type of the loader stays the same."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
