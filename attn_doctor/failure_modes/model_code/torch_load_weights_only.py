@@ -54,7 +54,7 @@ SAYS_SO_ITSELF = "8.3.162"
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 MODE = FailureMode(
-    code="AD602",
+    code="AD607",
     slug="torch-load-weights-only",
     title="torch refuses a checkpoint that holds more than weights",
     train=Severity.ERROR,
