@@ -15,7 +15,7 @@ from whole_machines import CARD, RTX_4090, changed, gpu, packages, without_drive
 
 from attn_doctor import commands
 from attn_doctor.examination import log_reader
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, own_index
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import torch_choice
@@ -418,9 +418,9 @@ def test_the_same_build_comes_again_from_its_own_index():
         torch__cuda="12.6",
         packages__distributions=packages(torch="2.8.0", torchvision="0.23.0", numpy="2.4.6"),
     )
-    assert [" ".join(s.requirements) for s in torch_steps.again(there)] == ["torch==2.8.0 torchvision==0.23.0"] * 2
-    assert {s.index_url for s in torch_steps.again(there)} == {WHL + "cu126"}
-    everything = torch_steps.again(there, everything=True)[0]
+    assert [" ".join(s.requirements) for s in torch_here.again(there)] == ["torch==2.8.0 torchvision==0.23.0"] * 2
+    assert {s.index_url for s in torch_here.again(there)} == {WHL + "cu126"}
+    everything = torch_here.again(there, everything=True)[0]
     assert everything.requirements == ("torch==2.8.0", "torchvision==0.23.0", "numpy==2.4.6")
 
 
@@ -429,7 +429,7 @@ def test_an_index_of_the_users_own_is_asked_for_the_build():
         RTX_4090, torch__version="2.8.0+cu126", torch__cuda="12.6", packages__distributions=packages(torch="2.8.0", torchvision="0.23.0"),
         environment=(Variable(name="PIP_INDEX_URL", value="https://me:secret@nexus.example/simple"),),
     )  # fmt: skip
-    step = torch_steps.again(there)[0]
+    step = torch_here.again(there)[0]
     assert (step.requirements, step.index_url) == (("torch==2.8.0+cu126", "torchvision==0.23.0+cu126"), None)
     assert "nexus.example" in step.why
     assert "secret" not in repr(step)
@@ -459,7 +459,7 @@ def test_an_interrupted_installation_is_cured_with_the_build_for_this_machine(ve
         torch__available=Unknown("it does not import"),
         torch__fault=Fault(kind="raised", type="ImportError", message="libtorch_cpu.so: file too short"),
     )  # fmt: skip
-    assert bool(torch_steps.again(there)) is kept
+    assert bool(torch_here.again(there)) is kept
     titles = [
         x.title for f in diagnose(there, Goal.TRAIN).findings if f.slug == "torch-install-broken" for x in f.fixes
     ]
@@ -468,13 +468,13 @@ def test_an_interrupted_installation_is_cured_with_the_build_for_this_machine(ve
 
 def test_the_torchvision_follows_the_torch_that_is_there():
     there = changed(RTX_4090, torch__version="2.6.0+cu124", torch__cuda="12.4")
-    step = torch_steps.vision(there)
+    step = torch_here.vision(there)
     assert (step.requirements, step.index_url) == (
         ("torchvision==0.21.0",),
         None,
     )  # the registry's build of 2.6 is cu124
     windows = changed(there, system__os="windows", interpreter__platform="win-amd64")
-    assert torch_steps.vision(windows).index_url == WHL + "cu124"
+    assert torch_here.vision(windows).index_url == WHL + "cu124"
     jetson = changed(
         there,
         torch__version="2.5.0a0+872d972e41.nv24.08",
@@ -482,8 +482,8 @@ def test_the_torchvision_follows_the_torch_that_is_there():
         system__jetpack="6.1",
         system__machine="aarch64",
     )
-    assert "NVIDIA" in torch_steps.vision(jetson).why
-    assert not isinstance(torch_steps.vision(jetson), Install)
+    assert "NVIDIA" in torch_here.vision(jetson).why
+    assert not isinstance(torch_here.vision(jetson), Install)
 
 
 def test_two_cards_are_both_served():
@@ -544,6 +544,7 @@ ROOM = Path(torch_choice.__file__).parents[1]
 ALLOWED = {
     "knowledge/torch_choice.py",
     "knowledge/torch_machine.py",
+    "failure_modes/shared/torch_here.py",
     "failure_modes/shared/torch_steps.py",
     "fixes/step_safety.py",
     "reproduction/ingredients.py",  # a throw-away environment, in which something is to fail

@@ -15,18 +15,17 @@ https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.ht
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
 
 import msgspec
 
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import gpu, pytorch
+from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.rows import FlavourBuild, JetsonTorch, TorchBuild, TorchRelease
 from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.torch_builds import fitting_builds, is_yes, takes_glibc, takes_python
 from attn_doctor.knowledge.torch_machine import Choice, Machine, NoTorch, exactly
-from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
 from attn_doctor.model.facts import OsName, Unknown
 from attn_doctor.model.versions import local, pair
 
@@ -35,10 +34,7 @@ START = "https://pytorch.org/get-started/locally/"
 _JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
 _TITLE = "Install torch and torchvision"
-# Free-threaded Pythons: first and last minor of torch whose wheels for them were seen on PyPI or on PyTorch's index.
-_FREE_THREADED = {"3.13t": ((2, 7), (2, 10)), "3.14t": ((2, 9), (2, 14))}
 _FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
-_WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to this minor
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
 
@@ -132,12 +128,6 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     return "numpy" + ",".join(filter(None, [specifier, "<2"]))
 
 
-def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds that this machine runs: the newest torch first, and of its builds the registry's."""
-    rows = [row for row in _builds(machine.platform) if all(_is_yes(part) for part in _demands(row, machine))]
-    return tuple(sorted(rows, key=lambda row: (row.verified, pair(row.torch), row.pypi, pair(row.cuda)), reverse=True))
-
-
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
     """Return the builds for this machine, the best first. Where the driver is not known, those that any driver of CUDA 12 runs come first."""
     if machine.knows_driver:
@@ -198,42 +188,6 @@ def _doubt(machine: Machine, row: TorchBuild) -> str | None:
     return "; ".join(said) or None
 
 
-def _demands(row: TorchBuild, machine: Machine) -> list[Judgement]:
-    codes = [arch for arch in row.archs if arch.startswith("sm_")]
-    parts: list[Judgement] = [gpu.runs(codes, card, cuda=row.cuda) for card in machine.capabilities]
-    if machine.driver is not None:
-        parts.append(cuda_rules.driver_covers(machine.driver, row.cuda, machine.driver_os))
-    elif machine.driver_cuda is not None:
-        parts.append(cuda_rules.driver_cuda_covers(machine.driver_cuda, row.cuda))
-    return [*parts, _takes_python(row.torch, machine.python), _takes_glibc(row.glibc, machine)]
-
-
-def _takes_python(torch: str, python: str | None) -> Judgement:
-    minor, bounds = pair(torch), _FREE_THREADED.get(python or "")
-    if python is None:
-        return yes("the Python is not known")
-    if not python.endswith("t"):
-        return pytorch.supports_python(torch, python)
-    if bounds and minor and bounds[0] <= minor <= bounds[1]:
-        return yes(f"torch {torch} has wheels for the free-threaded Python {python}")
-    return no(f"no wheel of torch {torch} is known for the free-threaded Python {python}")
-
-
-def _takes_glibc(needed: str, machine: Machine) -> Judgement:
-    have, least = pair(machine.glibc) if machine.glibc else None, pair(needed)
-    if machine.os in ("windows", "darwin") or have is None or least is None or have >= least:
-        return yes(f"glibc {needed}")
-    return no(f"needs glibc {needed}, here {machine.glibc}")
-
-
-@functools.cache
-def _builds(platform: str) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds for a platform. Windows has those of Linux, on the index alone."""
-    if platform == "win_amd64":
-        return tuple(r for r in _builds(pytorch.LINUX) if (pair(r.torch) or (0, 0)) <= _WINDOWS_LAST)
-    return tuple(row for row in load(TorchBuild) if row.platform == platform)
-
-
 def _of_amd(machine: Machine) -> Choice | NoTorch:
     if machine.os == "windows" or machine.wsl:
         place, name = ("windows", "Windows") if machine.os == "windows" else ("wsl", "WSL")
@@ -254,7 +208,7 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
 def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:
     """Return the newest listed build that the Python and the platform take: one with code for the GPU, if there is one."""
     found = [
-        row for row in rows if machine.platform in row.platforms and _is_yes(_takes_python(row.torch, machine.python))
+        row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
     ]
     holding = [row for row in found if not row.archs or set(machine.gfx) <= set(row.archs)]
     if not found:
@@ -330,7 +284,7 @@ def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = N
         glibc = "2.28" if minor >= (2, 7) else "2.17"
         if last is not None and minor > (pair(last) or minor):
             continue
-        if _is_yes(_takes_python(row.minor, machine.python)) and _is_yes(_takes_glibc(glibc, machine)):
+        if is_yes(takes_python(row.minor, machine.python)) and is_yes(takes_glibc(glibc, machine)):
             return Choice(
                 torch=row.latest,
                 torchvision=_vision(row.latest),
@@ -387,10 +341,6 @@ def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
 def _vision(torch: str) -> str | None:
     found = pytorch.torchvision_for(torch)
     return found if isinstance(found, str) else None
-
-
-def _is_yes(part: Judgement) -> bool:
-    return isinstance(part, Answer) and part.yes
 
 
 __all__ = [

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -76,7 +76,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    again = torch_steps.again(facts, only_torch=True)
+    again = torch_here.again(facts, only_torch=True)
     verify = commands.check(facts, "--imgsz", "64")
     if not again:
         return torch_steps.newest(facts, "Install a torch for this machine", reinstall=True)

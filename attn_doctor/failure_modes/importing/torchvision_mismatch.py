@@ -35,7 +35,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -259,23 +259,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _for_release(facts, stated)
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
-    step = torch_steps.vision(facts)
+    step = torch_here.vision(facts)
     return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),) if step else ()
 
 
 def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
     """Return the fixes where nothing is known of torch but its release: neither its build nor its index."""
     wanted = known(pytorch.torchvision_for(torch))
-    step = commands.install(
-        f"torchvision=={wanted}",
-        reinstall=True,
-        no_deps=True,
-        why=f"the torchvision that belongs to torch {torch}",
-        changes="torchvision",
-        risk="medium",
-        risk_text="for a torch from another index (its version ends in +cpu, +cu126 or the like) add its --index-url",
-    )
-    return (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)), *usual(facts))
+    step = torch_here.vision(facts, of=torch)
+    first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
+    return (*first, *usual(facts))
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:

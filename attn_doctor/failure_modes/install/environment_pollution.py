@@ -38,7 +38,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -313,11 +313,11 @@ def _asked_for(facts: Facts) -> Part:
         elif name == "torch":
             steps += _torch_as_asked(facts, requirement, conflict.package)
         else:
-            rest[torch_steps.numpy_for(facts, str(requirement.specifier)) if name == "numpy" else str(requirement)] = (
+            rest[torch_here.numpy_for(facts, str(requirement.specifier)) if name == "numpy" else str(requirement)] = (
                 None
             )
     if vision and not steps:
-        fitting = torch_steps.vision(facts, reinstall=False)
+        fitting = torch_here.vision(facts, reinstall=False)
         steps += [fitting] if fitting else []
     if rest:
         names = tuple(rest)
@@ -370,7 +370,7 @@ def _doubled(facts: Facts) -> Part:
         steps.append(
             commands.install(
                 f"{name}=={have.partition('+')[0]}",
-                index_url=torch_steps.index_here(facts) if name == "torch" else None,
+                index_url=torch_here.index_here(facts) if name == "torch" else None,
                 why=f"one whole copy of {name}, of the version that is imported now",
                 changes=f"{name} {have}",
                 no_deps=True,

@@ -32,7 +32,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_carried_over
 from attn_doctor.failure_modes.shared.torch_facts import own_index
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -252,7 +252,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = f"take {package} from the index that you have configured, {own}: leave --index-url out; what it lacks, ask those who run it for"
         step = commands.by_hand((), words, package, "none")
         made.append(Fix(title="Use the index of your site", steps=(step,), verify=verify))
-    steps = torch_steps.carried_over(facts) if of_torch else _carried_over(package)
+    steps = torch_carried_over.carried_over(facts) if of_torch else _carried_over(package)
     return (*made, Fix(title="Carry the wheels over by hand", steps=steps, verify=verify))
 
 

@@ -31,7 +31,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge import pytorch
@@ -277,7 +277,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def _afresh(facts: Facts) -> tuple[Fix, ...]:
     """Return the same torch again, where its build is for this machine: an interrupted installation may be of another. Else the one for this machine."""
     verify = commands.check(facts)
-    again, everything = torch_steps.again(facts), torch_steps.again(facts, everything=True)
+    again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
     if not again:
         return torch_steps.newest(facts, "Install torch afresh, in the build for this machine", reinstall=True)
     return (

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
 from attn_doctor.model.facts import Facts
@@ -73,8 +73,8 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
     asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
     for lack in lacks:
         if lack.name == "numpy":
-            asked["numpy"] = torch_steps.numpy_for(facts, lack.specifier)
-    vision = torch_steps.vision(facts, reinstall=False) if asked.pop("torchvision", None) else None
+            asked["numpy"] = torch_here.numpy_for(facts, lack.specifier)
+    vision = torch_here.vision(facts, reinstall=False) if asked.pop("torchvision", None) else None
     wanted = list(asked.values())
     steps = [vision] if vision else []
     if wanted:
@@ -91,8 +91,8 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     """Return the steps that install a whole copy of the version that is there, and nothing else."""
     if distribution == "torch":
-        return torch_steps.again(facts, only_torch=True) or torch_steps.newest(facts, reinstall=True)[-1].steps
-    if distribution == "torchvision" and (vision := torch_steps.vision(facts)) is not None:
+        return torch_here.again(facts, only_torch=True) or torch_steps.newest(facts, reinstall=True)[-1].steps
+    if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:
         return (vision,)
     have = None
     with contextlib.suppress(Unsure):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
-from attn_doctor.model.facts import Facts, Gpu, PciDevice, Unknown
+from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
 from attn_doctor.model.machine import amd_gpus, nvidia_present
 
 # Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
@@ -133,3 +133,23 @@ def _machine_of_platform(platform: str | Unknown) -> str | None:
 def text(value: object) -> str | None:
     """Return a value that is a text; None for one that is unknown or absent."""
     return value if isinstance(value, str) else None
+
+
+def of_conda(facts: Facts, name: str) -> bool:
+    """Say whether conda installed a distribution."""
+    found = distribution(facts, name)
+    return found is not None and found.installer == "conda"
+
+
+def version_here(facts: Facts, name: str) -> str | None:
+    """Return the version that is there; None: it is not, or that is not known."""
+    if name == "torch" and isinstance(facts.torch.version, str):
+        return facts.torch.version
+    found = distribution(facts, name)
+    return text(found.version) if found else None
+
+
+def distribution(facts: Facts, name: str) -> Distribution | None:
+    """Return a distribution that is there, or that a log names; None: neither."""
+    listed = facts.packages.distributions
+    return next((d for d in (listed if isinstance(listed, tuple) else facts.packages.named) if d.name == name), None)
