@@ -31,7 +31,7 @@ from attn_doctor.model.versions import local, pair
 
 INDEX = "https://download.pytorch.org/whl"
 START = "https://pytorch.org/get-started/locally/"
-_JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
+JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
 _TITLE = "Install torch and torchvision"
 _FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
@@ -62,7 +62,7 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
     """Return this release of torch in the build that the machine runs, as another package asks for it: "2.5.1", and its CUDA."""
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
     if machine.maker in ("nvidia", "unknown") and ordinary:
-        minor = pair(torch)
+        minor, machine = pair(torch), msgspec.structs.replace(machine, maker="nvidia")
         rows = [row for row in _best(machine) if pair(row.torch) == minor and cuda in (None, row.cuda)]
         if rows:
             return _as_choice(rows[0], torch, machine)
@@ -101,6 +101,11 @@ def by_others(torch: str) -> bool:
     return part is not None and _FLAVOUR.fullmatch(part) is None
 
 
+def neighbour_of(gfx: str) -> str | None:
+    """Return the value of HSA_OVERRIDE_GFX_VERSION by which a card runs the code of a neighbour; None where none is known."""
+    return _NEIGHBOURS.get(gfx[:6])
+
+
 def same(torch: str, *names: str) -> tuple[str, ...]:
     """Return the requirements of this very torch, and of what belongs to it: torchvision, torchaudio."""
     return _family(torch).requirements("torch", *names)
@@ -132,7 +137,10 @@ def _best(machine: Machine) -> tuple[TorchBuild, ...]:
     """Return the builds for this machine, the best first. Where the driver is not known, those that any driver of CUDA 12 runs come first."""
     if machine.knows_driver:
         return fitting_builds(machine)
-    return (*fitting_builds(msgspec.structs.replace(machine, driver_cuda="12.0")), *fitting_builds(machine))
+    return (
+        *fitting_builds(msgspec.structs.replace(machine, driver_cuda=machine.assumed_cuda)),
+        *fitting_builds(machine),
+    )
 
 
 def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
@@ -175,17 +183,14 @@ def _why(row: TorchBuild, machine: Machine) -> str:
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
     """Return what was assumed, and how the reader finds out."""
-    said = []
+    major = (pair(row.cuda) or (12, 0))[0]
+    shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
+    newer = "" if machine.capabilities else "; an RTX 50 or a B200 needs cu128 or newer"
     if machine.maker == "unknown":
-        said.append(f"which GPU there is is not known: without one take --index-url {index_of('cpu')}")
+        return f"which GPU and driver there are is not known: {shows}{newer}; without an NVIDIA GPU take --index-url {index_of('cpu')}"
     if not machine.knows_driver:
-        major = (pair(row.cuda) or (12, 0))[0]
-        said.append(
-            f"the driver is not known: nvidia-smi shows its CUDA Version at the top, which has to be {major}.0 or newer"
-        )
-    if not machine.capabilities:
-        said.append("an RTX 50 or a B200 needs cu128 or newer")
-    return "; ".join(said) or None
+        return f"the driver is not known: {shows}{newer}"
+    return newer.removeprefix("; ") or None
 
 
 def _of_amd(machine: Machine) -> Choice | NoTorch:
@@ -215,7 +220,7 @@ def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice 
         return None
     row, doubt = (holding or found)[0], None
     if not holding:
-        near = next((_NEIGHBOURS[card[:6]] for card in machine.gfx if card[:6] in _NEIGHBOURS), None)
+        near = next((theirs for card in machine.gfx if (theirs := neighbour_of(card))), None)
         hint = f"; HSA_OVERRIDE_GFX_VERSION={near} makes it use the code of a neighbour" if near else ""
         doubt = f"it holds no code for {', '.join(machine.gfx)}{hint}"
     return Choice(
@@ -242,13 +247,13 @@ def _of_jetson(machine: Machine) -> Choice | NoTorch:
             if machine.jetpack
             else "your JetPack (cat /etc/nv_tegra_release shows its release)"
         )
-        words = f"take the torch and torchvision for {seen} that NVIDIA names: {_JETSON}; PyPI's are not for this board"
+        words = f"take the torch and torchvision for {seen} that NVIDIA names: {JETSON}; PyPI's are not for this board"
         return NoTorch(title=title, words=words)
     if machine.python is not None and machine.python != row.python:
         words = f"NVIDIA's torch for JetPack {machine.jetpack} is for Python {row.python}, here {machine.python}: make an environment with that Python, then take it from {row.url}"
         return NoTorch(title=title, words=words)
     if not row.index:
-        words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {_JETSON}"
+        words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {JETSON}"
         return NoTorch(title=title, words=words)
     return Choice(
         torch=None,
@@ -256,7 +261,7 @@ def _of_jetson(machine: Machine) -> Choice | NoTorch:
         flavour=None,
         index_url=row.url,
         why=f"NVIDIA's builds for JetPack {machine.jetpack}, with code for this board",
-        doubt=row.note or f"where the index lacks it: {_JETSON}",
+        doubt=row.note or f"where the index lacks it: {JETSON}",
         takes="1 to 3 GB",
     )
 

@@ -24,6 +24,7 @@ class Machine(Record, frozen=True, kw_only=True):
     driver: str | None = None
     driver_os: OsName = "linux"  # under WSL the driver is that of Windows
     driver_cuda: str | None = None  # most that the driver supports
+    assumed_cuda: str = "12.0"  # of a driver that is not known: the least that torch's newest builds need
     rocm: str | None = None
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None

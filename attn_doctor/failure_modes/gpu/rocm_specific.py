@@ -30,16 +30,19 @@ References
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD421",
@@ -117,6 +120,17 @@ MODE = FailureMode(
 )
 
 
+# What HIP says of a binary that holds no code for the GPU.
+_CODELESS = re.compile(r"HIP error: (?:invalid device function|no kernel image|device kernel image|shared object)")
+
+
+class OfRocm(Variant, frozen=True, kw_only=True):
+    """Say that a ROCm build of torch is there, as every such log shows, and which code for the GPU is missing."""
+
+    lacks: Literal["code for the GPU", "attention for the GPU"]
+    gfx: str | None  # "gfx1031"
+
+
 def detect(facts: Facts) -> Hit | None:
     graphics = facts.graphics
     if not known(graphics.amd):
@@ -156,9 +170,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 confidence=Confidence.LOW,
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    codeless = any(_CODELESS.search(m.text) for m in seen.matches)
     return Hit(
         message=f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
         evidence=evidence,
+        variant=OfRocm(lacks="code for the GPU" if codeless else "attention for the GPU", gfx=seen.group("gfx")),
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
@@ -167,11 +183,32 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if isinstance(facts.torch.hip, str):
-        triton = commands.variable(
-            "FLASH_ATTENTION_TRITON_AMD_ENABLE",
-            "TRUE",
-            "the backend for cards other than MI200 and MI300, at build and at run time",
-        )
-        return (Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify),)
-    return torch_steps.newest(facts, "Install a ROCm build of torch")
+    of_rocm = hit.variant if isinstance(hit.variant, OfRocm) else None
+    if of_rocm is None and not isinstance(facts.torch.hip, str):
+        return torch_steps.newest(facts, "Install a ROCm build of torch")
+    triton = commands.variable(
+        "FLASH_ATTENTION_TRITON_AMD_ENABLE",
+        "TRUE",
+        "the backend for cards other than MI200 and MI300, at build and at run time",
+    )
+    by_triton = Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify)
+    words = "take PyTorch's own scaled_dot_product_attention in place of flash-attn: it needs no package and runs on this GPU"
+    without = Fix(title="Do without flash-attn", steps=(commands.by_hand((), words, "your program"),), verify=verify)
+    if of_rocm is None or of_rocm.lacks == "attention for the GPU":
+        return by_triton, without
+    cards = facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ()
+    gfx = of_rocm.gfx or next((card.gfx for card in cards if isinstance(card.gfx, str)), None)
+    return (_neighbour(facts, gfx),)
+
+
+def _neighbour(facts: Facts, gfx: str | None) -> Fix:
+    """Return the fix for a card that the wheel holds no code for: the code of a neighbour of its family."""
+    near = torch_choice.neighbour_of(gfx) if gfx else None
+    why = "the ROCm wheel holds code for some cards of each family, and the others can run that of their neighbour"
+    step: Step
+    if near:
+        step = commands.variable("HSA_OVERRIDE_GFX_VERSION", near, f"{why}; this one is {gfx}")
+    else:
+        words = f"{why}: set HSA_OVERRIDE_GFX_VERSION to 10.3.0 for an RX 6000 (gfx103x) or RX 5000 (gfx101x), to 11.0.0 for an RX 7000 (gfx110x)"
+        step = commands.by_hand((), words, "this shell's environment only", "none")
+    return Fix(title="Let the GPU run the code of a neighbour", steps=(step,), verify=commands.check(facts))

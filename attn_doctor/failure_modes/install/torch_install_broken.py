@@ -300,7 +300,7 @@ def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
     if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:
         return None
     have = facts.torch.version if isinstance(facts.torch.version, str) else None
-    if have is not None and pair(have) == pair(found.torch):
+    if have is None or pair(have) == pair(found.torch) or not torch_here.suits(facts):
         return None
     served = pytorch.supports_python(have, python) if have else None
     never = isinstance(served, Answer) and not served.yes

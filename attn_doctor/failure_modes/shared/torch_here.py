@@ -140,8 +140,8 @@ def _of_others(wanted: str, version: str, machine: Machine) -> str:
     if machine.board != "jetson":
         return f"take {wanted} from where torch {version} came (in NVIDIA's containers it is there: start from the image again)"
     found = torch_choice.choose(machine)
-    place = found.index_url if isinstance(found, Choice) else found.words
-    return f"{wanted} belongs to torch {version}; PyPI's is not for this board: build it there, or from NVIDIA: {place}"
+    place = found.index_url if isinstance(found, Choice) else torch_choice.JETSON
+    return f"take {wanted}, which belongs to torch {version}, from where NVIDIA's torch for your JetPack comes ({place}), or build it there; PyPI's is not for this board"
 
 
 def index_here(facts: Facts) -> str | None:
