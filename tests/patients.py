@@ -170,6 +170,17 @@ def cpu_torch(p: Patient) -> str:
     return "torch-cpu-build"
 
 
+def no_torch(p: Patient) -> str:
+    """An environment with nothing in it, and a card whose torch the registry has."""
+    p.gpu()
+    add_numpy(p)
+    best = _newest()
+    add_wheel(p.house, "torch", best.torch, torch_files(best.torch, best.cuda, card=True), ["numpy"])
+    fitting = str(best.torchvision)
+    add_wheel(p.house, "torchvision", fitting, _torchvision(fitting, best.torch), [f"torch=={best.torch}"])
+    return "torch-missing"
+
+
 def torch_too_old_for_the_python(p: Patient) -> str:
     """The wheel of another Python, unpacked by hand: its library is not for this one."""
     add_numpy(p)
@@ -300,6 +311,7 @@ WELL: dict[str, str] = {
     "numpy_too_new": _ARRAYS,
     "torchvision_of_another_torch": "import torchvision",
     "cpu_torch": "import torch, torchvision; assert torch.cuda.is_available()",
+    "no_torch": "import torch, torchvision; assert torch.cuda.is_available()",
     "torch_too_old_for_the_python": _ARRAYS,
     "torch_twice": _ONE_RECORD.format("torch") + "; assert torch.__version__.startswith('2.8.0')",
     "numpy_twice": _ONE_RECORD.format("numpy") + "; assert numpy.__version__ == '2.2.6'",
@@ -316,6 +328,7 @@ ILL: dict[str, Callable[[Patient], str]] = {
         numpy_too_new,
         torchvision_of_another_torch,
         cpu_torch,
+        no_torch,
         torch_too_old_for_the_python,
         torch_twice,
         numpy_twice,

@@ -35,6 +35,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD119",
@@ -113,7 +114,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     row = pytorch.release(torch) if torch else Unknown("")
     if isinstance(row, Unknown):
         return ()
-    step = commands.install(row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton")
+    # PyPI has triton for Linux alone; the build for Windows is another project's, with the same minors: github.com/woct0rdho/triton-windows
+    minor = pair(row.triton.removeprefix("triton").lstrip("=~"))
+    on_windows = facts.system.os == "windows" and minor is not None
+    wanted = f"triton-windows=={minor[0]}.{minor[1]}.*" if on_windows and minor else row.triton
+    step = commands.install(wanted, why=f"the triton that torch {row.latest} was released with", changes="triton")
     return (Fix(title="Install the triton that torch asks for", steps=(step,), verify=commands.check(facts)),)
 
 

@@ -46,7 +46,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Conflict, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
-from attn_doctor.model.steps import Remove, Step
+from attn_doctor.model.steps import Install, Remove, Step
 
 # Modules of the standard library whose names users often give to files of their own.
 _STDLIB = (
@@ -292,7 +292,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()
     steps = tuple(step for _, made in parts for step in made)
     title = titles[0] + "".join(f", {more[0].lower()}{more[1:]}" for more in titles[1:])
-    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+    of_torch = any(isinstance(step, Install) and "torch" in step.names() for step in steps)
+    first = torch_steps.fresh_runtime(facts) if of_torch else ()
+    return (*first, Fix(title=title, steps=steps, verify=commands.check(facts)))
 
 
 Part = tuple[str, tuple[Step, ...]]

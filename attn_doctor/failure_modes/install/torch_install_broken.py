@@ -281,6 +281,7 @@ def _afresh(facts: Facts) -> tuple[Fix, ...]:
     if not again:
         return torch_steps.newest(facts, "Install torch afresh, in the build for this machine", reinstall=True)
     return (
+        *torch_steps.fresh_runtime(facts),
         Fix(title="Install torch afresh", steps=again, verify=verify),
         Fix(title="Install torch and all that it needs afresh", steps=everything, verify=verify),
     )

@@ -285,8 +285,8 @@ def _other_torch(facts: Facts) -> Fix | None:
         driver=graphics.driver if isinstance(graphics.driver, str) else None,
         os=system.os if isinstance(system.os, str) else "linux",
     )
-    if not isinstance(nearest, Nearest):
-        return None
+    if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
+        return None  # none is known, or the torch is that of Colab or Kaggle, which fits their driver
     why = f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for"
     torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(

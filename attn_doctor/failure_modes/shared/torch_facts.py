@@ -47,7 +47,7 @@ def machine_of(facts: Facts) -> Machine:
         driver_cuda=None if driver else cuda,
         # Who has a torch for CUDA 11 may have a driver for it: its builds run on every newer one too.
         assumed_cuda="11.8" if (text(facts.torch.cuda) or "").startswith("11.") else "12.0",
-        rocm=text(graphics.rocm),
+        rocm=text(graphics.rocm) or text(facts.torch.hip),
         python=key.python if isinstance(key.python, str) else None,
         glibc=text(system.glibc),
         musl=isinstance(system.musl, str),

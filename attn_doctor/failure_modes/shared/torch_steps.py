@@ -41,12 +41,12 @@ def newest(
     verify = commands.check(facts)
     if isinstance(found, NoTorch):
         step = commands.by_hand((), found.words, "torch and torchvision")
-        return (*_fresh_runtime(facts), Fix(title=found.title, steps=(step,), verify=verify))
+        return (*fresh_runtime(facts), Fix(title=found.title, steps=(step,), verify=verify))
     by_conda = _by_conda(facts, found)
     if by_conda is not None:
         return (Fix(title=title, steps=(by_conda,), verify=verify),)
     steps = _install(facts, found, why, beside, reinstall=reinstall)
-    return (*_fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify), *_from_registry(facts, found))
+    return (*fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify), *_from_registry(facts, found))
 
 
 def _from_registry(facts: Facts, found: Choice) -> tuple[Fix, ...]:
@@ -121,7 +121,7 @@ def _install(
     )
 
 
-def _fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
+def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
     """Return the first cure on a hosted notebook: its torch is the host's, fits its driver, and comes back with a new runtime."""
     ways = {
         "colab": "Runtime > Disconnect and delete runtime, then run the notebook again without its lines that install torch",
