@@ -13,25 +13,23 @@ from attn_doctor.model.steps import Step
 def carried_over(facts: Facts) -> tuple[Step, ...]:
     """Return the steps for a machine that reaches no index: fetch the wheels elsewhere, copy them here, install them.
 
-    The command of the other machine names this one's Python and platform, so that it may be any machine with pip.
+    The other machine has to have this system and this Python: pip judges the markers of requirements by where it runs.
     """
     machine = machine_of(facts)
     found = torch_choice.choose(machine)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
     wanted = found.requirements()
-    tags: tuple[str, ...] = ()
-    if machine.python and machine.os:
-        tag = {"windows": "win_amd64", "darwin": "macosx_14_0_arm64"}.get(
-            machine.os
-        ) or "manylinux_2_28_" + machine.platform.removeprefix("linux_")
-        tags = ("--only-binary=:all:", "--python-version", machine.python, "--platform", tag)
     index = ("--index-url", found.index_url) if found.index_url else ()
-    files = f"the files are {_wheel_names(found, machine)} and those of what they need"
+    system = {"windows": "Windows", "darwin": "macOS", "linux": "Linux"}.get(machine.os or "", "the same system")
+    python = f"Python {machine.python}" if machine.python else "the same Python"
+    where = (
+        f"on a machine that has internet, {system} and {python}: it fetches {_files(found, machine)} and what they need"
+    )
     return (
         commands.by_hand(
-            ("python", "-m", "pip", "download", "-d", "wheels", *tags, *wanted, *index),
-            f"on a machine that has internet; {files}" + (f"; {found.doubt}" if found.doubt else ""),
+            ("python", "-m", "pip", "download", "-d", "wheels", *wanted, *index),
+            f"{where}; {found.doubt}" if found.doubt else where,
             "a folder of wheels, there",
             "none",
             takes=found.takes,
@@ -43,12 +41,8 @@ def carried_over(facts: Facts) -> tuple[Step, ...]:
     )
 
 
-def _wheel_names(found: Choice, machine: Machine) -> str:
-    """Return the names of the two large files, as the index has them: "torch-2.14.1+cu126-cp312-cp312-manylinux_2_28_x86_64.whl"."""
+def _files(found: Choice, machine: Machine) -> str:
+    """Return the names of the two large files, as the index has them: "torch-2.14.1+cu126-cp312-*.whl"."""
     build = f"+{found.flavour}" if found.flavour and found.index_url else ""
-    tag = f"cp{machine.python.rstrip('t').replace('.', '')}" if machine.python else "cp..."
-    return " and ".join(
-        f"{name}-{version}{build}-{tag}-*.whl"
-        for name, version in (("torch", found.torch), ("torchvision", found.torchvision))
-        if version
-    )
+    tag = f"cp{machine.python.rstrip('t').replace('.', '')}-*" if machine.python else "*"
+    return f"torch-{found.torch or '*'}{build}-{tag}.whl, torchvision-{found.torchvision or '*'}{build}-*.whl"
