@@ -625,13 +625,12 @@ def test_no_other_module_names_a_torch_to_install_or_an_index_of_it():
     ],
 )
 def test_such_a_requirement_would_be_found(code):
-    assert _named("module.py", code)
+    assert list(_named("module.py", code))
 
 
 def test_words_about_torch_are_not_taken_for_a_requirement():
-    assert not _named(
-        "module.py", '"""torch==2.1"""\nversion(facts, "torch")\nrunner.run("torch", 1)\nSign(sample="torch==2.1.0")'
-    )
+    code = '"""torch==2.1"""\nversion(facts, "torch")\nrunner.run("torch", 1)\nSign(sample="torch==2.1.0")'
+    assert not list(_named("module.py", code))
 
 
 def _named(name, text):
@@ -648,9 +647,9 @@ def _named(name, text):
             first = str(getattr(node.values[0], "value", "")) if node.values else ""
             if re.match(r"(?:torch|torchvision|torchaudio)[=<>~!]=", first):
                 yield f"{name}:{node.lineno}"
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docs:
-            if "download.pytorch.org/whl/" in node.value and "(?" not in node.value:
-                yield f"{name}:{node.lineno}"
+        words = node.value if isinstance(node, ast.Constant) and node not in docs else None
+        if isinstance(words, str) and "download.pytorch.org/whl/" in words and "(?" not in words:
+            yield f"{name}:{node.lineno}"
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in _INSTALLING:
             values = [*node.args, *(k.value for k in node.keywords if k.arg == "requirements")]
             if any(_FAMILY.match(told) for value in values for told in _texts(value)):
