@@ -486,6 +486,17 @@ def test_the_torchvision_follows_the_torch_that_is_there():
     assert not isinstance(torch_here.vision(jetson), Install)
 
 
+def test_the_torch_of_a_wheel_is_one_with_cuda_also_where_no_gpu_is():
+    away = changed(RTX_4090, graphics__pci=(), graphics__gpus=(), graphics__driver=None, graphics__driver_cuda=None)
+    (step,) = torch_steps.release(away, "2.8.0", "it has a wheel", "12.8")
+    assert (step.requirements, step.index_url) == (("torch==2.8.0", "torchvision==0.23.0"), None)
+
+
+def test_the_build_that_is_there_is_not_installed_again():
+    assert torch_steps.newest(RTX_4090) == ()
+    assert len(torch_steps.newest(RTX_4090, reinstall=True)[0].steps) == 2
+
+
 def test_two_cards_are_both_served():
     two = changed(
         RTX_4090,

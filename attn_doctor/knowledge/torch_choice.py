@@ -61,7 +61,7 @@ def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
 def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
     """Return this release of torch in the build that the machine runs, as another package asks for it: "2.5.1", and its CUDA."""
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
-    if machine.maker in ("nvidia", "unknown") and ordinary:
+    if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:
         minor, machine = pair(torch), msgspec.structs.replace(machine, maker="nvidia")
         rows = [row for row in _best(machine) if pair(row.torch) == minor and cuda in (None, row.cuda)]
         if rows:
@@ -185,7 +185,8 @@ def _doubt(machine: Machine, row: TorchBuild) -> str | None:
     """Return what was assumed, and how the reader finds out."""
     major = (pair(row.cuda) or (12, 0))[0]
     shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
-    newer = "" if machine.capabilities else "; an RTX 50 or a B200 needs cu128 or newer"
+    serves_all = bool(machine.capabilities) or (pair(row.cuda) or (0, 0)) >= (12, 8)
+    newer = "" if serves_all else "; an RTX 50 or a B200 needs cu128 or newer"
     if machine.maker == "unknown":
         return f"which GPU and driver there are is not known: {shows}{newer}; without an NVIDIA GPU take --index-url {index_of('cpu')}"
     if not machine.knows_driver:

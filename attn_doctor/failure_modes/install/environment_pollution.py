@@ -340,7 +340,7 @@ def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tup
     exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
     if exact:
         return torch_steps.release(facts, exact[0].partition("+")[0], f"{package} requires {requirement}")
-    return torch_steps.newest(facts, why=f"{package} requires {requirement}")[-1].steps
+    return torch_steps.newest_steps(facts, f"{package} requires {requirement}")
 
 
 def _strangers(facts: Facts) -> Part:

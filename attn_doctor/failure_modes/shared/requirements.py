@@ -91,7 +91,7 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     """Return the steps that install a whole copy of the version that is there, and nothing else."""
     if distribution == "torch":
-        return torch_here.again(facts, only_torch=True) or torch_steps.newest(facts, reinstall=True)[-1].steps
+        return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
     if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:
         return (vision,)
     have = None

@@ -38,20 +38,33 @@ def newest(
     that release is there, because its build is another.
     """
     found = choice(facts)
-    verify = commands.check(facts)
+    steps = newest_steps(facts, why, beside=beside, reinstall=reinstall)
+    if not steps:
+        return ()
+    named = found.title if isinstance(found, NoTorch) else title
+    fix = Fix(title=named, steps=steps, verify=commands.check(facts))
+    return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def newest_steps(
+    facts: Facts, why: str | None = None, *, beside: tuple[str, ...] = (), reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
+    found = choice(facts)
     if isinstance(found, NoTorch):
-        step = commands.by_hand((), found.words, "torch and torchvision")
-        return (*fresh_runtime(facts), Fix(title=found.title, steps=(step,), verify=verify))
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
     by_conda = _by_conda(facts, found)
-    if by_conda is not None:
-        return (Fix(title=title, steps=(by_conda,), verify=verify),)
-    steps = _install(facts, found, why, beside, reinstall=reinstall)
-    return (*fresh_runtime(facts), Fix(title=title, steps=steps, verify=verify), *_from_registry(facts, found))
+    return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
 
 
-def _from_registry(facts: Facts, found: Choice) -> tuple[Fix, ...]:
+def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     """Return the second way for a Linux without a GPU, where PyTorch's own index is out of reach: the registry's CUDA build computes on the CPU too."""
-    if found.flavour != "cpu" or facts.system.os != "linux" or version_here(facts, "torch") is not None:
+    if (
+        isinstance(found, NoTorch)
+        or found.flavour != "cpu"
+        or facts.system.os != "linux"
+        or version_here(facts, "torch") is not None
+    ):
         return ()
     step = commands.install(
         *("torch", "torchvision"),
@@ -92,6 +105,8 @@ def _install(
 ) -> tuple[Step, ...]:
     """Return the steps that install a choice. The same release in another build has to be installed again: pip takes it for met."""
     names, there = _family(facts), version_here(facts, "torch")
+    if not reinstall and not beside and there == found.build:
+        return ()  # this very build is there
     again = reinstall or (there is not None and there.partition("+")[0] == found.torch)
     requirements = (*found.requirements(*names), *beside)
     reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
