@@ -5,15 +5,15 @@ What it is
 
 How it shows
     "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError"
-    (conda), "[WinError 112]". DataLoader workers report full shared memory with "Unexpected bus error encountered in worker".
+    (conda), "[WinError 112]".
 
 Why it happens
     An isolated build fetches a second torch, several gigabytes, into the temporary folder, which is often small or in memory; or the
     home folder has a quota.
 
 What to do
-    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. In containers give more shared
-    memory: `docker run --shm-size=8g`.
+    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. A full /dev/shm is another thing:
+    shared-memory-full.
 
 How to reproduce
     `attn-doctor reproduce disk-full` installs a package of 4 MB into a file system of 2 MB. It downloads nothing.
@@ -85,11 +85,6 @@ MODE = FailureMode(
                     "[WinError 112]",
                     "OSError: [WinError 112] There is not enough space on the disk",
                 ),
-                (
-                    r"Unexpected bus error encountered in worker",
-                    "Unexpected bus error encountered in worker",
-                    "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
-                ),
             )
         ),
     ),
@@ -140,9 +135,6 @@ def _what(purpose: str) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     quota = all("uota" in m.text for m in seen.matches)
-    shared = any("bus error" in m.text for m in seen.matches)
-    if shared:
-        return Hit(message="Shared memory ran out under a DataLoader worker.", evidence=evidence)
     return Hit(message="The quota was used up." if quota else "The disk was full.", evidence=evidence)
 
 
