@@ -1,0 +1,136 @@
+"""conda's MKL is newer than the torch that conda installed with it.
+
+What it is
+    torch of conda's pytorch channel, and older ones of conda-forge, take Intel's MKL from a package of its own, which conda resolves to
+    the newest. MKL 2024.1 dropped the functions iJIT_NotifyEvent and iJIT_IsProfilingActive that these torch expect in it. pip's torch
+    holds its own MKL and does not have this failure.
+
+How it shows
+    "ImportError: .../torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent" at `import torch`, or the same with
+    iJIT_IsProfilingActive or iJIT_GetNewMethodID.
+
+Why it happens
+    An environment file that pins torch and not MKL; or Intel's oneAPI 2024.1 and newer on LD_LIBRARY_PATH.
+
+What to do
+    `conda install "mkl<2024.1"` into that environment (mamba and micromamba have the same words; pixi: `pixi add "mkl<2024.1"`), and
+    the same line in its environment file. Or take pip's torch in place of conda's.
+
+How to reproduce
+    `attn-doctor reproduce mkl-too-new-for-torch` loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none. It
+    downloads nothing.
+
+References
+    https://github.com/pytorch/pytorch/issues/123097
+    https://github.com/conda/conda/issues/13812
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
+from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import message, text_of
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.steps import Step
+
+_OLDER = "mkl<2024.1"
+
+MODE = FailureMode(
+    code="AD322",
+    slug="mkl-too-new-for-torch",
+    title="MKL is newer than torch expects",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=EVERY_BACKEND,
+    explains=(
+        "torch-install-broken",
+        "abi-mismatch-torch-version",
+        "torchvision-mismatch",
+        "ultralytics-broken",
+        "yolo12-flash-not-used",
+    ),
+    says="torch there asks MKL for {symbol}, which MKL 2024.1 and newer do not have: conda installed a newer MKL than its torch knows.",
+    signs=(
+        Sign(
+            pattern=r"undefined symbol: (?P<symbol>iJIT_\w+)",
+            literal="undefined symbol: iJIT_",
+            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+        ),
+    ),
+    recipe=Recipe(
+        does="loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none",
+        of=(
+            Library(path="old/libmkl_core.so.2", exports=("iJIT_NotifyEvent",)),
+            Library(path="libtorch_cpu.so", asks=("iJIT_NotifyEvent",), needs=("old/libmkl_core.so.2",)),
+            Gone(path="old/libmkl_core.so.2"),
+            Library(path="libmkl_core.so.2", exports=("mkl_serv_get_version",)),
+        ),
+        run=(("{python}", "-c", "import ctypes; ctypes.CDLL('./libmkl_core.so.2'); ctypes.CDLL('./libtorch_cpu.so')"),),
+        shows="undefined symbol: iJIT_NotifyEvent",
+    ),
+)
+
+
+def detect(facts: Facts) -> Hit | None:
+    fault = facts.torch.fault
+    if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
+        return None
+    return Hit(
+        message="torch does not import: it asks MKL for a function that MKL 2024.1 and newer do not have.",
+        evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    if facts.interpreter.kind in ("venv", "uv", "system", "standalone"):
+        # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
+        step = commands.variable(
+            "LD_LIBRARY_PATH", None, "oneAPI's setvars.sh puts a newer MKL there than this torch knows"
+        )
+        return (Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify),)
+    older = Fix(title="Install the MKL that this torch expects", steps=(_older(facts),), verify=verify)
+    wanted = newest_torch.requirements(facts)
+    if wanted is None or facts.interpreter.kind == "pixi":
+        return (older,)
+    gone = commands.by_hand(
+        (_tool(facts), "remove", "--yes", *_prefix(facts), "pytorch", "torchvision", "torchaudio"),
+        "conda's torch has to go before pip's comes; name those of the three that `conda list` shows",
+        "removes conda's torch",
+        "medium",
+        risk_text="packages of conda that need it go with it",
+    )
+    pips = commands.install(
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
+        why="pip's torch holds its own MKL",
+        changes="torch and torchvision of pip",
+        takes="up to 5 GB",
+    )
+    return (older, Fix(title="Take pip's torch in place of conda's", steps=(gone, pips), verify=verify))
+
+
+def _older(facts: Facts) -> Step:
+    why = "MKL before 2024.1 has the functions that torch asks for; write the same into the environment's file, or it comes back"
+    if facts.interpreter.kind == "pixi":
+        return commands.by_hand(("pixi", "add", _OLDER), why, "MKL, and pixi's manifest and lock file")
+    argv = (_tool(facts), "install", "--yes", *_prefix(facts), _OLDER)
+    if _prefix(facts):
+        return commands.run(argv, why, "MKL, to 2024.0 or older")
+    return commands.by_hand(argv, f"in the environment that has torch, activated: {why}", "MKL, to 2024.0 or older")
+
+
+def _tool(facts: Facts) -> str:
+    tools = facts.interpreter.installers
+    names = [tool.split()[0] for tool in tools] if isinstance(tools, tuple) else []
+    return next((name for name in ("mamba", "micromamba", "conda") if name in names), "conda")
+
+
+def _prefix(facts: Facts) -> tuple[str, ...]:
+    prefix = facts.interpreter.prefix
+    return ("--prefix", prefix) if facts.interpreter.kind == "conda" and isinstance(prefix, str) else ()
