@@ -14,8 +14,9 @@ Why it happens
     refuses other cards; or torch is a build for CUDA or for the CPU beside an AMD GPU.
 
 What to do
-    Install torch from the ROCm index and use its own fused attention. For flash-attn on other cards than MI200 and MI300:
-    FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs.
+    Use the fused attention of a torch for ROCm (scaled_dot_product_attention), which needs no package. For flash-attn on other cards than
+    MI200 and MI300: FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs. A torch for CUDA or for the CPU beside an
+    AMD GPU: take one from the ROCm index. A HIP error that names no missing code: AMD_SERIALIZE_KERNEL=3 makes it name the call.
 
 How to reproduce
     `attn-doctor reproduce rocm-specific` judges a machine with an AMD GPU and a torch for NVIDIA's: a simulated machine, on
@@ -25,14 +26,16 @@ References
     https://github.com/Dao-AILab/flash-attention#amd-rocm-support
     https://github.com/ROCm/flash-attention/issues/93
     https://github.com/Dao-AILab/flash-attention/issues/1635
+    https://docs.pytorch.org/docs/stable/notes/hip.html
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
@@ -104,9 +107,10 @@ MODE = FailureMode(
             sample="RuntimeError: DeviceGroupedMultiheadAttentionForward_Xdl_CShuffle_V2<256, 128, 128, 32> does not support this problem",
         ),
         Sign(
-            pattern=r"HIP error: \w+",
+            # Those of a GPU that the build does not hold are rocm-gfx-not-in-build.
+            pattern=r"HIP error: (?P<hip>(?!invalid device function|no kernel image|device kernel image|shared object init|out of memory)\w[^\n.]{2,60})",
             literal="HIP error: ",
-            sample="RuntimeError: HIP error: invalid device function",
+            sample="RuntimeError: HIP error: unspecified launch failure",
         ),
     ),
     recipe=Recipe(
@@ -114,6 +118,12 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
+
+
+class Met(Variant, frozen=True, kw_only=True):
+    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, or another HIP error."""
+
+    what: Literal["torch", "flash-attn", "hip"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -136,6 +146,7 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"{name} and ROCm {graphics.rocm} are here, but torch {facts.torch.version} was not built for AMD GPUs.",
         evidence=(seen, fact(facts, "torch.hip", f"torch {facts.torch.version} is no ROCm build")),
+        variant=Met(what="torch"),
         certainty=Certainty.OBSERVED,
     )
 
@@ -152,12 +163,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
                 evidence=evidence,
+                variant=Met(what="flash-attn"),
                 confidence=Confidence.LOW,
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    hip = seen.group("hip")
+    only_hip = hip is not None and all("hip" in m.groups or "version" in m.groups for m in seen.matches)
     return Hit(
-        message=f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
+        message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
+        if only_hip
+        else f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
         evidence=evidence,
+        variant=Met(what="hip" if only_hip else "flash-attn"),
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
@@ -166,16 +183,43 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if isinstance(facts.torch.hip, str):
-        triton = commands.variable(
-            "FLASH_ATTENTION_TRITON_AMD_ENABLE",
-            "TRUE",
-            "the backend for cards other than MI200 and MI300, at build and at run time",
+    met = hit.variant.what if isinstance(hit.variant, Met) else "torch"
+    if met == "hip":
+        named = commands.variable(
+            "AMD_SERIALIZE_KERNEL",
+            "3",
+            "every kernel is waited for, so that the traceback ends at the call that failed",
         )
-        return (Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify),)
+        return (Fix(title="See which call fails", steps=(named,), verify=verify),)
+    if met == "flash-attn" and not _of_another_build(facts):
+        return _of_flash_attn(facts)
     step = commands.by_hand(
         (),
         "install torch from its index for your ROCm: https://pytorch.org/get-started/locally/",
         "torch and torchvision",
     )
     return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+
+
+def _of_another_build(facts: Facts) -> bool:
+    """Say whether torch is known to be a build for CUDA or for the CPU."""
+    return isinstance(facts.torch.version, str) and facts.torch.hip is None
+
+
+def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    triton = commands.variable(
+        "FLASH_ATTENTION_TRITON_AMD_ENABLE",
+        "TRUE",
+        "flash-attn's backend for cards other than MI200 and MI300, for which it has Composable Kernel: when it is built, and when it runs",
+    )
+    own = commands.by_hand(
+        (),
+        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '
+        "torch runs on, and needs no package",
+        "the settings of the program",
+        "none",
+    )
+    backend = Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify)
+    torchs = Fix(title="Use PyTorch's own attention", steps=(own,), verify=verify)
+    return (torchs, backend) if facts.system.os == "windows" else (backend, torchs)
