@@ -123,7 +123,7 @@ def _index(facts: Facts, device: str) -> int:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
-        return None  # a ptxas that no nvcc called: triton-ptxas-too-old
+        return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")
     if arch:
         return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)

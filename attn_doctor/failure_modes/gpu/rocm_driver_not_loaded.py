@@ -7,7 +7,7 @@ What it is
 How it shows
     rocminfo: "ROCk module is NOT loaded, possibly no GPU devices", "Unable to open /dev/kfd read-write: No such file or directory" or
     "Permission denied", "is not member of render group, the default DRM access group"; Docker: "error gathering device
-    information while adding custom device /dev/kfd: no such file or directory"; torch.cuda.is_available() is False.
+    information while adding custom device /dev/kfd: no such file or directory"; torch: "No HIP GPUs are available".
 
 Why it happens
     On a machine itself: no amdgpu module for the running kernel. In a container: it was started without the devices. In WSL: there is
@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD435",
@@ -47,6 +47,11 @@ MODE = FailureMode(
     stops="gpu",
     explains=("rocm-specific", "torch-cpu-build", "no-gpu-present", "segfault"),
     signs=(
+        Sign(
+            pattern=r"(?P<torch>No HIP GPUs are available)",
+            literal="No HIP GPUs are available",
+            sample="RuntimeError: No HIP GPUs are available",
+        ),
         Sign(
             pattern=r"ROCk module is NOT loaded",
             literal="ROCk module is NOT loaded",
@@ -83,6 +88,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     refused = seen.group("refused") is not None or seen.group("group") is not None
     missing = any(not m.groups for m in seen.matches) or seen.group("host") is not None
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
+    if all("torch" in m.groups for m in seen.matches):
+        return Hit(
+            message="The torch for AMD GPUs there sees none: its driver or its devices are missing, or this user may not open them.",
+            evidence=building.lines(seen.matches),
+            variant=Stands(by="missing"),
+            confidence=Confidence.MEDIUM,
+        )
     message = (
         "The AMD GPU is there, and this user may not open /dev/kfd: ROCm needs that."
         if by == "refused"
@@ -116,7 +128,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if inside and not variant.of_host:
         return (_devices(facts), _module(facts, "on the host of the container: "))
     if inside is None and not variant.of_host:
-        return (_module(facts, ""), _devices(facts))
+        return (_module(facts, ""), _devices(facts), _groups(facts))
     return (_module(facts, ""),)
 
 

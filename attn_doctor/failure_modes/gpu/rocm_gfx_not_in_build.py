@@ -8,7 +8,8 @@ What it is
 How it shows
     "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!",
     "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU arch : gfx1031", after which the
-    process often aborts.
+    process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION names a GPU whose code this one cannot run. "unsupported HIP
+    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU.
 
 Why it happens
     The wheels of the ROCm index hold gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and newer ones gfx950, gfx1103,
@@ -33,6 +34,8 @@ References
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building
@@ -50,7 +53,7 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("rocm-specific", "segfault", "illegal-memory-access", "no-kernel-image"),
+    explains=(building.FAILED, "rocm-specific", "segfault", "illegal-memory-access", "no-kernel-image"),
     signs=(
         Sign(
             pattern=rf"HIP error: {_HIP}",
@@ -67,28 +70,47 @@ MODE = FailureMode(
             literal="TensileLibrary",
             sample="rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for GPU arch : gfx1031",
         ),
+        Sign(
+            pattern=r"(?P<isa>HSA_STATUS_ERROR_INVALID_ISA)",
+            literal="HSA_STATUS_ERROR_INVALID_ISA",
+            sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
+        ),
+        Sign(
+            pattern=r"unsupported HIP gpu architecture: (?P<hipcc>gfx\w{3,5})",
+            literal="unsupported HIP gpu architecture",
+            sample="clang: error: unsupported HIP gpu architecture: gfx1201",
+        ),
     ),
 )
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the GPU that the build has no code for, where the log does."""
+    """Name the GPU that the build has no code for, where the log does, and the case.
+
+    "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU.
+    """
 
     gfx: str | None
+    case: Literal["build", "override", "compiler"] = "build"
 
 
 # There is no `detect`: torch's list of AMD GPUs is not among the facts.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    gfx = seen.group("gfx") or _gfx(facts)
+    said = seen.captured()
+    gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
     row = amd.override(gfx) if gfx else None
     card = f"{gfx} ({row.cards})" if row else gfx or "the AMD GPU there"
-    return Hit(
-        message=f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
-        evidence=building.lines(seen.matches),
-        variant=Lacks(gfx=gfx),
+    case: Literal["build", "override", "compiler"] = (
+        "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
     )
+    message = {
+        "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
+        "override": f"{card[0].upper()}{card[1:]} was given code of another GPU, which it cannot run.",
+        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not know {card}.",
+    }[case]
+    return Hit(message=message, evidence=building.lines(seen.matches), variant=Lacks(gfx=gfx, case=case))
 
 
 def _gfx(facts: Facts) -> str | None:
@@ -116,6 +138,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         takes="up to 5 GB",
     )
     another = Fix(title="Take a torch that has code for this GPU", steps=(newer,), verify=verify)
+    case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
+    if case == "compiler":
+        return (_newer_rocm(facts, gfx),)
+    if case == "override":
+        gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this one cannot run")
+        return (Fix(title="Leave HSA_OVERRIDE_GFX_VERSION out", steps=(gone,), verify=verify), another)
     if windows:
         return (another,)
     package = facts.subject.package
@@ -146,3 +174,14 @@ def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
         "none",
     )
     return (Fix(title="Let the GPU run the code of its neighbour", steps=(look,), verify=verify),)
+
+
+def _newer_rocm(facts: Facts, gfx: str | None) -> Fix:
+    step = commands.by_hand(
+        (),
+        f"install a ROCm whose compiler knows {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/), of the release "
+        "that torch.version.hip names or newer; where that GPU is not the one of this machine, set PYTORCH_ROCM_ARCH to the one that is",
+        "adds a ROCm",
+        "medium",
+    )
+    return Fix(title="Use a ROCm that knows this GPU", steps=(step,), verify=commands.check(facts))

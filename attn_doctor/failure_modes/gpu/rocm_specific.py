@@ -97,7 +97,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"No such file or directory: '[^']{0,200}/hipcc'",
+            pattern=r"No such file or directory: '[^']{0,200}/(?P<hipcc>hipcc)'",
             literal="/hipcc'",
             sample="FileNotFoundError: [Errno 2] No such file or directory: '/opt/rocm/bin/hipcc'",
         ),
@@ -121,9 +121,9 @@ MODE = FailureMode(
 
 
 class Met(Variant, frozen=True, kw_only=True):
-    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, or another HIP error."""
+    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, another HIP error, no compiler."""
 
-    what: Literal["torch", "flash-attn", "hip"]
+    what: Literal["torch", "flash-attn", "hip", "hipcc"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -168,6 +168,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     hip = seen.group("hip")
+    if seen.group("hipcc"):
+        return Hit(
+            message="ROCm's compiler, hipcc, is not there: torch for ROCm brings none, and an extension cannot be built without it.",
+            evidence=evidence,
+            variant=Met(what="hipcc"),
+        )
     only_hip = hip is not None and all("hip" in m.groups or "version" in m.groups for m in seen.matches)
     return Hit(
         message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
@@ -191,6 +197,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "every kernel is waited for, so that the traceback ends at the call that failed",
         )
         return (Fix(title="See which call fails", steps=(named,), verify=verify),)
+    if met == "hipcc":
+        return (_compiler(facts), *_of_flash_attn(facts))
     if met == "flash-attn" and not _of_another_build(facts):
         return _of_flash_attn(facts)
     step = commands.by_hand(
@@ -199,6 +207,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "torch and torchvision",
     )
     return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+
+
+def _compiler(facts: Facts) -> Fix:
+    fedora = facts.system.distribution == "fedora"
+    argv = ("sudo", "dnf", "install", "rocm-hip-devel") if fedora else ("sudo", "apt", "install", "rocm-hip-sdk")
+    of = (
+        "Fedora's package"
+        if fedora
+        else "of AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
+    )
+    step = commands.by_hand(
+        argv,
+        f"{of}; where ROCm is in another folder than /opt/rocm, set ROCM_HOME to it",
+        "adds ROCm's compiler and headers",
+        takes="several GB",
+    )
+    return Fix(title="Install ROCm's compiler", steps=(step,), verify=commands.check(facts))
 
 
 def _of_another_build(facts: Facts) -> bool:

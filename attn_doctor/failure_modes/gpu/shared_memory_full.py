@@ -78,6 +78,11 @@ MODE = FailureMode(
             sample="RuntimeError: received 0 items of ancdata",
         ),
         Sign(
+            pattern=r"(?P<files>Too many open files)\. Communication with the workers is no longer possible",
+            literal="Too many open files. Communication",
+            sample="RuntimeError: Too many open files. Communication with the workers is no longer possible. Please increase the limit",
+        ),
+        Sign(
             pattern=rf"{_SHM}\b.{{0,120}}[Nn]o space left on device|[Nn]o space left on device.{{0,60}}{_SHM}\b",
             literal="o space left on device",
             sample="OSError: [Errno 28] No space left on device: '/dev/shm/psm_5c0f1d8e'",

@@ -1,4 +1,4 @@
-"""The assembler that Triton brings does not know the GPU.
+"""Triton, or the assembler that it brings, does not know the GPU.
 
 What it is
     Triton compiles its kernels with a ptxas of its own, which lies in the package. A GPU that is newer than this ptxas stops
@@ -8,7 +8,8 @@ What it is
 How it shows
     "Internal Triton PTX codegen error", "`ptxas` stderr:", "ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
     with the path triton/backends/nvidia/bin/ptxas; sm_103a and sm_110a in the same place. A Triton that knows the GPU beside a ptxas that
-    does not: "LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'".
+    does not: "LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'", or "Unsupported .version 8.7; current version is '8.4'". A
+    Triton that does not know the GPU: "'sm_120' is not a recognized processor for this target".
 
 Why it happens
     Triton 3.3 to 3.5 bring the ptxas of CUDA 12.8. DGX Spark (sm_121a) and B300 (sm_103a) need that of 12.9, Jetson Thor (sm_110a) that of
@@ -19,7 +20,7 @@ What to do
     Triton that has two. Or take a torch with a newer Triton. Or do without: TORCH_COMPILE_DISABLE=1, vLLM's --enforce-eager.
 
 How to reproduce
-    `attn-doctor reproduce triton-ptxas-too-old` asks the ptxas of the newest Triton for a GPU that it does not know. It downloads
+    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that it does not know. It downloads
     200 MB.
 
 References
@@ -30,6 +31,8 @@ References
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -45,8 +48,8 @@ _KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": 
 
 MODE = FailureMode(
     code="AD433",
-    slug="triton-ptxas-too-old",
-    title="Triton's ptxas does not know the GPU",
+    slug="triton-too-old-for-gpu",
+    title="Triton does not know this GPU",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     blocks=("compile", "flex"),
@@ -61,6 +64,17 @@ MODE = FailureMode(
             pattern=r"LLVM ERROR: PTX version [\d.]+ does not support target '(?P<arch>sm_\w+)'",
             literal="LLVM ERROR: PTX version ",
             sample="LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'. Minimum required PTX version is 9.0.",
+        ),
+        Sign(
+            pattern=r"'(?P<llvm>sm_1\w{2,3})' is not a recognized processor for this target",
+            literal="is not a recognized processor for this target",
+            sample="'sm_120' is not a recognized processor for this target (ignoring processor)",
+        ),
+        Sign(
+            pattern=r"Unsupported \.version (?P<ptx>\d+\.\d); current version is",
+            literal="Unsupported .version ",
+            sample="ptxas /tmp/tmpk3x.ptx, line 5; fatal   : Unsupported .version 8.7; current version is '8.4'",
+            strength="hint",
         ),
         Sign(
             pattern=r"ptxas(?:\.exe)? fatal.{0,20}Value '(?P<arch>sm_\w+)' is not defined for option 'gpu-name'",
@@ -98,9 +112,10 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the architecture that Triton's ptxas does not know, "sm_121a"."""
+    """Name the architecture that is not known, "sm_121a" ("": the log does not say), and what does not know it."""
 
     arch: str
+    by: Literal["ptxas", "triton"]
 
 
 # There is no `detect`: which ptxas a Triton brings is not among the facts.
@@ -116,24 +131,30 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ]
     if not counted:
         return None
-    arch = counted[0].groups["arch"]
+    found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
+    arch, llvm = found.get("arch"), found.get("llvm")
     return Hit(
-        message=f"The ptxas that Triton uses does not know {arch}: it is older than the GPU.",
+        message=f"The Triton there does not know {llvm}: it is older than the GPU, and so is its ptxas."
+        if llvm
+        else f"The ptxas that Triton uses does not know {arch}: it is older than the GPU."
+        if arch
+        else f"The ptxas that Triton uses is older than Triton: it does not know PTX {found.get('ptx')}.",
         evidence=building.lines(counted),
-        variant=Lacks(arch=arch),
+        variant=Lacks(arch=arch or llvm or "", by="triton" if llvm else "ptxas"),
         confidence=Confidence.HIGH if told else Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    arch = hit.variant.arch if isinstance(hit.variant, Lacks) else ""
+    lacks = hit.variant if isinstance(hit.variant, Lacks) else Lacks(arch="", by="ptxas")
+    arch = lacks.arch
     since = _KNOWN_SINCE.get(arch.rstrip("af"))
     newer = newest_torch.requirements(facts)
     made = []
-    if facts.system.os != "windows":
+    if facts.system.os != "windows" and lacks.by == "ptxas":
         ptxas = _ptxas(facts, since)
-        of = f"a ptxas of CUDA {since} or newer knows {arch}" if since else "a ptxas of a newer CUDA knows it"
+        of = f"a ptxas of CUDA {since} or newer knows {arch}" if since else "the ptxas of a newer CUDA"
         steps = (
             commands.variable("TRITON_PTXAS_PATH", ptxas, f"{of}; `{ptxas} --version` shows which it is"),
             commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that brings two of them"),
