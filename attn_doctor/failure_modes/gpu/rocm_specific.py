@@ -55,6 +55,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
         "torch-cpu-build",
+        "segfault",
     ),
     explains_what_stops="build",
     signs=(
@@ -112,6 +113,11 @@ MODE = FailureMode(
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
         ),
+        Sign(
+            pattern=r"(?P<hip>Memory access fault by GPU node-\d+)",
+            literal="Memory access fault by GPU node",
+            sample="Memory access fault by GPU node-1 (Agent handle: 0x55d3) on address 0x7f0c. Reason: Page not present or supervisor privilege.",
+        ),
     ),
     recipe=Recipe(
         does="judges a machine with an AMD GPU and a torch for NVIDIA's",
@@ -121,9 +127,11 @@ MODE = FailureMode(
 
 
 class Met(Variant, frozen=True, kw_only=True):
-    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, another HIP error, no compiler."""
+    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, another HIP error, no
+    compiler, or another package without code for this card.
+    """
 
-    what: Literal["torch", "flash-attn", "hip", "hipcc"]
+    what: Literal["torch", "flash-attn", "hip", "hipcc", "package"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -174,6 +182,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Met(what="hipcc"),
         )
+    package = facts.subject.package
+    if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
+        gfx = seen.group("gfx")
+        return Hit(
+            message=f"{package} does not support the AMD GPU there{f', {gfx}' if gfx else ''}.",
+            evidence=evidence,
+            variant=Met(what="package"),
+        )
     only_hip = hip is not None and all("hip" in m.groups or "version" in m.groups for m in seen.matches)
     return Hit(
         message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
@@ -194,9 +210,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         named = commands.variable(
             "AMD_SERIALIZE_KERNEL",
             "3",
-            "every kernel is waited for, so that the traceback ends at the call that failed",
+            "every kernel is waited for, so that the traceback ends at the call that failed; where HSA_OVERRIDE_GFX_VERSION is set, leave it "
+            "out first: code of another GPU fails so too",
         )
         return (Fix(title="See which call fails", steps=(named,), verify=verify),)
+    if met == "package":
+        return (_another_package(facts),)
     if met == "hipcc":
         return (_compiler(facts), *_of_flash_attn(facts))
     if met == "flash-attn" and not _of_another_build(facts):
@@ -207,6 +226,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "torch and torchvision",
     )
     return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+
+
+def _another_package(facts: Facts) -> Fix:
+    package = facts.subject.package if isinstance(facts.subject.package, str) else "the package"
+    step = commands.by_hand(
+        (),
+        f"see which AMD GPUs the newest release of {package} for ROCm names, or build it with PYTORCH_ROCM_ARCH set to the gfx number that rocminfo "
+        "prints",
+        package,
+        "none",
+    )
+    return Fix(title=f"Take a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
 
 
 def _compiler(facts: Facts) -> Fix:

@@ -100,6 +100,7 @@ MODE = FailureMode(
                     "ltiger Maschinenbefehl",
                     "Ungültiger Maschinenbefehl (Speicherabzug geschrieben)",
                 ),
+                (r"exit(?:ed with)? code 132\b", "code 132", "container exited with code 132"),
                 (r"\bSIGILL\b", "SIGILL", "Process finished with exit code 132 (interrupted by signal 4: SIGILL)"),
                 (r"exitcode *: *-4\b", "exitcode", "  exitcode  : -4 (pid: 1234)"),
                 (
