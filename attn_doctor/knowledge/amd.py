@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import ClassVar
 
 from attn_doctor.knowledge.rows import Row
@@ -16,7 +17,7 @@ class AmdOverride(Row, frozen=True, kw_only=True):
 
     gfx: str
     as_version: str | None  # None: no override is safe
-    cards: str  # some of them, in words
+    cards: str  # some of them: "RX 6700, RX 6750"
 
 
 @functools.cache
@@ -27,6 +28,14 @@ def _by_gfx() -> dict[str, AmdOverride]:
 def override(gfx: str) -> AmdOverride | None:
     """Return the row of a GPU ("gfx1031"); None where the table has none."""
     return _by_gfx().get(gfx)
+
+
+def gfx_of(card: str) -> str | None:
+    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None where the table does not name it."""
+    for row in load(AmdOverride):
+        if any(re.search(rf"\b{re.escape(name)}\b", card) for name in row.cards.split(", ")):
+            return row.gfx
+    return None
 
 
 def overrides() -> str:

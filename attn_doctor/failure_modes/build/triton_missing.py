@@ -58,7 +58,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"Cannot find a working triton installation",
+            pattern=r"(?P<raised>\w+: )?Cannot find a working triton installation",
             literal="Cannot find a working triton",
             sample="RuntimeError: Cannot find a working triton installation. Either the package is not installed or it is too old.",
         ),
@@ -96,7 +96,11 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
-        return Hit(message="There is no triton for that platform or Python, or none is installed.", evidence=evidence)
+        return Hit(
+            message="There is no triton for that platform or Python, or none is installed.",
+            evidence=evidence,
+            severity=Severity.ERROR if seen.group("raised") else None,  # torch.compile raised it: the program ended
+        )
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
     if notice:
@@ -164,7 +168,10 @@ def _for_windows(facts: Facts) -> tuple[Fix, ...]:
         what = f"triton-windows=={minor[0]}.{minor[1]}.*"
         why = f"the build of triton for Windows that belongs to torch {row.minor}; triton itself has none"
     if old:
-        what, why = _OF_TURING, "the last releases that run on a GTX 16xx or RTX 20xx"
+        what, why = (
+            _OF_TURING,
+            "the last releases that run on a GTX 16xx or RTX 20xx; beside torch 2.7 and newer they are not sure to work",
+        )
     step = commands.install(what, why=why, changes="adds triton-windows")
     return (Fix(title="Install triton for Windows", steps=(step,), verify=verify),)
 

@@ -114,8 +114,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _gfx(facts: Facts) -> str | None:
-    cards = facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ()
-    return next((card.gfx for card in cards if isinstance(card.gfx, str)), None)
+    """Return the gfx number of the first AMD GPU, by its name where it is not told."""
+    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
+        found = card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
+        if found:
+            return found
+    return None
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
