@@ -60,7 +60,7 @@ def reproduced(slug: str, temporary: Path, *options: str, target: str = sys.exec
     [
         pytest.param("segfault", "Segmentation fault", marks=gcc),
         pytest.param("illegal-instruction", "Illegal instruction", marks=gcc),
-        pytest.param("mkl-too-new-for-torch", "undefined symbol: iJIT_NotifyEvent", marks=gcc),
+        pytest.param("mkl-does-not-fit", "undefined symbol: iJIT_NotifyEvent", marks=gcc),
         pytest.param("glibc-too-old", "version `GLIBC_2.99' not found", marks=gcc),
         pytest.param("glibcxx-too-old", "version `GLIBCXX_3.4.99' not found", marks=gcc),
         pytest.param("libcudart-missing", "libcudart.so.11.0: cannot open shared object file", marks=gcc),
