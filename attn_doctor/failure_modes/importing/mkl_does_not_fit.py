@@ -34,7 +34,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import building, newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -68,6 +68,12 @@ MODE = FailureMode(
             literal="cannot open shared object",
             sample="OSError: libmkl_intel_lp64.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<frame>(?:torch|numpy)[\\/]__init__\.py)\", line \d+",
+            literal='__init__.py", line',
+            sample='  File "/opt/conda/lib/python3.8/site-packages/torch/__init__.py", line 196, in <module>',
+            strength="context",
         ),
         Sign(
             pattern=r"(?:Intel MKL FATAL ERROR|INTEL oneMKL ERROR): Cannot load (?P<part>[\w.]+)",
@@ -110,6 +116,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
+    evidence = building.lines([m for m in seen.matches if m.strength != "context"])
     if all(m.strength == "hint" for m in seen.matches) and facts.subject.package not in (
         "torch",
         "numpy",
