@@ -171,7 +171,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=found.evidence,
         variant=Lacks(by=by),
         confidence=found.confidence,
-        severity=found.severity,
+        # polars warns and goes on, until it uses the instruction.
+        severity=Severity.WARNING if all("polars" in m.groups for m in found.matches) else found.severity,
     )
 
 
