@@ -42,6 +42,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD421",
@@ -131,7 +132,7 @@ class Met(Variant, frozen=True, kw_only=True):
     compiler, or another package without code for this card.
     """
 
-    what: Literal["torch", "flash-attn", "hip", "hipcc", "package"]
+    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -196,11 +197,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if only_hip
         else f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
         evidence=evidence,
-        variant=Met(what="hip" if only_hip else "flash-attn"),
+        variant=Met(what="hip" if only_hip else "build" if version and _took_cuda(seen) else "flash-attn"),
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
     )
+
+
+def _took_cuda(seen: Seen) -> bool:
+    """Say whether setup.py looked for CUDA: it does where torch's cpp_extension finds no ROCm."""
+    return any(log.of("cuda-home-unset") for log in seen.logs)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -218,6 +224,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_another_package(facts),)
     if met == "hipcc":
         return (_compiler(facts), *_of_flash_attn(facts))
+    if met == "build":
+        return (_rocm_for_the_build(facts), _own_attention(facts))
     if met == "flash-attn" and not _of_another_build(facts):
         return _of_flash_attn(facts)
     step = commands.by_hand(
@@ -262,13 +270,44 @@ def _of_another_build(facts: Facts) -> bool:
     return isinstance(facts.torch.version, str) and facts.torch.hip is None
 
 
+_COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.3's setup.py
+
+
+def _has_kernels(facts: Facts) -> bool:
+    """Say whether flash-attn's Composable Kernel is known to serve the card: MI200, MI300 or MI350."""
+    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
+        named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
+        if named or card.gfx in _COMPOSABLE:
+            return True
+    return False
+
+
+def _rocm_for_the_build(facts: Facts) -> Fix:
+    rocm = commands.variable(
+        "ROCM_HOME",
+        "/opt/rocm",
+        "the folder with bin/hipcc in it: flash-attn's setup.py takes the way of CUDA where torch finds no ROCm, also for its Triton backend",
+    )
+    steps = (rocm,) if _has_kernels(facts) else (rocm, _triton())
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    return Fix(title="Show the build where ROCm is", steps=steps, verify=verify)
+
+
 def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    triton = commands.variable(
+    backend = Fix(title="Use flash-attn's Triton backend", steps=(_triton(),), verify=commands.check(facts))
+    own = _own_attention(facts)
+    return (own, backend) if facts.system.os == "windows" or _has_kernels(facts) else (backend, own)
+
+
+def _triton() -> Step:
+    return commands.variable(
         "FLASH_ATTENTION_TRITON_AMD_ENABLE",
         "TRUE",
-        "flash-attn's backend for cards other than MI200 and MI300, for which it has Composable Kernel: when it is built, and when it runs",
+        "flash-attn's backend for cards other than MI200, MI300 and MI350, for which it has Composable Kernel: when it is built, and when it runs",
     )
+
+
+def _own_attention(facts: Facts) -> Fix:
     own = commands.by_hand(
         (),
         'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '
@@ -276,6 +315,4 @@ def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
         "the settings of the program",
         "none",
     )
-    backend = Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify)
-    torchs = Fix(title="Use PyTorch's own attention", steps=(own,), verify=verify)
-    return (torchs, backend) if facts.system.os == "windows" else (backend, torchs)
+    return Fix(title="Use PyTorch's own attention", steps=(own,), verify=commands.check(facts))
