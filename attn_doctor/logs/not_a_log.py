@@ -15,6 +15,7 @@ import msgspec
 
 from attn_doctor.errors import NotExamined
 from attn_doctor.logs.decode import BLOCK, as_text, is_wide
+from attn_doctor.logs.stated_facts.package_lists import FEWEST_FROZEN
 
 _WHOLE = 32 << 20  # bytes: a JSON document larger than this is read as a log
 _MOST = 1 << 16  # bytes in which the form of a text is recognised
@@ -195,7 +196,12 @@ def _dockerfile(lines: _Lines) -> bool:
     return bool(first) and len(starts) > 1 and all(_INSTRUCTION.match(line) for line in starts)
 
 
+_FROZEN = re.compile(rf"^{_NAME}(?:==[\w.!+-]+| @ \S+)\s*$|^-e \S+$")
+
+
 def _requirements(lines: _Lines) -> bool:
+    if len(lines.all) >= FEWEST_FROZEN and all(_FROZEN.match(line) for line in lines.all):
+        return False  # what `pip freeze` prints is a description of an environment, which is judged
     sure = any(re.search(r"[=<>~!]=|\s@\s|^\s*-r |^\s*--(?:extra-)?index-url", line) for line in lines.all)
     return sure and all(_REQUIREMENT.match(line) or line.lstrip().startswith("--hash=") for line in lines.all)
 
