@@ -62,7 +62,7 @@ def test_of_a_healthy_log_a_tick_says_no_more_than_was_read():
     for case in HEALTHY:
         said = verdict(case.data)
         assert said is not None, case.name
-        assert said.text.startswith("No error"), (case.name, said)
+        assert said.text.startswith(("No error", "Nothing that these")), (case.name, said)
         assert "known to fail" not in said.text
 
 
@@ -243,7 +243,7 @@ def test_a_log_that_looks_like_something_else_is_a_log():
 def test_a_pasted_environment_is_not_called_sound():
     said = verdict(LOGS_ALL_THE_SAME["pip list"])
     assert said is not None
-    assert "not judged" in said.text
+    assert "They do not state: the system, Python" in said.text
     assert said.tone != "good"
 
 

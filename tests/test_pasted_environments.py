@@ -68,6 +68,8 @@ certifi==2024.7.4
 flash-attn=={flash}
 matplotlib==3.9.0
 numpy==1.26.4
+nvidia-cudnn-cu12==8.9.2.26
+nvidia-nccl-cu12==2.20.5
 pillow==10.4.0
 torch=={torch}
 torchvision=={torchvision}

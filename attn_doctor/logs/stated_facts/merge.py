@@ -114,6 +114,7 @@ def _address(place: Place) -> str:
 # Distributions that have wheels for one system only, or are needed on one only.
 _ONLY_ON: dict[str, OsName] = {
     "triton": "linux", "nvidia-nccl-cu11": "linux", "nvidia-nccl-cu12": "linux", "nvidia-nccl-cu13": "linux",
+    "-libgcc-mutex": "linux", "ld-impl-linux-64": "linux", "ld-impl-linux-aarch64": "linux",
     "pywin32": "windows", "pywinpty": "windows", "triton-windows": "windows", "appnope": "darwin",
 }  # fmt: skip
 
@@ -122,6 +123,11 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
     for package in stated.packages:
         if package.name in _ONLY_ON:
             made.set("system.os", _ONLY_ON[package.name], Stated(value="", place=package.place, how="implied"))
+    driver = stated.driver
+    # "550.54.14" is a driver of Linux; Windows', which WSL shows too, has two numbers: "552.22".
+    if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
+        made.set("system.os", "linux", driver)
+        made.set("system.wsl", None, driver)
 
 
 def _default_build(made: _Filling, stated: StatedFacts) -> None:
