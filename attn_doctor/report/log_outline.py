@@ -11,17 +11,18 @@ from attn_doctor.logs.stated_facts import is_environment, stated_facts
 from attn_doctor.logs.stated_facts.summary import words
 from attn_doctor.model.facts import Facts, Unknown, lookup
 from attn_doctor.model.findings import Diagnosis
+from attn_doctor.project_files import Asked
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
 
 _FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
-def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> list[Block]:
-    """Return the blocks of `diagnose`: findings of logs, unknown errors, and differences between logs and facts."""
+def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[Asked] = ()) -> list[Block]:
+    """Return the blocks of `diagnose`: findings, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
-        blocks.append(_verdict(diagnosis, facts, logs))
+        blocks.append(_of_files(facts, files) if files and not logs else _verdict(diagnosis, facts, logs))
     blocks += problems(diagnosis.findings, facts)
     blocks += not_recognised(diagnosis.unrecognised)
     if facts.grade != "stated":
@@ -58,7 +59,12 @@ def _not_stated(facts: Facts) -> str:
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")
-    return f" They do not state: {', '.join(missing)}." if missing else ""
+    return f" Not told: {', '.join(missing)}." if missing else ""
+
+
+def _of_files(facts: Facts, files: Sequence[Asked]) -> Verdict:
+    names = ", ".join(file.file for file in files)
+    return Verdict(f"Nothing that {names} would install keeps training from working.{_not_stated(facts)}", "")
 
 
 def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict:

@@ -79,7 +79,11 @@ def detect(facts: Facts) -> Hit | None:
             evidence=(fact(facts, "torch.version", "there is no torch"),),
         )
     for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
-        if pin.requirement.lower().replace("_", "-").startswith(subject.FLASH_ATTN) and ".whl" not in pin.requirement:
+        if (
+            pin.isolated
+            and pin.requirement.lower().replace("_", "-").startswith(subject.FLASH_ATTN)
+            and ".whl" not in pin.requirement
+        ):
             where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
             return Hit(
                 message=f"{where}: installed from that file it is built in isolation, without your torch.",

@@ -19,9 +19,7 @@ __all__ = ["PATTERNS", "Filled", "as_facts", "facts_of_logs", "is_environment", 
 def is_environment(logs: Iterable[Log]) -> bool:
     """Return whether these texts describe an environment, as `pip list` does, and hold no error: then all rules judge it."""
     ends = [(log, log_end(log)) for log in logs]
-    return bool(ends) and all(
-        not end.errors and (end.pasted or any(package_lists(log.end, log.file))) for log, end in ends
-    )
+    return all(not end.errors and (end.pasted or any(package_lists(log.end, log.file))) for log, end in ends)
 
 
 def facts_of_logs(logs: Iterable[Log]) -> Facts:
