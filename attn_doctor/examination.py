@@ -22,7 +22,7 @@ from attn_doctor.logs.not_a_log import NoLog, begun, checked
 from attn_doctor.logs.reader import Log, Reader, read_bytes
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Diagnosis, Goal, Severity, Undetermined
+from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.model.trials import Trials, refused
@@ -119,11 +119,22 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
         unrecognised=diagnosis.unrecognised,
+        project=_of_project(facts, goal, options),
         trials=trials.rows,
         trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )
+
+
+def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ...]:
+    """Judge the project files of the current folder, unless the facts are of another machine."""
+    folder = facts.project.folder
+    if options.facts or not isinstance(folder, str):
+        return ()
+    from attn_doctor.project_files.folder import judged_files
+
+    return judged_files(Path(folder), facts, goal)
 
 
 def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:

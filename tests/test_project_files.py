@@ -252,3 +252,18 @@ def test_several_files_are_one_environment(tmp_path):
     made = as_facts(files, Facts(grade="stated"))
     assert (made.torch.version, made.torch.cuda) == ("2.3.1", "12.1")
     assert [k.version for k in made.toolchain.toolkits] == ["12.4"]
+
+
+def test_check_says_what_the_project_asks_for_and_judges_the_environment_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("requirements.txt").write_text("torch==2.2.2\nnumpy==2.1.0\n", encoding="utf-8")
+    Path("requirements-other.txt").write_text("torch==2.4.1\ntorchvision==0.19.1\n", encoding="utf-8")
+    Path("pyproject.toml").write_text("[project\n", encoding="utf-8")  # not valid, and not the question here
+    code = run(["check", "--static", "--goal", "train", "--fail-on", "warning", "--json", "r.json"])
+    report = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    assert [f["slug"] for f in report["project"]] == ["numpy-abi"]
+    assert "numpy-abi" not in {f["slug"] for f in report["findings"]}
+    assert code == report["exit_code"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "This project asks for what would not work here" in shown
+    assert "requirements.txt, line 2: numpy<2 in the place of numpy==2.1.0" in shown

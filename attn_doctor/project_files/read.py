@@ -45,8 +45,6 @@ def _reader(head: str, name: str) -> Callable[[str, str], Asked | None] | None:
     base = PurePath(name.replace("\\", "/")).name.lower()
     # "#12 34.5 ERROR: ..." is no comment: docker begins the lines of a build so.
     lines = [line for line in head.splitlines() if line.strip() and not re.match(r"\s*#(?!\d+ )", line)]
-    if not lines:
-        return None
     if base.endswith((".toml", ".lock")) or _is_toml(lines):
         return _toml
     if base.startswith(("dockerfile", "containerfile")) or base.endswith(".dockerfile") or _is_dockerfile(lines):
@@ -61,7 +59,9 @@ def _reader(head: str, name: str) -> Callable[[str, str], Asked | None] | None:
 
 
 def _is_toml(lines: list[str]) -> bool:
-    return bool(_TOML.match(lines[0])) and any(re.match(r"^\s*[\w\".-]+\s*=", line) for line in lines[1:])
+    return (
+        bool(lines) and bool(_TOML.match(lines[0])) and any(re.match(r"^\s*[\w\".-]+\s*=", line) for line in lines[1:])
+    )
 
 
 def _is_dockerfile(lines: list[str]) -> bool:
@@ -77,7 +77,7 @@ def _is_dockerfile(lines: list[str]) -> bool:
             going = line.rstrip().endswith(("\\", "`"))
         else:
             going = line.rstrip().endswith(("\\", "`"))
-    first = re.match(r"(?i)(?:FROM|ARG)\s+\S", starts[0])
+    first = starts and re.match(r"(?i)(?:FROM|ARG)\s+\S", starts[0])
     return bool(first) and len(starts) > 1 and all(_INSTRUCTION.match(line) for line in starts)
 
 
