@@ -36,7 +36,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
-    code="AD603",
+    code="AD605",
     slug="checkpoint-needs-numpy-2",
     title="A file was written with NumPy 2",
     train=Severity.ERROR,

@@ -39,7 +39,7 @@ from attn_doctor.model.findings import Fix, Severity
 _OPERATOR = r"(?P<operator>(?:flash_attn\w*|xformers|vllm_flash_attn)(?:::|\.)\w+)"
 
 MODE = FailureMode(
-    code="AD604",
+    code="AD606",
     slug="export-of-flash-attn",
     title="An export meets an operator of flash-attn",
     train=Severity.ERROR,

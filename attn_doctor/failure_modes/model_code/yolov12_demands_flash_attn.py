@@ -35,7 +35,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
 
 MODE = FailureMode(
-    code="AD602",
+    code="AD604",
     slug="yolov12-demands-flash-attn",
     title="The yolov12 fork stops without flash-attn",
     train=Severity.ERROR,
