@@ -52,7 +52,7 @@ _PACKAGES = {
 
 
 class Filled(NamedTuple):
-    """Facts with what a log adds to them, and what it says otherwise."""
+    """Hold facts with what a log adds to them, and what it says otherwise."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]
