@@ -47,7 +47,7 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
     yield from _joined(lines, keys, prefix)
     if any(_BOX in line for line in lines):
         for start, end in _paragraphs(lines):
-            for one in _joined(lines[start:end], keys[start:end], prefix):
+            for one in _joined(lines[start:end], keys[start:end], prefix, boxed=True):
                 yield one._replace(first=one.first + start)
 
 
@@ -65,9 +65,11 @@ def _indentation(line: bytes) -> int:
     return len(line) - len(line.lstrip()) if line.strip() else -1
 
 
-def _joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
+def _joined(
+    lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool = False
+) -> Iterator[Joined]:
     run: list[_Break] = []
-    for found in _breaks(lines, keys, prefix):
+    for found in _breaks(lines, keys, prefix, boxed=boxed):
         if run and (run[-1].line != found.line - 1 or len(run) == _MOST):
             yield from _ways(run, lines, prefix)
             run = []
@@ -83,14 +85,14 @@ class _Break(NamedTuple):
     full: bool  # up to the last column: it may have been broken inside a word
 
 
-def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[_Break]:
+def _breaks(
+    lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool
+) -> Iterator[_Break]:
     if max(map(len, lines), default=0) > 4 * _WIDEST:
         return
     lengths = [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
-    # A path that cannot be broken is longer than the width, and alone in its line.
-    width = max(
-        (length for length, line in zip(lengths, lines, strict=True) if len(line.split(None, 2)) > 1), default=0
-    )
+    # In a box a path is not broken: it is longer than the width, and alone in its line.
+    width = max((n for n, line in zip(lengths, lines, strict=True) if not boxed or b" " in line.strip()), default=0)
     if not _NARROWEST <= width <= _WIDEST:
         return
     known: tuple[int, bytes] = -1, b""  # the line whose beginning was examined last
