@@ -373,6 +373,7 @@ class Pin(Record, frozen=True, kw_only=True):
     file: str
     line: int
     requirement: str
+    isolated: bool = True  # False: a command installs it with --no-build-isolation
 
 
 class Project(Record, frozen=True, kw_only=True):
