@@ -140,12 +140,12 @@ def model_file(path: Path, shown: str, *, asked: bool = False) -> ModelFile:
             return _described(
                 _read(file, pickle_tree.MOST if asked else _MOST_INSTRUCTIONS), shown, status.st_size, asked=asked
             )
-    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
-        # ValueError is NoPickle too; RuntimeError: an encrypted member; NotImplementedError: a compression that zipfile lacks
-        why = error.strerror if isinstance(error, OSError) else None
-        return _unread(shown, str(why or error or type(error).__name__), asked=asked)
-    except Exception as error:  # noqa: BLE001 - zlib.error and whatever else a damaged archive raises
-        return _unread(shown, f"{type(error).__name__}: {error}", asked=asked)
+    except OSError as error:
+        return _unread(shown, error.strerror or str(error), asked=asked)
+    except NoPickle as error:
+        return _unread(shown, str(error), asked=asked)
+    except Exception as error:  # noqa: BLE001 - zipfile and zlib raise a dozen kinds for a damaged archive
+        return _unread(shown, f"its archive is cut off or damaged ({error or type(error).__name__})", asked=asked)
 
 
 def _unread(shown: str, why: str, *, asked: bool) -> ModelFile:

@@ -34,13 +34,13 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant
 from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing, missing_module
 from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.failure_modes.shared.yolo12_code import FIRST_WITH_YOLO12
 from attn_doctor.knowledge.modules import distribution_of
 from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 from attn_doctor.model.trials import Trials
 
-FIRST_WITH_YOLO12 = "8.3.78"
 MODE = FailureMode(
     code="AD601",
     slug="model-not-built",

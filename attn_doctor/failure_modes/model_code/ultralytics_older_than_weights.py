@@ -96,7 +96,7 @@ MODE = FailureMode(
             File(
                 path="{folder}/save.py",
                 text="import torch\nfrom ultralytics.nn.modules.block import A2C2f\n"
-                'torch.save({"model": A2C2f(32, 32), "version": "8.3.78"}, "weights.pt")\n',
+                'torch.save({"model": A2C2f(64, 64), "version": "8.3.78"}, "weights.pt")\n',
             ),
             File(
                 path="{folder}/load.py",

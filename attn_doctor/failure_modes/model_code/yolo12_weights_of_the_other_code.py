@@ -112,7 +112,10 @@ class _Misfit(NamedTuple):
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find weights that the installed ultralytics cannot run. Files that nobody asked about are no reason for a doubt."""
+    """Find weights that the installed ultralytics cannot run.
+
+    Files that nobody asked about are no reason for a doubt: an unreadable one says nothing of the machine.
+    """
     misfit = _misfit(facts)
     if misfit is None:
         return None
@@ -132,8 +135,15 @@ def detect(facts: Facts) -> Hit | None:
         ),
         variant=Weights(layout=layout, file=file.path, here=True),
         confidence=Confidence.HIGH if file.asked else Confidence.MEDIUM,
-        severity=None if file.asked else Severity.WARNING,
+        severity=None if file.asked else _of_a_stray_file(facts),
     )
+
+
+def _of_a_stray_file(facts: Facts) -> Severity:
+    """Return how grave a file is that only lies there: less so where YOLO12 weights lie beside it that fit."""
+    files = facts.models if isinstance(facts.models, tuple) else ()
+    fits = any(isinstance(file.layout, str) and file.layout == facts.yolo.layout for file in files)
+    return Severity.INFO if fits else Severity.WARNING
 
 
 def _misfit(facts: Facts) -> _Misfit | None:
