@@ -131,10 +131,10 @@ def detect(facts: Facts) -> Hit | None:
     """Find weights with classes that the installed ultralytics lacks. Files that nobody asked about are no reason for a doubt."""
     if facts.yolo.version is None:
         return None
+    unread: list[Unknown] = []
     for index, file in enumerate(facts.models if isinstance(facts.models, tuple) else ()):
         if isinstance(file.absent, Unknown):
-            if file.asked:
-                raise Unsure(file.absent)
+            unread += [file.absent] if file.asked else []
             continue
         if not file.absent or file.layout == "qk+v":  # the fork's: see yolo12-weights-of-the-other-code
             continue
@@ -154,6 +154,8 @@ def detect(facts: Facts) -> Hit | None:
             confidence=Confidence.HIGH if file.asked else Confidence.MEDIUM,
             severity=None if file.asked else Severity.WARNING,
         )
+    if unread:
+        raise Unsure(*unread)
     return None
 
 

@@ -147,20 +147,23 @@ def _of_a_stray_file(facts: Facts) -> Severity:
 
 
 def _misfit(facts: Facts) -> _Misfit | None:
-    """Return the first file that does not fit. Raises Unsure where the file that was asked about could not be read."""
+    """Return the first file that does not fit. Raises Unsure where there is none and the one asked about could not be read."""
     files = facts.models if isinstance(facts.models, tuple) else ()
     ours = facts.yolo.layout
     if facts.yolo.version is None:
         return None
+    unread: list[Unknown] = []
     for index, file in enumerate(files):
         doubts = [value for value in (file.layout, ours) if isinstance(value, Unknown)]
         if doubts and file.asked and file.layout is not None:
-            raise Unsure(*doubts)
+            unread += doubts
         if doubts or not isinstance(file.layout, str):
             continue
         # An ultralytics without AAttn is too old for `qkv`: another failure mode. No ultralytics is new enough for `qk`.
         if file.layout != ours and (ours is not None or file.layout == "qk+v"):
             return _Misfit(index, file, file.layout)
+    if unread:
+        raise Unsure(*unread)
     return None
 
 
