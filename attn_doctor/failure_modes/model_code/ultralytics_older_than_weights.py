@@ -7,7 +7,8 @@ What it is
 How it shows
     `AttributeError: Can't get attribute 'A2C2f' on <module 'ultralytics.nn.modules.block' from ...>` while weights are loaded,
     `ModuleNotFoundError: No module named 'ultralytics.nn.modules.block'; 'ultralytics.nn.modules' is not a package`, or
-    `KeyError: 'A2C2f'` from parse_model where a YAML file is read.
+    `KeyError: 'A2C2f'` from parse_model where a YAML file is read. A program that imports the class itself says `cannot import name
+    'A2C2f' from 'ultralytics.nn.modules'`.
 
 Why it happens
     YOLO12 (A2C2f, ABlock, AAttn) came with ultralytics 8.3.78, YOLO11 (C3k2, C2PSA) with 8.3.0; an older one is installed, or a second,
@@ -86,6 +87,24 @@ MODE = FailureMode(
             pattern=rf"KeyError: '(?P<name>{_KNOWN})'",
             literal="KeyError: '",
             sample="KeyError: 'A2C2f'",
+        ),
+        Sign(
+            pattern=rf"cannot import name '(?P<name>{_KNOWN})' from 'ultralytics\.nn\.",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'A2C2f' from 'ultralytics.nn.modules' (/v/ultralytics/nn/modules/__init__.py)",
+        ),
+        Sign(
+            # Any other name only below the frame that reads a model's YAML file: the user's own program has KeyErrors too.
+            pattern=r"KeyError: '(?P<asked>[A-Z]\w+)'",
+            literal="KeyError: '",
+            sample="KeyError: 'LeafBlock'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"tasks\.py.{0,40}\bin (?P<reading>parse_model)\b",
+            literal="in parse_model",
+            sample='  File "/v/ultralytics/nn/tasks.py", line 1014, in parse_model',
+            strength="context",
         ),
         *code.NAMED_IN_LOGS,
     ),
@@ -177,6 +196,10 @@ def _reached(facts: Facts, least: str | None) -> bool:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name, weights = seen.group("name"), seen.group("weights")
     module = seen.group("module") or seen.group("missing")
+    if name is None and module is None:
+        if seen.group("reading") is None:
+            return None
+        name = seen.group("asked")
     what = f"the class {name}" if name else f"the module {module}"
     if name is not None and name not in _SINCE:
         return Hit(
