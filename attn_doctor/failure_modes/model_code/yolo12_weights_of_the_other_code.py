@@ -261,8 +261,7 @@ def _named_anew(file: str, verify: tuple[str, ...]) -> Fix | None:
         )
         title = f"Use ultralytics' own weights, {other}"
     else:
-        place = f"{code.FORK}/releases/download/turbo/{other}"
-        why = f'download {place} and name model="{other}", with a v, where {file} stood'
+        why = f'download {code.download(other)} and name model="{other}", with a v, where {file} stood'
         title = f"Use the fork's own weights, {other}"
     return Fix(
         title=title, steps=(commands.by_hand((), why, "which weights your program loads", "none"),), verify=verify

@@ -70,6 +70,13 @@ def other_name(path: str) -> str | None:
     return f"yolo{'' if match['fork'] else 'v'}12{match['size'].lower()}.pt"
 
 
+def download(name: str) -> str:
+    """Return the address of weights that the fork publishes, "yolov12n.pt" or "yolov12n-seg.pt"."""
+    match = _published(name)
+    task = (match["task"] or "").removeprefix("-") if match else ""
+    return f"{FORK}/releases/download/{task or 'turbo'}/{name}"
+
+
 def _published(path: str) -> re.Match[str] | None:
     return _PUBLISHED.fullmatch(re.split(r"[\\/]", path)[-1])
 
