@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Unsure
+from attn_doctor.failure_modes.mode import Hit, Unsure
+from attn_doctor.failure_modes.model_code import model_not_built as built
 from attn_doctor.failure_modes.model_code import ultralytics_older_than_weights as older
 from attn_doctor.failure_modes.model_code import yolo12_weights_of_the_other_code as other
 from attn_doctor.judging.diagnose import diagnose
@@ -97,6 +98,29 @@ def test_published_weights_are_exchanged_and_a_model_of_ones_own_gets_its_code()
         "/home/user/.venv/bin/python -m pip install ultralytics @ git+https://github.com/sunsmarterjie/yolov12 huggingface-hub numpy<2.4"
     ]
     assert own.fixes[0].verify == commands.check(facts(MAINLINE), "--no-trial", "--model", "best.pt")
+
+
+def test_an_ultralytics_from_before_yolo12_is_renewed_before_its_weights_are_named():
+    met = found(facts(BEFORE, weights("yolov12s.pt", "qk+v", absent=A2C2F)))[other.MODE.slug]
+    assert "ultralytics>=8.3.78" in lines(met)[0]
+    assert 'model="yolo12s.pt"' in lines(met)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "said"),
+    [
+        ("yolov12m.pt", "8.4.190", ['name model="yolo12m.pt"']),
+        ("yolov12m.yaml", "8.3.40", ["ultralytics>=8.3.78", 'name model="yolo12m.yaml"']),
+        ("yolov12m-seg.pt", "8.4.190", ["huggingface-hub", "/releases/download/seg/yolov12m-seg.pt"]),
+    ],
+)
+def test_a_name_of_the_fork_under_ultralytics(name, version, said):
+    given = Facts(yolo=Yolo(version=version), toolchain=Toolchain(git="/usr/bin/git"))
+    hit = Hit(message="", evidence=(), variant=built.NotBuilt(cause="name of the fork", model=name))
+    steps = built.fixes(given, hit)[0].steps
+    shown = [" ".join(getattr(step, "requirements", ())) or step.why for step in steps]
+    assert len(shown) == len(said)
+    assert all(part in line for part, line in zip(said, shown, strict=True)), shown
 
 
 def test_ultralytics_has_no_segmenting_yolo12_to_take_instead():

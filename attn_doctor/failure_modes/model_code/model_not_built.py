@@ -163,7 +163,8 @@ def _of_the_fork(facts: Facts, model: str, verify: tuple[str, ...]) -> tuple[Fix
         without = commands.by_hand(
             (), f'name model="{plain}" where {model} stood', "which model your program takes", "none"
         )
-        fixes.insert(0, Fix(title=f"Use ultralytics' own, {plain}", steps=(without,), verify=verify))
+        steps = (*yolo12_code.new_enough(facts), without)
+        fixes.insert(0, Fix(title=f"Use ultralytics' own, {plain}", steps=steps, verify=verify))
     return tuple(fixes)
 
 

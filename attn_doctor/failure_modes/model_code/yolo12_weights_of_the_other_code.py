@@ -234,11 +234,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         newest = code.with_ultralytics(
             facts, code.FIRST_WITH_YOLO12, "its newest release knows how to load what older ones saved", verify
         )
-        return (newest, _train_again(plain))
+        return (newest, _train_again(facts, plain))
     if met.layout == "qk+v":
-        own = _named_anew(met.file, plain) if met.file and code.fork_name(met.file) else None
+        own = _named_anew(facts, met.file, plain) if met.file and code.fork_name(met.file) else None
         fork = code.with_the_fork(facts, verify)
-        return tuple(fix for fix in (own, fork, _train_again(plain)) if fix)
+        return tuple(fix for fix in (own, fork, _train_again(facts, plain)) if fix)
     ultralytics = code.with_ultralytics(
         facts,
         code.FIRST_WITH_YOLO12,
@@ -246,32 +246,34 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         verify,
         fork=True,
     )
-    own = _named_anew(met.file, plain) if met.file and code.ultralytics_name(met.file) else None
-    return tuple(fix for fix in (own, ultralytics, _train_again(plain)) if fix)
+    own = _named_anew(facts, met.file, plain) if met.file and code.ultralytics_name(met.file) else None
+    return tuple(fix for fix in (own, ultralytics, _train_again(facts, plain)) if fix)
 
 
-def _named_anew(file: str, verify: tuple[str, ...]) -> Fix | None:
+def _named_anew(facts: Facts, file: str, verify: tuple[str, ...]) -> Fix | None:
     """Return the fix that takes the same weights by the maker of the installed code; None where he publishes none."""
     other = code.other_name(file)
     if other is None:
         return None
     if code.fork_name(file):
-        why = (
-            f'name model="{other}", without a v, where {file} stood: ultralytics downloads its own weights of that size'
-        )
-        title = f"Use ultralytics' own weights, {other}"
+        where = f'name model="{other}", without a v, where {file} stood'
+        why = f"{where}: ultralytics downloads its own weights of that size"
+        title, before = f"Use ultralytics' own weights, {other}", code.new_enough(facts)
     else:
         why = f'download {code.download(other)} and name model="{other}", with a v, where {file} stood'
-        title = f"Use the fork's own weights, {other}"
-    return Fix(
-        title=title, steps=(commands.by_hand((), why, "which weights your program loads", "none"),), verify=verify
-    )
+        title, before = f"Use the fork's own weights, {other}", ()
+    step = commands.by_hand((), why, "which weights your program loads", "none")
+    return Fix(title=title, steps=(*before, step), verify=verify)
 
 
-def _train_again(verify: tuple[str, ...]) -> Fix:
+def _train_again(facts: Facts, verify: tuple[str, ...]) -> Fix:
     why = (
         "begin from the YAML file of the installed code (yolo12n.yaml in ultralytics, yolov12n.yaml in the fork), with code and "
         "weights of one origin from then on: the layouts differ in size, so no renaming turns one into the other"
     )
     step = commands.by_hand((), why, "your model, trained anew", "none", takes="as long as a training")
-    return Fix(title="Train the model again with the code that is installed", steps=(step,), verify=verify)
+    return Fix(
+        title="Train the model again with the code that is installed",
+        steps=(*code.new_enough(facts), step),
+        verify=verify,
+    )

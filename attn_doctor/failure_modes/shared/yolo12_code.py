@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import re
 
+from packaging.version import Version
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign
 from attn_doctor.model.facts import Facts, YoloLayout
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import parse
 
 FORK = "https://github.com/sunsmarterjie/yolov12"
 FORK_VERSION = "8.3.63"
@@ -116,6 +119,15 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
     )
     title = "Use these weights with ultralytics itself" if fork else f"Install ultralytics {least} or newer"
     return Fix(title=title, steps=(step, *(_out_of_the_clone(facts) if fork else ())), verify=verify)
+
+
+def new_enough(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that brings an ultralytics with YOLO12; none where the installed one has it, or may have it."""
+    have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
+    if isinstance(facts.yolo.attention, str) or have is None or have >= Version(FIRST_WITH_YOLO12):
+        return ()
+    why = f"YOLO12 came with ultralytics {FIRST_WITH_YOLO12}"
+    return (commands.install(f"ultralytics>={FIRST_WITH_YOLO12}", upgrade=True, why=why, changes="ultralytics"),)
 
 
 def _out_of_the_clone(facts: Facts) -> tuple[Step, ...]:
