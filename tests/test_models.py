@@ -184,6 +184,7 @@ def test_names_that_are_no_files_are_survived(tmp_path):
     (tmp_path / "gone.pt").symlink_to("nowhere")
     for path in tmp_path.iterdir():
         assert unread(path)
+    archive(tmp_path / "red\x1b[31m.pt", b"\x80\x02N.")
     assert models.models(tmp_path) == ()
 
 

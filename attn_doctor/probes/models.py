@@ -92,10 +92,12 @@ def _beside(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the first entries of a folder. A name that cannot be printed would stand in a command."""
     try:
         with os.scandir(folder) as entries:
             for _, entry in zip(range(_MOST_NAMES), entries, strict=False):
-                yield entry
+                if entry.name.isprintable():
+                    yield entry
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
