@@ -17,11 +17,11 @@ _LONGEST_LINE = 4096  # of the old opcodes that end at a line break: int() of a 
 
 
 class NoPickle(ValueError):
-    """The bytes are no pickle that can be read to its end. The text says why, as the end of a sentence."""
+    """Say that bytes are no pickle that can be read to its end. The text is the reason, as the end of a sentence."""
 
 
 class Thing:
-    """An object: the name of its class, what was put into it (pairs of a dictionary, items of a list), and its state."""
+    """Hold an object: the name of its class, what was put into it (pairs of a dictionary, items of a list), and its state."""
 
     __slots__ = ("args", "items", "kind", "state")
 
@@ -37,7 +37,7 @@ class Thing:
 
 
 class PickleStream(io.BytesIO):
-    """Bytes that hold pickles, one after the other. Their lines have a limit."""
+    """Hold the bytes of pickles, one after the other. Their lines have a limit."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(_LONGEST_LINE if size is None or size < 0 else size)
