@@ -73,8 +73,9 @@ MODE = FailureMode(
             sample="AttributeError: module 'ultralytics.nn.modules.block' has no attribute 'A2C2f'",
         ),
         Sign(
-            pattern=r"No module named '(?P<module>ultralytics\.nn\.modules\.\w+)'",
-            literal="No module named 'ultralytics.nn.modules.",
+            # Where 'ultralytics' itself is not a package, a file of that name hides it: that is no matter of releases.
+            pattern=r"No module named '(?P<module>ultralytics\.(?:nn\.modules\.\w+|utils(?:\.\w+)*))'(?!; 'ultralytics' is not)",
+            literal="No module named 'ultralytics.",
             sample="ModuleNotFoundError: No module named 'ultralytics.nn.modules.conv'; 'ultralytics.nn.modules' is not a package",
         ),
         Sign(
@@ -260,20 +261,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         own = commands.by_hand((), why, "a new environment", "none")
         return (
             Fix(title="Use the code of the project that made the model", steps=(own,), verify=verify),
-            _newest(verify),
+            code.newest(verify),
         )
     upgrade = (
         code.with_ultralytics(facts, met.least, "the release that brings this class", verify)
         if met.least
-        else _newest(verify)
+        else code.newest(verify)
     )
     if met.cause == "fork":
         return (code.with_the_fork(facts, verify), upgrade)
     return (upgrade,)
-
-
-def _newest(verify: tuple[str, ...]) -> Fix:
-    step = commands.install(
-        "ultralytics", upgrade=True, why="the newest has all classes of its models", changes="ultralytics"
-    )
-    return Fix(title="Install the newest ultralytics", steps=(step,), verify=verify)

@@ -231,10 +231,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, *with_file)
     plain = commands.check(facts)
     if met.layout is None:
-        newest = code.with_ultralytics(
-            facts, code.FIRST_WITH_YOLO12, "its newest release knows how to load what older ones saved", verify
-        )
-        return (newest, _train_again(facts, plain))
+        return (code.newest(verify), _train_again(facts, plain))
     if met.layout == "qk+v":
         own = _named_anew(facts, met.file, plain) if met.file and code.fork_name(met.file) else None
         fork = code.with_the_fork(facts, verify)

@@ -121,6 +121,13 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
     return Fix(title=title, steps=(step, *(_out_of_the_clone(facts) if fork else ())), verify=verify)
 
 
+def newest(verify: tuple[str, ...]) -> Fix:
+    """Return the fix that installs the newest ultralytics."""
+    why = "it has all classes of its models, and knows how to load what older releases saved"
+    step = commands.install("ultralytics", upgrade=True, why=why, changes="ultralytics")
+    return Fix(title="Install the newest ultralytics", steps=(step,), verify=verify)
+
+
 def new_enough(facts: Facts) -> tuple[Step, ...]:
     """Return the step that brings an ultralytics with YOLO12; none where the installed one has it, or may have it."""
     have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
