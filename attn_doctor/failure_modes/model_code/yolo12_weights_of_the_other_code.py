@@ -226,7 +226,9 @@ def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hi
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    met = hit.variant if isinstance(hit.variant, Weights) else Weights(layout=None)
+    if not isinstance(hit.variant, Weights):
+        return _of_either_direction(facts)
+    met = hit.variant
     with_file = ("--no-trial", "--model", met.file) if met.here and met.file else ()
     verify = commands.check(facts, *with_file)
     plain = commands.check(facts)
@@ -236,15 +238,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         own = _named_anew(facts, met.file, plain) if met.file and code.fork_name(met.file) else None
         fork = code.with_the_fork(facts, verify)
         return tuple(fix for fix in (own, fork, _train_again(facts, plain)) if fix)
-    ultralytics = code.with_ultralytics(
-        facts,
-        code.FIRST_WITH_YOLO12,
-        "the code that these weights were made with, or that runs them",
-        verify,
-        fork=True,
-    )
+    ultralytics = _with_ultralytics(facts, verify)
     own = _named_anew(facts, met.file, plain) if met.file and code.ultralytics_name(met.file) else None
     return tuple(fix for fix in (own, ultralytics, _train_again(facts, plain)) if fix)
+
+
+def _of_either_direction(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a reader of the page, who knows which direction is his."""
+    verify = commands.check(facts)
+    return (code.with_the_fork(facts, verify), _with_ultralytics(facts, verify), _train_again(facts, verify))
+
+
+def _with_ultralytics(facts: Facts, verify: tuple[str, ...]) -> Fix:
+    why = "the code that these weights were made with, or that runs them"
+    return code.with_ultralytics(facts, code.FIRST_WITH_YOLO12, why, verify, fork=True)
 
 
 def _named_anew(facts: Facts, file: str, verify: tuple[str, ...]) -> Fix | None:
