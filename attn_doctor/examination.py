@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
+import msgspec
+
 from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
 from attn_doctor.failure_modes import ALL, patterns
@@ -29,7 +31,7 @@ from attn_doctor.model.trials import Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, streams
-from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.plan import TrialOptions, check_model
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -171,8 +173,14 @@ def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
 
 
 def _facts_of(options: Options, say: Say) -> Facts:
+    weights = _weights(options)
     if options.facts:
-        return decode_facts(read_file(options.facts), options.facts)
+        facts = decode_facts(read_file(options.facts), options.facts)
+        if weights is None:
+            return facts
+        from attn_doctor.probes.models import model_file
+
+        return msgspec.structs.replace(facts, models=(model_file(Path(weights), weights, asked=True),))
     choice = choose(options.target, options.surroundings)
     say("examining " + choice.python)
     return gather(
@@ -184,8 +192,17 @@ def _facts_of(options: Options, say: Say) -> Facts:
             timeout=options.timeout,
             on_slow=_slow(say),
             root=Path(options.root),
+            weights=weights,
         )
     )
+
+
+def _weights(options: Options) -> str | None:
+    """Return the weights file that is asked about; None where the model is a YAML file. Raises BadRequest: not there."""
+    if not options.trials.model.endswith(".pt"):
+        return None
+    check_model(options.trials.model)
+    return options.trials.model
 
 
 def _prove(facts: Facts, options: Options, say: Say) -> Trials:
