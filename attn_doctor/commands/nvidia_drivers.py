@@ -9,11 +9,13 @@ https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/dat
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.cuda_toolkits import repository
 from attn_doctor.commands.places import Argv
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Interpreter, System
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -192,7 +194,8 @@ def restart(facts: Facts, why: str) -> Fix:
 
 
 def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
-    """Return the steps that let a container engine of this host pass its GPU on."""
+    """Return the steps that let a container engine pass its host's GPU on. They run on the host, also where the log is of a container."""
+    facts = _host(facts)
     if facts.system.os in ("windows", "darwin"):
         why = (
             "Docker Desktop passes GPUs on by itself under its WSL 2 engine: update Docker Desktop, switch 'Use the WSL 2 based engine' on "
@@ -220,6 +223,15 @@ def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
         write = root(facts, "nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
         engine_steps = (commands.by_hand(write, "describes the GPUs for Podman (CDI)", "/etc/cdi/nvidia.yaml"),)
     return *_toolkit_packages(facts), *engine_steps
+
+
+def _host(facts: Facts) -> Facts:
+    """Return the facts of the host of a container as far as they are known: the distribution inside says nothing of it."""
+    if places.container(facts) is None:
+        return facts
+    inside = facts.system
+    system = System(os=inside.os, wsl=inside.wsl, container=None)
+    return msgspec.structs.replace(facts, system=system, interpreter=Interpreter())
 
 
 def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
