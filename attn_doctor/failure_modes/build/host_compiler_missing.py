@@ -27,10 +27,10 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
+from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -203,21 +203,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
-    if facts.system.os == "windows":
-        argv: tuple[str, ...] = ()
-        why = (
-            "install Visual Studio Build Tools with 'Desktop development with C++', and build in the 'x64 Native Tools Command "
-            "Prompt': https://visualstudio.microsoft.com/visual-cpp-build-tools/"
-        )
-    elif facts.system.distribution in ("ubuntu", "debian"):
-        argv, why = ("sudo", "apt-get", "install", "-y", "build-essential"), "gcc, g++ and make"
-    elif facts.interpreter.kind in ("conda", "pixi"):
-        argv, why = (
-            ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64"),
-            "gcc and g++ inside this environment",
-        )
-    else:
-        argv, why = (), "install gcc and g++ with your distribution's package manager"
-    step = commands.by_hand(argv, why, "adds a C++ compiler")
-    return (*made, Fix(title="Install a C++ compiler", steps=(step,), verify=building.verify(facts)))
+    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
+    steps = system_tools.compiler(facts)
+    return (*made, Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts)))
