@@ -190,7 +190,7 @@ def install(facts: Facts, version: Version) -> Fix:
 def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
     label = dotted(version)
     if places.container(facts) == places.BUILD or (places.container(facts) and places.environment_tool(facts) is None):
-        return (another_image(facts, version), *_packaged(facts, version))
+        return (another_image(facts, version), *packaged(facts, version))
     if places.environment_tool(facts):
         return _by_conda(facts, version)
     if places.on_cluster(facts):
@@ -204,7 +204,7 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
             takes="about 3 GB",
         )
         return get, commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
-    found = _packaged(facts, version)
+    found = packaged(facts, version)
     return found or (_any_way(facts, version),)
 
 
@@ -235,7 +235,7 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
     return get, commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
 
 
-def _packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
+def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     """Return the steps of NVIDIA's repository for this distribution; none where it has none with this release."""
     found, with_ = repository(facts), places.manager(facts)
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)

@@ -242,7 +242,9 @@ _OPENCV: dict[str, dict[Manager, Argv]] = {
 
 def opencv_library(facts: Facts, stem: str) -> tuple[Step, ...]:
     """Return the steps that install a library that OpenCV needs of the system: "libGL", "libglib-2"."""
-    names = _OPENCV.get(stem, _OPENCV["libGL"])
+    # Slim images lack both libGL and glib, and OpenCV names the first of them alone.
+    pairs = [_OPENCV.get(stem, _OPENCV["libGL"]), *([_OPENCV["libglib-2"]] if stem == "libGL" else [])]
+    names = {name: tuple(package for row in pairs for package in row[name]) for name in _MANAGER_ORDER}
     why = "the system library that OpenCV was linked against"
     if places.environment_tool(facts) and stem == "libGL":
         return (

@@ -37,6 +37,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.failure_modes.shared import symbols
@@ -206,7 +207,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     rest = _kept(facts)
     step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
     title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
-    return (Fix(title=title, steps=(step,), verify=verify),)
+    off = Fix(title=title, steps=(step,), verify=verify)
+    if not places.on_cluster(facts):
+        return (off,)
+    modules = (
+        commands.by_hand(
+            ("module", "list"),
+            "shows what is loaded: a module of CUDA or cuDNN puts its own in front",
+            "nothing",
+            "none",
+        ),
+        commands.by_hand(
+            ("module", "unload", "cudnn", "cuda"),
+            "torch brings its own; take the names that the list shows",
+            "this shell",
+            "none",
+        ),
+    )
+    return Fix(title="Unload the CUDA and cuDNN modules", steps=modules, verify=verify), off
 
 
 def _kept(facts: Facts) -> str | None:
