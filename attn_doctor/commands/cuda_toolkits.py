@@ -5,14 +5,14 @@ host compiler or NVIDIA's repository for the distribution asks for it. NVIDIA ke
 releases that support it: https://developer.download.nvidia.com/compute/cuda/repos/
 and https://docs.nvidia.com/cuda/cuda-installation-guide-linux/ (the table of each CUDA release).
 
-pip's `nvidia-cuda-nvcc` is no way: nvidia-cuda-nvcc-cu12 12.8.93 holds ptxas and no nvcc. nvidia-cuda-nvcc 13.0.88 holds nvcc, but brings
-the newest nvidia-nvvm, whose PTX its ptxas refuses ("Unsupported .version 9.5; current version is '9.0'", tried with torch
-2.14.1+cu130), and has neither lib64 nor a libcudart.so to link with.
+The wheels of pip are a way for CUDA 13 alone: failure_modes/shared/pip_toolkit.py.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import places
@@ -178,19 +178,25 @@ def to_wsl_2(facts: Facts) -> Step:
     )
 
 
-def install(facts: Facts, version: Version) -> Fix:
-    """Return the fix that installs this release as it is installed here."""
+def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
+    """Return the fixes that install this release as it is installed here, the easiest first."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     there = elsewhere(facts)
     if there is not None:
-        return there
-    return Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=_steps(facts, version), verify=verify)
+        return (there,)
+    steps, need = _steps(facts, version), torch_cuda(facts)
+    if need is not None and need != version:
+        newer = f"; torch is built for CUDA {dotted(need)}, and takes every toolkit of CUDA {need[0]}"
+        steps = (msgspec.structs.replace(steps[0], why=f"{steps[0].why}{newer}"), *steps[1:])
+    made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
+    if not places.container(facts) or places.environment_tool(facts):
+        return (made,)
+    image_first = Fix(title="Begin with a -devel image", steps=(another_image(facts, version),), verify=verify)
+    return (image_first, made) if packaged(facts, version) else (image_first,)
 
 
 def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
     label = dotted(version)
-    if places.container(facts) == places.BUILD or (places.container(facts) and places.environment_tool(facts) is None):
-        return (another_image(facts, version), *packaged(facts, version))
     if places.environment_tool(facts):
         return _by_conda(facts, version)
     if places.on_cluster(facts):
@@ -271,7 +277,7 @@ def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tup
         keyring = "cuda-keyring_1.1-1_all.deb"
         tools = (
             (("apt-get", "update"), "images come without apt's lists"),
-            (("apt-get", "install", "-y", "wget"), "and without wget"),
+            (("apt-get", "install", "-y", "wget", "ca-certificates"), "and without wget"),
         )
         return (
             *(tools if places.container(facts) else ()),

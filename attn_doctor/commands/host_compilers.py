@@ -26,6 +26,7 @@ _OF_APT = {
     ("debian", 13): (12, 13, 14),
 }
 _TOOLSETS = {8: (9, 10, 11, 12, 13, 14), 9: (12, 13, 14), 10: (14, 15)}  # gcc-toolset-N, by release of Red Hat
+_COMPAT = 14  # the gcc that Fedora offers beside its own, https://packages.fedoraproject.org/pkgs/gcc14/gcc14-c++/
 _LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
 _OLDEST_MSVC_OF_12_4 = "14.40"  # CUDA older than 12.4 refuses Visual Studio 2022 17.10 and newer
 
@@ -68,6 +69,9 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None) -> tuple[St
         return _apt(facts, limit, said, major)
     if facts.system.distribution in _LIKE_RHEL and major in _TOOLSETS:
         return _toolset(facts, max((n for n in _TOOLSETS[major] if n <= limit), default=_TOOLSETS[major][0]), said)
+    if facts.system.distribution == "fedora" and limit >= _COMPAT:
+        names = {"dnf": (f"gcc{_COMPAT}", f"gcc{_COMPAT}-c++")}
+        return *packages(facts, names, said, f"adds gcc {_COMPAT} beside the other"), *_both(f"/usr/bin/g++-{_COMPAT}")  # type: ignore[arg-type]
     if places.manager(facts) == "zypper":
         names = {"zypper": (f"gcc{limit}", f"gcc{limit}-c++")}
         return *packages(facts, names, said, f"adds gcc {limit} beside the other"), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
@@ -78,7 +82,7 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None) -> tuple[St
             f"install gcc {limit} and g++ {limit} beside the other ({conda} needs no root): {said}",
             f"adds gcc {limit}",
         ),
-        *_both(f"g++-{limit}"),
+        *_both(f"/usr/bin/g++-{limit}"),
     )
 
 

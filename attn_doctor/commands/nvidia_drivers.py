@@ -101,7 +101,7 @@ def _lines(facts: Facts) -> tuple[tuple[Argv, str], ...]:
         return ((("ubuntu-drivers", "install"), "the driver that Ubuntu recommends for this GPU"),)
     if name == "debian":
         why = "from Debian's own archive: its sources need the components contrib, non-free and non-free-firmware"
-        return ((("apt-get", "install", "-y", "linux-headers-amd64", "nvidia-driver"), why),)
+        return ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), why),)
     if name == "fedora":
         return (
             (
@@ -120,6 +120,7 @@ def _lines(facts: Facts) -> tuple[tuple[Argv, str], ...]:
             else ()
         )
         return (
+            *_dkms(facts, release),
             (("dnf", "config-manager", "--add-repo", file), "NVIDIA's repository for this release"),
             *modular,
             (("dnf", "install", "-y", package), "the driver and its kernel modules, rebuilt for each new kernel"),
@@ -137,6 +138,17 @@ def _lines(facts: Facts) -> tuple[tuple[Argv, str], ...]:
         why = "the driver of Turing and newer GPUs; older ones need nvidia-580xx-dkms of the AUR"
         return ((("pacman", "-S", "nvidia-open"), why),)
     return ()
+
+
+def _dkms(facts: Facts, release: int | None) -> tuple[tuple[Argv, str], ...]:
+    """Return what building the kernel modules takes: dkms, which is EPEL's on Red Hat, and the headers of the running kernel."""
+    kernel = facts.system.kernel
+    headers = f"kernel-devel-{kernel}" if isinstance(kernel, str) else "kernel-devel"
+    tools = (("dnf", "install", "-y", "dnf-plugins-core", headers), "the kernel's headers, and `dnf config-manager`")
+    epel = f"https://dl.fedoraproject.org/pub/epel/epel-release-latest-{release}.noarch.rpm"
+    if facts.system.distribution == "amzn" or release is None:
+        return (tools,)
+    return tools, (("dnf", "install", "-y", epel), "EPEL, which has dkms")
 
 
 def _release(facts: Facts) -> int | None:
@@ -243,7 +255,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         script = (
             f"curl -fsSL {_CONTAINERS}/gpgkey | gpg --dearmor -o {key} && "
             f"curl -fsSL {_CONTAINERS}/stable/deb/nvidia-container-toolkit.list | "
-            f"sed 's#deb https://#deb [signed-by={key}] https://#g' > /etc/apt/sources.list.d/nvidia-container-toolkit.list"
+            f'sed "s#deb https://#deb [signed-by={key}] https://#g" > /etc/apt/sources.list.d/nvidia-container-toolkit.list'
         )
         return (
             commands.by_hand(

@@ -26,7 +26,7 @@ _MANAGERS: dict[str, Manager] = {
 }
 # Folders in which clusters keep software for all users: CVMFS of the Alliance and EESSI, Spack and EasyBuild trees, Bright.
 _SHARED = re.compile(
-    r"^/(?:cvmfs|sw|apps|software|cm/shared|opt/(?:software|apps|cray|ohpc)|usr/local/(?:apps|easybuild))/"
+    r"^/(?:cvmfs|sw|apps|software|cm/shared|cluster/(?:software|apps)|opt/(?:software|apps|cray|ohpc)|usr/local/(?:apps|easybuild))/"
 )
 
 

@@ -78,6 +78,11 @@ MODE = FailureMode(
             literal="MissingCUDAException",
             sample="op_builder.builder.MissingCUDAException: CUDA_HOME does not exist, unable to compile CUDA op(s)",
         ),
+        Sign(
+            pattern=r"\b\w+: No CUDA toolkit found\b",
+            literal=": No CUDA toolkit found",
+            sample="gsplat: No CUDA toolkit found. gsplat will be disabled.",
+        ),
         # Older setup.py files add "/bin/nvcc" to a CUDA_HOME that is None.
         Sign(
             pattern=r"unsupported operand type\(s\) for \+: 'NoneType' and 'str'",

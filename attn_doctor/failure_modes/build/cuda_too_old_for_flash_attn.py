@@ -56,7 +56,7 @@ MODE = FailureMode(
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(
         Sign(
-            pattern=r"Attention\S{0,4} is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
+            pattern=r"\b[A-Za-z][\w-]+ is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
             literal="is only supported on CUDA",
             sample="RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported "
             "version by running nvcc -V.",

@@ -57,6 +57,12 @@ MODE = FailureMode(
             literal="-std=",
             sample="cc1plus: error: unrecognized command line option '-std=c++17'",
         ),
+        # nvcc, which goes on and fails at the first line of that language.
+        Sign(
+            pattern=r"The -std=c\+\+(?P<standard>\d\d) flag is not supported with the configured host compiler",
+            literal="with the configured host compiler",
+            sample="nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.",
+        ),
         Sign(
             pattern=r"in maybe_undo_parenthesized_ref",
             literal="maybe_undo_parenthesized_ref",

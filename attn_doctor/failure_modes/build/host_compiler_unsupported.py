@@ -222,7 +222,7 @@ def _newer_toolkit(facts: Facts) -> Fix | None:
     wanted, have = cuda_toolkits.wanted(facts), _version_here(facts)
     if wanted is None or have is None or wanted <= have or cuda_toolkits.elsewhere(facts):
         return None
-    return cuda_toolkits.install(facts, wanted)
+    return cuda_toolkits.install(facts, wanted)[-1]
 
 
 def _version_here(facts: Facts) -> tuple[int, int] | None:

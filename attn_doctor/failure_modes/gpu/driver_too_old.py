@@ -200,8 +200,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _older_torch(facts: Facts, os: OsName) -> Fix | None:
+    if places.jetson(facts):
+        return None  # its torch is NVIDIA's own
     try:
-        driver = _driver(facts)
+        driver = _driver(facts) or _at_least(facts, os)
     except Unsure:
         driver = None
     if driver is None:
@@ -219,13 +221,20 @@ def _older_torch(facts: Facts, os: OsName) -> Fix | None:
     step = commands.install(
         *names,
         index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
-        why=f"built for CUDA {choice.cuda}, which driver {driver} runs",
+        why=f"built for CUDA {choice.cuda}, which driver {driver}{'' if driver == facts.graphics.driver else ' and newer'} runs",
         changes=f"torch, to {choice.torch}+{choice.flavour}",
         risk="medium",
         risk_text="packages that pin torch may complain",
         takes="3 to 5 GB",
     )
     return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))
+
+
+def _at_least(facts: Facts, os: OsName) -> str | None:
+    """Return the oldest driver that supports the CUDA which this one is known to support."""
+    supports = facts.graphics.driver_cuda
+    found = cuda_rules.driver_needed(supports, os) if isinstance(supports, str) else None
+    return found if isinstance(found, str) else None
 
 
 def _capability(facts: Facts) -> str | None:

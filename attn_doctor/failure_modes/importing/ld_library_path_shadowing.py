@@ -86,6 +86,11 @@ MODE = FailureMode(
             "symbol: _ZTIN10cask_cudnn14BaseKernelInfoE, version libcudnn_ops_infer.so.8",
         ),
         Sign(
+            pattern=r"Unable to load any of \{(?P<file>libcudnn_\w+\.so)",
+            literal="Unable to load any of {libcudnn",
+            sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9}",
+        ),
+        Sign(
             pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
             literal="cuDNN version incompatibility",
             sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
@@ -224,7 +229,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "none",
         ),
     )
-    return Fix(title="Unload the CUDA and cuDNN modules", steps=modules, verify=verify), off
+    unload = Fix(title="Unload the CUDA and cuDNN modules", steps=modules, verify=verify)
+    return (off, unload) if rest else (unload, off)
 
 
 def _kept(facts: Facts) -> str | None:

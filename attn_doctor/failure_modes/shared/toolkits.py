@@ -9,7 +9,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, places
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, pip_toolkit, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.versions import dotted, pair
@@ -32,12 +32,31 @@ def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> t
     if places.wsl(facts) == 1:
         return tuple(fix for fix in (cuda_toolkits.elsewhere(facts),) if fix)
     version = cuda_toolkits.wanted(facts, floor)
-    if facts.system.os == "darwin" or (replace and cuda_toolkits.elsewhere(facts)):
+    if facts.system.os == "darwin" or (replace and places.jetson(facts)):
         return wheel
+    if replace and places.hosted(facts) and version is not None:
+        return (*wheel, _beside(facts, dotted(version)))
     if version is not None:
-        return (*wheel, cuda_toolkits.install(facts, version))
+        by_pip = pip_toolkit.fix(facts)
+        return (*wheel, *cuda_toolkits.install(facts, version), *((by_pip,) if by_pip else ()))
     look = (wheel_fixes.look_it_up(facts),) if of_flash_attn(facts) and not wheel else ()
     return (*wheel, *look, _of_torchs_major(facts, floor))
+
+
+def _beside(facts: Facts, release: str) -> Fix:
+    """Return the fix that puts another toolkit beside that of a notebook, whose apt knows NVIDIA's repository."""
+    package = f"cuda-toolkit-{release.replace('.', '-')}"
+    steps = (
+        commands.by_hand(places.as_root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
+        commands.by_hand(
+            places.as_root(facts, "apt-get", "install", "-y", package),
+            "from NVIDIA's repository, which the image of the notebook names; lasts as long as the session",
+            f"adds /usr/local/cuda-{release}",
+            takes="about 5 GB",
+        ),
+        commands.variable("CUDA_HOME", f"/usr/local/cuda-{release}", "where that package puts it"),
+    )
+    return Fix(title=f"Install the CUDA {release} toolkit beside the other", steps=steps, verify=building.verify(facts))
 
 
 def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
@@ -62,15 +81,18 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     shell = commands.shell_of(facts)
-    example = cuda_toolkits.install(facts, _EXAMPLE)
+    example = cuda_toolkits.install(facts, _EXAMPLE)[-1]
     lines = [line for step in example.steps if (line := commands.shown(step, shell))]
-    how = f" For {dotted(_EXAMPLE)}, for example: {'; '.join(lines)}" if lines else f" {example.steps[0].why}"
+    how = "; ".join(lines) or example.steps[0].why
     least = f", and not older than {floor}" if floor else ""
     steps = (
         cuda_toolkits.ask_torch(facts),
         *((cuda_toolkits.another_image(facts, None),) if places.container(facts) else ()),
         commands.by_hand(
-            (), f"install the toolkit of that release{least}.{how}", "adds a CUDA toolkit", takes="about 5 GB"
+            (),
+            f"install the toolkit of that release{least}. For {dotted(_EXAMPLE)}, for example: {how}",
+            "adds a CUDA toolkit",
+            takes="about 5 GB",
         ),
     )
     return Fix(title="Install a CUDA toolkit of torch's major", steps=steps, verify=building.verify(facts))

@@ -108,7 +108,7 @@ SIGNS = (
     Sign(("module load", "module avail", "module purge", "module swap", "module add", "module spider"), r"(?:^|[$#>;&] ?)module (?:load|avail|purge|swap|add|spider)\b", _CLUSTER),
     Sign(("Lmod ", "module(s)"), r"^Lmod (?:has detected|Warning|is automatically)|^The following (?:have been reloaded|module\(s\) are unknown)", _CLUSTER),
     Sign(("slurmstepd:", "srun: ", "sbatch: ", "Submitted batch job"), r"^(?:slurmstepd|srun|sbatch): |^Submitted batch job \d", _CLUSTER, "implied"),
-    Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software)/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
+    Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/cluster/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software|cluster/(?:software|apps|easybuild))/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
     # Boards
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
