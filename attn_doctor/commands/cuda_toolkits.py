@@ -331,7 +331,7 @@ def _any_way(facts: Facts, version: Version) -> Step:
     if places.manager(facts) == "pacman":
         why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
         return commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, "adds /opt/cuda", takes=takes)
-    if not isinstance(facts.system.distribution_version, str):
+    if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
         why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
         return commands.by_hand((), why, adds, takes=takes)
     here = f"{facts.system.distribution} {facts.system.distribution_version}"

@@ -15,7 +15,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.cuda_toolkits import repository
 from attn_doctor.commands.places import Argv
-from attn_doctor.model.facts import Facts, Interpreter, System
+from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -78,7 +78,9 @@ def _packages(facts: Facts, wanted: str) -> tuple[Step, ...]:
     secure = "with Secure Boot on, enrol the key that it asks about"
     lines = _lines(facts)
     if not lines:
-        why = f"install {wanted}: the package of the distribution, or {PAGE} (on the host of a container; under WSL, in Windows)"
+        why = f"install {wanted}: the package of the distribution, or {PAGE}"
+        if isinstance(facts.system.wsl, Unknown):
+            why += " (on the host of a container; under WSL, in Windows)"
         return (commands.by_hand((), why, "the kernel driver", risk="medium", risk_text=_REBOOT),)
     made = [
         commands.by_hand(places.as_root(facts, *argv), why, "the kernel driver", risk="medium", risk_text=_REBOOT)
@@ -176,12 +178,12 @@ def restart(facts: Facts, why: str) -> Fix:
                 risk_text="stops everything in WSL",
             ),
         )
-        return Fix(title="Restart WSL", steps=steps, verify=verify)
+        return Fix(title="Start Windows' driver afresh", steps=steps, verify=verify)
     if facts.system.os == "windows":
         windows = commands.by_hand(
             (), "restart Windows, which loads its driver afresh", "this machine", risk="medium", risk_text=risk
         )
-        return Fix(title="Restart Windows", steps=(windows,), verify=verify)
+        return Fix(title="Start Windows' driver afresh", steps=(windows,), verify=verify)
     if places.hosted(facts) in ("colab", "kaggle"):
         session = commands.by_hand(
             (),
