@@ -9,11 +9,11 @@ How it shows
     'cudart.lib'".
 
 Why it happens
-    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-X-Y bring the compiler alone; the wheels of
+    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-12-8 bring the compiler alone; the wheels of
     nvidia-*-cu12 bring libraries without a compiler. Or CUDA_HOME points at a folder that holds only a part of a toolkit.
 
 What to do
-    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-X-Y) or the -dev parts that are missing.
+    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-12-8, with the numbers of torch's CUDA) or the -dev parts that are missing.
 
 How to reproduce
     `attn-doctor reproduce cuda-headers-incomplete` compiles a file that includes cusparse.h against a toolkit that lacks it.
