@@ -230,6 +230,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         CLUSTER + "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}\n",
         ["module list", "module unload cudnn cuda"],
     ),
+    "torch.compile finds no cl.exe": (
+        "PS D:\\seg> python train.py\ntorch._inductor.exc.InductorError: RuntimeError: Compiler: cl is not found.\n",
+        [f"{BUILD_TOOLS} '{WORKLOAD}'", None],
+    ),
     # The driver, and what passes a GPU on
     "no driver, Ubuntu": (system("Ubuntu 22.04.4 LTS") + NO_DRIVER, ["sudo ubuntu-drivers install", "sudo reboot"]),
     "no driver, Rocky 9": (
@@ -452,6 +456,21 @@ def test_a_gpu_older_than_turing_gets_the_driver_that_knows_it():
 
     assert "sudo dnf module enable -y nvidia-driver:580-dkms" in packages("6.1")
     assert "sudo dnf install -y nvidia-open" in packages("8.9")
+
+
+def test_without_a_compiler_a_program_may_do_without_torch_compile():
+    text = "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.\n"
+    log = READER.read(io.BytesIO(text.encode()), "log")
+    facts = facts_of_logs([log])
+    fixes = diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes
+    assert lines(facts, fixes[1].steps) == ["TORCH_COMPILE_DISABLE=1"]
+
+
+def test_a_notebook_without_a_gpu_is_told_where_to_choose_one():
+    for service, menu in (("colab", "Runtime > Change runtime type"), ("kaggle", "Session options > Accelerator")):
+        fix = nvidia_drivers.session_with_gpu(machine(system={"hosted": service, "container": "docker"}))
+        assert menu in fix.steps[0].why
+    assert nvidia_drivers.session_with_gpu(machine(system={"hosted": None})) is None
 
 
 def test_a_cluster_is_told_by_its_environment_and_its_paths_and_a_container_is_none():

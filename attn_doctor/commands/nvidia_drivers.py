@@ -165,6 +165,17 @@ def _before_turing(facts: Facts) -> bool:
     return any(c is not None and c < _OPEN_FROM for c in known)
 
 
+def session_with_gpu(facts: Facts) -> Fix | None:
+    """Return the fix that takes a session with a GPU; None where this is no notebook of Colab or Kaggle."""
+    where = {"colab": "Runtime > Change runtime type", "kaggle": "Session options > Accelerator"}.get(
+        places.hosted(facts) or ""
+    )
+    if where is None:
+        return None
+    step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
+    return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
+
+
 def restart(facts: Facts, why: str) -> Fix:
     """Return the fix that loads the driver afresh: a reboot, and what stands for it where this is no machine of one's own."""
     verify, risk = commands.check(facts), "stops everything on it"

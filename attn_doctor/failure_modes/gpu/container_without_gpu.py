@@ -26,7 +26,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import places
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
@@ -180,6 +180,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     kind, verify = places.container(facts), commands.check(facts)
+    session = nvidia_drivers.session_with_gpu(facts)
+    if session is not None:
+        return (session,)
     if kind == places.BUILD:
         later = commands.by_hand(
             (),

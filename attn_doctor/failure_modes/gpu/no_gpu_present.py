@@ -25,8 +25,7 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
-from attn_doctor.commands import places
+from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.model.facts import Facts
@@ -67,8 +66,5 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if places.hosted(facts) not in ("colab", "kaggle"):
-        return ()
-    where = "Runtime > Change runtime type" if places.hosted(facts) == "colab" else "Session options > Accelerator"
-    step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
-    return (Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts)),)
+    session = nvidia_drivers.session_with_gpu(facts)
+    return (session,) if session else ()
