@@ -43,6 +43,7 @@ import re
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
@@ -90,6 +91,11 @@ MODE = FailureMode(
             literal="Could not load library libcudnn",
             sample="Could not load library libcudnn_cnn_train.so.8. Error: /usr/local/cuda/lib64/libcudnn_cnn_train.so.8: undefined "
             "symbol: _ZTIN10cask_cudnn14BaseKernelInfoE, version libcudnn_ops_infer.so.8",
+        ),
+        Sign(
+            pattern=r"Unable to load any of \{(?P<file>libcudnn_\w+\.so)",
+            literal="Unable to load any of {libcudnn",
+            sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9}",
         ),
         Sign(
             pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
@@ -248,8 +254,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
         title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
         made.append(Fix(title=title, steps=(step,), verify=verify))
-    if hit.variant is not None and (facts.system.container is None or isinstance(facts.system.container, Unknown)):
-        made.append(_module(facts, cudnn))
+    nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
+    if places.on_cluster(facts) or (hit.variant is not None and nobodys):
+        at = 0 if places.on_cluster(facts) else len(made)
+        made.insert(at, _module(facts, cudnn))
     if not _may_be_set(facts):
         made.append(_release_of_torch(facts, cudnn))
     return tuple(made)

@@ -22,6 +22,8 @@ _PATHS = {
     "distribution_version": ("system.distribution_version", "the distribution's version"),
     "kernel": ("system.kernel", "the kernel"),
     "wsl": ("system.wsl", "WSL"),
+    "shell": ("system.shell", "the shell"),
+    "modules": ("system.modules", "modules"),
     "machine": ("system.machine", "the architecture"),
     "board": ("system.board", "the board"),
     "jetpack": ("system.jetpack", "JetPack"),
@@ -74,7 +76,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
-        made.put("system.container" if stated.surroundings.value == "docker" else "system.hosted", stated.surroundings)
+        inside = stated.surroundings.value in ("docker", "docker build")
+        made.put("system.container" if inside else "system.hosted", stated.surroundings)
     if isinstance(stated.os, Stated) and isinstance(stated.machine, Stated):
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):

@@ -106,7 +106,7 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
     if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
         number, text = found[0]
         place = Place(file=log.file, line=number, text=text[:200])
-        yield _Claim("surroundings", "docker", place, "implied")
+        yield _Claim("surroundings", "docker build", place, "implied")
         yield _Claim("os", "linux", place, "implied")
 
 
@@ -157,7 +157,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
-    return int(value) if name == "wsl" else value
+    return int(value) if name == "wsl" else value == "yes" if name == "modules" else value
 
 
 def _same(one: str, other: str) -> bool:
