@@ -83,6 +83,8 @@ def system(
         disks=disks.disks(tree, environ, folders.get("site-packages") or site_packages(tree, prefix)),
         loader_cache=tuple(f"{e.soname} => {e.path}" for e in loader.cache or () if CUDA_LIBRARY.match(e.soname)),
         shell=_shell(tree, environ),
+        # https://lmod.readthedocs.io and https://modules.readthedocs.io both set the first and one of the others.
+        modules=any(name in environ for name in ("MODULEPATH", "LMOD_CMD", "MODULESHOME")),
     )
     return record, {
         "": "files under /proc, /sys and /etc",

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start, torch_steps
@@ -189,41 +189,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    made = []
-    whose = cuda_start.driver_os_or_none(facts)
-    os = whose or "linux"
+    os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
-    least = f"{needs} or newer" if isinstance(needs, str) else "the newest"
-    if os == "windows":
-        step = commands.by_hand(
-            (), f"install driver {least} in Windows: https://www.nvidia.com/drivers", "Windows' driver"
-        )
-    elif whose is None:
-        step = commands.by_hand(
-            (),
-            f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
-            "the driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    else:
-        argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()
-        step = commands.by_hand(
-            argv,
-            f"install driver {least} on the host, then reboot",
-            "the kernel driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    made.append(Fix(title=f"Install NVIDIA driver {least}", steps=(step,), verify=verify))
+    newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
     older = _older_torch(facts)
-    return (*older, *made) if older and _new_driver_is_no_help(facts) else (*made, *older)
+    # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
+    theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
+    first = bool(older) and (theirs or _new_driver_is_no_help(facts))
+    return (*older, *newer) if first else (*newer, *older)
 
 
 def _older_torch(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
+    if places.jetson(facts):
+        return ()  # its torch is NVIDIA's own
     found = torch_steps.choice(facts)
     if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
         return ()

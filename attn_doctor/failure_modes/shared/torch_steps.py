@@ -6,10 +6,13 @@ version of torch, torchvision or torchaudio, or an index of them: tests/test_tor
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
-from attn_doctor.knowledge import torch_choice
+from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
+from attn_doctor.knowledge.torch_machine import Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Risk, Step
@@ -19,9 +22,10 @@ _FAMILY = ("torch", "torchvision", "torchaudio")
 _OTHERS = "packages that pin torch may complain"
 
 
-def choice(facts: Facts) -> Choice | NoTorch:
-    """Return the newest torch that this machine runs."""
-    return torch_choice.choose(machine_of(facts))
+def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
+    """Return the newest torch that this machine runs. `maker`: of the GPU, where the finding itself tells it."""
+    machine = machine_of(facts)
+    return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
 
 
 def newest(
@@ -31,14 +35,15 @@ def newest(
     why: str | None = None,
     beside: tuple[str, ...] = (),
     reinstall: bool = False,
+    maker: Maker | None = None,
 ) -> tuple[Fix, ...]:
     """Return the fixes that bring the newest torch that this machine runs, with its torchvision.
 
     `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
     that release is there, because its build is another.
     """
-    found = choice(facts)
-    steps = newest_steps(facts, why, beside=beside, reinstall=reinstall)
+    found = choice(facts, maker)
+    steps = newest_steps(facts, why, beside=beside, reinstall=reinstall, maker=maker)
     if not steps:
         return ()
     named = found.title if isinstance(found, NoTorch) else title
@@ -47,10 +52,15 @@ def newest(
 
 
 def newest_steps(
-    facts: Facts, why: str | None = None, *, beside: tuple[str, ...] = (), reinstall: bool = False
+    facts: Facts,
+    why: str | None = None,
+    *,
+    beside: tuple[str, ...] = (),
+    reinstall: bool = False,
+    maker: Maker | None = None,
 ) -> tuple[Step, ...]:
     """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
-    found = choice(facts)
+    found = choice(facts, maker)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
     by_conda = _by_conda(facts, found)
@@ -76,6 +86,12 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
 
 
+def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
+    """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
+    found = choice(facts)
+    return () if isinstance(found, NoTorch) else _install(facts, found, why, reinstall=True)
+
+
 def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tuple[Step, ...]:
     """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there."""
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
@@ -98,6 +114,15 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     return release(
         facts, bare, f"the same torch, for the CUDA {major} of the toolkit; extensions have to be built again", cuda
     )
+
+
+def for_cuda_major(facts: Facts, major: int) -> tuple[Step, ...]:
+    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is."""
+    rows = [r for r in torch_choice.fitting_builds(machine_of(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+    latest = pytorch.release(rows[0].torch) if rows else Unknown("")
+    if isinstance(latest, Unknown):
+        return ()
+    return release(facts, latest.latest, f"for CUDA {major}, as the toolkit that is here", rows[0].cuda)
 
 
 def _install(
