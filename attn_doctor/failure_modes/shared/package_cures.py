@@ -184,9 +184,8 @@ def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
 
 
 def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
-    needs = commands.install(
-        *(text for text in row.imports if text != "torch"), why=f"{name} imports them", changes="adds small packages"
-    )
+    small = tuple(text for text in row.imports if text != "torch")
+    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
     step = commands.install(
         name,
         index_url=index,
