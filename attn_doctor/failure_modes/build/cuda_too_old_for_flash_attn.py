@@ -38,7 +38,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
@@ -56,10 +56,16 @@ MODE = FailureMode(
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(
         Sign(
-            pattern=r"Attention\S{0,4} is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
-            literal="is only supported on CUDA",
+            pattern=r"(?P<package>\w[\w-]{1,40})(?: Engine|-\d)? (?:is only supported on|only supports|requires) CUDA (?P<need>\d+(?:\.\d+)?)"
+            r"(?: and above| and newer| or (?:newer|higher|later)|\+)",
+            literal="CUDA ",
             sample="RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported "
             "version by running nvcc -V.",
+        ),
+        Sign(
+            pattern=r"CUDA (?P<need>\d+\.\d+) or (?:newer|higher|later) is required (?:to build|to compile|for compute capability)",
+            literal=" is required ",
+            sample="RuntimeError: CUDA 12.0 or higher is required to build the package.",
         ),
         Sign(
             pattern=r"nvcc fatal\s*: Value '(?P<option>c\+\+\d\d)' is not defined for option 'std'",
@@ -109,9 +115,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     need, option = seen.group("need"), seen.group("option")
     if need:
         return Hit(
-            message=f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence=evidence
+            message=f"The nvcc that was found is older than CUDA {need}, which {_of(facts, seen)} needs.",
+            evidence=evidence,
         )
     return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
+
+
+def _of(facts: Facts, seen: Seen) -> str:
+    """Return the package that asks for a newer CUDA: by its line, else by the log."""
+    named = seen.group("package") or ""
+    return named.lower().replace("_", "-") if "_" in named else subject.words(facts)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -27,9 +27,9 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_start, subject
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
@@ -58,6 +58,18 @@ MODE = FailureMode(
             sample="ImportError: FlashAttention3 has been toggled on, but it cannot be used due to the following error: FlashAttention3 "
             "requires compute capability >= 9, but found (8, 6) with compute capability 8.x",
         ),
+        # xformers lists for each of its kernels the reason why it does not run.
+        Sign(
+            pattern=r"requires device with capability (?P<rule>[<>=]{1,2}) \((?P<needs>\d+, ?\d+)\) but your GPU has capability \((?P<have>\d+, ?\d+)\) \(too old",
+            literal="requires device with capability",
+            sample="    requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)",
+        ),
+        # A list of architectures in which Turing stands is the test of the GPU's age, which head-dim-unsupported leaves to this one.
+        Sign(
+            pattern=r"Expected (?:is_sm\w{2,3} \|\| )*is_sm(?:75|7x)(?: \|\| is_sm\w{2,3})* to be true",
+            literal=" to be true",
+            sample="RuntimeError: Expected is_sm90 || is_sm8x || is_sm75 to be true, but got false.",
+        ),
     ),
     recipe=Recipe(
         does="judges a machine with a Tesla T4",
@@ -85,18 +97,33 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    have = seen.group("have")
+    have, needs = seen.group("have"), seen.group("needs")
+    name = subject.package(facts)
     message = "flash-attn 2 was called on a GPU that is older than Ampere, and refused."
-    if have:
-        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
+    if have and seen.group("rule"):
+        floor = f"{'more than' if seen.group('rule') == '>' else 'at least'} ({needs})"
+        message = f"A kernel of {subject.words(facts)} needs a GPU of capability {floor}, the GPU there has ({have})."
+    elif have:
+        message = f"FlashAttention {seen.group('package')} needs compute capability {needs}, the GPU there has {have}."
+    elif any("is_sm" in m.text for m in seen.matches):
+        message = "flash-attn was called on a GPU that is older than all that its check lists, and refused."
     return Hit(
         message=message,
         evidence=evidence,
+        variant=Refused(package=name if seen.group("rule") else subject.FLASH_ATTN),
         severity=Severity.ERROR,
     )
 
 
+class Refused(Variant, frozen=True, kw_only=True):
+    """Name the package that refused the GPU in a log; None where the log does not name it."""
+
+    package: str | None
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Refused) and hit.variant.package != subject.FLASH_ATTN:
+        return (_without(facts, hit.variant.package or "that package"),)
     if version(facts, "flash-attn") is None:
         return ()
     step = commands.uninstall("flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it")
@@ -106,4 +133,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
-    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
+    return (
+        Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),
+        _without(facts, "flash-attn"),
+    )
+
+
+def _without(facts: Facts, name: str) -> Fix:
+    words = (
+        f"let the program use PyTorch's own attention (SDPA, scaled_dot_product_attention) instead of {name}: "
+        'attn_implementation="sdpa" in transformers, a flag like --attention-pytorch or no --xformers elsewhere'
+    )
+    step = commands.by_hand((), words, "the program's options", "none")
+    return Fix(title="Use PyTorch's own attention", steps=(step,), verify=commands.check(facts))

@@ -73,6 +73,8 @@ def build(
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
+        if row is not None and row.note is not None:
+            words = f"{row.note}: {why}"
         return commands.by_hand((), words, "adds the package", takes=_takes(name))
     return commands.install(
         asked if release is None else f"{name}=={release}",
@@ -249,4 +251,27 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
     if row is not None and row.attention:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
+    return tuple(made)
+
+
+def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package that has no code for the GPU there: a build for it, or another way to compute."""
+    row = built_packages.row_of(name)
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
+    value = "TORCH_CUDA_ARCH_LIST"
+    if known is not None:
+        arch: Step = commands.variable(value, known, f"{name} is compiled for the GPU that is there")
+    else:
+        words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
+        arch = commands.by_hand((), words, "this shell's environment only", "none")
+    newer = commands.by_hand(
+        (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
+    )
+    steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
+    made = [Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))]
+    if (row is not None and row.attention) or name in ("vllm", "sgl-kernel"):
+        words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
+        step = commands.by_hand((), words, "the program's options", "none")
+        made.append(Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)))
     return tuple(made)
