@@ -1,4 +1,4 @@
-"""flash-attn's setup.py imports torch where there is none.
+"""A package's setup imports torch where there is none.
 
 What it is
     pip and uv build a package in an empty, throw-away environment. flash-attn needs torch to build, but does not declare it, so
@@ -40,7 +40,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 MODE = FailureMode(
     code="AD101",
     slug="torch-missing-at-build",
-    title="torch is missing where flash-attn is built",
+    title="torch is missing where a package is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

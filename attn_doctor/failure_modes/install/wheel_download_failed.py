@@ -216,9 +216,14 @@ def _of_another(facts: Facts, name: str) -> tuple[Fix, ...]:
     """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile."""
     row = built_packages.row_of(name)
     where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
-    words = f"download {name}'s wheel for this torch, CUDA and Python{where} on a machine that reaches it, copy it here, and install the file"
-    carry = commands.by_hand((), words, f"adds {name}")
-    made = [Fix(title="Carry the wheel over by hand", steps=(carry,), verify=subject.verify(facts))]
+    words = (
+        f"download {name}'s wheel for this torch, CUDA and Python{where} on a machine that reaches it, and copy it here"
+    )
+    carry = commands.by_hand((), words, "nothing")
+    why, changes = "the file that you copied, by its own name", f"adds {name}"
+    install = commands.install(f"./{name.replace('-', '_')}-VERSION.whl", no_deps=True, why=why, changes=changes)
+    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
     force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
     if force is not None:
         steps = (

@@ -45,7 +45,7 @@ def tools(facts: Facts, *missing: str) -> Step:
     """Return the step that installs all that the package's setup imports beside torch. `missing`: named by the log."""
     needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
     named = {name.partition("<")[0] for name in needed}
-    needed += [name for name in dict.fromkeys(missing) if name not in named and name != "torch"]
+    needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
         *needed,
         why="the setup imports them one after the other: install all at once, or the build fails again at the next one",
@@ -110,7 +110,9 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
 
 def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
     """Return the fix that installs torch and the build tools, and then builds the package without isolation."""
-    steps = (*torch_first(facts), tools(facts, *missing), fewer_jobs(facts), build(facts, why))
+    # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
+    jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
+    steps = (*torch_first(facts), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
