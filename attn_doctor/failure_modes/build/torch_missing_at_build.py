@@ -96,7 +96,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not building_it:
         return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
-        message=f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
+        message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to.",
         evidence=building.lines(seen.matches),
     )
 
