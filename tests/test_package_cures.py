@@ -216,6 +216,14 @@ def test_frames_of_libraries_without_compiled_code_name_no_package():
     assert subject.package(Facts()) == "flash-attn"
 
 
+def test_a_package_that_nothing_is_known_of_is_not_given_torch_unless_the_log_misses_it():
+    facts = stated(subject=Subject(package="pyaudio", doing="building"))
+    unasked = package_cures.built_here(facts, "title", "why", "setuptools")
+    asked = package_cures.built_here(facts, "title", "why", "torch")
+    for fix, torch in ((unasked, False), (asked, True)):
+        assert any(isinstance(step, Install) and "torch" in step.names() for step in fix.steps) is torch
+
+
 def test_a_gpu_that_a_package_lacks_code_for_is_named_to_its_build():
     facts = stated(
         subject=Subject(package="flashinfer-python", doing="running"),

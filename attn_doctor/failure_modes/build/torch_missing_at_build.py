@@ -109,6 +109,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if missing
         else "Build in the environment that has torch",
         "with isolation off, the build sees the torch of this environment",
+        "torch",
     )
     ready = building.without_compiling(facts)
     return (built, *ready) if facts.grade == "stated" else (*ready, built)

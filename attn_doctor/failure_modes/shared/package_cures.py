@@ -68,8 +68,9 @@ def build(
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
+    why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
-        why = f"{why}; {SDPA}"
+        why = f"{why}, and {SDPA}"
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
@@ -109,10 +110,16 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
 
 
 def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
-    """Return the fix that installs torch and the build tools, and then builds the package without isolation."""
+    """Return the fix that installs torch and the build tools, and then builds the package without isolation.
+
+    `missing`: what the log names as missing.
+    """
     # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
-    steps = (*torch_first(facts), tools(facts, *missing), *jobs, build(facts, why))
+    name = subject.package(facts)
+    # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
+    asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
+    steps = (*(torch_first(facts) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 

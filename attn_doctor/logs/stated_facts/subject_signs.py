@@ -32,6 +32,7 @@ _SUBJECTS = (
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
+    Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*?)(?:-\d[^\s\\/]{{1,80}}\.egg)?[\\/]\S{{1,150}}?{_SO}", _IMPORTING, weight=TRIED),
