@@ -40,6 +40,8 @@ CASES = {
     "cuda-home-unset/gsplat-import": ("gsplat|https://docs.gsplat.studio/whl/", ""),
     "cuda-home-unset/deepspeed-op": ("CUDA", ""),
     "abi-mismatch-torch-version/detectron2-nested": ("--force-reinstall|git+https://github.com/facebookresearch/detectron2.git", "detectron2"),
+    "abi-mismatch-torch-version/xformers-cuda-backend": ("xformers|download.pytorch.org", "xformers"),
+    "build-timeout-hang/xformers-uv": ("xformers", ""),
     "abi-mismatch-torch-version/deformable-egg": ("models/ops", "multiscaledeformableattention"),
     "abi-mismatch-cxx11/mmcv-ext": ("mmcv", "mmcv"),
     "gpu-arch-unsupported-by-flash-attn/xformers-too-old": ("SDPA|xformers", "xformers|6, 1"),

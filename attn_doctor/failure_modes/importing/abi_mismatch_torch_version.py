@@ -74,6 +74,12 @@ MODE = FailureMode(
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
         ),
+        # torchvision's operators have a failure mode of their own.
+        Sign(
+            pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
+            literal="with arguments from the 'CUDA' backend",
+            sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
+        ),
     ),
     recipe=Recipe(
         does="imports an extension that calls a function that the torch here does not have",
@@ -165,6 +171,9 @@ def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
             f"{who} was built for torch {groups['built']}, and torch {groups['have']} is there.",
             Confidence.MEDIUM,
         )
+    if "operators" in groups:
+        text = f"The GPU code of {groups['operators']} is not loaded: it was built for another torch, or without CUDA."
+        return text, Confidence.MEDIUM
     if "module" in groups:
         name = groups["module"]
         ours = re.match(
