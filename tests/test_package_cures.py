@@ -205,6 +205,24 @@ def test_the_command_in_a_log_says_what_to_ask_for_but_no_password_is_repeated()
         assert subject.requirement(stated(subject=Subject(package="mamba-ssm", command=command))) == wanted
 
 
+def test_where_nothing_else_names_the_package_the_one_of_the_typed_command_counts():
+    for command, package in (
+        ("pip install git+https://github.com/facebookresearch/detectron2.git", "detectron2"),
+        ("uv pip install --no-build-isolation -i https://example.org/simple flash_attn==2.7.4", "flash-attn"),
+        ("python -m pip install -v ./apex", None),
+        ("pip install torch xformers", None),
+        ("pip install -r requirements.txt", None),
+        ("python train.py", None),
+    ):
+        assert subject.package(stated(subject=Subject(command=command))) == package
+
+
+def test_on_windows_torch_is_never_the_default_of_the_registry():
+    facts = stated(subject=Subject(package="apex"), system=System(os="windows"))
+    for step in package_cures.torch_first(facts):
+        assert not isinstance(step, Install) or step.index_url
+
+
 def test_frames_of_libraries_without_compiled_code_name_no_package():
     for name, doing, package in (
         ("transformers", "importing", None),

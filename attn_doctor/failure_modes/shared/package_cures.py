@@ -26,8 +26,9 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
         return ()
     missing = facts.torch.version is None
     wanted = newest_torch.requirements(facts)
-    if wanted is None:
-        return (commands.by_hand((), "install torch first: the build imports it", "adds torch", takes="3 to 5 GB"),)
+    if wanted is None or (wanted.index_url is None and not _default_serves(facts)):
+        words = "install torch first, where it is missing: the build imports it. https://pytorch.org/get-started/locally/ has the command"
+        return (commands.by_hand((), words, "adds torch", takes="3 to 5 GB"),)
     # Where nobody knows whether torch is there, a name without a version changes nothing if it is.
     names = wanted.requirements if missing else tuple(text.partition("==")[0] for text in wanted.requirements)
     return (
@@ -39,6 +40,11 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
             takes="3 to 5 GB",
         ),
     )
+
+
+def _default_serves(facts: Facts) -> bool:
+    """Say whether the registry's torch is one for the GPU there: for Windows it is a CPU build, and a Jetson has NVIDIA's own."""
+    return facts.system.os != "windows" and facts.system.board != "jetson"
 
 
 def tools(facts: Facts, *missing: str) -> Step:
