@@ -44,7 +44,6 @@ CASES = {
     "build-timeout-hang/xformers-uv": ("xformers", ""),
     "abi-mismatch-torch-version/deformable-egg": ("models/ops", "multiscaledeformableattention"),
     "abi-mismatch-cxx11/mmcv-ext": ("mmcv", "mmcv"),
-    "gpu-arch-unsupported-by-flash-attn/xformers-too-old": ("SDPA|xformers", "xformers|6, 1"),
     "no-kernel-image/flashinfer-turing": ("TORCH_CUDA_ARCH_LIST|flashinfer-python", "flashinfer"),
     "no-kernel-image/mamba-scan": ("TORCH_CUDA_ARCH_LIST|mamba-ssm", "mamba-ssm"),
     "out-of-memory-build/vllm-image": ("vllm", "cicc"),

@@ -51,8 +51,6 @@ _CUDA = (
     r"(?:__)?(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cudaGet|cudaGraph|cudaLaunch)\w*"
 )
 
-_CUDA_FILE = r"lib(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cudart)"
-
 MODE = FailureMode(
     code="AD304",
     slug="ld-library-path-shadowing",
@@ -75,7 +73,7 @@ MODE = FailureMode(
             "symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12",
         ),
         Sign(
-            pattern=rf"(?:(?P<file>lib[\w+.-]+\.so[.\d]*): )?symbol (?P<symbol>\w+), version \S+ not defined in file (?P<in>{_CUDA_FILE}\S*)",
+            pattern=rf"(?:(?P<file>lib[\w+.-]+\.so[.\d]*): )?symbol (?P<symbol>{_CUDA}), version \S+ not defined in file (?P<in>\S+)",
             literal=" not defined in file ",
             sample="ImportError: libcusparse.so.12: symbol __nvJitLinkComplete_12_4, version libnvJitLink.so.12 not defined in file "
             "libnvJitLink.so.12 with link time reference",
@@ -192,8 +190,7 @@ def _shadow(facts: Facts, library: str) -> tuple[int, Shadow] | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     symbol = seen.group("symbol")
-    named = (seen.group("in") or "").partition(".so")[0]
-    library = (symbols.explain(symbol).library if symbol else "cuDNN") or named or "a CUDA library"
+    library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
     return Hit(
         message=f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own.",
