@@ -201,25 +201,34 @@ def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
         )
     else:
         wanted = newest_torch.requirements(facts, name)
-        look = 'the torch that is there, if there is one (python -c "import torch; print(torch.__version__)")'
         if wanted is None or torch is not None:
-            words = f"install {name} and, with ==, {look} by one command, from {row.url}: it chooses the release for that torch"
-            step = commands.by_hand((), words.replace("{flavour}", "cuXXX"), f"adds {name}")
-        else:
-            step = commands.install(
-                *wanted.requirements,
-                index_url=wanted.index_url,
-                why=f"a torch, and the {name} that was built for it",
-                changes=f"adds torch and {name}",
-                takes="3 to 5 GB",
-            )
+            title, verify = f"Install {name}'s finished wheel", subject.verify(facts)
+            return Fix(title=title, steps=_by_version(facts, name, row), verify=verify)
+        step = commands.install(
+            *wanted.requirements,
+            index_url=wanted.index_url,
+            why=f"a torch, and the {name} that was built for it",
+            changes=f"adds torch and {name}",
+            takes="3 to 5 GB",
+        )
     return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
 
 
-def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
-    needs = commands.install(
-        *(text for text in row.imports if text != "torch"), why=f"{name} imports them", changes="adds small packages"
+def _by_version(facts: Facts, name: str, row: BuiltPackage) -> tuple[Step, ...]:
+    """Return the steps by hand where the torch that is there is not known: ask for it, then for the release that was built for it."""
+    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__)")
+    look = commands.by_hand(argv, "says which torch is there, and behind the + which build of it", "nothing", "none")
+    index = (row.url or "").format(flavour="cu124")
+    words = (
+        f"install {name} together with torch== that version, by one command: the release that was built for it is chosen. The build "
+        f"names the index: {index} for +cu124"
     )
+    return (look, commands.by_hand((), words, f"adds {name}"))
+
+
+def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
+    small = tuple(text for text in row.imports if text != "torch")
+    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
     step = commands.install(
         name,
         index_url=index,
@@ -240,6 +249,8 @@ def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
     )
     url = (row.url or "").partition("pt{")[0]
     words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    if row.note is not None:
+        words += f" ({row.note})"
     step = commands.by_hand((), words, f"adds {name}")
     return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
 
@@ -280,6 +291,15 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     else:
         words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
         arch = commands.by_hand((), words, "this shell's environment only", "none")
+    if row is not None and not row.arch_list:
+        why = "its setup has its own list of GPUs, and newer releases a longer one"
+        upgrade = commands.install(
+            name, upgrade=True, no_build_isolation=True, no_cache=True, why=why, changes=name, takes=_takes(name)
+        )
+        words = f"where the newest release does not name this GPU either, {name} does not run on it"
+        doubt = commands.by_hand((), words, "nothing", "none")
+        newest = (fewer_jobs(facts), upgrade, doubt)
+        return (Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts)),)
     newer = commands.by_hand(
         (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
     )
