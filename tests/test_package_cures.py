@@ -270,4 +270,4 @@ def test_the_table_names_each_package_once_and_torch_among_its_imports():
         assert "setuptools" in " ".join(row.imports) or "scikit-build-core" in row.imports
         assert (row.wheels == "none") == (not row.platforms)
         assert row.url is not None or row.wheels == "none"
-        assert built_packages.row_of(row.name) is row
+        assert built_packages.row_of(row.name) == row
