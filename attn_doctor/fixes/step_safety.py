@@ -16,7 +16,11 @@ from attn_doctor import commands
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, Step, Uninstall
 
-_INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)")
+# PyTorch's own, and NVIDIA's for the Jetson.
+_INDEX = re.compile(
+    r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)"
+    r"|https://pypi\.jetson-ai-lab\.io/[a-z\d]+/cu\d{3}"
+)
 _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
 _SOURCE = re.compile(
     r"git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"

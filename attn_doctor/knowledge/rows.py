@@ -50,6 +50,30 @@ class TorchBuild(Row, frozen=True, kw_only=True):
     glibc: str
 
 
+class FlavourBuild(Row, frozen=True, kw_only=True):
+    """The newest torch on an index of PyTorch for the GPUs of AMD or Intel."""
+
+    TABLE: ClassVar[str] = "torch_flavours"
+
+    torch: str  # exactly: "2.14.0"
+    flavour: str  # the name of the index, "rocm7.2", "xpu"
+    torchvision: str
+    archs: tuple[str, ...]  # "gfx1100"; empty: not listed
+    platforms: tuple[str, ...]
+
+
+class JetsonTorch(Row, frozen=True, kw_only=True):
+    """The place of NVIDIA's torch for a range of JetPacks."""
+
+    TABLE: ClassVar[str] = "torch_jetson"
+
+    first: str
+    last: str
+    url: str
+    index: bool  # pip can install from it; else it is a folder of wheels, or a page
+    python: str
+
+
 class TorchAbi(Row, frozen=True, kw_only=True):
     """Describe the C++ ABI of the torch wheels on PyPI and on the PyTorch index; not of conda-forge or NGC builds."""
 

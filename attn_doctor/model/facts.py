@@ -257,6 +257,9 @@ class Interpreter(Record, frozen=True, kw_only=True):
     kind: InterpreterKind | Unknown | None = UNRECORDED
     externally_managed: Flag = UNRECORDED
     installers: tuple[str, ...] | Unknown = UNRECORDED  # "pip 23.2.1", "uv 0.13.8"
+    indexes: tuple[str, ...] | Unknown = (
+        UNRECORDED  # addresses of package indexes in settings of pip and uv, no passwords
+    )
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED

@@ -41,6 +41,7 @@ from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.choose import Choice
+from attn_doctor.system import current_folder
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -200,6 +201,11 @@ def _target(
         Interpreter,
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
+    record, origin = itself
+    configured: tuple[str, ...] | Unknown = runner.attempt(
+        "indexes", lambda: _indexes(request, record), _unknown_indexes
+    )
+    itself = msgspec.structs.replace(record, indexes=configured), origin
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
         why = modules.why
@@ -233,6 +239,19 @@ def _target(
         if ultralytics or not _behind_a_hook("ultralytics", answer)
         else (all_unknown(Yolo, "an import hook finds it, and --static runs none"), {}),
     }
+
+
+def _unknown_indexes(why: str) -> tuple[str, ...] | Unknown:
+    return Unknown(why)
+
+
+def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...] | Unknown:
+    """Return the package indexes that the settings of pip and uv name, those of the project in the current folder too."""
+    from attn_doctor.probes.indexes import indexes
+
+    prefix = itself.prefix if isinstance(itself.prefix, str) else ""
+    folder = current_folder.where()
+    return indexes(request.root, request.environ, prefix, Path(folder) if folder else None)
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:

@@ -29,9 +29,8 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
-from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
 
@@ -68,22 +67,13 @@ MODE = FailureMode(
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
-    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
-    torch = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
-        why="torch 2.2 and newer have std::optional, as the source expects; then build again",
-        changes="torch and torchvision",
-        risk="medium",
-        risk_text="packages that need the present torch may stop working",
-        takes="3 to 5 GB",
-    )
+    why = "torch 2.2 and newer have std::optional, as the source expects; then build again"
+    torch = torch_steps.newest(facts, "Install torch 2.2 or newer", why=why)
     older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")
     package = facts.subject.package
     own = not isinstance(package, str) or package == "flash-attn"
     return (
         *building.without_compiling(facts),
-        Fix(title="Install torch 2.2 or newer", steps=(torch,), verify=verify),
+        *torch,
         *((Fix(title="Build flash-attn 2.7.3", steps=(older,), verify=verify),) if own else ()),
     )

@@ -37,6 +37,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -228,12 +229,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_rocm_for_the_build(facts), _own_attention(facts))
     if met == "flash-attn" and not _of_another_build(facts):
         return _of_flash_attn(facts)
-    step = commands.by_hand(
-        (),
-        "install torch from its index for your ROCm: https://pytorch.org/get-started/locally/",
-        "torch and torchvision",
-    )
-    return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+    return torch_steps.newest(facts, "Install a ROCm build of torch", maker="amd")
 
 
 def _another_package(facts: Facts) -> Fix:

@@ -37,7 +37,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
-from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -150,7 +150,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     lacks = hit.variant if isinstance(hit.variant, Lacks) else Lacks(arch="", by="ptxas")
     arch = lacks.arch
     since = _KNOWN_SINCE.get(arch.rstrip("af"))
-    newer = newest_torch.requirements(facts)
     made = []
     if facts.system.os != "windows" and lacks.by == "ptxas":
         ptxas = _ptxas(facts, since)
@@ -160,18 +159,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that brings two of them"),
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
-    if newer is not None:
-        step = commands.install(
-            *newer.requirements,
-            index_url=newer.index_url,
-            upgrade=newer.upgrade,
-            why="a newer torch brings a newer Triton, and with it a newer ptxas",
-            changes="torch, torchvision and triton",
-            risk="medium",
-            risk_text="packages that were built for the old torch may not work with it",
-            takes="up to 5 GB",
-        )
-        made.append(Fix(title="Take a torch with a newer Triton", steps=(step,), verify=verify))
+    why = "a newer torch brings a newer Triton, and with it a newer ptxas"
+    made += torch_steps.newest(facts, "Take a torch with a newer Triton", why=why)
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
     )

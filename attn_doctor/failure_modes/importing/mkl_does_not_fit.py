@@ -34,7 +34,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -153,8 +153,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify),)
     want = hit.variant if isinstance(hit.variant, Wanted) else Wanted()
     older = Fix(title="Install the MKL that torch expects", steps=(_mkl(facts, want),), verify=verify)
-    wanted = newest_torch.requirements(facts)
-    if wanted is None or facts.interpreter.kind == "pixi":
+    pips = torch_steps.by_pip(facts, "pip's torch holds its own MKL")
+    if not pips or facts.interpreter.kind == "pixi":
         return (older,)
     gone = commands.by_hand(
         (_tool(facts), "remove", "--yes", *_prefix(facts), "pytorch", "torchvision", "torchaudio"),
@@ -163,15 +163,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "medium",
         risk_text="packages of conda that need it go with it",
     )
-    pips = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
-        why="pip's torch holds its own MKL",
-        changes="torch and torchvision of pip",
-        takes="up to 5 GB",
-    )
-    return (older, Fix(title="Take pip's torch in place of conda's", steps=(gone, pips), verify=verify))
+    return (older, Fix(title="Take pip's torch in place of conda's", steps=(gone, *pips), verify=verify))
 
 
 def _mkl(facts: Facts, want: Wanted) -> Step:

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
-from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import package_cures, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
@@ -294,22 +294,13 @@ def _other_torch(facts: Facts) -> Fix | None:
         driver=graphics.driver if isinstance(graphics.driver, str) else None,
         os=system.os if isinstance(system.os, str) else "linux",
     )
-    if not isinstance(nearest, Nearest):
-        return None
-    packages = [f"torch=={nearest.torch}"]
-    if isinstance(nearest.torchvision, str):
-        packages.append(f"torchvision=={nearest.torchvision}")
-    index = None if nearest.pypi else f"https://download.pytorch.org/whl/{nearest.flavour}"
-    torch = commands.install(
-        *packages,
-        index_url=index,
-        why=f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for",
-        changes=f"torch, to {nearest.torch}",
-        risk="medium",
-        risk_text="packages that need the present torch may stop working; a new environment is safer",
-        takes="3 to 5 GB",
-    )
+    if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
+        return None  # none is known, or the torch is that of Colab or Kaggle, which fits their driver
+    why = f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for"
+    torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
-    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=_verify(facts))
+    return Fix(
+        title=f"Change to torch {nearest.torch}, which has a wheel", steps=(*torch, wheel), verify=_verify(facts)
+    )

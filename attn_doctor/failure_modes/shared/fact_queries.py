@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import known
-from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.yes_no_unknown import Judgement
 from attn_doctor.model.facts import Distribution, Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Evidence, fact
 from attn_doctor.model.machine import nvidia_present
-from attn_doctor.model.versions import local
 
 
 def holds(judgement: Judgement) -> bool:
@@ -106,12 +104,3 @@ def torch_installed(facts: Facts) -> bool:
 def cuda_build(facts: Facts) -> bool:
     """Say whether torch is a CUDA build."""
     return torch_installed(facts) and known(facts.torch.cuda) is not None
-
-
-def index_url(torch: str) -> str | None:
-    """Return the index of torch's flavour ("+cu124", "+cpu"); None where the registry's default is that flavour."""
-    flavour = local(torch)
-    default = pytorch.pypi_cuda(torch)
-    if flavour is None or (isinstance(default, str) and flavour == pytorch.flavour(default)):
-        return None
-    return f"https://download.pytorch.org/whl/{flavour}"

@@ -6,9 +6,9 @@ A build names all that its setup imports at once, torch included, and says how l
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import newest_torch, subject
+from attn_doctor.failure_modes.shared import subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
-from attn_doctor.knowledge import built_packages, pytorch
+from attn_doctor.knowledge import built_packages, pytorch, torch_choice
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts
@@ -25,20 +25,8 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
     if isinstance(facts.torch.version, str):
         return ()
     missing = facts.torch.version is None
-    wanted = newest_torch.requirements(facts)
-    if wanted is None or (wanted.index_url is None and not _default_serves(facts)):
-        words = "install torch first, where it is missing: the build imports it. https://pytorch.org/get-started/locally/ has the command"
-        return (commands.by_hand((), words, "adds torch", takes="3 to 5 GB"),)
-    # Where nobody knows whether torch is there, a name without a version changes nothing if it is.
-    names = wanted.requirements if missing else tuple(text.partition("==")[0] for text in wanted.requirements)
-    return (
-        commands.install(
-            *names,
-            index_url=wanted.index_url,
-            why="the build imports torch" + ("" if missing else "; where it is installed already, nothing happens"),
-            changes="adds torch and torchvision, if they are missing",
-            takes="3 to 5 GB",
-        ),
+    return torch_steps.newest_steps(
+        facts, "the build imports torch" + ("" if missing else "; where it is installed already, leave this step out")
     )
 
 
@@ -194,23 +182,17 @@ def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
     if isinstance(torch, str):
         step = commands.install(
             name,
-            f"torch=={torch.partition('+')[0]}",
+            *torch_choice.same(torch),
             index_url=built_packages.wheel_index(row, *_torch(facts)),
             why=f"takes the release of {name} that was built for this torch",
             changes=f"adds {name}",
         )
     else:
-        wanted = newest_torch.requirements(facts, name)
-        if wanted is None or torch is not None:
+        if torch is not None:
             title, verify = f"Install {name}'s finished wheel", subject.verify(facts)
             return Fix(title=title, steps=_by_version(facts, name, row), verify=verify)
-        step = commands.install(
-            *wanted.requirements,
-            index_url=wanted.index_url,
-            why=f"a torch, and the {name} that was built for it",
-            changes=f"adds torch and {name}",
-            takes="3 to 5 GB",
-        )
+        first = torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
+        return Fix(title=f"Install {name}'s finished wheel", steps=first, verify=subject.verify(facts))
     return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
 
 

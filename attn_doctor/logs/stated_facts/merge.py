@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.knowledge.gpu import model
+from attn_doctor.knowledge.jetson import jetpack_of
 from attn_doctor.knowledge.pytorch import pypi_cuda
 from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, OsName, Record, Toolkit, Unknown
 from attn_doctor.model.stated_facts import Contradiction, Place, Stated, StatedFacts
@@ -73,6 +74,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     made = _Filling(base)
     for name, (path, _) in _PATHS.items():
         made.put(path, getattr(stated, name))
+    if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
+        made.set("system.jetpack", jetpack, stated.l4t)
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
