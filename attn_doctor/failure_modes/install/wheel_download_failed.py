@@ -47,7 +47,8 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -178,7 +179,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
         return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, wanted, Confidence.MEDIUM)
-    message = "flash-attn's wheel could not be fetched from GitHub" + (f": {why}." if why else ".")
+    message = f"{subject.words(facts)}'s wheel could not be fetched from GitHub" + (f": {why}." if why else ".")
     return _observed(message, fatal, wanted)
 
 
@@ -187,7 +188,7 @@ def _observed(message: str, matches: list[Match], wanted: Wanted, confidence: Co
     return Hit(message=message, evidence=evidence, variant=wanted, confidence=confidence)
 
 
-_WHEEL = re.compile(r"https://github\.com/[\w./%+-]+/flash_attn-[\w.%+-]+\.whl")
+_WHEEL = re.compile(r"https://github\.com/[\w./%+-]+/\w+-[\w.%+-]+\.whl")
 
 
 def _address(seen: Seen) -> str | None:
@@ -220,6 +221,8 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     asked = hit.variant.url if isinstance(hit.variant, Wanted) else None
+    if not subject.is_flash_attn(facts) and subject.package(facts) is not None:
+        return _of_another(facts, subject.words(facts), asked)
     fitting = wheel_fixes.fitting(facts)
     url = asked or (fitting.url if fitting else None)
     why, changes = "the file that you copied, by its own name", "adds flash-attn"
@@ -238,3 +241,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps.append(commands.by_hand(commands.rendered(facts, install).argv, why, changes))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Carry the wheel over by hand", steps=tuple(steps), verify=verify),)
+
+
+def _of_another(facts: Facts, name: str, url: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile."""
+    row = built_packages.row_of(name)
+    where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
+    words = (
+        f"download {name}'s wheel for this torch, CUDA and Python{where} on a machine that reaches it, and copy it here"
+    )
+    fetch = "on a machine that reaches GitHub; then copy the file here"
+    carry = (
+        commands.by_hand(("curl", "-L", "-O", url), fetch, "a file, there", "none")
+        if url
+        else commands.by_hand((), words, "nothing")
+    )
+    why, changes = "the file that you copied, by its own name", f"adds {name}"
+    file = url.rpartition("/")[2].replace("%2B", "+") if url else f"{name.replace('-', '_')}-VERSION.whl"
+    install = commands.install(f"./{file}", no_deps=True, why=why, changes=changes)
+    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
+    force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
+    if force is not None:
+        steps = (
+            commands.variable(force, "TRUE", "the setup compiles and asks nobody for a wheel"),
+            package_cures.fewer_jobs(facts),
+            package_cures.build(facts, "compiled here, without a download of the wheel"),
+        )
+        made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
+    return tuple(made)
