@@ -100,7 +100,7 @@ def test_each_is_met_by_facts_or_a_log_or_a_trial():
 def test_a_function_that_is_there_is_used():
     assert sum(isinstance(m, FromLog) for m in ALL) > 50
     assert sum(isinstance(m, FromTrials) for m in ALL) > 4
-    assert sum(isinstance(m, Usual) for m in ALL) > 10
+    assert sum(isinstance(m, Usual) for m in ALL) > 5  # most fixes answer a log without a machine themselves
 
 
 def test_the_variant_of_the_facts_goes_before_that_of_the_log():

@@ -601,6 +601,7 @@ ALLOWED = {
     "failure_modes/shared/torch_here.py",
     "failure_modes/shared/torch_steps.py",
     "fixes/step_safety.py",
+    "project_files/dockerfile.py",  # reads the tag of an image as a wish
     "reproduction/ingredients.py",  # a throw-away environment, in which something is to fail
 }
 _INSTALLING = {"install", "reinstall", "Install", "by_hand", "rendered"}
@@ -663,5 +664,6 @@ def _named(name, text):
             yield f"{name}:{node.lineno}"
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in _INSTALLING:
             values = [*node.args, *(k.value for k in node.keywords if k.arg == "requirements")]
-            if any(_FAMILY.match(told) for value in values for told in _texts(value)):
+            told = [text for value in values for text in _texts(value)]
+            if any(map(_FAMILY.match, told)) and "remove" not in told:
                 yield f"{name}:{node.lineno}"

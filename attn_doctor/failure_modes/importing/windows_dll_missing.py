@@ -39,13 +39,13 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import symbols, torch_here, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
-from attn_doctor.model.versions import local, parse
+from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
     code="AD307",
@@ -188,16 +188,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
     """Return the two ways: the torch that does not need the library, and the tools that bring it."""
-    flavour = local(facts.torch.version) if isinstance(facts.torch.version, str) else None
-    newer = commands.install(
-        "torch==2.4.1",
-        "torchvision==0.19.1",
-        # The registry's torch for Windows has no CUDA. cu121 has this release for every Python that torch 2.4 runs on.
-        index_url=f"https://download.pytorch.org/whl/{flavour or 'cu121'}",
-        why="the same torch without that need; what was built for torch 2.4 fits it",
-        changes="torch 2.4.1 and torchvision 0.19.1; any newer torch of the same index will do as well",
-        takes="up to 3 GB",
-    )
+    why = "the same torch without that need; what was built for torch 2.4 fits it, and any newer torch will do as well"
+    newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(
         (
             "winget",
@@ -212,6 +204,6 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
     )
     verify = commands.check(facts)
     return (
-        Fix(title="Take torch 2.4.1, which does not need libomp140", steps=(newer,), verify=verify),
+        Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
     )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
-from attn_doctor.failure_modes.shared.torch_steps import conda_name, conda_step
+from attn_doctor.failure_modes.shared.torch_steps import conda_name, conda_step, release
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
@@ -142,6 +142,23 @@ def _of_others(wanted: str, version: str, machine: Machine) -> str:
     found = torch_choice.choose(machine)
     place = found.index_url if isinstance(found, Choice) else torch_choice.JETSON
     return f"take {wanted}, which belongs to torch {version}, from where NVIDIA's torch for your JetPack comes ({place}), or build it there; PyPI's is not for this board"
+
+
+def patch(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
+    """Return the step to another release of the build that is there, with its torchvision; where the build is not known, of one for this machine."""
+    version, machine = text(facts.torch.version), machine_of(facts)
+    flavour = local(version or "") or (_flavour(facts, version, machine) if version else None)
+    if flavour is None or torch_choice.by_others(f"{wanted}+{flavour}"):
+        return release(facts, wanted, why)
+    return (
+        commands.install(
+            *torch_choice.same(wanted, "torchvision"),
+            index_url=torch_choice.index_of_build(f"{wanted}+{flavour}", machine),
+            why=why,
+            changes=f"torch and torchvision, to torch {wanted}",
+            takes="up to 3 GB",
+        ),
+    )
 
 
 def index_here(facts: Facts) -> str | None:
