@@ -256,7 +256,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title=title, steps=(step,), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
-        at = 0 if places.on_cluster(facts) else len(made)
+        at = 0 if places.on_cluster(facts) and not (made and _kept(facts)) else len(made)
         made.insert(at, _module(facts, cudnn))
     if not _may_be_set(facts):
         made.append(_release_of_torch(facts, cudnn))
