@@ -174,11 +174,11 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "no cl.exe, cmd": ("D:\\seg>pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),
     "no gcc in a container": (
         DOCKER + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
-        ["apt-get update", "apt-get install -y build-essential"],
+        ["apt-get update && apt-get install -y build-essential"],
     ),
     "no gcc in docker build": (
         BUILD + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
-        ["RUN apt-get update", "RUN apt-get install -y build-essential"],
+        ["RUN apt-get update && apt-get install -y build-essential"],
     ),
     "no gcc on a host": (system("Ubuntu 22.04.4 LTS") + NO_GCC, ["sudo apt-get install -y build-essential"]),
     "no gcc on a cluster": (CLUSTER + NO_GCC, ["module avail gcc", "module load gcc/13.2.0"]),
