@@ -45,8 +45,9 @@ class StatedPackage(Record, frozen=True, kw_only=True):
     """Hold the installed version of a distribution, as a log states it."""
 
     name: str  # normalised: "flash-attn"
-    version: str
+    version: str  # empty: it is there, in a version that is not told
     place: Place
+    installer: Literal["pip", "conda"] | None = None  # the one that keeps its books, where a list tells
 
 
 def _not_said() -> Unknown:
@@ -82,6 +83,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
     packages: tuple[StatedPackage, ...] = ()
+    whole: bool = False  # `packages` are all that are installed there
     driver: Stated[str] | Unknown = _NOT_SAID
     driver_cuda: Stated[str] | Unknown = _NOT_SAID  # most that the driver supports
     gpus: tuple[Stated[str], ...] = ()  # names, each once

@@ -64,9 +64,9 @@ MODE = FailureMode(
             sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
         ),
         Sign(
-            pattern=r"Value '(?P<arch>(?:compute|sm)_\w+)' is not defined for option '(?:gpu-|arch)",
+            pattern=r"Value '(?P<arch>(?:compute|sm)_\w+)' is not defined for option '(?P<option>gpu-(?!arch)|gpu-arch|arch)",
             literal="is not defined for option '",
-            sample="ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+            sample="nvcc fatal   : Value 'sm_121a' is not defined for option 'gpu-architecture'",
         ),
         Sign(
             pattern=r"arch_list\[-1\] \+= '\+PTX'",
@@ -126,6 +126,8 @@ class NoGpu(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
+        return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")
     if arch:
         return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)

@@ -31,7 +31,6 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, present
 from attn_doctor.failure_modes.recipe import (
@@ -44,10 +43,9 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import holds
-from attn_doctor.knowledge import cuda, pytorch
-from attn_doctor.knowledge.pytorch import Choice
+from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -166,37 +164,8 @@ def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
     if major is None or places.jetson(facts):
         return None
     if not isinstance(torch, str):
-        return _newest_torch(facts, str(nvcc), major) if cuda_toolkits.elsewhere(facts) else None
-    same = [b for b in pytorch.builds(torch) if (pair(b.cuda) or (0,))[0] == major]
-    if not same:
-        return None
-    step = commands.install(
-        f"torch=={torch.partition('+')[0]}",
-        "torchvision",
-        index_url=f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}",
-        why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
-        changes="torch and torchvision, to another CUDA",
-        risk="medium",
-        risk_text="other extensions that were built for the present torch have to be built again",
-        takes="3 to 5 GB",
-    )
-    return Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=building.verify(facts))
-
-
-def _newest_torch(facts: Facts, nvcc: str, major: int) -> Fix | None:
-    """Return the fix that installs the newest torch of the toolkit's major, where the present torch is not known."""
-    driver = cuda.driver_needed(nvcc)
-    found = pytorch.newest(capability=None, driver=driver, os="linux", python=None) if isinstance(driver, str) else None
-    if not isinstance(found, Choice) or (pair(found.cuda) or (0,))[0] != major:
-        return None
-    step = commands.install(
-        f"torch=={found.torch}",
-        f"torchvision=={found.torchvision}" if isinstance(found.torchvision, str) else "torchvision",
-        index_url=f"https://download.pytorch.org/whl/{found.flavour}",
-        why=f"built for CUDA {found.cuda}, of the major of the toolkit that is here, {nvcc}",
-        changes="torch and torchvision, to another CUDA",
-        risk="medium",
-        risk_text="other extensions that were built for the present torch have to be built again",
-        takes="3 to 5 GB",
-    )
-    return Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=building.verify(facts))
+        steps = torch_steps.for_cuda_major(facts, major) if cuda_toolkits.elsewhere(facts) else ()
+    else:
+        steps = torch_steps.for_toolkit(facts, str(nvcc))
+    title = "Install the torch for the CUDA that is here"
+    return Fix(title=title, steps=steps, verify=building.verify(facts)) if steps else None

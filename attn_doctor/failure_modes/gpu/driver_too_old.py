@@ -30,16 +30,18 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, version
+from attn_doctor.failure_modes.shared import cuda_start, torch_steps
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, OsName, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
 
@@ -191,58 +193,28 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
     newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
-    older = _older_torch(facts, os)
-    if older is None:
-        return newer
+    older = _older_torch(facts)
     # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    return (older, *newer) if theirs else (*newer, older)
+    first = bool(older) and (theirs or _new_driver_is_no_help(facts))
+    return (*older, *newer) if first else (*newer, *older)
 
 
-def _older_torch(facts: Facts, os: OsName) -> Fix | None:
+def _older_torch(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
     if places.jetson(facts):
-        return None  # its torch is NVIDIA's own
-    try:
-        driver = _driver(facts) or _at_least(facts, os)
-    except Unsure:
-        driver = None
-    if driver is None:
-        return None
-    choice = pytorch.newest(capability=_capability(facts), driver=driver, os=os, python=_python(facts))
-    if isinstance(choice, Unknown):
-        return None
-    names = [f"torch=={choice.torch}"]
-    try:
-        vision = version(facts, "torchvision")
-    except Unsure:
-        vision = None
-    if vision and isinstance(choice.torchvision, str):
-        names.append(f"torchvision=={choice.torchvision}")
-    step = commands.install(
-        *names,
-        index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
-        why=f"built for CUDA {choice.cuda}, which driver {driver}{'' if driver == facts.graphics.driver else ' and newer'} runs",
-        changes=f"torch, to {choice.torch}+{choice.flavour}",
-        risk="medium",
-        risk_text="packages that pin torch may complain",
-        takes="3 to 5 GB",
-    )
-    return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))
+        return ()  # its torch is NVIDIA's own
+    found = torch_steps.choice(facts)
+    if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
+        return ()
+    return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
 
 
-def _at_least(facts: Facts, os: OsName) -> str | None:
-    """Return the oldest driver that supports the CUDA which this one is known to support."""
-    supports = facts.graphics.driver_cuda
-    found = cuda_rules.driver_needed(supports, os) if isinstance(supports, str) else None
-    return found if isinstance(found, str) else None
-
-
-def _capability(facts: Facts) -> str | None:
-    gpus = facts.graphics.gpus
-    if isinstance(gpus, tuple) and gpus and isinstance(gpus[0].compute_capability, str):
-        return gpus[0].compute_capability
-    return None
-
-
-def _python(facts: Facts) -> str | None:
-    return facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
+def _new_driver_is_no_help(facts: Facts) -> bool:
+    """Say whether this torch holds no code for the GPU, so that it would not run on it with any driver."""
+    archs, cuda = facts.torch.archs, facts.torch.cuda
+    if not isinstance(archs, tuple) or not archs or not isinstance(cuda, str):
+        return False
+    cards = machine_of(facts).capabilities
+    judged = [gpu.runs(archs, card, cuda=cuda) for card in cards]
+    return bool(judged) and all(isinstance(answer, Answer) and not answer.yes for answer in judged)

@@ -35,11 +35,10 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
-    index_url,
     message,
     package_evidence,
     torch_installed,
@@ -260,31 +259,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _for_release(facts, stated)
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
-    index = index_url(torch)
-    step = commands.install(
-        f"torchvision=={wanted}",
-        reinstall=True,
-        no_deps=True,
-        index_url=index,
-        why=f"the torchvision that belongs to torch {torch}" + (", from the same index" if index else ""),
-        changes="torchvision",
-    )
-    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
+    step = torch_here.vision(facts)
+    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),) if step else ()
 
 
 def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
     """Return the fixes where nothing is known of torch but its release: neither its build nor its index."""
     wanted = known(pytorch.torchvision_for(torch))
-    step = commands.install(
-        f"torchvision=={wanted}",
-        reinstall=True,
-        no_deps=True,
-        why=f"the torchvision that belongs to torch {torch}",
-        changes="torchvision",
-        risk="medium",
-        risk_text="for a torch from another index (its version ends in +cpu, +cu126 or the like) add its --index-url",
-    )
-    return (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)), *usual(facts))
+    step = torch_here.vision(facts, of=torch)
+    first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
+    return (*first, *usual(facts))
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
@@ -303,16 +287,10 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
-    step = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
+    """Return the fixes for a machine of which too little is known to keep its torch."""
+    return torch_steps.newest(
+        facts,
+        "Install torch and torchvision together",
         why="both in one command and from one index, so that they belong together",
-        changes="torch and torchvision, to the newest that fit",
-        risk="medium",
-        risk_text="for a torch from another index add its --index-url, or you get another build",
-        takes="up to 5 GB",
+        reinstall=True,
     )
-    return (Fix(title="Install torch and torchvision together", steps=(step,), verify=commands.check(facts)),)
