@@ -228,7 +228,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "cuDNN of a cluster's module": (
         CLUSTER + "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}\n",
-        ["module list", "module unload cudnn cuda"],
+        ["module unload cudnn"],
     ),
     "torch.compile finds no cl.exe": (
         "PS D:\\seg> python train.py\ntorch._inductor.exc.InductorError: RuntimeError: Compiler: cl is not found.\n",
@@ -257,7 +257,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python -m pip install torch==2.14.1 --index-url https://download.pytorch.org/whl/cu126"],
+        ["python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),
