@@ -1,4 +1,4 @@
-"""The first cure of a log, line by line, as the person on that machine would paste it. Written by hand, read against the pages that the
+"""The cure of a log that installs software of the system, line by line, as the person on that machine would paste it. Written by hand, read against the pages that the
 modules of `attn_doctor/commands` name: one platform a case.
 """
 
@@ -174,11 +174,11 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "no cl.exe, cmd": ("D:\\seg>pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),
     "no gcc in a container": (
         DOCKER + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
-        ["apt-get update", "apt-get install -y build-essential"],
+        ["apt-get update && apt-get install -y build-essential"],
     ),
     "no gcc in docker build": (
         BUILD + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
-        ["RUN apt-get update", "RUN apt-get install -y build-essential"],
+        ["RUN apt-get update && apt-get install -y build-essential"],
     ),
     "no gcc on a host": (system("Ubuntu 22.04.4 LTS") + NO_GCC, ["sudo apt-get install -y build-essential"]),
     "no gcc on a cluster": (CLUSTER + NO_GCC, ["module avail gcc", "module load gcc/13.2.0"]),
@@ -228,7 +228,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "cuDNN of a cluster's module": (
         CLUSTER + "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}\n",
-        ["module list", "module unload cudnn cuda"],
+        ["module unload cudnn"],
     ),
     "torch.compile finds no cl.exe": (
         "PS D:\\seg> python train.py\ntorch._inductor.exc.InductorError: RuntimeError: Compiler: cl is not found.\n",
@@ -257,7 +257,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python -m pip install torch==2.14.1 --index-url https://download.pytorch.org/whl/cu126"],
+        ["python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),
@@ -273,19 +273,20 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
 }
 
 
-def first_cure(text: str) -> tuple[Facts, list[str | None]]:
+def cures(text: str) -> list[list[str | None]]:
     log = READER.read(io.BytesIO(text.encode()), "log")
     facts = facts_of_logs([log])
     findings = diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings
     assert findings, text
-    steps = findings[0].fixes[0].steps
-    return facts, [commands.shown(step, commands.shell_of(facts)) for step in steps]
+    shell = commands.shell_of(facts)
+    return [[commands.shown(step, shell) for step in fix.steps] for fix in findings[0].fixes]
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_the_first_cure_can_be_pasted_on_the_machine_of_the_log(name):
+def test_a_cure_of_the_first_finding_can_be_pasted_on_the_machine_of_the_log(name):
+    """A finished wheel of the package may stand before it."""
     text, wanted = LOGS[name]
-    assert first_cure(text)[1] == wanted
+    assert wanted in cures(text)
 
 
 @pytest.mark.parametrize("name", LOGS)
@@ -305,7 +306,8 @@ def test_no_cure_names_a_release_that_is_none(name):
 
 def image_of(text: str) -> str:
     log = READER.read(io.BytesIO(text.encode()), "log")
-    return diagnose(facts_of_logs([log]), Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes[0].steps[0].why
+    fixes = diagnose(facts_of_logs([log]), Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes
+    return " ".join(step.why for fix in fixes for step in fix.steps)
 
 
 def test_a_container_is_given_the_image_with_this_release_on_this_system():

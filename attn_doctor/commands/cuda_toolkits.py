@@ -275,10 +275,8 @@ def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tup
     root = places.as_root
     if with_ == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
-        tools = (
-            (("apt-get", "update"), "images come without apt's lists"),
-            (("apt-get", "install", "-y", "wget", "ca-certificates"), "and without wget"),
-        )
+        line = "apt-get update && apt-get install -y wget ca-certificates"
+        tools = ((("sh", "-c", line), "images come without apt's lists and without wget"),)
         return (
             *(tools if places.container(facts) else ()),
             (("wget", f"{folder}/{keyring}"), "NVIDIA's repository for this release, and its key"),

@@ -14,6 +14,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
 # Programs of the host, which are no step of an image.
+_SCRIPT = 3  # words of `sh -c SCRIPT`
 _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 
 
@@ -26,6 +27,9 @@ def shown(step: Step, shell: str = "bash") -> str | None:
         return _assignment(step.name, step.value, shell)
     if not step.argv:
         return None
+    if step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT and shell not in ("powershell", "cmd"):
+        # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
+        return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
     if shell == "notebook":
         return f"!{quoted(step.argv)}"
     if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:

@@ -61,8 +61,8 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
     install = commands.by_hand(places.as_root(facts, *_INSTALL[with_], *wanted), why, changes)
     if with_ == "apt-get" and places.container(facts):
         # Images are published without apt's lists: https://docs.docker.com/build/building/best-practices/#apt-get
-        lists = commands.by_hand(("apt-get", "update"), "images come without apt's lists of packages", "apt's lists")
-        return lists, install
+        line = " ".join(("apt-get update &&", *_INSTALL[with_], *wanted))
+        return (commands.by_hand(("sh", "-c", line), f"{why}; images come without apt's lists of packages", changes),)
     return (install,)
 
 
