@@ -2,11 +2,12 @@
 
     python benchmarks/mutants.py [-n 300] [--seed 11] [--only PATH ...] [--jobs N] [--fresh]
 
-It needs the extras `test` and `mutants`. The first run records which test runs which line (`coverage run`, one context a test), and keeps
-that in the temporary folder. A mutant is one change in one line, for example `<` for `<=`. It is drawn by the seed, written into a copy of
-the tree, and tried with the tests that run its line, the quickest first. A mutant that all of them pass is a survivor. A line that runs
-only at import, such as a table, is tried with the tests that run anything else of its file. The exit code is always 0: survivors are
-read by people, see docs/testing.md.
+It needs the extras `test` and `mutants`. The first run records which test runs which line, and keeps that in the temporary folder: it
+runs all tests once in a copy of the tree, with a context of coverage.py for each test and each set of parameters. Tests that fail there
+are not used. A mutant is one change in one line, for example `<` for `<=`. It is drawn by the seed, written into a copy of the tree,
+and tried with the tests that run its line, the quickest first, as many as run in BUDGET seconds. A mutant that all of them pass is a
+survivor. A line that runs only at import, such as a table, is tried with the tests that run anything else of its file. The exit code is
+always 0: survivors are read by people, see docs/testing.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -26,17 +28,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from xml.etree import ElementTree as ET
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     "judging", "failure_modes", "wheels", "fixes", "report/redact.py", "knowledge/finder.py", "knowledge/nearest_torch.py",
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
-TESTS = """best causes_in_front compare conditions_* failure_modes_* fixes_plans judging knowledge_* listed_* machine_claims machines
-plan_properties prescription recommend report second_conditions stated_facts steps unknown_truth wheels_command""".split()
+TESTS = """best causes_in_front compare failure_modes_* fixes_plans fixes_safety judging knowledge_* listed_* log_outline logs
+logs_corpus logs_unrecognised machine_claims machines no_gpu_roots plan_properties prescription recommend report reproduction_recipes
+second_conditions* stated_facts steps unknown_truth wheels_command""".split()
 SETTLED = ("-q", "-n", "0", "-p", "no:cacheprovider", "-W", "default")
 SLOWEST_FIRST_RUN = 3600  # seconds for all tests with coverage
+BUDGET = 60.0  # seconds of recorded time that the tests of one mutant may take together
+SPARE = 30.0, 5.0  # a mutant has this many seconds, and this many times the recorded time of its tests: then it hangs
+TIMES = "MUTANTS_TIMES"  # names the file into which the recording run writes how long each test took
 
 COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
@@ -240,7 +246,7 @@ def room_of(path: Path) -> str:
 class Coverage:
     """Knows which tests run which line, and how long each takes."""
 
-    seconds: dict[str, float]  # node id, without parameters
+    seconds: dict[str, float]  # of each test that passed
     lines: dict[str, dict[int, set[str]]]  # file -> line -> node ids
 
     def tests_of(self, mutant: Mutant) -> list[str]:
@@ -248,7 +254,41 @@ class Coverage:
         found = set().union(*(lines.get(number, set()) for number in range(mutant.line, mutant.end_line + 1)))
         if not found:
             found = set().union(*lines.values())
-        return sorted(found, key=lambda test: (self.seconds.get(test, 0), test))
+        chosen, left = [], BUDGET
+        for test in sorted(found, key=lambda test: (self.seconds[test], test)):
+            left -= self.seconds[test]
+            if left < 0 and chosen:
+                break
+            chosen.append(test)
+        return chosen
+
+
+# -- the recording run, in which pytest loads this file as a plugin
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    import coverage
+
+    if (measuring := coverage.Coverage.current()) is not None:
+        measuring.switch_context(nodeid)
+
+
+_taken: dict[str, tuple[float, bool]] = {}
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    seconds, passed = _taken.get(report.nodeid, (0.0, False))
+    # A test counts as passed where its call did, and neither its set-up nor its tear-down failed.
+    good = report.passed if report.when == "call" else passed and not report.failed
+    _taken[report.nodeid] = seconds + report.duration, good
+
+
+def pytest_sessionfinish() -> None:
+    if TIMES in os.environ:
+        Path(os.environ[TIMES]).write_text(json.dumps(_taken), "utf-8")
+
+
+# -- the tests
 
 
 def test_files() -> list[str]:
@@ -264,20 +304,23 @@ def recorded(fresh: bool) -> Coverage:
     for path in sorted([*(ROOT / "attn_doctor").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]):
         digest.update(path.read_bytes())
     kept = Path(tempfile.gettempdir()) / f"attn-doctor-mutants-{digest.hexdigest()[:16]}"
-    data, times = kept / "coverage", kept / "times.xml"
+    data, times = kept / "coverage", kept / "times.json"
     if fresh or not (data.is_file() and times.is_file()):
         kept.mkdir(exist_ok=True)
         settings = kept / "settings"
-        settings.write_text(
-            f"[run]\nbranch = true\ndynamic_context = test_function\nsource = attn_doctor\nrelative_files = true\ndata_file = {data}\n"
-        )
+        settings.write_text(f"[run]\nbranch = true\nsource = attn_doctor\nrelative_files = true\ndata_file = {data}\n")
         print("coverage of the tests, once: some minutes", flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", *SETTLED, "--continue-on-collection-errors",
-             f"--junitxml={times}", *test_files()],
-            cwd=ROOT, check=False, timeout=SLOWEST_FIRST_RUN, capture_output=True, text=True,
-        )  # fmt: skip
-        print(done.stdout.strip().splitlines()[-1], flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            tree = trees(1, Path(folder)).get()
+            environ = environment(tree)
+            environ["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
+            done = subprocess.run(
+                [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", *SETTLED, "-p", "mutants",
+                 "--continue-on-collection-errors", *test_files()],
+                cwd=tree, check=False, timeout=SLOWEST_FIRST_RUN, capture_output=True, text=True, env={**environ, TIMES: str(times)},
+            )  # fmt: skip
+        (kept / "pytest.txt").write_text(done.stdout + done.stderr, "utf-8")
+        print(f"{done.stdout.strip().splitlines()[-1]}; {kept / 'pytest.txt'} has all", flush=True)
         print(f"per file: {sys.executable} -m coverage report --rcfile={settings}", flush=True)
     return read(data, times)
 
@@ -285,30 +328,25 @@ def recorded(fresh: bool) -> Coverage:
 def read(data: Path, times: Path) -> Coverage:
     import coverage
 
-    seconds: dict[str, float] = defaultdict(float)
-    passed = set()
-    for case in ET.parse(times).iter("testcase"):
-        test = node_id(f"{case.get('classname', '').removeprefix('tests.')}.{case.get('name', '').partition('[')[0]}")
-        seconds[test] += float(case.get("time", "0"))
-        if case.find("failure") is None and case.find("error") is None:
-            passed.add(test)
-    failed = set(seconds) - passed
+    taken: dict[str, tuple[float, bool]] = json.loads(times.read_text("utf-8"))
+    seconds = {test: seconds for test, (seconds, passed) in taken.items() if passed}
     kept = coverage.CoverageData(basename=str(data))
     kept.read()
-    lines: dict[str, dict[int, set[str]]] = {}
-    for file in kept.measured_files():
-        path = Path(file)
-        name = str(path.relative_to(ROOT) if path.is_absolute() else path)
-        lines[name] = {
-            line: {test for context in contexts if context and (test := node_id(context)) in seconds} - failed
-            for line, contexts in kept.contexts_by_lineno(file).items()
-        }
+    lines = {
+        file: {line: set(contexts) & seconds.keys() for line, contexts in kept.contexts_by_lineno(file).items()}
+        for file in kept.measured_files()
+    }
     return Coverage(seconds, lines)
 
 
-def node_id(context: str) -> str:
-    module, _, rest = context.partition(".")
-    return f"tests/{module}.py::{rest.replace('.', '::')}"
+def environment(tree: Path) -> dict[str, str]:
+    """Return the environment of tests that run in a copy of the tree."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis"),
+    }
 
 
 def trees(jobs: int, folder: Path) -> SimpleQueue[Path]:
@@ -326,25 +364,21 @@ def trees(jobs: int, folder: Path) -> SimpleQueue[Path]:
     return free
 
 
-def tried(mutant: Mutant, covered: Coverage, free: SimpleQueue[Path], most: float) -> Tried:
+def tried(mutant: Mutant, covered: Coverage, free: SimpleQueue[Path]) -> Tried:
     tests = covered.tests_of(mutant)
     if not tests:
         return Tried(mutant, "no test", 0)
-    limit = min(most, 30 + 5 * sum(covered.seconds.get(test, 0) for test in tests))
+    most = SPARE[0] + SPARE[1] * sum(covered.seconds[test] for test in tests)
     tree = free.get()
     target = tree / mutant.path
     source = target.read_bytes()
+    listed = tree / "chosen_tests"
     try:
         target.write_bytes(changed(source, mutant))
-        environ = {
-            **os.environ,
-            "PYTHONPATH": str(tree),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis"),
-        }
+        listed.write_text("\n".join(tests), "utf-8")  # pytest reads arguments from a file: there may be thousands
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *SETTLED, "-x", *tests],
-            cwd=tree, env=environ, check=False, timeout=limit, capture_output=True, text=True,
+            [sys.executable, "-m", "pytest", *SETTLED, "-x", f"@{listed}"],
+            cwd=tree, env=environment(tree), check=False, timeout=most, capture_output=True, text=True,
         )  # fmt: skip
         result = {0: "survived", 5: "no test"}.get(done.returncode, "killed")
     except subprocess.TimeoutExpired:
@@ -363,9 +397,6 @@ def main() -> None:
         "--only", action="append", default=[], metavar="PATH", help="a file or folder of the code; may be given again"
     )
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2))
-    parser.add_argument(
-        "--most", type=float, default=300, metavar="SECONDS", help="a limit for the tests of one mutant"
-    )
     parser.add_argument("--fresh", action="store_true", help="measure the coverage again")
     parser.add_argument("--list", action="store_true", help="show the drawn mutants, run nothing")
     said = parser.parse_args()
@@ -381,7 +412,7 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(said.jobs) as pool:
         free = trees(said.jobs, Path(folder))
-        for one in pool.map(lambda mutant: tried(mutant, covered, free, said.most), drawn):
+        for one in pool.map(lambda mutant: tried(mutant, covered, free), drawn):
             results.append(one)
             print(
                 f"{one.result:9} {one.tests:4} tests  {one.mutant.path}:{one.mutant.line}  {' '.join(one.mutant.what.split())[:150]}",
