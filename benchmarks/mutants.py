@@ -5,8 +5,7 @@
 It needs the extras `test` and `mutants`. The first run records which test runs which line, and keeps that in the temporary folder: it
 runs all tests once in a copy of the tree, with a context of coverage.py for each test and each set of parameters. Tests that fail there
 are not used. A mutant is one change in one line, for example `<` for `<=`. It is drawn by the seed, written into a copy of the tree,
-and tried with the tests that run its line, the quickest first, as many as run in BUDGET seconds. A mutant that all of them pass is a
-survivor. A line that runs only at import, such as a table, is tried with the tests that run anything else of its file. The exit code is
+and tried with the tests that run its line, as many as run in BUDGET seconds. A mutant that all of them pass is a survivor. A line that runs only at import, such as a table, is tried with the tests that run anything else of its file. The exit code is
 always 0: survivors are read by people, see docs/testing.md.
 """
 
@@ -40,7 +39,7 @@ logs_corpus logs_unrecognised machine_claims machines no_gpu_roots plan_properti
 second_conditions* stated_facts steps unknown_truth wheels_command""".split()
 SETTLED = ("-q", "-n", "0", "-p", "no:cacheprovider", "-W", "default")
 SLOWEST_FIRST_RUN = 3600  # seconds for all tests with coverage
-BUDGET = 60.0  # seconds of recorded time that the tests of one mutant may take together
+BUDGET = 40.0  # seconds of recorded time that the tests of one mutant may take together
 SPARE = 30.0, 5.0  # a mutant has this many seconds, and this many times the recorded time of its tests: then it hangs
 TIMES = "MUTANTS_TIMES"  # names the file into which the recording run writes how long each test took
 
@@ -255,12 +254,22 @@ class Coverage:
         if not found:
             found = set().union(*lines.values())
         chosen, left = [], BUDGET
-        for test in sorted(found, key=lambda test: (self.seconds[test], test)):
+        for test in self.mixed(found):
             left -= self.seconds[test]
             if left < 0 and chosen:
                 break
             chosen.append(test)
         return chosen
+
+    def mixed(self, tests: set[str]) -> list[str]:
+        """Return one set of parameters of each test first, then a second one of each, and so on; the quickest first."""
+        place: Counter[str] = Counter()
+        ordered = []
+        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
+            function = test.partition("[")[0]
+            ordered.append((place[function], self.seconds[test], test))
+            place[function] += 1
+        return [test for _, _, test in sorted(ordered)]
 
 
 # -- the recording run, in which pytest loads this file as a plugin
@@ -299,9 +308,12 @@ def test_files() -> list[str]:
 
 
 def recorded(fresh: bool) -> Coverage:
-    """Return the coverage of this tree: of the last run, or measured now where the code or the tests have changed since."""
+    """Return the coverage of this tree: of the last run, or measured now where the code has changed since.
+
+    Tests that were added since are not used: `--fresh`.
+    """
     digest = hashlib.sha256()
-    for path in sorted([*(ROOT / "attn_doctor").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]):
+    for path in sorted((ROOT / "attn_doctor").rglob("*.py")):
         digest.update(path.read_bytes())
     kept = Path(tempfile.gettempdir()) / f"attn-doctor-mutants-{digest.hexdigest()[:16]}"
     data, times = kept / "coverage", kept / "times.json"
@@ -341,10 +353,10 @@ def read(data: Path, times: Path) -> Coverage:
 
 def environment(tree: Path) -> dict[str, str]:
     """Return the environment of tests that run in a copy of the tree."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": str(tree),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis"),
     }
 
@@ -364,6 +376,22 @@ def trees(jobs: int, folder: Path) -> SimpleQueue[Path]:
     return free
 
 
+def check_unchanged(covered: Coverage, free: SimpleQueue[Path]) -> None:
+    """Check that pytest finds every test in an unchanged copy: a test that is not there would count as one that fails."""
+    tree = free.get()
+    listed = tree / "chosen_tests"
+    listed.write_text("\n".join(covered.seconds), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *SETTLED, "--collect-only", "-q", f"@{listed}"],
+        cwd=tree, env=environment(tree), check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(
+            f"the recorded tests are no longer those of this tree, take --fresh: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+    free.put(tree)
+
+
 def tried(mutant: Mutant, covered: Coverage, free: SimpleQueue[Path]) -> Tried:
     tests = covered.tests_of(mutant)
     if not tests:
@@ -374,6 +402,7 @@ def tried(mutant: Mutant, covered: Coverage, free: SimpleQueue[Path]) -> Tried:
     source = target.read_bytes()
     listed = tree / "chosen_tests"
     try:
+        without_bytecode(target)
         target.write_bytes(changed(source, mutant))
         listed.write_text("\n".join(tests), "utf-8")  # pytest reads arguments from a file: there may be thousands
         done = subprocess.run(
@@ -385,8 +414,15 @@ def tried(mutant: Mutant, covered: Coverage, free: SimpleQueue[Path]) -> Tried:
         result = "timeout"
     finally:
         target.write_bytes(source)
+        without_bytecode(target)
         free.put(tree)
     return Tried(mutant, result, len(tests))
+
+
+def without_bytecode(source: Path) -> None:
+    """Remove the compiled file of a source: a change within one second that keeps the size would not be seen."""
+    for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*.pyc"):
+        compiled.unlink()
 
 
 def main() -> None:
@@ -412,6 +448,7 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(said.jobs) as pool:
         free = trees(said.jobs, Path(folder))
+        check_unchanged(covered, free)
         for one in pool.map(lambda mutant: tried(mutant, covered, free), drawn):
             results.append(one)
             print(
