@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
+from one_rule import told
 
-from attn_doctor.failure_modes import find, patterns
-from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.logs.reader import Reader
-from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Finding, Goal, Severity
+from attn_doctor.model.findings import Severity
 
-READER = Reader(patterns())
-FAR = "step\n" * 30
 FAILED = "error: metadata-generation-failed\n"  # a build failed
-
-
-def told(slug: str, text: str, facts: Facts | None = None) -> Finding | None:
-    """Return what one rule finds in a log."""
-    log = READER.read(io.BytesIO(text.encode()), "log")
-    diagnosis = diagnose(facts or Facts(), Goal.FLASH_ATTN, logs=[log], modules=[find(slug)])
-    assert not [u for u in diagnosis.undetermined if "please report" in u.why], diagnosis.undetermined
-    return diagnosis.findings[0] if diagnosis.findings else None
 
 
 NO_TORCH = "ERROR: No matching distribution found for torch==2.1.0\n"
