@@ -35,7 +35,7 @@ ROOMS = (
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
 TESTS = """best causes_in_front compare failure_modes_* fixes_plans fixes_safety judging knowledge_* listed_* log_outline logs
-logs_corpus logs_unrecognised machine_claims machines no_gpu_roots plan_properties prescription recommend report reproduction_recipes
+logs_corpus logs_unrecognised machine_claims machines no_gpu_roots plan_properties recommend report reproduction_recipes
 second_conditions* stated_facts steps unknown_truth wheels_command""".split()
 SETTLED = ("-q", "-n", "0", "-p", "no:cacheprovider", "-W", "default")
 SLOWEST_FIRST_RUN = 3600  # seconds for all tests with coverage
