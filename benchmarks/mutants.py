@@ -80,12 +80,14 @@ class Coverage:
     def tests_of(self, mutant: Mutant) -> list[str]:
         lines = self.lines.get(str(mutant.path), {})
         found = set().union(*(lines.get(number, set()) for number in range(mutant.line, mutant.end_line + 1)))
+        slug = ""
         if not found:
             found = set().union(*lines.values())
             if "failure_modes" in mutant.path.parts:
-                found |= {test for test in self.seconds if test.startswith(TABLES)}
+                slug = mutant.path.stem.replace("_", "-")
+                found |= {t for t in self.seconds if t.startswith(TABLES) and ("[" not in t or slug in t)}
         chosen, left = [], BUDGET
-        for test in self.mixed(found):
+        for test in sorted(self.mixed(found), key=lambda test: slug not in test):
             left -= self.seconds[test]
             if left < 0 and chosen:
                 break

@@ -8,7 +8,7 @@ import pytest
 from recorded_logs import CASES
 from recorded_machines import MACHINES, expected
 
-from attn_doctor.failure_modes import ALL
+from attn_doctor.failure_modes import ALL, find
 from attn_doctor.failure_modes.mode import EVERY_BACKEND
 from attn_doctor.model.findings import Severity
 
@@ -48,38 +48,42 @@ def test_machines_name_what_there_is():
     assert named("findings") | named("info") | named("absent") <= set(SLUGS)
 
 
-MODES = {module.MODE.slug: module.MODE for module in ALL}
-ENDS_A_BUILD = {slug for slug, mode in MODES.items() if mode.stops == "build" and mode.flash_attn is Severity.ERROR}
 NO_IMPORT = (
     "abi-mismatch-torch-version abi-mismatch-cxx11 libcudart-missing glibc-too-old glibcxx-too-old windows-dll-missing "
     "flash-attn-stub-namespace"
 ).split()
 
 
+def ends_a_build() -> set[str]:
+    return {m.MODE.slug for m in ALL if m.MODE.stops == "build" and m.MODE.flash_attn is Severity.ERROR}
+
+
 def test_the_backends_that_a_failure_stops():
     """A failed build leaves flash-attn 2 and 3 out. Triton compiles what `compile` and `flex` run, and python.h is needed for it."""
-    assert len(ENDS_A_BUILD) > 15
-    for slug in ENDS_A_BUILD - {"flash-attn-cxx20-required"}:
-        assert {"flash-attn-2", "flash-attn-3"} <= set(MODES[slug].blocks), slug
+    assert len(ends_a_build()) > 15
+    for slug in ends_a_build() - {"flash-attn-cxx20-required"}:
+        assert {"flash-attn-2", "flash-attn-3"} <= set(find(slug).MODE.blocks), slug
     for slug in ("build-timeout-hang", "no-prebuilt-wheel", "ninja-missing-at-build"):
-        assert MODES[slug].blocks == (), slug
+        assert find(slug).MODE.blocks == (), slug
     for slug in ("triton-libcuda-link", "triton-missing", "triton-version-mismatch"):
-        assert MODES[slug].blocks == ("compile", "flex"), slug
+        assert find(slug).MODE.blocks == ("compile", "flex"), slug
     for slug in (*NO_IMPORT, "wheel-download-failed", "wheel-platform-mismatch", "flash-attn-cxx20-required"):
-        assert MODES[slug].blocks == ("flash-attn-2",), slug
-    assert "compile" in MODES["python-headers-missing"].blocks
-    assert MODES["torch-built-without-flash"].blocks == ("sdpa-flash",)
-    assert MODES["torch-cpu-batchnorm-gradient"].blocks == ("eager",)
-    assert set(MODES["torch-install-broken"].blocks) == set(EVERY_BACKEND)
-    old_gpu = set(MODES["gpu-arch-unsupported-by-flash-attn"].blocks)
+        assert find(slug).MODE.blocks == ("flash-attn-2",), slug
+    assert "compile" in find("python-headers-missing").MODE.blocks
+    assert find("torch-built-without-flash").MODE.blocks == ("sdpa-flash",)
+    assert find("torch-cpu-batchnorm-gradient").MODE.blocks == ("eager",)
+    assert set(find("torch-install-broken").MODE.blocks) == set(EVERY_BACKEND)
+    old_gpu = set(find("gpu-arch-unsupported-by-flash-attn").MODE.blocks)
     assert old_gpu == {"flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash", "sdpa-cudnn"}
 
 
 def test_the_consequences_of_a_failure():
-    for slug in ENDS_A_BUILD - {"build-failed-unspecified"}:
-        assert "build-failed-unspecified" in MODES[slug].explains, slug
+    for slug in ends_a_build() - {"build-failed-unspecified"}:
+        assert "build-failed-unspecified" in find(slug).MODE.explains, slug
     for slug in NO_IMPORT:
-        assert {"yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"} <= set(MODES[slug].explains), slug
+        assert {"yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"} <= set(find(slug).MODE.explains), (
+            slug
+        )
     for cause, effects in (
         ("ninja-missing-at-build", "build-timeout-hang"),
         ("container-toolkit-missing", "container-without-gpu driver-missing cuda-init-error no-gpu-present"),
@@ -92,4 +96,4 @@ def test_the_consequences_of_a_failure():
         ("cross-compile-archs", "no-kernel-image"),
         ("eager-fails", "backend-fails"),
     ):
-        assert set(effects.split()) <= set(MODES[cause].explains), cause
+        assert set(effects.split()) <= set(find(cause).MODE.explains), cause

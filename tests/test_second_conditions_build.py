@@ -318,3 +318,12 @@ def test_temporary_files_go_where_there_is_room(disks, folder):
 )
 def test_the_cache_of_the_own_installer_is_cleared(installers, argv):
     assert find("disk-full").fixes(changed(H, interpreter__installers=installers), NOTHING)[-1].steps[0].argv == argv
+
+
+def test_a_build_that_takes_hours_is_told_before_it_begins():
+    slow = changed(COMPILES, system__cores=2, system__available_bytes=8 * GIB)
+    finding = found("build-timeout-hang", slow)
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.MEDIUM)
+    assert finding.evidence[0].path == "system.cores"
+    assert found("build-timeout-hang", changed(WHEEL_FITS, system__cores=2)) is None
+    assert found("build-timeout-hang", changed(slow, toolchain__cuda_home_by=None)) is None

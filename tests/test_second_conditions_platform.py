@@ -7,8 +7,9 @@ import urllib.error
 
 import pytest
 from one_rule import found, told
+from plan_reading import variable
 from recorded_machines import MACHINES, read
-from whole_machines import INTEL, RTX_4090, changed, gpu, packages, with_flash_attn
+from whole_machines import INTEL, RTX_4090, changed, gpu, packages, refused, with_flash_attn
 
 from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import ALL, UnknownName, find
@@ -81,6 +82,7 @@ NSIGHT = " nsight-systems-2023.4.4 : Depends: libtinfo5 but it is not installabl
 def test_apt_misses_something_else_than_libtinfo5(text, met):
     finding = told("apt-cuda-repo-mismatch", text)
     assert (finding is not None) is met
+    assert not met or "apt cannot install cuda-toolkit-12-4" in finding.message
     assert not met or (finding.confidence is Confidence.HIGH and {line.line for line in finding.evidence} == {1})
 
 
@@ -470,3 +472,17 @@ def test_a_variable_and_a_distribution_are_records_of_the_facts():
     assert found("config-device-cpu", named) is None
     other = (Distribution(name="triton-windows", version="3.4", location="/v"),)
     assert found("triton-missing", changed(H, packages__distributions=other)) is None
+
+
+def test_without_a_machine_the_variable_that_forces_a_build_is_set_to_true():
+    finding = told("flash-attn-variable-ignored", "$ FLASH_ATTENTION_FORCE_CXX11_ABI=1 pip install flash-attn\n")
+    assert variable(finding.fixes[0].steps[0]) == ("FLASH_ATTENTION_FORCE_BUILD", "TRUE")
+
+
+def test_the_library_that_a_driver_refuses_is_evidence_where_it_is_known():
+    def evidence(libcuda) -> list:
+        broken = refused(H, 804, "forward compatibility was attempted on non supported HW")
+        return found("cuda-forward-compat-804", changed(broken, graphics__libcuda=libcuda)).evidence
+
+    assert [e.path for e in evidence("/usr/local/cuda/compat/libcuda.so.1")][1:] == ["graphics.libcuda"]
+    assert len(evidence(UNKNOWN)) == 1
