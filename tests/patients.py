@@ -20,7 +20,9 @@ from kit import Gpu, Machine, ubuntu
 from targets import site_packages
 from wheelhouse import add_source, add_wheel, numpy_files, setuptools_files, torch_files
 
-from attn_doctor.knowledge import flash_attention, pytorch
+from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.torch_choice import Choice, choose
+from attn_doctor.knowledge.torch_machine import Machine as Facing
 
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", "8.9", 24564)
 
@@ -147,10 +149,11 @@ def add_numpy(p: Patient) -> None:
     add_wheel(p.house, "numpy", "2.2.6", numpy_files("2.2.6"))
 
 
-def _newest() -> pytorch.Choice:
+def _newest() -> Choice:
     """What the tables hold to be best for this Python, so that the house has it."""
-    choice = pytorch.newest(capability="8.9", driver="580.65.06", python=f"{sys.version_info[0]}.{sys.version_info[1]}")
-    assert isinstance(choice, pytorch.Choice)
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    choice = choose(Facing(os="linux", maker="nvidia", capabilities=("8.9",), driver="580.65.06", python=python))
+    assert isinstance(choice, Choice)
     return choice
 
 
@@ -165,6 +168,17 @@ def cpu_torch(p: Patient) -> str:
     add_wheel(p.house, "torchvision", fitting, _torchvision(fitting, best.torch), [f"torch=={best.torch}"])
     p.install("torch-2.8.0+cpu", "torchvision-0.23.0", "numpy")
     return "torch-cpu-build"
+
+
+def no_torch(p: Patient) -> str:
+    """An environment with nothing in it, and a card whose torch the registry has."""
+    p.gpu()
+    add_numpy(p)
+    best = _newest()
+    add_wheel(p.house, "torch", best.torch, torch_files(best.torch, best.cuda, card=True), ["numpy"])
+    fitting = str(best.torchvision)
+    add_wheel(p.house, "torchvision", fitting, _torchvision(fitting, best.torch), [f"torch=={best.torch}"])
+    return "torch-missing"
 
 
 def torch_too_old_for_the_python(p: Patient) -> str:
@@ -297,6 +311,7 @@ WELL: dict[str, str] = {
     "numpy_too_new": _ARRAYS,
     "torchvision_of_another_torch": "import torchvision",
     "cpu_torch": "import torch, torchvision; assert torch.cuda.is_available()",
+    "no_torch": "import torch, torchvision; assert torch.cuda.is_available()",
     "torch_too_old_for_the_python": _ARRAYS,
     "torch_twice": _ONE_RECORD.format("torch") + "; assert torch.__version__.startswith('2.8.0')",
     "numpy_twice": _ONE_RECORD.format("numpy") + "; assert numpy.__version__ == '2.2.6'",
@@ -313,6 +328,7 @@ ILL: dict[str, Callable[[Patient], str]] = {
         numpy_too_new,
         torchvision_of_another_torch,
         cpu_torch,
+        no_torch,
         torch_too_old_for_the_python,
         torch_twice,
         numpy_twice,

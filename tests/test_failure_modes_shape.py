@@ -80,7 +80,6 @@ def test_a_module_holds_no_function_that_nobody_calls():
         ("no-matching-distribution", "other_index"),
         ("out-of-memory-gpu", "attention_heads"),
         ("shadowed-by-folder", "module_name"),
-        ("torch-missing", "install_torch"),
     }
     others = {
         (module.MODE.slug, name)

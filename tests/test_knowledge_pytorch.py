@@ -72,30 +72,6 @@ def test_gpu_code_of_the_wheels():
 
 
 @pytest.mark.parametrize(
-    ("wish", "torch", "flavour"),
-    [
-        ({"capability": "7.0"}, "2.14.1", "cu126"),  # V100
-        ({"capability": "6.1"}, "2.14.1", "cu126"),  # GTX 1060
-        ({"capability": "3.7"}, "2.7.1", "cu118"),  # K80
-        ({"capability": "8.9"}, "2.15.0", "cu132"),
-        ({"capability": "12.0", "driver": "575.57.08"}, "2.11.0", "cu128"),
-        ({"capability": "8.9", "driver": "470.57.02"}, "2.7.1", "cu118"),
-        ({"capability": "8.6", "python": "3.8"}, "2.4.1", "cu121"),
-        ({"capability": "8.9", "below": "2.9"}, "2.8.0", "cu128"),
-        ({"capability": "11.0", "platform": "linux_aarch64"}, "2.15.0", "cu132"),  # Thor
-    ],
-)
-def test_the_newest_torch_for_a_machine(wish, torch, flavour):
-    choice = pytorch.newest(**wish)
-    assert (choice.torch, choice.flavour, choice.verified) == (torch, flavour, True)
-
-
-def test_no_torch_for_a_machine():
-    assert isinstance(pytorch.newest(capability="12.0", driver="470.57.02"), Unknown)
-    assert isinstance(pytorch.newest(capability="2.0"), Unknown)
-
-
-@pytest.mark.parametrize(
     ("torch", "torchvision", "fits"),
     [
         ("2.2.2+cu118", "0.17.2", True),

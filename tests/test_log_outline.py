@@ -10,6 +10,7 @@ from whole_machines import RTX_4090
 from attn_doctor.examination import log_reader
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Log
+from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
 from attn_doctor.report.blocks import Block, Notes, Problem, Verdict
@@ -26,7 +27,8 @@ def log(name: str, *lines: str) -> Log:
 
 
 def outline(*logs: Log, facts: Facts | None = None) -> list[Block]:
-    return of_diagnosis(diagnose(facts or Facts(), Goal.FLASH_ATTN, logs=logs), facts, logs)
+    facts = facts or facts_of_logs(logs)
+    return of_diagnosis(diagnose(facts, Goal.FLASH_ATTN, logs=logs), facts, logs)
 
 
 def verdicts(blocks: list[Block]) -> list[Verdict]:

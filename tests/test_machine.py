@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attn_doctor.failure_modes.install.torch_missing import install_torch
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
@@ -72,7 +71,7 @@ def test_a_laptop_of_both_kinds_is_not_sent_to_rocm():
         interpreter=Interpreter(version="3.11.7"),
         graphics=Graphics(gpus=(card,), pci=(NVIDIA_CARD, AMD_CARD), amd=(RYZEN,), driver="570.86.10"),
     )
-    words = repr(install_torch(both))
+    words = repr(torch_steps.newest(both))
     assert "torch==" in words
     assert "ROCm" not in words
 

@@ -34,23 +34,7 @@ GROUPS = {
     "build": _BUILT,
     "flash-attn-2": {"flash-attn-2"},
 }
-# Machines whose expectation is right and whose answer is wrong today, with the reason.
-KNOWN_WRONG = {
-    "v100-torch-2.11": "the first fix is a driver for CUDA 13, whose torch has no code for a V100: torch for CUDA 12.6 cures both",
-    "rtx-3090-and-titan-v": "the fix is torch for CUDA 13.2, and CUDA 13 has no code for a TITAN V: torch for CUDA 12.6 has",
-    "docker-forward-compatibility-804": "a driver and a reboot of the host come before a variable that is enough for CUDA 12.9",
-    "jetson-orin-cpu-torch": "an error without a fix: NVIDIA offers a torch for each JetPack",
-    "a100-rhel-8-glibc": "the wish is given up: a build works with the nvcc that is there and the gcc of a toolset",
-    "a30-podman-illegal-instruction": "flash-attn kills the process at its import, and blocks nothing",
-    "alpine-no-torch": "without torch no backend runs, and torch-missing blocks nothing",
-    "python-3.13-pinned-torch-2.2": "without torch no backend runs, and torch-missing blocks nothing",
-}
-# Of those the goals under which the answer is right.
-RIGHT = {
-    ("rtx-3090-and-titan-v", "flash-attn"),
-    ("a100-rhel-8-glibc", "train"),
-    ("a30-podman-illegal-instruction", "train"),
-}
+KNOWN_WRONG = {}
 
 CASES = [
     pytest.param(folder, goal, id=f"{folder.name}-{goal}")
@@ -82,19 +66,7 @@ def test_exactly_what_is_expected(folder, goal):
         assert implied(facts)[0].value == table["goal"]
 
 
-@pytest.mark.parametrize(
-    ("folder", "goal"),
-    [
-        pytest.param(
-            *case.values,
-            id=case.id,
-            marks=[pytest.mark.xfail(reason=KNOWN_WRONG[name], strict=True, raises=AssertionError)]
-            if (name := case.values[0].name) in KNOWN_WRONG and (name, case.values[1]) not in RIGHT
-            else [],
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize(("folder", "goal"), CASES)
 def test_each_finding_blocks_what_it_does_and_the_root_cause_has_its_cure(folder, goal):
     facts, trials, logs = read(folder)
     wanted = expected(folder)[goal]

@@ -66,15 +66,31 @@ SAID = {
     "Linux PC 4.4.0-19041-Microsoft #1237-Microsoft Sat Sep 11 14:32:00 PST 2021 x86_64 GNU/Linux\n": {"os": "linux", "wsl": 1},
     "/mnt/c/Users/me/data/train.py:3: UserWarning\n": {"os": "linux", "wsl": 2},
     "#9 [5/8] RUN pip install flash-attn --no-build-isolation\n#9 12.44 Collecting flash-attn\n": {
-        "os": "linux", "surroundings": "docker", "installer": "pip", "command": "pip install flash-attn --no-build-isolation"},
-    "Step 4/9 : RUN uv pip install --system torch\n": {"surroundings": "docker", "installer": "uv"},
-    "#12 34.5 a\n#12 34.6 b\n#12 34.7 error: x\n#12 34.9 c\n": {"surroundings": "docker", "os": "linux"},
+        "os": "linux", "surroundings": "docker build", "installer": "pip", "command": "pip install flash-attn --no-build-isolation"},
+    "Step 4/9 : RUN uv pip install --system torch\n": {"surroundings": "docker build", "installer": "uv"},
+    "#12 34.5 a\n#12 34.6 b\n#12 34.7 error: x\n#12 34.9 c\n": {"surroundings": "docker build", "os": "linux"},
+    "PS D:\\seg> pip install xformers\n": {"os": "windows", "shell": "powershell"},
+    "(seg) C:\\Users\\user>pip install xformers\n": {"os": "windows", "shell": "cmd"},
+    "[user@login1 seg]$ module load gcc/12\n": {"os": "linux", "modules": True},
+    '  File "/cvmfs/soft.example.org/v/lib/python3.11/runpy.py", line 1\n': {"os": "linux", "modules": True},
+    "slurmstepd: error: *** STEP 7.0 ON node01 CANCELLED ***\n": {"os": "linux", "modules": True},
+    ">>> from x import y\n": {"shell": None},
     "root@5f2b1c09ab3e:/workspace# nvidia-smi\n": {"surroundings": "docker", "command": "nvidia-smi"},
     '!pip install flash-attn\n  File "/content/drive/MyDrive/train.py", line 4\n': {"surroundings": "colab", "installer": "pip", "os": "linux"},
     '  File "/kaggle/working/train.py", line 4, in <module>\n': {"surroundings": "kaggle", "os": "linux"},
     "/home/ec2-user/SageMaker/yolo/train.py\n": {"surroundings": "sagemaker", "os": "linux"},
     "Linux-5.10.104-tegra-aarch64-with-glibc2.29\n": {"board": "jetson", "machine": "aarch64", "os": "linux"},
     "JetPack 6.2, L4T 36.4.3\n": {"board": "jetson", "jetpack": "6.2", "l4t": "36.4.3"},
+    "docker run --gpus all -it --rm vision:latest python train.py\nRuntimeError: x\n": {"surroundings": "docker", "os": "linux"},
+    '  File "/usr/src/ultralytics/ultralytics/engine/trainer.py", line 9, in train\n': {"surroundings": "docker", "os": "linux"},
+    '  File "/tmp/ipython-input-7/1.py", line 2, in <cell line: 2>\n': {"surroundings": "colab", "os": "linux"},
+    "pip3 install torch==2.4.1 torchvision==0.19.1 --index-url https://download.pytorch.org/whl/cu118\n": {
+        "torch": "2.4.1", "torch_flavour": "cuda", "torch_cuda": "11.8"},
+    "RUN pip install --no-cache-dir torch==2.3.0 --index-url https://download.pytorch.org/whl/cpu\n": {
+        "torch": "2.3.0", "torch_flavour": "cpu"},
+    "miniforge3/envs/seg/lib/python3.10/site-packages/torch/include/ATen/ATen.h:3:1: error: x\n": {
+        "environment_kind": "conda", "python": "3.10", "os": "linux"},
+    "CUDA error: no kernel image is available (209) /tmp/x/gsplat-1.4.0+pt24cu121/csrc/project.cu: line 31\n": {"package": "gsplat"},
     "GPU 0: NVIDIA GB10 (UUID: GPU-aaaa)\n": {"board": "dgx-spark", "gpus": ["NVIDIA GB10"]},
     "GPU 0: Tesla T4 (UUID: GPU-0f1e)\n": {"gpus": ["Tesla T4"]},
     "| NVIDIA-SMI 550.54.15    Driver Version: 550.54.15    CUDA Version: 12.4 |\n|   0  NVIDIA A100-SXM4-80GB          On  | 00000000:07:00.0 Off |\n": {
@@ -212,6 +228,30 @@ def test_facts_are_filled_where_they_are_unknown_alone():
 def test_a_cpu_build_has_no_cuda_and_an_unstated_build_is_unknown():
     assert as_facts(read("PyTorch version: 2.5.1+cpu\n"), Facts()).facts.torch.cuda is None
     assert isinstance(as_facts(read("PyTorch version: 2.5.1\n"), Facts()).facts.torch.cuda, Unknown)
+
+
+def test_a_log_of_another_system_fills_nothing():
+    text = "Windows-11-10.0.22631-SP0\nPyTorch version: 2.5.1+cu124\n"
+    base = Facts(system=System(os="linux"))
+    assert as_facts(read(text), base).facts == base
+    assert as_facts(read(text), Facts()).facts.torch.version == "2.5.1+cu124"
+
+
+def test_packages_that_a_log_names_are_no_list_of_those_installed():
+    packages = as_facts(read(BANNER), Facts()).facts.packages
+    assert isinstance(packages.distributions, Unknown)
+    assert [(d.name, d.version) for d in packages.named] == [("ultralytics", "8.3.40")]
+
+
+def test_the_package_that_failed_is_a_fact():
+    subject = as_facts(read("  ERROR: Failed building wheel for gsplat\n"), Facts()).facts.subject
+    assert (subject.package, subject.doing) == ("gsplat", "building")
+
+
+def test_compute_capability_12_1_is_a_dgx_spark():
+    text = "Found GPU0 NVIDIA GB10 which is of cuda capability 12.1.\n"
+    system = as_facts(read(text), Facts()).facts.system
+    assert (system.board, system.machine, system.os) == ("dgx-spark", "aarch64", "linux")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import child
 from attn_doctor.commands.installers import Context, of_packages
-from attn_doctor.failure_modes.shared.fact_queries import index_url
 from attn_doctor.fixes.plan import Change
 from attn_doctor.knowledge.rows import Row
 from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.torch_choice import index_of_build
 from attn_doctor.model.steps import Install, Uninstall, name_of
 from attn_doctor.model.versions import local
 from attn_doctor.model.versions import parse as version
@@ -209,7 +209,7 @@ def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], 
     """Return the commands that undo changes: install the earlier versions, and remove the added packages."""
     before = tuple(f"{c.package}=={c.before}" for c in changes if c.before is not None)
     added = tuple(c.package for c in changes if c.before is None)
-    index = next((index_url(c.before) for c in changes if c.before is not None and local(c.before)), None)
+    index = next((index_of_build(c.before) for c in changes if c.before is not None and local(c.before)), None)
     made: list[Install | Uninstall] = []
     if before:
         made.append(Install(requirements=before, reinstall=True, no_deps=True, index_url=index, why="", changes=""))

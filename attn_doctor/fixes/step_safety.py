@@ -16,9 +16,16 @@ from attn_doctor import commands
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, Step, Uninstall
 
-_INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)")
+# PyTorch's own, and NVIDIA's for the Jetson.
+_INDEX = re.compile(
+    r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)"
+    r"|https://pypi\.jetson-ai-lab\.io/[a-z\d]+/cu\d{3}"
+)
 _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
-_SOURCE = re.compile(r"git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?")
+_SOURCE = re.compile(
+    r"git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"
+    r"|ultralytics @ (?:git\+https://github\.com/sunsmarterjie/yolov12|https://github\.com/sunsmarterjie/yolov12/archive/refs/heads/main\.zip)"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The commands, other than installations, that fixes know; PYTHON is the target's own interpreter.
 _COMMANDS = (

@@ -13,6 +13,7 @@ from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, From
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
+from attn_doctor.logs.stated_facts import is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
     Certainty,
@@ -48,31 +49,35 @@ class _Met(NamedTuple):
 
 
 def diagnose(
-    facts: Facts | None,
+    facts: Facts,
     goal: Goal,
     *,
     logs: Iterable[Log] = (),
     trials: Trials | None = None,
     modules: Iterable[Module] = ALL,
 ) -> Diagnosis:
-    """Return all findings, root causes first, and the modes that could not be judged. Without facts only logs are judged."""
+    """Return all findings, root causes first, and the modes that could not be judged.
+
+    Of facts that only a log states, the logs are judged: what they say of the machine chooses the cures.
+    """
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     logs = tuple(logs)
-    known_facts = facts or Facts()
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
-        hit, doubt = _judge(module, known_facts, theirs, trials)
+        hit, doubt = _judge(module, facts, theirs, trials)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
-        elif facts is not None and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed):
+        elif (
+            facts.grade != "stated" and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed)
+        ):
             undetermined.append(doubt.entry)  # what would be no more than a note is not worth a doubt
     explained = _explanations(met)
     met = _as_grave_as_their_effects(met, explained)
-    findings = [_finding(m, explained.get(slug), met, known_facts) for slug, m in met.items()]
+    findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    if known_facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+    if facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
         undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(
@@ -107,7 +112,9 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            implied = module.detect(facts) if isinstance(module, FromFacts) else None
+            judged = facts.grade != "stated" or is_environment(logs)
+            rule = module if isinstance(module, FromFacts) and judged else None
+            implied = _in_lines(rule.detect(facts), facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
                 return seen, None
@@ -118,6 +125,23 @@ def _judge(
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
         why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
         return None, _Doubt(Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why), rule_failed=True)
+
+
+def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
+    """Return the hit with the lines that state the facts of its evidence; of facts of a machine, the hit as it is."""
+    if hit is None or facts.grade != "stated":
+        return hit
+    return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))
+
+
+def _in_line(evidence: Evidence, facts: Facts) -> Evidence:
+    path = evidence.path or ""
+    while path and path not in facts.sources:
+        path = path.rpartition(".")[0]
+    file, _, line = facts.sources.get(path, "").rpartition(":")
+    if not file:
+        return evidence
+    return msgspec.structs.replace(evidence, kind="log", path=None, file=file, line=int(line))
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
@@ -238,13 +262,14 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """Return the fixes of a finding, without those that need an unknown fact: a wrong suggestion is worse than none.
 
-    If nothing is known of torch, as for a log alone, the usual fixes are described instead.
+    If nothing is known of torch, or nothing but what a log states, the usual fixes are described instead.
     """
     try:
         made = module.fixes(facts, hit)
     except Unsure:
         made = ()
-    if not made and isinstance(module, Usual) and isinstance(facts.torch.version, Unknown):
+    little = facts.grade == "stated" or isinstance(facts.torch.version, Unknown)
+    if not made and little and isinstance(module, Usual):
         made = module.usual(facts)
     return tuple(commands.prepared(facts, fix) for fix in made)
 

@@ -20,7 +20,7 @@ from attn_doctor.model.versions import dotted, pair, parse
 
 
 class Coverage(Answer, frozen=True, kw_only=True):
-    """The answer whether a driver runs programs of a CUDA version."""
+    """Hold the answer whether a driver runs programs of a CUDA version."""
 
     needs: str  # the oldest driver that runs them
     paired: str | None  # driver released with this CUDA; it and newer ones also compile PTX
@@ -77,6 +77,11 @@ def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
     if have[0] >= need[0]:
         return yes(f"a driver for CUDA {driver_cuda} runs CUDA {cuda}: the major is not newer")
     return no(f"built for CUDA {cuda}, the driver supports CUDA {driver_cuda} at most")
+
+
+def releases() -> tuple[Nvcc, ...]:
+    """Return the CUDA releases whose nvcc is known, the oldest first."""
+    return tuple(sorted(load(Nvcc), key=lambda row: pair(row.cuda) or (0, 0)))
 
 
 def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import finder, gpu, pytorch, wheels
+from attn_doctor.knowledge import finder, pytorch, wheels
 from attn_doctor.knowledge.rows import TorchBuild
-from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.torch_choice import Machine, fitting_builds
 from attn_doctor.knowledge.wheel_key import Key
 from attn_doctor.knowledge.wheels import Wheel
-from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
+from attn_doctor.knowledge.yes_no_unknown import Answer, no
 from attn_doctor.model.facts import OsName, Record, Unknown
 from attn_doctor.model.versions import pair
 
 
 class Nearest(Record, frozen=True, kw_only=True):
-    """A torch to change to, and the wheel that fits it."""
+    """Describe a torch to change to, and the wheel that fits it."""
 
     torch: str  # "2.8.0"
     cuda: str
@@ -74,9 +73,20 @@ def nearest_torch(
 @functools.lru_cache(maxsize=32)  # several failure modes ask for one machine, and it takes a tenth of a second
 def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
     """Return the wheels with the torch builds that they fit, where this machine can run both."""
+    platform = str(key.platform)
+    machine = Machine(
+        os="windows" if platform.startswith("win") else "darwin" if platform.startswith("macos") else "linux",
+        machine=next((name for name in ("aarch64", "arm64") if platform.endswith(name)), "x86_64"),
+        maker="nvidia",
+        capabilities=key.gpus if isinstance(key.gpus, tuple) else (),
+        driver=driver,
+        driver_os=os,
+        python=key.python if isinstance(key.python, str) else None,
+        glibc=key.glibc if isinstance(key.glibc, str) else None,
+    )
     found = []
-    for build in load(TorchBuild):
-        if not build.verified or build.platform != key.platform or not _machine_takes(build, key, driver, os):
+    for build in fitting_builds(machine):
+        if not build.verified or build.platform != platform:
             continue
         abi = pytorch.cxx11_abi(f"{build.torch}+{pytorch.flavour(build.cuda)}", platform=build.platform)
         if isinstance(abi, Unknown):
@@ -95,18 +105,6 @@ def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, Torch
             if fair and wheel.torch == build.torch and finder.judge(wheel, here)[0] is not False:
                 found.append((wheel, build))
     return tuple(found)
-
-
-def _machine_takes(build: TorchBuild, key: Key, driver: str | None, os: OsName) -> bool:
-    parts: list[Judgement] = []
-    if isinstance(key.python, str):
-        parts.append(pytorch.supports_python(build.torch, key.python))
-    if driver is not None:
-        parts.append(cuda_rules.driver_covers(driver, build.cuda, os))
-    if isinstance(key.gpus, tuple) and key.gpus:
-        runs = [gpu.runs(build.archs, device, cuda=build.cuda) for device in key.gpus]
-        parts.append(next((run for run in runs if isinstance(run, Answer) and run.yes), runs[0]))
-    return all(isinstance(part, Answer) and part.yes for part in parts)
 
 
 def _breaks(torch: str, os: OsName, torchvision: str | None, numpy: str | None, xformers: str | None) -> Iterator[str]:

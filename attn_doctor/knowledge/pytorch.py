@@ -11,11 +11,10 @@ import functools
 from packaging.specifiers import SpecifierSet
 
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.rows import NumpyPair, TorchAbi, TorchBuild, TorchRelease, Torchvision
 from attn_doctor.knowledge.tables import load, unlisted
-from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
-from attn_doctor.model.facts import OsName, Record, Unknown
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import OsName, Unknown
 from attn_doctor.model.versions import Pair, dotted, local, pair, parse
 
 LINUX = "linux_x86_64"
@@ -170,69 +169,10 @@ def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
     return row.cxx_minimum_msvc if compiler == "msvc" else row.cxx_minimum
 
 
-class Choice(Record, frozen=True, kw_only=True):
-    """A torch that could be installed."""
-
-    torch: str  # "2.14.1"
-    cuda: str
-    flavour: str
-    pypi: bool  # PyPI gives this build; else it is on PyTorch's own index
-    torchvision: str | Unknown
-    verified: bool
-
-
-def newest(
-    *,
-    capability: str | None = None,
-    driver: str | None = None,
-    os: OsName = "linux",
-    python: str | None = None,
-    platform: str = LINUX,
-    below: str | None = None,
-) -> Choice | Unknown:
-    """Return the newest torch that runs on this GPU, driver and Python; an argument that is None is no condition.
-
-    Builds that were only announced come after builds that exist. `below`: the torch must be older than this minor.
-    """
-    limit = pair(below) if below else None
-    rows = sorted(load(TorchBuild), key=lambda row: (row.verified, pair(row.torch) or (0, 0), row.pypi), reverse=True)
-    for row in rows:
-        if row.platform != platform or (limit is not None and (pair(row.torch) or limit) >= limit):
-            continue
-        if all(_is_yes(part) for part in _requirements(row, capability, driver, os, python)):
-            latest = _releases()[pair(row.torch) or (0, 0)].latest
-            return Choice(
-                torch=latest,
-                cuda=row.cuda,
-                flavour=flavour(row.cuda),
-                pypi=row.pypi,
-                torchvision=torchvision_for(latest),
-                verified=row.verified,
-            )
-    return unlisted("a torch build for this GPU, driver and Python")
-
-
-def _requirements(
-    row: TorchBuild, capability: str | None, driver: str | None, os: OsName, python: str | None
-) -> list[Judgement]:
-    parts: list[Judgement] = []
-    if capability is not None:
-        parts.append(gpu.runs([arch for arch in row.archs if arch.startswith("sm_")], capability, cuda=row.cuda))
-    if driver is not None:
-        parts.append(cuda_rules.driver_covers(driver, row.cuda, os))
-    if python is not None:
-        parts.append(supports_python(row.torch, python))
-    return parts
-
-
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
     """Return the oldest driver for the torch on PyPI; None: PyPI has a CPU build."""
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
-
-
-def _is_yes(part: Judgement) -> bool:
-    return isinstance(part, Answer) and part.yes
 
 
 @functools.cache

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that could not be told. In JSON: ``{"unknown": why}``.
+    """Stand for a value that could not be told. In JSON: ``{"unknown": why}``.
 
     It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
     container. Its truth value raises TypeError.
@@ -49,7 +49,7 @@ Real = float | int | None | Unknown
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all fact records: immutable, keyword only, compared by value."""
+    """Define the base of all fact records: immutable, keyword only, compared by value."""
 
 
 # How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised so, in a trial.
@@ -57,7 +57,7 @@ FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of
 
 
 class Fault(Record, frozen=True, kw_only=True):
-    """How a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
+    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
 
     kind: FaultKind
     type: str | None = None  # exception type, e.g. "ImportError"
@@ -70,7 +70,7 @@ class Fault(Record, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> str:
-        """The line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
+        """Return the line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
         text = (self.message or "").strip()
         original = text.partition("Original error was:")[2].strip()
         lines = (original or text).splitlines()
@@ -81,7 +81,7 @@ Purpose = Literal["tmp", "cache", "site-packages"]
 
 
 class Disk(Record, frozen=True, kw_only=True):
-    """The file system under a folder that an installation or a build writes to."""
+    """Describe the file system under a folder that an installation or a build writes to."""
 
     purpose: Purpose
     path: str
@@ -92,6 +92,8 @@ class Disk(Record, frozen=True, kw_only=True):
 
 
 OsName = Literal["linux", "windows", "darwin"]
+Board = Literal["jetson", "dgx-spark"]  # machines whose torch is another than a desktop's or a server's
+Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebooks whose system belongs to somebody else
 
 
 class System(Record, frozen=True, kw_only=True):
@@ -109,6 +111,9 @@ class System(Record, frozen=True, kw_only=True):
     wsl: Number = UNRECORDED  # 1, 2 or None
     wsl_driver_folder: Flag = UNRECORDED  # /usr/lib/wsl/lib
     dxg: Flag = UNRECORDED  # /dev/dxg
+    board: Board | Unknown | None = UNRECORDED
+    jetpack: Text = UNRECORDED  # "6.2": NVIDIA's system of a Jetson
+    hosted: Hosted | Unknown | None = UNRECORDED
     container: Text = (
         UNRECORDED  # "docker", "podman", "kubernetes", "apptainer", "lxc", or what the container calls itself
     )
@@ -122,6 +127,7 @@ class System(Record, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] | Unknown = UNRECORDED
     loader_cache: tuple[str, ...] | Unknown = UNRECORDED  # CUDA-related entries of ld.so.cache, "soname => path"
     shell: Text = UNRECORDED
+    modules: Flag = UNRECORDED  # `module load` is there, as on clusters
 
 
 class Cpu(Record, frozen=True, kw_only=True):
@@ -138,7 +144,7 @@ class Variable(Record, frozen=True, kw_only=True):
 
 
 class PciDevice(Record, frozen=True, kw_only=True):
-    """A display or accelerator function on the PCI bus."""
+    """Describe a display or accelerator function on the PCI bus."""
 
     vendor: str  # "10de" NVIDIA, "1002" AMD, "8086" Intel
     device: str
@@ -166,7 +172,7 @@ class AmdGpu(Record, frozen=True, kw_only=True):
 
 
 class Graphics(Record, frozen=True, kw_only=True):
-    """GPUs, and what stands between them and a program."""
+    """Describe GPUs, and what stands between them and a program."""
 
     pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
@@ -190,7 +196,7 @@ class Graphics(Record, frozen=True, kw_only=True):
 
 
 class Toolkit(Record, frozen=True, kw_only=True):
-    """One CUDA toolkit, counted once whatever links lead to it."""
+    """Describe one CUDA toolkit, counted once whatever links lead to it."""
 
     root: str
     found_by: tuple[str, ...] = ()  # "CUDA_HOME", "PATH", "/usr/local/cuda", "conda", "pip"
@@ -209,7 +215,7 @@ class Compiler(Record, frozen=True, kw_only=True):
 
 
 class Shadow(Record, frozen=True, kw_only=True):
-    """A search-path entry that holds CUDA libraries."""
+    """Describe a search-path entry that holds CUDA libraries."""
 
     folder: str
     libraries: tuple[str, ...] = ()
@@ -235,7 +241,7 @@ InterpreterKind = Literal["venv", "conda", "pixi", "uv", "system", "standalone"]
 
 
 class Interpreter(Record, frozen=True, kw_only=True):
-    """The target."""
+    """Describe the target: its interpreter, and the environment that this belongs to."""
 
     python: Text = UNRECORDED
     why: Text = UNRECORDED  # why it was chosen
@@ -251,6 +257,9 @@ class Interpreter(Record, frozen=True, kw_only=True):
     kind: InterpreterKind | Unknown | None = UNRECORDED
     externally_managed: Flag = UNRECORDED
     installers: tuple[str, ...] | Unknown = UNRECORDED  # "pip 23.2.1", "uv 0.13.8"
+    indexes: tuple[str, ...] | Unknown = (
+        UNRECORDED  # addresses of package indexes in settings of pip and uv, no passwords
+    )
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED
@@ -282,6 +291,7 @@ class Conflict(Record, frozen=True, kw_only=True):
 
 class Packages(Record, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
+    named: tuple[Distribution, ...] = ()  # those that a log names: more may be installed
     duplicates: tuple[str, ...] | Unknown = UNRECORDED
     remnants: tuple[str, ...] | Unknown = UNRECORDED  # "~orch"
     broken: tuple[str, ...] | Unknown = UNRECORDED
@@ -289,7 +299,7 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """One module, imported on its own in a child. "requirements" stands for the modules that ultralytics imports at first use."""
+    """Say how the import of one module ended, in a child of its own. "requirements": what ultralytics imports at first use."""
 
     module: str
     ok: Flag = UNRECORDED
@@ -352,7 +362,7 @@ YoloLayout = Literal["qkv", "qk+v"]  # how the projections are kept: it decides 
 
 
 class Yolo(Record, frozen=True, kw_only=True):
-    """The installed ultralytics, and what its YOLO12 attention really calls."""
+    """Describe the installed ultralytics, and what its YOLO12 attention really calls."""
 
     version: Text = UNRECORDED  # None: not installed
     kind: YoloKind | Unknown | None = UNRECORDED
@@ -363,10 +373,30 @@ class Yolo(Record, frozen=True, kw_only=True):
     flash_error: Text = UNRECORDED  # the exception behind the fork's swallowed import; None: imports
 
 
+# "zip": as torch.save writes since 1.6 · "legacy": as before, pickles one after the other · "pickle": one pickle alone
+ModelFormat = Literal["zip", "legacy", "pickle", "torchscript", "other"]
+
+
+class ModelFile(Record, frozen=True, kw_only=True):
+    """Describe a file of weights that was read without loading it: no class that it names was imported."""
+
+    path: str  # as given, or from the current folder: "runs/detect/train/weights/best.pt"
+    asked: bool = False  # given by --model; else it lies beside the project
+    size_bytes: Number = UNRECORDED
+    format: ModelFormat | Unknown | None = UNRECORDED
+    classes: tuple[str, ...] | Unknown = UNRECORDED  # of ultralytics, that it holds objects of
+    absent: tuple[str, ...] | Unknown = UNRECORDED  # those of them that the installed ultralytics lacks
+    layout: YoloLayout | Unknown | None = UNRECORDED  # of its AAttn; None: it has none
+    written_by: Text = UNRECORDED  # version of the ultralytics that wrote it, "8.3.63"; None: it does not say
+    date: Text = UNRECORDED
+    problem: Text = UNRECORDED  # why it could not be read; None: it was read
+
+
 class Pin(Record, frozen=True, kw_only=True):
     file: str
     line: int
     requirement: str
+    isolated: bool = True  # False: a command installs it with --no-build-isolation
 
 
 class Project(Record, frozen=True, kw_only=True):
@@ -379,7 +409,7 @@ class Project(Record, frozen=True, kw_only=True):
 
 
 class Needed(Record, frozen=True, kw_only=True):
-    """A shared library that a binary names in DT_NEEDED, and where the loader would take it from."""
+    """Describe a shared library that a binary names in DT_NEEDED, and where the loader would take it from."""
 
     name: str
     found: Text = UNRECORDED  # path; None: nowhere
@@ -408,7 +438,7 @@ BinaryCause = Literal[
 
 
 class Binary(Record, frozen=True, kw_only=True):
-    """One compiled extension, read from its file alone against the torch of the target."""
+    """Describe one compiled extension, read from its file alone against the torch of the target."""
 
     module: str
     path: str
@@ -426,14 +456,28 @@ class Binary(Record, frozen=True, kw_only=True):
 
 
 class ProbeRun(Record, frozen=True, kw_only=True):
-    """How one probe went: for the reader who wonders why a value is unknown, and for timing."""
+    """Say how one probe went: for the reader who wonders why a value is unknown, and for timing."""
 
     name: str
     seconds: float
     note: str | None = None
 
 
-Grade = Literal["dynamic", "static"]  # "static": nothing of the target was imported
+Doing = Literal["building", "installing", "importing", "running"]
+
+
+class Subject(Record, frozen=True, kw_only=True):
+    """Describe the package that failed in a log, and the command that was typed. A machine alone has none."""
+
+    package: Text = UNRECORDED  # normal name of the distribution: "causal-conv1d"
+    doing: Doing | Unknown | None = (
+        UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
+    )
+    command: Text = UNRECORDED
+
+
+# "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.
+Grade = Literal["dynamic", "static", "stated"]
 
 
 class Facts(Record, frozen=True, kw_only=True):
@@ -450,7 +494,9 @@ class Facts(Record, frozen=True, kw_only=True):
     imports: tuple[Import, ...] | Unknown = UNRECORDED
     flash_attention: FlashAttention = msgspec.field(default_factory=FlashAttention)
     yolo: Yolo = msgspec.field(default_factory=Yolo)
+    models: tuple[ModelFile, ...] | Unknown = UNRECORDED
     project: Project = msgspec.field(default_factory=Project)
+    subject: Subject = msgspec.field(default_factory=Subject)
     binaries: tuple[Binary, ...] | Unknown = UNRECORDED
     sources: dict[str, str] = msgspec.field(default_factory=dict)  # path of a fact or a section -> where it was read
     probes: tuple[ProbeRun, ...] = ()

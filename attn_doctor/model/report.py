@@ -50,6 +50,7 @@ class Report(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
     unrecognised: tuple[Unrecognised, ...] = ()  # errors in logs that no failure mode knows
+    project: tuple[Finding, ...] = ()  # errors that the project files of the current folder would cause here
     trials: tuple[Trial, ...]
     trial_run: TrialRun | None = None
     trials_skipped: str | None = None  # why there are no rows
@@ -58,7 +59,7 @@ class Report(Record, frozen=True, kw_only=True):
 
 
 class Unreadable(Refused):
-    """A file that should hold facts or a report does not. The text is one sentence for the user."""
+    """Report that a file which should hold facts or a report does not. The text is one sentence for the user."""
 
 
 class _Header(msgspec.Struct):
@@ -137,7 +138,7 @@ def schema() -> bytes:
 
 
 class Broken(AttnDoctorError):
-    """The doctor itself failed when there were facts already. `report` holds what was found until then."""
+    """Report that the doctor itself failed when there were facts already. `report` holds what was found until then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("attn-doctor itself failed")

@@ -9,26 +9,23 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
-from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.facts import Board, Doing, Hosted, OsName, Record, Unknown
 
 NOT_SAID = "the log does not say"
 
-Os = Literal["linux", "windows", "darwin"]
 Wsl = Literal[1, 2]
-Surroundings = Literal["docker", "colab", "kaggle", "sagemaker"]
-Board = Literal["jetson", "dgx-spark"]
+Surroundings = Literal["docker", "docker build"] | Hosted
+Shell = Literal["powershell", "cmd"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 EnvironmentKind = Literal["venv", "conda", "pixi", "system"]
 Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
-# `installing`: looking for a release, or downloading it. `running`: a function of the package was called.
-Doing = Literal["building", "installing", "importing", "running"]
 How = Literal["said", "implied"]  # a tool prints the value itself; or it is read off a path, a file name, an error text
 
 T = TypeVar("T")
 
 
 class Place(Record, frozen=True, kw_only=True):
-    """A line of a log."""
+    """Describe a line of a log."""
 
     file: str
     line: int  # from 1
@@ -36,7 +33,7 @@ class Place(Record, frozen=True, kw_only=True):
 
 
 class Stated(Record, Generic[T], frozen=True, kw_only=True):
-    """A fact that a log states, and the line that states it."""
+    """Describe a fact that a log states, and the line that states it."""
 
     value: T
     place: Place
@@ -45,11 +42,12 @@ class Stated(Record, Generic[T], frozen=True, kw_only=True):
 
 
 class StatedPackage(Record, frozen=True, kw_only=True):
-    """The installed version of a distribution, as a log states it."""
+    """Hold the installed version of a distribution, as a log states it."""
 
     name: str  # normalised: "flash-attn"
-    version: str
+    version: str  # empty: it is there, in a version that is not told
     place: Place
+    installer: Literal["pip", "conda"] | None = None  # the one that keeps its books, where a list tells
 
 
 def _not_said() -> Unknown:
@@ -62,13 +60,15 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 class StatedFacts(Record, frozen=True, kw_only=True):
     """Hold the statements of logs about their machine. Lists hold only the things that were named."""
 
-    os: Stated[Os] | Unknown = _NOT_SAID
+    os: Stated[OsName] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
     distribution: Stated[str] | Unknown = _NOT_SAID  # Linux: "ubuntu"
     distribution_version: Stated[str] | Unknown = _NOT_SAID
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
+    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt
+    modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID
     jetpack: Stated[str] | Unknown = _NOT_SAID
@@ -83,6 +83,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
     packages: tuple[StatedPackage, ...] = ()
+    whole: bool = False  # `packages` are all that are installed there
     driver: Stated[str] | Unknown = _NOT_SAID
     driver_cuda: Stated[str] | Unknown = _NOT_SAID  # most that the driver supports
     gpus: tuple[Stated[str], ...] = ()  # names, each once
@@ -101,7 +102,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 
 Fact = Literal[
-    "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "machine", "board",
+    "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "capability", "gfx", "toolkit", "cuda_home", "compiler",
     "package", "doing", "command",
@@ -110,7 +111,7 @@ SINGLE = tuple(name for name in get_args(Fact) if name != "gpu")
 
 
 class Contradiction(Record, frozen=True, kw_only=True):
-    """A fact of a machine, and another value that a log states for it."""
+    """Describe a fact of a machine, and another value that a log states for it."""
 
     path: str  # of the fact: "torch.version"
     name: str  # "torch"

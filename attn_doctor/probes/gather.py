@@ -41,6 +41,7 @@ from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.choose import Choice
+from attn_doctor.system import current_folder
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -64,7 +65,7 @@ VARIABLES = (
     "SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE OMP_NUM_THREADS MKL_NUM_THREADS TORCH_CUDNN_SDPA_DEPRIORITIZED "
     "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL TORCH_ROCM_FA_PREFER_CK PYTORCH_CUDA_ALLOC_CONF PYTORCH_NVML_BASED_CUDA_CHECK "
     "TORCH_EXTENSIONS_DIR CUDA_LAUNCH_BLOCKING XFORMERS_IGNORE_FLASH_VERSION_CHECK DISTUTILS_USE_SDK SLURM_JOB_ID "
-    "COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE"
+    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD KMP_DUPLICATE_LIB_OK COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE"
 ).split()
 
 
@@ -76,6 +77,7 @@ class GatherRequest(NamedTuple):
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     root: Path = Path("/")
+    weights: str | None = None  # a file of model weights that is asked about, beside those of the current folder
 
 
 def gather(request: GatherRequest) -> Facts:
@@ -131,7 +133,7 @@ class _Runner:
 
 def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Section[Any]]]:
     """Start the probes that do not need the target."""
-    from attn_doctor.probes import cpu, graphics, project, system, toolchain
+    from attn_doctor.probes import cpu, graphics, models, project, system, toolchain
 
     environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
@@ -145,7 +147,13 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
         "project": runner.start("project", Project, project.here),
+        "models": runner.pool.submit(
+            lambda: (runner.attempt("models", lambda: models.here(request.weights), Unknown), _WEIGHTS)
+        ),
     }
+
+
+_WEIGHTS = {"": "the pickles of .pt files, read and not loaded"}
 
 
 def _importer(request: GatherRequest) -> importing.Target:
@@ -193,6 +201,11 @@ def _target(
         Interpreter,
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
+    record, origin = itself
+    configured: tuple[str, ...] | Unknown = runner.attempt(
+        "indexes", lambda: _indexes(request, record), _unknown_indexes
+    )
+    itself = msgspec.structs.replace(record, indexes=configured), origin
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
         why = modules.why
@@ -228,6 +241,19 @@ def _target(
     }
 
 
+def _unknown_indexes(why: str) -> tuple[str, ...] | Unknown:
+    return Unknown(why)
+
+
+def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...] | Unknown:
+    """Return the package indexes that the settings of pip and uv name, those of the project in the current folder too."""
+    from attn_doctor.probes.indexes import indexes
+
+    prefix = itself.prefix if isinstance(itself.prefix, str) else ""
+    folder = current_folder.where()
+    return indexes(request.root, request.environ, prefix, Path(folder) if folder else None)
+
+
 def _behind_a_hook(name: str, answer: Answer) -> bool:
     """Return whether an installed distribution has modules that only an unexecuted line of a .pth file would find."""
     installed = answer.distributions
@@ -248,6 +274,10 @@ def _assemble(
         record, origin = value.result() if isinstance(value, Future) else value
         sections[name] = record
         sources.update({f"{name}.{path}" if path else name: text for path, text in origin.items()})
+    from attn_doctor.probes import models
+
+    weights = sections["models"]
+    sections["models"] = runner.attempt("weights", lambda: models.against(weights, sections["yolo"]), Unknown)
     imports: tuple[Import, ...] | Unknown = Unknown("nothing was imported (--static)")
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
-from attn_doctor.probes import disks, limits
+from attn_doctor.probes import board, disks, limits
 from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
@@ -53,6 +53,7 @@ def system(
     cxx = loader.find("libstdc++.so.6", first=conda)
     versions = tree.bytes(cxx) if cxx else None
     memory, quota = limits.memory(tree, ask=ask), limits.quota(tree)
+    place = board.place(tree, environ)
     record = System(
         os=_os(tree),
         distribution=release.name,
@@ -68,6 +69,9 @@ def system(
         wsl=wsl(tree, environ),
         wsl_driver_folder=tree.is_dir("/usr/lib/wsl/lib"),
         dxg=tree.exists("/dev/dxg"),
+        board=place.board,
+        jetpack=place.jetpack,
+        hosted=place.hosted,
         container=_container(tree, environ),
         cores=limits.cores(tree),
         cores_allowed=limits.cores_allowed(tree),
@@ -79,6 +83,8 @@ def system(
         disks=disks.disks(tree, environ, folders.get("site-packages") or site_packages(tree, prefix)),
         loader_cache=tuple(f"{e.soname} => {e.path}" for e in loader.cache or () if CUDA_LIBRARY.match(e.soname)),
         shell=_shell(tree, environ),
+        # https://lmod.readthedocs.io and https://modules.readthedocs.io both set the first and one of the others.
+        modules=any(name in environ for name in ("MODULEPATH", "LMOD_CMD", "MODULESHOME")),
     )
     return record, {
         "": "files under /proc, /sys and /etc",

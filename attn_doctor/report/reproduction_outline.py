@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.report.blocks import Block, Heading, Notes, Paragraph, Verdict
 from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import ReproductionPlan
@@ -46,9 +47,10 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
     how = "was simulated" if done.simulated else "happened"
     said = "and the doctor named it" if done.named else "and the doctor did not name it"
     blocks.append(Verdict(f"{plan.mode.slug} {how}, {said}.", "good" if done.named else "bad"))
+    logs = [read(done.log, f"{plan.mode.slug}.log")]
     blocks += [
         block
-        for block in of_diagnosis(done.diagnosis, None, [read(done.log, f"{plan.mode.slug}.log")])
+        for block in of_diagnosis(done.diagnosis, facts_of_logs(logs), logs)
         if done.diagnosis.findings or not isinstance(block, Verdict)
     ]
     if done.kept:

@@ -8,6 +8,7 @@ from attn_doctor import commands
 from attn_doctor.fixes.build_forecast import cost_text
 from attn_doctor.knowledge.build import Prediction
 from attn_doctor.knowledge.nearest_torch import Nearest
+from attn_doctor.knowledge.torch_choice import index_of
 from attn_doctor.knowledge.wheel_key import Candidate
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import show
@@ -119,7 +120,7 @@ def _asked(asked: Asked) -> str:
 
 
 def _nearest(nearest: Nearest) -> Notes:
-    index = "on PyPI" if nearest.pypi else f"on PyTorch's own index, https://download.pytorch.org/whl/{nearest.flavour}"
+    index = "on PyPI" if nearest.pypi else f"on PyTorch's own index, {index_of(nearest.flavour)}"
     items = [f"torch {nearest.torch} (CUDA {nearest.cuda}, {index}) has one: {nearest.wheel.filename}"]
     items += [f"with it {text}" for text in nearest.breaks] or [
         "nothing that is installed here is known to break with it"

@@ -15,11 +15,11 @@ from typing import Any
 from attn_doctor.errors import NotExamined
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.knowledge import flash_attention, pytorch
+from attn_doctor.knowledge.torch_choice import index_of
 from attn_doctor.reproduction import host_abilities, native, target_torch
 from attn_doctor.reproduction.throwaway import Ended, Throwaway
 from attn_doctor.system import platforms
 
-PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
 PREPARING = 1800.0  # seconds for one step of preparation: enough for a slow network and a large wheel
 _REFUSED = 125
 # Variables that put a stand-in in place. They are not part of the command that a user would type.
@@ -27,11 +27,11 @@ _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA")
 
 
 class CannotReproduce(NotExamined):
-    """The failure cannot be reproduced here. The text is the reason, in one sentence."""
+    """Report that the failure cannot be reproduced here. The text is the reason, in one sentence."""
 
 
 class Bench:
-    """The environment of one reproduction, built step by step."""
+    """Build the environment of one reproduction, step by step."""
 
     def __init__(
         self,
@@ -165,10 +165,10 @@ class Bench:
             self.install([requirement])
             return
         try:
-            self.install([requirement], ("--retries", "1", "--timeout", "20", "--index-url", PYTORCH_CPU))
+            self.install([requirement], ("--retries", "1", "--timeout", "20", "--index-url", index_of("cpu")))
         except CannotReproduce as error:
             hint = "--torch names one that pip is to find elsewhere (a CUDA build takes several gigabytes)"
-            raise CannotReproduce(f"no CPU build of torch was found at {PYTORCH_CPU}; {hint}") from error
+            raise CannotReproduce(f"no CPU build of torch was found at {index_of('cpu')}; {hint}") from error
 
     def source(self, made: of.Source) -> None:
         """Fetch flash-attn's source by pip, through pip's own index and cache, and keep it unpacked."""

@@ -30,7 +30,7 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 
 
 class Reproduction(NamedTuple):
-    """The outcome of a reproduction.
+    """Hold the outcome of a reproduction.
 
     `why_not` is None where the failure occurred; otherwise a simulated machine may have been judged.
     """
@@ -144,7 +144,8 @@ def _not_here(plan: ReproductionPlan, why: str) -> Reproduction:
 
 def judge_log(log: bytes, plan: ReproductionPlan) -> Diagnosis:
     """Return the diagnosis from the log alone, without facts of a machine."""
-    return diagnose(None, plan.recipe.goal, logs=[read(log, f"{plan.mode.slug}.log")])
+    logs = [read(log, f"{plan.mode.slug}.log")]
+    return diagnose(stated_facts.facts_of_logs(logs), plan.recipe.goal, logs=logs)
 
 
 def read(log: bytes, name: str) -> Log:

@@ -44,7 +44,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.knowledge.build import predict
 from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.model.facts import Facts
@@ -65,8 +65,8 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"^\s*(?:[^\w\s]\s)?(?:Building|Preparing packages\.\.\.) (?P<package>flash[-_]attn\S*)",
-            literal="Building flash",
+            pattern=r"^\s*(?:[^\w\s]\s)?(?:Building|Preparing packages\.\.\.) (?P<package>flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40}$)",
+            literal="Building ",
             sample="   Building flash-attn==2.8.3.post2",
             strength="hint",
         ),
@@ -112,7 +112,7 @@ LONG = 2.0  # hours: a build that takes longer is worth a notice before it begin
 _ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
-    r"|(?:^|\s)Building flash[-_]attn\S*\s*$"
+    r"|(?:^|\s)Building (?:flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40})\s*$"
 )
 
 
@@ -157,8 +157,11 @@ def _unfinished(log: Log) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps = [commands.install("ninja", why="compiles side by side", changes="adds ninja")]
-    settings = building.variables(building.foreseen(facts))
-    steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+    if subject.is_flash_attn(facts):
+        settings = building.variables(building.foreseen(facts))
+        steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+    else:
+        steps.append(package_cures.fewer_jobs(facts))
     steps.append(building.build(facts, "add -v to see it work"))
     quick = Fix(title="Build as quickly as this machine can", steps=tuple(steps), verify=building.verify(facts))
     return (*building.without_compiling(facts), quick)

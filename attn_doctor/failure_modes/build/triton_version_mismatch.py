@@ -29,12 +29,13 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD119",
@@ -113,21 +114,19 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     row = pytorch.release(torch) if torch else Unknown("")
     if isinstance(row, Unknown):
         return ()
-    step = commands.install(row.triton, why=f"the triton that torch {row.latest} was released with", changes="triton")
+    # PyPI has triton for Linux alone; the build for Windows is another project's, with the same minors: github.com/woct0rdho/triton-windows
+    minor = pair(row.triton.removeprefix("triton").lstrip("=~"))
+    on_windows = facts.system.os == "windows" and minor is not None
+    wanted = f"triton-windows=={minor[0]}.{minor[1]}.*" if on_windows and minor else row.triton
+    step = commands.install(wanted, why=f"the triton that torch {row.latest} was released with", changes="triton")
     return (Fix(title="Install the triton that torch asks for", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    wanted = newest_torch.requirements(facts, "triton") or newest_torch.Wanted(("torch", "triton"), upgrade=True)
-    step = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
+    return torch_steps.newest(
+        facts,
+        "Install torch and its triton together",
         why="both in one command: the resolver takes the triton that this torch asks for",
-        changes="torch and triton, to the newest that fit",
-        risk="medium",
-        risk_text="other packages may ask for the old torch",
-        takes="up to 5 GB",
+        beside=() if facts.system.os == "windows" else ("triton",),
     )
-    return (Fix(title="Install torch and its triton together", steps=(step,), verify=commands.check(facts)),)

@@ -35,7 +35,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD103",
     slug="wheel-missing-at-build",
-    title="wheel is missing where flash-attn is built",
+    title="wheel or setuptools is missing where a package is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -89,8 +89,8 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return build_tools.missed(seen, "wheel")
+    return build_tools.missed(facts, seen, "wheel")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return build_tools.fixes(facts)
+    return build_tools.fixes(facts, hit)

@@ -30,15 +30,18 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
+from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, version
+from attn_doctor.failure_modes.shared import cuda_start, torch_steps
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, OsName, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
 
@@ -186,74 +189,32 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    made = []
-    whose = cuda_start.driver_os_or_none(facts)
-    os = whose or "linux"
+    os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
-    least = f"{needs} or newer" if isinstance(needs, str) else "the newest"
-    if os == "windows":
-        step = commands.by_hand(
-            (), f"install driver {least} in Windows: https://www.nvidia.com/drivers", "Windows' driver"
-        )
-    elif whose is None:
-        step = commands.by_hand(
-            (),
-            f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
-            "the driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    else:
-        argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()
-        step = commands.by_hand(
-            argv,
-            f"install driver {least} on the host, then reboot",
-            "the kernel driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    made.append(Fix(title=f"Install NVIDIA driver {least}", steps=(step,), verify=verify))
-    older = _older_torch(facts, os)
-    return (*made, older) if older else tuple(made)
+    newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
+    older = _older_torch(facts)
+    # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
+    theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
+    first = bool(older) and (theirs or _new_driver_is_no_help(facts))
+    return (*older, *newer) if first else (*newer, *older)
 
 
-def _older_torch(facts: Facts, os: OsName) -> Fix | None:
-    try:
-        driver = _driver(facts)
-    except Unsure:
-        driver = None
-    if driver is None:
-        return None
-    choice = pytorch.newest(capability=_capability(facts), driver=driver, os=os, python=_python(facts))
-    if isinstance(choice, Unknown):
-        return None
-    names = [f"torch=={choice.torch}"]
-    try:
-        vision = version(facts, "torchvision")
-    except Unsure:
-        vision = None
-    if vision and isinstance(choice.torchvision, str):
-        names.append(f"torchvision=={choice.torchvision}")
-    step = commands.install(
-        *names,
-        index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
-        why=f"built for CUDA {choice.cuda}, which driver {driver} runs",
-        changes=f"torch, to {choice.torch}+{choice.flavour}",
-        risk="medium",
-        risk_text="packages that pin torch may complain",
-        takes="3 to 5 GB",
-    )
-    return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))
+def _older_torch(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
+    if places.jetson(facts):
+        return ()  # its torch is NVIDIA's own
+    found = torch_steps.choice(facts)
+    if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
+        return ()
+    return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
 
 
-def _capability(facts: Facts) -> str | None:
-    gpus = facts.graphics.gpus
-    if isinstance(gpus, tuple) and gpus and isinstance(gpus[0].compute_capability, str):
-        return gpus[0].compute_capability
-    return None
-
-
-def _python(facts: Facts) -> str | None:
-    return facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
+def _new_driver_is_no_help(facts: Facts) -> bool:
+    """Say whether this torch holds no code for the GPU, so that it would not run on it with any driver."""
+    archs, cuda = facts.torch.archs, facts.torch.cuda
+    if not isinstance(archs, tuple) or not archs or not isinstance(cuda, str):
+        return False
+    cards = machine_of(facts).capabilities
+    judged = [gpu.runs(archs, card, cuda=cuda) for card in cards]
+    return bool(judged) and all(isinstance(answer, Answer) and not answer.yes for answer in judged)

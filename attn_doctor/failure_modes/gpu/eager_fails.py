@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -75,17 +76,8 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    version = facts.torch.version
-    local = version.partition("+")[2] if isinstance(version, str) else ""
-    index = f"https://download.pytorch.org/whl/{local}" if local else None
-    requirement = f"torch=={version.partition('+')[0]}" if isinstance(version, str) else "torch"
-    again = commands.reinstall(
-        requirement,
-        index_url=index,
-        why="whole copies of torch and of the libraries that it computes with",
-        changes="torch",
-        risk="medium",
-        risk_text="several gigabytes, and changes of your own in its files are lost",
-    )
+    again = torch_here.again(facts, only_torch=True)
     verify = commands.check(facts, "--imgsz", "64")
+    if not again:
+        return torch_steps.newest(facts, "Install a torch for this machine", reinstall=True)
     return (Fix(title="Install the same torch again", steps=again, verify=verify),)

@@ -29,14 +29,12 @@ References
 
 from __future__ import annotations
 
-from typing import Literal
-
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Unsure, Variant, known, present
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import cuda_start, newest_torch, wheel_fixes
+from attn_doctor.failure_modes.shared import cuda_start, package_cures, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
-from attn_doctor.knowledge import flash_attention, gpu, pytorch, wheels
+from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -114,9 +112,9 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the binary that holds no code for the GPU: torch, where it is not known which one it is."""
+    """Name the package whose binary holds no code for the GPU: torch, where it is not known which one it is."""
 
-    binary: Literal["torch", "flash-attn"]
+    binary: str
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -235,20 +233,29 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs:
         return None
     built = seen.group("built")
-    of_flash_attn = any(_near(m, seen) for m in proofs)
+    binary = _binary(facts, proofs, seen)
     if built:
-        message = f"A kernel was built for {built} and started on {seen.group('on')}."
-    elif of_flash_attn:
-        message = "flash-attn there has no code for the GPU (torch itself prints no warning about the GPU)."
+        of = "" if binary == "torch" else f" of {binary}"
+        message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
+    elif binary != "torch":
+        message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary="flash-attn" if of_flash_attn else "torch"),
+        variant=Lacking(binary=binary),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
+
+
+def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
+    """Return the package whose call stands above the error: one that holds GPU code of its own, else torch."""
+    name = subject.package(facts) if isinstance(facts.subject.package, str) else None
+    if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
+        return name
+    return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
 
 
 def _near(match: Match, seen: Seen) -> bool:
@@ -259,48 +266,35 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if isinstance(hit.variant, Lacking) and hit.variant.binary == "flash-attn":
-        return wheel_fixes.fixes(facts, "it holds no code for this GPU")
-    try:
-        cards = [present(card.compute_capability) for _, card in cuda_start.visible(facts)]
-    except Unsure:
-        cards = []
-    driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
-    python = facts.interpreter.version if isinstance(facts.interpreter.version, str) else None
-    os = cuda_start.driver_os_or_none(facts) or "linux"
-    choice = (
-        pytorch.newest(capability=cards[0], driver=driver, os=os, python=python)
-        if cards
-        else Unknown("no GPU is known")
-    )
-    if isinstance(choice, Unknown) or facts.torch.version == f"{choice.torch}+{choice.flavour}":
+    binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
+    if binary == subject.FLASH_ATTN:
+        return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
+    if binary != "torch":
+        return package_cures.for_gpu(facts, binary)
+    found = torch_steps.choice(facts)
+    there = facts.torch.version
+    if (
+        isinstance(found, Choice)
+        and there in (found.build, found.torch)
+        and not isinstance(facts.torch.version, Unknown)
+    ):
         return ()  # the installed torch holds the code, as far as known: another binary lacks it
-    step = commands.install(
-        f"torch=={choice.torch}",
-        "torchvision",
-        index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
-        why=f"the newest torch that holds code for compute capability {cards[0]} and that this driver runs",
-        changes=f"torch, to {choice.torch}+{choice.flavour}, and torchvision",
-        risk="medium",
-        risk_text="packages that pin torch may complain",
-        takes="3 to 5 GB",
+    if not _card_is_known(facts):
+        return ()
+    title = (
+        f"Install torch {found.torch} for CUDA {found.cuda}"
+        if isinstance(found, Choice) and found.cuda
+        else "Install another torch"
     )
-    return (
-        Fix(title=f"Install torch {choice.torch} for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts)),
-    )
+    return torch_steps.newest(facts, title, why="it holds code for the GPU here")
+
+
+def _card_is_known(facts: Facts) -> bool:
+    gpus = facts.graphics.gpus
+    return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
-    step = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
-        why="for a new card: the newest torch holds code for it (an old card needs an old torch)",
-        changes="torch and torchvision, to the newest that fit",
-        risk="medium",
-        risk_text="packages that pin torch may complain, and the newest needs a recent driver",
-        takes="3 to 5 GB",
-    )
-    return (Fix(title="Install a torch that supports the card", steps=(step,), verify=commands.check(facts)),)
+    """Return the fixes for a machine of which too little is known to name the GPU."""
+    why = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
+    return torch_steps.newest(facts, "Install a torch that supports the card", why=why, reinstall=True)

@@ -27,14 +27,13 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA
 
@@ -170,38 +169,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    driver = facts.graphics.driver
-    if not isinstance(driver, str):
-        words = "take the command that https://pytorch.org/get-started/locally/ gives for your CUDA (nvidia-smi says which it supports)"
-        step = commands.by_hand((), words, "torch and torchvision, from CPU to CUDA builds", takes="3 to 5 GB")
-        return (Fix(title="Install a CUDA build of torch", steps=(step,), verify=commands.check(facts)),)
-    choice = pytorch.newest(
-        capability=_capability(facts),
-        driver=driver,
-        os="windows" if facts.system.os == "windows" or facts.system.wsl == 2 else "linux",
-        python=".".join(facts.interpreter.version.split(".")[:2])
-        if isinstance(facts.interpreter.version, str)
-        else None,
-    )
-    if isinstance(choice, Unknown):
-        return ()
-    index = None if choice.pypi else f"https://download.pytorch.org/whl/{choice.flavour}"
-    vision = f"=={choice.torchvision}" if isinstance(choice.torchvision, str) else ""
-    steps = commands.reinstall(
-        f"torch=={choice.torch}",
-        f"torchvision{vision}",
-        index_url=index,
-        why=f"this driver and GPU can run CUDA {choice.cuda}",
-        changes="torch and torchvision, from CPU to CUDA builds",
-        risk="medium",
-        risk_text="packages that pin torch may complain",
-        takes="3 to 5 GB",
-    )
-    return (Fix(title="Install a CUDA build of torch", steps=steps, verify=commands.check(facts)),)
-
-
-def _capability(facts: Facts) -> str | None:
-    gpus = facts.graphics.gpus
-    if isinstance(gpus, tuple) and gpus and isinstance(gpus[0].compute_capability, str):
-        return gpus[0].compute_capability
-    return None
+    found = torch_steps.choice(facts)
+    title = "Install a CUDA build of torch"
+    if isinstance(found, Choice) and found.torch is None:
+        title = "Install NVIDIA's torch for this JetPack"
+    elif isinstance(found, Choice) and found.flavour and found.flavour.startswith(("rocm", "xpu")):
+        title = f"Install the {found.flavour} build of torch"
+    return torch_steps.newest(facts, title, reinstall=True)

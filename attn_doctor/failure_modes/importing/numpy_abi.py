@@ -33,11 +33,12 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
 from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, OsName, Unknown
+from attn_doctor.model.facts import Facts, OsName
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
@@ -156,25 +157,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
     )
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
-    wanted = newest_torch.requirements(facts)
-    found = newest_torch.choice(facts)
-    if wanted is None or (not isinstance(found, Unknown) and not _takes_numpy_2(found.torch, facts)):
-        return (first,)  # the newest torch that the driver here runs was still built for NumPy 1
-    newer = commands.install(
-        *wanted.requirements,
-        index_url=wanted.index_url,
-        upgrade=wanted.upgrade,
-        why="newer releases are built for NumPy 2"
-        + ("" if isinstance(found, Unknown) else f"; this is the newest that driver {facts.graphics.driver} runs"),
-        changes="torch and torchvision, to the newest that fit",
-        risk="medium",
-        risk_text="other packages may ask for the old torch"
-        + (", and the newest needs a recent driver" if isinstance(found, Unknown) else ""),
-    )
-    return (first, Fix(title="Install a torch that was built for NumPy 2", steps=(newer,), verify=check))
-
-
-def _takes_numpy_2(torch: str, facts: Facts) -> bool:
-    os = facts.system.os
-    answer = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
-    return not isinstance(answer, Unknown) and answer.yes
+    found = torch_steps.choice(facts)
+    if not isinstance(found, Choice) or found.torch is None or found.beside:
+        return (first,)  # the newest torch for this machine was still built for NumPy 1
+    title = "Install a torch that was built for NumPy 2"
+    return (first, *torch_steps.newest(facts, title, why="newer releases are built for NumPy 2"))

@@ -28,6 +28,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.shared import torch_here
 from attn_doctor.failure_modes.shared.fact_queries import package_evidence, torch_installed, version
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -120,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
-        "numpy",
+        torch_here.numpy_for(facts),
         upgrade=True,
         why="torch and Ultralytics pass arrays to it",
         changes="numpy, to the newest that fits",

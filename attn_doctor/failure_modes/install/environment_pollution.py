@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -39,15 +38,15 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
-from attn_doctor.failure_modes.shared.fact_queries import index_url, variable
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Conflict, Facts, Unknown
+from attn_doctor.model.facts import Conflict, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
-from attn_doctor.model.steps import Remove, Step
+from attn_doctor.model.steps import Install, Remove, Step
 
 # Modules of the standard library whose names users often give to files of their own.
 _STDLIB = (
@@ -293,7 +292,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()
     steps = tuple(step for _, made in parts for step in made)
     title = titles[0] + "".join(f", {more[0].lower()}{more[1:]}" for more in titles[1:])
-    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+    of_torch = any(isinstance(step, Install) and "torch" in step.names() for step in steps)
+    first = torch_steps.fresh_runtime(facts) if of_torch else ()
+    return (*first, Fix(title=title, steps=steps, verify=commands.check(facts)))
 
 
 Part = tuple[str, tuple[Step, ...]]
@@ -301,53 +302,45 @@ Part = tuple[str, tuple[Step, ...]]
 
 def _asked_for(facts: Facts) -> Part:
     torch = facts.torch.version
-    wanted: dict[str, None] = {}
+    vision, rest, steps = False, dict[str, None](), list[Step]()
     for conflict in known(facts.packages.conflicts):
         if not _ours(conflict):
             continue
         dependent, requirement = conflict.package.split()[0], Requirement(conflict.requires)
-        fitting = pytorch.torchvision_for(torch) if isinstance(torch, str) else None
-        if dependent == "torchvision" and canonicalize_name(requirement.name) == "torch" and isinstance(fitting, str):
-            wanted[f"torchvision=={fitting}"] = None  # the small one follows the large one
+        name = canonicalize_name(requirement.name)
+        if dependent == "torchvision" and name == "torch" and isinstance(torch, str):
+            vision = True  # the small one follows the large one
+        elif name == "torchvision":
+            vision = True
+        elif name == "torch":
+            steps += _torch_as_asked(facts, requirement, conflict.package)
         else:
-            wanted[f"{requirement.name}{_as_torch_takes_it(facts, requirement)}"] = None
-    if not wanted:
-        return "", ()
-    steps = []
-    for names, index in _by_index(wanted, torch):
+            rest[torch_here.numpy_for(facts, str(requirement.specifier)) if name == "numpy" else str(requirement)] = (
+                None
+            )
+    if vision and not steps:
+        fitting = torch_here.vision(facts, reinstall=False)
+        steps += [fitting] if fitting else []
+    if rest:
+        names = tuple(rest)
         steps.append(
             commands.install(
                 *names,
-                index_url=index,
                 why="all that the installed packages require, in one run of the resolver",
                 changes=", ".join(names),
                 risk="medium",
                 risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
             )
         )
-    return "Install what the packages ask for", tuple(steps)
+    return ("Install what the packages ask for", tuple(steps)) if steps else ("", ())
 
 
-def _as_torch_takes_it(facts: Facts, requirement: Requirement) -> str:
-    """Return the bounds of a requirement. For NumPy add the bound of a torch that was built for NumPy 1."""
-    torch, os = facts.torch.version, facts.system.os
-    if canonicalize_name(requirement.name) != "numpy" or not isinstance(torch, str):
-        return str(requirement.specifier)
-    takes_two = pytorch.numpy(torch, "2.0.0", os if isinstance(os, str) else "linux")
-    if isinstance(takes_two, Unknown) or takes_two.yes:
-        return str(requirement.specifier)
-    return ",".join(filter(None, [str(requirement.specifier), "<2"]))
-
-
-def _by_index(wanted: Iterable[str], torch: object) -> Iterator[tuple[list[str], str | None]]:
-    """Divide the requirements: those from the index of torch's flavour, and those from the registry."""
-    index = index_url(torch) if isinstance(torch, str) else None
-    of_torch = [name for name in wanted if name.startswith("torch")] if index else []
-    rest = [name for name in wanted if name not in of_torch]
-    if of_torch:
-        yield of_torch, index
-    if rest:
-        yield rest, None
+def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tuple[Step, ...]:
+    """Return the steps to the torch that a package asks for: its one version, else the newest for this machine."""
+    exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
+    if exact:
+        return torch_steps.release(facts, exact[0].partition("+")[0], f"{package} requires {requirement}")
+    return torch_steps.newest_steps(facts, f"{package} requires {requirement}")
 
 
 def _strangers(facts: Facts) -> Part:
@@ -379,7 +372,7 @@ def _doubled(facts: Facts) -> Part:
         steps.append(
             commands.install(
                 f"{name}=={have.partition('+')[0]}",
-                index_url=index_url(have) if name == "torch" else None,
+                index_url=torch_here.index_here(facts) if name == "torch" else None,
                 why=f"one whole copy of {name}, of the version that is imported now",
                 changes=f"{name} {have}",
                 no_deps=True,
@@ -409,33 +402,38 @@ def _left_over(facts: Facts) -> Part:
     return "Remove what an interrupted pip left", (Remove(paths=paths, why=why, changes=changes),)
 
 
-def _torch_of_here(facts: Facts) -> tuple[str, ...]:
-    """Return torch and torchvision for a fresh environment, with versions where the driver is known."""
-    wanted = newest_torch.requirements(facts)
-    pinned = wanted is not None and not wanted.upgrade and wanted.index_url is None
-    return wanted.requirements if wanted is not None and pinned else ("torch", "torchvision")
-
-
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     told = commands.by_hand(
         (commands.python(facts), "-m", "pip", "check"), "lists which packages contradict each other", "nothing", "none"
     )
+    folder = "fresh\\Scripts\\python.exe" if facts.system.os == "windows" else "fresh/bin/python"
     fresh = commands.by_hand(
         (commands.python(facts), "-m", "venv", "fresh"),
         "an environment in which nothing was replaced yet",
         "a new folder",
     )
+    found = torch_steps.choice(facts)
+    torch: Step
+    if isinstance(found, NoTorch):
+        torch = commands.by_hand((), found.words, "torch and torchvision")
+    else:
+        index = ("--index-url", found.index_url) if found.index_url else ()
+        torch = commands.by_hand(
+            (folder, "-m", "pip", "install", *found.requirements(), *index),
+            "; ".join(part for part in (found.why, found.doubt) if part),
+            "packages in the new environment",
+            takes=found.takes,
+        )
     once = commands.by_hand(
-        ("fresh/bin/python", "-m", "pip", "install", *_torch_of_here(facts), "ultralytics"),
-        "all that you need in one command, so that the resolver sees all requirements; add your own packages to it",
+        (folder, "-m", "pip", "install", "ultralytics"),
+        "all else that you need in one command, so that the resolver sees all requirements; add your own packages to it",
         "packages in the new environment",
-        takes="up to 5 GB",
     )
     return (
         Fix(
             title="Install everything at once into a fresh environment",
-            steps=(told, fresh, once),
+            steps=(told, fresh, torch, once),
             verify=commands.check(facts),
         ),
     )

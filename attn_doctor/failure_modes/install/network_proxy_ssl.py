@@ -32,10 +32,12 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_carried_over
+from attn_doctor.failure_modes.shared.torch_facts import own_index
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 _NOT_THE_WHEEL = (
     r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub belongs to wheel-download-failed
@@ -236,28 +238,32 @@ def _overcome(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = building.verify(facts)
     proxy = commands.by_hand(
         (),
         "set HTTPS_PROXY (and HTTP_PROXY) to the proxy of your site, and SSL_CERT_FILE to a file with its certificate",
         "this shell",
     )
-    python = commands.python(facts)
+    package = facts.subject.package if isinstance(facts.subject.package, str) else "torch"
+    of_torch = package in ("torch", "torchvision", "torchaudio")
+    made = [Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify)]
+    own = own_index(facts)
+    if own is not None:
+        words = f"take {package} from the index that you have configured, {own}: leave --index-url out; what it lacks, ask those who run it for"
+        step = commands.by_hand((), words, package, "none")
+        made.append(Fix(title="Use the index of your site", steps=(step,), verify=verify))
+    steps = torch_carried_over.carried_over(facts) if of_torch else _carried_over(package)
+    return (*made, Fix(title="Carry the wheels over by hand", steps=steps, verify=verify))
+
+
+def _carried_over(package: str) -> tuple[Step, ...]:
+    """Return the steps that fetch another package than torch on a machine with internet, and install it here."""
     fetch = commands.by_hand(
-        (python, "-m", "pip", "download", "-d", "wheels", "torch"),
-        why="on a machine that has internet, with the same Python and system; name all packages that you need",
-        changes="a folder of wheels",
-        risk="none",
-        takes="3 GB",
+        ("python", "-m", "pip", "download", "-d", "wheels", package),
+        "on a machine that has internet, with the same Python and system",
+        "a folder of wheels, there",
+        "none",
     )
-    put = commands.install(
-        "torch",
-        from_folder="wheels",
-        why="from the folder that was carried over",
-        changes="the packages that were downloaded",
-        risk="low",
-    )
-    verify = building.verify(facts)
-    return (
-        Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify),
-        Fix(title="Carry the wheels over by hand", steps=(fetch, put), verify=verify),
-    )
+    copy = commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none")
+    put = commands.install(package, from_folder="wheels", why="from the folder that was carried over", changes=package)
+    return fetch, copy, put

@@ -28,17 +28,20 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
@@ -170,24 +173,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    python = key_of(facts).python
-    choice = pytorch.newest(python=python) if isinstance(python, str) else None
-    made = []
-    if isinstance(choice, pytorch.Choice):
-        step = commands.install(
-            f"torch=={choice.torch}",
-            why=f"the newest torch that has wheels for Python {python}",
-            changes="torch",
-            risk="medium",
-            risk_text="what was pinned to another torch may not work with it",
-            takes="3 GB",
-        )
-        made.append(Fix(title=f"Take torch {choice.torch}", steps=(step,), verify=verify))
     other = commands.by_hand(
         ("uv", "venv", "--python", "3.12", ".venv") if own(facts) == "uv" else (),
         why="make an environment with a Python that the version has wheels for",
         changes="a new environment; this one stays",
         risk="none",
     )
-    made.append(Fix(title="Use another Python", steps=(other,), verify=verify))
-    return tuple(made)
+    found = torch_steps.choice(facts)
+    package = facts.subject.package
+    others = isinstance(package, str) and package not in ("torch", "torchvision", "torchaudio")
+    if others or isinstance(facts.interpreter.version, Unknown) or isinstance(found, NoTorch):
+        # Another package than torch, a Python that is not known, or one that no torch is for.
+        words = found.words if isinstance(found, NoTorch) and not others else other.why
+        step = msgspec.structs.replace(other, why=words)
+        return (Fix(title="Use another Python", steps=(step,), verify=verify),)
+    made = torch_steps.newest(facts, f"Take torch {found.torch}" if found.torch else "Take NVIDIA's torch")
+    return (*made, Fix(title="Use another Python", steps=(other,), verify=verify))

@@ -31,16 +31,16 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import newest_torch
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
-from attn_doctor.failure_modes.shared.fact_queries import index_url, message, version
+from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 # Names that every torch has had since 1.0. A later name is also missing from an old torch that is whole.
@@ -87,9 +87,9 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z])\w+)",
+            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z]|iJIT_)\w+)",
             literal=": undefined symbol: ",
-            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+            sample="ImportError: /venv/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: cblas_gemm_f16f16f32",
             strength="hint",
         ),
         Sign(
@@ -252,31 +252,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "rename it: it hides the real torch from everything that is started here", "a file of yours"
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
-    names, index = _requirements(facts)
-    again = commands.reinstall(
-        *names,
-        index_url=index,
-        why="whole copies of them, in place of the damaged ones",
-        changes="torch and torchvision, in the present versions",
-        risk="low",
-        risk_text="the versions stay as they were",
-        takes="up to 1 GB",
-    )
-    everything = commands.install(
-        *names,
-        *_numpy_of_now(facts),
-        index_url=index,
-        reinstall=True,
-        why="whole copies of torch, torchvision and all libraries that they need",
-        changes="torch, torchvision, nvidia-* and all else that they need",
-        risk="low",
-        risk_text="torch keeps its version; packages that it needs may become newer",
-        takes="up to 5 GB",
-    )
-    afresh = [
-        Fix(title="Install torch afresh", steps=again, verify=verify),
-        Fix(title="Install torch and all that it needs afresh", steps=(everything,), verify=verify),
-    ]
+    afresh = _afresh(facts)
     said = message(facts.torch.fault) if facts.torch.fault else ""
     lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
     to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
@@ -290,13 +266,25 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             name, upgrade=True, why=f"torch imports {old['name']} from it, which newer releases have", changes=name
         )
         made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
-    whole = list(reversed(afresh) if lost else afresh)
-    newer = _for_this_python(facts)
-    if newer is None:
+    whole = tuple(reversed(afresh) if lost else afresh)
+    instead = _for_this_python(facts)
+    if instead is None:
         return (*made, *whole)
-    step, never = newer
-    instead = Fix(title="Install a torch that is built for this Python", steps=(step,), verify=verify)
-    return (*made, instead) if never else (*made, *whole, instead)
+    fixes, never = instead
+    return (*made, *fixes) if never else (*made, *whole, *fixes)
+
+
+def _afresh(facts: Facts) -> tuple[Fix, ...]:
+    """Return the same torch again, where its build is for this machine: an interrupted installation may be of another. Else the one for this machine."""
+    verify = commands.check(facts)
+    again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
+    if not again:
+        return torch_steps.newest(facts, "Install torch afresh, in the build for this machine", reinstall=True)
+    return (
+        *torch_steps.fresh_runtime(facts),
+        Fix(title="Install torch afresh", steps=again, verify=verify),
+        Fix(title="Install torch and all that it needs afresh", steps=everything, verify=verify),
+    )
 
 
 # Two causes: a small package that torch imports is too old, or an nvidia-* package is of another release.
@@ -306,52 +294,20 @@ _OF_CUDA = re.compile(
 )
 
 
-def _numpy_of_now(facts: Facts) -> tuple[str, ...]:
-    """Return the present NumPy as a requirement, so that a torch from before NumPy 2 does not get the newest NumPy."""
-    if not isinstance(facts.torch.version, str) or not isinstance(facts.packages.distributions, tuple):
-        return ()
-    have, os = version(facts, "numpy"), facts.system.os
-    fits = pytorch.numpy(facts.torch.version, have, os if isinstance(os, str) else "linux") if have else None
-    return (f"numpy=={have}",) if isinstance(fits, Answer) and fits.yes else ()
-
-
-def _for_this_python(facts: Facts) -> tuple[Step, bool] | None:
+def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
     """Return another torch, where the index has no wheel of the same one for this Python, and whether the tables say that it has none."""
     python = key_of(facts).python
-    if not isinstance(python, str):
+    found = torch_steps.choice(facts)
+    if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:
         return None
     have = facts.torch.version if isinstance(facts.torch.version, str) else None
-    driver = facts.graphics.driver if isinstance(facts.graphics.driver, str) else None
-    choice = pytorch.newest(python=python, driver=driver)
-    if isinstance(choice, Unknown) or (have is not None and pair(have) == pair(choice.torch)):
+    if have is None or pair(have) == pair(found.torch) or not torch_here.suits(facts):
         return None
     served = pytorch.supports_python(have, python) if have else None
-    vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
-    wanted = [f"torch=={choice.torch}"]
-    if vision and isinstance(choice.torchvision, str):
-        wanted.append(f"torchvision=={choice.torchvision}")
-    index = None if choice.pypi else f"https://download.pytorch.org/whl/{choice.flavour}"
-    step = commands.install(
-        *wanted,
-        index_url=index,
+    never = isinstance(served, Answer) and not served.yes
+    made = torch_steps.newest(
+        facts,
+        "Install a torch that is built for this Python",
         why=f"the newest torch that has wheels for Python {python}",
-        changes=", ".join(wanted),
-        risk="medium",
-        risk_text="packages that were built for the old torch may not work with it",
-        takes="3 to 5 GB",
     )
-    return step, isinstance(served, Answer) and not served.yes
-
-
-def _requirements(facts: Facts) -> tuple[tuple[str, ...], str | None]:
-    """Return the same torch and torchvision again, from the index of their flavour where the registry's default is another."""
-    have = facts.torch.version
-    if not isinstance(have, str):
-        pinned = newest_torch.requirements(facts)
-        known_one = pinned is not None and not pinned.upgrade
-        return (pinned.requirements, pinned.index_url) if pinned and known_one else (("torch", "torchvision"), None)
-    vision = version(facts, "torchvision") if isinstance(facts.packages.distributions, tuple) else None
-    names = [f"torch=={have.partition('+')[0]}"]
-    if vision:
-        names.append(f"torchvision=={vision.partition('+')[0]}")
-    return tuple(names), index_url(have)
+    return made, never

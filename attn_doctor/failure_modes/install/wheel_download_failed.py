@@ -32,8 +32,10 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -45,9 +47,12 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
+from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD202",
@@ -156,22 +161,40 @@ MODE = FailureMode(
 # There is no `detect`: the network is not touched unless the user asks for it.
 
 
+class Wanted(Variant, frozen=True, kw_only=True):
+    """Name the file that was asked for: its address, None where no line of the log has it whole."""
+
+    url: str | None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     fatal = proofs or [m for m in seen.matches if m.strength == "hint" and _ended_it(m, seen)] or _asked_for_ever(seen)
     if not fatal:
         return None
+    wanted = Wanted(url=_address(seen))
     if any("is invalid" in m.text for m in proofs):
-        return _observed("The wheel that was fetched is no wheel: cut short, or a web page instead of the file.", fatal)
+        message = "The wheel that was fetched is no wheel: cut short, or a web page instead of the file."
+        return _observed(message, fatal, wanted)
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
-        return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, Confidence.MEDIUM)
-    return _observed("flash-attn's wheel could not be fetched from GitHub" + (f": {why}." if why else "."), fatal)
+        return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, wanted, Confidence.MEDIUM)
+    message = f"{subject.words(facts)}'s wheel could not be fetched from GitHub" + (f": {why}." if why else ".")
+    return _observed(message, fatal, wanted)
 
 
-def _observed(message: str, matches: list[Match], confidence: Confidence = Confidence.HIGH) -> Hit:
+def _observed(message: str, matches: list[Match], wanted: Wanted, confidence: Confidence = Confidence.HIGH) -> Hit:
     evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
-    return Hit(message=message, evidence=evidence, confidence=confidence)
+    return Hit(message=message, evidence=evidence, variant=wanted, confidence=confidence)
+
+
+_WHEEL = re.compile(r"https://github\.com/[\w./%+-]+/\w+-[\w.%+-]+\.whl")
+
+
+def _address(seen: Seen) -> str | None:
+    """Return the address of the wheel, as setup.py, pip or uv print it."""
+    texts = [m.groups.get("url", m.text) for m in seen.matches]
+    return next((found[0] for text in texts if (found := _WHEEL.search(text))), None)
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:
@@ -197,10 +220,53 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
-    carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
+    asked = hit.variant.url if isinstance(hit.variant, Wanted) else None
+    if not subject.is_flash_attn(facts) and subject.package(facts) is not None:
+        return _of_another(facts, subject.words(facts), asked)
+    fitting = wheel_fixes.fitting(facts)
+    url = asked or (fitting.url if fitting else None)
     why, changes = "the file that you copied, by its own name", "adds flash-attn"
-    install = commands.install("./flash_attn-VERSION.whl", no_deps=True, why=why, changes=changes)
-    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    steps: list[Step] = []
+    if url is None:
+        steps.append(commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing"))
+        steps.append(
+            commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
+        )
+        name = "./flash_attn-VERSION.whl"
+    else:
+        name = "./" + url.rpartition("/")[2].replace("%2B", "+")
+        fetch = "on a machine that reaches GitHub; then copy the file here"
+        steps.append(commands.by_hand(("curl", "-L", "-O", url), fetch, "a file, there", "none", takes="about 250 MB"))
+    install = commands.install(name, no_deps=True, why=why, changes=changes)
+    steps.append(commands.by_hand(commands.rendered(facts, install).argv, why, changes))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    return (Fix(title="Carry the wheel over by hand", steps=(name, carry, put), verify=verify),)
+    return (Fix(title="Carry the wheel over by hand", steps=tuple(steps), verify=verify),)
+
+
+def _of_another(facts: Facts, name: str, url: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile."""
+    row = built_packages.row_of(name)
+    where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
+    words = (
+        f"download {name}'s wheel for this torch, CUDA and Python{where} on a machine that reaches it, and copy it here"
+    )
+    fetch = "on a machine that reaches GitHub; then copy the file here"
+    carry = (
+        commands.by_hand(("curl", "-L", "-O", url), fetch, "a file, there", "none")
+        if url
+        else commands.by_hand((), words, "nothing")
+    )
+    why, changes = "the file that you copied, by its own name", f"adds {name}"
+    file = url.rpartition("/")[2].replace("%2B", "+") if url else f"{name.replace('-', '_')}-VERSION.whl"
+    install = commands.install(f"./{file}", no_deps=True, why=why, changes=changes)
+    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
+    force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
+    if force is not None:
+        steps = (
+            commands.variable(force, "TRUE", "the setup compiles and asks nobody for a wheel"),
+            package_cures.fewer_jobs(facts),
+            package_cures.build(facts, "compiled here, without a download of the wheel"),
+        )
+        made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
+    return tuple(made)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import known
-from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.yes_no_unknown import Judgement
 from attn_doctor.model.facts import Distribution, Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Evidence, fact
 from attn_doctor.model.machine import nvidia_present
-from attn_doctor.model.versions import local
 
 
 def holds(judgement: Judgement) -> bool:
@@ -17,7 +15,14 @@ def holds(judgement: Judgement) -> bool:
 
 
 def package(facts: Facts, name: str) -> Distribution | None:
-    """Return the distribution that is imported under this name: the first on the target's path."""
+    """Return the distribution that is imported under this name: the first on the target's path.
+
+    Where only a log is known, one that it names; of any other nothing is known. Raises Unsure.
+    """
+    if isinstance(facts.packages.distributions, Unknown):
+        named = next((d for d in facts.packages.named if d.name == name), None)
+        if named is not None:
+            return named
     return next((d for d in known(facts.packages.distributions) if d.name == name), None)
 
 
@@ -28,9 +33,12 @@ def version(facts: Facts, name: str) -> str | None:
 
 
 def package_evidence(facts: Facts, name: str) -> Evidence:
-    for index, found in enumerate(known(facts.packages.distributions)):
+    found_in = (
+        "named" if isinstance(facts.packages.distributions, Unknown) and package(facts, name) else "distributions"
+    )
+    for index, found in enumerate(known(getattr(facts.packages, found_in))):
         if found.name == name:
-            return fact(facts, f"packages.distributions.{index}.version", f"{name} {known(found.version)} is installed")
+            return fact(facts, f"packages.{found_in}.{index}.version", f"{name} {known(found.version)} is installed")
     return fact(facts, "packages.distributions", f"{name} is not installed")
 
 
@@ -96,12 +104,3 @@ def torch_installed(facts: Facts) -> bool:
 def cuda_build(facts: Facts) -> bool:
     """Say whether torch is a CUDA build."""
     return torch_installed(facts) and known(facts.torch.cuda) is not None
-
-
-def index_url(torch: str) -> str | None:
-    """Return the index of torch's flavour ("+cu124", "+cpu"); None where the registry's default is that flavour."""
-    flavour = local(torch)
-    default = pytorch.pypi_cuda(torch)
-    if flavour is None or (isinstance(default, str) and flavour == pytorch.flavour(default)):
-        return None
-    return f"https://download.pytorch.org/whl/{flavour}"

@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared.fact_queries import index_url, version
-from attn_doctor.knowledge import pytorch
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Severity
@@ -69,26 +69,14 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
     `more`: further requirements, "setuptools<82".
     """
+    lacks = tuple(lacks)
     asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
-    vision = asked.pop("torchvision", None)
+    for lack in lacks:
+        if lack.name == "numpy":
+            asked["numpy"] = torch_here.numpy_for(facts, lack.specifier)
+    vision = torch_here.vision(facts, reinstall=False) if asked.pop("torchvision", None) else None
     wanted = list(asked.values())
-    steps = []
-    if vision:
-        torch = facts.torch.version if isinstance(facts.torch.version, str) else None
-        fitting = pytorch.torchvision_for(torch) if torch else None
-        exact = f"torchvision=={fitting}" if isinstance(fitting, str) else "torchvision"
-        index = index_url(torch) if torch else None
-        if index:
-            steps.append(
-                commands.install(
-                    exact,
-                    why=f"the torchvision that belongs to torch {torch}",
-                    changes="adds torchvision",
-                    index_url=index,
-                )
-            )
-        else:
-            wanted.insert(0, exact)
+    steps = [vision] if vision else []
     if wanted:
         steps.append(
             commands.install(
@@ -101,7 +89,11 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
 
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Return the step that installs a whole copy of the version that is there, and nothing else."""
+    """Return the steps that install a whole copy of the version that is there, and nothing else."""
+    if distribution == "torch":
+        return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
+    if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:
+        return (vision,)
     have = None
     with contextlib.suppress(Unsure):
         have = version(facts, distribution)

@@ -16,6 +16,17 @@ _DISTRIBUTION_OF = {
     "flash-attn-3-cuda": "flash-attn-3",
     "causal-conv1d-cuda": "causal-conv1d",
     "selective-scan-cuda": "mamba-ssm",
+    "flashattention": "flash-attn",
+    "flash-attention": "flash-attn",
+    "flashinfer": "flashinfer-python",
+    "autogptq-cuda-64": "auto-gptq",
+    "autogptq-cuda-256": "auto-gptq",
+    "exllama-kernels": "auto-gptq",
+    "amp-c": "apex",
+    "fused-layer-norm-cuda": "apex",
+    "exllamav2-ext": "exllamav2",
+    "awq-ext": "autoawq-kernels",
+    "autogptq": "auto-gptq",
     "cv2": "opencv-python",
     "pil": "pillow",
     "yaml": "pyyaml",
@@ -105,6 +116,10 @@ def _torch_hip(text: str) -> Pairs:
     yield "torch_hip", text
 
 
+def _index(text: str) -> Pairs:
+    yield from (pair for pair in _torch(f"+{text}") if pair[0] != "torch")
+
+
 def _capability(text: str) -> Pairs:
     digits = re.findall(r"\d+", text)
     yield "capability", ".".join(digits) if len(digits) == 2 else f"{digits[0][:-1]}.{digits[0][-1]}"
@@ -154,6 +169,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "torch_cuda": _torch_cuda,
     "torch_cuda2": _torch_cuda,
     "torch_hip": _torch_hip,
+    "index": _index,
     "capability": _capability,
     "driver_cuda": _driver_cuda,
     "gpu": _gpu,

@@ -1,0 +1,294 @@
+"""Give the steps that build a package beside torch, and the fixes for packages other than flash-attn. Pure.
+
+A build names all that its setup imports at once, torch included, and says how long it takes and how much memory.
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
+from attn_doctor.knowledge import built_packages, pytorch, torch_choice
+from attn_doctor.knowledge.rows import BuiltPackage
+from attn_doctor.knowledge.wheel_key import key_of, numbers
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+SDPA = "PyTorch's own attention (SDPA) needs none of this"
+_GIGABYTE = 1 << 30
+_JOBS = 2  # where nothing is known of the memory
+
+
+def torch_first(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that installs torch where it is missing, or may be: a build imports it. Empty where it is there."""
+    if isinstance(facts.torch.version, str):
+        return ()
+    missing = facts.torch.version is None
+    return torch_steps.newest_steps(
+        facts, "the build imports torch" + ("" if missing else "; where it is installed already, leave this step out")
+    )
+
+
+def _default_serves(facts: Facts) -> bool:
+    """Say whether the registry's torch is one for the GPU there: for Windows it is a CPU build, and a Jetson has NVIDIA's own."""
+    return facts.system.os != "windows" and facts.system.board != "jetson"
+
+
+def tools(facts: Facts, *missing: str) -> Step:
+    """Return the step that installs all that the package's setup imports beside torch. `missing`: named by the log."""
+    needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
+    named = {name.partition("<")[0] for name in needed}
+    needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
+    return commands.install(
+        *needed,
+        why="the setup imports them one after the other: install all at once, or the build fails again at the next one",
+        changes="adds build tools",
+    )
+
+
+def build(
+    facts: Facts,
+    why: str,
+    *,
+    release: str | None = None,
+    again: bool = False,
+    verbose: bool = False,
+    fresh: bool = False,
+) -> Step:
+    """Return the step that builds the package in the environment that has torch; by hand where no package is named.
+
+    `again`: also where this version is installed. `fresh`: not out of the cache.
+    """
+    name, asked = subject.package(facts), subject.requirement(facts)
+    row = built_packages.row_of(name) if name else None
+    why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
+    if name == FLASH_ATTN or (row is not None and row.attention):
+        why = f"{why}, and {SDPA}"
+    if asked is None:
+        option = "with --no-build-isolation" + (" and -v" if verbose else "")
+        words = f"repeat the installation of the package {option}: {why}"
+        if row is not None and row.note is not None:
+            words = f"{row.note}: {why}"
+        return commands.by_hand((), words, "adds the package", takes=_takes(name))
+    return commands.install(
+        asked if release is None else f"{name}=={release}",
+        why=why,
+        changes=f"adds {name}",
+        no_build_isolation=True,
+        reinstall=again,
+        no_deps=again,
+        no_cache=again or fresh,
+        verbose=verbose,
+        takes=_takes(name),
+    )
+
+
+def _takes(name: str | None) -> str:
+    compiled = (
+        f"minutes to hours where it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
+    )
+    if name == FLASH_ATTN:
+        return "seconds where a wheel fits; hours where it is compiled, and MAX_JOBS × up to 9 GB of memory"
+    return compiled
+
+
+def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
+    """Return the step that limits how many compilers run at once, by the memory of the machine where that is known."""
+    most = built_packages.gigabytes(subject.package(facts))
+    if jobs is None:
+        free, cores = facts.system.available_bytes, facts.system.cores
+        jobs = max(1, free // (most * _GIGABYTE)) if isinstance(free, int) else _JOBS
+        jobs = min(jobs, cores) if isinstance(cores, int) else jobs
+    return commands.variable("MAX_JOBS", str(jobs), f"compilers at once: {jobs} × up to {most} GB of memory")
+
+
+def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
+    """Return the fix that installs torch and the build tools, and then builds the package without isolation.
+
+    `missing`: what the log names as missing.
+    """
+    # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
+    jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
+    name = subject.package(facts)
+    # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
+    asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
+    steps = (*(torch_first(facts) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def from_source(facts: Facts, name: str) -> Fix:
+    """Return the fix for a package that the registry does not have: torch and the build tools, and its own repository."""
+    row = built_packages.row_of(name)
+    assert row is not None
+    assert row.get is not None
+    step = commands.install(
+        row.get,
+        why=f"{name} is not in the registry: it is built from its own repository",
+        changes=f"adds {name}",
+        no_build_isolation=True,
+        takes=_takes(name),
+    )
+    steps = (*torch_first(facts), tools(facts), fewer_jobs(facts), step)
+    return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
+
+
+def ready(facts: Facts, name: str | None) -> tuple[Fix, ...]:
+    """Return the fixes that install a finished wheel of this package, not flash-attn's. Empty where none is known."""
+    row = built_packages.row_of(name) if name else None
+    if name is None or row is None or not _may_fit(facts, row):
+        return ()
+    if row.wheels == "pytorch-index":
+        return (_bound(facts, name, row),)
+    if row.wheels == "pypi" and not row.compiles_at_run_time:
+        fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
+        step = commands.install(
+            row.get or name,
+            why="a finished wheel: nothing is compiled" + (fresh if row.torch_bound else ""),
+            changes=f"adds {name}" + (", and may change torch" if row.torch_bound else ""),
+            risk="medium" if row.torch_bound else "low",
+        )
+        return (Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts)),)
+    if row.wheels == "index":
+        index = built_packages.wheel_index(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+        if index is not None:
+            return (_of_index(facts, name, row, index),)
+    return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
+    """Say whether nothing that is known of the machine speaks against a wheel."""
+    key = key_of(facts)
+    if isinstance(key.platform, str) and key.platform not in row.platforms:
+        return False
+    if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
+        return False
+    if not isinstance(key.torch, str):
+        return True
+    first, last = row.torch_first, row.torch_last
+    return (first is None or numbers(key.torch) >= numbers(first)) and (
+        last is None or numbers(key.torch) <= numbers(last)
+    )
+
+
+def _torch(facts: Facts) -> tuple[str, str | None]:
+    cuda = facts.torch.cuda
+    return str(facts.torch.version), pytorch.flavour(cuda) if isinstance(cuda, str) else None
+
+
+def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    """Return the fix for a wheel of which each release is for one torch: the torch that is there is named with it."""
+    torch = facts.torch.version
+    if isinstance(torch, str):
+        step = commands.install(
+            name,
+            *torch_choice.same(torch),
+            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            why=f"takes the release of {name} that was built for this torch",
+            changes=f"adds {name}",
+        )
+    else:
+        if torch is not None:
+            title, verify = f"Install {name}'s finished wheel", subject.verify(facts)
+            return Fix(title=title, steps=_by_version(facts, name, row), verify=verify)
+        first = torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
+        return Fix(title=f"Install {name}'s finished wheel", steps=first, verify=subject.verify(facts))
+    return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
+
+
+def _by_version(facts: Facts, name: str, row: BuiltPackage) -> tuple[Step, ...]:
+    """Return the steps by hand where the torch that is there is not known: ask for it, then for the release that was built for it."""
+    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__)")
+    look = commands.by_hand(argv, "says which torch is there, and behind the + which build of it", "nothing", "none")
+    index = (row.url or "").format(flavour="cu124")
+    words = (
+        f"install {name} together with torch== that version, by one command: the release that was built for it is chosen. The build "
+        f"names the index: {index} for +cu124"
+    )
+    return (look, commands.by_hand((), words, f"adds {name}"))
+
+
+def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
+    small = tuple(text for text in row.imports if text != "torch")
+    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
+    step = commands.install(
+        name,
+        index_url=index,
+        reinstall=True,
+        no_deps=True,
+        why="compiled for this torch and CUDA, where that index has this Python",
+        changes=f"{name}",
+    )
+    return Fix(title=f"Install {name}'s finished wheel", steps=(needs, step), verify=subject.verify(facts))
+
+
+def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    key = key_of(facts)
+    known = (
+        f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",
+        f"CUDA {key.cuda}" if isinstance(key.cuda, str) else "its CUDA",
+        f"Python {key.python}" if isinstance(key.python, str) else "your Python",
+    )
+    url = (row.url or "").partition("pt{")[0]
+    words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    if row.note is not None:
+        words += f" ({row.note})"
+    step = commands.by_hand((), words, f"adds {name}")
+    return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
+
+
+def again(facts: Facts, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
+
+    `because`: why the installed one has to go.
+    """
+    name = subject.package(facts)
+    row = built_packages.row_of(name) if name else None
+    made = list(ready(facts, name))
+    if name is None:
+        words = (
+            "remove the package whose file stands in the error, and install the release that was built for this torch; "
+            "or build it here: with --no-build-isolation, --force-reinstall and --no-cache-dir"
+        )
+        step = commands.by_hand((), words, "that package")
+        return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
+    if not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
+        why = f"compiles it against the torch that is there now: {because}"
+        steps = (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
+        made.append(Fix(title=f"Build {name} again, for this torch", steps=steps, verify=subject.verify(facts)))
+    if row is not None and row.attention:
+        step = commands.uninstall(name, why=f"{because}, and {SDPA}")
+        made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
+    return tuple(made)
+
+
+def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package that has no code for the GPU there: a build for it, or another way to compute."""
+    row = built_packages.row_of(name)
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
+    value = "TORCH_CUDA_ARCH_LIST"
+    if known is not None:
+        arch: Step = commands.variable(value, known, f"{name} is compiled for the GPU that is there")
+    else:
+        words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
+        arch = commands.by_hand((), words, "this shell's environment only", "none")
+    if row is not None and not row.arch_list:
+        why = "its setup has its own list of GPUs, and newer releases a longer one"
+        upgrade = commands.install(
+            name, upgrade=True, no_build_isolation=True, no_cache=True, why=why, changes=name, takes=_takes(name)
+        )
+        words = f"where the newest release does not name this GPU either, {name} does not run on it"
+        doubt = commands.by_hand((), words, "nothing", "none")
+        newest = (fewer_jobs(facts), upgrade, doubt)
+        return (Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts)),)
+    newer = commands.by_hand(
+        (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
+    )
+    steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
+    made = [Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))]
+    if (row is not None and row.attention) or name in ("vllm", "sgl-kernel"):
+        words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
+        step = commands.by_hand((), words, "the program's options", "none")
+        made.append(Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)))
+    return tuple(made)

@@ -1,0 +1,157 @@
+"""Read from facts what decides which torch runs there: GPU, driver, board, Python, and the package index of the user. Pure, and never raises."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge.torch_machine import Machine, Maker
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
+from attn_doctor.model.machine import amd_gpus, nvidia_present
+
+# Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
+# https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html, https://dgpu-docs.intel.com/devices/hardware-table.html
+_XPU = ("569", "56a", "56b", "e20", "0bd", "7d4", "7d5", "7d6", "64a")
+# The graphics in AMD's processors that no wheel has code for. https://rocm.docs.amd.com/en/latest/reference/gpu-arch-specs.html
+_NO_WHEEL_FOR = ("gfx902", "gfx909", "gfx90c", "gfx1035", "gfx1036", "gfx1037")
+_MIRRORS = (
+    "pypi.org",
+    "pypi.tuna.tsinghua.edu.cn",
+    "mirrors.aliyun.com",
+    "mirrors.cloud.tencent.com",
+    "pypi.mirrors.ustc.edu.cn",
+)
+
+
+def machine_of(facts: Facts) -> Machine:
+    """Return what decides which torch runs here, as far as it is known. Never raises."""
+    system, graphics = facts.system, facts.graphics
+    key = key_of(facts)
+    wsl = isinstance(system.wsl, int)
+    # The kernel's driver, also beside a newer libcuda of cuda-compat: what the older one runs, both run.
+    driver, cuda = text(graphics.driver), text(graphics.driver_cuda)
+    if driver is None and cuda is None and facts.torch.available is True:
+        cuda = text(facts.torch.cuda)  # that torch was seen to run, so the driver takes its CUDA
+    return Machine(
+        os=system.os if isinstance(system.os, str) else None,
+        machine=text(system.machine) or _machine_of_platform(key.platform),
+        maker=_maker(facts),
+        board=system.board if isinstance(system.board, str) else None,
+        jetpack=text(system.jetpack),
+        wsl=wsl,
+        capabilities=_capabilities(facts),
+        gfx=_gfx(facts),
+        driver=driver,
+        driver_os="windows" if wsl or system.os == "windows" else "linux",
+        driver_cuda=None if driver else cuda,
+        # Who has a torch for CUDA 11 may have a driver for it: its builds run on every newer one too.
+        assumed_cuda="11.8" if (text(facts.torch.cuda) or "").startswith("11.") else "12.0",
+        rocm=text(graphics.rocm) or text(facts.torch.hip),
+        python=key.python if isinstance(key.python, str) else None,
+        glibc=text(system.glibc),
+        musl=isinstance(system.musl, str),
+    )
+
+
+def own_index(facts: Facts) -> str | None:
+    """Return the package index that the user has configured, where it is more than a copy of PyPI; None: none is known."""
+    names = (
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX_URL",
+        "UV_INDEX",
+        "UV_EXTRA_INDEX_URL",
+    )
+    told = [v.value for v in facts.environment if v.name in names] if isinstance(facts.environment, tuple) else []
+    read = facts.interpreter.indexes
+    urls = [url.partition("=")[2] or url if "=http" in url else url for text in told for url in text.split()]
+    urls += list(read) if isinstance(read, tuple) else []
+    return next((_plain_url(url) for url in urls if (urlsplit(url).hostname or "") not in ("", *_MIRRORS)), None)
+
+
+def _plain_url(url: str) -> str:
+    """Return an address without the name and the password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _maker(facts: Facts) -> Maker:
+    """Return who made the GPU that is to compute; "none" only where it is known that there is none."""
+    graphics, version = facts.graphics, text(facts.torch.version)
+    there = nvidia_present(facts)
+    if there is True or isinstance(graphics.driver, str):
+        return "nvidia"
+    if amd_gpus(facts) and not _only_a_processor(facts):
+        return "amd"
+    if isinstance(facts.torch.hip, str):
+        return "amd"
+    if (version or "").endswith("+xpu") or any(_for_xpu(device) for device in _bus(facts)):
+        return "intel"
+    if isinstance(there, Unknown):
+        return "nvidia" if isinstance(facts.torch.cuda, str) else "unknown"
+    return "none"
+
+
+def _only_a_processor(facts: Facts) -> bool:
+    """Say whether all AMD GPUs are graphics of a processor without code in any wheel, and ROCm is not installed for them."""
+    return not isinstance(facts.graphics.rocm, str) and all(card.gfx in _NO_WHEEL_FOR for card in amd_gpus(facts))
+
+
+def _gfx(facts: Facts) -> tuple[str, ...]:
+    """Return the AMD GPUs to compute on: the graphics of the processor beside a card are left out."""
+    named = tuple(dict.fromkeys(card.gfx for card in amd_gpus(facts) if isinstance(card.gfx, str)))
+    return tuple(name for name in named if name not in _NO_WHEEL_FOR) or named
+
+
+def _for_xpu(device: PciDevice) -> bool:
+    return device.vendor == "8086" and device.device.lower().startswith(_XPU)
+
+
+def _bus(facts: Facts) -> tuple[PciDevice, ...]:
+    return facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
+
+
+def _capabilities(facts: Facts) -> tuple[str, ...]:
+    gpus = facts.graphics.gpus
+    seen = [card for card in gpus if card.visible is not False] if isinstance(gpus, tuple) else []
+    return tuple(dict.fromkeys(found for card in seen if (found := _capability(card))))
+
+
+def _capability(card: Gpu) -> str | None:
+    if isinstance(card.compute_capability, str):
+        return card.compute_capability
+    row = gpu.model(card.name) if isinstance(card.name, str) else Unknown("")
+    return None if isinstance(row, Unknown) else row.capability
+
+
+def _machine_of_platform(platform: str | Unknown) -> str | None:
+    if isinstance(platform, Unknown):
+        return None
+    return next((name for name in ("aarch64", "arm64") if platform.endswith(name)), "x86_64")
+
+
+def text(value: object) -> str | None:
+    """Return a value that is a text; None for one that is unknown or absent."""
+    return value if isinstance(value, str) else None
+
+
+def of_conda(facts: Facts, name: str) -> bool:
+    """Say whether conda installed a distribution."""
+    found = distribution(facts, name)
+    return found is not None and found.installer == "conda"
+
+
+def version_here(facts: Facts, name: str) -> str | None:
+    """Return the version that is there; None: it is not, or that is not known."""
+    if name == "torch" and isinstance(facts.torch.version, str):
+        return facts.torch.version
+    found = distribution(facts, name)
+    return text(found.version) if found else None
+
+
+def distribution(facts: Facts, name: str) -> Distribution | None:
+    """Return a distribution that is there, or that a log names; None: neither."""
+    listed = facts.packages.distributions
+    return next((d for d in (listed if isinstance(listed, tuple) else facts.packages.named) if d.name == name), None)

@@ -1,0 +1,230 @@
+"""Turn the choice of a torch into fixes for this machine: the newest that it runs, the same again, its torchvision, its NumPy. Pure.
+
+`knowledge.torch_choice` chooses; here facts become its question, and its answer becomes commands. No other module names a
+version of torch, torchvision or torchaudio, or an index of them: tests/test_torch_choice.py looks for it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge.torch_choice import Choice, NoTorch
+from attn_doctor.knowledge.torch_machine import Maker
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Risk, Step
+from attn_doctor.model.versions import pair
+
+_FAMILY = ("torch", "torchvision", "torchaudio")
+_OTHERS = "packages that pin torch may complain"
+
+
+def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
+    """Return the newest torch that this machine runs. `maker`: of the GPU, where the finding itself tells it."""
+    machine = machine_of(facts)
+    return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
+
+
+def newest(
+    facts: Facts,
+    title: str = "Install torch and torchvision",
+    *,
+    why: str | None = None,
+    beside: tuple[str, ...] = (),
+    reinstall: bool = False,
+    maker: Maker | None = None,
+) -> tuple[Fix, ...]:
+    """Return the fixes that bring the newest torch that this machine runs, with its torchvision.
+
+    `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
+    that release is there, because its build is another.
+    """
+    found = choice(facts, maker)
+    steps = newest_steps(facts, why, beside=beside, reinstall=reinstall, maker=maker)
+    if not steps:
+        return ()
+    named = found.title if isinstance(found, NoTorch) else title
+    fix = Fix(title=named, steps=steps, verify=commands.check(facts))
+    return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def newest_steps(
+    facts: Facts,
+    why: str | None = None,
+    *,
+    beside: tuple[str, ...] = (),
+    reinstall: bool = False,
+    maker: Maker | None = None,
+) -> tuple[Step, ...]:
+    """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
+    found = choice(facts, maker)
+    if isinstance(found, NoTorch):
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
+    by_conda = _by_conda(facts, found)
+    return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
+
+
+def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
+    """Return the second way for a Linux without a GPU, where PyTorch's own index is out of reach: the registry's CUDA build computes on the CPU too."""
+    if (
+        isinstance(found, NoTorch)
+        or found.flavour != "cpu"
+        or facts.system.os != "linux"
+        or version_here(facts, "torch") is not None
+    ):
+        return ()
+    step = commands.install(
+        *("torch", "torchvision"),
+        *found.beside,
+        why="where PyTorch's own index cannot be reached: PyPI's build holds CUDA as well, and computes on the CPU without a GPU",
+        changes="adds torch and torchvision",
+        takes="3 to 5 GB",
+    )
+    return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
+
+
+def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
+    """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
+    found = choice(facts)
+    return () if isinstance(found, NoTorch) else _install(facts, found, why, reinstall=True)
+
+
+def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tuple[Step, ...]:
+    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there."""
+    found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
+    if isinstance(found, NoTorch):
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
+    return _install(facts, found, why)
+
+
+def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
+    """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
+    version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
+    rows = [
+        row
+        for row in torch_choice.fitting_builds(machine_of(facts))
+        if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
+    ]
+    if version is None or not rows:
+        return ()
+    bare, cuda = version.partition("+")[0], rows[0].cuda
+    return release(
+        facts, bare, f"the same torch, for the CUDA {major} of the toolkit; extensions have to be built again", cuda
+    )
+
+
+def for_cuda_major(facts: Facts, major: int) -> tuple[Step, ...]:
+    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is."""
+    rows = [r for r in torch_choice.fitting_builds(machine_of(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+    latest = pytorch.release(rows[0].torch) if rows else Unknown("")
+    if isinstance(latest, Unknown):
+        return ()
+    return release(facts, latest.latest, f"for CUDA {major}, as the toolkit that is here", rows[0].cuda)
+
+
+def _install(
+    facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that install a choice. The same release in another build has to be installed again: pip takes it for met."""
+    names, there = _family(facts), version_here(facts, "torch")
+    if not reinstall and not beside and there == found.build:
+        return ()  # this very build is there
+    again = reinstall or (there is not None and there.partition("+")[0] == found.torch)
+    requirements = (*found.requirements(*names), *beside)
+    reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
+    changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
+    risk: Risk = "low" if there is None else "medium"
+    said = None if there is None else _OTHERS
+    if again:
+        return commands.reinstall(
+            *requirements,
+            index_url=found.index_url,
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
+            takes=found.takes,
+        )
+    return (
+        commands.install(
+            *requirements,
+            index_url=found.index_url,
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
+            takes=found.takes,
+        ),
+    )
+
+
+def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
+    """Return the first cure on a hosted notebook: its torch is the host's, fits its driver, and comes back with a new runtime."""
+    ways = {
+        "colab": "Runtime > Disconnect and delete runtime, then run the notebook again without its lines that install torch",
+        "kaggle": "Run > Factory reset, then run the notebook again without its lines that install torch",
+    }
+    hosted = facts.system.hosted
+    if not isinstance(hosted, str) or hosted not in ways:
+        return ()
+    name = hosted.capitalize()
+    step = commands.by_hand(
+        (),
+        f"{ways[hosted]}: {name} brings a torch that fits its driver",
+        "the runtime, and files in it",
+        "medium",
+        risk_text="files of the runtime are lost",
+    )
+    return (Fix(title=f"Take {name}'s own torch again", steps=(step,), verify=commands.check(facts)),)
+
+
+def _by_conda(facts: Facts, found: Choice) -> Step | None:
+    """Return conda-forge's torch where conda installed torch: pip would lay another over it. PyTorch's own channel ended with 2.5.
+
+    https://github.com/pytorch/pytorch/issues/138506
+    """
+    if not of_conda(facts, "torch") or found.flavour == "cpu" or (found.flavour or "").startswith(("rocm", "xpu")):
+        return None
+    names = ("pytorch-gpu" if found.cuda else "pytorch", "torchvision")
+    return conda_step(
+        facts,
+        names,
+        "conda-forge's build; conda takes the CUDA that the driver here runs (`conda info` names it __cuda)",
+    )
+
+
+def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False) -> Step:
+    """Return the step by hand that installs packages of conda-forge into the environment of the target."""
+    prefix = text(facts.interpreter.prefix)
+    tools = facts.interpreter.installers
+    tool = (
+        next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
+        if isinstance(tools, tuple)
+        else "conda"
+    )
+    where = ("--prefix", prefix) if prefix else ()
+    force = ("--force-reinstall",) if again else ()
+    return commands.by_hand(
+        (tool, "install", *where, *force, "-c", "conda-forge", *names), why, "packages of conda", takes="up to 3 GB"
+    )
+
+
+def conda_name(requirement: str) -> str:
+    """Return a requirement of pip as conda writes it: "pytorch=2.9.1"."""
+    name, _, version = requirement.partition("==")
+    return {"torch": "pytorch"}.get(name, name) + (f"={version}" if version else "")
+
+
+def _family(facts: Facts) -> tuple[str, ...]:
+    """Return the packages that change with torch: torchvision where it is there or nothing is, torchaudio where it is there."""
+    names = ["torch"]
+    if (
+        version_here(facts, "torchvision")
+        or version_here(facts, "torch") is None
+        or isinstance(facts.packages.distributions, Unknown)
+    ):
+        names.append("torchvision")
+    return (*names, *(["torchaudio"] if version_here(facts, "torchaudio") else []))

@@ -1,0 +1,364 @@
+"""Choose the torch for a machine: versions that belong together, and the index that has them; or why none fits. Pure.
+
+This is the only place that turns what is known of a machine into requirements and an index. The rules:
+
+- Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that holds code for every GPU. No index is named
+  only where the registry's own build is that very build.
+- Windows with an NVIDIA GPU: the same versions, always with the index: the registry's torch for Windows is a CPU build.
+- aarch64 with an NVIDIA GPU (GH200, DGX Spark): always with the index. A Jetson has a torch of its own, from NVIDIA.
+- AMD and Intel GPUs: the index of their build. A CPU build is offered to a machine without a GPU alone.
+- A driver that is not known is taken for one of CUDA 12, the least that torch's newest builds need.
+
+https://pytorch.org/get-started/locally/, https://pytorch.org/get-started/previous-versions/ (indexes and versions)
+https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html (drivers)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from attn_doctor.knowledge import cuda as cuda_rules
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.rows import FlavourBuild, JetsonTorch, TorchBuild, TorchRelease
+from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.torch_builds import fitting_builds, is_yes, takes_glibc, takes_python
+from attn_doctor.knowledge.torch_machine import Choice, Machine, NoTorch, exactly
+from attn_doctor.model.facts import OsName, Unknown
+from attn_doctor.model.versions import local, pair
+
+INDEX = "https://download.pytorch.org/whl"
+START = "https://pytorch.org/get-started/locally/"
+JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
+_AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
+_TITLE = "Install torch and torchvision"
+_FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
+# A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
+_NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
+
+
+def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
+    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor."""
+    if machine.musl:
+        words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
+        return NoTorch(title=_TITLE, words=words)
+    if machine.board == "jetson":
+        return _of_jetson(machine)
+    if machine.os == "darwin":
+        return _of_macos(machine)
+    if machine.maker == "amd":
+        return _of_amd(machine)
+    if machine.maker == "intel" and machine.platform in ("linux_x86_64", "win_amd64"):
+        rows = [row for row in load(FlavourBuild) if row.flavour == "xpu"]
+        return _listed(machine, rows, "built for Intel GPUs") or _no_python(machine)
+    if machine.maker == "none" or machine.platform == "win_arm64":
+        return _cpu(machine)
+    return _of_nvidia(machine, below)
+
+
+def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
+    """Return this release of torch in the build that the machine runs, as another package asks for it: "2.5.1", and its CUDA."""
+    ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
+    if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:
+        minor, machine = pair(torch), msgspec.structs.replace(machine, maker="nvidia")
+        rows = [row for row in _best(machine) if pair(row.torch) == minor and cuda in (None, row.cuda)]
+        if rows:
+            return _as_choice(rows[0], torch, machine)
+        here = f"driver {machine.driver}" if machine.driver else "this machine"
+        words = f"no build of torch {torch} is for {here} with its GPU and Python"
+        return NoTorch(title=f"Find a torch {torch} for this machine", words=words)
+    newest = choose(machine)
+    if isinstance(newest, NoTorch) or newest.torch is None:
+        return newest
+    return msgspec.structs.replace(newest, torch=torch, torchvision=_vision(torch), beside=_beside(torch, machine))
+
+
+def index_of(flavour: str) -> str:
+    """Return the index of a build: "cu126", "cpu", "rocm7.2", "xpu"."""
+    return f"{INDEX}/{flavour}"
+
+
+def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
+    """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
+
+    A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
+    """
+    flavour = local(torch)
+    if flavour is None or not _FLAVOUR.fullmatch(flavour):
+        return None
+    default = pytorch.pypi_cuda(torch)
+    on_registry = machine is None or (machine.os in ("linux", None) and machine.platform == "linux_x86_64")
+    if on_registry and isinstance(default, str) and flavour == pytorch.flavour(default):
+        return None
+    return index_of(flavour)
+
+
+def by_others(torch: str) -> bool:
+    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
+    part = local(torch)
+    return part is not None and _FLAVOUR.fullmatch(part) is None
+
+
+def neighbour_of(gfx: str) -> str | None:
+    """Return the value of HSA_OVERRIDE_GFX_VERSION by which a card runs the code of a neighbour; None where none is known."""
+    return _NEIGHBOURS.get(gfx[:6])
+
+
+def same(torch: str, *names: str) -> tuple[str, ...]:
+    """Return the requirements of this very torch, and of what belongs to it: torchvision, torchaudio."""
+    return _family(torch).requirements("torch", *names)
+
+
+def vision_for(torch: str) -> str:
+    """Return the requirement of the torchvision that belongs to this torch."""
+    return _family(torch).requirements("torchvision")[0]
+
+
+def _family(torch: str) -> Choice:
+    bare = torch.partition("+")[0]
+    return Choice(torch=bare, torchvision=_vision(torch), flavour=local(torch), index_url=None, why="")
+
+
+def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
+    """Return the requirement of a NumPy that this torch takes, within a specifier: "numpy<2" for torch 2.2.
+
+    NumPy 2 passes no array to a torch that was built for NumPy 1, and no metadata says so:
+    https://github.com/pytorch/pytorch/issues/107302
+    """
+    takes_two = pytorch.numpy(torch, "2.0.0", os)
+    if isinstance(takes_two, Unknown) or takes_two.yes:
+        return f"numpy{specifier}"
+    return "numpy" + ",".join(filter(None, [specifier, "<2"]))
+
+
+def _best(machine: Machine) -> tuple[TorchBuild, ...]:
+    """Return the builds for this machine, the best first. Where the driver is not known, those that any driver of CUDA 12 runs come first."""
+    if machine.knows_driver:
+        return fitting_builds(machine)
+    return (
+        *fitting_builds(msgspec.structs.replace(machine, driver_cuda=machine.assumed_cuda)),
+        *fitting_builds(machine),
+    )
+
+
+def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
+    limit = pair(below) if below else None
+    rows = [row for row in _best(machine) if limit is None or (pair(row.torch) or limit) < limit]
+    if not rows:
+        return _no_build(machine)
+    release = pytorch.release(rows[0].torch)
+    latest = release.latest if isinstance(release, TorchRelease) else rows[0].torch
+    return _as_choice(rows[0], latest, machine)
+
+
+def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
+    flavour = pytorch.flavour(row.cuda)
+    plain = row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
+    return Choice(
+        torch=torch,
+        torchvision=_vision(torch),
+        flavour=flavour,
+        cuda=row.cuda,
+        index_url=None if plain else index_of(flavour),
+        why=_why(row, machine),
+        beside=_beside(torch, machine),
+        doubt=_doubt(machine, row),
+    )
+
+
+def _why(row: TorchBuild, machine: Machine) -> str:
+    cards = " and ".join(dict.fromkeys(machine.capabilities))
+    code = f", with code for compute capability {cards}" if cards else ""
+    if machine.driver:
+        runs = f", which driver {machine.driver} runs"
+    elif machine.driver_cuda:
+        runs = f", which a driver for CUDA {machine.driver_cuda} runs"
+    else:
+        needs = cuda_rules.driver_needed(row.cuda, machine.driver_os)
+        runs = f", which NVIDIA drivers from {needs.partition('.')[0]} on run" if isinstance(needs, str) else ""
+    return f"built for CUDA {row.cuda}{code}{runs}"
+
+
+def _doubt(machine: Machine, row: TorchBuild) -> str | None:
+    """Return what was assumed, and how the reader finds out."""
+    major = (pair(row.cuda) or (12, 0))[0]
+    shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
+    serves_all = bool(machine.capabilities) or (pair(row.cuda) or (0, 0)) >= (12, 8)
+    newer = "" if serves_all else "; an RTX 50 or a B200 needs cu128 or newer"
+    if machine.maker == "unknown":
+        return f"which GPU and driver there are is not known: {shows}{newer}; without an NVIDIA GPU take --index-url {index_of('cpu')}"
+    if not machine.knows_driver:
+        return f"the driver is not known: {shows}{newer}"
+    return newer.removeprefix("; ") or None
+
+
+def _of_amd(machine: Machine) -> Choice | NoTorch:
+    if machine.os == "windows" or machine.wsl:
+        place, name = ("windows", "Windows") if machine.os == "windows" else ("wsl", "WSL")
+        words = f"take AMD's own torch for Radeon and Ryzen: {_AMD}/{place}/install-pytorch.html (PyTorch's ROCm builds are for Linux itself)"
+        return NoTorch(title=f"Install AMD's torch for {name}", words=words)
+    host = pair(machine.rocm) if machine.rocm else None
+    rows = [row for row in load(FlavourBuild) if row.flavour.startswith("rocm")]
+    older = [row for row in rows if host is None or (pair(row.flavour.removeprefix("rocm")) or (0, 0)) <= host]
+    choice = _listed(machine, older or rows, "built for AMD GPUs with ROCm")
+    if choice is None:
+        return _no_python(machine)
+    if choice.doubt is None and machine.rocm is None:
+        unknown = "the ROCm there is not known: cat /opt/rocm/.info/version shows it, and an older one has an index of its own"
+        return msgspec.structs.replace(choice, doubt=unknown)
+    return choice
+
+
+def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:
+    """Return the newest listed build that the Python and the platform take: one with code for the GPU, if there is one."""
+    found = [
+        row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
+    ]
+    holding = [row for row in found if not row.archs or set(machine.gfx) <= set(row.archs)]
+    if not found:
+        return None
+    row, doubt = (holding or found)[0], None
+    if not holding:
+        near = next((theirs for card in machine.gfx if (theirs := neighbour_of(card))), None)
+        hint = f"; HSA_OVERRIDE_GFX_VERSION={near} makes it use the code of a neighbour" if near else ""
+        doubt = f"it holds no code for {', '.join(machine.gfx)}{hint}"
+    return Choice(
+        torch=row.torch,
+        torchvision=row.torchvision,
+        flavour=row.flavour,
+        index_url=index_of(row.flavour),
+        why=f"{why} {row.flavour.removeprefix('rocm')}" if row.flavour.startswith("rocm") else why,
+        beside=_beside(row.torch, machine),
+        doubt=doubt,
+    )
+
+
+def _of_jetson(machine: Machine) -> Choice | NoTorch:
+    """Return NVIDIA's torch for the board. The registry's is for servers: on most boards it finds no GPU."""
+    title = "Install NVIDIA's torch for this JetPack"
+    have = pair(machine.jetpack) if machine.jetpack else None
+    row = next(
+        (r for r in load(JetsonTorch) if have and (pair(r.first) or have) <= have <= (pair(r.last) or have)), None
+    )
+    if row is None:
+        seen = (
+            f"JetPack {machine.jetpack}"
+            if machine.jetpack
+            else "your JetPack (cat /etc/nv_tegra_release shows its release)"
+        )
+        words = f"take the torch and torchvision for {seen} that NVIDIA names: {JETSON}; PyPI's are not for this board"
+        return NoTorch(title=title, words=words)
+    if machine.python is not None and machine.python != row.python:
+        words = f"NVIDIA's torch for JetPack {machine.jetpack} is for Python {row.python}, here {machine.python}: make an environment with that Python, then take it from {row.url}"
+        return NoTorch(title=title, words=words)
+    if not row.index:
+        words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {JETSON}"
+        return NoTorch(title=title, words=words)
+    return Choice(
+        torch=None,
+        torchvision=None,
+        flavour=None,
+        index_url=row.url,
+        why=f"NVIDIA's builds for JetPack {machine.jetpack}, with code for this board",
+        doubt=row.note or f"where the index lacks it: {JETSON}",
+        takes="1 to 3 GB",
+    )
+
+
+def _of_macos(machine: Machine) -> Choice | NoTorch:
+    """Return the registry's torch. 2.2 is the last for Macs with an Intel processor: https://github.com/pytorch/pytorch/issues/114602."""
+    intel = machine.machine == "x86_64"
+    why = (
+        "the last torch for Macs with an Intel processor"
+        if intel
+        else "PyTorch's builds for macOS hold the Apple GPU's backend"
+    )
+    return _plain(machine, why, None, last="2.2" if intel else None)
+
+
+def _cpu(machine: Machine) -> Choice | NoTorch:
+    why = "this machine has no GPU that PyTorch can use: the CPU build is a tenth of the download"
+    return _plain(machine, why, "cpu")
+
+
+def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = None) -> Choice | NoTorch:
+    """Return the newest release that the Python and the C library take, up to the minor `last`."""
+    for row in reversed(load(TorchRelease)):
+        minor = pair(row.minor) or (0, 0)
+        glibc = "2.28" if minor >= (2, 7) else "2.17"
+        if last is not None and minor > (pair(last) or minor):
+            continue
+        if is_yes(takes_python(row.minor, machine.python)) and is_yes(takes_glibc(glibc, machine)):
+            return Choice(
+                torch=row.latest,
+                torchvision=_vision(row.latest),
+                flavour=flavour,
+                index_url=index_of(flavour) if flavour else None,
+                why=why,
+                beside=_beside(row.latest, machine),
+                takes="200 MB",
+            )
+    return _no_python(machine)
+
+
+def _no_build(machine: Machine) -> NoTorch:
+    """Return why no CUDA build fits: by the condition without which one would."""
+    if fitting_builds(msgspec.structs.replace(machine, python=None)):
+        return _no_python(machine)
+    undriven = msgspec.structs.replace(machine, driver=None, driver_cuda=None)
+    rows = fitting_builds(undriven)
+    if rows:
+        needs = cuda_rules.driver_needed(
+            min((row.cuda for row in rows), key=lambda text: pair(text) or (0, 0)), machine.driver_os
+        )
+        here = f"driver {machine.driver}" if machine.driver else f"a driver for CUDA {machine.driver_cuda}"
+        words = f"no torch with code for this GPU runs on {here}: install driver {needs} or newer first, then run this check again"
+        return NoTorch(title="Install a newer driver before torch", words=words)
+    if len(set(machine.capabilities)) > 1:
+        words = f"no torch holds code for all of {', '.join(machine.capabilities)}: hide a GPU with CUDA_VISIBLE_DEVICES, and run this check again"
+        return NoTorch(title=_TITLE, words=words)
+    card = f"compute capability {machine.capabilities[0]}" if machine.capabilities else "this system"
+    return NoTorch(
+        title=_TITLE, words=f"no torch of the tables of this attn-doctor is for {card}: {START} names the newest"
+    )
+
+
+def _no_python(machine: Machine) -> NoTorch:
+    alike = choose(msgspec.structs.replace(machine, python=None)) if machine.python else None
+    row = pytorch.release(alike.torch) if isinstance(alike, Choice) and alike.torch else Unknown("")
+    good = "3.12" if isinstance(row, Unknown) or "3.12" in row.pythons else row.pythons[-1]
+    listed = (
+        ""
+        if isinstance(row, Unknown)
+        else f" (torch {row.latest} has wheels for Python {row.pythons[0]} to {row.pythons[-1]})"
+    )
+    words = f"no torch for this machine has a wheel for Python {machine.python}: make an environment with Python {good}{listed}, and install there"
+    return NoTorch(title=f"Use Python {good}", words=words)
+
+
+def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
+    """Return what this torch needs beside it so that it works: NumPy 1 with a torch that was built for it."""
+    wanted = numpy_for(torch, os=machine.os or "linux")
+    return () if wanted == "numpy" else (wanted,)
+
+
+def _vision(torch: str) -> str | None:
+    found = pytorch.torchvision_for(torch)
+    return found if isinstance(found, str) else None
+
+
+__all__ = [
+    "Choice",
+    "Machine",
+    "NoTorch",
+    "choose",
+    "exactly",
+    "fitting_builds",
+    "index_of",
+    "index_of_build",
+    "numpy_for",
+    "same",
+    "vision_for",
+]

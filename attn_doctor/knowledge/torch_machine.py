@@ -1,0 +1,91 @@
+"""Define what decides which torch runs, and the answers of `torch_choice`. Judges nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor.model.facts import Board, OsName, Record
+from attn_doctor.model.versions import pair
+
+Maker = Literal["nvidia", "amd", "intel", "none", "unknown"]
+
+
+class Machine(Record, frozen=True, kw_only=True):
+    """Hold what decides which torch runs. None: not known; for `rocm` and `board` also: there is none."""
+
+    os: OsName | None = None
+    machine: str | None = None  # "x86_64", "aarch64"; "arm64" on macOS
+    maker: Maker = "unknown"
+    board: Board | None = None
+    jetpack: str | None = None
+    wsl: bool = False
+    capabilities: tuple[str, ...] = ()  # of the NVIDIA GPUs that programs see, "8.6"
+    gfx: tuple[str, ...] = ()
+    driver: str | None = None
+    driver_os: OsName = "linux"  # under WSL the driver is that of Windows
+    driver_cuda: str | None = None  # most that the driver supports
+    assumed_cuda: str = "12.0"  # of a driver that is not known: the least that torch's newest builds need
+    rocm: str | None = None
+    python: str | None = None  # "3.12"; "3.13t" is free-threaded
+    glibc: str | None = None
+    musl: bool = False
+
+    @property
+    def platform(self) -> str:
+        """The platform of its wheels, "linux_x86_64"."""
+        arm = (self.machine or "").lower() in ("aarch64", "arm64")
+        if self.os == "windows":
+            return "win_arm64" if arm else "win_amd64"
+        return "linux_aarch64" if arm else "linux_x86_64"
+
+    @property
+    def knows_driver(self) -> bool:
+        return self.driver is not None or self.driver_cuda is not None
+
+
+class Choice(Record, frozen=True, kw_only=True):
+    """A torch to install, and what belongs to it."""
+
+    torch: str | None  # "2.14.1"; None: what its index has
+    torchvision: str | None
+    flavour: str | None  # "cu126", "cpu", "rocm7.2", "xpu"; None: macOS, or an index of NVIDIA's
+    index_url: str | None  # None: the registry's default is this build
+    why: str
+    cuda: str | None = None
+    beside: tuple[str, ...] = ()  # requirements of other packages, "numpy<2"
+    doubt: str | None = None  # what is not known, and how to find it out
+    takes: str = "3 to 5 GB"
+
+    def requirements(self, *names: str) -> tuple[str, ...]:
+        """Return the requirements of these packages of the family; without names those of torch and torchvision."""
+        versions = {"torch": self.torch, "torchvision": self.torchvision, "torchaudio": self._torchaudio()}
+        return (*(exactly(name, versions.get(name)) for name in names or ("torch", "torchvision")), *self.beside)
+
+    @property
+    def build(self) -> str:
+        """The version with its build: "2.14.1+cu126"; "of NVIDIA" where the index decides."""
+        if self.torch is None:
+            return "of NVIDIA"
+        return f"{self.torch}+{self.flavour}" if self.flavour else self.torch
+
+    def _torchaudio(self) -> str | None:
+        """Return the torchaudio of this torch: the same number up to 2.11, after which no more were released.
+
+        2.11 uses torch's stable ABI. https://github.com/pytorch/audio/issues/3902
+        """
+        minor = pair(self.torch) if self.torch else None
+        if minor is None:
+            return None
+        return self.torch if minor <= (2, 11) else "2.11.0"
+
+
+class NoTorch(Record, frozen=True, kw_only=True):
+    """No wheel of PyTorch fits: what to do instead, in words."""
+
+    title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
+    words: str
+
+
+def exactly(name: str, version: str | None) -> str:
+    """Return the requirement of one version; the name alone where none is known."""
+    return f"{name}=={version}" if version else name

@@ -1,0 +1,67 @@
+"""Read from files which board this is, which JetPack it runs, and whether a notebook service runs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from attn_doctor.knowledge.jetson import jetpack_of
+from attn_doctor.model.facts import Board, Hosted, Text, Unknown
+from attn_doctor.probes.root import Root
+
+# Variables that only these services set. Colab and Kaggle: their images; SageMaker: sagemaker-training-toolkit, ENVIRONMENT_VARIABLES.md.
+_SERVICES: tuple[tuple[Hosted, tuple[str, ...]], ...] = (
+    ("colab", ("COLAB_RELEASE_TAG", "COLAB_GPU", "COLAB_BACKEND_VERSION")),
+    ("kaggle", ("KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE")),
+    ("sagemaker", ("SM_CURRENT_HOST", "SM_MODEL_DIR", "SAGEMAKER_INTERNAL_IMAGE_URI")),
+)
+_OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # on notebook instances and in Studio
+
+
+class Place(NamedTuple):
+    board: Board | None
+    jetpack: Text
+    hosted: Hosted | None
+
+
+def place(tree: Root, environ: Mapping[str, str]) -> Place:
+    """Return board, JetPack and service; None for what this is not."""
+    board = _board(tree)
+    return Place(board, _jetpack(tree) if board == "jetson" else None, _hosted(tree, environ))
+
+
+def _board(tree: Root) -> Board | None:
+    # The device tree of a Jetson names its chip: "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234". Containers see it too.
+    for folder in ("/proc/device-tree", "/sys/firmware/devicetree/base"):
+        if "nvidia,tegra" in (tree.text(f"{folder}/compatible") or ""):
+            return "jetson"
+    kernel = tree.text("/proc/sys/kernel/osrelease") or ""
+    if kernel.endswith("-tegra") or tree.exists("/etc/nv_tegra_release"):
+        return "jetson"
+    # The other makers of the DGX Spark's board write names of their own; the GPU is called the same.
+    folder = "/proc/driver/nvidia/gpus"
+    cards = [tree.text(f"{folder}/{name}/information") or "" for name in tree.entries(folder)]
+    named = (tree.text("/sys/class/dmi/id/product_name") or "").replace("_", " ")
+    if "DGX Spark" in named or any(re.search(r"^Model:\s+NVIDIA GB10\b", card, re.MULTILINE) for card in cards):
+        return "dgx-spark"
+    return None
+
+
+def _jetpack(tree: Root) -> Text:
+    """Return the version of the package nvidia-jetpack, else the JetPack of the release of Jetson Linux."""
+    status = tree.text("/var/lib/dpkg/status") or ""
+    package = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE)
+    if package:
+        return package[1]
+    # "# R36 (release), REVISION: 4.3, GCID: ..."
+    release = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", tree.text("/etc/nv_tegra_release") or "")
+    found = jetpack_of(f"{release[1]}.{release[2]}") if release else None
+    return found or Unknown("neither the package nvidia-jetpack nor /etc/nv_tegra_release says which JetPack this is")
+
+
+def _hosted(tree: Root, environ: Mapping[str, str]) -> Hosted | None:
+    for name, variables in _SERVICES:
+        if any(variable in environ for variable in variables):
+            return name
+    return "sagemaker" if tree.exists(_OF_SAGEMAKER) else None

@@ -1,0 +1,93 @@
+"""Read which package indexes the settings of pip and uv name, from variables and files. Passwords are left out.
+
+https://pip.pypa.io/en/stable/topics/configuration/, https://docs.astral.sh/uv/concepts/configuration-files/
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attn_doctor.probes.root import Root
+
+_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+)
+_URL = re.compile(r"https?://[^\s\"',\]]+")
+# The tables of a TOML file that hold indexes: of uv.toml the top, of pyproject.toml those of uv, poetry and pdm.
+_TABLE = re.compile(r"^\[+(?:tool\.uv(?:\.index|\.pip)?|tool\.(?:poetry|pdm)\.source|index|pip)\]+$")
+_KEY = re.compile(
+    r"^\s*(?:default-index|index-url|extra-index-url|url)\s*=\s*(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*')", re.MULTILINE
+)
+
+
+def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None) -> tuple[str, ...]:
+    """Return the addresses, each once. `prefix`: of the target; `folder`: of the project."""
+    tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
+    found = [url for name in _VARIABLES for url in _URL.findall(environ.get(name, ""))]
+    for path in _pip_files(environ, prefix):
+        found += _of_pip(tree.text(path) or "")
+    for path in _uv_files(environ, folder):
+        found += _of_toml(tree.text(path) or "", whole=path.endswith("uv.toml"))
+    return tuple(dict.fromkeys(_bare(url) for url in found))
+
+
+def _pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+    home = environ.get("HOME") or environ.get("USERPROFILE", "")
+    named = environ.get("PIP_CONFIG_FILE")
+    yield from (
+        *("/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{home}/.pip/pip.conf", f"{prefix}/pip.conf", f"{prefix}/pip.ini"),
+        f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/pip/pip.conf",
+        f"{home}/Library/Application Support/pip/pip.conf",
+    )
+    yield from (f"{environ[name]}/pip/pip.ini" for name in ("APPDATA", "PROGRAMDATA") if environ.get(name))
+    if named:
+        yield named
+
+
+def _uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
+    home = environ.get("HOME") or environ.get("USERPROFILE", "")
+    yield from ("/etc/uv/uv.toml", f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/uv/uv.toml")
+    if environ.get("APPDATA"):
+        yield f"{environ['APPDATA']}/uv/uv.toml"
+    if folder is not None:
+        yield from (f"{folder}/uv.toml", f"{folder}/pyproject.toml")
+
+
+def _of_pip(text: str) -> list[str]:
+    read = configparser.RawConfigParser(strict=False)
+    try:
+        read.read_string(text)
+    except configparser.Error:
+        return []
+    sections = [dict(read.items(name)) for name in read.sections() if name in ("global", "install", "download")]
+    keys = ("index-url", "extra-index-url", "index_url", "extra_index_url")
+    return [url for section in sections for key in keys for url in _URL.findall(section.get(key, ""))]
+
+
+def _of_toml(text: str, *, whole: bool) -> list[str]:
+    """Return the addresses of indexes. Read by lines: Python 3.10 has no reader of TOML."""
+    parts, here = [""], whole
+    for line in text.splitlines():
+        if line.startswith("["):
+            here = bool(_TABLE.match(line.strip()))
+        if here:
+            parts.append(line)
+    return [url for match in _KEY.finditer("\n".join(parts)) for url in _URL.findall(match["value"])]
+
+
+def _bare(url: str) -> str:
+    """Return an address without name and password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
