@@ -85,28 +85,6 @@ def test_cuda_home_is_pointed_at_a_whole_toolkit_that_is_there(slug):
 
 
 @pytest.mark.parametrize(
-    ("kind", "distribution", "cuda", "argv"),
-    [
-        ("conda", "ubuntu", "12.8", ("conda", "install", "-c", "nvidia", "-y", "cuda-toolkit=12.8")),
-        ("venv", "ubuntu", "12.8", ("sudo", "apt-get", "install", "-y", "cuda-toolkit-12-8")),
-        ("venv", "fedora", "12.8", ()),
-        ("venv", "ubuntu", UNKNOWN, ()),
-        ("conda", "ubuntu", UNKNOWN, ()),
-    ],
-)
-@pytest.mark.parametrize("slug", ["cuda-home-unset", "cuda-headers-incomplete"])
-def test_a_toolkit_is_installed_in_the_way_of_the_machine(slug, kind, distribution, cuda, argv):
-    facts = changed(
-        COMPILES,
-        toolchain__toolkits=(),
-        interpreter__kind=kind,
-        system__distribution=distribution,
-        torch__cuda=cuda,
-    )
-    assert find(slug).fixes(facts, NOTHING)[-1].steps[0].argv == argv
-
-
-@pytest.mark.parametrize(
     ("facts", "met"),
     [
         (changed(COMPILES, toolchain__toolkits=(kit(version="13.0"),)), True),
@@ -153,23 +131,6 @@ def test_a_toolkit_without_a_compiler():
     assert found("nvcc-missing", changed(facts, torch__cuda=None)) is None
 
 
-@pytest.mark.parametrize(
-    ("kits", "container", "last"),
-    [
-        ((KIT,), None, "Point CUDA_HOME at /usr/local/cuda-12.8"),
-        ((kit(missing_headers=("cuda.h",)),), None, "Install the CUDA compiler"),
-        ((kit(version=UNKNOWN),), None, "Install the CUDA compiler"),
-        (UNKNOWN, None, "Install the CUDA compiler"),
-        ((), "docker", "Use a -devel image"),
-        ((), UNKNOWN, "Install the CUDA compiler"),
-        ((KIT,), "docker", "Use a -devel image"),
-    ],
-)
-def test_how_a_compiler_is_had(kits, container, last):
-    facts = changed(COMPILES, toolchain__toolkits=kits, system__container=container)
-    assert titles("nvcc-missing", facts)[-1] == last
-
-
 # -- the host compiler
 
 
@@ -194,30 +155,6 @@ def test_a_compiler_that_nvcc_does_not_take(version, name, max_gcc, met):
     finding = found("host-compiler-unsupported", facts)
     assert (finding is not None) is met
     assert finding is None or finding.evidence[0].path == "toolchain.compilers.1.version"
-
-
-@pytest.mark.parametrize(
-    ("changes", "argv", "compiler"),
-    [
-        ({}, ("sudo", "apt-get", "install", "-y", "gcc-14", "g++-14"), "/usr/bin/g++-14"),
-        (
-            {"system__distribution": "fedora", "interpreter__kind": "conda"},
-            ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64=14"),
-            "x86_64-conda-linux-gnu-g++",
-        ),
-        ({"system__distribution": "fedora"}, (), "/usr/bin/g++-14"),
-    ],
-)
-def test_the_newest_compiler_that_nvcc_takes_is_named_to_both_halves(changes, argv, compiler):
-    fix = find("host-compiler-unsupported").fixes(changed(COMPILES, **changes), NOTHING)[-1]
-    assert fix.steps[0].argv == argv
-    assert dict(filter(None, map(variable, fix.steps)))["CXX"] == compiler
-    assert dict(filter(None, map(variable, fix.steps)))["NVCC_PREPEND_FLAGS"] == f"-ccbin {compiler}"
-
-
-def test_where_the_limit_of_nvcc_is_not_known_no_version_is_named():
-    facts = changed(COMPILES, toolchain__toolkits=(kit(max_gcc=UNKNOWN),))
-    assert titles("host-compiler-unsupported", facts)[-1] == "Install a compiler that nvcc takes"
 
 
 # -- memory and time
@@ -310,14 +247,6 @@ def test_a_disk_that_is_nearly_full(changes, severity):
 def test_temporary_files_go_where_there_is_room(disks, folder):
     first = find("disk-full").fixes(changed(H, system__disks=disks), NOTHING)[0].steps[0]
     assert variable(first) == (("TMPDIR", folder) if folder else None)
-
-
-@pytest.mark.parametrize(
-    ("installers", "argv"),
-    [(("uv 0.9.7",), ("uv", "cache", "clean")), (("pip 26.0",), ("/venv/bin/python", "-m", "pip", "cache", "purge"))],
-)
-def test_the_cache_of_the_own_installer_is_cleared(installers, argv):
-    assert find("disk-full").fixes(changed(H, interpreter__installers=installers), NOTHING)[-1].steps[0].argv == argv
 
 
 def test_a_build_that_takes_hours_is_told_before_it_begins():

@@ -6,11 +6,10 @@ import pytest
 from one_rule import found, told
 from plan_reading import installs, variable
 from recorded_machines import MACHINES, read
-from whole_machines import RTX_4090, changed, gpu, packages, refused, with_flash_attn
+from whole_machines import RTX_4090, changed, packages, refused, with_flash_attn
 
 from attn_doctor import commands
 from attn_doctor.failure_modes import find
-from attn_doctor.failure_modes.install.environment_pollution import _torch_of_here
 from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.model_code.model_not_built import NotBuilt
 from attn_doctor.failure_modes.shared import building
@@ -75,21 +74,6 @@ def test_what_a_log_says_of_an_old_driver(text, confidence, says):
     assert [line.text for line in finding.evidence] == [INSUFFICIENT.strip()]
 
 
-def test_the_older_torch_for_an_old_driver_has_code_for_the_card():
-    """The newest torch that this driver runs is one for CUDA 12.6, which has no code for an RTX 5090."""
-    said = "RuntimeError: The NVIDIA driver on your system is too old (found version 12040)."
-    old = changed(H, graphics__driver="550.54.15", graphics__driver_cuda="12.4", graphics__libcuda_version="550.54.15")
-    old = changed(old, torch__available=False, torch__cuda_error=said)
-
-    def index(*cards) -> str:
-        return found("driver-too-old", changed(old, graphics__gpus=cards)).fixes[1].steps[0].index_url
-
-    first, second = gpu("RTX 4090", "8.9"), gpu("RTX 5090", "12.0")
-    assert index(first) == index(first, second) == index(gpu("a card", UNKNOWN), second) == index()
-    assert index(first) == "https://download.pytorch.org/whl/cu126"
-    assert index(second) == index(second, first) != index(first)
-
-
 # -- wheels
 
 
@@ -122,12 +106,6 @@ def test_there_is_no_finished_wheel(changes, met):
 # -- versions of torch
 
 
-def test_the_torch_of_a_fresh_environment_is_pinned_where_the_registry_has_it():
-    assert _torch_of_here(changed(H, graphics__driver=UNKNOWN)) == ("torch", "torchvision")
-    assert _torch_of_here(changed(H, graphics__driver="535.183.01")) == ("torch", "torchvision")  # from another index
-    assert all("==" in text for text in _torch_of_here(H))
-
-
 BROKEN = changed(
     H,
     torch__importable=False,
@@ -139,24 +117,6 @@ BROKEN = changed(
 
 def afresh(facts) -> list:
     return [fix for fix in found("torch-install-broken", facts).fixes if fix.title.startswith("Install torch")]
-
-
-def test_the_same_torch_is_installed_again():
-    one, everything = afresh(BROKEN)
-    assert one.steps[-1].requirements == ("torch==2.8.0", "torchvision==0.23.0")
-    assert everything.steps[0].requirements == ("torch==2.8.0", "torchvision==0.23.0", "numpy==2.2.6")
-    alone = changed(BROKEN, packages__distributions=packages(torch="2.8.0+cu128", numpy="2.2.6"))
-    assert afresh(alone)[0].steps[-1].requirements == ("torch==2.8.0",)
-    bare = changed(BROKEN, packages__distributions=packages(torch="2.8.0+cu128"))
-    assert afresh(bare)[1].steps[0].requirements == ("torch==2.8.0",)
-
-
-@pytest.mark.parametrize("os", ["linux", UNKNOWN])
-def test_a_numpy_that_the_torch_does_not_take_is_not_kept(os):
-    old = changed(BROKEN, torch__version="2.2.2+cu121", system__os=os)
-    new = changed(BROKEN, system__os=os)
-    assert not any("numpy" in text for text in afresh(old)[1].steps[0].requirements)
-    assert any("numpy" in text for text in afresh(new)[1].steps[0].requirements)
 
 
 def test_all_is_installed_afresh_first_where_a_library_is_lost():

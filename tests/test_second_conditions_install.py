@@ -6,7 +6,7 @@ import pytest
 from one_rule import found, told
 from plan_reading import installs, variable
 from recorded_machines import MACHINES, read
-from whole_machines import RTX_4090, changed, gpu, packages, with_flash_attn, without_driver
+from whole_machines import RTX_4090, changed, gpu, packages, with_flash_attn
 
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.mode import Hit
@@ -46,34 +46,6 @@ NO_TORCH = changed(
 def test_a_torch_that_is_not_there(changes, met):
     finding = found("torch-missing", changed(NO_TORCH, **changes))
     assert (finding and finding.certainty) == (Certainty.OBSERVED if met else None)
-
-
-@pytest.mark.parametrize(
-    ("changes", "names", "index"),
-    [
-        ({"system__os": "darwin"}, ("torch", "torchvision"), None),
-        ({"graphics__pci": (), "graphics__gpus": ()}, ("torch", "torchvision"), "https://download.pytorch.org/whl/cpu"),
-    ],
-)
-def test_the_torch_of_a_machine_without_an_nvidia_gpu(changes, names, index):
-    (fix,) = find("torch-missing").fixes(changed(NO_TORCH, **changes), NOTHING)
-    assert (installs(fix.steps[0]), fix.steps[0].index_url) == (names, index)
-
-
-@pytest.mark.parametrize(
-    ("changes", "made"),
-    [
-        ({"system__kernel": "5.15.148-tegra"}, 0),
-        ({"system__musl": "1.2.5"}, 1),
-        ({"system__musl": "1.2.5", "system__kernel": "5.15.148-tegra"}, 1),
-    ],
-)
-def test_a_jetson_has_a_torch_of_its_own(changes, made):
-    assert len(find("torch-missing").fixes(changed(NO_TORCH, **changes), NOTHING)) == made
-
-
-def test_before_a_driver_is_there_no_torch_is_chosen():
-    assert found("torch-missing", changed(without_driver(NO_TORCH), torch__fault=None)).fixes == ()
 
 
 def test_the_newest_torch_for_the_card_and_its_driver():

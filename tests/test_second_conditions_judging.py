@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.examination import log_reader
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.stated_gpu import elsewhere
@@ -22,7 +22,7 @@ from attn_doctor.model.findings import (
 )
 from attn_doctor.model.trials import Trial, Trials
 
-WHOLE = log_reader()
+STATED = msgspec.structs.replace(Facts(), grade="stated")  # nothing but what a log says
 
 
 class Rule:
@@ -73,7 +73,7 @@ def log(file: str, *matches: tuple[str, int, str], lines: int = 100) -> Log:
     )
 
 
-def judged(*rules, facts: Facts | None = RTX_4090, goal: Goal = Goal.TRAIN, logs: tuple[Log, ...] = ()) -> Diagnosis:
+def judged(*rules, facts: Facts = RTX_4090, goal: Goal = Goal.TRAIN, logs: tuple[Log, ...] = ()) -> Diagnosis:
     return diagnose(facts, goal, modules=rules, logs=logs)
 
 
@@ -99,8 +99,8 @@ def test_a_rule_that_fails_is_told_though_its_finding_were_a_note():
 
 
 def test_of_logs_alone_no_doubt_about_a_machine_is_told():
-    assert judged(Rule("asks-01"), facts=None).undetermined == ()
-    assert judged(Rule("crash-01", error=ZeroDivisionError("oops")), facts=None).undetermined == ()
+    assert judged(Rule("asks-01"), facts=STATED).undetermined == ()
+    assert judged(Rule("crash-01", error=ZeroDivisionError("oops")), facts=STATED).undetermined == ()
 
 
 @pytest.mark.parametrize(("stated", "told"), [(True, []), (False, ["asks-01"])])

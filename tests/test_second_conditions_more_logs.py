@@ -118,7 +118,6 @@ BUILT_FOR = "FATAL: kernel built for sm80-sm100, but running on sm121\n"
         ("torch-install-broken", f"{FROM_OTHER}{FROM_TORCH}{CUDNN}", "high", "torch itself"),
         ("torch-install-broken", CUDART, None, ""),
         ("torch-install-broken", f"{FROM_TORCH}{CUDART}", "high", "torch itself does not find libcudart.so.12"),
-        ("torch-install-broken", OWN.format("iJIT_NotifyEvent"), "medium", "libtorch_cpu.so needs a function"),
         ("torch-install-broken", OWN.format("cublasLtCreate"), None, ""),
         ("torch-install-broken", f"{FROM_OTHER}{OWN.format('iJIT_NotifyEvent')}", None, ""),
         ("torch-install-broken", GONE_OFF, "high", "torch does not load there"),

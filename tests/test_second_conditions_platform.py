@@ -52,12 +52,6 @@ def test_a_release_without_libtinfo5(changes, met):
     assert not met or finding.evidence[0].text == "this is ubuntu 24.04"
 
 
-@pytest.mark.parametrize(("cuda", "last"), [("12.8", "cuda-toolkit-12-8"), (UNKNOWN, None)])
-def test_the_toolkit_of_this_release_is_that_of_torch(cuda, last):
-    (fix,) = find("libtinfo5-unavailable").fixes(changed(H, torch__cuda=cuda), NOTHING)
-    assert (fix.steps[0].argv or (None,))[-1] == last
-
-
 WINDOWS = changed(H, system__os="windows", toolchain__long_paths=False)
 
 
@@ -97,14 +91,6 @@ def test_on_a_mac_only_the_system_counts():
 
 
 # -- compilers and crashes
-
-
-@pytest.mark.parametrize(
-    ("kind", "argv"),
-    [("conda", ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64")), ("venv", ())],
-)
-def test_a_newer_gcc_comes_with_conda_or_by_hand(kind, argv):
-    assert find("host-compiler-too-old").fixes(changed(H, interpreter__kind=kind), NOTHING)[-1].steps[0].argv == argv
 
 
 FATAL = "Fatal Python error: Segmentation fault\n"
@@ -157,19 +143,6 @@ def test_an_import_that_crashes(module, fault, severity):
 def test_a_triton_that_is_missing(changes, severity):
     finding = found("triton-missing", changed(H, **changes))
     assert (finding and finding.severity) == severity
-
-
-@pytest.mark.parametrize(
-    ("os", "titles"),
-    [("linux", ["Install triton"]), ("windows", ["Install triton for Windows"]), ("darwin", [])],
-)
-def test_the_triton_of_a_system(os, titles):
-    assert [fix.title for fix in find("triton-missing").fixes(changed(H, system__os=os), NOTHING)] == titles
-
-
-def test_without_a_machine_the_triton_of_both_systems_is_named():
-    log = "ModuleNotFoundError: No module named 'triton'\n"
-    assert [fix.title for fix in told("triton-missing", log).fixes] == ["Install triton", "Install triton for Windows"]
 
 
 NVCC_12_4 = changed(

@@ -143,19 +143,6 @@ def test_a_package_and_an_import_are_found_by_their_own_name():
     assert fact_queries.attempt_evidence(facts, "zork").text == "zork was not imported"
 
 
-@pytest.mark.parametrize(
-    ("torch", "index"),
-    [
-        ("2.15.0", None),
-        ("2.5.1+cpu", "https://download.pytorch.org/whl/cpu"),
-        ("2.5.1+cu124", None),  # what PyPI has
-        ("2.5.1+cu118", "https://download.pytorch.org/whl/cu118"),
-    ],
-)
-def test_the_index_of_a_torch(torch, index):
-    assert fact_queries.index_url(torch) == index
-
-
 # -- culprits
 
 
@@ -238,18 +225,6 @@ def lacking(*names: str):
 def test_a_long_list_of_missing_packages_is_cut():
     assert requirements.listed(lacking("a", "b"), most=2) == "a, b"
     assert requirements.listed(lacking("a", "b", "c", "d"), most=2) == "a, b and 2 more"
-
-
-def test_torchvision_comes_as_it_belongs_to_this_torch_and_from_its_index():
-    old = changed(RTX_4090, torch__version="2.5.1+cu118")
-    first, second = requirements.install(old, lacking("torchvision", "pyyaml"), ["setuptools<82"])
-    assert (first.requirements, first.index_url) == (("torchvision==0.20.1",), "https://download.pytorch.org/whl/cu118")
-    assert (second.requirements, second.index_url) == (("pyyaml>=1", "setuptools<82"), None)
-    (single,) = requirements.install(changed(RTX_4090, torch__version="2.5.1"), lacking("pyyaml", "torchvision"))
-    assert single.requirements == ("torchvision==0.20.1", "pyyaml>=1")
-    (unknown,) = requirements.install(changed(RTX_4090, torch__version=UNKNOWN), lacking("torchvision"))
-    assert unknown.requirements == ("torchvision",)
-    assert requirements.install(RTX_4090, []) == ()
 
 
 # -- builds

@@ -138,15 +138,6 @@ def test_conda_brings_a_libstdcxx_of_its_own(kind, prefix, met):
     assert any("conda environment" in fix.title for fix in made) is met
 
 
-@pytest.mark.parametrize(
-    "slug", ["flash-attn-wheel-mislabelled", "no-prebuilt-wheel", "nvcc-torch-cuda-mismatch", "triton-missing"]
-)
-def test_without_a_machine_the_usual_cure_is_told(slug):
-    made = find(slug).usual(Facts())
-    assert made
-    assert all(fix.steps and fix.verify and fix.title for fix in made)
-
-
 def test_every_usual_cure_has_steps():
     for module in ALL:
         if isinstance(module, Usual):
