@@ -101,3 +101,28 @@ def test_what_has_no_recipe_cannot_be_reproduced_and_says_where_to_read():
     done = reproduce(planned)
     assert (done.reproduced, done.named) == (False, False)
     assert f"attn-doctor explain {mode.slug}" in done.why_not
+
+
+SAID_IN_OTHER_WORDS = ("yolo12-weights-of-the-other-code", "ultralytics-older-than-weights")
+SOURCE_MB, APT_MB = 10, 25  # of flash-attn's source, and of an Ubuntu package index
+
+
+def test_the_pages_say_which_failures_can_be_made_to_happen():
+    for module in ALL:
+        said = f"attn-doctor reproduce {module.MODE.slug}`" in " ".join(page(module).sections["How to reproduce"])
+        assert said is (module.MODE.recipe is not None), module.MODE.slug
+
+
+@pytest.mark.parametrize("module", WITH_RECIPE, ids=SLUGS)
+def test_the_page_says_what_is_not_real_and_how_much_is_downloaded(module):
+    text, recipe = " ".join(page(module).sections["How to reproduce"]), module.MODE.recipe
+    if module.MODE.slug not in SAID_IN_OTHER_WORDS:
+        assert [words for words in recipe.stands_in if words not in text] == []
+        assert ("Stand-in" in text) is bool(recipe.run and recipe.stands_in)
+    downloads = recipe.downloads
+    for part in recipe.of:
+        if isinstance(part, of.Packages):
+            downloads += part.megabytes
+        downloads += SOURCE_MB * isinstance(part, of.Source) + APT_MB * isinstance(part, of.Apt)
+    said = re.search(r"downloads (\d+) ?MB", text)
+    assert abs((int(said[1]) if said else 0) - downloads) <= 1
