@@ -48,20 +48,22 @@ MODE = FailureMode(
             literal="Duplicate GPU detected",
             sample="Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1a000",
         ),
-        Sign(
-            pattern=r"ncclSystemError|unhandled (?P<system>system error)",
-            literal="ystem",
-            sample="ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
-        ),
-        Sign(
-            pattern=r"(?P<cuda>ncclUnhandledCudaError|unhandled cuda error)",
-            literal="nhandled",
-            sample="ncclUnhandledCudaError: Call to CUDA function failed.",
-        ),
-        Sign(
-            pattern=r"ncclRemoteError|ncclInternalError|ncclInvalidUsage|NCCL error in: ",
-            literal="ccl",
-            sample="ncclInternalError: Internal check failed.",
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"ncclSystemError",
+                    "ncclSystemError",
+                    "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
+                ),
+                (r"unhandled (?P<system>system error)", "unhandled system error", "unhandled system error, NCCL version 2.20.5"),
+                (r"(?P<cuda>ncclUnhandledCudaError)", "ncclUnhandledCudaError", "ncclUnhandledCudaError: Call to CUDA function failed."),
+                (r"(?P<cuda>unhandled cuda error)", "unhandled cuda error", "unhandled cuda error, NCCL version 2.18.1"),
+                (r"ncclRemoteError", "ncclRemoteError", "ncclRemoteError: A call failed possibly due to a network error."),
+                (r"ncclInternalError", "ncclInternalError", "ncclInternalError: Internal check failed."),
+                (r"ncclInvalidUsage", "ncclInvalidUsage", "ncclInvalidUsage: This usually reflects invalid usage of NCCL library."),
+                (r"NCCL error in: ", "NCCL error in: ", "NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.hpp:219"),
+            )
         ),
         Sign(
             pattern=r"torch\.distributed\.DistBackendError: NCCL error",
