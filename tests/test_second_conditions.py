@@ -396,7 +396,7 @@ def test_a_package_that_is_put_in_again_is_shown_as_a_change():
     def shown(*, reinstall: bool) -> tuple[Change, ...] | None:
         step = commands.install("numpy==2.2.6", why="w", changes="c", reinstall=reinstall)
         planned = PlannedStep(step=step, changes=(again,))
-        return step_effects.in_order((planned,), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))[0].changes
+        return step_effects.changes_in_order((planned,), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))[0].changes
 
     assert shown(reinstall=True) == (again,)
     assert shown(reinstall=False) == ()
@@ -405,10 +405,10 @@ def test_a_package_that_is_put_in_again_is_shown_as_a_change():
 def test_a_package_that_was_removed_before_is_added_though_the_resolver_saw_it_there():
     gone = PlannedStep(step=commands.uninstall("numpy", why="w"), changes=())
     back = PlannedStep(step=put_in("numpy==2.2.6"), changes=())
-    taken, added = step_effects.in_order((gone, back), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))
+    taken, added = step_effects.changes_in_order((gone, back), {"numpy": ["2.2.6"]}, context(RTX_4090, "pip"))
     assert taken.changes == (Change(package="numpy", before="2.2.6", after=None),)
     assert added.changes == (Change(package="numpy", before=None, after="2.2.6"),)
-    alone, twice = step_effects.in_order((back, back), {}, context(RTX_4090, "pip"))
+    alone, twice = step_effects.changes_in_order((back, back), {}, context(RTX_4090, "pip"))
     assert (alone.changes, twice.changes) == ((Change(package="numpy", before=None, after="2.2.6"),), ())
 
 

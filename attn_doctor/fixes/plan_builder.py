@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import Context, chosen, context, of_packages
-from attn_doctor.commands.installers import installer as installer_of
+from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, of_packages
 from attn_doctor.fixes import pins
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
 from attn_doctor.fixes.resolve import Resolved
-from attn_doctor.fixes.step_effects import in_order, records
+from attn_doctor.fixes.step_effects import changes_in_order, records
 from attn_doctor.model.facts import Distribution, Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
-from attn_doctor.model.steps import AddPip, Install, Step, Uninstall
+from attn_doctor.model.steps import Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
@@ -35,19 +34,21 @@ def make(
     goal: Goal,
     *,
     installer: str | None = None,
-    locks: Sequence[str] = (),
     resolver: Resolver = unresolved,
 ) -> Plan:
     """Make the plan for the root causes of the findings."""
-    name, why = chosen(facts, installer, locks)
+    name, why = chosen(facts, installer)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
     unordered = [_way(facts, draft, here, resolver) for draft in made]
     # Ways that the resolver excludes come last, ways that break a requirement before them; else the order stays.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
-    if "uv.lock" in locks:
-        notes += ("uv.lock says what is in this environment: `uv sync` takes back what is not added with `uv add`",)
+    beside = [lock for lock in here.locks if name not in KEEPERS.values() and lock in KEEPERS]
+    notes += tuple(
+        f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} takes back what it did not add itself"
+        for lock in beside
+    )
     return Plan(
         target=here.python,
         goal=goal,
@@ -65,8 +66,8 @@ def _cause(finding: Finding) -> Cause:
 
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
-    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in _rendered(draft.steps, here)]
-    steps = in_order(resolved, records(facts), here)
+    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in in_order(here, draft.steps)]
+    steps = changes_in_order(resolved, records(facts), here)
     return Way(
         name="",
         title=draft.title,
@@ -77,13 +78,6 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
         breaks=pins.broken(facts, [(step.changes, step.step) for step in steps]),
         notes=draft.notes,
     )
-
-
-def _rendered(steps: Sequence[Step], here: Context) -> list[Step]:
-    """Return the steps with the installer's commands, without a pip that no step needs any more."""
-    made = [installer_of(here).rendered(step) for step in steps]
-    needs_pip = any(step.argv[:3] == (here.python, "-m", "pip") for step in made)
-    return [step for step in made if needs_pip or not isinstance(step, AddPip)]
 
 
 def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Mapping[str, str | None]) -> PlannedStep:

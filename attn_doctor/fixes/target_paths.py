@@ -15,6 +15,19 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.probes import ask as asking
 from attn_doctor.probes.ask import Layout
 
+# Files that uv, poetry, PDM and pixi read or write in a project, beside the environment.
+BOOKS = (
+    "pyproject.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "pdm.toml",
+    ".pdm-python",
+    "pixi.toml",
+    "pixi.lock",
+    "uv.lock",
+    "uv.toml",
+)
+
 
 class Cannot(Refused):
     """A request that cannot be carried out here. The text is one sentence for the user."""

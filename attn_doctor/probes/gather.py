@@ -144,7 +144,7 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
         ),
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
-        "project": runner.start("project", Project, project.here),
+        "project": runner.start("project", Project, lambda: project.here(prefix, environ)),
     }
 
 

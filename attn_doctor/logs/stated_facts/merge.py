@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -70,6 +71,9 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):
         made.set("interpreter.installers", (stated.installer.value,), stated.installer)
+        lock = _lock(stated)
+        if lock:
+            made.set("project.locks", (lock,), stated.installer)
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
@@ -84,6 +88,18 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
             made.put(_PACKAGES[package.name], said)
     _graphics(made, stated)
     return Filled(made.facts, contradictions)
+
+
+_OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
+
+
+def _lock(stated: StatedFacts) -> str | None:
+    """Return the lock file of the project that the installer works on; None for an environment without a project."""
+    assert isinstance(stated.installer, Stated)
+    if stated.installer.value in ("poetry", "pdm", "pixi"):
+        return f"{stated.installer.value}.lock"
+    command = stated.command.value if isinstance(stated.command, Stated) else ""
+    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(command) else None
 
 
 def _platform(os: str, machine: str) -> str:
