@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from importlib import resources
 
+import msgspec
 import pytest
 from ailing_machines import cpu_torch
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages
 
 from attn_doctor import commands
 from attn_doctor.commands.installers import Context, context
 from attn_doctor.fixes import pins, step_effects, step_safety
-from attn_doctor.fixes.alternatives import drafts
+from attn_doctor.fixes.alternatives import _parts, drafts
 from attn_doctor.fixes.plan import WITHOUT, WORK, Change, PlannedStep
 from attn_doctor.fixes.plan_builder import make
+from attn_doctor.fixes.plan_builder import planned as build_planned
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Distribution, Import, Pin
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import decode_facts
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Uninstall
+from attn_doctor.report.redact import redact
+from attn_doctor.system.own_names import Own
 
 PY = "/venv/bin/python"
 
@@ -340,3 +345,35 @@ def test_the_distribution_of_conda_and_of_the_project_are_known():
     facts = changed(pinned("torch>=2.8 ; python_version > '3.8'"), packages__distributions=listed)
     here = context(facts, "conda")
     assert (here.from_conda, here.declared) == (frozenset({"numpy"}), frozenset({"torch"}))
+
+
+def test_a_build_from_the_main_branch_is_offered_where_no_release_compiles():
+    """Its requirement has a name, so pip, uv and the plan know what it installs."""
+    machine = next(folder for folder in MACHINES if folder.name == "rtx-4090-healthy-cu132")
+    made = plan(read(machine)[0], Goal.FLASH_ATTN)
+    main = next(way for way in made.ways if way.title == "Build from flash-attn's main branch")
+    assert main.steps[-1].step.argv[-3:] == (
+        "install",
+        "--no-build-isolation",
+        "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git",
+    )
+    assert any(name == "MAX_JOBS" for name in main.variables())
+
+
+@pytest.mark.parametrize(
+    ("titles", "told"),
+    [
+        (["A; B, then install flash-attn", "A, then install flash-attn", "C; B"], ("A", "B", "C")),
+        (["Build flash-attn here"], ("Build flash-attn here",)),
+    ],
+)
+def test_what_is_left_out_is_named_once(titles, told):
+    assert _parts(titles) == told
+
+
+def test_a_redacted_line_can_still_be_pasted_into_a_shell():
+    step = commands.install("numpy<2", why="w", changes="c")
+    step = msgspec.structs.replace(step, argv=("/home/somebody/.venv/bin/python", "-m", "pip", "install", "numpy<2"))
+    own = Own(home="/home/somebody", user="somebody", host="box")
+    (told,) = redact({"steps": [msgspec.to_builtins(build_planned(step, ()))]}, own)["steps"]
+    assert told["shown"]["bash"] == "'<home>/.venv/bin/python' -m pip install 'numpy<2'"

@@ -123,8 +123,13 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             made.append(foreseen)
     without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
     return made, without_gpu + tuple(
-        f"Left out, because {why}: {'; '.join(dict.fromkeys(titles))}." for why, titles in left_out.items()
+        f"Left out, because {why}: {'; '.join(_parts(titles))}." for why, titles in left_out.items()
     )
+
+
+def _parts(titles: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts of joined titles, each once."""
+    return tuple(dict.fromkeys(part.removesuffix(_THEN) for title in titles for part in title.split("; ")))
 
 
 def _finished(helped: Helped) -> Iterator[list[Choice]]:
@@ -174,10 +179,13 @@ def _installations(facts: Facts) -> tuple[Fix, ...]:
     return (*ready, build)
 
 
+_THEN = ", then install flash-attn"
+
+
 def _with_installation(facts: Facts, route: Draft) -> Draft:
     last = building.build(facts, "now that nothing stands in its way")
     return Draft(
-        title=f"{route.title}, then install flash-attn",
+        title=f"{route.title}{_THEN}",
         intent=WORK,
         goal=route.goal,
         cures=route.cures,

@@ -24,10 +24,12 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
-    if building_finds_wheel(facts):
+    step = draft.steps[place]
+    unreleased = is_unreleased(step)
+    if building_finds_wheel(facts) and not unreleased:
         return draft
     release = building.wanted_release(facts)
-    against = _never(facts, release)
+    against = _never(facts, release, unreleased=unreleased)
     if against:
         return f"a source build cannot succeed: {against}"
     foreseen = prediction(facts, release)
@@ -37,7 +39,6 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     why = "so that the compilers fit into this machine's memory"
     named = {step.name for step in draft.steps if isinstance(step, SetVariable)}
     variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
-    step = draft.steps[place]
     built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
     notes = [*draft.notes, foreseen.tmpdir]
     if isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
@@ -65,14 +66,22 @@ def building_finds_wheel(facts: Facts) -> bool:
     return isinstance(found, Answer) and found.yes
 
 
-def _never(facts: Facts, release: str) -> str | None:
-    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes."""
+def is_unreleased(step: Step) -> bool:
+    """Return whether a step builds flash-attn from its repository: the main branch, which is ahead of all releases."""
+    return isinstance(step, Install) and any("git+https://" in text for text in step.requirements)
+
+
+def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
+    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes.
+
+    The main branch passes the standard that torch's headers need (flash-attention#2879); of its Pythons no table knows.
+    """
     key = key_of(facts)
     answers = []
-    if isinstance(key.torch, str):
+    if isinstance(key.torch, str) and not unreleased:
         header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None
         answers.append(flash_attention.source_compiles(release, key.torch, header_cxx=header))
-    if isinstance(key.python, str):
+    if isinstance(key.python, str) and not unreleased:
         answers.append(flash_attention.supports_python(release, key.python))
     devices = key.gpus if isinstance(key.gpus, tuple) else ()
     answers += [flash_attention.runs_on(release, device) for device in devices]

@@ -109,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    source = "git+https://github.com/Dao-AILab/flash-attention.git"
+    source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,
         no_build_isolation=True,
