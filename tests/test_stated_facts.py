@@ -75,6 +75,16 @@ SAID = {
     "/home/ec2-user/SageMaker/yolo/train.py\n": {"surroundings": "sagemaker", "os": "linux"},
     "Linux-5.10.104-tegra-aarch64-with-glibc2.29\n": {"board": "jetson", "machine": "aarch64", "os": "linux"},
     "JetPack 6.2, L4T 36.4.3\n": {"board": "jetson", "jetpack": "6.2", "l4t": "36.4.3"},
+    "docker run --gpus all -it --rm vision:latest python train.py\nRuntimeError: x\n": {"surroundings": "docker", "os": "linux"},
+    '  File "/usr/src/ultralytics/ultralytics/engine/trainer.py", line 9, in train\n': {"surroundings": "docker", "os": "linux"},
+    '  File "/tmp/ipython-input-7/1.py", line 2, in <cell line: 2>\n': {"surroundings": "colab", "os": "linux"},
+    "pip3 install torch==2.4.1 torchvision==0.19.1 --index-url https://download.pytorch.org/whl/cu118\n": {
+        "torch": "2.4.1", "torch_flavour": "cuda", "torch_cuda": "11.8"},
+    "RUN pip install --no-cache-dir torch==2.3.0 --index-url https://download.pytorch.org/whl/cpu\n": {
+        "torch": "2.3.0", "torch_flavour": "cpu"},
+    "miniforge3/envs/seg/lib/python3.10/site-packages/torch/include/ATen/ATen.h:3:1: error: x\n": {
+        "environment_kind": "conda", "python": "3.10", "os": "linux"},
+    "CUDA error: no kernel image is available (209) /tmp/x/gsplat-1.4.0+pt24cu121/csrc/project.cu: line 31\n": {"package": "gsplat"},
     "GPU 0: NVIDIA GB10 (UUID: GPU-aaaa)\n": {"board": "dgx-spark", "gpus": ["NVIDIA GB10"]},
     "GPU 0: Tesla T4 (UUID: GPU-0f1e)\n": {"gpus": ["Tesla T4"]},
     "| NVIDIA-SMI 550.54.15    Driver Version: 550.54.15    CUDA Version: 12.4 |\n|   0  NVIDIA A100-SXM4-80GB          On  | 00000000:07:00.0 Off |\n": {
@@ -212,6 +222,30 @@ def test_facts_are_filled_where_they_are_unknown_alone():
 def test_a_cpu_build_has_no_cuda_and_an_unstated_build_is_unknown():
     assert as_facts(read("PyTorch version: 2.5.1+cpu\n"), Facts()).facts.torch.cuda is None
     assert isinstance(as_facts(read("PyTorch version: 2.5.1\n"), Facts()).facts.torch.cuda, Unknown)
+
+
+def test_a_log_of_another_system_fills_nothing():
+    text = "Windows-11-10.0.22631-SP0\nPyTorch version: 2.5.1+cu124\n"
+    base = Facts(system=System(os="linux"))
+    assert as_facts(read(text), base).facts == base
+    assert as_facts(read(text), Facts()).facts.torch.version == "2.5.1+cu124"
+
+
+def test_packages_that_a_log_names_are_no_list_of_those_installed():
+    packages = as_facts(read(BANNER), Facts()).facts.packages
+    assert isinstance(packages.distributions, Unknown)
+    assert [(d.name, d.version) for d in packages.named] == [("ultralytics", "8.3.40")]
+
+
+def test_the_package_that_failed_is_a_fact():
+    subject = as_facts(read("  ERROR: Failed building wheel for gsplat\n"), Facts()).facts.subject
+    assert (subject.package, subject.doing) == ("gsplat", "building")
+
+
+def test_compute_capability_12_1_is_a_dgx_spark():
+    text = "Found GPU0 NVIDIA GB10 which is of cuda capability 12.1.\n"
+    system = as_facts(read(text), Facts()).facts.system
+    assert (system.board, system.machine, system.os) == ("dgx-spark", "aarch64", "linux")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, 
 from attn_doctor.model.stated_facts import Contradiction, Stated, StatedFacts
 from attn_doctor.model.versions import pair
 
+GB10 = "12.1"  # the compute capability of the DGX Spark and of no other, https://developer.nvidia.com/cuda-gpus
 # A stated fact -> the path of the machine's own, and what a person calls it.
 _PATHS = {
     "os": ("system.os", "the system"),
@@ -86,6 +87,10 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         if package.name in _PACKAGES:
             said = Stated(value=package.version, place=package.place, how="said")
             made.put(_PACKAGES[package.name], said)
+    if isinstance(stated.capability, Stated) and stated.capability.value == GB10:
+        made.set("system.board", "dgx-spark", stated.capability)
+        made.set("system.machine", "aarch64", stated.capability)
+        made.set("system.os", "linux", stated.capability)
     _graphics(made, stated)
     return Filled(made.facts, contradictions)
 

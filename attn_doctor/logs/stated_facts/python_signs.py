@@ -30,6 +30,8 @@ _ENVIRONMENTS = (
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
     Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
+    # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
+    Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
 )  # fmt: skip
 

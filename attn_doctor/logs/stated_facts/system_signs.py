@@ -88,12 +88,17 @@ SIGNS = (
     Sign((" : RUN ", " : FROM ", " : COPY "), r"^Step \d+/\d+ : (?:RUN|FROM|COPY) ", _DOCKER),
     Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _DOCKER),
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _DOCKER),
+    Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
+    # Folders of images: ultralytics' own, and those that their Dockerfiles name "/app". A path of the machine begins otherwise.
+    Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@[0-9a-f]{12}:", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),
     Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
+    # A cell of a notebook in front of Debian's Python in /usr/local: so is Colab's, and Kaggle's new one, which names itself.
+    Sign(("ipython-input-",), r"(?:^|[\s(<\"/])ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
     # Boards

@@ -105,6 +105,10 @@ def _torch_hip(text: str) -> Pairs:
     yield "torch_hip", text
 
 
+def _index(text: str) -> Pairs:
+    yield from (pair for pair in _torch(f"+{text}") if pair[0] != "torch")
+
+
 def _capability(text: str) -> Pairs:
     digits = re.findall(r"\d+", text)
     yield "capability", ".".join(digits) if len(digits) == 2 else f"{digits[0][:-1]}.{digits[0][-1]}"
@@ -154,6 +158,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "torch_cuda": _torch_cuda,
     "torch_cuda2": _torch_cuda,
     "torch_hip": _torch_hip,
+    "index": _index,
     "capability": _capability,
     "driver_cuda": _driver_cuda,
     "gpu": _gpu,
