@@ -13,6 +13,8 @@ from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
 from attn_doctor.fixes.resolve import Resolved
 from attn_doctor.fixes.step_effects import changes_in_order, records
+from attn_doctor.judging import foresight
+from attn_doctor.judging.diagnose import implied
 from attn_doctor.model.facts import Distribution, Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.steps import Install, Step, Uninstall
@@ -40,7 +42,13 @@ def make(
     name, why = chosen(facts, installer)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
-    unordered = [_way(facts, draft, here, resolver) for draft in made]
+    unordered: list[Way] = []
+    for draft in made:
+        way, against = _foreseen(facts, findings, draft, lambda one: _way(facts, one, here, resolver))
+        if against is None:
+            unordered.append(way)
+        else:
+            notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
     # Ways that the resolver excludes come last, ways that break a requirement before them; else the order stays.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
@@ -62,6 +70,39 @@ def make(
 
 def _cause(finding: Finding) -> Cause:
     return Cause(code=finding.code, slug=finding.slug, message=finding.message, severity=finding.severity.value)
+
+
+def _foreseen(
+    facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
+) -> tuple[Way, str | None]:
+    """Return the way, completed by what it leads to, and why it is no cure; None where nothing speaks against it."""
+    way = build(draft)
+    if facts.grade == "stated":
+        return way, None
+    goal = draft.goal
+    now = foresight.Now(facts=facts, findings=implied(facts, goal), diagnose=lambda then: implied(then, goal))
+    slugs = [finding.slug for finding in findings if finding.code in draft.cures]
+    first = None
+    for _ in range(foresight.ROUNDS):
+        seen = foresight.foreseen(now, [one.step for one in way.steps], slugs, _told(way))
+        further = next((finding for finding in seen.new if finding.fixes), None)
+        first = first or seen.against
+        if seen.against is None or seen.left or further is None:
+            return way, seen.against and first
+        steps = foresight.joined(draft.steps, further.fixes[0].steps)
+        if steps is None:
+            return way, first
+        title = f"{draft.title}, then {foresight.lower(further.fixes[0].title)}"
+        draft = msgspec.structs.replace(draft, title=title, steps=steps)
+        way = build(draft)
+    last = foresight.foreseen(now, [one.step for one in way.steps], slugs, _told(way)).against
+    return way, last and first
+
+
+def _told(way: Way) -> dict[int, dict[str, str | None]]:
+    """Return what the installer said that each step changes, by the place of the step."""
+    asked = ((place, one.changes) for place, one in enumerate(way.steps) if one.changes is not None)
+    return {place: {change.package: change.after for change in changes} for place, changes in asked}
 
 
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
