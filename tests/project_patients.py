@@ -12,8 +12,9 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
-from wheelhouse import add_wheel, numpy_files, torch_files
+from wheelhouse import add_source, add_wheel, numpy_files, setuptools_files, torch_files
 
 TOOLS = ("uv", "pdm", "poetry")
 SYNC = {"uv": ("uv", "sync"), "pdm": ("pdm", "sync"), "poetry": ("poetry", "sync", "-n")}
@@ -32,16 +33,21 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def index(folder: Path) -> Iterator[str]:
-    """A simple index (PEP 503) with a NumPy 1, a NumPy 2, and a torch of before NumPy 2; yields its address."""
+    """Simple indexes (PEP 503): a NumPy 1, a NumPy 2, a torch of before NumPy 2; under cu121 this torch for CUDA. Yields an address."""
     house = folder / "house"
     wheels = [add_wheel(house, "numpy", version, numpy_files(version)) for version in ("1.26.4", "2.2.6")]
     wheels.append(add_wheel(house, "torch", "2.2.2", torch_files("2.2.2", numpy_below=2), ["numpy"]))
-    for wheel in wheels:
-        place = folder / "simple" / wheel.name.split("-")[0]
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(wheel, place)
-    for place in (folder / "simple").iterdir():
-        links = "".join(f'<a href="{wheel.name}">{wheel.name}</a>\n' for wheel in sorted(place.glob("*.whl")))
+    small = {"wheel": None, "setuptools": setuptools_files(), "timm": None}
+    wheels += [add_wheel(house, name, "99.0", files) for name, files in small.items()]
+    wheels.append(add_source(house, "flash-attn", "2.8.3", "import torch\n", {"flash_attn/__init__.py": ""}))
+    of_cuda = add_wheel(house, "torch", "2.2.2+cu121", torch_files("2.2.2", "12.1", numpy_below=2), ["numpy"])
+    for root, listed in (("simple", wheels), ("cu121", [of_cuda])):
+        for wheel in listed:
+            place = folder / root / wheel.name.split("-")[0].replace("_", "-")
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(wheel, place)
+    for place in (*(folder / "simple").iterdir(), *(folder / "cu121").iterdir()):
+        links = "".join(f'<a href="{quote(wheel.name)}">{wheel.name}</a>\n' for wheel in sorted(place.iterdir()))
         (place / "index.html").write_text(links)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -96,6 +102,9 @@ class ProjectPatient:
         done = subprocess.run(argv, cwd=self.project, env=self.environ(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def site(self) -> Path:
+        return next((self.prefix / "lib").glob("python3*")) / "site-packages"
 
     def well(self) -> bool:
         code = "import torch; torch.ones(1).numpy()"

@@ -14,6 +14,10 @@ import pytest
 from project_patients import SYNC, TOOLS, ProjectPatient, index
 from snapshots import snapshot
 
+from attn_doctor import commands
+from attn_doctor.commands.installers import Context, in_order
+from attn_doctor.model.steps import Step
+
 pytestmark = pytest.mark.heavy
 
 COMMANDS = {
@@ -58,6 +62,56 @@ def test_the_lock_keeps_the_cure_and_undoing_brings_everything_back(patient):
     assert patient.books() == books
     assert snapshot(patient.prefix) == environment
     assert not patient.well()
+
+
+WORDS = {"why": "why", "changes": "something"}
+
+
+def installed(patient: ProjectPatient, name: str) -> str | None:
+    code = f"import importlib.metadata as m; print(*[d.version for d in m.distributions() if d.name == {name!r}])"
+    return patient.run(str(patient.python), "-c", code).strip() or None
+
+
+def carry_out(patient: ProjectPatient, *steps: Step) -> list[str]:
+    """Run the commands for these steps as a user would, in the folder of the project; returns the programs."""
+    here = Context(
+        installer=patient.tool,
+        python=str(patient.python),
+        prefix=str(patient.prefix),
+        folder=str(patient.project),
+        locks=(f"{patient.tool}.lock",),
+        declared=frozenset({"torch", "numpy"}),
+        has_pip=patient.tool == "poetry",
+        has_uv=True,
+    )
+    made = in_order(here, steps)
+    for step in made:
+        patient.run(*step.argv)
+    return [" ".join(step.argv[:2]) for step in made]
+
+
+@pytest.mark.parametrize("patient", TOOLS, indirect=True)
+def test_every_kind_of_command_runs(patient):
+    cuda = commands.install("torch==2.2.2", index_url=patient.url.replace("/simple", "/cu121"), **WORDS)
+    carry_out(patient, cuda)
+    assert installed(patient, "torch") == "2.2.2+cu121"
+    assert "2.2.2+cu121" in patient.lock()
+    patient.run(*SYNC[patient.tool])
+    assert installed(patient, "torch") == "2.2.2+cu121"  # the lock keeps the index
+
+    carry_out(patient, commands.install("numpy<2", **WORDS))
+    (patient.site() / "numpy" / "__init__.py").unlink()
+    carry_out(patient, *commands.reinstall("numpy==1.26.4", **WORDS))
+    assert patient.well()
+
+    carry_out(patient, commands.install("timm", upgrade=True, **WORDS))
+    assert installed(patient, "timm") == "99.0"
+    build = commands.install("flash-attn", no_build_isolation=True, **WORDS)
+    carry_out(patient, commands.install("setuptools", "wheel", **WORDS), build)
+    assert installed(patient, "flash-attn") == "2.8.3"  # its setup.py imports torch
+    assert ("flash-attn" in patient.lock()) == (patient.tool != "poetry")
+    carry_out(patient, commands.uninstall("flash-attn", why="why"))
+    assert installed(patient, "flash-attn") is None
 
 
 @pytest.mark.parametrize("patient", TOOLS, indirect=True)

@@ -112,7 +112,7 @@ U = f"--python {PY}"
             TORCH,
             [
                 f"pdm config --project /project --local pypi.pytorch-cu128.url {CU128}",
-                "pdm add --project /project torch==2.8.0 torchvision==0.23.0",
+                "pdm add --project /project torch==2.8.0+cu128 torchvision==0.23.0+cu128",
             ],
         ),
         ("pixi", INSTALL, ["pixi add --manifest-path /project --pypi numpy<2"]),

@@ -6,6 +6,7 @@ install`, pip) is taken back by the tool's next `sync`: the step says so.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from attn_doctor.commands.environment_tools import Argv, Installer, all_bare, kept
@@ -140,7 +141,7 @@ class Pdm(Project):
         isolation = ("--no-isolation",) if step.no_build_isolation else ()
         if step.upgrade and all_bare(step) and self.here.declared.issuperset(step.names()):
             return ("pdm", "update", *where, *verbose, *isolation, "--unconstrained", *step.names())
-        return ("pdm", "add", *where, *verbose, *isolation, *addresses_named(step))
+        return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
         """Return the command of a removal; None where the project does not ask for all of it."""
@@ -149,6 +150,22 @@ class Pdm(Project):
     def note(self, step: Install) -> str | None:
         """Say that a version which is within the range is not replaced."""
         return kept("pdm", step)
+
+
+_FLAVOUR = re.compile(r"(?:cu\d{2,3}|cpu|xpu|rocm[\d.]+)/?$")
+
+
+def _flavoured(texts: Argv, index_url: str | None) -> Argv:
+    """Return exact versions of torch's packages with the flavour of their index, "torch==2.8.0+cu128".
+
+    PDM asks all its sources alike, and keeps a torch 2.8.0 of another one that its lock names.
+    """
+    found = _FLAVOUR.search(index_url or "")
+    if found is None:
+        return texts
+    flavour = found[0].rstrip("/")
+    exact = re.compile(r"torch(?:vision|audio)?==[\w.]+")
+    return tuple(f"{text}+{flavour}" if exact.fullmatch(text) else text for text in texts)
 
 
 class Pixi(Project):
