@@ -42,7 +42,7 @@ def end_all() -> None:
 
 
 class Message(NamedTuple):
-    """One line of the channel. `at` is hello, begin, fact, raised, end or done."""
+    """Describe one line of the channel. `at` is hello, begin, fact, raised, end or done."""
 
     at: str
     section: str
@@ -50,7 +50,7 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a child ended. `fault` is None when it reported that it was done."""
+    """Say how a child ended. `fault` is None when it reported that it was done."""
 
     messages: list[Message]
     fault: Fault | None
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The end of a plain command: `fault` is set where its output cannot be trusted."""
+    """Hold the end of a plain command: `fault` is set where its output cannot be trusted."""
 
     stdout: str
     stderr: str

@@ -11,27 +11,27 @@ OK, FINDINGS, USAGE, NOT_EXAMINED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 
 class AttnDoctorError(Exception):
-    """Base of all errors whose text is one sentence for the user."""
+    """Define the base of all errors whose text is one sentence for the user."""
 
     exit_code = INTERNAL
     introduced = "error"  # what stands before the text on standard error
 
 
 class Refused(AttnDoctorError, ValueError):
-    """The request cannot be met as it was made."""
+    """Report that the request cannot be met as it was made."""
 
     exit_code = USAGE
 
 
 class NotExamined(AttnDoctorError, RuntimeError):
-    """The thing that was asked for could not be examined."""
+    """Report that the thing that was asked for could not be examined."""
 
     exit_code = NOT_EXAMINED
     introduced = "could not examine"
 
 
 class NoAnswer(NotExamined):
-    """A Python that was to be examined gave no answer. The text is one sentence: the interpreter, and what it did."""
+    """Report that a Python that was to be examined gave no answer. The text is one sentence: the interpreter, and what it did."""
 
     def __init__(self, python: str, did: str) -> None:
         super().__init__(f"{python} {did}")

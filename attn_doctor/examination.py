@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 class Options(NamedTuple):
-    """The request for one examination."""
+    """Hold the request for one examination."""
 
     target: str | None = None
     goal: Goal | None = None
@@ -54,7 +54,7 @@ class Options(NamedTuple):
 
     @property
     def surroundings(self) -> Mapping[str, str]:
-        """The environment that is examined, and in which the target is started."""
+        """Return the environment that is examined, and in which the target is started."""
         return os.environ if self.environ is None else self.environ
 
 

@@ -64,7 +64,8 @@ MODE = FailureMode(
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    step = commands.by_hand((), "FILL IN: why this helps", "FILL IN: what it changes", "none")
+    # Steps: docs/adding-a-failure-mode.md, "Writing fixes". FILL IN one that can be run on this machine.
+    step = commands.by_hand((), "FILL IN: what to do, and why it helps", "FILL IN: what it changes", "none")
     return (Fix(title="FILL IN: what to do", steps=(step,), verify=commands.check(facts)),)
 '''
 EXPECT = '[first]\nproof = ["FILL IN"]\n'
@@ -77,9 +78,15 @@ Left to do (docs/adding-a-failure-mode.md says how):
        attn-doctor diagnose fixtures/logs/{slug}/first.log
   3. Write the page for docs/:
        python scripts/refresh_docs.py
-  4. Test:
+  4. Test. The third command reads all logs of unrelated/: no name selects one of them.
        python -m pytest -q tests/test_failure_modes_shape.py tests/test_failure_modes_catalogue.py tests/test_judging.py
-       python -m pytest -q tests/test_logs_corpus.py tests/test_logs_metamorphic.py tests/test_logs_unrecognised.py -k {slug}
+       python -m pytest -q tests/test_logs_corpus.py tests/test_logs_metamorphic.py -k {slug}
+       python -m pytest -q tests/test_logs_unrecognised.py
+     With a machine (fixtures/machines/NAME) also:
+       python -m pytest -q tests/test_machines.py -k NAME
+     With a recipe also:
+       attn-doctor reproduce {slug}
+  5. Test fixes for each variant, by hand, in tests/test_failure_modes_*.py.
 """
 
 
@@ -126,10 +133,14 @@ def main() -> int:
         + "\n"
         + ORIGIN.format(name=name, date=date),
     }
-    print(f"{code} {slug}")
-    for path, text in written.items():
+    for (
+        path,
+        text,
+    ) in written.items():  # all of them before the first print, which fails if nobody reads it (`| head -1`)
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
+    print(f"{code} {slug}")
+    for path in written:
         print(f"written: {path.relative_to(root)}")
     print(LEFT.format(name=name, slug=slug), end="")
     return 0

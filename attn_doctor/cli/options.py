@@ -84,7 +84,7 @@ def fail_on(arguments: argparse.Namespace) -> Severity | None:
 
 
 def positive(text: str) -> float:
-    """A positive number, for argparse."""
+    """Parse a positive number, for argparse."""
     try:
         value = float(text)
     except ValueError:
@@ -95,7 +95,7 @@ def positive(text: str) -> float:
 
 
 def gpu(text: str) -> str:
-    """A compute capability or the name of a GPU, for argparse."""
+    """Parse a compute capability or the name of a GPU, for argparse."""
     from attn_doctor.errors import Refused
     from attn_doctor.judging import stated_gpu
 
@@ -107,7 +107,7 @@ def gpu(text: str) -> str:
 
 
 def whole(text: str) -> int:
-    """A positive whole number, for argparse."""
+    """Parse a positive whole number, for argparse."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

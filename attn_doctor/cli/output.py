@@ -63,7 +63,7 @@ def _files(arguments: argparse.Namespace, more: tuple[str, ...]) -> list[str | N
 
 
 def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
-    """Raises Unwritable before any work is done. `more` are options that name an output and are no format, such as --log."""
+    """Raise Unwritable before any work is done. `more` are options that name an output and are no format, such as --log."""
     from attn_doctor.report import files
 
     files.check_all(_files(arguments, more))
@@ -104,7 +104,7 @@ def _redacted(records: Any) -> Any:
 
 
 def show(report: Report, arguments: argparse.Namespace) -> None:
-    """Files first; then the terminal, unless a file went to standard output."""
+    """Write the files first; then show the terminal's report, unless a file went to standard output."""
     from attn_doctor.report.outline import outline
 
     write_report(report, arguments)
@@ -131,7 +131,7 @@ def write_report(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def show_blocks(blocks: Iterable[Block]) -> None:
-    """Blocks on standard output, as a terminal or a file wants them."""
+    """Write blocks on standard output, as a terminal or a file wants them."""
     from rich.console import Console
 
     from attn_doctor.report.console import render

@@ -52,7 +52,7 @@ def worst_error(got: Any, expected: Any) -> float:
 
 
 class Reference:
-    """The results of `textbook` attention for each call in float64, for a fixed cotangent."""
+    """Hold the results of `textbook` attention for each call in float64, for a fixed cotangent."""
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
         self.calls = list(calls)

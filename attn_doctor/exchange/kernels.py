@@ -25,7 +25,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class Unavailable(Exception):
-    """A backend that cannot be used here. The text is the reason, as the package states it."""
+    """Report that a backend cannot be used here. The text is the reason, as the package states it."""
 
 
 def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
@@ -112,7 +112,7 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 
 
 class Activated:
-    """PyTorch's flash operator with the kernels of flash-attn 3 or 4.
+    """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
     Uses torch.nn.attention.activate_flash_attention_impl. The activation holds for the whole process, and a backward
     pass needs the kernels of its forward pass: it lasts from `start`, or else the first call, until `stop`, which

@@ -30,7 +30,7 @@ NAMES = ("AAttn", "Attention")  # the class of YOLO12, and that of YOLO10, 11 an
 
 
 class Refused(Exception):
-    """A class that the exchange does not know; the text is one sentence."""
+    """Report a class that the exchange does not know; the text is one sentence."""
 
 
 def _area(self: Any, x: Any, kernel: Kernel) -> Any:
@@ -86,7 +86,7 @@ def _image(x: Any, batch: int, height: int, width: int) -> Any:
 
 
 class Layout(NamedTuple):
-    """The attributes by which a class is recognised, and the arguments of a small instance to try it."""
+    """Describe a class of attention: the attributes that tell it, and the arguments of a small instance to try it."""
 
     name: str
     forward: Callable[[Any, Any, Kernel], Any]
@@ -198,7 +198,7 @@ _layouts: dict[type, Layout] = {}
 
 
 class Exchange:
-    """A kernel in the attention of ultralytics, from now until `restore`; as a context manager, until its end.
+    """Put a kernel into the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
     The exchange holds for the whole process, because classes do. Several may be active, and may end in any order: a
     thread uses the newest that it made itself, and a thread that made none uses the newest of all. A kernel may have a

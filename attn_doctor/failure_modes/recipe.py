@@ -134,7 +134,7 @@ class ReadOnly(Record, frozen=True, kw_only=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """Replace the network by this one."""
+    """Replace the network of the run by one that fails in the way that `kind` says."""
 
     kind: NetworkKind
     hosts: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """The parts that an examination was asked to look at."""
+    """Hold the parts that an examination was asked to look at."""
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 class Seeing(NamedTuple):
-    """The outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
+    """Hold the outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]
@@ -34,7 +34,7 @@ class Seeing(NamedTuple):
 
 
 def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: Asked) -> Seeing:
-    """Return the outcome.
+    """Return the outcome of an examination, and the reasons for it.
 
     "sick": an error was found. "healthy": torch was seen to import, ultralytics too where it is installed, flash-attn under that
     goal, and in a trial the model to train. "unknown": anything else; what should have been seen and could not be is named.

@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Severity, Unrecognised
 
 
 class Met(Protocol):
-    """A failure mode that was met, as `diagnose` holds it."""
+    """Describe a failure mode that was met, as `diagnose` holds it."""
 
     @property
     def module(self) -> Module: ...

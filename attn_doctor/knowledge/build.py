@@ -23,7 +23,7 @@ HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 
 
 class BuildKey(Record, frozen=True, kw_only=True):
-    """The inputs that decide a build. None: known to be absent (no nvcc, a CPU torch)."""
+    """Hold the inputs that decide a build. None: known to be absent (no nvcc, a CPU torch)."""
 
     release: str
     torch: str | Unknown | None
@@ -40,7 +40,7 @@ class BuildKey(Record, frozen=True, kw_only=True):
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """Environment variables for the build."""
+    """Hold the environment variables for the build."""
 
     max_jobs: int
     nvcc_threads: int | None  # None: this release does not read NVCC_THREADS
@@ -62,7 +62,7 @@ class Cost(Record, frozen=True, kw_only=True):
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """The prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""
+    """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""
 
     compiles: Judgement
     settings: Settings | None  # advised

@@ -20,7 +20,7 @@ from attn_doctor.model.versions import dotted, pair, parse
 
 
 class Coverage(Answer, frozen=True, kw_only=True):
-    """The answer whether a driver runs programs of a CUDA version."""
+    """Hold the answer whether a driver runs programs of a CUDA version."""
 
     needs: str  # the oldest driver that runs them
     paired: str | None  # driver released with this CUDA; it and newer ones also compile PTX

@@ -28,7 +28,7 @@ _AGREES = yes("agrees")
 
 
 class Found(Record, frozen=True, kw_only=True):
-    """The key and the candidates, as `wheels --json` prints them."""
+    """Hold the key and the candidates, as `wheels --json` prints them."""
 
     key: Key
     candidates: tuple[Candidate, ...]

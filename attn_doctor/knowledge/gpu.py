@@ -19,7 +19,7 @@ from attn_doctor.model.versions import Pair, capability, dotted, pair
 
 
 class Code(Record, frozen=True, kw_only=True):
-    """One piece of GPU code, as its name describes it: "sm_90a", "compute_120"."""
+    """Describe one piece of GPU code, as its name states it: "sm_90a", "compute_120"."""
 
     name: str
     capability: Pair

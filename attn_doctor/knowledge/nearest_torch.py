@@ -17,7 +17,7 @@ from attn_doctor.model.versions import pair
 
 
 class Nearest(Record, frozen=True, kw_only=True):
-    """A torch to change to, and the wheel that fits it."""
+    """Describe a torch to change to, and the wheel that fits it."""
 
     torch: str  # "2.8.0"
     cuda: str

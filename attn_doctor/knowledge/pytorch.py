@@ -171,7 +171,7 @@ def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """A torch that could be installed."""
+    """Describe a torch that could be installed."""
 
     torch: str  # "2.14.1"
     cuda: str

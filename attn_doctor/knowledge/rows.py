@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all rows. A row states no more than its source."""
+    """Define the base of all rows. A row states no more than its source."""
 
     TABLE: ClassVar[str]
 
@@ -20,7 +20,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class TorchRelease(Row, frozen=True, kw_only=True):
-    """A minor release of torch as the PyTorch project ships it."""
+    """Describe a minor release of torch as the PyTorch project ships it."""
 
     TABLE: ClassVar[str] = "torch"
 
@@ -38,7 +38,7 @@ class TorchRelease(Row, frozen=True, kw_only=True):
 
 
 class TorchBuild(Row, frozen=True, kw_only=True):
-    """One CUDA build of a torch minor: its `torch.version.cuda`, and the GPU code in it."""
+    """Describe one CUDA build of a torch minor: its `torch.version.cuda`, and the GPU code in it."""
 
     TABLE: ClassVar[str] = "torch_builds"
 
@@ -51,7 +51,7 @@ class TorchBuild(Row, frozen=True, kw_only=True):
 
 
 class TorchAbi(Row, frozen=True, kw_only=True):
-    """The C++ ABI of the torch wheels on PyPI and on the PyTorch index; not of conda-forge or NGC builds."""
+    """Describe the C++ ABI of the torch wheels on PyPI and on the PyTorch index; not of conda-forge or NGC builds."""
 
     TABLE: ClassVar[str] = "torch_abi"
 
@@ -63,7 +63,7 @@ class TorchAbi(Row, frozen=True, kw_only=True):
 
 
 class Torchvision(Row, frozen=True, kw_only=True):
-    """The torch that a torchvision release requires."""
+    """Describe the torch that a torchvision release requires."""
 
     TABLE: ClassVar[str] = "torchvision"
 
@@ -85,7 +85,7 @@ class NumpyPair(Row, frozen=True, kw_only=True):
 
 
 class FlashRelease(Row, frozen=True, kw_only=True):
-    """The behaviour of setup.py and of the C++ code of one flash-attn 2 release."""
+    """Describe the behaviour of setup.py and of the C++ code of one flash-attn 2 release."""
 
     TABLE: ClassVar[str] = "flash_attn"
 
@@ -110,7 +110,7 @@ class FlashRelease(Row, frozen=True, kw_only=True):
 
 
 class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Head dimensions above `above` and up to `to` have a backward pass on the devices in `only_on` only."""
+    """State that head dimensions above `above` and up to `to` have a backward pass on the devices in `only_on` only."""
 
     above: int
     to: int
@@ -119,7 +119,7 @@ class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class WheelMatrix(Row, frozen=True, kw_only=True):
-    """The wheels of one flash-attn release: the build matrix of its workflow, and exceptions from it."""
+    """Describe the wheels of one flash-attn release: the build matrix of its workflow, and exceptions from it."""
 
     TABLE: ClassVar[str] = "flash_attn_wheels"
 
@@ -145,7 +145,7 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a wheel's key; None stands for every value."""
+    """Describe a part of a wheel's key; None stands for every value."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -157,7 +157,7 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wheels whose file name states one C++ ABI, and whose code has the other."""
+    """Describe wheels whose file name states one C++ ABI, and whose code has the other."""
 
     torch: str
     label: bool
@@ -166,7 +166,7 @@ class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FlashPackage(Row, frozen=True, kw_only=True):
-    """FlashAttention 3 and 4: separate packages with their own requirements."""
+    """Describe FlashAttention 3 and 4: separate packages with their own requirements."""
 
     TABLE: ClassVar[str] = "flash_packages"
 
@@ -187,7 +187,7 @@ class FlashPackage(Row, frozen=True, kw_only=True):
 
 
 class FlashVariable(Row, frozen=True, kw_only=True):
-    """An environment variable that flash-attn's setup.py reads."""
+    """Describe an environment variable that flash-attn's setup.py reads."""
 
     TABLE: ClassVar[str] = "flash_variables"
 
@@ -199,7 +199,7 @@ class FlashVariable(Row, frozen=True, kw_only=True):
 
 
 class Driver(Row, frozen=True, kw_only=True):
-    """The driver that was released with a CUDA toolkit. For the oldest that works, see Floor."""
+    """Describe the driver that was released with a CUDA toolkit. For the oldest that works, see Floor."""
 
     TABLE: ClassVar[str] = "cuda_drivers"
 
@@ -210,7 +210,7 @@ class Driver(Row, frozen=True, kw_only=True):
 
 
 class Floor(Row, frozen=True, kw_only=True):
-    """The oldest driver that runs programs of a CUDA major (minor-version compatibility)."""
+    """Describe the oldest driver that runs programs of a CUDA major (minor-version compatibility)."""
 
     TABLE: ClassVar[str] = "cuda_floors"
 
@@ -220,7 +220,7 @@ class Floor(Row, frozen=True, kw_only=True):
 
 
 class Nvcc(Row, frozen=True, kw_only=True):
-    """The architectures that one nvcc compiles, and the host compilers that it accepts."""
+    """Describe the architectures that one nvcc compiles, and the host compilers that it accepts."""
 
     TABLE: ClassVar[str] = "nvcc"
 
@@ -239,7 +239,7 @@ class GpuModel(Row, frozen=True, kw_only=True):
 
 
 class CodeException(Row, frozen=True, kw_only=True):
-    """An exception from the rule "same major, minor not lower" for compiled GPU code."""
+    """Describe an exception from the rule "same major, minor not lower" for compiled GPU code."""
 
     TABLE: ClassVar[str] = "gpu_code"
 
@@ -250,7 +250,7 @@ class CodeException(Row, frozen=True, kw_only=True):
 
 
 class SdpaKernel(Row, frozen=True, kw_only=True):
-    """The conditions of one CUDA kernel of scaled_dot_product_attention."""
+    """Describe the conditions of one CUDA kernel of scaled_dot_product_attention."""
 
     TABLE: ClassVar[str] = "sdpa"
 
@@ -281,7 +281,7 @@ class Distribution(Row, frozen=True, kw_only=True):
 
 
 class KnownBug(Row, frozen=True, kw_only=True):
-    """A bug of torch itself, with the versions that were tested for it."""
+    """Describe a bug of torch itself, with the versions that were tested for it."""
 
     TABLE: ClassVar[str] = "bugs"
 
@@ -292,7 +292,7 @@ class KnownBug(Row, frozen=True, kw_only=True):
 
 
 class Elsewhere(Row, frozen=True, kw_only=True):
-    """A source of FlashAttention other than the official release; the package "torch" stands for doing without."""
+    """Describe a source of FlashAttention other than the official release; the package "torch" stands for doing without."""
 
     TABLE: ClassVar[str] = "elsewhere"
 
@@ -309,7 +309,7 @@ class Elsewhere(Row, frozen=True, kw_only=True):
 
 
 class Calibration(Row, frozen=True, kw_only=True):
-    """Measured cost of compiling flash-attn from source."""
+    """Hold the measured cost of compiling flash-attn from source."""
 
     TABLE: ClassVar[str] = "build_calibration"
 

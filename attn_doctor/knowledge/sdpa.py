@@ -16,7 +16,7 @@ from attn_doctor.model.versions import capability
 
 
 class Call(Record, frozen=True, kw_only=True):
-    """One attention call. `head_dim` is that of query and key; `dtype` is a name such as "bfloat16"."""
+    """Describe one attention call. `head_dim` is that of query and key; `dtype` is a name such as "bfloat16"."""
 
     capability: str
     dtype: str

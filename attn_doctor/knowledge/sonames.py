@@ -13,7 +13,7 @@ from attn_doctor.knowledge.tables import load
 
 
 class Soname(Row, frozen=True, kw_only=True):
-    """The packages that provide one shared library."""
+    """Hold the packages that provide one shared library."""
 
     TABLE: ClassVar[str] = "sonames"
 

@@ -14,7 +14,7 @@ UNREADABLE: Pair = (0, 0)
 
 
 class Key(Record, frozen=True, kw_only=True):
-    """All values that decide whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
+    """Hold all values that decide whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
 
     python: str | Unknown  # "3.12"; "3.13t" is free-threaded
     torch: str | Unknown | None  # "2.8.0+cu128"
@@ -26,7 +26,7 @@ class Key(Record, frozen=True, kw_only=True):
 
 
 class Candidate(Record, frozen=True, kw_only=True):
-    """One way to get FlashAttention, and whether it fits.
+    """Describe one way to get FlashAttention, and whether it fits.
 
     `fits`: None where it cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by others
     also who made them. `filename` is None where there is no single file.

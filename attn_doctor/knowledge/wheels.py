@@ -22,7 +22,7 @@ URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}
 
 
 class Wheel(Record, frozen=True, kw_only=True):
-    """One official wheel file, and the evidence that it exists.
+    """Describe one official wheel file, and the evidence that it exists.
 
     `cxx11_abi` is the ABI in its name, `really` that of its code. `grounds`: "matrix" (the release workflow was set to
     build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
@@ -144,7 +144,7 @@ def exists(filename: str) -> Judgement:
 
 
 class Parts(NamedTuple):
-    """The parts of a wheel's name after its release."""
+    """Hold the parts of a wheel's name after its release."""
 
     cuda: str
     torch: str

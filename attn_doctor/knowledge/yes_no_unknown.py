@@ -8,7 +8,7 @@ from attn_doctor.model.facts import Record, Unknown
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """Yes or no, and why. `verified` is False where the row behind it is inferred or was reported once."""
+    """Answer yes or no, and say why. `verified` is False where the row behind it is inferred or was reported once."""
 
     yes: bool
     why: str

@@ -58,7 +58,7 @@ _GOES_ON = re.compile(
 
 
 class ErrorBlock(NamedTuple):
-    """A line of a log with the lines that belong to it: from the start of its traceback to the end of its message."""
+    """Describe a line of a log with the lines that belong to it: from the start of its traceback to the end of its message."""
 
     line: int
     text: str

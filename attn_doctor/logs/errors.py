@@ -39,7 +39,7 @@ _PASSED_ON = re.compile(
 
 
 class LogError(NamedTuple):
-    """An error in a log."""
+    """Describe an error in a log."""
 
     line: int
     text: str
@@ -50,7 +50,7 @@ class LogError(NamedTuple):
 
 
 class LogEnd(NamedTuple):
-    """How one log ended."""
+    """Say how one log ended."""
 
     errors: tuple[LogError, ...] = ()
     continued: LogError | None = None  # an exception after which the log continues, and no good end

@@ -28,7 +28,7 @@ def bare(text: bytes) -> bytes:
 
 
 class Needles:
-    """Texts to search for in any number of texts. A needle must have two bytes that are no digits."""
+    """Search for texts in any number of texts. A needle must have two bytes that are no digits."""
 
     def __init__(self, needles: Sequence[bytes]) -> None:
         numbers: dict[bytes, list[int]] = {}

@@ -21,7 +21,7 @@ _MOST = 1 << 16  # bytes in which the form of a text is recognised
 
 
 class NoLog(NotExamined):
-    """The file is no log. The text is one sentence for the user."""
+    """Report that the file is no log. The text is one sentence for the user."""
 
 
 class _Begun:

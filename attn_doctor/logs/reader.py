@@ -45,7 +45,7 @@ Topic = Literal["installation ended well"]
 
 
 class Pattern(NamedTuple):
-    """A text ready to be searched for. `slug`: the failure mode it is a sign of, or the name by which whoever asks for it finds it."""
+    """Hold a text to search for. `slug`: the failure mode that it is a sign of, or another name under which to find it."""
 
     slug: str
     literal: bytes
@@ -55,7 +55,7 @@ class Pattern(NamedTuple):
 
 
 class Match(Record, frozen=True, kw_only=True):
-    """A line of a log that holds a sign."""
+    """Describe a line of a log that holds a sign."""
 
     slug: str
     file: str
@@ -67,7 +67,7 @@ class Match(Record, frozen=True, kw_only=True):
 
 
 class Log(Record, frozen=True, kw_only=True):
-    """The signs found in one log."""
+    """Hold the signs found in one log."""
 
     file: str
     lines: int
@@ -85,7 +85,7 @@ class Log(Record, frozen=True, kw_only=True):
 
 
 class Seen(NamedTuple):
-    """The input of a failure mode's `from_log`: its matches, and all logs as context."""
+    """Hold the input of a failure mode's `from_log`: its matches, and all logs as context."""
 
     matches: tuple[Match, ...]
     logs: tuple[Log, ...]
@@ -112,7 +112,7 @@ class Seen(NamedTuple):
 
 
 class Reader:
-    """Searches logs for patterns. Made once, and used for any number of logs."""
+    """Search logs for patterns. Made once, and used for any number of logs."""
 
     def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns

@@ -21,7 +21,7 @@ _SURE = 40  # equal bytes, prefix included, in records of one kind: no prefix ne
 
 
 class Joined(NamedTuple):
-    """Some lines as one."""
+    """Hold some lines as one."""
 
     first: int  # number of its first line among the given ones
     text: bytes

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that could not be told. In JSON: ``{"unknown": why}``.
+    """Stand for a value that could not be told. In JSON: ``{"unknown": why}``.
 
     It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
     container. Its truth value raises TypeError.
@@ -49,7 +49,7 @@ Real = float | int | None | Unknown
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all fact records: immutable, keyword only, compared by value."""
+    """Define the base of all fact records: immutable, keyword only, compared by value."""
 
 
 # How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised so, in a trial.
@@ -57,7 +57,7 @@ FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of
 
 
 class Fault(Record, frozen=True, kw_only=True):
-    """How a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
+    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
 
     kind: FaultKind
     type: str | None = None  # exception type, e.g. "ImportError"
@@ -70,7 +70,7 @@ class Fault(Record, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> str:
-        """The line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
+        """Return the line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
         text = (self.message or "").strip()
         original = text.partition("Original error was:")[2].strip()
         lines = (original or text).splitlines()
@@ -81,7 +81,7 @@ Purpose = Literal["tmp", "cache", "site-packages"]
 
 
 class Disk(Record, frozen=True, kw_only=True):
-    """The file system under a folder that an installation or a build writes to."""
+    """Describe the file system under a folder that an installation or a build writes to."""
 
     purpose: Purpose
     path: str
@@ -143,7 +143,7 @@ class Variable(Record, frozen=True, kw_only=True):
 
 
 class PciDevice(Record, frozen=True, kw_only=True):
-    """A display or accelerator function on the PCI bus."""
+    """Describe a display or accelerator function on the PCI bus."""
 
     vendor: str  # "10de" NVIDIA, "1002" AMD, "8086" Intel
     device: str
@@ -171,7 +171,7 @@ class AmdGpu(Record, frozen=True, kw_only=True):
 
 
 class Graphics(Record, frozen=True, kw_only=True):
-    """GPUs, and what stands between them and a program."""
+    """Describe GPUs, and what stands between them and a program."""
 
     pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
@@ -195,7 +195,7 @@ class Graphics(Record, frozen=True, kw_only=True):
 
 
 class Toolkit(Record, frozen=True, kw_only=True):
-    """One CUDA toolkit, counted once whatever links lead to it."""
+    """Describe one CUDA toolkit, counted once whatever links lead to it."""
 
     root: str
     found_by: tuple[str, ...] = ()  # "CUDA_HOME", "PATH", "/usr/local/cuda", "conda", "pip"
@@ -214,7 +214,7 @@ class Compiler(Record, frozen=True, kw_only=True):
 
 
 class Shadow(Record, frozen=True, kw_only=True):
-    """A search-path entry that holds CUDA libraries."""
+    """Describe a search-path entry that holds CUDA libraries."""
 
     folder: str
     libraries: tuple[str, ...] = ()
@@ -240,7 +240,7 @@ InterpreterKind = Literal["venv", "conda", "pixi", "uv", "pipx", "system", "stan
 
 
 class Interpreter(Record, frozen=True, kw_only=True):
-    """The target."""
+    """Describe the target: its interpreter, and the environment that this belongs to."""
 
     python: Text = UNRECORDED
     why: Text = UNRECORDED  # why it was chosen
@@ -295,7 +295,7 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """One module, imported on its own in a child. "requirements" stands for the modules that ultralytics imports at first use."""
+    """Say how the import of one module ended, in a child of its own. "requirements": what ultralytics imports at first use."""
 
     module: str
     ok: Flag = UNRECORDED
@@ -358,7 +358,7 @@ YoloLayout = Literal["qkv", "qk+v"]  # how the projections are kept: it decides 
 
 
 class Yolo(Record, frozen=True, kw_only=True):
-    """The installed ultralytics, and what its YOLO12 attention really calls."""
+    """Describe the installed ultralytics, and what its YOLO12 attention really calls."""
 
     version: Text = UNRECORDED  # None: not installed
     kind: YoloKind | Unknown | None = UNRECORDED
@@ -389,7 +389,7 @@ class Project(Record, frozen=True, kw_only=True):
 
 
 class Needed(Record, frozen=True, kw_only=True):
-    """A shared library that a binary names in DT_NEEDED, and where the loader would take it from."""
+    """Describe a shared library that a binary names in DT_NEEDED, and where the loader would take it from."""
 
     name: str
     found: Text = UNRECORDED  # path; None: nowhere
@@ -418,7 +418,7 @@ BinaryCause = Literal[
 
 
 class Binary(Record, frozen=True, kw_only=True):
-    """One compiled extension, read from its file alone against the torch of the target."""
+    """Describe one compiled extension, read from its file alone against the torch of the target."""
 
     module: str
     path: str
@@ -436,7 +436,7 @@ class Binary(Record, frozen=True, kw_only=True):
 
 
 class ProbeRun(Record, frozen=True, kw_only=True):
-    """How one probe went: for the reader who wonders why a value is unknown, and for timing."""
+    """Say how one probe went: for the reader who wonders why a value is unknown, and for timing."""
 
     name: str
     seconds: float
@@ -447,7 +447,7 @@ Doing = Literal["building", "installing", "importing", "running"]
 
 
 class Subject(Record, frozen=True, kw_only=True):
-    """The package that failed in a log, and the command that was typed. A machine alone has none."""
+    """Describe the package that failed in a log, and the command that was typed. A machine alone has none."""
 
     package: Text = UNRECORDED  # normal name of the distribution: "causal-conv1d"
     doing: Doing | Unknown | None = (

@@ -46,7 +46,7 @@ EvidenceKind = Literal["fact", "log", "trial"]
 
 
 class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """One reason to believe a finding: a fact by its path, a line of a log, or a trial row."""
+    """Describe one reason to believe a finding: a fact by its path, a line of a log, or a trial row."""
 
     kind: EvidenceKind
     text: str
@@ -104,7 +104,7 @@ class Undetermined(Record, frozen=True, kw_only=True):
 
 
 class Unrecognised(Record, frozen=True, kw_only=True):
-    """An error in a log that no failure mode knows."""
+    """Describe an error in a log that no failure mode knows."""
 
     file: str
     line: int

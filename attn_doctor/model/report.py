@@ -58,7 +58,7 @@ class Report(Record, frozen=True, kw_only=True):
 
 
 class Unreadable(Refused):
-    """A file that should hold facts or a report does not. The text is one sentence for the user."""
+    """Report that a file which should hold facts or a report does not. The text is one sentence for the user."""
 
 
 class _Header(msgspec.Struct):
@@ -137,7 +137,7 @@ def schema() -> bytes:
 
 
 class Broken(AttnDoctorError):
-    """The doctor itself failed when there were facts already. `report` holds what was found until then."""
+    """Report that the doctor itself failed when there were facts already. `report` holds what was found until then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("attn-doctor itself failed")

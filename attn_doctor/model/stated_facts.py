@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Place(Record, frozen=True, kw_only=True):
-    """A line of a log."""
+    """Describe a line of a log."""
 
     file: str
     line: int  # from 1
@@ -32,7 +32,7 @@ class Place(Record, frozen=True, kw_only=True):
 
 
 class Stated(Record, Generic[T], frozen=True, kw_only=True):
-    """A fact that a log states, and the line that states it."""
+    """Describe a fact that a log states, and the line that states it."""
 
     value: T
     place: Place
@@ -41,7 +41,7 @@ class Stated(Record, Generic[T], frozen=True, kw_only=True):
 
 
 class StatedPackage(Record, frozen=True, kw_only=True):
-    """The installed version of a distribution, as a log states it."""
+    """Hold the installed version of a distribution, as a log states it."""
 
     name: str  # normalised: "flash-attn"
     version: str
@@ -106,7 +106,7 @@ SINGLE = tuple(name for name in get_args(Fact) if name != "gpu")
 
 
 class Contradiction(Record, frozen=True, kw_only=True):
-    """A fact of a machine, and another value that a log states for it."""
+    """Describe a fact of a machine, and another value that a log states for it."""
 
     path: str  # of the fact: "torch.version"
     name: str  # "torch"

@@ -57,7 +57,7 @@ class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
 
     @property
     def risk_in_words(self) -> str:
-        """The risk, and after a colon what it is: "medium: a reboot"."""
+        """Return the risk, and after a colon what it is: "medium: a reboot"."""
         return f"{self.risk}: {self.risk_text}" if self.risk_text else self.risk
 
 
@@ -75,11 +75,11 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
     verbose: bool = False
 
     def names(self) -> tuple[str, ...]:
-        """Normal names of the packages."""
+        """Return the normal names of the packages."""
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Names of the fields, beside the requirements, that are set."""
+        """Return the names of the fields, beside the requirements, that are set."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 
@@ -92,7 +92,7 @@ class Uninstall(Action, frozen=True, kw_only=True, omit_defaults=True, tag="unin
     requirements: tuple[str, ...]
 
     def names(self) -> tuple[str, ...]:
-        """Normal names of the packages."""
+        """Return the normal names of the packages."""
         return _names(self.requirements)
 
 

@@ -14,7 +14,7 @@ Scope = Literal["model", "attention"]  # "attention": the model's attention shap
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """A median with its 95 % bootstrap interval over `n` samples."""
+    """Hold a median with its 95 % bootstrap interval over `n` samples."""
 
     median: float
     low: float
@@ -23,7 +23,7 @@ class Interval(Record, frozen=True, kw_only=True):
 
 
 class Gain(Record, frozen=True, kw_only=True):
-    """How many times as fast as eager in the same dtype, by pairs of the same round: 1.2 is a fifth faster."""
+    """Say how many times as fast as eager a backend is in the same dtype, by pairs of the same round: 1.2 is a fifth faster."""
 
     ratio: float
     low: float
@@ -34,7 +34,7 @@ class Gain(Record, frozen=True, kw_only=True):
 
 
 class AttentionCalls(Record, frozen=True, kw_only=True):
-    """Attention calls of one forward and backward pass, counted by the operator that served them."""
+    """Count the attention calls of one forward and backward pass, by the operator that served them."""
 
     fused: int = 0
     math: int = 0
@@ -49,7 +49,7 @@ class KernelShare(Record, frozen=True, kw_only=True):
 
 
 class Trial(Record, frozen=True, kw_only=True):
-    """One backend in one dtype."""
+    """Hold the results of one backend in one dtype."""
 
     backend: str
     status: Status
@@ -83,7 +83,7 @@ class Trial(Record, frozen=True, kw_only=True):
 
 
 def refused(rows: Sequence[Trial]) -> Trial | None:
-    """Eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
+    """Return eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
     if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
@@ -97,7 +97,7 @@ def refused(rows: Sequence[Trial]) -> Trial | None:
 
 
 class ReferenceCheck(Record, frozen=True, kw_only=True):
-    """Finite differences against autograd: whether the gradients that everything else is held to are right at all."""
+    """Compare finite differences with autograd: whether the gradients that everything else is held to are right at all."""
 
     ok: bool | None = None
     error: float | None = None
@@ -106,7 +106,7 @@ class ReferenceCheck(Record, frozen=True, kw_only=True):
 
 
 class Stages(Record, frozen=True, kw_only=True):
-    """One image through ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
+    """Hold the times of one image in ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
 
     backend: str
     dtype: Dtype
@@ -117,7 +117,7 @@ class Stages(Record, frozen=True, kw_only=True):
 
 
 class OptimisedStep(Record, frozen=True, kw_only=True):
-    """A training step without and with its optimiser, measured in the same rounds."""
+    """Compare a training step without and with its optimiser, measured in the same rounds."""
 
     backend: str
     dtype: Dtype
@@ -132,7 +132,7 @@ class Range(Record, frozen=True, kw_only=True):
 
 
 class GpuWatch(Record, frozen=True, kw_only=True):
-    """The GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
+    """Describe the GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
 
     joules_an_image: float | None = None  # of a training step, over all backends; whole GPU
     sm_megahertz: Range | None = None

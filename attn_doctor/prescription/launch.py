@@ -19,7 +19,7 @@ STARTUP = Path(__file__).parents[1] / "target" / "startup"
 
 
 class NothingToRun(Refused):
-    """The request cannot be met; the text is one sentence."""
+    """Report that the request cannot be met; the text is one sentence."""
 
 
 def names() -> tuple[str, ...]:

@@ -29,11 +29,11 @@ _REPEATS = 7
 
 
 class NotProven(RuntimeError):
-    """The backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
+    """Report that the backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
 
 
 class Attention:
-    """An active backend. As a context manager it ends with the block; `restore` ends it at any time."""
+    """Control an active backend. As a context manager it ends with the block; `restore` ends it at any time."""
 
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice

@@ -23,6 +23,7 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
+Section = What | Literal["isolated", "not-run"]  # of an answer: "isolated" and "not-run" come without being asked for
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -44,7 +45,7 @@ _ALONE = ("-B", "-E", "-s", "-S")
 
 
 class Module(Record, frozen=True, kw_only=True):
-    """The place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
+    """Describe the place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
 
     name: str
     origin: str | None = None
@@ -54,7 +55,7 @@ class Module(Record, frozen=True, kw_only=True):
 
 
 class Metadata(Record, frozen=True, kw_only=True):
-    """One dist-info or egg-info folder."""
+    """Describe one dist-info or egg-info folder."""
 
     name: str
     version: str
@@ -67,7 +68,7 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """The installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
+    """Hold the installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
@@ -76,7 +77,7 @@ class Installed(Record, frozen=True, kw_only=True):
 
 
 class Layout(Record, frozen=True, kw_only=True):
-    """The folders that an installer would write to."""
+    """Hold the folders that an installer would write to."""
 
     python: str
     version: str  # "3.11"
@@ -99,7 +100,7 @@ _NOT_ASKED: Any = msgspec.field(default_factory=_not_asked)
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """The answer of a Python, one field for each section. A section that is missing or malformed is unknown."""
+    """Hold the answer of a Python, one field for each section. A section that is missing or malformed is unknown."""
 
     interpreter: Interpreter = msgspec.field(default_factory=Interpreter)
     layout: Layout | Unknown = _NOT_ASKED
@@ -115,7 +116,7 @@ class Answer(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
 
     def module(self, name: str) -> Module:
-        """Return what was said of a module; one that is nowhere where nothing was said of it."""
+        """Return the place of a module; a module that is nowhere, if the answer does not name it."""
         modules = () if isinstance(self.modules, Unknown) else self.modules
         return next((module for module in modules if module.name == name), Module(name=name))
 
@@ -225,7 +226,7 @@ def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, p
         raise NoAnswer(text(python), f"says what it is in a way that cannot be understood ({error})") from error
 
 
-def _section(said: Mapping[str, Any], outcome: child.Outcome, name: str, kind: type[T]) -> T | Unknown:
+def _section(said: Mapping[str, Any], outcome: child.Outcome, name: Section, kind: type[T]) -> T | Unknown:
     """Return the record of one section, or why there is none."""
     if name not in said:
         raised = outcome.raised(name)

@@ -16,7 +16,7 @@ from attn_doctor.probes.ask import describe
 
 
 class Target(NamedTuple):
-    """The interpreter that imports, and how long it may be silent (`timeout`, seconds)."""
+    """Describe the interpreter that imports, and how long it may be silent (`timeout`, seconds)."""
 
     python: str
     environ: Mapping[str, str]
@@ -81,7 +81,7 @@ def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, use
 
 
 def shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
+    """Return the files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
     if isinstance(interpreter.shadowed_here, Unknown):
         return interpreter.shadowed_here
     loaded = {name for names in outcome.facts("loaded") for name in names}
@@ -94,7 +94,7 @@ def shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[st
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """The import records; a section that was open when the child died is one too."""
+    """Return the import records; a section that was open when the child died is one too."""
     records = [
         _import_record(m.data)
         for m in outcome.messages
@@ -115,7 +115,7 @@ def _import_record(data: dict[str, Any]) -> Import:
 
 
 def behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """The exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
+    """Return the exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
     if yolo.kind != "fork":
         return yolo
     attempt = next((i for i in imports if i.module == "flash_attn"), None)

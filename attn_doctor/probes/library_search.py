@@ -21,14 +21,14 @@ _CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, offset of the name, offset of t
 
 
 class Entry(NamedTuple):
-    """One line of `ldconfig -p`."""
+    """Describe one line of `ldconfig -p`."""
 
     soname: str
     path: str
 
 
 class LibrarySearch:
-    """The search of one machine and environment, for 64-bit libraries of that machine."""
+    """Search for 64-bit libraries as the loader of one machine does, in one environment."""
 
     def __init__(self, root: Root, environ: Mapping[str, str], machine: str) -> None:
         self.root = root

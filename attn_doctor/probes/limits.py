@@ -58,7 +58,7 @@ def cores_allowed(root: Root) -> Number:
 
 
 class Quota(NamedTuple):
-    """The limits of control groups: cores and bytes. None: no limit."""
+    """Hold the limits of control groups: cores and bytes. None: no limit."""
 
     cpus: Real
     memory: Number

@@ -21,7 +21,7 @@ _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
 
 
 class Answer(NamedTuple):
-    """The values that nvidia-smi reported. `error` is None where it worked."""
+    """Hold the values that nvidia-smi reported. `error` is None where it worked."""
 
     error: Text
     driver: Text

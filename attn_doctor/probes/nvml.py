@@ -26,7 +26,7 @@ _ONLY_NVML_TELLS = {
 
 
 class Nvml(NamedTuple):
-    """The answer of NVML. `error` is None where it answered for every GPU."""
+    """Hold the answer of NVML. `error` is None where it answered for every GPU."""
 
     error: str | None
     code: int | None
@@ -45,7 +45,7 @@ class Nvml(NamedTuple):
 
 
 class Cuda(NamedTuple):
-    """The answer of libcuda. `error` is None where cuInit worked."""
+    """Hold the answer of libcuda. `error` is None where cuInit worked."""
 
     error: Text
     version: Text  # the CUDA version that it supports

@@ -17,7 +17,7 @@ _DEVICES = "/sys/bus/pci/devices"
 
 
 def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
-    """Return the display and accelerator functions."""
+    """Return the GPUs of the PCI bus: its devices of the classes "display" and "accelerator"."""
     if tree.real and platforms.WINDOWS:
         return _of_windows()
     if tree.real and platforms.MACOS:

@@ -18,7 +18,7 @@ _MOST_LINKS = 40  # as in the kernel
 
 
 class Root:
-    """A file tree.
+    """Read a file tree: `/`, or a folder that stands for it.
 
     `outside` names folders of the real tree that are used where this tree lacks them: the target's own.
     """

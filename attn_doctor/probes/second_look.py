@@ -20,7 +20,7 @@ _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYL
 
 
 class Way(NamedTuple):
-    """One way to import again: the name of the setting that is left out, and the environment without it."""
+    """Describe one way to import again: the name of the setting that is left out, and the environment without it."""
 
     without: str
     environment: Mapping[str, str | None]

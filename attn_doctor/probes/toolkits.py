@@ -40,7 +40,7 @@ _WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
 
 
 class Where(NamedTuple):
-    """One way by which a toolkit was found: a folder that should be a toolkit, or an nvcc."""
+    """Describe one way by which a toolkit was found: a folder that should be a toolkit, or an nvcc."""
 
     by: str
     root: str

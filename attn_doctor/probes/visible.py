@@ -14,7 +14,7 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """The names by which the variable can select a GPU. `kind` is equal for GPUs of one model."""
+    """Hold the names by which the variable can select a GPU. `kind` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ class Field(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """A short list of labelled lines, such as the machine's summary."""
+    """Describe a short list of labelled lines, such as the machine's summary."""
 
     items: tuple[Field, ...]
 
@@ -29,14 +29,14 @@ class Paragraph(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The one sentence that sums up the report."""
+    """Hold the one sentence that sums up the report."""
 
     text: str
     tone: Tone
 
 
 class Command(NamedTuple):
-    """A line to copy: never truncated, never wrapped."""
+    """Hold a line to copy: never truncated, never wrapped."""
 
     line: str | None
     note: str  # who and why
@@ -49,7 +49,7 @@ class Cure(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A finding: its mark, name, evidence, consequences and fixes."""
+    """Describe a finding: its mark, name, evidence, consequences and fixes."""
 
     mark: str  # "×", "!", "i", "✓", or the letter of a way
     tone: Tone

@@ -35,7 +35,7 @@ _NOT_RECORDED = Unknown("not recorded")
 
 
 class Change(Record, frozen=True, kw_only=True):
-    """One fact that differs. `None`: an item of a list that the other report does not have."""
+    """Describe one fact that differs. `None`: an item of a list that the other report does not have."""
 
     path: str  # "packages.distributions.torch.version": items of lists by their names
     before: str | None
@@ -44,7 +44,7 @@ class Change(Record, frozen=True, kw_only=True):
 
 
 class Pace(Record, frozen=True, kw_only=True):
-    """One backend on the same work in both reports. Times of a training step in milliseconds."""
+    """Describe one backend on the same work in both reports. Times of a training step in milliseconds."""
 
     backend: str
     dtype: str

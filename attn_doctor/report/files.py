@@ -24,7 +24,7 @@ _NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.ERO
 
 
 class Unwritable(Refused):
-    """An output path that cannot be written. The text is one sentence for the user."""
+    """Report an output path that cannot be written. The text is one sentence for the user."""
 
 
 def check_all(paths: Iterable[str | None]) -> None:
@@ -44,7 +44,7 @@ def check_all(paths: Iterable[str | None]) -> None:
 
 
 def check(path: str | None) -> None:
-    """Raise Unwritable now rather than after a minute of work. "-" is standard output."""
+    """Check that an output path can be written, before any work is done. "-" is standard output. Raises Unwritable."""
     if path is None:
         return
     if goes_to_stdout(path):

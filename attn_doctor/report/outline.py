@@ -42,7 +42,7 @@ STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "d
 
 
 def outline(report: Report) -> tuple[Block, ...]:
-    """Return all blocks of a report, in order."""
+    """Return all blocks of a report, in the order in which a reader sees them."""
     blocks: list[Block] = [
         Heading(f"attn-doctor {report.tool.version}"),
         Fields(

@@ -17,7 +17,7 @@ _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
 def outline(study: Study, model: str) -> list[Block]:
-    """Return all blocks, in order."""
+    """Return all blocks of a study, in the order in which a reader sees them."""
     blocks: list[Block] = []
     if study.trials_skipped:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))

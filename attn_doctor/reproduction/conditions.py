@@ -31,7 +31,7 @@ def without(bench: Bench, made: of.Without) -> None:
 
 
 def hidden(bench: Bench, made: of.Hidden) -> None:
-    """Hide these files, if there are any: otherwise no namespace is needed."""
+    """Hide the files that a recipe names. If there are none, nothing is done: no namespace is needed then."""
     folder = Path(bench.filled(made.folder))
     if any(folder.glob(made.names)):
         bench.conditions.setdefault("hidden", []).append([str(folder), made.names])

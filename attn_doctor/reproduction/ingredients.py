@@ -27,11 +27,11 @@ _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA")
 
 
 class CannotReproduce(NotExamined):
-    """The failure cannot be reproduced here. The text is the reason, in one sentence."""
+    """Report that the failure cannot be reproduced here. The text is the reason, in one sentence."""
 
 
 class Bench:
-    """The environment of one reproduction, built step by step."""
+    """Build the environment of one reproduction, step by step."""
 
     def __init__(
         self,

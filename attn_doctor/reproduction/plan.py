@@ -28,7 +28,7 @@ _SPARE = 200  # megabytes that must stay free
 
 
 class ReproductionPlan(NamedTuple):
-    """The plan of one reproduction.
+    """Hold the plan of one reproduction: what it makes, runs, downloads and takes.
 
     `obstacles`: why the real failure cannot be produced here; then the simulated `machine` is used, if there is one. No
     obstacles: the real failure is produced.
@@ -62,7 +62,7 @@ class ReproductionPlan(NamedTuple):
 
 
 class NotConfirmed(Refused):
-    """A download needs confirmation, and there is no terminal to ask on. The text is one sentence for the user."""
+    """Report that a download needs confirmation, and that there is no terminal to ask on. The text is one sentence for the user."""
 
 
 def plan(

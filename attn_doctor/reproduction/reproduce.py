@@ -30,7 +30,7 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 
 
 class Reproduction(NamedTuple):
-    """The outcome of a reproduction.
+    """Hold the outcome of a reproduction.
 
     `why_not` is None where the failure occurred; otherwise a simulated machine may have been judged.
     """

@@ -21,7 +21,7 @@ from attn_doctor.probes.torch import version_py
 
 
 class BorrowedTorch(NamedTuple):
-    """The target's torch: the paths that belong to it, by distribution."""
+    """Hold the target's torch: the paths that belong to it, by distribution."""
 
     version: str
     cuda: str | None
@@ -33,7 +33,7 @@ class BorrowedTorch(NamedTuple):
 
 
 class Lender(NamedTuple):
-    """The values of the target that a reproduction uses."""
+    """Hold the values of the target that a reproduction uses."""
 
     python: str
     base: str

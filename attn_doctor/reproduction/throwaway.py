@@ -31,14 +31,14 @@ _LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """The end of a command. `returncode` is None when it was stopped at its deadline."""
+    """Hold the end of a command. `returncode` is None when it was stopped at its deadline."""
 
     returncode: int | None
     output: bytes
 
 
 class Throwaway:
-    """A context with a temporary folder. `kept`: the folder is not deleted."""
+    """Open a context with a temporary folder. `kept`: the folder is not deleted."""
 
     def __init__(self, *, kept: bool = False) -> None:
         self.kept = kept

@@ -78,7 +78,7 @@ def _where(error: BaseException) -> str:
 
 
 def tell(error: BaseException) -> int:
-    """Print the sentence on standard error, and return the exit code."""
+    """Print the sentence about an error of attn-doctor itself on standard error, and return the exit code."""
     chosen = code(error)
     try:
         if os.environ.get(VARIABLE, "0") not in ("", "0"):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Own(NamedTuple):
-    """The names of this machine that identify its owner."""
+    """Hold the names of this machine that identify its owner."""
 
     home: str
     user: str

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 
 class NotWindows(RuntimeError):
-    """A question to Windows was asked on another system: a fault of the caller."""
+    """Report that a question to Windows was asked on another system: a fault of the caller."""
 
     def __init__(self) -> None:
         super().__init__(f"asked of Windows, and this is {sys.platform}")
 
 
 class MemoryStatus(NamedTuple):
-    """Bytes, as GlobalMemoryStatusEx gives them."""
+    """Hold bytes, as GlobalMemoryStatusEx gives them."""
 
     total: int
     available: int

@@ -39,7 +39,7 @@ def tell(section, data):
 
 
 class section:
-    """Names the current step, so that a crash or a hang can be assigned to it.
+    """Name the current step, so that a crash or a hang can be assigned to it.
 
     An exception inside is reported and ends it.
     """

@@ -20,7 +20,7 @@ def begin(module_name):
 
 
 class Fork:
-    """`attempt` in a fork of this process, for at most CONFIG["each"] seconds."""
+    """Run `attempt` in a fork of this process, for at most CONFIG["each"] seconds."""
 
     def __init__(self, name, module_names):
         self.name = name

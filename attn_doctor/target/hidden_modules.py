@@ -31,7 +31,7 @@ def first_of_all(name):
 
 
 def module_name(entry):
-    """The module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    """Return the module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
     for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
         if entry.endswith(suffix):
             return entry[: -len(suffix)]
@@ -39,7 +39,7 @@ def module_name(entry):
 
 
 def hidden_here():
-    """Files and folders of the current folder that a program started there would import instead of the real thing."""
+    """Return the files and folders of the current folder that a program started there would import instead of the real thing."""
     names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     if HERE is None:
         return unknown("the current folder cannot be named")
@@ -67,7 +67,7 @@ def hidden_here():
 
 
 def standard_hidden():
-    """Files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
+    """Return the files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
     names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
     hidden = []
@@ -98,7 +98,7 @@ def installed_from(entry):
 
 
 def broken_pth():
-    """.pth lines that name folders which are gone, or whose import fails, seen as text only."""
+    """Return the .pth lines that name folders which are gone, or whose import fails, seen as text only."""
     problems = []
     for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):

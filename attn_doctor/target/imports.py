@@ -12,7 +12,7 @@ import warnings
 
 
 class Caught:
-    """The warnings of a block, as short texts.
+    """Catch the warnings of a block, as short texts.
 
     For most of them this is the only place where a library names a problem.
     """

@@ -228,7 +228,7 @@ def markers():
 
 
 def base_interpreter():
-    """The interpreter behind a virtual environment."""
+    """Return the interpreter behind a virtual environment."""
     version = "python{}.{}".format(*sys.version_info[:2])
     for name in ("bin/" + version + getattr(sys, "abiflags", ""), "bin/" + version, "python.exe"):
         path = os.path.join(sys.base_exec_prefix, name)
@@ -238,7 +238,7 @@ def base_interpreter():
 
 
 def layout():
-    """Where an installer would put things in this environment."""
+    """Return the folders where an installer would put things in this environment."""
     paths = sysconfig.get_paths()
     user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
     return {

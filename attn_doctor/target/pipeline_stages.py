@@ -8,7 +8,7 @@ STAGES = ("preprocess", "inference", "postprocess")
 
 
 class Predictor:
-    """ultralytics' predictor for the model's task, on copies of one synthetic image."""
+    """Run ultralytics' predictor for the model's task, on copies of one synthetic image."""
 
     def __init__(self, subject, half):
         from ultralytics import YOLO

@@ -49,7 +49,7 @@ def read(path):
 
 
 class Path:
-    """A search path that is being built."""
+    """Build a search path."""
 
     def __init__(self, entries):
         self.entries = []

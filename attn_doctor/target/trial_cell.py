@@ -7,11 +7,11 @@ import traceback
 
 
 class Poisoned(Exception):
-    """The CUDA context cannot be used any more in this process."""
+    """Report that the CUDA context cannot be used any more in this process."""
 
 
 class Clock:
-    """Measures work on the device in milliseconds, synchronised before and after."""
+    """Measure work on the device in milliseconds, synchronised before and after."""
 
     def __init__(self, device):
         self.device = torch.device(device)
@@ -38,7 +38,7 @@ class Clock:
 
 
 class Memory:
-    """Measures the memory peak of a piece of work above the memory held before it, in bytes.
+    """Measure the memory peak of a piece of work above the memory held before it, in bytes.
 
     On a GPU by PyTorch's allocator, on the CPU by the resident memory of the process, which only Linux can reset.
     """
@@ -84,7 +84,7 @@ class Memory:
 
 
 class MeasuredCell:
-    """One backend in one dtype, with its results. `place`: index of its shape in a grid of shapes."""
+    """Describe one backend in one dtype, with its results. `place`: index of its shape in a grid of shapes."""
 
     def __init__(self, name, backend, dtype, place):
         self.name, self.backend, self.dtype, self.place = name, backend, dtype, place

@@ -16,7 +16,7 @@ KINK = 1e-2  # difference of the slopes on either side, relative to the gradient
 
 
 class Watch(TorchDispatchMode):
-    """Records each operator that computes attention, forward and backward, call by call.
+    """Record each operator that computes attention, forward and backward, call by call.
 
     A fused kernel is an operator of its own; the math kernel and hand-written attention are decomposed before they get
     here, and only their softmax is visible. In the forward pass, an operator belongs to the open call. In the backward
@@ -35,7 +35,7 @@ class Watch(TorchDispatchMode):
         return _Call(self)
 
     def hook(self, layers):
-        """Open a call around each forward pass of these modules. Returns a function that removes the hooks."""
+        """Count each forward pass of these modules as a call of attention. Return the hooks, to be removed afterwards."""
         hooks = []
         for layer in layers:
             hooks.append(layer.register_forward_pre_hook(lambda *_: self.begin()))
@@ -126,7 +126,7 @@ def kinked(function, inputs, gradients):
 
 
 class ModuleGradients:
-    """Checks the input gradients of a model's modules by finite differences, with the layouts of a real pass.
+    """Check the input gradients of a model's modules by finite differences, with the layouts of a real pass.
 
     One example of each kind of module, for each layout of its input and of its incoming gradient. A wrong gradient
     comes from a kernel that misreads a layout, and not from rounding, so one example is enough.

@@ -13,7 +13,7 @@ HALF_NAMES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class NoAttention(Exception):
-    """This model has no attention to try; the text says why."""
+    """Report that this model has no attention to try; the text says why."""
 
 
 _kernels = {}
@@ -167,7 +167,7 @@ class ModelSubject:
 
 
 class AttentionSubject:
-    """The attention calls of YOLO12 alone, on random numbers in the layout that the exchange makes."""
+    """Run the attention calls of YOLO12 alone, on random numbers in the layout that the exchange makes."""
 
     scope = "attention"
     layers = ()
@@ -242,7 +242,7 @@ def layer_classes():
 def build_model(name, seed):
     """Return (name, model) with random weights of a fixed seed, or those of a weights file.
 
-    Raises FileNotFoundError.
+    Raises FileNotFoundError for a model file that does not exist.
     """
     from ultralytics.cfg import get_cfg
 

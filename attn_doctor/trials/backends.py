@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """The arguments of a requirement."""
+    """Hold the facts that a backend's requirement looks at."""
 
     facts: Facts
     device: str  # "cpu", "cuda:0", "mps"
@@ -38,7 +38,7 @@ Requirement = Callable[[Case], str | None]
 
 
 class Backend(NamedTuple):
-    """One way to compute attention.
+    """Describe one way to compute attention, and what it requires.
 
     `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
     backward), and the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a
@@ -55,7 +55,7 @@ class Backend(NamedTuple):
 
     @property
     def traits(self) -> Traits:
-        """Return what the programs in the target know of it as well."""
+        """Return the traits of the backend, which the programs in the target know too."""
         return TRAITS[self.name]
 
     @property

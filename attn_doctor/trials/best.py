@@ -18,14 +18,14 @@ Why = Literal["faster", "right", "kept", "only", "none right", "lost"]
 
 
 class Best(NamedTuple):
-    """The backend to use, or none, and why."""
+    """Describe the backend to use, or none, and why."""
 
     row: Trial | None
     why: Why
 
 
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
-    """The backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
+    """Return the backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
 
     A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". Where eager
     is "wrong", the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never

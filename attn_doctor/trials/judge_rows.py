@@ -24,7 +24,7 @@ OUTLIER_TIMES = 100  # times the smallest error of another backend
 
 
 class CellFault(TypedDict, total=False):
-    """Why a cell gave nothing: a record of the channel, or a child's death in the same shape."""
+    """Say why a cell gave nothing: a record of the channel, or a child's death in the same shape."""
 
     cell: str
     kind: FaultKind
@@ -48,7 +48,7 @@ class _End(NamedTuple):
 
 
 class Judged:
-    """Records of one or more processes, sorted by cell. A later process overrides an earlier one."""
+    """Hold the records of one or more processes, sorted by cell. A later process overrides an earlier one."""
 
     def __init__(self) -> None:
         self.proofs: dict[str, dict[str, Any]] = {}
@@ -77,7 +77,7 @@ class Judged:
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Drop all samples and return the cells to measure themselves: samples of two processes are no pairs.
+        """Drop all samples, since samples of two processes are no pairs. Return the cells to be measured alone.
 
         The returned cells shared the samples of a cell that is not left.
         """

@@ -24,7 +24,7 @@ _FOREVER = 24 * 3600.0
 
 
 class StudyRequest(Record, frozen=True, kw_only=True):
-    """The user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
+    """Hold the user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)
@@ -69,7 +69,7 @@ def study(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Study:
-    """Run it all in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
+    """Run the whole study that is requested in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
     """

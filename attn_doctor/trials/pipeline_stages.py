@@ -26,7 +26,7 @@ SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with
 
 
 class PipelineTimes:
-    """The measurements, and notes on missing ones."""
+    """Hold the measurements, and notes on missing ones."""
 
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)

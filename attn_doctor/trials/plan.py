@@ -25,11 +25,11 @@ _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
 class BadRequest(Refused):
-    """The requested trial cannot run on any machine: one sentence, with a value that would."""
+    """Report that the requested trial cannot run on any machine: one sentence, with a value that would."""
 
 
 class Shape(Record, frozen=True, kw_only=True):
-    """One attention call: self-attention of `tokens` in `heads` of this width."""
+    """Describe one attention call: self-attention of `tokens` in `heads` of this width."""
 
     batch: int
     heads: int
@@ -41,7 +41,7 @@ class Shape(Record, frozen=True, kw_only=True):
 
 
 class TrialOptions(Record, frozen=True, kw_only=True):
-    """The user's request. Sizes in pixels, times in seconds."""
+    """Hold the user's request. Sizes in pixels, times in seconds."""
 
     model: str = "yolo12n.yaml"
     imgsz: int = 640
@@ -60,7 +60,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
 
 
 class TrialCell(Record, frozen=True, kw_only=True):
-    """One backend in one dtype: to be run, or ruled out, with the reason."""
+    """Describe one backend in one dtype: to be run, or ruled out, with the reason."""
 
     backend: str
     dtype: Dtype

@@ -16,7 +16,7 @@ Cost = Literal["forward", "step", "memory"]  # "memory" in bytes, the others in 
 
 
 class CostGrowth(Record, frozen=True, kw_only=True):
-    """The growth of one backend's cost with the side of the image: its `exponent`-th power, fitted to the measurements.
+    """Describe the growth of one backend's cost with the side of the image: its `exponent`-th power, fitted to the measurements.
 
     Convolutions grow with the second power of the side, an attention over all pixels with the fourth.
     """
@@ -30,7 +30,7 @@ class CostGrowth(Record, frozen=True, kw_only=True):
 
 
 class Ceiling(Record, frozen=True, kw_only=True):
-    """The estimated gain on eager's step if attention took no time (Amdahl).
+    """Estimate the gain on eager's step if attention took no time (Amdahl).
 
     An estimate, not a limit: the share is measured apart from the step, and an exchanged attention also changes the
     memory layout around it.

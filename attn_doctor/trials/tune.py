@@ -25,7 +25,7 @@ _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """The memory and time of one training step, optimiser included."""
+    """Hold the memory and time of one training step, optimiser included."""
 
     backend: str
     batch: int
@@ -34,7 +34,7 @@ class Point(Record, frozen=True, kw_only=True):
 
 
 class MemoryGrowth(Record, frozen=True, kw_only=True):
-    """Memory of a step as a linear function of the batch, and the largest batch that fits."""
+    """Describe the memory of a step as a linear function of the batch, and the largest batch that fits."""
 
     backend: str
     fixed_bytes: int
@@ -43,7 +43,7 @@ class MemoryGrowth(Record, frozen=True, kw_only=True):
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """The target's measurements, in bytes."""
+    """Hold the target's measurements, in bytes."""
 
     device: str
     imgsz: int
@@ -82,7 +82,7 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
 
-    Raises OSError.
+    Raises OSError where the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {

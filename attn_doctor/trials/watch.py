@@ -36,7 +36,7 @@ REASONS = {
 
 
 class Window:
-    """A period of measured rounds, by the monotonic clock, and the number of images processed in it."""
+    """Describe a period of measured rounds, by the monotonic clock, and the number of images processed in it."""
 
     def __init__(self, begin: float) -> None:
         self.begin = self.end = begin
@@ -49,7 +49,7 @@ class Window:
 
 
 class Watching:
-    """A child that watches the GPU of this UUID from now on, until `stop`."""
+    """Watch the GPU of this UUID in a child from now on, until `stop`."""
 
     def __init__(self, uuid: str, environ: Mapping[str, str] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="attn-doctor-")

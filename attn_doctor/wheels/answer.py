@@ -25,7 +25,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """The parts of the key that the command line gives; None: take it from the target."""
+    """Hold the parts of the key that the command line gives; None: take it from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -44,7 +44,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Asked(Record, frozen=True, kw_only=True):
-    """The wheel name that one release's own setup.py would ask for."""
+    """Describe the wheel name that one release's own setup.py would ask for."""
 
     release: str
     filename: str
@@ -53,7 +53,7 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """The complete answer for a key. `sources` names the origin of each part of the key."""
+    """Hold the complete answer for a key. `sources` names the origin of each part of the key."""
 
     key: Key
     sources: dict[str, str]

@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 class NotReached(NotExamined):
-    """A page could not be had. The text is one phrase for the user."""
+    """Report that a page could not be had. The text is one phrase for the user."""
 
 
 class Page(NamedTuple):

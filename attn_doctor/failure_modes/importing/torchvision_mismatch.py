@@ -8,6 +8,8 @@ How it shows
     "RuntimeError: operator torchvision::nms does not exist", "partially initialized module 'torchvision' has no attribute
     'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend".
     torchvision hides the reason why its library does not load; attn-doctor loads the library itself and shows the reason.
+    Ultralytics compares the versions first: "torchvision==0.20 is incompatible with torch==2.9", and in the next line
+    "Run 'pip install torchvision==0.24' to fix torchvision".
 
 Why it happens
     torch was replaced without torchvision: another package asked for another torch, or one of the two came from the CPU index
@@ -23,6 +25,7 @@ How to reproduce
 References
     https://github.com/pytorch/vision#installation
     https://github.com/ultralytics/ultralytics/issues/7713
+    https://github.com/ultralytics/ultralytics/blob/main/ultralytics/utils/checks.py
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import newest_torch
 from attn_doctor.failure_modes.shared.fact_queries import (
@@ -43,8 +46,9 @@ from attn_doctor.failure_modes.shared.fact_queries import (
     version,
 )
 from attn_doctor.knowledge import pytorch
-from attn_doctor.model.facts import BinaryCause, Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import BinaryCause, Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import local
 
 MODE = FailureMode(
@@ -101,6 +105,24 @@ MODE = FailureMode(
             literal="Could not run 'torchvision::",
             sample="NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.",
         ),
+        # Three lines of ultralytics/utils/checks.py (check_torchvision). They are the same in 8.1.0, 8.2.0, 8.3.63 and 8.4.190;
+        # on Windows the sign between "WARNING" and "torchvision" is left out.
+        Sign(
+            pattern=r"torchvision==(?P<torchvision>\d[\w.+]*) is incompatible with torch==(?P<torch>\d[\w+]*(?:\.\w+)*)",
+            literal=" is incompatible with torch==",
+            sample="WARNING ⚠️ torchvision==0.20 is incompatible with torch==2.9.",
+        ),
+        Sign(
+            pattern=r"Run 'pip install torchvision==(?P<wanted>\d[\w.]*)' to fix torchvision",
+            literal="to fix torchvision",
+            sample="Run 'pip install torchvision==0.24' to fix torchvision or 'pip install -U torch torchvision' to update both.",
+        ),
+        Sign(
+            pattern=r"For a full compatibility table see (?:PyTorch|https://github\.com/pytorch/vision)",
+            literal="For a full compatibility table see",
+            sample="For a full compatibility table see https://github.com/pytorch/vision#installation",
+            strength="hint",
+        ),
     ),
     recipe=Recipe(
         does="imports a torchvision of another release than torch",
@@ -114,6 +136,12 @@ MODE = FailureMode(
         seconds=15,
     ),
 )
+
+
+class OfRelease(Variant, frozen=True, kw_only=True):
+    """Say for which torch a torchvision is wanted, where a log names the release: "2.9"."""
+
+    torch: str
 
 
 _OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")
@@ -167,6 +195,20 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    said = seen.captured()
+    torch = said.get("torch")
+    message = f"{MODE.title}: the log says so."
+    if torch is not None:
+        message = f"torchvision {said['torchvision']} does not belong to torch {torch}: Ultralytics says so."
+    return Hit(
+        message=message,
+        evidence=evidence,
+        variant=OfRelease(torch=torch) if torch is not None else None,
+        confidence=Confidence.HIGH if any(m.strength == "proof" for m in seen.matches) else Confidence.LOW,
+    )
+
+
 def _builds(facts: Facts, torchvision: str, said: str) -> str:
     """Return the builds of both, where the release is right and the builds differ, as far as they are known."""
     theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
@@ -213,6 +255,9 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    stated = hit.variant.torch if isinstance(hit.variant, OfRelease) else None
+    if stated is not None and isinstance(facts.torch.version, Unknown):
+        return _for_release(facts, stated)
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     index = index_url(torch)
@@ -225,6 +270,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         changes="torchvision",
     )
     return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),)
+
+
+def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
+    """Return the fixes where nothing is known of torch but its release: neither its build nor its index."""
+    wanted = known(pytorch.torchvision_for(torch))
+    step = commands.install(
+        f"torchvision=={wanted}",
+        reinstall=True,
+        no_deps=True,
+        why=f"the torchvision that belongs to torch {torch}",
+        changes="torchvision",
+        risk="medium",
+        risk_text="for a torch from another index (its version ends in +cpu, +cu126 or the like) add its --index-url",
+    )
+    return (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)), *usual(facts))
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:

@@ -31,7 +31,7 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 
 
 def fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
-    """`because`: why the installed one has to go, for the step that removes it."""
+    """Return the fixes. `because`: why the installed one has to go, for the step that removes it."""
     made = []
     wheel = fitting(facts)
     if wheel is not None:

@@ -11,11 +11,11 @@ DEEPEST = 200  # nested types; the deepest in torch 2.15 is about 60
 
 
 class Unreadable(ValueError):
-    """The name breaks the grammar, or uses a rare part of it that is not supported here."""
+    """Report that the name breaks the grammar, or uses a rare part of it that is not supported here."""
 
 
 class Cursor(ABC):
-    """Reads one mangled name from left to right. Subclasses add the parts of the grammar."""
+    """Read one mangled name from left to right. Subclasses add the parts of the grammar."""
 
     def __init__(self, source: str) -> None:
         self.source = source

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, Union
 
 
 class Text(NamedTuple):
-    """A finished text: a builtin type, an expression."""
+    """Describe a finished text: a builtin type, an expression."""
 
     shown: str
 
 
 class Name(NamedTuple):
-    """One word of a qualified name."""
+    """Describe one word of a qualified name."""
 
     shown: str
     constructs: bool = False  # a constructor, a destructor or a conversion: it has no return type
@@ -30,31 +30,31 @@ class Template(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """Several template arguments in the place of one parameter."""
+    """Describe several template arguments in the place of one parameter."""
 
     items: list[Node]
 
 
 class Parameter(NamedTuple):
-    """A use of a parameter pack: all of its items, or inside an expansion one after the other."""
+    """Describe a use of a parameter pack: all of its items, or inside an expansion one after the other."""
 
     items: list[Node]
 
 
 class Auto(NamedTuple):
-    """A parameter of a generic lambda, by its position."""
+    """Describe a parameter of a generic lambda, by its position."""
 
     number: int
 
 
 class Expand(NamedTuple):
-    """A pattern that is repeated for each item of the packs in it."""
+    """Describe a pattern that is repeated for each item of the packs in it."""
 
     pattern: Node
 
 
 class Qualified(NamedTuple):
-    """A node with qualifiers after it, such as " const"."""
+    """Describe a node with qualifiers after it, such as " const"."""
 
     inner: Node
     qualifiers: str
@@ -66,7 +66,7 @@ class Pointer(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A pointer to a member of a class."""
+    """Describe a pointer to a member of a class."""
 
     owner: Node
     inner: Node
@@ -78,7 +78,7 @@ class Array(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function type, or, with a name, a function."""
+    """Describe a function type, or, with a name, a function."""
 
     returns: Node | None
     parameters: list[Node]
@@ -111,7 +111,7 @@ def settled(node: Any, arguments: list[Node]) -> Any:
 
 
 class Word(NamedTuple):
-    """The last word of a name, for the parts that depend on it."""
+    """Describe the last word of a name, for the parts that depend on it."""
 
     constructor: str
     constructs: bool

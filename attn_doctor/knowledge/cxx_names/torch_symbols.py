@@ -22,7 +22,7 @@ _NEW_STRING = "std::basic_string<char, std::char_traits<char>, std::allocator<ch
 
 
 class TableSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The wheel from which the exports of one minor were read."""
+    """Describe the wheel from which the exports of one minor were read."""
 
     torch: str
     wheel: str

@@ -44,7 +44,7 @@ _UNARY = ("ps", "ng", "ad", "de", "co", "nt", "pp", "mm")
 
 
 class Types(Cursor):
-    """The grammar from types down to values."""
+    """Parse the grammar from types down to values."""
 
     def qualifiers(self) -> str:
         found = [word for code, word in (("r", " restrict"), ("V", " volatile"), ("K", " const")) if self.take(code)]

@@ -45,7 +45,7 @@ _PACKAGES = {"flash-attn": "flash_attention.version", "ultralytics": "yolo.versi
 
 
 class Filled(NamedTuple):
-    """Facts with what a log adds to them, and what it says otherwise."""
+    """Hold facts with what a log adds to them, and what it says otherwise."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]

@@ -12,7 +12,7 @@ VERSION = r"\d{1,4}\.\d+(?:\.\d+){0,3}(?:(?:a|b|rc)\d+|\.dev\d+|\.post\d+)*(?:\+
 
 
 class Sign(NamedTuple):
-    """A kind of line that states facts.
+    """Describe a kind of line that states facts.
 
     A named group of the pattern is a fact (`os`, `torch`, ...); `name` and `version` are those of a package. `says` are the
     facts that the line states by being there. Each pattern is tried only where one of the literals stands.

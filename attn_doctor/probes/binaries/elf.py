@@ -36,7 +36,7 @@ _MOST_DYNAMIC = 1 << 20  # bytes; real ones have about a thousand
 
 
 class Identity(NamedTuple):
-    """The first 20 bytes of a file: enough for the loader to skip a file of another machine without an error."""
+    """Describe the first 20 bytes of a file: enough for the loader to skip a file of another machine without an error."""
 
     bits: int
     little: bool
@@ -61,7 +61,7 @@ class Section(NamedTuple):
 
 
 class Need(NamedTuple):
-    """A symbol version that a library named in DT_NEEDED must define."""
+    """Describe a symbol version that a library named in DT_NEEDED must define."""
 
     number: int  # the number by which symbols refer to it
     library: str
@@ -70,7 +70,7 @@ class Need(NamedTuple):
 
 
 class Elf:
-    """One 64-bit little-endian ELF file. All but its program headers is read on demand."""
+    """Describe one 64-bit little-endian ELF file. All but its program headers is read on demand."""
 
     def __init__(self, file: Mapped) -> None:
         """Read the program headers. Raises DamagedFile where the file is no such file, or is cut short."""

@@ -33,7 +33,7 @@ CodeKind = Literal["sm", "ptx"]  # "sm": machine code
 
 
 class Code(NamedTuple):
-    """GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
+    """Describe GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
 
     kind: CodeKind
     capability: str

@@ -21,7 +21,7 @@ _CACHE_KINDS = {"x86-64": 0x0300, "aarch64": 0x0A00, "ppc64": 0x0500}
 
 
 class Files:
-    """Files by the paths of the target. Each file is opened once."""
+    """Read files by the paths of the target. Each file is opened once."""
 
     def __init__(self, root: Root | None = None, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
         """Read from this tree. `laid_over`: files that are not installed yet, by the path that they would have."""
@@ -73,7 +73,7 @@ class Files:
 
 
 class Binary:
-    """One file: its identity, and, read on demand, its content."""
+    """Describe one file: its identity, and, read on demand, its content."""
 
     def __init__(self, file: Mapped) -> None:
         self.file = file

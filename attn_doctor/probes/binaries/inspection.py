@@ -22,7 +22,7 @@ from attn_doctor.probes.binaries.verdict import judge
 
 
 class Place(NamedTuple):
-    """The target of an inspection: an interpreter, its torch and its search path."""
+    """Describe the target of an inspection: an interpreter, its torch and its search path."""
 
     interpreter: Interpreter
     torch: str | None

@@ -23,7 +23,7 @@ _TRIPLETS = {"x86-64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc6
 
 
 class Library:
-    """A mapped file."""
+    """Describe a mapped file."""
 
     def __init__(self, path: str, real: str, binary: Binary, asked_by: Library | None) -> None:
         self.path = path  # the path under which it was found: $ORIGIN is its folder, links not followed
@@ -41,7 +41,7 @@ class Library:
 
 
 class Missing(NamedTuple):
-    """A needed library that does not exist. `other_kind`: a file of that name for another machine was skipped."""
+    """Describe a needed library that does not exist. `other_kind`: a file of that name for another machine was skipped."""
 
     name: str
     wanted_by: str
@@ -49,7 +49,7 @@ class Missing(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A file that cannot be mapped. `why` completes a sentence that begins with its path."""
+    """Describe a file that cannot be mapped. `why` completes a sentence that begins with its path."""
 
     path: str
     why: str
@@ -57,7 +57,7 @@ class Broken(NamedTuple):
 
 
 class Lacking(NamedTuple):
-    """A library that was found, but is older than the one that was linked against."""
+    """Describe a library that was found, but is older than the one that was linked against."""
 
     need: Need
     path: str
@@ -65,7 +65,7 @@ class Lacking(NamedTuple):
 
 
 class Unresolved(NamedTuple):
-    """A symbol that no reachable library exports."""
+    """Describe a symbol that no reachable library exports."""
 
     symbol: Undefined
     wanted_by: str
@@ -75,7 +75,7 @@ Trouble = Missing | Broken | Lacking | Unresolved
 
 
 class Opening(NamedTuple):
-    """The simulated result of loading a file.
+    """Hold the simulated result of loading a file.
 
     The loader stops at the first error; here all are listed, in its order.
     """
@@ -86,7 +86,7 @@ class Opening(NamedTuple):
 
 
 class Process:
-    """The libraries of a process."""
+    """Hold the libraries of a process."""
 
     def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
         """Start with an executable.

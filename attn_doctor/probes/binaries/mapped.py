@@ -10,15 +10,15 @@ from typing import Any
 
 
 class DamagedFile(ValueError):
-    """The file is damaged. The text completes a sentence that begins with its name: "is empty"."""
+    """Report that the file is damaged. The text completes a sentence that begins with its name: "is empty"."""
 
 
 class ForeignFile(DamagedFile):
-    """The file is for another system or machine, and may be undamaged."""
+    """Report that the file is for another system or machine, and may be undamaged."""
 
 
 class Mapped:
-    """A whole file, mapped or in memory."""
+    """Describe a whole file, mapped or in memory."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data

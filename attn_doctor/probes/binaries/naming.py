@@ -12,7 +12,7 @@ _CPYTHON = re.compile(r"cpython-(\d)(\d+)(t?)")
 
 
 class FileName(NamedTuple):
-    """The parts of "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so". `tag` is None for a plain ".so"."""
+    """Hold the parts of "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so". `tag` is None for a plain ".so"."""
 
     module: str
     tag: str | None

@@ -16,7 +16,7 @@ from attn_doctor.model.facts import Binary, Unknown
 
 
 class Judged(NamedTuple):
-    """One extension: its record, the torch minors that fit its symbols, and whether it uses torch's C++ API."""
+    """Describe one extension: its record, the torch minors that fit its symbols, and whether it uses torch's C++ API."""
 
     record: Binary
     fits: tuple[str, ...] | None = None

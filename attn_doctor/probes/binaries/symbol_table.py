@@ -31,7 +31,7 @@ _LONGEST_CHAIN = 4096  # symbols in one hash bucket; real ones are shorter than 
 
 
 class Undefined(NamedTuple):
-    """A name that another library must export."""
+    """Describe a name that another library must export."""
 
     number: int  # its index in the table
     name: bytes
@@ -49,7 +49,7 @@ class _GnuHash(NamedTuple):
 
 
 class SymbolTable:
-    """The .dynsym of one file."""
+    """Describe the .dynsym of one file."""
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf

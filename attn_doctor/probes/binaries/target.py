@@ -23,7 +23,7 @@ _CUDA = re.compile(r"^cuda\b[^=]*=\s*['\"](\d+)", re.MULTILINE)
 
 
 class Target:
-    """One interpreter with its torch. Everything is read on demand."""
+    """Describe one interpreter with its torch. Everything is read on demand."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_librar
 
 
 class Reason(NamedTuple):
-    """Why a file would not load."""
+    """Say why a file would not load."""
 
     cause: BinaryCause
     text: str
@@ -126,7 +126,7 @@ def _is_module(name: str, entries: Sequence[str]) -> bool:
 
 
 class Operators(NamedTuple):
-    """A library that is loaded by its path and registers its operators then: no Python module."""
+    """Describe a library that is loaded by its path and registers its operators then: no Python module."""
 
 
 def _entries(binary: Binary) -> list[str] | Operators | DamagedFile:

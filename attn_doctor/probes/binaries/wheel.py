@@ -28,7 +28,7 @@ _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 
 
 
 class WheelFile:
-    """One .whl file."""
+    """Describe one .whl file."""
 
     def __init__(self, path: Path) -> None:
         """Open the archive. Raises OSError where it cannot be opened, DamagedFile where it is no archive."""

@@ -16,7 +16,7 @@ PORT = 443
 
 
 class Nothing(http.server.BaseHTTPRequestHandler):
-    """Answers every request with 404."""
+    """Answer every request with 404."""
 
     def answer(self) -> None:
         self.send_response(404)

@@ -47,7 +47,7 @@ def load_package():
 
 
 class Finder(object):
-    """Lets the other finders find the watched module, and acts after it has been executed."""
+    """Let the other finders find the watched module, and act after it has been executed."""
 
     def find_spec(self, name, path=None, target=None):
         if name != WATCHED:
@@ -61,7 +61,7 @@ class Finder(object):
 
 
 def watch(loader):
-    """Make this one loader call `exchange` after it has executed its module; its type stays the same."""
+    """Make a loader call `exchange` after it has executed its module. The type of the loader stays the same."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return

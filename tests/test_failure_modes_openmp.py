@@ -1,0 +1,71 @@
+"""The failure mode openmp-loaded-twice: an import that ended with the error, and the cure for the environment it is met in."""
+
+from __future__ import annotations
+
+import pytest
+from ailing_machines import H
+from one_rule import found
+from whole_machines import changed
+
+from attn_doctor.failure_modes import find
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.facts import Distribution, Facts, Fault, Import
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import RunByHand, SetVariable
+
+SLUG = "openmp-loaded-twice"
+SAID = (
+    "OMP: Error #15: Initializing libiomp5md.dll, but found libiomp5md.dll already initialized.\nOMP: Hint This means"
+)
+
+
+def aborted(module: str, facts: Facts = H, said: str = SAID) -> Facts:
+    """A machine on which importing a module ended so: exit code 3 is what abort() gives on Windows."""
+    fault = Fault(kind="exited", exit_code=3, message=said)
+    if module == "torch":
+        return changed(facts, torch__importable=False, torch__fault=fault)
+    return changed(facts, imports=(Import(module=module, ok=False, fault=fault),))
+
+
+def in_conda(torch_by: str) -> Facts:
+    torch = Distribution(name="torch", version="2.6.0", installer=torch_by)
+    at = r"C:\Users\user\miniconda3\envs\vision"
+    facts = changed(
+        H, interpreter__kind="conda", interpreter__prefix=at, packages__distributions=(torch,), system__os="windows"
+    )
+    return aborted("torch", facts)
+
+
+@pytest.mark.parametrize("module", ["torch", "cv2", "ultralytics"])
+def test_an_import_that_says_so_is_found(module):
+    hit = found(SLUG, aborted(module))
+    assert hit.message == f"Importing {module} ends the process: it starts a second libiomp5md.dll."
+
+
+def test_an_import_that_ends_otherwise_is_not():
+    assert found(SLUG, H) is None
+    assert found(SLUG, aborted("cv2", said="OMP: Error #34: System unable to allocate necessary resources")) is None
+
+
+def test_the_crash_is_its_consequence():
+    fault = Fault(kind="signal", signal="SIGABRT", message=SAID)
+    facts = changed(H, imports=(Import(module="cv2", ok=False, fault=fault),))
+    said = diagnose(facts, Goal.TRAIN, modules=[find(SLUG), find("segfault")]).findings
+    assert [(f.slug, f.explained_by) for f in said] == [(SLUG, None), ("segfault", "AD319")]
+
+
+def test_a_conda_environment_with_torch_of_pypi_does_without_mkl():
+    steps = [fix.steps[0] for fix in found(SLUG, in_conda("pip")).fixes]
+    assert steps[0].argv[:4] == ("conda", "install", "--prefix", r"C:\Users\user\miniconda3\envs\vision")
+    assert steps[0].argv[-1] == "nomkl"
+    assert steps[1].argv[0] == "where.exe"
+    assert isinstance(steps[2], SetVariable)
+
+
+def test_elsewhere_the_copies_are_looked_for_and_the_workaround_comes_last():
+    for facts in (in_conda("conda"), aborted("torch")):
+        fixes = found(SLUG, facts).fixes
+        assert isinstance(fixes[0].steps[0], RunByHand)
+        assert "nomkl" not in fixes[0].steps[0].argv
+        assert isinstance(fixes[-1].steps[0], SetVariable)
+        assert "wrong results" in fixes[-1].steps[0].why
