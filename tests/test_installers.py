@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import io
 import re
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
 from attn_doctor.commands.installers import INSTALLERS, Context, chosen, context, in_order, installer
+from attn_doctor.examination import log_reader
+from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts, Interpreter, Project, Subject
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import RunByHand
@@ -354,3 +357,24 @@ def stated(*installers: str, locks: tuple[str, ...] | None = None, **known) -> F
 def test_the_tool_that_a_log_states_is_spoken_to(facts, said):
     fix = commands.prepared(facts, Fix(title="", steps=(INSTALL,), verify=()))
     assert [" ".join(step.argv) for step in fix.steps] == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        ("$ uv add flash-attn", "uv add numpy<2"),
+        ("$ uv sync", "uv add numpy<2"),
+        ("$ uv pip install flash-attn", "uv pip install numpy<2"),
+        ("$ poetry add flash-attn", "poetry add numpy<2"),
+        ("$ pdm add flash-attn", "pdm add numpy<2"),
+        ("$ pip install flash-attn", "python -m pip install numpy<2"),
+        ("(yolo) $ conda install pytorch", "python -m pip install numpy<2"),
+    ],
+)
+def test_the_tool_that_was_typed_before_an_error_is_spoken_to(typed, command):
+    """Of `uv sync` and `uv add` there is a lock file; of `uv pip` nobody knows one."""
+    text = f"{typed}\nModuleNotFoundError: No module named 'torch'\n"
+    log = log_reader().read(io.BytesIO(text.encode()), "log")
+    facts = as_facts(stated_facts([log]), Facts(grade="stated")).facts
+    fix = commands.prepared(facts, Fix(title="", steps=(INSTALL,), verify=()))
+    assert [" ".join(step.argv) for step in fix.steps] == [command]
