@@ -139,8 +139,10 @@ def test_the_newest_numpy_is_no_cure_for_a_torch_of_before_numpy_2():
 
 
 def test_ranges_for_one_package_are_joined_and_two_versions_are_not():
-    ((step,),) = [foresight.joined([install("numpy<=2.1.1,>=1.23.0")], [install("numpy<2")])]
-    assert set(step.requirements[0].removeprefix("numpy").split(",")) == {"<2", "<=2.1.1", ">=1.23.0"}
+    (step,) = foresight.joined([install("numpy<=2.1.1,>=1.23.0")], [install("numpy<2")])
+    assert step.requirements == ("numpy<2,<=2.1.1,>=1.23.0",)
+    (step,) = foresight.joined([install("a>=8.3.78", upgrade=True)], [install("a>=8.3.162", upgrade=True)])
+    assert step.requirements == ("a>=8.3.162",)
     assert foresight.joined([install("torch==2.8.0")], [install("torch==2.15.0")]) is None
     assert foresight.joined([install("timm")], [install("timm")]) == (install("timm"),)
 
@@ -179,3 +181,35 @@ def test_no_cuda_torch_is_planned_on_an_amd_machine():
 
 def test_a_healthy_machine_has_nothing_to_foresee():
     assert told(RTX_4090) == {}
+
+
+EMPTY = changed(
+    RTX_4090,
+    torch__version=None,
+    torch__cuda=None,
+    torch__importable=False,
+    torch__fault=Fault(kind="raised", type="ModuleNotFoundError", message="No module named 'torch'"),
+    packages__distributions=packages(pip="25.3"),
+    imports=(),
+    binaries=(),
+    yolo__version=None,
+)
+
+
+def test_a_build_is_judged_by_the_torch_that_will_be_there_by_then():
+    """The newest torch has C++20 headers: no release of flash-attn compiles under it, and that is known beforehand."""
+    made = make(EMPTY, diagnose(EMPTY, Goal.FLASH_ATTN).findings, Goal.FLASH_ATTN)
+    assert not any("--no-build-isolation" in one.step.argv for way in made.ways for one in way.steps)
+    assert any("need C++20" in note for note in made.notes)
+    assert made.ways[0].steps[-1].step.requirements[0].endswith(".whl")
+
+
+def test_a_build_brings_the_packages_that_its_setup_imports():
+    """This laptop has none of them, and its plan had only the build."""
+    facts = read(next(folder for folder in MACHINES if folder.name == "laptop-without-gpu"))[0]
+    made = make(facts, diagnose(facts, Goal.FLASH_ATTN).findings, Goal.FLASH_ATTN)
+    builds = [way for way in made.ways if any("--no-build-isolation" in one.step.argv for one in way.steps)]
+    assert builds
+    for way in builds:
+        names = {name for one in way.steps if isinstance(one.step, Install) for name in one.step.names()}
+        assert {"setuptools", "wheel", "packaging", "psutil", "ninja"} <= names

@@ -312,7 +312,9 @@ def test_no_variable_is_set_for_a_build_that_never_comes():
     draft = Draft(title="t", intent=WORK, goal=Goal.FLASH_ATTN, cures=(), steps=(asks,), verify=())
     fits = read(next(folder for folder in MACHINES if folder.name == "rtx-4080-uv-without-wheel"))[0]
     assert building_finds_wheel(fits)
-    assert build_in(fits, draft) == draft
+    whole = build_in(fits, draft)
+    assert isinstance(whole, Draft)
+    assert [variable(step) for step in whole.steps] == [None, None]  # what setup.py imports, and flash-attn
     built = build_in(read(next(folder for folder in MACHINES if folder.name == "gb10-dgx-spark"))[0], draft)
     assert isinstance(built, Draft)
     assert [named[0] for step in built.steps if (named := variable(step))] == [

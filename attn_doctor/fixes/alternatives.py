@@ -13,6 +13,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes import build_forecast, step_safety
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
@@ -259,7 +260,9 @@ def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     together: list[Step] = []
     for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
         known = {action(step) for step in together}
-        together += [step for step in fix.steps if action(step) not in known]
+        new = [step for step in fix.steps if action(step) not in known]
+        narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
+        together = [*(narrowed or (*together, *new))]
     steps = _lean(together)
     kept = {action(step) for step in steps}
     titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]

@@ -6,8 +6,9 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.fixes.plan import Draft
+from attn_doctor.judging.after_steps import after
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
 from attn_doctor.knowledge.wheel_key import key_of
@@ -26,13 +27,16 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     step = draft.steps[place]
     unreleased = is_unreleased(step)
-    if building_finds_wheel(facts) and not unreleased:
+    then = after(facts, draft.steps[:place]).facts  # another torch may be there by then
+    draft = _with_tools(then, draft, place)
+    place = draft.steps.index(step)
+    if building_finds_wheel(then) and not unreleased:
         return draft
     release = building.wanted_release(facts)
-    against = _never(facts, release, unreleased=unreleased)
+    against = _never(then, release, unreleased=unreleased)
     if against:
         return f"a source build cannot succeed: {against}"
-    foreseen = prediction(facts, release)
+    foreseen = prediction(then, release) or prediction(facts, release)
     if foreseen is None:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
@@ -48,6 +52,22 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         notes.append(short)
     steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
     return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
+    """Return the way with the packages that setup.py imports and nobody has installed by then, in front of the build."""
+    step, listed = draft.steps[place], then.packages.distributions
+    if isinstance(listed, Unknown) or not isinstance(step, Install) or not step.no_build_isolation:
+        return draft
+    there = {distribution.name for distribution in listed}
+    if isinstance(then.toolchain.ninja, str):
+        there.add("ninja")
+    absent = [name for name in build_tools.NEEDED if name not in there]
+    if not absent:
+        return draft
+    why = "setup.py imports them, and a build without isolation finds only what is installed"
+    tools = commands.install(*absent, why=why, changes="adds build tools")
+    return msgspec.structs.replace(draft, steps=(*draft.steps[:place], tools, *draft.steps[place:]))
 
 
 def compiles(step: Step) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from attn_doctor.failure_modes import that_stop
 from attn_doctor.judging.after_steps import Versions, after, as_installed_now
@@ -137,4 +138,8 @@ def _both(one: str, other: str) -> str | None:
         return other
     both = first.specifier & second.specifier
     exact = {s.version for s in both if s.operator == "=="}
-    return f"{first.name}{both}" if len(exact) < 2 else None
+    if len(exact) > 1:
+        return None
+    lowest = max((s.version for s in both if s.operator == ">="), key=Version, default=None)
+    kept = [str(s) for s in both if s.operator != ">=" or s.version == lowest]
+    return first.name + ",".join(sorted(kept))
