@@ -122,7 +122,7 @@ U = f"--python {PY}"
         ("pixi", UPGRADE, ["pixi upgrade --manifest-path /project numpy"]),
         ("pixi", uninstall("numpy"), ["pixi remove --manifest-path /project --pypi numpy"]),
         ("pixi", REPAIR, [f"{P} install --force-reinstall --no-deps numpy==2.2.6"]),
-        ("pipx", INSTALL, ["pipx inject venv numpy<2"]),
+        ("pipx", INSTALL, ["pipx inject --force venv numpy<2"]),
         ("pipx", REPAIR, ["pipx runpip venv install --force-reinstall --no-deps numpy==2.2.6"]),
         ("pipx", uninstall("numpy"), ["pipx runpip venv uninstall -y numpy"]),
     ],

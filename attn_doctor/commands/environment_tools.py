@@ -192,7 +192,9 @@ class Pipx(Installer):
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
         if step.options() <= {"verbose"}:
-            return ("pipx", "inject", *(("--verbose",) if step.verbose else ()), self._name, *step.requirements)
+            # Without --force it leaves a package as it is that another one brought, and ends with exit code 0.
+            verbose = ("--verbose",) if step.verbose else ()
+            return ("pipx", "inject", "--force", *verbose, self._name, *step.requirements)
         return ("pipx", "runpip", self._name, "install", *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:

@@ -67,6 +67,8 @@ class Places(Layout, frozen=True, kw_only=True):
         listed = [self.purelib, self.platlib, self.scripts]
         if self.kind == "venv" or not self.prefix.startswith("/usr"):
             listed += [f"{self.data}/{name}" for name in ("include", "share", "etc", "man")]
+        if self.kind == "venv":
+            listed.append(f"{self.prefix}/pipx_metadata.json")  # what pipx injected; mostly it is not there
         listed += self.user
         real = list(dict.fromkeys(os.path.realpath(path) for path in listed))
         return tuple(Root(path=path) for path in real if not any(path.startswith(f"{other}/") for other in real))
