@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from attn_doctor import __version__
+import msgspec
+
+from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.judging import goals, stated_gpu
@@ -17,20 +19,22 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs.not_a_log import checked
+from attn_doctor.logs.decode import BLOCK, as_text
+from attn_doctor.logs.not_a_log import NoLog, begun, checked
 from attn_doctor.logs.reader import Log, Reader, read_bytes
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Diagnosis, Goal, Severity, Undetermined
+from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
 from attn_doctor.model.trials import Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, streams
-from attn_doctor.trials.plan import TrialOptions
+from attn_doctor.trials.plan import TrialOptions, check_model
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Options(NamedTuple):
@@ -117,11 +121,22 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
         unrecognised=diagnosis.unrecognised,
+        project=_of_project(facts, goal, options),
         trials=trials.rows,
         trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
     )
+
+
+def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ...]:
+    """Judge the project files of the current folder, unless the facts are of another machine."""
+    folder = facts.project.folder
+    if options.facts or not isinstance(folder, str):
+        return ()
+    from attn_doctor.project_files.folder import judged_files
+
+    return judged_files(Path(folder), facts, goal)
 
 
 def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
@@ -158,8 +173,14 @@ def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
 
 
 def _facts_of(options: Options, say: Say) -> Facts:
+    weights = _weights(options)
     if options.facts:
-        return decode_facts(read_file(options.facts), options.facts)
+        facts = decode_facts(read_file(options.facts), options.facts)
+        if weights is None:
+            return facts
+        from attn_doctor.probes.models import model_file
+
+        return msgspec.structs.replace(facts, models=(model_file(Path(weights), weights, asked=True),))
     choice = choose(options.target, options.surroundings)
     say("examining " + choice.python)
     return gather(
@@ -171,8 +192,17 @@ def _facts_of(options: Options, say: Say) -> Facts:
             timeout=options.timeout,
             on_slow=_slow(say),
             root=Path(options.root),
+            weights=weights,
         )
     )
+
+
+def _weights(options: Options) -> str | None:
+    """Return the weights file that is asked about; None where the model is a YAML file. Raises BadRequest: not there."""
+    if not options.trials.model.endswith(".pt"):
+        return None
+    check_model(options.trials.model)
+    return options.trials.model
 
 
 def _prove(facts: Facts, options: Options, say: Say) -> Trials:
@@ -205,6 +235,13 @@ def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 
 
+class Texts(NamedTuple):
+    """The files that a user gave to be read: logs, descriptions of an environment, and project files."""
+
+    logs: tuple[Log, ...] = ()
+    files: tuple[project_files.Asked, ...] = ()
+
+
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
@@ -213,8 +250,29 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     paths = tuple(paths)
     if not paths:
         return ()
+    found = read_texts(paths)
+    if found.files:
+        name = found.files[0].file
+        raise NoLog(f"{name} is a project file, no log: `attn-doctor diagnose {name}` judges it")
+    return found.logs
+
+
+def read_texts(paths: Iterable[str]) -> Texts:
+    """Read files of which each is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
     reader = log_reader()
-    return tuple(_read_log(reader, path) for path in paths)
+    found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
+    return Texts(
+        tuple(one for one in found if isinstance(one, Log)), tuple(one for one in found if not isinstance(one, Log))
+    )
+
+
+def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | project_files.Asked:
+    head = stream.read(BLOCK)
+    if project_files.might_be_one(as_text(head), name):
+        head += stream.read(project_files.MOST)
+        if (found := project_files.read(as_text(head), name)) is not None:
+            return found
+    return reader.read(checked(begun(head, stream), name), name)
 
 
 def log_reader() -> Reader:
@@ -224,13 +282,14 @@ def log_reader() -> Reader:
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
-def _read_log(reader: Reader, path: str) -> Log:
+def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
+    """Open a file, or standard input for "-", and read it with its name for people. Raises Unreadable."""
     try:
         if path == "-":
-            return reader.read(checked(_standard_input(), "standard input"), "standard input")
+            return reading(_standard_input(), "standard input")
         stream: BinaryIO
         with Path(path).open("rb") as stream:
-            return reader.read(checked(stream, foreign_text.text(path)), foreign_text.text(path))
+            return reading(stream, foreign_text.text(path))
     except OSError as error:
         raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 

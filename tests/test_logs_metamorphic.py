@@ -121,6 +121,20 @@ def soft(lines: list[str], width: int) -> list[str]:
     return [part for line in lines for part in (wrap.wrap(line) or [""])]
 
 
+def boxed(lines: list[str], width: int) -> list[str]:
+    """As uv shows what a build printed: indented, broken at blanks, and a long path alone in its line."""
+    wrap = textwrap.TextWrapper(width - 20, replace_whitespace=False, break_on_hyphens=False, break_long_words=False)
+    parts = [f"      {part}" for line in lines for part in (wrap.wrap(line) or [""])]
+    head = ["  × Failed to build `x==1`", "  ├─▶ The build backend returned an error"]
+    return [
+        *head,
+        "  ╰─▶ Call to `setuptools.build_meta:__legacy__.build_wheel` failed (exit status: 1)",
+        "",
+        "      [stderr]",
+        *parts,
+    ]
+
+
 def wrapped(wrap: Callable[[list[str], int], list[str]], width: int) -> Callable[[list[str]], bytes]:
     return lambda lines: joined(wrap(lines, width))
 
@@ -129,6 +143,13 @@ def wrapped(wrap: Callable[[list[str], int], list[str]], width: int) -> Callable
 def test_wrapped_at_a_width(slug):
     ways = {f"{wrap.__name__} at {width}": wrapped(wrap, width) for wrap in (hard, soft) for width in (80, 100, 120)}
     assert said_otherwise(slug, ways) == []
+
+
+def test_in_the_box_of_uv():
+    """At most one in twenty is read otherwise: the box says that a build failed, which a log of a time limit does not."""
+    built = [case for case in FOUND if "pip" not in case.data.decode("utf-8", "replace")[:2000]][::3]
+    lost = [case for case in built if slug_of(joined(boxed(lines_of(case), 80))) != case.root]
+    assert len(lost) <= len(built) // 20, [(case.folder, case.name) for case in lost]
 
 
 def test_wrapped_and_prefixed():

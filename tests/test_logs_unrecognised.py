@@ -62,7 +62,7 @@ def test_of_a_healthy_log_a_tick_says_no_more_than_was_read():
     for case in HEALTHY:
         said = verdict(case.data)
         assert said is not None, case.name
-        assert said.text.startswith("No error"), (case.name, said)
+        assert said.text.startswith(("No error", "Nothing that these")), (case.name, said)
         assert "known to fail" not in said.text
 
 
@@ -195,9 +195,7 @@ NO_LOGS = {
     "yolo.pt": (b"PK\x03\x04" + b"\0" * 60, "zip"),
     "build.log.gz": (b"\x1f\x8b\x08\0" + b"\x99" * 60, "zcat"),
     "noise.bin": (bytes(range(256)) * 4 + b"\0" * 600, "a binary file"),
-    "Dockerfile": (b'# build\nARG V=1\nFROM python:3.11\nRUN pip install torch \\\n    ultralytics\nCOPY . /w\nCMD ["yolo"]\n', "docker build"),
     "pyproject.toml": (b'[project]\nname = "tiny"\ndependencies = ["torch"]\n', "attn-doctor check"),
-    "requirements.txt": (b"# all\ntorch==2.6.0\nultralytics>=8.3\nflash-attn @ https://h/x.whl\n-r other.txt\n", "attn-doctor check"),
     "environment.yml": (b"name: yolo\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip:\n      - torch\n", "attn-doctor check"),
     "compose.yaml": (b"services:\n  trainer:\n    image: x\nvolumes:\n  w:\n", "attn-doctor check"),
     "train.py": (b'"""Train."""\nimport torch\n\nif not torch.cuda.is_available():\n    raise RuntimeError("error: no GPU")\n', "Python source"),
@@ -243,7 +241,7 @@ def test_a_log_that_looks_like_something_else_is_a_log():
 def test_a_pasted_environment_is_not_called_sound():
     said = verdict(LOGS_ALL_THE_SAME["pip list"])
     assert said is not None
-    assert "not judged" in said.text
+    assert "Not told: the system, Python" in said.text
     assert said.tone != "good"
 
 
@@ -278,9 +276,14 @@ def test_the_exit_codes_of_diagnose(tmp_path):
     known = min((LOGS / "numpy-abi").glob("*.log"))
     assert command("diagnose", str(known))[0] == 1
     assert command("diagnose", str(known), "--fail-on", "never")[0] == 0
-    code, out, error = command("diagnose", file("Dockerfile", NO_LOGS["Dockerfile"][0]))
+    code, out, error = command("diagnose", file("compose.yaml", NO_LOGS["compose.yaml"][0]))
     assert (code, out) == (3, "")
-    assert "is a Dockerfile, no log" in error
+    assert "is a YAML document, no log" in error
+    code, out, error = command(
+        "check", "--static", "--log", file("Dockerfile", b"FROM python:3.11\nRUN pip install torch\n")
+    )
+    assert (code, out) == (3, "")
+    assert "is a project file, no log: `attn-doctor diagnose" in error
 
 
 def test_check_shows_what_it_does_not_recognise(tmp_path):

@@ -59,6 +59,8 @@ def reproduced(slug: str, temporary: Path, *options: str, target: str = sys.exec
     ("slug", "text"),
     [
         pytest.param("segfault", "Segmentation fault", marks=gcc),
+        pytest.param("illegal-instruction", "Illegal instruction", marks=gcc),
+        pytest.param("mkl-does-not-fit", "undefined symbol: iJIT_NotifyEvent", marks=gcc),
         pytest.param("glibc-too-old", "version `GLIBC_2.99' not found", marks=gcc),
         pytest.param("glibcxx-too-old", "version `GLIBCXX_3.4.99' not found", marks=gcc),
         pytest.param("libcudart-missing", "libcudart.so.11.0: cannot open shared object file", marks=gcc),
@@ -73,6 +75,9 @@ def reproduced(slug: str, temporary: Path, *options: str, target: str = sys.exec
         pytest.param("cross-device-link", "[Errno 18]", marks=namespaces),
         pytest.param("wheel-platform-mismatch", "is not a supported wheel on this platform"),
         pytest.param("disk-full", "[Errno 28] No space left on device", marks=namespaces),
+        pytest.param(
+            "shared-memory-full", "unable to allocate shared memory", marks=[namespaces, torch, pytest.mark.heavy]
+        ),
         pytest.param("network-proxy-ssl", "CERTIFICATE_VERIFY_FAILED", marks=namespaces),
         pytest.param("abi-mismatch-cxx11", "undefined symbol: _ZN3c106detail14torchCheckFail", marks=[gcc, torch]),
         pytest.param("abi-mismatch-torch-version", "undefined symbol: _ZN", marks=[gcc, torch]),

@@ -153,7 +153,7 @@ OF_CONTAINERS = ("image", "container")
 
 
 def _cure(slug: str, system: System | None) -> str:
-    facts = None if system is None else Facts(system=system)
+    facts = Facts() if system is None else Facts(system=system)
     found = [f for f in diagnose(facts, Goal.FLASH_ATTN, logs=_log(LOGS[slug])).findings if f.slug == slug]
     fixes = found[0].fixes
     assert fixes

@@ -31,7 +31,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     how.add_argument("--no-trial", action="store_true", help="examine, but do not run the model")
     parser.add_argument(
-        "--model", default="yolo12n.yaml", metavar="NAME", help="model of the trial (default: yolo12n.yaml)"
+        "--model",
+        default="yolo12n.yaml",
+        metavar="NAME",
+        help="model of the trial (default: yolo12n.yaml); of a weights file (.pt) also whether this ultralytics can load it",
     )
     parser.add_argument(
         "--imgsz", type=whole, default=640, metavar="N", help="image size, a multiple of 32 (default: 640)"

@@ -13,12 +13,19 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "diagnose",
         help="read build or run logs and name the root cause",
         description="Reads logs of pip, uv, conda, poetry, compilers, Python, docker or Slurm, of any size and in any encoding, and "
-        "names the root cause first, its consequences beneath it, and the lines that prove it.",
+        "names the root cause first, its consequences beneath it, and the lines that prove it. It also judges a description of an "
+        "environment (pip list, conda list, collect_env, yolo checks, nvidia-smi), and what a project file would install "
+        "(requirements.txt, pyproject.toml, environment.yml, a lock file, a Dockerfile).",
         epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 an error is not recognised, or a "
         "file is no log or cannot be read.",
         formatter_class=formatter,
     )
-    parser.add_argument("log", nargs="+", metavar="FILE", help="a log; - for standard input")
+    parser.add_argument(
+        "log",
+        nargs="+",
+        metavar="FILE",
+        help="a log, a description of an environment or a project file; - for standard input",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--here", action="store_true", help="the logs are of this machine: examine it too, and say where they disagree"
@@ -39,9 +46,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import msgspec
 
+    from attn_doctor import project_files
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.errors import NotExamined
-    from attn_doctor.examination import exit_code, facts_of, read_logs
+    from attn_doctor.examination import exit_code, facts_of, read_texts
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
     from attn_doctor.logs.stated_facts import as_facts, stated_facts
@@ -53,17 +61,20 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     try:
-        logs = read_logs(arguments.log)
+        logs, files = read_texts(arguments.log)
     except Unreadable as error:
         raise NotExamined(str(error)) from error
     with Progress() as progress:
         options = examination(arguments, facts=arguments.facts, gpu=arguments.gpu)
         own = facts_of(options, progress.say) if arguments.here or arguments.facts else None
     stated = stated_facts(logs)
-    facts = as_facts(stated, own or Facts(grade="stated")).facts
-    diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else implied_by(logs), logs=logs)
+    base = own or Facts(grade="stated")
+    facts = as_facts(stated, project_files.as_facts(files, base) if files else base).facts
+    wished = Goal.FLASH_ATTN if project_files.asks_for_flash_attn(files) else implied_by(logs)
+    diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else wished, logs=logs)
+    diagnosis = project_files.in_files(diagnosis, files) if files else diagnosis
     if arguments.json:
         write_records(arguments, msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated)))
     if on_terminal(arguments):
-        show_blocks(of_diagnosis(diagnosis, facts, logs))
+        show_blocks(of_diagnosis(diagnosis, facts, logs, files))
     return exit_code(diagnosis, fail_on(arguments))

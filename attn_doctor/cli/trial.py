@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.cli.options import add_outputs, add_target, examination, whole
+
+if TYPE_CHECKING:
+    from attn_doctor.model.facts import Facts
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -62,6 +65,22 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.set_defaults(execute=execute)
 
 
+def _refuse_unfit(facts: Facts, model: str) -> None:
+    """Raise BadRequest for weights that the installed ultralytics cannot run: every backend would fail alike."""
+    from attn_doctor.failure_modes import find
+    from attn_doctor.judging.diagnose import diagnose
+    from attn_doctor.model.findings import Goal, Severity
+    from attn_doctor.trials.plan import BadRequest
+
+    if not model.endswith(".pt"):
+        return
+    modules = [find(slug) for slug in ("yolo12-weights-of-the-other-code", "ultralytics-older-than-weights")]
+    for finding in diagnose(facts, Goal.TRAIN, modules=modules).findings:
+        if finding.severity is Severity.ERROR:
+            said = finding.message.rstrip(".")
+            raise BadRequest(f"{said} (`attn-doctor check --model {model}` says what to do)")
+
+
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
@@ -92,8 +111,9 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     check_request(wanted)
     with Progress() as progress:
-        options = examination(arguments)
+        options = examination(arguments, trials=wanted.trial)
         facts = facts_of(options, progress.say)
+        _refuse_unfit(facts, arguments.model)
         python = str(facts.interpreter.python)
         found = study(facts, [python], wanted, timeout=options.timeout, say=progress.say, environ=options.surroundings)
     write_records(arguments, found)

@@ -1,10 +1,11 @@
-"""Shows a command as one line of a shell, so that it can be pasted. Pure."""
+"""Shows a command as one line of the place where it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
 
 from __future__ import annotations
 
 import re
 import shlex
 
+from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import SetVariable, Step
 
@@ -12,13 +13,24 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 # Splatting, an alias, a list; and an unquoted -a.b or -a:b reaches a program as two words,
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
+# Programs of the host, which are no step of an image.
+_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:
-    """Return a step as one line for the given shell; None for a step without a command."""
+    """Return a step as one line for the given shell; None for a step without a command.
+
+    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile".
+    """
     if isinstance(step, SetVariable):
         return _assignment(step.name, step.value, shell)
-    return quoted(step.argv, shell) if step.argv else None
+    if not step.argv:
+        return None
+    if shell == "notebook":
+        return f"!{quoted(step.argv)}"
+    if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:
+        return f"RUN {quoted(step.argv)}"
+    return quoted(step.argv, shell)
 
 
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
@@ -49,14 +61,34 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
         return f"set {name}=" if value is None else f'set "{name}={value}"'
     if shell == "fish":
         return f"set -e {name}" if value is None else f"set -gx {name} {quoted((value,), 'fish')}"
+    if shell == "notebook":
+        # %env takes the rest of the line as it is, and cannot unset: https://ipython.readthedocs.io/en/stable/interactive/magics.html
+        return f'import os; os.environ.pop("{name}", None)' if value is None else f"%env {name}={value}"
+    if shell == "dockerfile":
+        # A variable of the base image can be emptied, not removed: https://docs.docker.com/reference/dockerfile/#env
+        return f'ENV {name}="{(value or "").replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"'
     return f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
 
 
 def shell_of(facts: Facts) -> str:
     """Return the kind of shell to print commands for."""
+    if places.container(facts) == places.BUILD:
+        return "dockerfile"
+    if places.hosted(facts) in ("colab", "kaggle"):
+        return "notebook"
     name = facts.system.shell if isinstance(facts.system.shell, str) else ""
     if name in ("fish", "powershell", "cmd"):
         return name
     if name.startswith("pwsh"):
         return "powershell"
     return "powershell" if facts.system.os == "windows" and not name else "bash"
+
+
+def kept(name: str, value: str, shell: str) -> str | None:
+    """Return the line that sets a variable for all new prompts of this user; None where a file of the shell does that.
+
+    PowerShell and cmd: setx, https://learn.microsoft.com/windows-server/administration/windows-commands/setx
+    """
+    if shell == "powershell":
+        return f"[Environment]::SetEnvironmentVariable('{name}', {_powershell(value)}, 'User')"
+    return f'setx {name} "{value}"' if shell == "cmd" else None

@@ -18,7 +18,10 @@ from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, S
 
 _INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?:nightly/|test/)?(?:cpu|cu\d{2,3}|rocm[\d.]+|xpu)")
 _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
-_SOURCE = re.compile(r"flash-attn @ git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?")
+_SOURCE = re.compile(
+    r"flash-attn @ git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"
+    r"|ultralytics @ (?:git\+https://github\.com/sunsmarterjie/yolov12|https://github\.com/sunsmarterjie/yolov12/archive/refs/heads/main\.zip)"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The commands, other than installations, that fixes know; PYTHON is the target's own interpreter.
 _COMMANDS = (

@@ -14,6 +14,7 @@ from attn_doctor.judging import foresight
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
+from attn_doctor.logs.stated_facts import is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
     Certainty,
@@ -149,8 +150,9 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            rule = module if isinstance(module, FromFacts) and facts.grade != "stated" else None
-            implied = rule.detect(facts) if rule else None
+            judged = facts.grade != "stated" or is_environment(logs)
+            rule = module if isinstance(module, FromFacts) and judged else None
+            implied = _in_lines(rule.detect(facts), facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
                 return seen, None
@@ -161,6 +163,23 @@ def _judge(
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
         why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
         return None, _Doubt(Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why), rule_failed=True)
+
+
+def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
+    """Return the hit with the lines that state the facts of its evidence; of facts of a machine, the hit as it is."""
+    if hit is None or facts.grade != "stated":
+        return hit
+    return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))
+
+
+def _in_line(evidence: Evidence, facts: Facts) -> Evidence:
+    path = evidence.path or ""
+    while path and path not in facts.sources:
+        path = path.rpartition(".")[0]
+    file, _, line = facts.sources.get(path, "").rpartition(":")
+    if not file:
+        return evidence
+    return msgspec.structs.replace(evidence, kind="log", path=None, file=file, line=int(line))
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:

@@ -80,6 +80,9 @@ def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[
 
 def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
     """Name what was asked for and not found out, neither to work nor to fail."""
+    for file in facts.models if isinstance(facts.models, tuple) else ():
+        if file.asked and isinstance(file.problem, str):
+            yield f"the weights {file.path}: {file.problem}"
     if not asked.imports:
         return
     importable = facts.torch.importable

@@ -79,6 +79,11 @@ def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
     return no(f"built for CUDA {cuda}, the driver supports CUDA {driver_cuda} at most")
 
 
+def releases() -> tuple[Nvcc, ...]:
+    """Return the CUDA releases whose nvcc is known, the oldest first."""
+    return tuple(sorted(load(Nvcc), key=lambda row: pair(row.cuda) or (0, 0)))
+
+
 def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
     """Return whether torch lets this nvcc compile an extension.
 

@@ -317,3 +317,27 @@ class Calibration(Row, frozen=True, kw_only=True):
     files: int
     cpu_hours_per_arch: float
     gigabytes_per_job: float  # peak of the worst file at NVCC_THREADS=1; adds up over threads
+
+
+class BuiltPackage(Row, frozen=True, kw_only=True):
+    """A package with CUDA code that is built beside torch: where its finished wheels are, and what a build of it imports."""
+
+    TABLE: ClassVar[str] = "built_packages"
+
+    name: str  # normalised: "mamba-ssm"
+    also: tuple[str, ...]  # other names of the same package
+    module: str
+    # "pytorch-index" and "index": `url` is an index; "releases": `url` is a page with wheels to choose from by hand
+    wheels: Literal["pypi", "pytorch-index", "index", "releases", "none"]
+    platforms: tuple[str, ...]  # of the wheels
+    url: str | None  # "{flavour}": "cu124"; "{torch}": "24" for torch 2.4
+    get: str | None  # requirement that a build is asked for, where it is not the name
+    imports: tuple[str, ...]  # distributions that its setup imports, torch among them
+    torch_bound: bool  # a wheel is for one minor release of torch
+    torch_first: str | None  # of the wheels, where they are for some minor releases alone
+    torch_last: str | None
+    pythons: tuple[str, ...]  # of the wheels; empty: not stated
+    attention: bool  # PyTorch's own attention does the same without it
+    compiles_at_run_time: bool
+    variables: dict[str, str]  # that its setup reads -> meaning
+    gigabytes: int  # of memory that one compiler takes at most

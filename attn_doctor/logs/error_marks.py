@@ -136,6 +136,7 @@ _ENVIRONMENT: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Package ",), r"^Package\s+Version(?:\s|$)"),
     (("# packages in environment",), r"^# packages in environment at"),
     (("NVIDIA-SMI ",), r"NVIDIA-SMI \d"),
+    (("Setup complete",), r"^Setup complete .{0,4}\(\d+ CPUs, "),  # `yolo checks`
 )  # fmt: skip
 
 PATTERNS = tuple(

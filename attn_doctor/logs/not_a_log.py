@@ -33,8 +33,15 @@ class _Begun:
     def read(self, size: int) -> bytes:
         if not self._head:
             return self._stream.read(size)
+        if size < 0:
+            size = len(self._head)
         taken, self._head = self._head[:size], self._head[size:]
         return taken
+
+
+def begun(head: bytes, stream: BinaryIO) -> BinaryIO:
+    """Return a stream of which the first bytes were already read, from its beginning."""
+    return cast(BinaryIO, _Begun(head, stream))
 
 
 def checked(stream: BinaryIO, name: str) -> BinaryIO:
@@ -56,7 +63,7 @@ def checked(stream: BinaryIO, name: str) -> BinaryIO:
         what = _text(head, name)
     if what is not None:
         raise NoLog(f"{name} is {what}")
-    return cast(BinaryIO, _Begun(head, stream))
+    return begun(head, stream)
 
 
 _UNPACK = "unpack it first, or pipe it: {0} | attn-doctor diagnose -"
@@ -162,14 +169,6 @@ def _text(head: bytes, name: str) -> str | None:
     return next((what.format(name=name) for test, what in _SHAPES if test(lines)), None)
 
 
-_INSTRUCTION = re.compile(
-    r"(?i)^(?:FROM|RUN|CMD|LABEL|MAINTAINER|EXPOSE|ENV|ADD|COPY|ENTRYPOINT|VOLUME|USER|WORKDIR|ARG|ONBUILD|STOPSIGNAL|HEALTHCHECK|SHELL)\s+\S"
-)
-_NAME = r"[A-Za-z0-9][\w.-]*(?:\[[\w, .-]*\])?"
-_REQUIREMENT = re.compile(
-    rf"^\s*(?:{_NAME}\s*(?:\(?(?:===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+(?:\s*,\s*(?:===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+)*\)?|@\s*\S+)?"
-    r"\s*(?:;.*)?(?:\s--hash=\S+)*\s*\\?(?:\s+#.*)?|-(?:[rcei]|f|-[a-z-]+)(?:[ =]\S+.*)?|--[a-z-]+.*|(?:git\+)?https?://\S+|\S+\.whl)\s*$"
-)
 _YAML = re.compile(r"^\s*(?:- ?.*|[\w./\"'${}-]+\s*:(?:\s.*)?|---|\.\.\.|[\]}].*)$|^\s{2,}\S")
 _YAML_FIRST = re.compile(
     r"^(?:name|channels|dependencies|services|version|path|train|nc|names|task|on|jobs|repos|prefix)\s*:"
@@ -177,27 +176,6 @@ _YAML_FIRST = re.compile(
 _TOML = re.compile(
     r"^\[\[?(?:project|build-system|tool|dependency-groups|package|metadata|options|tox|testenv)(?:[.:][\w.\"-]+)*\]\]?\s*$"
 )
-
-
-def _dockerfile(lines: _Lines) -> bool:
-    going, marker, starts = False, None, []
-    for line in lines.all:
-        if marker is not None:
-            marker = None if line.strip() == marker else marker
-        elif not going:
-            starts.append(line)
-            heredoc = re.search(r"<<-?\s*['\"]?(\w+)['\"]?", line)
-            marker = heredoc[1] if heredoc else None
-            going = line.rstrip().endswith(("\\", "`"))
-        else:
-            going = line.rstrip().endswith(("\\", "`"))
-    first = re.match(r"(?i)(?:FROM|ARG)\s+\S", starts[0])
-    return bool(first) and len(starts) > 1 and all(_INSTRUCTION.match(line) for line in starts)
-
-
-def _requirements(lines: _Lines) -> bool:
-    sure = any(re.search(r"[=<>~!]=|\s@\s|^\s*-r |^\s*--(?:extra-)?index-url", line) for line in lines.all)
-    return sure and all(_REQUIREMENT.match(line) or line.lstrip().startswith("--hash=") for line in lines.all)
 
 
 def _toml(lines: _Lines) -> bool:
@@ -258,9 +236,7 @@ _SHAPES: tuple[tuple[Callable[[_Lines], bool], str], ...] = (
     (_html, "an HTML page, no log: save the text of the log itself (most sites have a link to the raw log)"),
     (_xml, "an XML document, no log"),
     (_script, "a shell script, no log: run it with `2>&1 | tee run.log`, and give the log"),
-    (_dockerfile, "a Dockerfile, no log: build it with `docker build --progress=plain . 2>&1 | tee build.log`, and give the log"),
     (_toml, "a settings file (TOML or INI), no log: `attn-doctor check` examines the environment itself"),
-    (_requirements, "a list of requirements, no log: `attn-doctor check` examines the environment itself"),
     (_yaml, "a YAML document, no log: `attn-doctor check` examines the environment itself"),
     (_c_source, "source code, no log: give the output of the compiler"),
     (_python, "Python source, no log: run it with `2>&1 | tee run.log`, and give the log"),

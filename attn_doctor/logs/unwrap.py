@@ -15,6 +15,7 @@ from attn_doctor.logs.literal_search import bare
 _NARROWEST, _WIDEST = 40, 250  # columns: nothing wraps at less, and a text with a longer line was not wrapped
 _MOST = 60  # lines that are joined into one at most
 _FEW = 3
+_BOX = "─▶".encode()  # of uv, which breaks each part of its message at another width, by its indentation
 _BEGINNING, _SAME = 80, 8  # bytes that are compared, and that are equal after the prefix in records of one kind
 _TIMED = 18  # equal bytes in records of one kind that begin with a date, without digits
 _SURE = 40  # equal bytes, prefix included, in records of one kind: no prefix need be removed
@@ -43,8 +44,32 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
     `keys`: the lines without their digits; two that begin alike are records of one kind, and not parts of one.
     `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
+    yield from _joined(lines, keys, prefix)
+    if any(_BOX in line for line in lines):
+        for start, end in _paragraphs(lines):
+            for one in _joined(lines[start:end], keys[start:end], prefix, boxed=True):
+                yield one._replace(first=one.first + start)
+
+
+def _paragraphs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of lines that are indented as much as the first of them, or more: from a line to the one behind the last."""
+    start = 0
+    for number in range(1, len(lines) + 1):
+        if number == len(lines) or not lines[start].strip() or _indentation(lines[number]) < _indentation(lines[start]):
+            if number - start > 1 and lines[start].strip():
+                yield start, number
+            start = number
+
+
+def _indentation(line: bytes) -> int:
+    return len(line) - len(line.lstrip()) if line.strip() else -1
+
+
+def _joined(
+    lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool = False
+) -> Iterator[Joined]:
     run: list[_Break] = []
-    for found in _breaks(lines, keys, prefix):
+    for found in _breaks(lines, keys, prefix, boxed=boxed):
         if run and (run[-1].line != found.line - 1 or len(run) == _MOST):
             yield from _ways(run, lines, prefix)
             run = []
@@ -60,11 +85,14 @@ class _Break(NamedTuple):
     full: bool  # up to the last column: it may have been broken inside a word
 
 
-def _breaks(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[_Break]:
+def _breaks(
+    lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool
+) -> Iterator[_Break]:
     if max(map(len, lines), default=0) > 4 * _WIDEST:
         return
     lengths = [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
-    width = max(lengths, default=0)
+    # In a box a path is not broken: it is longer than the width, and alone in its line.
+    width = max((n for n, line in zip(lengths, lines, strict=True) if not boxed or b" " in line.strip()), default=0)
     if not _NARROWEST <= width <= _WIDEST:
         return
     known: tuple[int, bytes] = -1, b""  # the line whose beginning was examined last

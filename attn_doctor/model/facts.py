@@ -127,6 +127,7 @@ class System(Record, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] | Unknown = UNRECORDED
     loader_cache: tuple[str, ...] | Unknown = UNRECORDED  # CUDA-related entries of ld.so.cache, "soname => path"
     shell: Text = UNRECORDED
+    modules: Flag = UNRECORDED  # `module load` is there, as on clusters
 
 
 class Cpu(Record, frozen=True, kw_only=True):
@@ -369,10 +370,30 @@ class Yolo(Record, frozen=True, kw_only=True):
     flash_error: Text = UNRECORDED  # the exception behind the fork's swallowed import; None: imports
 
 
+# "zip": as torch.save writes since 1.6 · "legacy": as before, pickles one after the other · "pickle": one pickle alone
+ModelFormat = Literal["zip", "legacy", "pickle", "torchscript", "other"]
+
+
+class ModelFile(Record, frozen=True, kw_only=True):
+    """Describe a file of weights that was read without loading it: no class that it names was imported."""
+
+    path: str  # as given, or from the current folder: "runs/detect/train/weights/best.pt"
+    asked: bool = False  # given by --model; else it lies beside the project
+    size_bytes: Number = UNRECORDED
+    format: ModelFormat | Unknown | None = UNRECORDED
+    classes: tuple[str, ...] | Unknown = UNRECORDED  # of ultralytics, that it holds objects of
+    absent: tuple[str, ...] | Unknown = UNRECORDED  # those of them that the installed ultralytics lacks
+    layout: YoloLayout | Unknown | None = UNRECORDED  # of its AAttn; None: it has none
+    written_by: Text = UNRECORDED  # version of the ultralytics that wrote it, "8.3.63"; None: it does not say
+    date: Text = UNRECORDED
+    problem: Text = UNRECORDED  # why it could not be read; None: it was read
+
+
 class Pin(Record, frozen=True, kw_only=True):
     file: str
     line: int
     requirement: str
+    isolated: bool = True  # False: a command installs it with --no-build-isolation
 
 
 class Project(Record, frozen=True, kw_only=True):
@@ -474,6 +495,7 @@ class Facts(Record, frozen=True, kw_only=True):
     imports: tuple[Import, ...] | Unknown = UNRECORDED
     flash_attention: FlashAttention = msgspec.field(default_factory=FlashAttention)
     yolo: Yolo = msgspec.field(default_factory=Yolo)
+    models: tuple[ModelFile, ...] | Unknown = UNRECORDED
     project: Project = msgspec.field(default_factory=Project)
     subject: Subject = msgspec.field(default_factory=Subject)
     binaries: tuple[Binary, ...] | Unknown = UNRECORDED

@@ -50,6 +50,7 @@ class Report(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
     unrecognised: tuple[Unrecognised, ...] = ()  # errors in logs that no failure mode knows
+    project: tuple[Finding, ...] = ()  # errors that the project files of the current folder would cause here
     trials: tuple[Trial, ...]
     trial_run: TrialRun | None = None
     trials_skipped: str | None = None  # why there are no rows

@@ -14,7 +14,8 @@ from attn_doctor.model.facts import Board, Doing, Hosted, OsName, Record, Unknow
 NOT_SAID = "the log does not say"
 
 Wsl = Literal[1, 2]
-Surroundings = Literal["docker"] | Hosted
+Surroundings = Literal["docker", "docker build"] | Hosted
+Shell = Literal["powershell", "cmd"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 EnvironmentKind = Literal["venv", "conda", "pixi", "system"]
 Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
@@ -44,8 +45,9 @@ class StatedPackage(Record, frozen=True, kw_only=True):
     """Hold the installed version of a distribution, as a log states it."""
 
     name: str  # normalised: "flash-attn"
-    version: str
+    version: str  # empty: it is there, in a version that is not told
     place: Place
+    installer: Literal["pip", "conda"] | None = None  # the one that keeps its books, where a list tells
 
 
 def _not_said() -> Unknown:
@@ -65,6 +67,8 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
+    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt
+    modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID
     jetpack: Stated[str] | Unknown = _NOT_SAID
@@ -79,6 +83,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
     packages: tuple[StatedPackage, ...] = ()
+    whole: bool = False  # `packages` are all that are installed there
     driver: Stated[str] | Unknown = _NOT_SAID
     driver_cuda: Stated[str] | Unknown = _NOT_SAID  # most that the driver supports
     gpus: tuple[Stated[str], ...] = ()  # names, each once
@@ -97,7 +102,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 
 Fact = Literal[
-    "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "machine", "board",
+    "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "capability", "gfx", "toolkit", "cuda_home", "compiler",
     "package", "doing", "command",

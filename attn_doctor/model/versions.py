@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
@@ -46,3 +47,26 @@ def sm(text: str) -> Pair | None:
     """Return the capability of an arch name: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for others."""
     match = re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[af]?", text)
     return (int(match[1]), int(match[2])) if match else None
+
+
+class FlashBuild(NamedTuple):
+    """The build of a flash-attn wheel, as the local part of its version names it."""
+
+    torch: str  # "2.8"
+    cuda: str  # "12", or "12.2" where the wheel names the minor
+    cxx11_abi: bool | None
+
+
+# cu12torch2.8cxx11abiTRUE: official since 2.7.0; cu122torch2.3cxx11abiFALSE before; cu128torch2.7 and
+# cu124torch2.6.0cxx11abiFALSE: builds by others. https://github.com/Dao-AILab/flash-attention (setup.py)
+_FLASH_BUILD = re.compile(r"cu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FALSE))?", re.IGNORECASE)
+
+
+def flash_build(text: str | None) -> FlashBuild | None:
+    """Return the build that a text names: a local version, a file name or an address; None where it names none."""
+    match = _FLASH_BUILD.search(text or "")
+    if match is None:
+        return None
+    digits, torch, abi = match.groups()
+    cuda = digits if len(digits) <= 2 else f"{digits[:2]}.{digits[2:]}"
+    return FlashBuild(torch, cuda, None if abi is None else abi.upper() == "TRUE")

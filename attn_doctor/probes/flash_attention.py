@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attn_doctor.model.facts import Distribution, FlashAttention, Unknown
-from attn_doctor.model.versions import local
+from attn_doctor.model.versions import flash_build, local
 from attn_doctor.probes.ask import Answer
 
-# cu12torch2.8cxx11abiTRUE: official since 2.7.0; cu122torch2.3cxx11abiFALSE before; cu128torch2.7 and
-# cu124torch2.6.0cxx11abiFALSE: builds by others. https://github.com/Dao-AILab/flash-attention (setup.py)
-_LOCAL = re.compile(r"cu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FALSE))?", re.IGNORECASE)
 EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flash_attn_3/_C", "dropout_layer_norm")
 
 
@@ -43,19 +39,12 @@ def _wheel_of(version: str | None, distributions: Iterable[Distribution]) -> dic
     texts = [local(version) if version else None]
     texts += [d.direct_url for d in distributions if d.name == "flash-attn" and isinstance(d.direct_url, str)]
     for text in texts:
-        match = _LOCAL.search(text or "")
-        if match:
-            cuda, torch, abi = match.groups()
-            return {"torch": torch, "cuda": _cuda(cuda), "abi": None if abi is None else abi.upper() == "TRUE"}
+        if build := flash_build(text):
+            return {"torch": build.torch, "cuda": build.cuda, "abi": build.cxx11_abi}
     if version is None:
         return {"torch": None, "cuda": None, "abi": None}
     why = Unknown("its version has no local part that names it (built here, or by others)")
     return {"torch": why, "cuda": why, "abi": why}
-
-
-def _cuda(digits: str) -> str:
-    """Return the CUDA version of a wheel's tag: 12.2 for cu122; only the major, 12, for cu12."""
-    return digits if len(digits) <= 2 else f"{digits[:2]}.{digits[2:]}"
 
 
 def _extension_files(path: Iterable[str]) -> list[str]:

@@ -76,6 +76,7 @@ class GatherRequest(NamedTuple):
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     root: Path = Path("/")
+    weights: str | None = None  # a file of model weights that is asked about, beside those of the current folder
 
 
 def gather(request: GatherRequest) -> Facts:
@@ -131,7 +132,7 @@ class _Runner:
 
 def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Section[Any]]]:
     """Start the probes that do not need the target."""
-    from attn_doctor.probes import cpu, graphics, project, system, toolchain
+    from attn_doctor.probes import cpu, graphics, models, project, system, toolchain
 
     environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
@@ -145,7 +146,13 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
         "project": runner.start("project", Project, lambda: project.here(prefix, environ)),
+        "models": runner.pool.submit(
+            lambda: (runner.attempt("models", lambda: models.here(request.weights), Unknown), _WEIGHTS)
+        ),
     }
+
+
+_WEIGHTS = {"": "the pickles of .pt files, read and not loaded"}
 
 
 def _importer(request: GatherRequest) -> importing.Target:
@@ -248,6 +255,10 @@ def _assemble(
         record, origin = value.result() if isinstance(value, Future) else value
         sections[name] = record
         sources.update({f"{name}.{path}" if path else name: text for path, text in origin.items()})
+    from attn_doctor.probes import models
+
+    weights = sections["models"]
+    sections["models"] = runner.attempt("weights", lambda: models.against(weights, sections["yolo"]), Unknown)
     imports: tuple[Import, ...] | Unknown = Unknown("nothing was imported (--static)")
     if outcome is not None:
         sections["torch"] = torch_probe.from_import(sections["torch"], outcome)

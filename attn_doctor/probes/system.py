@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
+from attn_doctor.model.facts import Hosted, Number, OsName, System, Text, Unknown
 from attn_doctor.probes import disks, limits
 from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
@@ -78,7 +78,10 @@ def system(
         cgroup_memory_bytes=quota.memory,
         disks=disks.disks(tree, environ, folders.get("site-packages") or site_packages(tree, prefix)),
         loader_cache=tuple(f"{e.soname} => {e.path}" for e in loader.cache or () if CUDA_LIBRARY.match(e.soname)),
+        hosted=_hosted(environ),
         shell=_shell(tree, environ),
+        # https://lmod.readthedocs.io and https://modules.readthedocs.io both set the first and one of the others.
+        modules=any(name in environ for name in ("MODULEPATH", "LMOD_CMD", "MODULESHOME")),
     )
     return record, {
         "": "files under /proc, /sys and /etc",
@@ -196,6 +199,13 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
     }
     kind = next((name for name, mark in marks.items() if mark), None)
     return kind or tree.text("/run/systemd/container") or environ.get("container") or None
+
+
+def _hosted(environ: Mapping[str, str]) -> Hosted | None:
+    """Return the notebook service, by the variable that it sets in every session."""
+    if "COLAB_RELEASE_TAG" in environ:
+        return "colab"
+    return "kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in environ else None
 
 
 def _shell(tree: Root, environ: Mapping[str, str]) -> Text:

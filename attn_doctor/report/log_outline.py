@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.reader import Log
-from attn_doctor.logs.stated_facts import stated_facts
+from attn_doctor.logs.stated_facts import is_environment, stated_facts
 from attn_doctor.logs.stated_facts.summary import words
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown, lookup
 from attn_doctor.model.findings import Diagnosis
+from attn_doctor.project_files import Asked
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
 
 _FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
-def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> list[Block]:
-    """Return the blocks of `diagnose`: findings of logs, unknown errors, and differences between logs and facts."""
+def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[Asked] = ()) -> list[Block]:
+    """Return the blocks of `diagnose`: findings, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
-        blocks.append(_verdict(diagnosis, logs))
+        blocks.append(_of_files(facts, files) if files and not logs else _verdict(diagnosis, facts, logs))
     blocks += problems(diagnosis.findings, facts)
     blocks += not_recognised(diagnosis.unrecognised)
     if facts.grade != "stated":
@@ -42,7 +43,31 @@ def of_machine(log: Log) -> str:
     return f"{', '.join(word.text for word in said)} ({log.file}, line {lines})"
 
 
-def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
+# The facts that decide whether an environment works, as a person calls them.
+_DECISIVE = {
+    "system.os": "the system",
+    "interpreter.version": "Python",
+    "torch.version": "torch",
+    "torch.cuda": "torch's build (CUDA, ROCm or CPU)",
+    "graphics.gpus": "the GPU",
+    "graphics.driver": "the NVIDIA driver",
+}
+
+
+def _not_stated(facts: Facts) -> str:
+    """Return a sentence on what a description of an environment leaves out; empty where all is there."""
+    missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
+    if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
+        missing.append("the other packages")
+    return f" Not told: {', '.join(missing)}." if missing else ""
+
+
+def _of_files(facts: Facts, files: Sequence[Asked]) -> Verdict:
+    names = ", ".join(file.file for file in files)
+    return Verdict(f"Nothing that {names} would install keeps training from working.{_not_stated(facts)}", "")
+
+
+def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict:
     """Return one sentence where no finding is an error. A tick is shown only where no log holds an error."""
     number = sum(log.lines for log in logs)
     lines = f"{number} line{'' if number == 1 else 's'}"
@@ -58,9 +83,6 @@ def _verdict(diagnosis: Diagnosis, logs: Sequence[Log]) -> Verdict:
         return Verdict(
             f"No error ends these {lines}, but they continue after one: {log.file}:{error.line}: {error.text}", "warn"
         )
-    if any(end.pasted for _, end in ends):
-        return Verdict(
-            f"No error in {lines}. The package list in it is not judged: run attn-doctor check in that environment.",
-            "",
-        )
+    if facts.grade == "stated" and is_environment(logs):
+        return Verdict(f"Nothing that these {lines} state keeps training from working.{_not_stated(facts)}", "")
     return Verdict(f"No error in {lines}.", "good")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from attn_doctor.judging.stated_gpu import NAMELESS
-from attn_doctor.model.facts import Facts, Gpu, Graphics, Unknown
+from attn_doctor.model.facts import Facts, Gpu, Graphics, ModelFile, Unknown
 from attn_doctor.model.machine import AMD, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
 from attn_doctor.model.trials import GpuWatch, Range
 from attn_doctor.report.blocks import Field, Tone
@@ -19,6 +19,7 @@ def at_a_glance(facts: Facts) -> tuple[Field, ...]:
         Field("torch", *_torch(facts)),
         Field("flash-attn", *_flash_attn(facts)),
         Field("YOLO12", *_yolo(facts)),
+        *(Field("weights", *_weights(file)) for file in _asked(facts)),
     )
 
 
@@ -195,6 +196,22 @@ def _yolo(facts: Facts) -> tuple[str, Tone]:
     if "flash-attn" in yolo.calls and isinstance(yolo.flash_error, str):
         return f"{text}: wants flash-attn, but runs eager ({yolo.flash_error})", "warn"
     return f"{text}: its attention calls {', '.join(yolo.calls)}", ""
+
+
+def _asked(facts: Facts) -> tuple[ModelFile, ...]:
+    """Return the weights that were asked about. Others lie there, and are named only where they do not fit."""
+    return tuple(file for file in facts.models if file.asked) if isinstance(facts.models, tuple) else ()
+
+
+def _weights(file: ModelFile) -> tuple[str, Tone]:
+    if isinstance(file.problem, str):
+        return f"{file.path} was not read: {file.problem}", "warn"
+    if isinstance(file.layout, str):
+        wrote = f", written by ultralytics {file.written_by}" if isinstance(file.written_by, str) else ""
+        return f"{file.path}: YOLO12 with {file.layout}{wrote}", ""
+    if file.layout is None and file.classes:
+        return f"{file.path}: a model without YOLO12's attention", ""
+    return f"{file.path}: no class of ultralytics in it", ""
 
 
 def watched(gpu: GpuWatch) -> str:

@@ -55,6 +55,7 @@ def outline(report: Report) -> tuple[Block, ...]:
     ]
     blocks += not_recognised(report.unrecognised)
     blocks += problems(report.findings, report.facts)
+    blocks += _project(report)
     blocks += _trials(report)
     blocks += _recommendation(report)
     blocks += undetermined(report.undetermined)
@@ -99,6 +100,16 @@ def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
     if notes:
         blocks.append(Notes("Good to know", tuple(f"{f.code} {f.slug}: {f.message}" for f in notes)))
     return blocks
+
+
+def _project(report: Report) -> list[Block]:
+    """Return what the project files of the current folder ask for and would not work here, with the line to write instead."""
+    lines = []
+    for finding in report.project:
+        places = " and ".join(f"{e.file}:{e.line} ({e.text})" for e in finding.evidence if e.kind == "log")
+        cure = next((step.why for fix in finding.fixes for step in fix.steps), "")
+        lines.append(f"{places}: {finding.message}" + (f" Cure: {cure}." if cure else ""))
+    return [Notes("This project asks for what would not work here", tuple(lines))] if lines else []
 
 
 def _concerns(note: Finding, facts: Facts) -> bool:

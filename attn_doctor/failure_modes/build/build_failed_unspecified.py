@@ -46,6 +46,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
+from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -238,7 +239,8 @@ MODE = FailureMode(
 # A package, or a line of a log, that has to do with torch or CUDA. Failed builds of other packages are not examined here.
 _CONCERNS = re.compile(
     r"flash|torch|cuda|nvcc|nvidia|triton|xformers|apex|deepspeed|sage|mamba|causal|vllm|transformer|bitsandbytes|natten|"
-    r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d",
+    r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d|gsplat|flashinfer|grounding|deformable|dali|tinycudann|"
+    r"nvdiffrast|gaussian|sgl[-_]kernel|pointnet|minkowski|k2\b",
     re.IGNORECASE,
 )
 
@@ -271,21 +273,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
-    again = commands.install(
-        "flash-attn",
-        verbose=True,
-        no_build_isolation=True,
-        no_cache=True,
-        why="writes all that the compilers say; keep it in a file (2>&1 | tee build.log)",
-        changes="adds flash-attn if it ends well",
-        risk="low",
-        takes="minutes to hours",
-    )
+    why = "writes all that the compilers say; keep it in a file (2>&1 | tee build.log)"
+    again = package_cures.build(facts, why, verbose=True, fresh=True)
     read = commands.by_hand(("attn-doctor", "diagnose", "build.log"), "finds the first cause in it", "nothing")
     return (
         Fix(
             title="Write the whole log, and let attn-doctor read it",
             steps=(single, again, read),
-            verify=commands.check(facts, "--goal", "flash-attn", "--no-trial"),
+            verify=subject.verify(facts),
         ),
     )

@@ -44,7 +44,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.knowledge.build import predict
 from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.model.facts import Facts
@@ -157,8 +157,11 @@ def _unfinished(log: Log) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps = [commands.install("ninja", why="compiles side by side", changes="adds ninja")]
-    settings = building.variables(building.foreseen(facts))
-    steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+    if subject.is_flash_attn(facts):
+        settings = building.variables(building.foreseen(facts))
+        steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+    else:
+        steps.append(package_cures.fewer_jobs(facts))
     steps.append(building.build(facts, "add -v to see it work"))
     quick = Fix(title="Build as quickly as this machine can", steps=tuple(steps), verify=building.verify(facts))
     return (*building.without_compiling(facts), quick)

@@ -30,9 +30,9 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
@@ -64,9 +64,9 @@ MODE = FailureMode(
             sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
         ),
         Sign(
-            pattern=r"Value '(?P<arch>(?:compute|sm)_\w+)' is not defined for option '(?:gpu-|arch)",
+            pattern=r"Value '(?P<arch>(?:compute|sm)_\w+)' is not defined for option '(?P<option>gpu-(?!arch)|gpu-arch|arch)",
             literal="is not defined for option '",
-            sample="ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+            sample="nvcc fatal   : Value 'sm_121a' is not defined for option 'gpu-architecture'",
         ),
         Sign(
             pattern=r"arch_list\[-1\] \+= '\+PTX'",
@@ -121,30 +121,36 @@ def _index(facts: Facts, device: str) -> int:
     return next(i for i, g in enumerate(known(facts.graphics.gpus)) if g.compute_capability == device)
 
 
+class NoGpu(Variant, frozen=True, kw_only=True):
+    """Say that no GPU was to be seen, so that PyTorch did not know the architecture: no toolkit is too old."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
+        return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")
     if arch:
         return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)
     return Hit(
         message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
         evidence=evidence,
+        variant=NoGpu(),
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
-    name = commands.by_hand(
-        (),
-        "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, for example as "
-        "torch.cuda.get_device_capability() says it",
-        "the architecture that the build compiles for",
+    verify, gpus = building.verify(facts), facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
+    name = (
+        commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(known), "the GPU that the extension will run on")
+        if known
+        else commands.by_hand(
+            (),
+            "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, as "
+            "torch.cuda.get_device_capability() says it (8.9 for an RTX 4090)",
+            "the architecture that the build compiles for",
+        )
     )
-    newer = commands.by_hand(
-        (),
-        "install a CUDA toolkit that knows this GPU, of the major that torch was built for: "
-        "https://developer.nvidia.com/cuda-toolkit-archive",
-        "adds a toolkit",
-    )
-    made.append(Fix(title="Use a toolkit that knows the GPU", steps=(newer,), verify=building.verify(facts)))
-    made.append(Fix(title="Name the architecture", steps=(name,), verify=building.verify(facts)))
-    return tuple(made)
+    named = Fix(title="Name the architecture", steps=(name,), verify=verify)
+    newer = toolkits.cures(facts, replace=True)
+    return (named, *newer) if isinstance(hit.variant, NoGpu) else (*newer, named)

@@ -9,11 +9,11 @@ How it shows
     'cudart.lib'".
 
 Why it happens
-    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-X-Y bring the compiler alone; the wheels of
+    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-12-8 bring the compiler alone; the wheels of
     nvidia-*-cu12 bring libraries without a compiler. Or CUDA_HOME points at a folder that holds only a part of a toolkit.
 
 What to do
-    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-X-Y) or the -dev parts that are missing.
+    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-12-8, with the numbers of torch's CUDA) or the -dev parts that are missing.
 
 How to reproduce
     `attn-doctor reproduce cuda-headers-incomplete` compiles a file that includes cusparse.h against a toolkit that lacks it.
@@ -26,15 +26,13 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import pair
 
 _HEADERS = (
     r"(?:cu(?:da|blas|sparse|solver|rand|fft|dnn|pti|file)\w{0,40}\.h(?:pp)?|nvrtc\.h|nvToolsExt\w{0,20}\.h|nvJitLink\.h|"
@@ -146,23 +144,4 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify, made = building.verify(facts), list(building.without_compiling(facts))
-    toolkits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
-    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    wanted = pair(need) if need else None
-    for kit in toolkits:
-        version = pair(kit.version) if isinstance(kit.version, str) else None
-        if wanted and version and version[0] == wanted[0] and kit.missing_headers == ():
-            step = commands.variable("CUDA_HOME", kit.root, f"the toolkit there, CUDA {kit.version}, is whole")
-            made.insert(0, Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify))
-            return tuple(made)
-    label = f"{wanted[0]}.{wanted[1]}" if wanted else None
-    if facts.interpreter.kind in ("conda", "pixi") and label:
-        argv: tuple[str, ...] = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
-    elif facts.system.distribution in ("ubuntu", "debian") and wanted:
-        argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}")
-    else:
-        argv = ()
-    why = "the whole toolkit, with headers and libraries"
-    step = commands.by_hand(argv, why, "adds the missing parts", takes="about 5 GB")
-    return (*made, Fix(title="Install the whole CUDA toolkit", steps=(step,), verify=verify))
+    return toolkits.cures(facts)

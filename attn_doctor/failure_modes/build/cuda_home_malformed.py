@@ -28,8 +28,10 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -124,6 +126,12 @@ def _set_by_hand(facts: Facts) -> bool:
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 
+class Value(Variant, frozen=True, kw_only=True):
+    """Hold the value of CUDA_HOME, as an error shows it."""
+
+    value: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
@@ -131,10 +139,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not one toolkit's folder there.",
             evidence=building.lines(proofs),
+            variant=Value(value=path.removesuffix("/bin/nvcc")),
         )
     home = seen.group("home")
     if home:
-        return Hit(message=f"CUDA_HOME was {home!r} there, which is not one toolkit's folder.", evidence=evidence)
+        message = f"CUDA_HOME was {home!r} there, which is not one toolkit's folder."
+        return Hit(message=message, evidence=evidence, variant=Value(value=home))
     header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
     parent = seen.group("parent")
     if not header:
@@ -142,13 +152,41 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"PyTorch took {parent} for the CUDA toolkit, because nvcc lies below it on PATH; the CUDA headers are in another folder.",
         evidence=evidence,
+        variant=Value(value=parent or ""),
         confidence=Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    toolkits = facts.toolchain.toolkits
-    whole = [t.root for t in toolkits if t.missing_headers == ()] if isinstance(toolkits, tuple) else []
-    folder = whole[0] if whole else "/usr/local/cuda"
+    verify = building.verify(facts)
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    folder = next((kit.root for kit in kits if kit.missing_headers == ()), None) or _folder_meant(facts, hit)
+    if folder is None:
+        look = commands.by_hand(
+            ("sh", "-c", 'readlink -f "$(command -v nvcc)"'),
+            "says where nvcc lies: the folder above its bin is the toolkit, and CUDA_HOME has to be that one folder",
+            "nothing",
+            "none",
+        )
+        return (Fix(title="Set CUDA_HOME to the folder of the toolkit", steps=(look,), verify=verify),)
     step = commands.variable("CUDA_HOME", folder, "one folder, the one that holds bin/nvcc")
-    return (Fix(title=f"Set CUDA_HOME to {folder}", steps=(step,), verify=building.verify(facts)),)
+    return (Fix(title=f"Set CUDA_HOME to {folder}", steps=(step,), verify=verify),)
+
+
+def _folder_meant(facts: Facts, hit: Hit) -> str | None:
+    """Return the folder that the wrong value names: the last whole one of a list, without quotes, bin and nvcc. None: there is none."""
+    value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
+    if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
+        return None
+    parts = [value] if facts.system.os == "windows" else re.split(r"[:;]", value)
+    named = [_root(part) for part in parts]
+    whole = [part for part in named if re.match(r"(?:/|[A-Za-z]:[\\/])\S", part) and part not in _NO_TOOLKIT]
+    return whole[-1] if whole else None
+
+
+def _root(text: str) -> str:
+    text = re.sub(r"\\[nr]", "", text.strip()).strip("\"' \n\r").rstrip("/")
+    return re.sub(r"(?:/bin)?/nvcc$|/bin$", "", text)
+
+
+_NO_TOOLKIT = ("/usr", "/usr/local", "/opt", "/bin", "/usr/bin", "/usr/local/bin", "/")

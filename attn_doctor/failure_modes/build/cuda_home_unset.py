@@ -30,7 +30,6 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -42,12 +41,11 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Without,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD105",
@@ -79,6 +77,11 @@ MODE = FailureMode(
             pattern=r"MissingCUDAException",
             literal="MissingCUDAException",
             sample="op_builder.builder.MissingCUDAException: CUDA_HOME does not exist, unable to compile CUDA op(s)",
+        ),
+        Sign(
+            pattern=r"\b\w+: No CUDA toolkit found\b",
+            literal=": No CUDA toolkit found",
+            sample="gsplat: No CUDA toolkit found. gsplat will be disabled.",
         ),
         # Older setup.py files add "/bin/nvcc" to a CUDA_HOME that is None.
         Sign(
@@ -131,32 +134,4 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    cuda = facts.torch.cuda
-    wanted = pair(cuda) if isinstance(cuda, str) else None
-    label = f"{wanted[0]}.{wanted[1]}" if wanted else "X.Y"
-    steps = []
-    if facts.interpreter.kind in ("conda", "pixi") and wanted:
-        argv: tuple[str, ...] = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
-        steps.append(
-            commands.by_hand(
-                argv, "a toolkit of torch's CUDA, inside this environment", "adds cuda-toolkit", takes="about 3 GB"
-            )
-        )
-    elif facts.system.distribution in ("ubuntu", "debian") and wanted:
-        argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}")
-        why = "NVIDIA's apt repository must be set up first: https://developer.nvidia.com/cuda-downloads"
-        steps.append(commands.by_hand(argv, why, f"installs CUDA {label} under /usr/local", takes="about 5 GB"))
-    else:
-        steps.append(
-            commands.by_hand(
-                (), f"install CUDA {label} from https://developer.nvidia.com/cuda-downloads", "adds a toolkit"
-            )
-        )
-    return (
-        *building.without_compiling(facts),
-        Fix(
-            title=f"Install a CUDA {label} toolkit",
-            steps=tuple(steps),
-            verify=commands.check(facts, "--goal", "flash-attn", "--no-trial"),
-        ),
-    )
+    return toolkits.cures(facts)

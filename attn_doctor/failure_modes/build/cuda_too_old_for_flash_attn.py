@@ -26,8 +26,7 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -38,8 +37,9 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.rows import FlashRelease
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -56,7 +56,7 @@ MODE = FailureMode(
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(
         Sign(
-            pattern=r"Attention\S{0,4} is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
+            pattern=r"\b[A-Za-z][\w-]+ is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
             literal="is only supported on CUDA",
             sample="RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported "
             "version by running nvcc -V.",
@@ -105,27 +105,27 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class TooOld(Variant, frozen=True, kw_only=True):
+    """Hold the oldest CUDA that the package takes, where its error names it: "11.7"."""
+
+    needs: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need, option = seen.group("need"), seen.group("option")
     if need:
         return Hit(
-            message=f"The nvcc that was found is older than CUDA {need}, which flash-attn needs.", evidence=evidence
+            message=f"The nvcc that was found is older than CUDA {need}, which the package needs.",
+            evidence=evidence,
+            variant=TooOld(needs=need),
         )
     return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify, made = building.verify(facts), list(building.without_compiling(facts))
-    row = flash_attention.release(building.wanted_release(facts))
-    floor = None if isinstance(row, Unknown) else pair(row.min_nvcc)
-    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
-        version = pair(kit.version) if isinstance(kit.version, str) else None
-        if floor and version and version >= floor and kit.missing_headers == ():
-            step = commands.variable("CUDA_HOME", kit.root, f"CUDA {kit.version} is there, and new enough")
-            return (Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify), *made)
-    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    what = f"CUDA {need}, which your torch was built for," if need else "a newer CUDA toolkit"
-    step = commands.by_hand(
-        (), f"install {what} from https://developer.nvidia.com/cuda-toolkit-archive", "adds a toolkit"
+    floor = hit.variant.needs if isinstance(hit.variant, TooOld) else None
+    row = flash_attention.release(building.wanted_release(facts)) if toolkits.of_flash_attn(facts) else None
+    least = row.min_nvcc if isinstance(row, FlashRelease) else None
+    return toolkits.cures(
+        facts, floor=max(filter(None, (floor, least)), key=lambda text: pair(text) or (0, 0), default=None)
     )
-    return (*made, Fix(title="Install a newer CUDA toolkit", steps=(step,), verify=verify))

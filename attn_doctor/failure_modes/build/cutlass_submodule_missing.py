@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -77,6 +77,11 @@ MODE = FailureMode(
             literal="csrc/cutlass is missing",
             sample="AssertionError: csrc/cutlass is missing, please use source distribution or git clone",
         ),
+        Sign(
+            pattern=r"(?P<submodule>\w[\w.-]{1,40}) submodule not found\. Did you forget",
+            literal=" submodule not found",
+            sample="RuntimeError: CUTLASS submodule not found. Did you forget to run `git submodule update --init --recursive` ?",
+        ),
     ),
     recipe=Recipe(
         does="runs flash-attn's own setup.py in a source without csrc/cutlass",
@@ -102,19 +107,23 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     header = seen.group("header")
+    submodule = seen.group("submodule")
     what = f"{header} of CUTLASS is not there" if header else "csrc/cutlass is empty"
+    if submodule and not header:
+        what = f"The submodule {submodule} is not there"
     return Hit(message=f"{what}: the source was taken without its submodules.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fetch = commands.run(
         ("git", "submodule", "update", "--init", "--recursive"),
-        why="in the folder of the flash-attn checkout",
-        changes="fills csrc/cutlass",
+        why=f"in the folder of the checkout of {subject.words(facts)}",
+        changes="fills the folders of the submodules",
         risk="low",
         takes="about 100 MB",
     )
-    return (
-        Fix(title="Fetch the submodules", steps=(fetch,), verify=("test", "-d", "csrc/cutlass/include")),
-        Fix(title="Build from PyPI instead", steps=(building.build(facts),), verify=building.verify(facts)),
-    )
+    fetched = Fix(title="Fetch the submodules", steps=(fetch,), verify=("git", "submodule", "status", "--recursive"))
+    if subject.package(facts) is None:
+        return (fetched,)
+    whole = Fix(title="Build from PyPI instead", steps=(building.build(facts),), verify=building.verify(facts))
+    return (*building.without_compiling(facts), fetched) if not subject.is_flash_attn(facts) else (fetched, whole)

@@ -33,7 +33,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.logs.reader import Seen
@@ -109,6 +109,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if not subject.is_flash_attn(facts):
+        words = f"take a newer release of {subject.words(facts)}, whose setup passes the C++ standard that torch's headers need, or an older torch"
+        step = commands.by_hand((), words, "that package")
+        newer = Fix(title="Take a newer release of that package", steps=(step,), verify=building.verify(facts))
+        return (*building.without_compiling(facts), newer)
     source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,

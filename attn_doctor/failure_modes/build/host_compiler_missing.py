@@ -27,10 +27,13 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.commands import system_tools
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -193,31 +196,37 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class AtRunTime(Variant, frozen=True, kw_only=True):
+    """Say that torch.compile or triton looked for the compiler while the program ran: no package is built."""
+
+
+_AT_RUN_TIME = re.compile(
+    r"Failed to find C compiler|No working C\+\+ compiler|Compiler: cl is not found|InvalidCxxCompiler"
+)
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None
     compiler = seen.group("compiler")
     sure = Confidence.HIGH if compiler or len(seen.matches) > 1 else Confidence.MEDIUM
     name = f"The compiler {compiler}" if compiler else "A C++ compiler"
-    return Hit(message=f"{name} was not found.", evidence=evidence, confidence=sure)
+    running = any(_AT_RUN_TIME.search(m.text) for m in seen.matches)
+    return Hit(
+        message=f"{name} was not found.",
+        evidence=evidence,
+        variant=AtRunTime() if running else None,
+        confidence=sure,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
-    if facts.system.os == "windows":
-        argv: tuple[str, ...] = ()
-        why = (
-            "install Visual Studio Build Tools with 'Desktop development with C++', and build in the 'x64 Native Tools Command "
-            "Prompt': https://visualstudio.microsoft.com/visual-cpp-build-tools/"
-        )
-    elif facts.system.distribution in ("ubuntu", "debian"):
-        argv, why = ("sudo", "apt-get", "install", "-y", "build-essential"), "gcc, g++ and make"
-    elif facts.interpreter.kind in ("conda", "pixi"):
-        argv, why = (
-            ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64"),
-            "gcc and g++ inside this environment",
-        )
-    else:
-        argv, why = (), "install gcc and g++ with your distribution's package manager"
-    step = commands.by_hand(argv, why, "adds a C++ compiler")
-    return (*made, Fix(title="Install a C++ compiler", steps=(step,), verify=building.verify(facts)))
+    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
+    steps = system_tools.compiler(facts)
+    install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
+    if not isinstance(hit.variant, AtRunTime):
+        return (*made, install)
+    off = commands.variable(
+        "TORCH_COMPILE_DISABLE", "1", "nothing is compiled then: the model runs as it is written, more slowly"
+    )
+    return install, Fix(title="Do without torch.compile", steps=(off,), verify=commands.check(facts))

@@ -27,10 +27,10 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
+from attn_doctor.commands import host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -56,6 +56,12 @@ MODE = FailureMode(
             r".{0,60}-std=(?:c|gnu)\+\+(?P<standard>\d[\da-z])",
             literal="-std=",
             sample="cc1plus: error: unrecognized command line option '-std=c++17'",
+        ),
+        # nvcc, which goes on and fails at the first line of that language.
+        Sign(
+            pattern=r"The -std=c\+\+(?P<standard>\d\d) flag is not supported with the configured host compiler",
+            literal="with the configured host compiler",
+            sample="nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.",
         ),
         Sign(
             pattern=r"in maybe_undo_parenthesized_ref",
@@ -111,14 +117,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
-    if facts.interpreter.kind in ("conda", "pixi"):
-        argv: tuple[str, ...] = ("conda", "install", "-c", "conda-forge", "-y", "gxx_linux-64")
-        why = "a newer gcc inside this environment; it sets CC and CXX when the environment is activated"
-    else:
-        argv = ()
-        why = (
-            "load or install a newer gcc (module load gcc; devtoolset; your distribution's), and name it in CC and CXX"
-        )
-    step = commands.by_hand(argv, why, "adds a compiler")
-    return (*made, Fix(title="Use a newer gcc", steps=(step,), verify=building.verify(facts)))
+    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
+    steps = host_compilers.newer(facts)
+    return (*made, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))

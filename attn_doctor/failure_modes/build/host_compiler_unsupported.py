@@ -32,16 +32,16 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.commands import cuda_toolkits, host_compilers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, toolkits, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import parse
+from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
     code="AD113",
@@ -156,6 +156,12 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Newest(Variant, frozen=True, kw_only=True):
+    """Hold the major version of the newest gcc that nvcc takes, as its error names it."""
+
+    gcc: int
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     limit, have, kind = seen.group("limit"), seen.group("have"), seen.group("kind")
     if have:
@@ -165,7 +171,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if limit:
         return Hit(
-            message=f"A gcc newer than {limit} was called, the newest that the nvcc there takes.", evidence=evidence
+            message=f"A gcc newer than {limit} was called, the newest that the nvcc there takes.",
+            evidence=evidence,
+            variant=Newest(gcc=int(limit)) if limit.isdigit() else None,
         )
     if kind:
         return Hit(message=f"The {kind} compiler there is not one that the nvcc there takes.", evidence=evidence)
@@ -184,60 +192,42 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
-    limit = _newest_gcc(facts)
-    if limit is None:
-        step = commands.by_hand(
-            (),
-            "install the newest host compiler that this CUDA takes, and name it in CC, CXX and NVCC_PREPEND_FLAGS",
-            "a compiler",
-        )
-        return (*made, Fix(title="Install a compiler that nvcc takes", steps=(step,), verify=building.verify(facts)))
-    steps = []
-    compiler = f"/usr/bin/g++-{limit}"
-    if facts.system.distribution in ("ubuntu", "debian"):
-        argv = ("sudo", "apt-get", "install", "-y", f"gcc-{limit}", f"g++-{limit}")
-        steps.append(
-            commands.by_hand(
-                argv, f"the newest gcc that this nvcc takes is {limit}", f"adds gcc {limit} beside the other"
-            )
-        )
-    elif facts.interpreter.kind in ("conda", "pixi"):
-        argv = ("conda", "install", "-c", "conda-forge", "-y", f"gxx_linux-64={limit}")
-        steps.append(
-            commands.by_hand(
-                argv, f"the newest gcc that this nvcc takes is {limit}", f"adds gcc {limit} to this environment"
-            )
-        )
-        compiler = "x86_64-conda-linux-gnu-g++"
-    else:
-        steps.append(commands.by_hand((), f"install gcc {limit} and g++ {limit}", f"adds gcc {limit} beside the other"))
-    both = "nvcc and the plain C++ files have to be given the same one"
-    steps.append(commands.variable("CC", compiler.replace("g++", "gcc"), both))
-    steps.append(commands.variable("CXX", compiler, both))
-    steps.append(commands.variable("NVCC_PREPEND_FLAGS", f"-ccbin {compiler}", both))
-    made.append(Fix(title=f"Build with gcc {limit}", steps=tuple(steps), verify=building.verify(facts)))
-    return tuple(made)
+    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
+    look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == building.FLASH_ATTN and not made else ()
+    limit = hit.variant.gcc if isinstance(hit.variant, Newest) else _newest_gcc(facts)
+    title = (
+        f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
+    )
+    fitting = Fix(title=title, steps=host_compilers.at_most(facts, limit), verify=building.verify(facts))
+    newer = _newer_toolkit(facts)
+    return (*made, *look, fitting, *((newer,) if newer else ()))
 
 
 def _newest_gcc(facts: Facts) -> int | None:
-    chosen = building.toolkit(facts)
-    return chosen.max_gcc if chosen is not None and isinstance(chosen.max_gcc, int) else None
+    try:
+        chosen = building.toolkit(facts)
+    except Unsure:
+        chosen = None
+    if chosen is not None and isinstance(chosen.max_gcc, int):
+        return chosen.max_gcc
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    version = chosen.version if chosen else kits[0].version if len(kits) == 1 else None
+    return next(
+        (row.max_gcc for row in cuda.releases() if isinstance(version, str) and pair(row.cuda) == pair(version)), None
+    )
 
 
-def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    step = commands.by_hand(
-        (),
-        "install the newest gcc or Visual Studio that this CUDA takes (nvcc's message names the limit), and give it to both halves: "
-        "CC, CXX and NVCC_PREPEND_FLAGS='-ccbin g++-N'; for Visual Studio build in its x64 Native Tools prompt with DISTUTILS_USE_SDK=1",
-        "a compiler",
-    )
-    return (
-        wheel_fixes.look_it_up(facts),
-        Fix(
-            title="Build with a compiler that nvcc takes",
-            steps=(step, building.build(facts)),
-            verify=building.verify(facts),
-        ),
-    )
+def _newer_toolkit(facts: Facts) -> Fix | None:
+    """Return the fix that installs a newer CUDA of torch's major which takes the compiler that is here; None where there is none."""
+    wanted, have = cuda_toolkits.wanted(facts), _version_here(facts)
+    if wanted is None or have is None or wanted <= have or cuda_toolkits.elsewhere(facts):
+        return None
+    return cuda_toolkits.install(facts, wanted)[-1]
+
+
+def _version_here(facts: Facts) -> tuple[int, int] | None:
+    try:
+        found = building.nvcc(facts)
+    except Unsure:
+        return None
+    return pair(found) if found else None

@@ -28,7 +28,6 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -40,8 +39,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
-from attn_doctor.failure_modes.shared.fact_queries import in_container
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -164,20 +162,4 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    whole = _whole_toolkit(facts)
-    made: list[Fix] = []
-    if whole is not None:
-        step = commands.variable("CUDA_HOME", whole.root, f"CUDA {whole.version} is whole there")
-        made.append(Fix(title=f"Point CUDA_HOME at {whole.root}", steps=(step,), verify=verify))
-    if in_container(facts):
-        step = commands.by_hand(
-            (), "start from the -devel variant of the image: -runtime has no compiler", "another image"
-        )
-        made.append(Fix(title="Use a -devel image", steps=(step,), verify=verify))
-    if not made:
-        step = commands.by_hand(
-            (), "install the compiler package of this toolkit (cuda-nvcc and the -dev packages)", "adds nvcc"
-        )
-        made.append(Fix(title="Install the CUDA compiler", steps=(step,), verify=verify))
-    return (*building.without_compiling(facts), *made)
+    return toolkits.cures(facts)

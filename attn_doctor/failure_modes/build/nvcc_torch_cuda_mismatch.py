@@ -32,7 +32,8 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, present
+from attn_doctor.commands import cuda_toolkits, places
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, present
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -43,9 +44,10 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda, pytorch
+from attn_doctor.knowledge.pytorch import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -126,6 +128,13 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Majors(Variant, frozen=True, kw_only=True):
+    """Hold the CUDA of nvcc and of torch, as the error names them."""
+
+    nvcc: str | None
+    torch: str | None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     have, need = seen.group("nvcc"), seen.group("torch")
     if have and need:
@@ -134,70 +143,60 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"nvcc there is of another CUDA major than torch, which was built for CUDA {need}."
     else:
         message = f"nvcc there is of CUDA {have}, torch was built for another major." if have else MODE.title + "."
-    return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
+    return Hit(message=message, evidence=evidence, variant=Majors(nvcc=have, torch=need), confidence=Confidence.HIGH)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify, made = building.verify(facts), list(building.without_compiling(facts))
-    need = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    wanted = pair(need) if need else None
-    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
-        version = pair(kit.version) if isinstance(kit.version, str) else None
-        if wanted and version and version[0] == wanted[0] and kit.missing_headers == ():
-            step = commands.variable(
-                "CUDA_HOME", kit.root, f"CUDA {kit.version} is there, and torch is built for {need}"
-            )
-            made.insert(0, Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=verify))
-            break
-    if wanted and facts.interpreter.kind in ("conda", "pixi"):
-        label = f"{wanted[0]}.{wanted[1]}"
-        argv = ("conda", "install", "-c", "nvidia", "-y", f"cuda-toolkit={label}")
-        step = commands.by_hand(
-            argv, f"a toolkit of CUDA {label}, torch's own", "adds cuda-toolkit", takes="about 3 GB"
-        )
-        made.append(Fix(title=f"Install a CUDA {label} toolkit", steps=(step,), verify=verify))
-    elif wanted:
-        label = f"{wanted[0]}.{wanted[1]}"
-        step = commands.by_hand(
-            (), f"install CUDA {label} from https://developer.nvidia.com/cuda-toolkit-archive", "adds a toolkit"
-        )
-        made.append(Fix(title=f"Install a CUDA {label} toolkit", steps=(step,), verify=verify))
-    have = building.nvcc(facts)
-    torch = facts.torch.version if isinstance(facts.torch.version, str) else None
-    same = (
-        [b for b in pytorch.builds(torch) if have and (pair(b.cuda) or (0,))[0] == (pair(have) or (1,))[0]]
-        if torch
-        else []
-    )
-    if same:
-        index = f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}"
-        step = commands.install(
-            f"torch=={str(torch).partition('+')[0]}",
-            "torchvision",
-            index_url=index,
-            why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
-            changes="torch and torchvision, to another CUDA",
-            risk="medium",
-            risk_text="other extensions that were built for the present torch have to be built again",
-            takes="3 to 5 GB",
-        )
-        made.append(Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=verify))
-    return tuple(made)
+    said = hit.variant if isinstance(hit.variant, Majors) else Majors(nvcc=None, torch=None)
+    facts = toolkits.with_torch_cuda(facts, said.torch)
+    try:
+        have = building.nvcc(facts)
+    except Unsure:
+        have = None
+    made, torch = toolkits.cures(facts, replace=True), _same_torch(facts, have or said.nvcc)
+    if torch is None:
+        return made
+    # The toolkit of a notebook or a Jetson is part of its system: there torch is exchanged first.
+    return (torch, *made) if cuda_toolkits.elsewhere(facts) else (*made, torch)
 
 
-def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    verify = building.verify(facts)
-    asked = commands.by_hand(
-        (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
-        "says for which CUDA torch was built: the number before the point has to be the toolkit's, too",
-        "nothing",
-        "none",
+def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
+    """Return the fix that installs the same torch for the CUDA of the toolkit; None where there is none."""
+    torch, major = facts.torch.version, (pair(nvcc) or (0,))[0] if nvcc else None
+    if major is None or places.jetson(facts):
+        return None
+    if not isinstance(torch, str):
+        return _newest_torch(facts, str(nvcc), major) if cuda_toolkits.elsewhere(facts) else None
+    same = [b for b in pytorch.builds(torch) if (pair(b.cuda) or (0,))[0] == major]
+    if not same:
+        return None
+    step = commands.install(
+        f"torch=={torch.partition('+')[0]}",
+        "torchvision",
+        index_url=f"https://download.pytorch.org/whl/{pytorch.flavour(same[0].cuda)}",
+        why=f"the same torch, built for CUDA {same[0].cuda} as the toolkit is",
+        changes="torch and torchvision, to another CUDA",
+        risk="medium",
+        risk_text="other extensions that were built for the present torch have to be built again",
+        takes="3 to 5 GB",
     )
-    home = commands.by_hand(
-        (), "set CUDA_HOME to the folder of a toolkit of that major (for example /usr/local/cuda-12.8)", "a variable"
+    return Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=building.verify(facts))
+
+
+def _newest_torch(facts: Facts, nvcc: str, major: int) -> Fix | None:
+    """Return the fix that installs the newest torch of the toolkit's major, where the present torch is not known."""
+    driver = cuda.driver_needed(nvcc)
+    found = pytorch.newest(capability=None, driver=driver, os="linux", python=None) if isinstance(driver, str) else None
+    if not isinstance(found, Choice) or (pair(found.cuda) or (0,))[0] != major:
+        return None
+    step = commands.install(
+        f"torch=={found.torch}",
+        f"torchvision=={found.torchvision}" if isinstance(found.torchvision, str) else "torchvision",
+        index_url=f"https://download.pytorch.org/whl/{found.flavour}",
+        why=f"built for CUDA {found.cuda}, of the major of the toolkit that is here, {nvcc}",
+        changes="torch and torchvision, to another CUDA",
+        risk="medium",
+        risk_text="other extensions that were built for the present torch have to be built again",
+        takes="3 to 5 GB",
     )
-    toolkit = Fix(
-        title="Compile with a toolkit of torch's major", steps=(asked, home, building.build(facts)), verify=verify
-    )
-    return (toolkit, wheel_fixes.look_it_up(facts))
+    return Fix(title="Install the torch for the CUDA that is here", steps=(step,), verify=building.verify(facts))

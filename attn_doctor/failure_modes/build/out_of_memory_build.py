@@ -34,12 +34,13 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.knowledge.build import GIGABYTE, predict
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
 
@@ -222,14 +223,20 @@ def _a_kill(match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    foreseen = building.foreseen(facts)
-    steps = []
-    if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
-        steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
-    variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
-    steps.extend(commands.variable(name, value, "less memory at once") for name, value in variables.items())
-    cost = foreseen.cost if foreseen else None
-    takes = f": about {cost.hours:.0f} hours and {cost.gigabytes:.0f} GB of memory" if cost else ""
-    steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
+    steps: list[Step] = []
+    if subject.is_flash_attn(facts):
+        foreseen = building.foreseen(facts)
+        if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
+            steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
+        variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
+        steps.extend(commands.variable(name, value, "less memory at once") for name, value in variables.items())
+        cost = foreseen.cost if foreseen else None
+        takes = f": about {cost.hours:.0f} hours and {cost.gigabytes:.0f} GB of memory" if cost else ""
+        steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
+    else:
+        steps.append(package_cures.fewer_jobs(facts, 1))
+        words = "where that is not enough, add swap, or build on a machine with more memory"
+        steps.append(commands.by_hand((), words, "swap space"))
+        steps.append(building.build(facts, "with one compiler at a time"))
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
     return (*building.without_compiling(facts), less)

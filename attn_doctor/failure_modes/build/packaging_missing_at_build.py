@@ -69,8 +69,8 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    return build_tools.missed(seen, "packaging")
+    return build_tools.missed(facts, seen, "packaging")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return build_tools.fixes(facts)
+    return build_tools.fixes(facts, hit)

@@ -26,7 +26,7 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
+from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
@@ -34,7 +34,6 @@ from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import pair
 
 _HEADERS = r"(?:python3\.\d+/)?(?:Python|pyconfig|patchlevel)\.h"
 
@@ -128,17 +127,5 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
-    if facts.system.distribution in ("ubuntu", "debian"):
-        name = f"python{version[0]}.{version[1]}-dev" if version else "python3-dev"
-        argv: tuple[str, ...] = ("sudo", "apt-get", "install", "-y", name)
-        why = "the headers of exactly this Python"
-    elif facts.system.distribution in ("fedora", "rhel", "centos", "rocky", "almalinux", "amzn"):
-        argv, why = ("sudo", "dnf", "install", "-y", "python3-devel"), "the headers of the system's Python"
-    else:
-        argv, why = (
-            (),
-            "install the development package of exactly this Python, or use a Python of conda or uv, which has them",
-        )
-    step = commands.by_hand(argv, why, "adds Python.h")
-    return (Fix(title="Install Python's headers", steps=(step,), verify=building.verify(facts)),)
+    steps = system_tools.python_headers(facts)
+    return (Fix(title="Install Python's headers", steps=steps, verify=building.verify(facts)),)

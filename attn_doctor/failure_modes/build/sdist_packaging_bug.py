@@ -24,9 +24,10 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
@@ -83,8 +84,12 @@ MODE = FailureMode(
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    others = [row.release for row in flash_attention.releases()][1:2]
-    step = building.build(facts, "another release, whose archive may be whole", others[0] if others else None)
+    others = [row.release for row in flash_attention.releases()][1:2] if subject.is_flash_attn(facts) else []
+    if others:
+        step = building.build(facts, "another release, whose archive may be whole", others[0])
+    else:
+        words = f"ask for another release of {subject.words(facts)}, or build in a checkout of its source"
+        step = commands.by_hand((), words, "that package")
     return (
         *building.without_compiling(facts),
         Fix(title="Build another release", steps=(step,), verify=building.verify(facts)),

@@ -29,10 +29,9 @@ References
 
 from __future__ import annotations
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -80,7 +79,11 @@ def detect(facts: Facts) -> Hit | None:
             evidence=(fact(facts, "torch.version", "there is no torch"),),
         )
     for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
-        if pin.requirement.lower().replace("_", "-").startswith(building.FLASH_ATTN) and ".whl" not in pin.requirement:
+        if (
+            pin.isolated
+            and pin.requirement.lower().replace("_", "-").startswith(subject.FLASH_ATTN)
+            and ".whl" not in pin.requirement
+        ):
             where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
             return Hit(
                 message=f"{where}: installed from that file it is built in isolation, without your torch.",
@@ -93,7 +96,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     hinted = any(m.strength == "proof" for m in seen.matches)
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
-    package = seen.group("package") or "the package"
+    package = seen.group("package") or subject.words(facts)
     if not building_it:
         return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
@@ -103,18 +106,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    tools = commands.install(
-        "setuptools",
-        "wheel",
-        "packaging",
-        "psutil",
-        "ninja",
-        why="the build needs these; pip installs none of them once isolation is off",
-        changes="adds build tools",
+    missing = not isinstance(facts.torch.version, str)
+    built = package_cures.built_here(
+        facts,
+        "Install torch and the build tools, then build where they are"
+        if missing
+        else "Build in the environment that has torch",
+        "with isolation off, the build sees the torch of this environment",
     )
-    step = building.build(facts, "with isolation off, the build sees the torch of this environment")
-    title = "Build in the environment that has torch"
-    return (
-        *building.without_compiling(facts),
-        Fix(title=title, steps=(tools, step), verify=building.verify(facts)),
-    )
+    ready = building.without_compiling(facts)
+    return (built, *ready) if facts.grade == "stated" else (*ready, built)

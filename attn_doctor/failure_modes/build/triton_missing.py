@@ -12,8 +12,10 @@ Why it happens
     available, some optimizations will not be enabled" and goes on: that is a notice.
 
 What to do
-    Linux: install the triton that torch asks for. Windows: the package triton-windows, or do without torch.compile and the triton
-    parts of flash_attn. The attention kernels of flash_attn themselves need no triton.
+    Linux: install the triton that torch asks for. Windows: the package triton-windows in the release that belongs to this torch
+    (torch 2.6: 3.2, 2.7: 3.3, 2.8: 3.4, 2.9: 3.5, 2.10 and 2.11: 3.6, 2.12 and 2.13: 3.7, 2.14: 3.8; for a GTX 16xx or RTX 20xx 3.2 at
+    most). `pip install triton` finds nothing there. Anywhere: do without torch.compile (TORCH_COMPILE_DISABLE=1) and the triton parts of
+    flash_attn. The attention kernels of flash_attn themselves need no triton.
 
 How to reproduce
     `attn-doctor reproduce triton-missing` imports flash-attn's triton kernels where there is no triton. It downloads 10 MB,
@@ -21,19 +23,22 @@ How to reproduce
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/508
-    https://github.com/woct0rdho/triton-windows
+    https://github.com/triton-lang/triton-windows
 """
 
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
+from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import first_gpu
+from attn_doctor.model.versions import capability, pair
 
 _NAMES = ("triton", "pytorch-triton", "triton-windows")
 
@@ -53,7 +58,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"Cannot find a working triton installation",
+            pattern=r"(?P<raised>\w+: )?Cannot find a working triton installation",
             literal="Cannot find a working triton",
             sample="RuntimeError: Cannot find a working triton installation. Either the package is not installed or it is too old.",
         ),
@@ -91,7 +96,11 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
-        return Hit(message="There is no triton for that platform or Python, or none is installed.", evidence=evidence)
+        return Hit(
+            message="There is no triton for that platform or Python, or none is installed.",
+            evidence=evidence,
+            severity=Severity.ERROR if seen.group("raised") else None,  # torch.compile raised it: the program ended
+        )
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
     if notice:
@@ -101,14 +110,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if facts.system.os == "windows":
-        step = commands.install(
-            "triton-windows", why="a build of triton for Windows, by one person", changes="adds triton-windows"
+    os = known(facts.system.os)
+    if os == "windows":
+        return (*_for_windows(facts), _without(facts))
+    if os != "linux":
+        return (_without(facts),)
+    if isinstance(facts.torch.hip, str):
+        step = commands.by_hand(
+            (),
+            "torch for ROCm has a triton of its own (pytorch-triton-rocm, later triton-rocm): install torch again from its ROCm index, together "
+            "with what it asks for",
+            "adds the triton of ROCm",
         )
-        return (Fix(title="Install triton for Windows", steps=(step,), verify=commands.check(facts)),)
-    if facts.system.os != "linux":
-        return ()
-    step = commands.install("triton", why="torch.compile generates its code with triton", changes="adds triton")
+        return (
+            Fix(title="Install the triton of torch for ROCm", steps=(step,), verify=commands.check(facts)),
+            _without(facts),
+        )
+    row = pytorch.release(facts.torch.version) if isinstance(facts.torch.version, str) else Unknown("")
+    wanted = "triton" if isinstance(row, Unknown) else row.triton
+    step = commands.install(wanted, why="torch.compile generates its code with triton", changes="adds triton")
     return (Fix(title="Install triton", steps=(step,), verify=commands.check(facts)),)
 
 
@@ -117,11 +137,49 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     linux = commands.install(
         "triton", why="on Linux: torch.compile generates its code with triton", changes="adds triton"
     )
-    windows = commands.install(
-        "triton-windows", why="on Windows: a build of triton by one person", changes="adds triton-windows"
-    )
     verify = commands.check(facts)
-    return (
-        Fix(title="Install triton", steps=(linux,), verify=verify),
-        Fix(title="Install triton for Windows", steps=(windows,), verify=verify),
+    return (Fix(title="Install triton", steps=(linux,), verify=verify), *_for_windows(facts), _without(facts))
+
+
+# By the table of its README, and the releases on PyPI on 2026-11-29. Its releases follow those of triton from 3.2 on.
+# https://github.com/triton-lang/triton-windows#3-pytorch
+_FIRST, _NEWEST = (3, 1), (3, 8)
+_OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
+
+
+def _for_windows(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix with the triton-windows that belongs to this torch; none where there is none."""
+    verify = commands.check(facts)
+    gpu = first_gpu(facts)
+    old = gpu is not None and capability(gpu[2]) <= (7, 5)
+    if gpu is not None and capability(gpu[2]) < (7, 5):
+        return ()
+    row = pytorch.release(facts.torch.version) if isinstance(facts.torch.version, str) else Unknown("")
+    if isinstance(row, Unknown):
+        what = "triton-windows"
+        why = (
+            "on Windows: the build of triton for it. Each torch has its own: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, "
+            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13; without a number pip takes the newest"
+        )
+    else:
+        minor = max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
+        if (pair(row.minor) or (0, 0)) < (2, 4) or minor > _NEWEST:
+            return ()
+        what = f"triton-windows=={minor[0]}.{minor[1]}.*"
+        why = f"the build of triton for Windows that belongs to torch {row.minor}; triton itself has none"
+    if old:
+        what, why = (
+            _OF_TURING,
+            "the last releases that run on a GTX 16xx or RTX 20xx; beside torch 2.7 and newer they are not sure to work",
+        )
+    step = commands.install(what, why=why, changes="adds triton-windows")
+    return (Fix(title="Install triton for Windows", steps=(step,), verify=verify),)
+
+
+def _without(facts: Facts) -> Fix:
+    step = commands.variable(
+        "TORCH_COMPILE_DISABLE",
+        "1",
+        "torch.compile is left out then, and models run without it; of flash_attn only rotary embedding, layer norm and cross entropy need triton",
     )
+    return Fix(title="Do without torch.compile", steps=(step,), verify=commands.check(facts))

@@ -24,10 +24,14 @@ References
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.commands import nvidia_drivers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD408",
@@ -68,23 +72,27 @@ MODE = FailureMode(
 # There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
 
 
+class Engine(Variant, frozen=True, kw_only=True):
+    """Name the program that starts the containers."""
+
+    name: Literal["docker", "podman"]
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    podman = any("CDI" in m.text for m in seen.matches)
+    name: Literal["docker", "podman"] = "podman" if podman else "docker"
+    return Hit(
+        message=f"{name.capitalize()} there cannot pass the GPU on: NVIDIA's container toolkit is missing, or not configured.",
+        evidence=evidence,
+        variant=Engine(name=name),
+        confidence=Confidence.HIGH,
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    install = commands.by_hand(
-        ("sudo", "apt-get", "install", "-y", "nvidia-container-toolkit"),
-        "on the host, after its repository was set up (see the install guide); dnf and zypper know it by the same name",
-        "installs the toolkit",
-    )
-    configure = commands.by_hand(
-        ("sudo", "nvidia-ctk", "runtime", "configure", "--runtime=docker"),
-        "configures Docker for it",
-        "/etc/docker/daemon.json",
-    )
-    restart = commands.by_hand(
-        ("sudo", "systemctl", "restart", "docker"),
-        "Docker reads its configuration at its start",
-        "Docker",
-        risk="medium",
-        risk_text="stops containers",
-    )
+    engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
+    steps = nvidia_drivers.container_toolkit(facts, engine)
     title = "Install and configure nvidia-container-toolkit"
-    return (Fix(title=title, steps=(install, configure, restart), verify=commands.check(facts)),)
+    if facts.system.os in ("windows", "darwin"):
+        title = "Let Docker Desktop pass the GPU on"
+    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)

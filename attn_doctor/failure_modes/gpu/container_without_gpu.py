@@ -26,6 +26,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
@@ -178,13 +179,36 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    argv = _OPTION.get(str(facts.system.container), ())
-    if facts.system.container == "kubernetes":
+    kind, verify = places.container(facts), commands.check(facts)
+    session = nvidia_drivers.session_with_gpu(facts)
+    if session is not None:
+        return (session,)
+    if kind == places.BUILD:
+        later = commands.by_hand(
+            (),
+            "run what needs a GPU when the container runs (`docker run --gpus all IMAGE`); a step that only compiles for one "
+            "takes its architecture from TORCH_CUDA_ARCH_LIST, 8.9 for an RTX 4090, and needs none",
+            "your Dockerfile",
+            "none",
+        )
+        return (
+            Fix(
+                title="Do it when the container runs: there is no GPU while an image is built",
+                steps=(later,),
+                verify=verify,
+            ),
+        )
+    if kind == "kubernetes":
         step = commands.by_hand(
             (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
         )
-    else:
+    elif kind in _OPTION:
         step = commands.by_hand(
-            argv, "start the container again, on the host, with its GPUs", "a new container", "none"
+            _OPTION[kind], "start the container again, on the host, with its GPUs", "a new container", "none"
         )
-    return (Fix(title="Pass the GPU into the container", steps=(step,), verify=commands.check(facts)),)
+    else:
+        ways = "; ".join(" ".join(argv) for argv in (_OPTION["docker"], _OPTION["podman"], _OPTION["apptainer"]))
+        step = commands.by_hand(
+            (), f"start the container again, on the host, with its GPUs: {ways}", "a new container", "none"
+        )
+    return (Fix(title="Pass the GPU into the container", steps=(step,), verify=verify),)

@@ -26,11 +26,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places, system_tools
+from attn_doctor.commands.places import Manager
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD405",
@@ -121,9 +124,38 @@ def _state(facts: Facts) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    start = commands.by_hand(
-        ("sudo", "systemctl", "enable", "--now", "nvidia-fabricmanager"),
-        "on the host; where it is missing, install nvidia-fabricmanager of exactly the driver's version first",
-        "starts a service",
-    )
-    return (Fix(title="Start nvidia-fabricmanager", steps=(start,), verify=commands.check(facts)),)
+    if places.container(facts) or places.on_cluster(facts):
+        whose = "the host of the container" if places.container(facts) else "the node; ask the administrators"
+        step = commands.by_hand(
+            (),
+            f"`systemctl enable --now nvidia-fabricmanager` on {whose}: its version has to be exactly the driver's",
+            "starts a service",
+        )
+        return (Fix(title="Start nvidia-fabricmanager on the host", steps=(step,), verify=commands.check(facts)),)
+    steps = [
+        commands.by_hand(
+            places.as_root(facts, "systemctl", "enable", "--now", "nvidia-fabricmanager"),
+            "sets the NVLink fabric up, now and at each boot",
+            "starts a service",
+        )
+    ]
+    missing = _package(facts)
+    if missing:
+        steps.insert(0, missing)
+    return (Fix(title="Start nvidia-fabricmanager", steps=tuple(steps), verify=commands.check(facts)),)
+
+
+def _package(facts: Facts) -> Step | None:
+    """Return the step that installs the service in the driver's version, where it is not there; its packages are named by branch.
+
+    https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/index.html
+    """
+    driver = facts.graphics.driver
+    if isinstance(facts.graphics.fabric_manager, str) and facts.graphics.fabric_manager != "missing":
+        return None
+    branch = driver.partition(".")[0] if isinstance(driver, str) else None
+    names: dict[Manager, tuple[str, ...]] = {"dnf": ("nvidia-fabricmanager",), "zypper": ("nvidia-fabricmanager",)}
+    if branch:
+        names["apt-get"] = (f"nvidia-fabricmanager-{branch}",)
+    why = f"where it is missing: in exactly the driver's version{f', {driver}' if isinstance(driver, str) else ''}"
+    return next(iter(system_tools.packages(facts, names, why, "adds the service")), None)

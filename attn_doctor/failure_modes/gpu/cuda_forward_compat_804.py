@@ -28,10 +28,12 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.knowledge.cuda import Coverage, driver_covers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
@@ -124,23 +126,35 @@ def _library(facts: Facts) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    driver = commands.by_hand(
-        (),
-        "install a newer NVIDIA driver on the host, then reboot it",
-        "the host's driver",
-        risk="medium",
-        risk_text="a reboot",
-    )
-    made = [Fix(title="Install a newer driver on the host", steps=(driver,), verify=verify)]
+    verify, off = commands.check(facts), None
     try:
         folders = (variable(facts, "LD_LIBRARY_PATH") or "").split(":")
     except Unsure:
         folders = []
     if any(_COMPAT in folder for folder in folders):
-        kept = ":".join(folder for folder in folders if folder and _COMPAT not in folder)
-        step = commands.variable(
-            "LD_LIBRARY_PATH", kept or None, "without the compat folder the host's own driver is taken"
+        rest = ":".join(folder for folder in folders if folder and _COMPAT not in folder)
+        why = "without the compat folder the host's own driver is taken"
+        off = Fix(
+            title="Take the compat folder off the path",
+            steps=(commands.variable("LD_LIBRARY_PATH", rest or None, why),),
+            verify=verify,
         )
-        made.append(Fix(title="Take the compat folder off the path", steps=(step,), verify=verify))
-    return tuple(made)
+    elif places.container(facts) or facts.grade == "stated":
+        why = (
+            "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image of an "
+            "older CUDA: the host's own driver is taken then"
+        )
+        steps = (commands.by_hand((), why, "a new container", "none"),)
+        off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
+    newer = nvidia_drivers.install(facts)
+    # The host's own driver is enough where it runs torch's CUDA: then nothing has to be installed or rebooted.
+    return (*newer, *([off] if off else [])) if _too_old(facts) else (*([off] if off else []), *newer)
+
+
+def _too_old(facts: Facts) -> bool:
+    """Say whether the driver of the host is known not to run torch's CUDA by itself."""
+    module, cuda = facts.graphics.kernel_module, facts.torch.cuda
+    if not isinstance(module, str) or not isinstance(cuda, str):
+        return False
+    found = driver_covers(module, cuda)
+    return isinstance(found, Coverage) and not found.yes

@@ -31,6 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
@@ -175,34 +176,33 @@ def _named(match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if in_container(facts):
+    restart = nvidia_drivers.restart(facts, "where that does not help: the driver is loaded afresh")
+    if in_container(facts) and places.hosted(facts) is None:
         step = commands.by_hand(
             (),
             "start the container again with its GPU; a device that was passed in before may be missing now",
             "a new container",
         )
         return (Fix(title="Start the container again", steps=(step,), verify=verify),)
-    if cuda_start.driver_os_or_none(facts) == "windows":
-        step = commands.by_hand(
-            () if facts.system.os == "windows" else ("wsl.exe", "--shutdown"),
-            "restart Windows, which loads its driver afresh"
-            if facts.system.os == "windows"
-            else "the driver is that of Windows: end WSL, start it again, and restart Windows where that does not help",
-            "this machine",
-            risk="medium",
-            risk_text="stops everything on it",
-        )
-        return (Fix(title="Start Windows' driver afresh", steps=(step,), verify=verify),)
+    if not _driver_is_ours(facts):
+        return (restart,)
+    root = places.as_root
     load = commands.by_hand(
-        ("sudo", "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
+        root(facts, "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
     )
-    again = commands.by_hand(("sudo", "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it")
-    node = commands.by_hand(("sudo", "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
-    reboot = commands.by_hand(
-        ("sudo", "reboot"),
-        "where that does not help",
-        "this machine",
-        risk="medium",
-        risk_text="stops everything on it",
+    again = commands.by_hand(
+        root(facts, "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it"
     )
-    return (Fix(title="Load nvidia-uvm again, or reboot", steps=(load, again, node, reboot), verify=verify),)
+    node = commands.by_hand(root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
+    steps = (load, again, node, *restart.steps)
+    return (Fix(title="Load nvidia-uvm again, or reboot", steps=steps, verify=verify),)
+
+
+def _driver_is_ours(facts: Facts) -> bool:
+    """Say whether the user may load kernel modules here: a Linux of one's own."""
+    return (
+        facts.system.os != "windows"
+        and places.wsl(facts) is None
+        and not places.on_cluster(facts)
+        and places.hosted(facts) is None
+    )

@@ -28,6 +28,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
@@ -145,18 +146,12 @@ def _both(facts: Facts) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if in_container(facts):
-        step = commands.by_hand(
-            (),
-            "take the NVIDIA driver packages (libcuda, libnvidia-*) out of the image: the host passes its own in",
-            "another image",
-        )
-        return (Fix(title="Remove the driver from the image", steps=(step,), verify=commands.check(facts)),)
-    reboot = commands.by_hand(
-        ("sudo", "reboot"),
-        "the new kernel module is loaded at boot",
-        "this machine",
-        risk="medium",
-        risk_text="stops everything on it",
+    restart = nvidia_drivers.restart(facts, "the new kernel module of the driver is loaded at boot")
+    if not in_container(facts):
+        return (restart,)
+    step = commands.by_hand(
+        (),
+        "take the NVIDIA driver packages (libcuda, libnvidia-*) out of the image: the host passes its own in",
+        "another image",
     )
-    return (Fix(title="Reboot", steps=(reboot,), verify=commands.check(facts)),)
+    return (Fix(title="Remove the driver from the image", steps=(step,), verify=commands.check(facts)), restart)

@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
@@ -158,18 +159,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    why = "then reboot; with Secure Boot on, enrol the key that it asks about"
-    commands_of = {
-        "ubuntu": ("sudo", "ubuntu-drivers", "install"),
-        "debian": ("sudo", "apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"),
-        "fedora": ("sudo", "dnf", "install", "-y", "akmod-nvidia"),
-        "arch": ("sudo", "pacman", "-S", "nvidia"),
-    }
-    argv = commands_of.get(str(facts.system.distribution), ())
-    step = commands.by_hand(
-        argv, f"install the NVIDIA driver, {why}", "the kernel driver", risk="medium", risk_text="a reboot"
-    )
+    made = nvidia_drivers.install(facts)
+    if nvidia_drivers.not_here(facts) or facts.system.os != "linux":
+        return made
     look = commands.by_hand(
-        ("sudo", "dmesg"), "if it is installed: shows the kernel's messages about nvidia or nouveau", "nothing", "none"
+        places.as_root(facts, "dmesg"),
+        "if it is installed: shows the kernel's messages about nvidia or nouveau",
+        "nothing",
+        "none",
     )
-    return (Fix(title="Install or repair the NVIDIA driver", steps=(step, look), verify=commands.check(facts)),)
+    return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))

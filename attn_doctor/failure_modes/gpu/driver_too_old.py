@@ -31,6 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
@@ -186,42 +187,23 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    made = []
-    whose = cuda_start.driver_os_or_none(facts)
-    os = whose or "linux"
+    os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
-    least = f"{needs} or newer" if isinstance(needs, str) else "the newest"
-    if os == "windows":
-        step = commands.by_hand(
-            (), f"install driver {least} in Windows: https://www.nvidia.com/drivers", "Windows' driver"
-        )
-    elif whose is None:
-        step = commands.by_hand(
-            (),
-            f"install driver {least}: https://www.nvidia.com/drivers (on the host of a container; under WSL, in Windows)",
-            "the driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    else:
-        argv = ("sudo", "ubuntu-drivers", "install") if facts.system.distribution == "ubuntu" else ()
-        step = commands.by_hand(
-            argv,
-            f"install driver {least} on the host, then reboot",
-            "the kernel driver",
-            risk="medium",
-            risk_text="a reboot",
-        )
-    made.append(Fix(title=f"Install NVIDIA driver {least}", steps=(step,), verify=verify))
+    newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
     older = _older_torch(facts, os)
-    return (*made, older) if older else tuple(made)
+    if older is None:
+        return newer
+    # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
+    theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
+    return (older, *newer) if theirs else (*newer, older)
 
 
 def _older_torch(facts: Facts, os: OsName) -> Fix | None:
+    if places.jetson(facts):
+        return None  # its torch is NVIDIA's own
     try:
-        driver = _driver(facts)
+        driver = _driver(facts) or _at_least(facts, os)
     except Unsure:
         driver = None
     if driver is None:
@@ -239,13 +221,20 @@ def _older_torch(facts: Facts, os: OsName) -> Fix | None:
     step = commands.install(
         *names,
         index_url=f"https://download.pytorch.org/whl/{choice.flavour}",
-        why=f"built for CUDA {choice.cuda}, which driver {driver} runs",
+        why=f"built for CUDA {choice.cuda}, which driver {driver}{'' if driver == facts.graphics.driver else ' and newer'} runs",
         changes=f"torch, to {choice.torch}+{choice.flavour}",
         risk="medium",
         risk_text="packages that pin torch may complain",
         takes="3 to 5 GB",
     )
     return Fix(title=f"Install a torch for CUDA {choice.cuda}", steps=(step,), verify=commands.check(facts))
+
+
+def _at_least(facts: Facts, os: OsName) -> str | None:
+    """Return the oldest driver that supports the CUDA which this one is known to support."""
+    supports = facts.graphics.driver_cuda
+    found = cuda_rules.driver_needed(supports, os) if isinstance(supports, str) else None
+    return found if isinstance(found, str) else None
 
 
 def _capability(facts: Facts) -> str | None:

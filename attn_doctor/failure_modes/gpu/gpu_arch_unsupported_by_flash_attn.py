@@ -6,14 +6,18 @@ What it is
 
 How it shows
     "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without an error; only the first
-    call fails. Other code paths often ignore the flags that should switch it off.
+    call fails. Other code paths often ignore the flags that should switch it off. flash-attn 1 and the copy of it in torch 2.0 say
+    "Expected is_sm90 || is_sm8x || is_sm75 to be true, but got false": a list with sm8x or sm75 in it is the test of the GPU's age, one
+    of sm80 and sm90 alone that of the head's width (head-dim-unsupported). xformers lists for each of its kernels why it does not run:
+    "requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)".
 
 Why it happens
     Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as supported: that is
     true of flash-attn 1 alone.
 
 What to do
-    Use PyTorch's memory-efficient kernel (sdpa-efficient), which runs from compute capability 5.0 on, and remove flash-attn.
+    Use PyTorch's memory-efficient kernel (sdpa-efficient), which runs from compute capability 5.0 on, and remove flash-attn. Under
+    xformers: float16 in place of bfloat16, for which it has a kernel on older GPUs, or PyTorch's own attention.
 
 How to reproduce
     `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` judges a machine with a Tesla T4: a simulated machine, on
@@ -22,12 +26,16 @@ How to reproduce
 References
     https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
     https://github.com/Dao-AILab/flash-attention/issues/762
+    https://github.com/Dao-AILab/flash-attention/blob/v1.0.9/csrc/flash_attn/fmha_api.cpp
+    https://github.com/facebookresearch/xformers/blob/main/xformers/ops/fmha/common.py
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import version
@@ -44,7 +52,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2", "flash-attn-3", "flash-attn-4", "sdpa-flash", "sdpa-cudnn"),
-    explains=("yolo12-flash-not-used",),
+    explains=("yolo12-flash-not-used", "head-dim-unsupported"),
     explains_what_stops="build",
     signs=(
         Sign(
@@ -58,12 +66,34 @@ MODE = FailureMode(
             sample="ImportError: FlashAttention3 has been toggled on, but it cannot be used due to the following error: FlashAttention3 "
             "requires compute capability >= 9, but found (8, 6) with compute capability 8.x",
         ),
+        Sign(
+            pattern=r"Expected (?:is_sm\w{2,4} \|\| ){0,5}is_sm(?:8x|75)(?: \|\| is_sm\w{2,4}){0,5} to be true, but got false",
+            literal="to be true, but got false",
+            sample="RuntimeError: Expected is_sm90 || is_sm8x || is_sm75 to be true, but got false.",
+        ),
+        Sign(
+            pattern=r"requires device with capability >=? \((?P<major>\d+), (?P<minor>\d+)\) but your GPU has capability "
+            r"\((?P<have>\d+, ?\d+)\) \(too old\)",
+            literal="requires device with capability >",
+            sample="    requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)",
+        ),
+        Sign(
+            pattern=r"(?P<half>bf16) is only supported on A100\+ GPUs",
+            literal=" is only supported on A100+ GPUs",
+            sample="    bf16 is only supported on A100+ GPUs",
+        ),
     ),
     recipe=Recipe(
         does="judges a machine with a Tesla T4",
         seconds=1,
     ),
 )
+
+
+class Refused(Variant, frozen=True, kw_only=True):
+    """Name the library whose kernels refused the GPU."""
+
+    by: Literal["flash-attn", "xformers"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -85,20 +115,27 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    have = seen.group("have")
-    message = "flash-attn 2 was called on a GPU that is older than Ampere, and refused."
-    if have:
+    have, old, half = seen.group("have"), seen.group("major"), seen.group("half")
+    message = "flash-attn was called on a GPU that is older than it supports, and refused."
+    if old:
+        message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, the GPU there has {str(have).replace(', ', '.')}."
+    elif half:
+        message = "xformers was given bfloat16 on a GPU that is older than Ampere, and has no kernel for it there."
+    elif have:
         message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
     return Hit(
         message=message,
         evidence=evidence,
+        variant=Refused(by="xformers" if old or half else "flash-attn"),
         severity=Severity.ERROR,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Refused) and hit.variant.by == "xformers":
+        return _of_xformers(facts)
     if version(facts, "flash-attn") is None:
-        return ()
+        return (_own(facts),) if hit.variant is not None else ()
     step = commands.uninstall("flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it")
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
 
@@ -106,4 +143,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
-    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)), _own(facts))
+
+
+def _own(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        (),
+        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"), which chooses a kernel that runs there; where torch 2.0 '
+        "itself says this: torch.backends.cuda.enable_flash_sdp(False) before the model runs",
+        "the settings of the program",
+        "none",
+    )
+    return Fix(title="Use PyTorch's own attention", steps=(step,), verify=commands.check(facts))
+
+
+def _of_xformers(facts: Facts) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    half = commands.by_hand(
+        (),
+        "give the model torch.float16 in place of torch.bfloat16 (fp16=True, --dtype half): xformers has a kernel for it on older GPUs, its "
+        "FlashAttention is for newer ones alone",
+        "the settings of the program",
+        "none",
+    )
+    return (Fix(title="Use float16", steps=(half,), verify=verify), _own(facts))

@@ -28,6 +28,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start
@@ -163,8 +164,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     if any(gpu.mig is True and gpu.mig_slices == 0 for gpu in gpus):
+        theirs = places.container(facts) is not None or places.on_cluster(facts)
         off = commands.by_hand(
-            ("sudo", "nvidia-smi", "-mig", "0"), "the whole GPU for one program", "every program on it"
+            () if theirs else places.as_root(facts, "nvidia-smi", "-mig", "0"),
+            "ask those who run the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
+            if theirs
+            else "the whole GPU for one program",
+            "every program on it",
         )
         return (Fix(title="Switch MIG off", steps=(off,), verify=verify),)
     look = commands.by_hand(("nvidia-smi", "-L"), "shows the UUIDs of the instances", "nothing", "none")

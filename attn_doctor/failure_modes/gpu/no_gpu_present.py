@@ -25,6 +25,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.model.facts import Facts
@@ -65,4 +66,5 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return ()
+    session = nvidia_drivers.session_with_gpu(facts)
+    return (session,) if session else ()

@@ -14,8 +14,9 @@ Why it happens
     refuses other cards; or torch is a build for CUDA or for the CPU beside an AMD GPU.
 
 What to do
-    Install torch from the ROCm index and use its own fused attention. For flash-attn on other cards than MI200 and MI300:
-    FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs.
+    Use the fused attention of a torch for ROCm (scaled_dot_product_attention), which needs no package. For flash-attn on other cards than
+    MI200 and MI300: FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs. A torch for CUDA or for the CPU beside an
+    AMD GPU: take one from the ROCm index. A HIP error that names no missing code: AMD_SERIALIZE_KERNEL=3 makes it name the call.
 
 How to reproduce
     `attn-doctor reproduce rocm-specific` judges a machine with an AMD GPU and a torch for NVIDIA's: a simulated machine, on
@@ -25,20 +26,23 @@ References
     https://github.com/Dao-AILab/flash-attention#amd-rocm-support
     https://github.com/ROCm/flash-attention/issues/93
     https://github.com/Dao-AILab/flash-attention/issues/1635
+    https://docs.pytorch.org/docs/stable/notes/hip.html
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD421",
@@ -52,6 +56,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
         "torch-cpu-build",
+        "segfault",
     ),
     explains_what_stops="build",
     signs=(
@@ -94,7 +99,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"No such file or directory: '[^']{0,200}/hipcc'",
+            pattern=r"No such file or directory: '[^']{0,200}/(?P<hipcc>hipcc)'",
             literal="/hipcc'",
             sample="FileNotFoundError: [Errno 2] No such file or directory: '/opt/rocm/bin/hipcc'",
         ),
@@ -104,9 +109,15 @@ MODE = FailureMode(
             sample="RuntimeError: DeviceGroupedMultiheadAttentionForward_Xdl_CShuffle_V2<256, 128, 128, 32> does not support this problem",
         ),
         Sign(
-            pattern=r"HIP error: \w+",
+            # Those of a GPU that the build does not hold are rocm-gfx-not-in-build.
+            pattern=r"HIP error: (?P<hip>(?!invalid device function|no kernel image|device kernel image|shared object init|out of memory)\w[^\n.]{2,60})",
             literal="HIP error: ",
-            sample="RuntimeError: HIP error: invalid device function",
+            sample="RuntimeError: HIP error: unspecified launch failure",
+        ),
+        Sign(
+            pattern=r"(?P<hip>Memory access fault by GPU node-\d+)",
+            literal="Memory access fault by GPU node",
+            sample="Memory access fault by GPU node-1 (Agent handle: 0x55d3) on address 0x7f0c. Reason: Page not present or supervisor privilege.",
         ),
     ),
     recipe=Recipe(
@@ -114,6 +125,14 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
+
+
+class Met(Variant, frozen=True, kw_only=True):
+    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, another HIP error, no
+    compiler, or another package without code for this card.
+    """
+
+    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -136,6 +155,7 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"{name} and ROCm {graphics.rocm} are here, but torch {facts.torch.version} was not built for AMD GPUs.",
         evidence=(seen, fact(facts, "torch.hip", f"torch {facts.torch.version} is no ROCm build")),
+        variant=Met(what="torch"),
         certainty=Certainty.OBSERVED,
     )
 
@@ -152,30 +172,147 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
                 evidence=evidence,
+                variant=Met(what="flash-attn"),
                 confidence=Confidence.LOW,
             )
     text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    hip = seen.group("hip")
+    if seen.group("hipcc"):
+        return Hit(
+            message="ROCm's compiler, hipcc, is not there: torch for ROCm brings none, and an extension cannot be built without it.",
+            evidence=evidence,
+            variant=Met(what="hipcc"),
+        )
+    package = facts.subject.package
+    if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
+        gfx = seen.group("gfx")
+        return Hit(
+            message=f"{package} does not support the AMD GPU there{f', {gfx}' if gfx else ''}.",
+            evidence=evidence,
+            variant=Met(what="package"),
+        )
+    only_hip = hip is not None and all("hip" in m.groups or "version" in m.groups for m in seen.matches)
     return Hit(
-        message=f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
+        message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
+        if only_hip
+        else f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
         evidence=evidence,
+        variant=Met(what="hip" if only_hip else "build" if version and _took_cuda(seen) else "flash-attn"),
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
     )
 
 
+def _took_cuda(seen: Seen) -> bool:
+    """Say whether setup.py looked for CUDA: it does where torch's cpp_extension finds no ROCm."""
+    return any(log.of("cuda-home-unset") for log in seen.logs)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if isinstance(facts.torch.hip, str):
-        triton = commands.variable(
-            "FLASH_ATTENTION_TRITON_AMD_ENABLE",
-            "TRUE",
-            "the backend for cards other than MI200 and MI300, at build and at run time",
+    met = hit.variant.what if isinstance(hit.variant, Met) else "torch"
+    if met == "hip":
+        named = commands.variable(
+            "AMD_SERIALIZE_KERNEL",
+            "3",
+            "every kernel is waited for, so that the traceback ends at the call that failed; where HSA_OVERRIDE_GFX_VERSION is set, leave it "
+            "out first: code of another GPU fails so too",
         )
-        return (Fix(title="Use flash-attn's Triton backend", steps=(triton,), verify=verify),)
+        return (Fix(title="See which call fails", steps=(named,), verify=verify),)
+    if met == "package":
+        return (_another_package(facts),)
+    if met == "hipcc":
+        return (_compiler(facts), *_of_flash_attn(facts))
+    if met == "build":
+        return (_rocm_for_the_build(facts), _own_attention(facts))
+    if met == "flash-attn" and not _of_another_build(facts):
+        return _of_flash_attn(facts)
     step = commands.by_hand(
         (),
         "install torch from its index for your ROCm: https://pytorch.org/get-started/locally/",
         "torch and torchvision",
     )
     return (Fix(title="Install a ROCm build of torch", steps=(step,), verify=verify),)
+
+
+def _another_package(facts: Facts) -> Fix:
+    package = facts.subject.package if isinstance(facts.subject.package, str) else "the package"
+    step = commands.by_hand(
+        (),
+        f"see which AMD GPUs the newest release of {package} for ROCm names, or build it with PYTORCH_ROCM_ARCH set to the gfx number that rocminfo "
+        "prints",
+        package,
+        "none",
+    )
+    return Fix(title=f"Take a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
+
+
+def _compiler(facts: Facts) -> Fix:
+    fedora = facts.system.distribution == "fedora"
+    argv = ("sudo", "dnf", "install", "rocm-hip-devel") if fedora else ("sudo", "apt", "install", "rocm-hip-sdk")
+    of = (
+        "Fedora's package"
+        if fedora
+        else "of AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
+    )
+    step = commands.by_hand(
+        argv,
+        f"{of}; where ROCm is in another folder than /opt/rocm, set ROCM_HOME to it",
+        "adds ROCm's compiler and headers",
+        takes="several GB",
+    )
+    return Fix(title="Install ROCm's compiler", steps=(step,), verify=commands.check(facts))
+
+
+def _of_another_build(facts: Facts) -> bool:
+    """Say whether torch is known to be a build for CUDA or for the CPU."""
+    return isinstance(facts.torch.version, str) and facts.torch.hip is None
+
+
+_COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.3's setup.py
+
+
+def _has_kernels(facts: Facts) -> bool:
+    """Say whether flash-attn's Composable Kernel is known to serve the card: MI200, MI300 or MI350."""
+    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
+        named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
+        if named or card.gfx in _COMPOSABLE:
+            return True
+    return False
+
+
+def _rocm_for_the_build(facts: Facts) -> Fix:
+    rocm = commands.variable(
+        "ROCM_HOME",
+        "/opt/rocm",
+        "the folder with bin/hipcc in it: flash-attn's setup.py takes the way of CUDA where torch finds no ROCm, also for its Triton backend",
+    )
+    steps = (rocm,) if _has_kernels(facts) else (rocm, _triton())
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    return Fix(title="Show the build where ROCm is", steps=steps, verify=verify)
+
+
+def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
+    backend = Fix(title="Use flash-attn's Triton backend", steps=(_triton(),), verify=commands.check(facts))
+    own = _own_attention(facts)
+    return (own, backend) if facts.system.os == "windows" or _has_kernels(facts) else (backend, own)
+
+
+def _triton() -> Step:
+    return commands.variable(
+        "FLASH_ATTENTION_TRITON_AMD_ENABLE",
+        "TRUE",
+        "flash-attn's backend for cards other than MI200, MI300 and MI350, for which it has Composable Kernel: when it is built, and when it runs",
+    )
+
+
+def _own_attention(facts: Facts) -> Fix:
+    own = commands.by_hand(
+        (),
+        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '
+        "torch runs on, and needs no package",
+        "the settings of the program",
+        "none",
+    )
+    return Fix(title="Use PyTorch's own attention", steps=(own,), verify=commands.check(facts))

@@ -2,11 +2,11 @@
 
 What it is
     A fault in machine code (an extension, a driver library, a compiler inside triton) ends Python without an exception: a segmentation
-    fault, an abort, a bus error (a file that was cut short), an illegal instruction (a CPU that is older than the build expects).
+    fault, an abort, a bus error (a file that was cut short). An illegal instruction is another failure: illegal-instruction.
 
 How it shows
-    "Segmentation fault (core dumped)" and exit code 139 or -11, "Fatal Python error: Aborted" (134), "Bus error" (135), "Illegal
-    instruction" (132); on Windows 0xC0000005, "access violation".
+    "Segmentation fault (core dumped)" and exit code 139 or -11, "Fatal Python error: Aborted" (134), "Bus error" (135); on
+    Windows 0xC0000005, "access violation".
 
 Why it happens
     Two copies of one library in the process, an extension for another torch or Python that loads all the same, a damaged file, a bug.
@@ -25,15 +25,14 @@ References
 
 from __future__ import annotations
 
-import re
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Extension, Recipe
+from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
 from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
@@ -45,7 +44,7 @@ MODE = FailureMode(
     explains=("yolo12-flash-not-used",),
     signs=(
         Sign(
-            pattern=r"Fatal Python error: (?P<how>Segmentation fault|Aborted|Bus error|Illegal instruction|Floating[ -]point exception)",
+            pattern=r"Fatal Python error: (?P<how>Segmentation fault|Aborted|Bus error|Floating[ -]point exception)",
             literal="Fatal Python error: ",
             sample="Fatal Python error: Segmentation fault",
         ),
@@ -91,9 +90,9 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"(?:Bus error|Illegal instruction|Aborted)(?: {1,12}| )\(core dumped\)",
+            pattern=r"(?P<how>Bus error|Aborted)(?: {1,12}| )\(core dumped\)",
             literal="(core dumped)",
-            sample="Illegal instruction (core dumped)",
+            sample="Aborted (core dumped)",
             strength="hint",
         ),
         Sign(
@@ -102,36 +101,7 @@ MODE = FailureMode(
             sample="Process finished with exit code -1073741819 (0xC0000005)",
             strength="hint",
         ),
-        Sign(
-            pattern=r"site-packages|dist-packages",
-            literal="-packages",
-            sample='  File "/venv/lib/python3.11/site-packages/torch/cuda/__init__.py", line 491 in _lazy_init',
-            strength="context",
-        ),
-        Sign(
-            pattern=r"\bpython[\d.]* ",
-            literal="python",
-            sample="$ python train.py",
-            strength="context",
-        ),
-        Sign(
-            pattern=r"libtorch|libc10|triton::",
-            literal="libtorch",
-            sample=" 9 0x0000000004b2a5d1 at::native::add()  /venv/lib/python3.11/site-packages/torch/lib/libtorch_cpu.so",
-            strength="context",
-        ),
-        Sign(
-            pattern=r"\btriton::",
-            literal="triton::",
-            sample=" 3 0x000000000065cdfc triton::driver::path_to_ptxas()  ???:0",
-            strength="context",
-        ),
-        Sign(
-            pattern=r"import flash_attn|import torch",
-            literal="import ",
-            sample=">>> import flash_attn",
-            strength="context",
-        ),
+        *CONTEXT,
     ),
     recipe=Recipe(
         does="imports a module of C that reads address 0",
@@ -141,10 +111,7 @@ MODE = FailureMode(
     ),
 )
 
-_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
-# A crash of a compiler is another failure: its driver says so in the same line.
-_COMPILER = re.compile(r"compiler error|terminated program|died due to|cc1plus|cicc|ptxas|nvcc|clang|\bld:")
-_SHORT = 12  # lines of a log that may be nothing but the crash
+_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE")
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -163,25 +130,21 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    crashes = [m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text)]
-    if not crashes:
+    found = crash(seen, evidence)
+    if found is None:
         return None
-    ours = any(m.strength in ("context", "proof") for m in seen.matches)
-    short = any(log.file == crashes[0].file and log.lines <= _SHORT for log in seen.logs)
-    lines = {m.line for m in crashes}
-    how = _how(crashes)
+    how = _how(found.matches)
     return Hit(
-        message=f"The process there crashed in compiled code{f' ({how})' if how else ''}; the Python line is not in the log."
-        if not any(m.strength == "proof" for m in crashes)
-        else f"Python there crashed in compiled code ({how}).",
-        evidence=tuple(e for e in evidence if e.line in lines)
-        or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in crashes[:4]),
-        confidence=Confidence.HIGH if ours else Confidence.LOW,
-        severity=Severity.ERROR if ours or short else Severity.INFO,
+        message=f"Python there crashed in compiled code ({how})."
+        if any(m.strength == "proof" for m in found.matches)
+        else f"The process there crashed in compiled code ({how}); the Python line is not in the log.",
+        evidence=found.evidence,
+        confidence=found.confidence,
+        severity=found.severity,
     )
 
 
-def _how(crashes: list[Match]) -> str:
+def _how(crashes: tuple[Match, ...]) -> str:
     return next((m.groups["how"] for m in crashes if "how" in m.groups), "segmentation fault").lower()
 
 

@@ -13,7 +13,7 @@ Why it happens
     loader's path; or the Windows driver is too old or missing.
 
 What to do
-    Remove the Linux driver from inside WSL, keep only the toolkit (cuda-toolkit-X-Y, never cuda or cuda-drivers), and update the
+    Remove the Linux driver from inside WSL, keep only the toolkit (cuda-toolkit-12-8 for example, never cuda or cuda-drivers), and update the
     driver in Windows.
 
 How to reproduce
@@ -28,12 +28,16 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
+from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD409",
@@ -203,26 +207,37 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if facts.system.wsl == 1:
-        name = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else "DISTRIBUTION"
-        step = commands.by_hand(
-            ("wsl.exe", "--set-version", name.split()[0], "2"), "in a Windows terminal", "converts this distribution"
-        )
-        return (Fix(title="Convert it to WSL2", steps=(step,), verify=verify),)
+        return (Fix(title="Convert it to WSL2", steps=(cuda_toolkits.to_wsl_2(facts),), verify=verify),)
+    inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
+    newer = Fix(title="Update the driver in Windows", steps=nvidia_drivers.not_here(inside), verify=verify)
     libcuda = facts.graphics.libcuda
     if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
-        purge = commands.by_hand(
-            ("sudo", "apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"),
-            "WSL uses Windows' driver; a Linux driver inside hides it",
-            "removes the Linux driver",
-        )
-        again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
-        return (Fix(title="Remove the Linux driver from inside WSL", steps=(purge, again), verify=verify),)
+        return (Fix(title="Remove the Linux driver from inside WSL", steps=_removal(facts), verify=verify),)
     if libcuda is None:
         path = commands.variable("LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "the folder of Windows' driver inside WSL")
         return (Fix(title="Put WSL's driver folder on the path", steps=(path,), verify=verify),)
-    update = commands.by_hand(
-        (),
-        "install the current NVIDIA driver in Windows (https://www.nvidia.com/drivers), then: wsl --shutdown",
-        "Windows' driver",
+    if not isinstance(libcuda, Unknown):
+        return (newer,)
+    look = commands.by_hand(
+        ("sh", "-c", "ldconfig -p | grep libcuda.so"),
+        f"its first line has to lie in {_WSL_FOLDER}lib: where it does not, a Linux driver inside WSL hides that of Windows",
+        "nothing",
+        "none",
     )
-    return (Fix(title="Update the driver in Windows", steps=(update,), verify=verify),)
+    remove = Fix(title="Remove a Linux driver from inside WSL", steps=(look, *_removal(facts)), verify=verify)
+    return newer, remove
+
+
+def _removal(facts: Facts) -> tuple[Step, ...]:
+    argv = {
+        "dnf": ("dnf", "remove", "-y", "nvidia-*", "libnvidia-*"),
+        "zypper": ("zypper", "remove", "-y", "nvidia-*", "libnvidia-*"),
+        "pacman": ("pacman", "-R", "nvidia-utils"),
+    }.get(places.manager(facts) or "", ("apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"))
+    purge = commands.by_hand(
+        places.as_root(facts, *argv),
+        "WSL uses Windows' driver; a Linux driver inside hides it",
+        "removes the Linux driver",
+    )
+    again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
+    return purge, again

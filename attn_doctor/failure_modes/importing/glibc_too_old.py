@@ -29,15 +29,18 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor import commands
+from attn_doctor.commands import host_compilers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import building, symbols, toolkits, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import extension_tried, tried
+from attn_doctor.model.steps import Install
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -162,4 +165,47 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return wheel_fixes.fixes(facts, "it needs a newer glibc than this system has")
+    made = wheel_fixes.fixes(facts, "it needs a newer glibc than this system has")
+    built = _build_here(facts)
+    # A wheel for this glibc first, then a build against it; to do without flash-attn is the last way.
+    fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
+    rest = [fix for fix in made if fix not in fitting]
+    return (*fitting, *((built,) if built else ()), *rest)
+
+
+def _build_here(facts: Facts) -> Fix | None:
+    """Return the fix that builds flash-attn against the glibc here; None where no toolkit of torch's major is here."""
+    if not toolkits.of_flash_attn(facts) or toolkits.whole(facts) is None:
+        return None
+    steps = (
+        commands.uninstall(building.FLASH_ATTN, why="it needs a newer glibc than this system has"),
+        *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
+        commands.variable("FLASH_ATTENTION_FORCE_BUILD", "TRUE", "else its setup.py takes the same wheel again"),
+        *(commands.variable(name, value, "fits this machine's memory and cores") for name, value in _settings(facts)),
+        commands.install(
+            building.FLASH_ATTN,
+            why="built here, against this glibc and this torch",
+            changes="adds flash-attn",
+            no_build_isolation=True,
+            no_cache=True,
+            takes="hours",
+        ),
+    )
+    return Fix(title="Build flash-attn here", steps=steps, verify=building.verify(facts))
+
+
+def _settings(facts: Facts) -> tuple[tuple[str, str], ...]:
+    return tuple(building.variables(building.foreseen(facts)).items())
+
+
+def _gcc_too_old(facts: Facts) -> bool:
+    """Say whether the gcc here does not know C++17 well enough for torch's headers: older than 9."""
+    try:
+        compiler = building.host_compiler(facts)
+    except Unsure:
+        return False
+    found = pair(compiler.version) if compiler and isinstance(compiler.version, str) else None
+    return compiler is None or (found is not None and compiler.name in ("gcc", "g++") and found[0] < _OLDEST_GCC)
+
+
+_OLDEST_GCC = 9  # https://github.com/pytorch/pytorch/blob/main/c10/util/C++17.h

@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import symbols, wheel_fixes
@@ -119,7 +120,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):
         step = commands.by_hand(
-            ("conda", "install", "-p", facts.interpreter.prefix, "-c", "conda-forge", "libstdcxx-ng"),
+            places.conda_install(facts, "libstdcxx-ng"),
             "conda's own libstdc++ is the one that its Python loads",
             "libstdcxx-ng of this environment",
         )

@@ -13,14 +13,17 @@ How it shows
     libnvJitLink.so.12" at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined
     in file libnvJitLink.so.12 with link time reference". cuDNN has its own message: "Could not load library
     libcudnn_cnn_train.so.8. Error: /usr/local/...: undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch
-    was compiled against ...".
+    was compiled against ...". cuDNN 9 consists of parts that look for one another when they are needed: "Unable to load any of
+    {libcudnn_engines_precompiled.so.9...}", "CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", "CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH"; on
+    Windows "Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!".
 
 Why it happens
     `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...` in a shell profile, a module system, or an image that sets it. torch
     does not need the variable: it finds its own libraries by itself.
 
 What to do
-    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. flash-attn is not the cause.
+    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. On a cluster: `module unload cudnn cuda`, or the cuDNN
+    module that the torch module was built with. flash-attn is not the cause.
 
 How to reproduce
     `attn-doctor reproduce ld-library-path-shadowing` loads a library under a LD_LIBRARY_PATH that puts an older CUDA in
@@ -29,15 +32,20 @@ How to reproduce
 References
     https://github.com/pytorch/pytorch/issues/111469
     https://github.com/pytorch/pytorch/issues/134929
+    https://github.com/pytorch/pytorch/pull/189043
+    https://docs.nvidia.com/deeplearning/cudnn/backend/latest/api/overview.html
     https://man7.org/linux/man-pages/man8/ld.so.8.html
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known
+from attn_doctor.commands import places
+from attn_doctor.commands.installers import own
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.failure_modes.shared import symbols
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of, variable
@@ -85,9 +93,36 @@ MODE = FailureMode(
             "symbol: _ZTIN10cask_cudnn14BaseKernelInfoE, version libcudnn_ops_infer.so.8",
         ),
         Sign(
+            pattern=r"Unable to load any of \{(?P<file>libcudnn_\w+\.so)",
+            literal="Unable to load any of {libcudnn",
+            sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9}",
+        ),
+        Sign(
             pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
             literal="cuDNN version incompatibility",
             sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
+        ),
+        Sign(
+            pattern=r"CUDNN_STATUS_SUBLIBRARY_(?P<parts>LOADING_FAILED|VERSION_MISMATCH)",
+            literal="CUDNN_STATUS_SUBLIBRARY_",
+            sample="RuntimeError: CUDNN_BACKEND_TENSOR_DESCRIPTOR cudnnFinalize failed cudnn_status: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED",
+        ),
+        Sign(
+            pattern=r"Unable to load any of \{(?P<parts>libcudnn\w*)",
+            literal="Unable to load any of {libcudnn",
+            sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9.1}",
+        ),
+        Sign(
+            # A mangled name is none of the C interface; the file says whose it is.
+            pattern=r"symbol (?P<mangled>_Z\w+), version libcudnn\S+ not defined in file (?P<in>libcudnn\w*)",
+            literal=" not defined in file libcudnn",
+            sample="libcudnn_ops_train.so.8: symbol _Z20cudnnGenericOpTensor, version libcudnn_ops_infer.so.8 not defined in file "
+            "libcudnn_ops_infer.so.8 with link time reference",
+        ),
+        Sign(
+            pattern=r"Could not (?:locate|load library) (?P<parts>cudnn\w*64_\d+)\.dll",
+            literal="cudnn",
+            sample="Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!",
         ),
     ),
     recipe=Recipe(
@@ -106,6 +141,12 @@ MODE = FailureMode(
 )
 
 _SYMBOL = re.compile(_CUDA)
+
+
+class InFront(Variant, frozen=True, kw_only=True):
+    """Say whose library another copy stands in front of."""
+
+    of: Literal["cuda", "cudnn"]
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -192,10 +233,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = seen.group("symbol")
     library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
-    return Hit(
-        message=f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own.",
-        evidence=evidence,
-    )
+    cudnn = library == "cuDNN" or library.startswith("libcudnn")
+    message = f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own."
+    if seen.group("parts"):
+        message = "cuDNN did not find its own parts, or found those of another cuDNN in front of them."
+    return Hit(message=message, evidence=evidence, variant=InFront(of="cudnn" if cudnn else "cuda"))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -203,10 +245,65 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     in_front = cure(facts, BY_THE_LOADER)
     if in_front is not None:
         return (in_front,)
-    rest = _kept(facts)
-    step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
-    title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
-    return (Fix(title=title, steps=(step,), verify=verify),)
+    cudnn = isinstance(hit.variant, InFront) and hit.variant.of == "cudnn"
+    if facts.system.os == "windows":
+        return (_on_windows(facts),)
+    made = []
+    if _may_be_set(facts):
+        rest = _kept(facts)
+        step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
+        title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
+        made.append(Fix(title=title, steps=(step,), verify=verify))
+    nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
+    if places.on_cluster(facts) or (hit.variant is not None and nobodys):
+        at = 0 if places.on_cluster(facts) else len(made)
+        made.insert(at, _module(facts, cudnn))
+    if not _may_be_set(facts):
+        made.append(_release_of_torch(facts, cudnn))
+    return tuple(made)
+
+
+def _may_be_set(facts: Facts) -> bool:
+    """Say whether LD_LIBRARY_PATH is set, or not known to be unset."""
+    try:
+        return bool(variable(facts, "LD_LIBRARY_PATH"))
+    except Unsure:
+        return True
+
+
+def _module(facts: Facts, cudnn: bool) -> Fix:
+    step = commands.by_hand(
+        ("module", "unload", "cudnn" if cudnn else "cuda"),
+        "on a cluster: its module puts these libraries in front; `module list` names what is loaded. Where torch itself comes from a module, "
+        "load the cuDNN and the CUDA that this module was built with instead",
+        "this shell's environment only",
+        "none",
+    )
+    return Fix(title="Unload the cluster's module", steps=(step,), verify=commands.check(facts))
+
+
+def _release_of_torch(facts: Facts, cudnn: bool) -> Fix:
+    """Return the way for a library that no variable put in front: a package of another release than torch asks for."""
+    name = "nvidia-cudnn" if cudnn else "nvidia"
+    checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
+    step = commands.run(
+        (*checks, commands.python(facts)) if checks else (commands.python(facts), "-m", "pip", "check"),
+        f"names the {name} package that is of another release than torch asks for; install exactly the release that it names",
+        "nothing",
+        "none",
+    )
+    return Fix(title="Find the package of another release", steps=(step,), verify=commands.check(facts))
+
+
+def _on_windows(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        ("where.exe", "cudnn*.dll"),
+        "lists the cuDNN libraries on PATH: take these folders off PATH (Settings, Environment variables), or remove the files that were copied "
+        "into CUDA's bin folder. torch brings its own in torch\\lib",
+        "PATH",
+        "low",
+    )
+    return Fix(title="Take the other cuDNN off PATH", steps=(step,), verify=commands.check(facts))
 
 
 def _kept(facts: Facts) -> str | None:

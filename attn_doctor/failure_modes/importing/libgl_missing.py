@@ -28,12 +28,14 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
+from attn_doctor.commands import system_tools
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, known
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of, version
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD315",
@@ -62,13 +64,6 @@ MODE = FailureMode(
 _LIBRARY = re.compile(
     r"(lib(?:GL|EGL|gthread-2\.0|glib-2\.0|SM|ICE|Xext|Xrender|X11|xcb)\.so\.\d+): cannot open shared object file"
 )
-_PACKAGES = {
-    "libGL": "libgl1",
-    "libEGL": "libegl1",
-    "libgthread-2": "libglib2.0-0",
-    "libglib-2": "libglib2.0-0",
-    "libSM": "libsm6",
-}
 
 
 class Missing(Variant, frozen=True, kw_only=True):
@@ -102,44 +97,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     stem = hit.variant.library.split(".")[0] if isinstance(hit.variant, Missing) else "libGL"
-    package = _PACKAGES.get(stem, f"{stem.lower()}6" if stem.startswith("libX") else "libgl1")
     made = []
-    have = version(facts, "opencv-python")
-    if have:
-        steps = (
+    try:
+        have = version(facts, "opencv-python")
+    except Unsure:
+        have = ""  # a log names few packages
+    if have is not None:
+        headless = f"opencv-python-headless=={have}" if have else "opencv-python-headless"
+        steps: tuple[Step, ...] = (
             commands.uninstall("opencv-python", why="the build with windows"),
-            commands.install(
-                f"opencv-python-headless=={have}",
-                why="the same OpenCV without windows",
-                changes="opencv-python-headless",
-            ),
+            commands.install(headless, why="the same OpenCV without windows", changes="opencv-python-headless"),
         )
         made.append(Fix(title="Use OpenCV without windows", steps=steps, verify=verify))
-    argv = {
-        "debian": ("apt-get", "install", "-y", package),
-        "ubuntu": ("apt-get", "install", "-y", package),
-        "fedora": ("dnf", "install", "-y", "mesa-libGL"),
-        "rhel": ("dnf", "install", "-y", "mesa-libGL"),
-        "rocky": ("dnf", "install", "-y", "mesa-libGL"),
-        "alpine": ("apk", "add", "mesa-gl"),
-    }.get(str(facts.system.distribution), ())
-    step = commands.by_hand(argv, "the system library that OpenCV was linked against", f"adds {package}")
-    made.append(Fix(title="Install the system library", steps=(step,), verify=verify))
+    system = system_tools.opencv_library(facts, stem)
+    if system:
+        made.append(Fix(title="Install the system library", steps=system, verify=verify))
     return tuple(made)
-
-
-def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    verify = commands.check(facts)
-    steps = (
-        commands.uninstall("opencv-python", why="the build with windows"),
-        commands.install("opencv-python-headless", why="OpenCV without windows", changes="opencv-python-headless"),
-    )
-    argv = ("sudo", "apt-get", "install", "-y", "libgl1", "libglib2.0-0")
-    system = commands.by_hand(
-        argv, "on Debian and Ubuntu: the system libraries that OpenCV was linked against", "adds them"
-    )
-    return (
-        Fix(title="Use OpenCV without windows", steps=steps, verify=verify),
-        Fix(title="Install the system libraries", steps=(system,), verify=verify),
-    )

@@ -7,14 +7,17 @@ What it is
 
 How it shows
     "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found." in any language;
-    "OSError: [WinError 126] ... Error loading .../torch/lib/fbgemm.dll or one of its dependencies".
+    "OSError: [WinError 126] ... Error loading .../torch/lib/c10.dll or one of its dependencies". With fbgemm.dll in place of c10.dll
+    it is libomp140.x86_64.dll that is missing.
 
 Why it happens
     The wheel is for another CUDA major than torch's; the Visual C++ redistributable is missing; or the extension is imported
-    before torch.
+    before torch. fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, an OpenMP library that comes with Visual Studio's C++ tools and
+    not with the redistributable.
 
 What to do
-    Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first.
+    Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first. For fbgemm.dll:
+    torch 2.4.1 or newer, from the index of its CUDA; or Visual Studio's C++ build tools, which bring libomp140.x86_64.dll.
 
 How to reproduce
     `attn-doctor reproduce windows-dll-missing` judges a Windows machine on which a DLL is missing: a simulated machine, on
@@ -22,6 +25,8 @@ How to reproduce
 
 References
     https://github.com/oobabooga/text-generation-webui/issues/4344
+    https://github.com/pytorch/pytorch/issues/131662
+    https://github.com/pytorch/pytorch/pull/130697
     https://learn.microsoft.com/en-us/cpp/windows/latest-supported-vc-redist
     https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-
 """
@@ -40,6 +45,7 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
+from attn_doctor.model.versions import local, parse
 
 MODE = FailureMode(
     code="AD307",
@@ -62,10 +68,17 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"\[WinError (?P<error>126|127|1114)\](?P<said>.{0,300}(?:torch|c10|fbgemm|cudnn|cublas|shm)\w*\.dll)",
+            pattern=r"\[WinError (?P<error>126|127|1114)\](?P<said>.{0,300}(?P<dll>torch|c10|fbgemm|cudnn|cublas|shm)\w*\.dll)",
             literal="[WinError 1",
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
             '\\lib\\fbgemm.dll" or one of its dependencies.',
+        ),
+        Sign(
+            # The window of Windows itself, and what tools that list libraries say.
+            pattern=r"(?P<omp>libomp140\.x86_64\.dll).{0,60}(?:not found|missing|无法|nicht gefunden|introuvable)"
+            r"|(?:not find|missing|找不到|because|manque) ?:? ?.{0,40}(?P<lost>libomp140\.x86_64\.dll)",
+            literal="libomp140.x86_64.dll",
+            sample="The code execution cannot proceed because libomp140.x86_64.dll was not found.",
         ),
     ),
     recipe=Recipe(
@@ -83,19 +96,25 @@ _OURS = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Return the package whose library did not load."""
+    """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll."""
 
-    of: Literal["torch", "flash-attn", "another"]
+    of: Literal["torch", "libomp", "flash-attn", "another"]
+
+
+_FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
+_LIBOMP = "fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, which that Windows does not have"
 
 
 def detect(facts: Facts) -> Hit | None:
     if known(facts.system.os) != "windows":
         return None
     if facts.torch.fault is not None and _MISSING.search(text_of(facts.torch.fault)):
+        libomp = "fbgemm.dll" in text_of(facts.torch.fault) and _without_the_mend(facts)
+        because = f": {_LIBOMP}" if libomp else f", because a DLL is missing: {message(facts.torch.fault)}"
         return Hit(
-            message=f"torch does not import, because a DLL is missing: {message(facts.torch.fault)}.",
+            message=f"torch does not import{because}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
-            variant=Missing(of="torch"),
+            variant=Missing(of="libomp" if libomp else "torch"),
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
         )
@@ -119,14 +138,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     first = matches[0]
     lines = {m.line for m in matches}
-    torch = "error" in first.groups
+    libomp = any(_lacks_libomp(m) for m in matches) and _without_the_mend(facts)
+    torch = "error" in first.groups or libomp
     flash_attn = any("flash_attn" in m.text for m in matches)
     name = "torch" if torch else first.groups.get("module", "An extension")
+    because = _LIBOMP if libomp else "a DLL that it needs was not found"
     return Hit(
-        message=f"{name} did not load there: a DLL that it needs was not found.",
+        message=f"{name} did not load there: {because}.",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
-        variant=Missing(of="flash-attn" if flash_attn else "torch" if torch else "another"),
+        variant=Missing(of="libomp" if libomp else "flash-attn" if flash_attn else "torch" if torch else "another"),
         confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
         severity=Severity.ERROR if torch else None,
     )
@@ -139,7 +160,21 @@ def _counts(match: Match) -> bool:
     return module is None or _OURS.search(module) is not None
 
 
+def _lacks_libomp(match: Match) -> bool:
+    """Say whether a line names the missing library, or the one of torch that needs it."""
+    needs = match.groups.get("dll") == "fbgemm" and match.groups.get("error") == "126"
+    return needs or "omp" in match.groups or "lost" in match.groups
+
+
+def _without_the_mend(facts: Facts) -> bool:
+    """Say whether torch may be one whose fbgemm.dll needs libomp140.x86_64.dll."""
+    version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
+    return version is None or version.release < _FIXED
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
+        return _of_libomp(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -149,3 +184,34 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
         return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
     return (runtime,)
+
+
+def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
+    """Return the two ways: the torch that does not need the library, and the tools that bring it."""
+    flavour = local(facts.torch.version) if isinstance(facts.torch.version, str) else None
+    newer = commands.install(
+        "torch==2.4.1",
+        "torchvision==0.19.1",
+        # The registry's torch for Windows has no CUDA. cu121 has this release for every Python that torch 2.4 runs on.
+        index_url=f"https://download.pytorch.org/whl/{flavour or 'cu121'}",
+        why="the same torch without that need; what was built for torch 2.4 fits it",
+        changes="torch 2.4.1 and torchvision 0.19.1; any newer torch of the same index will do as well",
+        takes="up to 3 GB",
+    )
+    tools = commands.by_hand(
+        (
+            "winget",
+            "install",
+            "Microsoft.VisualStudio.2022.BuildTools",
+            "--override",
+            "--passive --wait --add Microsoft.VisualStudio.Component.VC.Tools.x86.x64",
+        ),
+        "Visual Studio's C++ build tools bring libomp140.x86_64.dll; the redistributable does not",
+        "installs the C++ build tools",
+        takes="several GB",
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Take torch 2.4.1, which does not need libomp140", steps=(newer,), verify=verify),
+        Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
+    )

@@ -5,15 +5,15 @@ What it is
 
 How it shows
     "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError"
-    (conda), "[WinError 112]". DataLoader workers report full shared memory with "Unexpected bus error encountered in worker".
+    (conda), "[WinError 112]".
 
 Why it happens
     An isolated build fetches a second torch, several gigabytes, into the temporary folder, which is often small or in memory; or the
     home folder has a quota.
 
 What to do
-    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. In containers give more shared
-    memory: `docker run --shm-size=8g`.
+    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. A full /dev/shm is another thing:
+    shared-memory-full.
 
 How to reproduce
     `attn-doctor reproduce disk-full` installs a package of 4 MB into a file system of 2 MB. It downloads nothing.
@@ -25,15 +25,18 @@ References
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
 from attn_doctor.commands.installers import own
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 ROOM = 4 * GIGABYTE  # bytes: the size of an unpacked torch, which a build in isolation downloads for itself
 
@@ -85,11 +88,6 @@ MODE = FailureMode(
                     "[WinError 112]",
                     "OSError: [WinError 112] There is not enough space on the disk",
                 ),
-                (
-                    r"Unexpected bus error encountered in worker",
-                    "Unexpected bus error encountered in worker",
-                    "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
-                ),
             )
         ),
     ),
@@ -138,12 +136,21 @@ def _what(purpose: str) -> str:
     return {"tmp": "temporary files", "cache": "pip's cache", "site-packages": "the environment"}.get(purpose, purpose)
 
 
+class Full(Variant, frozen=True, kw_only=True):
+    """Name the installer whose words the log has: it has a cache of its own."""
+
+    of: Literal["uv", "conda", "another"]
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    quota = all("uota" in m.text for m in seen.matches)
-    shared = any("bus error" in m.text for m in seen.matches)
-    if shared:
-        return Hit(message="Shared memory ran out under a DataLoader worker.", evidence=evidence)
-    return Hit(message="The quota was used up." if quota else "The disk was full.", evidence=evidence)
+    said = [m.text for m in seen.matches]
+    conda = any("NoSpaceLeftError" in text for text in said)
+    uv = any("(os error" in text for text in said)  # the words of programs in Rust: uv, and pixi
+    return Hit(
+        message="The quota was used up." if all("uota" in text for text in said) else "The disk was full.",
+        evidence=evidence,
+        variant=Full(of="conda" if conda else "uv" if uv else "another"),
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -152,14 +159,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
-        step = commands.variable("TMPDIR", folder, "there is room, and pip unpacks into it")
+        name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
+        step = commands.variable(name, folder, "there is room, and the installer unpacks into it")
         made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
-    purge = commands.run(
-        (commands.python(facts), "-m", "pip", "cache", "purge"),
-        why="wheels that were downloaded before; they are downloaded again when they are needed",
-        changes="empties pip's cache",
-    )
-    if own(facts) == "uv":
-        purge = commands.run(("uv", "cache", "clean"), purge.why, "empties uv's cache")
-    made.append(Fix(title="Clear the cache", steps=(purge,), verify=building.verify(facts)))
+    made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
+    if not roomy:
+        move = commands.by_hand(
+            (),
+            "or point the installer at a disk with room: TMPDIR (on Windows TEMP) for what it unpacks, PIP_CACHE_DIR, UV_CACHE_DIR or "
+            "CONDA_PKGS_DIRS for its cache",
+            "where temporary files go",
+            "none",
+        )
+        made.append(Fix(title="Use another disk", steps=(move,), verify=building.verify(facts)))
     return tuple(made)
+
+
+def _purge(facts: Facts, hit: Hit) -> Step:
+    why = "wheels that were downloaded before; they are downloaded again when they are needed"
+    of = hit.variant.of if isinstance(hit.variant, Full) else "another"
+    kind = facts.interpreter.kind
+    if kind == "pixi":
+        return commands.run(("pixi", "clean", "cache"), why, "empties pixi's cache")
+    if of == "conda":
+        tools = facts.interpreter.installers if isinstance(facts.interpreter.installers, tuple) else ()
+        tool = next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
+        return commands.run((tool, "clean", "--all", "--yes"), why, f"empties {tool}'s cache of packages")
+    if of == "uv" or own(facts) == "uv":
+        return commands.run(("uv", "cache", "clean"), why, "empties uv's cache")
+    return commands.run((commands.python(facts), "-m", "pip", "cache", "purge"), why=why, changes="empties pip's cache")

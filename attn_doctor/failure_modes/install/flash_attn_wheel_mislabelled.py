@@ -127,7 +127,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     key = key_of(facts)
-    return () if isinstance(key.torch, Unknown) else building.without_compiling(facts)
+    return () if isinstance(key.torch, Unknown) else building.flash_attn_without_compiling(facts)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

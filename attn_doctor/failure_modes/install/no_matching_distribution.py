@@ -31,12 +31,16 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, package_cures
+from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step, name_of
+from attn_doctor.model.versions import parse
 
 # Packages that come as wheels alone: "none" means none for this Python or platform. See python-too-new-no-wheel.
 BINARY = re.compile(
@@ -114,6 +118,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".",
             evidence=building.lines(proofs),
+            variant=_asked(wanted),
         )
     elsewhere = any(other_index(m) for m in seen.matches)
     ours = tuple(
@@ -129,7 +134,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = f"There is no {wanted} on the index that was asked."
     return Hit(
-        message=message, evidence=building.lines(ours), confidence=Confidence.HIGH if listed else Confidence.MEDIUM
+        message=message,
+        evidence=building.lines(ours),
+        variant=_asked(wanted, seen.group("versions") or ""),
+        confidence=Confidence.HIGH if listed else Confidence.MEDIUM,
     )
 
 
@@ -150,13 +158,49 @@ def _refused(seen: Seen, match: Match) -> bool:
     )
 
 
+class Asked(Variant, frozen=True, kw_only=True):
+    """Name the package that was asked for, and the newest version that the log lists; None where it does not."""
+
+    package: str | None
+    newest: str | None = None
+
+
+def _asked(wanted: str | None, versions: str = "") -> Asked:
+    name = name_of(re.sub(r"\s*\(.*", "", wanted)) if wanted else None
+    listed = [v for v in map(parse, re.split(r",\s*", versions)) if v is not None and not v.is_prerelease]
+    return Asked(package=name, newest=str(max(listed)) if listed else None)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    look = commands.run(
-        (commands.python(facts), "-m", "pip", "index", "versions", "flash-attn"),
-        why="lists the versions that the index has",
-        changes="nothing",
-        risk="none",
+    asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)
+    name = asked.package
+    row = built_packages.row_of(name) if name else None
+    if name is not None and row is not None and row.get is not None:
+        return (package_cures.from_source(facts, name),)
+    if name is None:
+        words = "see under which name and in which versions the package is published, and ask for one of these"
+        return (
+            Fix(
+                title="Ask for a version that exists",
+                steps=(commands.by_hand((), words, "nothing"),),
+                verify=commands.check(facts),
+            ),
+        )
+    look = commands.by_hand(
+        (), f"see which versions there are: https://pypi.org/project/{name}/#history", "nothing", "none"
     )
-    ask = commands.by_hand((), "ask for one of the versions that are listed, or for none", "nothing")
-    listed = Fix(title="Ask for a version that exists", steps=(look, ask), verify=building.verify(facts))
-    return (*building.without_compiling(facts), listed)
+    steps: tuple[Step, ...] = (look, commands.by_hand((), "ask for one of these, or for none", "nothing"))
+    if asked.newest is not None:
+        why = "the newest that the index lists"
+        steps = (
+            look,
+            commands.install(
+                f"{name}=={asked.newest}",
+                why=why,
+                changes=f"adds {name}",
+                no_build_isolation=name == FLASH_ATTN or row is not None,
+            ),
+        )
+    listed = Fix(title=f"Ask for a version of {name} that exists", steps=steps, verify=building.verify(facts))
+    ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_cures.ready(facts, name)
+    return (*ready, listed)

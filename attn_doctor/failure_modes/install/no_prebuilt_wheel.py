@@ -43,11 +43,14 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+
+# Packages whose setup, or whose users, ask a page of releases for one wheel by its name.
+_BUILT = "flash_attn|causal_conv1d|mamba_ssm|xformers|gptqmodel|auto_gptq|exllamav2|natten|torch_scatter|torch_sparse|torch_cluster"
 
 MODE = FailureMode(
     code="AD201",
@@ -65,13 +68,13 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"HTTP error 404 while getting (?P<url>\S*flash_attn\S*\.whl)",
+            pattern=rf"HTTP error 404 while getting (?P<url>\S*[-/](?:{_BUILT})\S*\.whl)",
             literal="HTTP error 404 while getting",
             sample="ERROR: HTTP error 404 while getting https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/"
             "flash_attn-2.8.3+cu13torch2.15cxx11abiTRUE-cp311-cp311-linux_x86_64.whl",
         ),
         Sign(
-            pattern=r"404[^)]{0,40}\)? for url:? \(?(?P<url>\S{0,200}flash_attn\S{0,200}\.whl)",
+            pattern=rf"404[^)]{{0,40}}\)? for url:? \(?(?P<url>\S{{0,200}}[-/](?:{_BUILT})\S{{0,200}}\.whl)",
             literal=" for url",
             sample="HTTP status client error (404 Not Found) for url (https://github.com/Dao-AILab/flash-attention/releases/download/"
             "v2.8.3/flash_attn-2.8.3+cu12torch2.9cxx11abiTRUE-cp313-cp313-linux_x86_64.whl)",
@@ -83,7 +86,7 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"Successfully (?:built|installed)(?: |.{0,4000} )flash[-_]attn",
+            pattern=r"Successfully (?:built|installed)(?: |.{0,4000} )(?:flash[-_]attn|causal[-_]conv1d|mamba[-_]ssm)",
             literal="Successfully ",
             sample="Successfully built flash-attn",
             strength="context",
@@ -134,7 +137,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if proofs:
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
     asked = tuple(m for m in seen.matches if m.strength == "hint")
-    message = f"{what}, or GitHub did not give it; flash-attn began to compile."
+    message = f"{what}, or GitHub did not give it; {subject.words(facts)} began to compile."
     if any("uccessfully" in m.text for m in seen.matches):
         return Hit(
             message=f"{what}, so it was compiled, and that ended well.",

@@ -87,9 +87,9 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z])\w+)",
+            pattern=r"/torch/(?:lib/)?(?P<own>(?:lib|_C\.)[\w.+-]{1,80}\.so[.\d]{0,12}): undefined symbol: (?P<symbol>(?!_?Py[A-Z]|iJIT_)\w+)",
             literal=": undefined symbol: ",
-            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+            sample="ImportError: /venv/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: cblas_gemm_f16f16f32",
             strength="hint",
         ),
         Sign(

@@ -4,16 +4,16 @@ What it is
     ultralytics is installed, but building the model raises an exception, ends the process, or never ends.
 
 How it shows
-    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12; `ModuleNotFoundError` for
-    a package that ultralytics needs; another exception from its own files; or a process that crashes while the model is built.
+    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12, and the same for yolov12n.yaml
+    or yolov12n.pt, which are names of the YOLOv12 fork, from ultralytics itself; `ModuleNotFoundError` for a package that ultralytics needs; another exception from its own files; or a process that crashes while the model is built.
 
 Why it happens
     YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation,
     or never installed (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the
-    working folder hides one.
+    working folder hides one. Or the name is that of the other code: ultralytics has yolo12n, the fork yolov12n.
 
 What to do
-    Read the exception. If this ultralytics does not know the model, upgrade ultralytics. If a module is missing, install it. In
+    Read the exception. If the name has a v, leave it out, or install the fork. If this ultralytics does not know the model, upgrade ultralytics. If a module is missing, install it. In
     all other cases read the traceback, and install the same ultralytics again.
 
 How to reproduce
@@ -22,6 +22,7 @@ How to reproduce
 
 References
     https://github.com/ultralytics/ultralytics/releases/tag/v8.3.78
+    https://github.com/sunsmarterjie/yolov12/issues/111
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ from typing import Literal
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import yolo12_code
 from attn_doctor.failure_modes.shared.culprit import Culprit, install_missing, missing_module
 from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.failure_modes.shared.yolo12_code import FIRST_WITH_YOLO12
 from attn_doctor.knowledge.modules import distribution_of
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 from attn_doctor.model.trials import Trials
 
-FIRST_WITH_YOLO12 = "8.3.78"
 MODE = FailureMode(
     code="AD601",
     slug="model-not-built",
@@ -48,14 +51,27 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("eager-fails",),
+    signs=(
+        Sign(
+            pattern=r"FileNotFoundError: (?:\[Errno 2\] No such file or directory: )?'(?P<fork>yolov12[nsmlx]?(?:-\w+)?\.(?:pt|ya?ml))'",
+            literal="FileNotFoundError: ",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: 'yolov12n.pt'",
+        ),
+        Sign(
+            pattern=r"FileNotFoundError: '(?P<model>yolo12[nsmlx]?(?:-\w+)?\.ya?ml)' does not exist",
+            literal="' does not exist",
+            sample="FileNotFoundError: 'yolo12n.yaml' does not exist",
+        ),
+    ),
 )
 
 
 class NotBuilt(Variant, frozen=True, kw_only=True):
     """Say why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
 
-    cause: Literal["no such model", "missing module", "damaged"]
+    cause: Literal["no such model", "name of the fork", "missing module", "damaged"]
     module: str | None = None  # the missing one: "cv2"
+    model: str | None = None  # "yolov12n.pt"
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -68,6 +84,21 @@ def detect(facts: Facts) -> Hit | None:
         evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
         variant=NotBuilt(cause="no such model"),
         certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    fork = seen.group("fork")
+    if fork is None:
+        return Hit(
+            message=f"The ultralytics in use has no {seen.group('model')}: YOLO12 came with {FIRST_WITH_YOLO12}.",
+            evidence=evidence,
+            variant=NotBuilt(cause="no such model"),
+        )
+    return Hit(
+        message=f"There is no {fork}: that is a name of the YOLOv12 fork. The names of ultralytics itself have no v.",
+        evidence=evidence,
+        variant=NotBuilt(cause="name of the fork", model=fork),
     )
 
 
@@ -109,11 +140,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             changes="ultralytics",
         )
         return (Fix(title="Install an ultralytics that has this model", steps=(step,), verify=verify),)
+    if variant.cause == "name of the fork" and variant.model:
+        return _of_the_fork(facts, variant.model, verify)
     name = distribution_of(variant.module or "")
     if variant.module and name is not None:
         steps, _ = install_missing(facts, Culprit(variant.module, name, is_missing=True))
         return (Fix(title=f"Install {name}", steps=steps, verify=verify),)
     return (Fix(title="Install the same ultralytics again", steps=_again(facts), verify=verify),)
+
+
+def _of_the_fork(facts: Facts, model: str, verify: tuple[str, ...]) -> tuple[Fix, ...]:
+    """Return the fixes for a name that only the fork has. Its package holds the YAML file; its weights are to be downloaded."""
+    weights = model.endswith(".pt")
+    fetch = f"download {yolo12_code.download(model)} into the folder of your program: the fork does not fetch it itself"
+    fetched = (commands.by_hand((), fetch, "adds a file", "none"),) if weights else ()
+    if facts.yolo.kind == "fork" and weights:
+        return (Fix(title=f"Download {model} of the fork", steps=fetched, verify=verify),)
+    fork = yolo12_code.with_the_fork(facts, verify)
+    fixes = [Fix(title=f"Use the YOLOv12 fork and its {model}", steps=(*fork.steps, *fetched), verify=verify)]
+    plain = yolo12_code.other_name(model) if weights else model.replace("v", "", 1)
+    if plain is not None:
+        without = commands.by_hand(
+            (), f'name model="{plain}" where {model} stood', "which model your program takes", "none"
+        )
+        steps = (*yolo12_code.new_enough(facts), without)
+        fixes.insert(0, Fix(title=f"Use ultralytics' own, {plain}", steps=steps, verify=verify))
+    return tuple(fixes)
 
 
 def _again(facts: Facts) -> tuple[Step, ...]:

@@ -14,7 +14,7 @@ Why it happens
     clashes with the one that is installed; the old signing key was withdrawn in April 2022.
 
 What to do
-    Remove the old repository, add the one for this release through its cuda-keyring package, and install cuda-toolkit-X-Y, which
+    Remove the old repository, add the one for this release through its cuda-keyring package, and install the toolkit alone, as cuda-toolkit-12-8, which
     brings no driver.
 
 How to reproduce
@@ -30,8 +30,11 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.commands import cuda_toolkits, nvidia_drivers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -102,6 +105,12 @@ MODE = FailureMode(
 # There is no `detect`: no fact holds the sources of apt.
 
 
+class Package(Variant, frozen=True, kw_only=True):
+    """Hold the package that apt does not install: "cuda-toolkit-12-8"; None where a repository or its key is wrong."""
+
+    name: str | None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     matches = [m for m in seen.matches if m.groups.get("wants") != "libtinfo5"]
     if not matches:
@@ -119,21 +128,54 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        variant=Package(name=package or absent),
         confidence=Confidence.HIGH if package and re.search("cuda|nsight", package) else Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    name = hit.variant.name if isinstance(hit.variant, Package) else None
+    if name and name.startswith("nvidia-container-toolkit"):
+        steps = nvidia_drivers.container_toolkit(_apt(facts))
+        return (Fix(title="Set up the repository of the container toolkit", steps=steps, verify=verify),)
+    if (
+        name
+        and name.startswith(("nvidia-driver", "libnvidia", "xserver-xorg"))
+        and facts.system.distribution == "ubuntu"
+    ):
+        return nvidia_drivers.install(facts)
     look = commands.by_hand(
         ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
-        "shows which repositories are set up",
+        "shows which repositories are set up: remove the files that name another release than this",
         "nothing",
         "none",
     )
-    step = commands.by_hand(
-        (),
-        "remove those of other releases, install cuda-keyring for this one (https://developer.nvidia.com/cuda-downloads), then apt-get "
-        "update and install cuda-toolkit-X-Y: cuda without a number brings a driver as well",
-        "apt's list of repositories",
+    version = _release(name) or cuda_toolkits.wanted(facts)
+    steps = cuda_toolkits.packaged(facts, version) if version else ()
+    if not steps:
+        package = (
+            f"cuda-toolkit-{version[0]}-{version[1]}"
+            if version
+            else "the toolkit of torch's CUDA (12.8: cuda-toolkit-12-8)"
+        )
+        set_up = (
+            "set NVIDIA's repository for exactly this release up by its cuda-keyring package (https://developer.nvidia.com/cuda-downloads, "
+            f"deb (network)), then install {package}: `cuda` without a number brings a driver as well"
+        )
+        steps = (commands.by_hand((), set_up, "apt's list of repositories"),)
+    return (Fix(title="Set up the repository of this release", steps=(look, *steps), verify=verify),)
+
+
+def _apt(facts: Facts) -> Facts:
+    """Return the facts with a distribution of apt, which printed the log."""
+    if isinstance(facts.system.distribution, str):
+        return facts
+    return msgspec.structs.replace(
+        facts, system=msgspec.structs.replace(facts.system, distribution="debian", os="linux")
     )
-    return (Fix(title="Set up the repository of this release", steps=(look, step), verify=commands.check(facts)),)
+
+
+def _release(name: str | None) -> tuple[int, int] | None:
+    found = re.search(r"-(\d\d)-(\d)$", name or "")
+    return (int(found[1]), int(found[2])) if found else None

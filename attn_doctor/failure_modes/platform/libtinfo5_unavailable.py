@@ -27,13 +27,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import cuda_toolkits
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, holds, nvidia_card
 from attn_doctor.knowledge import distributions
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity, fact
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import dotted
 
 MODE = FailureMode(
     code="AD504",
@@ -119,13 +120,17 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    wanted = pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
-    argv = ("sudo", "apt-get", "install", "-y", f"cuda-toolkit-{wanted[0]}-{wanted[1]}") if wanted else ()
-    step = commands.by_hand(
-        argv,
-        "from NVIDIA's repository for this release (https://developer.nvidia.com/cuda-downloads): only the toolkit, no nsight",
-        "installs a toolkit under /usr/local",
-        takes="about 5 GB",
-    )
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    return (Fix(title="Use the CUDA repository of this release", steps=(step,), verify=verify),)
+    version = cuda_toolkits.wanted(facts)
+    steps = cuda_toolkits.packaged(facts, version) if version else ()
+    if not steps:
+        release = f" of CUDA {dotted(version)}" if version else ""
+        step = commands.by_hand(
+            (),
+            f"take the toolkit{release} from NVIDIA's repository for this release of the distribution, CUDA 12.5 or newer: "
+            f"{cuda_toolkits.DOWNLOADS}; or inside an environment, conda install -c conda-forge cuda-toolkit",
+            "adds a toolkit",
+            takes="about 5 GB",
+        )
+        steps = (step,)
+    return (Fix(title="Use the CUDA repository of this release", steps=steps, verify=verify),)

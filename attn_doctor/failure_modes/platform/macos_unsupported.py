@@ -94,17 +94,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not wanted:
         return None
     return Hit(
-        message="flash-attn was to be built on a Mac, for which there is no CUDA.",
+        message=f"{_what(facts)} was to be built on a Mac, for which there is no CUDA.",
         evidence=evidence,
         confidence=Confidence.HIGH,
     )
 
 
+def _what(facts: Facts) -> str:
+    package = facts.subject.package
+    return package if isinstance(package, str) and package != "torch" else "flash-attn"
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
-        'leave flash-attn out of the requirements, and train with device="mps" or the CPU',
+        f'leave {_what(facts)} out of the requirements, and train with device="mps" or the CPU',
         "your requirements file",
         "none",
     )
-    return (Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title=f"Do without {_what(facts)}", steps=(step,), verify=commands.check(facts)),)

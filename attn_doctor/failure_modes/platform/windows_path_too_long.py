@@ -98,11 +98,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     key = r"HKLM\SYSTEM\CurrentControlSet\Control\FileSystem"
     switch = commands.by_hand(
         ("reg", "add", key, "/v", "LongPathsEnabled", "/t", "REG_DWORD", "/d", "1", "/f"),
-        "as administrator, then open a new terminal",
+        "in a prompt of an administrator, then open a new one",
         "one value of the registry",
     )
-    short = commands.variable("TEMP", r"C:\t", "a short folder for pip to unpack in (make it first)")
+    git = commands.by_hand(
+        ("git", "config", "--global", "core.longpaths", "true"), "git has a switch of its own", "git's settings"
+    )
+    make = commands.by_hand(("mkdir", r"C:\t"), "a short folder to unpack in", "adds a folder", "none")
+    short = commands.variable("TEMP", r"C:\t", "pip unpacks in it")
     return (
-        Fix(title="Switch long paths on", steps=(switch,), verify=verify),
-        Fix(title="Unpack in a short folder", steps=(short,), verify=verify),
+        Fix(title="Switch long paths on", steps=(switch, git), verify=verify),
+        Fix(title="Unpack in a short folder", steps=(make, short), verify=verify),
     )

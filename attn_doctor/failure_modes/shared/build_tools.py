@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Hit
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import package
+from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -29,26 +29,53 @@ def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
     )
 
 
-def missed(seen: Seen, usual: str) -> Hit | None:
-    """Report a build in a log that stopped because one of them was missing."""
-    name = seen.group("module") or usual
+class Missing(Variant, frozen=True, kw_only=True):
+    """Name the packages that a log says are missing."""
+
+    packages: tuple[str, ...]
+
+
+def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
+    """Report a build in a log that stopped because one of them was missing, with all others that the setup imports."""
+    module = seen.group("module") or usual
+    name = DISTRIBUTION_OF.get(module, module)
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
+    if not sure and module not in NEEDED:
+        return None
+    package = subject.words(facts)
+    others = [n.partition("<")[0] for n in built_packages.imports(subject.package(facts)) if n != name]
+    message = f"{module} was missing in the environment that built {package}."
+    if package == subject.FLASH_ATTN or built_packages.row_of(package) is not None:
+        message += f" Its setup imports {names(others)} as well."
     return Hit(
-        message=f"{name} was missing in the environment that built the package.",
+        message=message,
         evidence=building.lines(seen.matches),
+        variant=Missing(packages=(name,)),
         confidence=Confidence.HIGH if sure else Confidence.LOW,
     )
 
 
-def fixes(facts: Facts) -> tuple[Fix, ...]:
-    tools = commands.install(
-        *NEEDED,
-        why="setup.py imports them one after the other: install all at once, or the build fails up to four times",
-        changes="adds build tools",
+# Modules that are called otherwise than the distribution that brings them. setuptools 82 dropped pkg_resources:
+# https://setuptools.pypa.io/en/latest/history.html
+DISTRIBUTION_OF = {
+    "pkg_resources": "setuptools<81",
+    "distutils": "setuptools",
+    "Cython": "cython",
+    "setuptools_scm": "setuptools-scm",
+    "skbuild": "scikit-build",
+    "scikit_build_core": "scikit-build-core",
+    "cpuinfo": "py-cpuinfo",
+}
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    """Return the fixes: all that the setup imports at once, torch too where it is missing, and then the build."""
+    missing = hit.variant.packages if isinstance(hit.variant, Missing) else ()
+    tools = package_cures.built_here(
+        facts,
+        "Install the build tools, then build without isolation",
+        "with isolation off, the build sees what is installed here",
+        *missing,
     )
-    step = building.build(facts, "with isolation off, the build sees what is installed here")
-    title = "Install the build tools, then build without isolation"
-    return (
-        *building.without_compiling(facts),
-        Fix(title=title, steps=(tools, step), verify=building.verify(facts)),
-    )
+    ready = building.without_compiling(facts)
+    return (tools, *ready) if facts.grade == "stated" else (*ready, tools)

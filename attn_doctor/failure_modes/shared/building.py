@@ -9,8 +9,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
@@ -24,7 +25,6 @@ from attn_doctor.model.findings import Evidence, Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
-FLASH_ATTN = "flash-attn"
 FAILED = "build-failed-unspecified"  # its signs are lines that every failed build prints
 
 
@@ -248,23 +248,26 @@ NO_COMMAND = (
 
 
 def verify(facts: Facts) -> tuple[str, ...]:
-    return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
+    """Return the argv that shows whether the package that failed works: flash-attn, or the one that a log names."""
+    return subject.verify(facts)
 
 
 def build(facts: Facts, why: str = "built here, against this torch", release: str | None = None) -> Step:
-    """Return the command that builds flash-attn in the environment that has torch."""
-    requirement = FLASH_ATTN if release is None else f"{FLASH_ATTN}=={release}"
-    return commands.install(
-        requirement,
-        why=why,
-        changes="adds flash-attn",
-        no_build_isolation=True,
-        takes="seconds where a wheel fits, hours where it is compiled",
-    )
+    """Return the step that builds the package that failed, in the environment that has torch."""
+    return package_cures.build(facts, why, release=release)
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install flash-attn and compile nothing: a wheel that fits this torch, or a torch that a wheel exists for."""
+    """Return the fixes that install the package that failed and compile nothing; empty where none is known.
+
+    For flash-attn a wheel that fits this torch, or a torch that a wheel exists for.
+    """
+    name = subject.package(facts)
+    return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_cures.ready(facts, name)
+
+
+def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that install flash-attn's finished wheel, or the torch that one exists for."""
     wheel = wheel_fixes.fitting(facts)
     if wheel is not None:
         step = commands.install(
@@ -273,9 +276,15 @@ def without_compiling(facts: Facts) -> tuple[Fix, ...]:
             changes=f"adds flash-attn {wheel.release}",
             takes="about 250 MB",
         )
-        return (Fix(title="Install the finished wheel by its address", steps=(step,), verify=verify(facts)),)
+        return (Fix(title="Install the finished wheel by its address", steps=(step,), verify=_verify(facts)),)
     other = _other_torch(facts)
-    return () if other is None else (other,)
+    if other is not None:
+        return (other,)
+    return (wheel_fixes.look_it_up(facts),) if facts.grade == "stated" else ()
+
+
+def _verify(facts: Facts) -> tuple[str, ...]:
+    return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
 
 
 def _other_torch(facts: Facts) -> Fix | None:
@@ -303,4 +312,4 @@ def _other_torch(facts: Facts) -> Fix | None:
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
-    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=verify(facts))
+    return Fix(title=f"Change to torch {nearest.torch}, which has a wheel", steps=(torch, wheel), verify=_verify(facts))

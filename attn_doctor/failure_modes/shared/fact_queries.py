@@ -17,7 +17,14 @@ def holds(judgement: Judgement) -> bool:
 
 
 def package(facts: Facts, name: str) -> Distribution | None:
-    """Return the distribution that is imported under this name: the first on the target's path."""
+    """Return the distribution that is imported under this name: the first on the target's path.
+
+    Where only a log is known, one that it names; of any other nothing is known. Raises Unsure.
+    """
+    if isinstance(facts.packages.distributions, Unknown):
+        named = next((d for d in facts.packages.named if d.name == name), None)
+        if named is not None:
+            return named
     return next((d for d in known(facts.packages.distributions) if d.name == name), None)
 
 
@@ -28,9 +35,12 @@ def version(facts: Facts, name: str) -> str | None:
 
 
 def package_evidence(facts: Facts, name: str) -> Evidence:
-    for index, found in enumerate(known(facts.packages.distributions)):
+    found_in = (
+        "named" if isinstance(facts.packages.distributions, Unknown) and package(facts, name) else "distributions"
+    )
+    for index, found in enumerate(known(getattr(facts.packages, found_in))):
         if found.name == name:
-            return fact(facts, f"packages.distributions.{index}.version", f"{name} {known(found.version)} is installed")
+            return fact(facts, f"packages.{found_in}.{index}.version", f"{name} {known(found.version)} is installed")
     return fact(facts, "packages.distributions", f"{name} is not installed")
 
 

@@ -1,14 +1,17 @@
-"""Give the two fixes for an installed flash-attn that does not fit, and the ABI that it should have. Pure.
+"""Give the fixes for an installed package that does not fit, and the ABI that flash-attn should have. Pure.
 
-The fixes are the wheel that fits, and doing without flash-attn.
+For flash-attn they are the wheel that fits, and doing without it.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, present
+from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
-from attn_doctor.knowledge import finder, pytorch
+from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, wheels
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
@@ -31,13 +34,21 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 
 
 def fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
-    """Return the fixes. `because`: why the installed one has to go, for the step that removes it."""
+    """Return the fixes for an installed package that does not fit: flash-attn, or the one that a log names.
+
+    `because`: why the installed one has to go, for the step that removes it.
+    """
+    return flash_attn_fixes(facts, because) if subject.is_flash_attn(facts) else package_cures.again(facts, because)
+
+
+def flash_attn_fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for an installed flash-attn that does not fit: the wheel that does, or doing without it."""
     made = []
     wheel = fitting(facts)
     if wheel is not None:
         steps = (*_removal(facts, because), _installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
-    elif isinstance(facts.torch.version, Unknown):
+    elif isinstance(facts.torch.version, Unknown) or (facts.grade == "stated" and not official(facts)):
         made.append(look_it_up(facts))
     removal = _removal(facts, f"{because}, and PyTorch's own fused attention needs no package")
     if removal:
@@ -51,8 +62,21 @@ def fitting(facts: Facts) -> Candidate | None:
     return best[0] if best and best[0].fits and best[0].filename else None
 
 
+def official(facts: Facts) -> bool:
+    """Say whether flash-attn's own wheels may exist for this platform: they do not for Windows, macOS and aarch64."""
+    platform = key_of(facts).platform
+    if isinstance(platform, str):
+        return any(wheel.platform == platform for wheel in wheels.official())
+    return facts.system.os not in ("windows", "darwin") and facts.system.machine not in ("aarch64", "arm64")
+
+
 def look_it_up(facts: Facts) -> Fix:
-    """Return the fix for a machine of which too little is known: how to find the finished wheel."""
+    """Return the fix for a machine of which too little is known: how to find the finished wheel.
+
+    Where flash-attn's own releases have none for the platform, it names those that others build.
+    """
+    if not official(facts):
+        return _elsewhere(facts)
     step = commands.by_hand(
         ("attn-doctor", "wheels"),
         "names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints with --force-reinstall",
@@ -60,6 +84,35 @@ def look_it_up(facts: Facts) -> Fix:
         "none",
     )
     return Fix(title="Take the flash-attn wheel that fits", steps=(step,), verify=_verify(facts))
+
+
+def _elsewhere(facts: Facts) -> Fix:
+    """Return the fix for a platform without official wheels: community builds that may fit, else PyTorch's own attention."""
+    key = key_of(facts)
+    if isinstance(key.platform, Unknown):
+        guess = {"windows": "win_amd64", "linux": "linux_aarch64"}.get(str(facts.system.os), "macosx")
+        key = msgspec.structs.replace(key, platform=guess)
+    names = {"win_amd64": "Windows", "linux_aarch64": "Linux on ARM (aarch64)"}
+    where = names.get(str(key.platform), "this platform")
+    found = [
+        c
+        for c in other_wheel_sources.pointers(key)
+        if c.release == "flash-attn" and c.fits is not False and c.source.startswith(("community", "conda"))
+    ]
+    if not found:
+        words = f"use {_SDPA}: there is no wheel of flash-attn for {where}"
+        step = commands.by_hand((), words, "nothing", "none")
+        return Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts))
+    addresses = " or ".join(c.url for c in found[:2])
+    words = (
+        f"flash-attn's own releases have no wheel for {where}; other people's have (not checked by anybody here): take the file "
+        f"for your torch, CUDA and Python from {addresses}. Or do without: {_SDPA}"
+    )
+    step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
+    return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
+
+
+_SDPA = "PyTorch's own attention (SDPA, scaled_dot_product_attention), which needs no package"
 
 
 def _installation(facts: Facts, wheel: Candidate) -> Step:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.knowledge.gpu import model
-from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, Record, Toolkit, Unknown
-from attn_doctor.model.stated_facts import Contradiction, Stated, StatedFacts
-from attn_doctor.model.versions import pair
+from attn_doctor.knowledge.pytorch import pypi_cuda
+from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, OsName, Record, Toolkit, Unknown
+from attn_doctor.model.stated_facts import Contradiction, Place, Stated, StatedFacts
+from attn_doctor.model.versions import flash_build, pair
 
 GB10 = "12.1"  # the compute capability of the DGX Spark and of no other, https://developer.nvidia.com/cuda-gpus
 # A stated fact -> the path of the machine's own, and what a person calls it.
@@ -21,6 +22,8 @@ _PATHS = {
     "distribution_version": ("system.distribution_version", "the distribution's version"),
     "kernel": ("system.kernel", "the kernel"),
     "wsl": ("system.wsl", "WSL"),
+    "shell": ("system.shell", "the shell"),
+    "modules": ("system.modules", "modules"),
     "machine": ("system.machine", "the architecture"),
     "board": ("system.board", "the board"),
     "jetpack": ("system.jetpack", "JetPack"),
@@ -41,7 +44,13 @@ _PATHS = {
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor
 _SAME_MACHINE = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "arm64", "aarch64": "arm64"}
-_PACKAGES = {"flash-attn": "flash_attention.version", "ultralytics": "yolo.version"}
+_PACKAGES = {
+    "flash-attn": "flash_attention.version",
+    "flash-attn-3": "flash_attention.fa3",
+    "flash-attn-4": "flash_attention.fa4",
+    "ultralytics": "yolo.version",
+    "torch": "torch.version",
+}
 
 
 class Filled(NamedTuple):
@@ -67,7 +76,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
-        made.put("system.container" if stated.surroundings.value == "docker" else "system.hosted", stated.surroundings)
+        inside = stated.surroundings.value in ("docker", "docker build")
+        made.put("system.container" if inside else "system.hosted", stated.surroundings)
     if isinstance(stated.os, Stated) and isinstance(stated.machine, Stated):
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):
@@ -83,10 +93,11 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         name, _, version = stated.compiler.value.partition(" ")
         made.set("toolchain.compilers", (Compiler(name=name, path=name, version=version),), stated.compiler)
     made.name_packages(stated)
-    for package in stated.packages:
-        if package.name in _PACKAGES:
-            said = Stated(value=package.version, place=package.place, how="said")
-            made.put(_PACKAGES[package.name], said)
+    _default_build(made, stated)
+    _system_by_packages(made, stated)
+    kernel = stated.kernel
+    if isinstance(kernel, Stated) and isinstance(stated.wsl, Unknown):
+        made.set("system.wsl", None, kernel)  # WSL names itself in its kernel: "5.15.90.1-microsoft-standard-WSL2"
     if isinstance(stated.capability, Stated) and stated.capability.value == GB10:
         made.set("system.board", "dgx-spark", stated.capability)
         made.set("system.machine", "aarch64", stated.capability)
@@ -112,6 +123,41 @@ def _platform(os: str, machine: str) -> str:
     if os == "windows":
         return "win-arm64" if machine == "aarch64" else "win-amd64"
     return f"macosx-11.0-{machine}" if os == "darwin" else f"linux-{machine}"
+
+
+def _address(place: Place) -> str:
+    return f"{place.file}:{place.line}"
+
+
+# Distributions that have wheels for one system only, or are needed on one only.
+_ONLY_ON: dict[str, OsName] = {
+    "triton": "linux", "nvidia-nccl-cu11": "linux", "nvidia-nccl-cu12": "linux", "nvidia-nccl-cu13": "linux",
+    "-libgcc-mutex": "linux", "ld-impl-linux-64": "linux", "ld-impl-linux-aarch64": "linux",
+    "pywin32": "windows", "pywinpty": "windows", "triton-windows": "windows", "appnope": "darwin",
+}  # fmt: skip
+
+
+def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
+    for package in stated.packages:
+        if package.name in _ONLY_ON:
+            made.set("system.os", _ONLY_ON[package.name], Stated(value="", place=package.place, how="implied"))
+    driver = stated.driver
+    # "550.54.14" is a driver of Linux; Windows', which WSL shows too, has two numbers: "552.22".
+    if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
+        made.set("system.os", "linux", driver)
+        made.set("system.wsl", None, driver)
+
+
+def _default_build(made: _Filling, stated: StatedFacts) -> None:
+    """Set the CUDA of a torch whose version names none, where NVIDIA's packages beside it show that it is PyPI's build."""
+    brought = next((p for p in stated.packages if re.fullmatch(r"nvidia-cu\w+(?:-cu\d+)?", p.name)), None)
+    version = made.facts.torch.version
+    if brought and brought.installer != "conda" and isinstance(version, str) and "+" not in version:
+        cuda = pypi_cuda(version)
+        if isinstance(cuda, str):
+            source = Stated(value="", place=brought.place, how="implied")
+            made.set("torch.cuda", cuda, source)
+            made.set("torch.hip", None, source)
 
 
 def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
@@ -171,15 +217,34 @@ class _Filling:
             self.facts = msgspec.structs.replace(
                 self.facts,
                 **{section: msgspec.structs.replace(record, **{name: value})},
-                sources={**self.facts.sources, path: f"{source.place.file}:{source.place.line}"},
+                sources={**self.facts.sources, path: _address(source.place)},
             )
 
     def name_packages(self, stated: StatedFacts) -> None:
         """Add the packages that a log names, where the packages of the machine are not known."""
-        if isinstance(self.facts.packages.distributions, Unknown) and stated.packages:
-            named = tuple(Distribution(name=package.name, version=package.version) for package in stated.packages)
-            packages = msgspec.structs.replace(self.facts.packages, named=named)
-            self.facts = msgspec.structs.replace(self.facts, packages=packages)
+        if not isinstance(self.facts.packages.distributions, Unknown) or not stated.packages:
+            return
+        named = tuple(
+            Distribution(
+                name=p.name,
+                version=p.version or Unknown("pip freeze does not tell it"),
+                installer=p.installer or Unknown("the log does not say"),
+            )
+            for p in stated.packages
+        )
+        field = "distributions" if stated.whole else "named"
+        packages = msgspec.structs.replace(self.facts.packages, **{field: named})
+        places = {f"packages.{field}.{at}": _address(p.place) for at, p in enumerate(stated.packages)}
+        places[f"packages.{field}"] = _address(stated.packages[-1].place)
+        self.facts = msgspec.structs.replace(self.facts, packages=packages, sources={**self.facts.sources, **places})
+        for name, path in _PACKAGES.items():
+            found = next((p for p in stated.packages if p.name == name), None)
+            if found or stated.whole:
+                place = (found or stated.packages[0]).place
+                self.set(path, found.version if found else None, Stated(value="", place=place, how="said"))
+            if name == "flash-attn" and found and (build := flash_build(found.version)):
+                for field, value in (("torch", build.torch), ("cuda", build.cuda), ("abi", build.cxx11_abi)):
+                    self.set(f"flash_attention.wheel_{field}", value, Stated(value="", place=found.place, how="said"))
 
 
 def _contradictions(stated: StatedFacts, base: Facts) -> Iterator[Contradiction]:

@@ -10,6 +10,7 @@ from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
 from attn_doctor.logs.stated_facts.values import installer_of, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
@@ -54,8 +55,10 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     singles: dict[str, list[Stated[Any]]] = {}
     gpus: dict[str, Stated[str]] = {}
     packages: dict[str, StatedPackage] = {}
+    whole = False
     for log in logs:
-        claims = sorted([*_claims(log), *_of_docker(log)], key=lambda claim: claim.place.line)
+        lists = tuple(package_lists(log.end, log.file))
+        claims = sorted([*_claims(log), *_of_docker(log), *_of_conda(lists)], key=lambda claim: claim.place.line)
         error, good = _error(log)
         for name in SINGLE:
             if name not in ("package", "doing"):
@@ -65,11 +68,13 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
         for name, chosen in _subject([c for c in claims if c.fact == "package"], error, good).items():
             singles.setdefault(name, []).append(chosen)
         gpus |= _gpus([c for c in claims if c.fact == "gpu"])
-        packages |= _packages(log, error)
+        packages |= _packages(log, error) | {package.name: package for each in lists for package in each.packages}
+        whole = whole or any(each.whole for each in lists)
     return StatedFacts(
         **{name: _of_several(stated) for name, stated in singles.items()},
         gpus=tuple(gpus.values()),
         packages=tuple(packages.values()),
+        whole=whole,
     )
 
 
@@ -101,8 +106,19 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
     if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
         number, text = found[0]
         place = Place(file=log.file, line=number, text=text[:200])
-        yield _Claim("surroundings", "docker", place, "implied")
+        yield _Claim("surroundings", "docker build", place, "implied")
         yield _Claim("os", "linux", place, "implied")
+
+
+def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
+    """Yield Python, and the build of torch, of the list of a conda environment."""
+    for each in lists:
+        place = each.packages[0].place if each.packages else None
+        if each.python and place:
+            yield _Claim("python", each.python, place, "said")
+        if each.cuda is not None and each.place:
+            for fact, value in values({"torch_cuda": each.cuda}):
+                yield _Claim(fact, value, each.place, "said")
 
 
 def _error(log: Log) -> tuple[int, int]:
@@ -141,7 +157,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
-    return int(value) if name == "wsl" else value
+    return int(value) if name == "wsl" else value == "yes" if name == "modules" else value
 
 
 def _same(one: str, other: str) -> bool:

@@ -6,6 +6,8 @@ from attn_doctor.logs.stated_facts.sign import Sign
 
 _MACHINE = r"(?P<machine>x86_64|aarch64|arm64|AMD64|amd64|ARM64)"
 _DOCKER = {"os": "linux", "surroundings": "docker"}
+_BUILD = {"os": "linux", "surroundings": "docker build"}
+_CLUSTER = {"os": "linux", "modules": "yes"}
 _JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
 _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
 # Where these projects are built: such a path stands in messages on every machine.
@@ -38,7 +40,8 @@ SIGNS = (
     Sign(("[WinError",), r"\[WinError \d+\]", _WINDOWS, "implied"),
     Sign(("DLL load failed",), r"DLL load failed", _WINDOWS, "implied"),
     Sign(("fatal error LNK", "fatal error C1"), r"fatal error (?:LNK|C1)\d{3}", _WINDOWS, "implied"),
-    Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", _WINDOWS),
+    Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", {**_WINDOWS, "shell": "powershell"}),
+    Sign((":\\",), r"^(?:\([^()\s]{1,60}\) ?)*[A-Za-z]:\\[^<>:\"|?*]{0,150}>(?!>)", {**_WINDOWS, "shell": "cmd"}),
     # Wheels that a tool really took: "Downloading", not "is not a supported wheel" or "Skipping link".
     Sign(
         ("win_amd",),
@@ -83,11 +86,11 @@ SIGNS = (
     Sign(("WSL",), r"\bWSL(?: version:? ?|[ -]?v?)(?P<wsl>[12])\b", _LINUX),
     Sign(("Running ", "Stopped "), r"^\*?\s*(?:Ubuntu|Debian)\S*\s+(?:Running|Stopped)\s+(?P<wsl>[12])$", _LINUX),
     # Containers and notebooks
-    Sign(("] RUN ", "] FROM ", "] COPY ", "] WORKDIR "), r"^(?:=> )?(?:ERROR )?\[(?:[\w.-]+ )?\d+/\d+\] (?:RUN|FROM|COPY|WORKDIR) ", _DOCKER),
-    Sign(("[internal] load",), r"\[internal\] load (?:build definition|metadata|build context)", _DOCKER),
-    Sign((" : RUN ", " : FROM ", " : COPY "), r"^Step \d+/\d+ : (?:RUN|FROM|COPY) ", _DOCKER),
-    Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _DOCKER),
-    Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _DOCKER),
+    Sign(("] RUN ", "] FROM ", "] COPY ", "] WORKDIR "), r"^(?:=> )?(?:ERROR )?\[(?:[\w.-]+ )?\d+/\d+\] (?:RUN|FROM|COPY|WORKDIR) ", _BUILD),
+    Sign(("[internal] load",), r"\[internal\] load (?:build definition|metadata|build context)", _BUILD),
+    Sign((" : RUN ", " : FROM ", " : COPY "), r"^Step \d+/\d+ : (?:RUN|FROM|COPY) ", _BUILD),
+    Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _BUILD),
+    Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
     # Folders of images: ultralytics' own, and those that their Dockerfiles name "/app". A path of the machine begins otherwise.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
@@ -101,6 +104,11 @@ SIGNS = (
     Sign(("ipython-input-",), r"(?:^|[\s(<\"/])ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
+    # Clusters: their modules (Lmod, environment modules), Slurm, and folders for the software of all users
+    Sign(("module load", "module avail", "module purge", "module swap", "module add", "module spider"), r"(?:^|[$#>;&] ?)module (?:load|avail|purge|swap|add|spider)\b", _CLUSTER),
+    Sign(("Lmod ", "module(s)"), r"^Lmod (?:has detected|Warning|is automatically)|^The following (?:have been reloaded|module\(s\) are unknown)", _CLUSTER),
+    Sign(("slurmstepd:", "srun: ", "sbatch: ", "Submitted batch job"), r"^(?:slurmstepd|srun|sbatch): |^Submitted batch job \d", _CLUSTER, "implied"),
+    Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/cluster/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software|cluster/(?:software|apps|easybuild))/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
     # Boards
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),

@@ -1,0 +1,353 @@
+"""Chooses the release of a CUDA toolkit for a machine, and builds the steps that install it there. Pure.
+
+torch compiles only with a toolkit of its own CUDA major, so the release is torch's, or a newer one of that major where the GPU, the
+host compiler or NVIDIA's repository for the distribution asks for it. NVIDIA keeps one repository a release of a distribution, with the CUDA
+releases that support it: https://developer.download.nvidia.com/compute/cuda/repos/
+and https://docs.nvidia.com/cuda/cuda-installation-guide-linux/ (the table of each CUDA release).
+
+The wheels of pip are a way for CUDA 13 alone: failure_modes/shared/pip_toolkit.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.commands import places
+from attn_doctor.commands.shells import kept, shell_of
+from attn_doctor.commands.system_tools import module
+from attn_doctor.knowledge.cuda import releases
+from attn_doctor.knowledge.rows import Nvcc
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import dotted, pair
+
+Version = tuple[int, int]
+DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
+_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+
+
+class _Repository(NamedTuple):
+    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (None: it still gets new ones)."""
+
+    folder: str
+    oldest: Version
+    newest: Version | None = None
+
+
+_LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
+_OF_UBUNTU = {
+    "20.04": _Repository("ubuntu2004", (11, 0), (12, 9)),
+    "22.04": _Repository("ubuntu2204", (11, 7)),
+    "24.04": _Repository("ubuntu2404", (12, 5)),
+    "26.04": _Repository("ubuntu2604", (13, 3)),
+}
+_BY_MAJOR = {
+    ("debian", 11): _Repository("debian11", (11, 5), (12, 9)),
+    ("debian", 12): _Repository("debian12", (12, 3)),
+    ("debian", 13): _Repository("debian13", (13, 1)),
+    ("rhel", 8): _Repository("rhel8", (11, 0)),
+    ("rhel", 9): _Repository("rhel9", (11, 7)),
+    ("rhel", 10): _Repository("rhel10", (13, 0)),
+    ("amzn", 2023): _Repository("amzn2023", (12, 4)),
+    ("fedora", 39): _Repository("fedora39", (12, 4), (12, 6)),
+    ("fedora", 41): _Repository("fedora41", (12, 8), (12, 9)),
+    ("fedora", 42): _Repository("fedora42", (13, 0), (13, 1)),
+    ("fedora", 43): _Repository("fedora43", (13, 2)),
+    ("opensuse-leap", 15): _Repository("opensuse15", (11, 0)),
+    ("sles", 15): _Repository("sles15", (11, 0)),
+}
+_WSL = _Repository("wsl-ubuntu", (11, 0))
+_DNF5 = 41  # the Fedora from which on `dnf config-manager` is dnf5's
+# Versions of Nvidia.CUDA in winget that are not called by major and minor alone:
+# https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
+_WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
+# The last update of each release, as https://hub.docker.com/r/nvidia/cuda has it.
+_IMAGES = {
+    (11, 8): "11.8.0",
+    (12, 1): "12.1.1",
+    (12, 2): "12.2.2",
+    (12, 3): "12.3.2",
+    (12, 4): "12.4.1",
+    (12, 5): "12.5.1",
+    (12, 6): "12.6.3",
+    (12, 8): "12.8.1",
+    (12, 9): "12.9.1",
+    (13, 0): "13.0.1",
+    (13, 1): "13.1.1",
+    (13, 2): "13.2.1",
+}
+_IMAGE_SYSTEMS = {"ubuntu2004": "ubuntu20.04", "ubuntu2204": "ubuntu22.04", "ubuntu2404": "ubuntu24.04", "rhel8": "rockylinux8", "rhel9": "rockylinux9"}  # fmt: skip
+
+
+def torch_cuda(facts: Facts) -> Version | None:
+    """Return torch.version.cuda; None where it is not known or torch has none."""
+    return pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
+
+
+def repository(facts: Facts) -> _Repository | None:
+    """Return NVIDIA's repository for this release of the distribution; None where there is none, or the release is not known."""
+    if places.wsl(facts):
+        return _WSL if places.manager(facts) in ("apt-get", None) else None
+    name, text = facts.system.distribution, facts.system.distribution_version
+    if not isinstance(name, str) or not isinstance(text, str):
+        return None
+    if name == "ubuntu":
+        return _OF_UBUNTU.get(text[:5])
+    release = pair(text)
+    return _BY_MAJOR.get(("rhel" if name in _LIKE_RHEL else name, release[0])) if release else None
+
+
+def wanted(facts: Facts, floor: str | None = None) -> Version | None:
+    """Return the CUDA release to install: torch's, or the next one of its major that this machine asks for. None: torch's is not known.
+
+    `floor`: the oldest release that the package takes ("12.3").
+    """
+    base = torch_cuda(facts)
+    if base is None:
+        return None
+    lowest = max(base, pair(floor) or base) if floor else base
+    able = [row for row in releases() if (found := pair(row.cuda)) and found[0] == base[0] and found >= lowest]
+    asks = (_knows_gpus, _takes_gcc, _is_packaged)
+    for count in range(len(asks), -1, -1):  # what cannot be had together is given up from the end
+        for row in able:
+            if all(ask(facts, row) for ask in asks[:count]):
+                return pair(row.cuda)
+    return lowest if lowest[0] == base[0] else base
+
+
+def _knows_gpus(facts: Facts, row: Nvcc) -> bool:
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    named = [g.compute_capability for g in gpus if isinstance(g.compute_capability, str)]
+    named += ["12.1"] if places.dgx_spark(facts) and not named else []
+    return all(f"sm_{capability.replace('.', '')}" in row.archs for capability in named)
+
+
+def _takes_gcc(facts: Facts, row: Nvcc) -> bool:
+    found = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
+    gcc = next((pair(c.version) for c in found if c.name in ("gcc", "g++") and isinstance(c.version, str)), None)
+    brought = places.environment_tool(facts) is not None  # conda's toolkit brings the gcc that it takes
+    return gcc is None or row.max_gcc is None or brought or gcc[0] <= row.max_gcc
+
+
+def _is_packaged(facts: Facts, row: Nvcc) -> bool:
+    found, version = repository(facts), pair(row.cuda)
+    if found is None or version is None or places.environment_tool(facts):
+        return True
+    return found.oldest <= version and (found.newest is None or version <= found.newest)
+
+
+def elsewhere(facts: Facts) -> Fix | None:
+    """Return the way where no toolkit is installed by a package manager: it is there, or comes with the system. None: install one."""
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    if places.wsl(facts) == 1:
+        return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
+    if places.hosted(facts) in ("colab", "kaggle"):
+        look = commands.by_hand(
+            ("ls", "-d", "/usr/local/cuda"),
+            "the toolkit is part of a session with a GPU: choose a GPU in the notebook's settings where this folder is missing",
+            "nothing",
+            "none",
+        )
+        home = commands.variable("CUDA_HOME", "/usr/local/cuda", "the toolkit of the notebook's own image")
+        return Fix(title="Use the toolkit of the notebook", steps=(look, home), verify=verify)
+    if places.jetson(facts):
+        install = commands.by_hand(
+            places.as_root(facts, "apt-get", "install", "-y", "nvidia-jetpack"),
+            "a Jetson's toolkit comes with JetPack; a toolkit of another source does not fit the board",
+            "adds JetPack's CUDA, cuDNN and TensorRT",
+        )
+        home = commands.variable("CUDA_HOME", "/usr/local/cuda", "where JetPack puts its toolkit")
+        return Fix(title="Use JetPack's toolkit", steps=(install, home), verify=verify)
+    return None
+
+
+def to_wsl_2(facts: Facts) -> Step:
+    """Return the step that converts this distribution of WSL 1."""
+    title = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else None
+    known = facts.system.distribution
+    name = title.split()[0] if title else known.capitalize() if isinstance(known, str) else "Ubuntu"
+    return commands.by_hand(
+        ("wsl.exe", "--set-version", name, "2"),
+        f"in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
+        "converts this distribution",
+        takes="some minutes",
+    )
+
+
+def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
+    """Return the fixes that install this release as it is installed here, the easiest first."""
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    there = elsewhere(facts)
+    if there is not None:
+        return (there,)
+    steps, need = _steps(facts, version), torch_cuda(facts)
+    if need is not None and need != version:
+        newer = f"; torch is built for CUDA {dotted(need)}, and takes every toolkit of CUDA {need[0]}"
+        steps = (msgspec.structs.replace(steps[0], why=f"{steps[0].why}{newer}"), *steps[1:])
+    made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
+    if not places.container(facts) or places.environment_tool(facts):
+        return (made,)
+    image_first = Fix(title="Begin with a -devel image", steps=(another_image(facts, version),), verify=verify)
+    return (image_first, made) if packaged(facts, version) else (image_first,)
+
+
+def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
+    label = dotted(version)
+    if places.environment_tool(facts):
+        return _by_conda(facts, version)
+    if places.on_cluster(facts):
+        return module(facts, "cuda", f"cuda/{label}", f"a toolkit of torch's CUDA major, {version[0]}")
+    if facts.system.os == "windows":
+        path = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{label}"
+        get = commands.by_hand(
+            ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", _WINGET.get(version, label)),
+            f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS}); Visual Studio has to be there first",
+            f"adds CUDA {label}",
+            takes="about 3 GB",
+        )
+        return get, commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+    found = packaged(facts, version)
+    return found or (_any_way(facts, version),)
+
+
+def _for_good(facts: Facts, path: str) -> str:
+    line = kept("CUDA_HOME", path, shell_of(facts))
+    return f"; for all new prompts: {line}" if line else ""
+
+
+def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
+    label = dotted(version)
+    if version[0] < 12:  # conda-forge's cuda-toolkit begins with CUDA 12
+        channels: tuple[str, ...] = (f"nvidia/label/cuda-{label}.0",)
+        names: tuple[str, ...] = ("cuda-toolkit",)
+    else:
+        channels, names = ("conda-forge",), (f"cuda-toolkit={label}",)
+    if facts.system.os != "windows" and version[0] >= 12:
+        names = (*names, f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}")
+    get = commands.by_hand(
+        places.conda_install(facts, *names, channels=channels),
+        "a toolkit of torch's CUDA and a compiler that it takes, inside this environment; activate it again before the build",
+        f"adds CUDA {label} to this environment",
+        takes="about 3 GB",
+    )
+    prefix = facts.interpreter.prefix
+    if not isinstance(prefix, str):
+        return (get,)
+    home = f"{prefix}\\Library" if facts.system.os == "windows" else prefix
+    return get, commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
+
+
+def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
+    """Return the steps of NVIDIA's repository for this distribution; none where it has none with this release."""
+    found, with_ = repository(facts), places.manager(facts)
+    inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
+    if found is None or not inside or facts.system.os in ("windows", "darwin"):
+        return ()
+    with_ = with_ or "apt-get"
+    folder = f"{_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
+    package = f"cuda-toolkit-{version[0]}-{version[1]}"
+    never = (
+        " (never `cuda` or a driver package: the driver is that of Windows)"
+        if found is _WSL
+        else ", which brings no driver"
+    )
+    why = f"the toolkit alone{never}"
+    root = places.as_root
+    steps: list[Step] = [
+        commands.by_hand(argv, said, "NVIDIA's repository")
+        for argv, said in _set_up(facts, found.folder, folder, with_)
+    ]
+    install_it = {
+        "apt-get": root(facts, "apt-get", "install", "-y", package),
+        "dnf": root(facts, "dnf", "install", "-y", package),
+        "zypper": root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package),
+    }[with_]
+    steps.append(commands.by_hand(install_it, why, f"adds /usr/local/cuda-{dotted(version)}", takes="about 5 GB"))
+    return *steps, commands.variable("CUDA_HOME", f"/usr/local/cuda-{dotted(version)}", "where that package puts it")
+
+
+def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return the commands that set NVIDIA's repository up, each with its reason."""
+    root = places.as_root
+    if with_ == "apt-get":
+        keyring = "cuda-keyring_1.1-1_all.deb"
+        tools = (
+            (("apt-get", "update"), "images come without apt's lists"),
+            (("apt-get", "install", "-y", "wget", "ca-certificates"), "and without wget"),
+        )
+        return (
+            *(tools if places.container(facts) else ()),
+            (("wget", f"{folder}/{keyring}"), "NVIDIA's repository for this release, and its key"),
+            (root(facts, "dpkg", "-i", keyring), "sets that repository up"),
+            (root(facts, "apt-get", "update"), "reads its list of packages"),
+        )
+    file = f"{folder}/cuda-{name}.repo"
+    if with_ == "zypper":
+        return ((root(facts, "zypper", "addrepo", file), "NVIDIA's repository for this release"),)
+    new = facts.system.distribution == "fedora" and (pair(str(facts.system.distribution_version)) or (0, 0))[0] >= _DNF5
+    add = ("addrepo", f"--from-repofile={file}") if new else ("--add-repo", file)
+    plugin = (
+        ((root(facts, "dnf", "install", "-y", "dnf-plugins-core"), "brings `dnf config-manager`"),) if not new else ()
+    )
+    return *plugin, (root(facts, "dnf", "config-manager", *add), "NVIDIA's repository for this release")
+
+
+def image(facts: Facts, version: Version) -> str | None:
+    """Return the image of NVIDIA with this toolkit on the system of this container; None where there is none."""
+    tag, found = _IMAGES.get(version), repository(facts)
+    system = _IMAGE_SYSTEMS.get(found.folder) if found and found is not _WSL else None
+    if system is None and not isinstance(facts.system.distribution, str):
+        system = "ubuntu22.04" if version < (12, 6) else "ubuntu24.04"
+    return f"nvidia/cuda:{tag}-devel-{system}" if tag and system else None
+
+
+def another_image(facts: Facts, version: Version | None) -> Step:
+    """Return the step that begins the container with an image that has a compiler."""
+    name = image(facts, version) if version else None
+    if name is None:
+        why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
+    elif places.container(facts) == places.BUILD:
+        why = f"begin the Dockerfile with `FROM {name}`: -devel images hold nvcc and its headers, -runtime and -base do not"
+    else:
+        why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"
+    return commands.by_hand((), why, "another image")
+
+
+def _any_way(facts: Facts, version: Version) -> Step:
+    """Return the step for a Linux without a repository that has this release."""
+    label = dotted(version)
+    channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
+    conda = f"conda install -c {channel} cuda-toolkit={label}"
+    runfile = f"the runfile of {DOWNLOADS} with --toolkit --toolkitpath=$HOME/cuda-{label}"
+    place, adds, takes = repository(facts), f"adds CUDA {label}", "about 5 GB"
+    if places.manager(facts) == "apk":
+        tag = _IMAGES.get(version, f"{label}.0")
+        why = f"NVIDIA has no CUDA for musl, as on Alpine: begin with an image of Ubuntu, nvidia/cuda:{tag}-devel-ubuntu22.04"
+        return commands.by_hand((), why, "another image")
+    if places.manager(facts) == "pacman":
+        why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
+        return commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, "adds /opt/cuda", takes=takes)
+    if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
+        why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
+        return commands.by_hand((), why, adds, takes=takes)
+    here = f"{facts.system.distribution} {facts.system.distribution_version}"
+    said = (
+        f"NVIDIA has no repository for {here}"
+        if place is None
+        else f"NVIDIA's repository for {here} has no CUDA {label}"
+    )
+    return commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes)
+
+
+def ask_torch(facts: Facts) -> Step:
+    """Return the step that says which CUDA torch was built for."""
+    return commands.by_hand(
+        (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
+        "says for which CUDA torch was built: the toolkit has to be of this major",
+        "nothing",
+        "none",
+    )

@@ -1,0 +1,140 @@
+"""Builds the steps that bring a gcc of another version: a newer one for torch's headers, an older one for nvcc. Pure.
+
+Releases of gcc by distribution: packages.ubuntu.com and packages.debian.org (gcc-13, ...), gcc-toolset of Red Hat
+(https://access.redhat.com/articles/6657701), software.opensuse.org (gcc13-c++), conda-forge (gxx_linux-64).
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.commands import places
+from attn_doctor.commands.system_tools import NATIVE_PROMPT, conda_gcc, module, packages
+from attn_doctor.knowledge.cuda import releases
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+_USUAL = 13  # new enough for the headers of every torch, and taken by nvcc from CUDA 12.4 on
+# The gcc versions of each release's own archive.
+_OF_APT = {
+    ("ubuntu", 20): (7, 8, 9, 10),
+    ("ubuntu", 22): (9, 10, 11, 12),
+    ("ubuntu", 24): (9, 10, 11, 12, 13, 14),
+    ("ubuntu", 26): (11, 12, 13, 14, 15),
+    ("debian", 11): (9, 10),
+    ("debian", 12): (11, 12),
+    ("debian", 13): (12, 13, 14),
+}
+_TOOLSETS = {8: (9, 10, 11, 12, 13, 14), 9: (12, 13, 14), 10: (14, 15)}  # gcc-toolset-N, by release of Red Hat
+_COMPAT = 14  # the gcc that Fedora offers beside its own, https://packages.fedoraproject.org/pkgs/gcc14/gcc14-c++/
+_LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
+_OLDEST_MSVC_OF_12_4 = "14.40"  # CUDA older than 12.4 refuses Visual Studio 2022 17.10 and newer
+
+
+def newer(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that bring a gcc which knows C++17 and C++20, and which the nvcc here takes."""
+    return at_most(facts, min(_USUAL, _limit(facts) or _USUAL), "knows the C++ of torch's headers, and nvcc takes it")
+
+
+def _limit(facts: Facts) -> int | None:
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    named = [kit.version for kit in kits if isinstance(kit.version, str)] or (
+        [facts.torch.cuda] if isinstance(facts.torch.cuda, str) else []
+    )
+    return next((row.max_gcc for row in releases() for text in named[:1] if pair(row.cuda) == pair(text)), None)
+
+
+def at_most(facts: Facts, limit: int | None, why: str | None = None) -> tuple[Step, ...]:
+    """Return the steps that bring the newest gcc up to `limit`, and give it to both halves of a build. None: the limit is not known."""
+    if facts.system.os == "windows":
+        return _msvc()
+    said = why or "the newest gcc that this nvcc takes"
+    if places.environment_tool(facts):
+        named = f"{said} is {limit}" if limit and why is None else said
+        return conda_gcc(facts, limit, named), *_both(f"{places.architecture(facts)}-conda-linux-gnu-g++")
+    if places.on_cluster(facts):
+        return module(facts, "gcc", f"gcc/{limit or _USUAL}.2.0", said)
+    if limit is None:
+        ask = "install the newest gcc that this CUDA takes (nvcc's message names the limit)"
+        both = "give it to both halves of the build: CC=gcc-N CXX=g++-N NVCC_PREPEND_FLAGS='-ccbin g++-N'"
+        on_windows = (
+            ""
+            if facts.system.os == "linux"
+            else f"; for Visual Studio build in the {NATIVE_PROMPT} with DISTUTILS_USE_SDK=1"
+        )
+        return (commands.by_hand((), f"{ask}, and {both}{on_windows}", "a compiler"),)
+    release = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
+    major = release[0] if release else None
+    if places.manager(facts) == "apt-get":
+        return _apt(facts, limit, said, major)
+    if facts.system.distribution in _LIKE_RHEL and major in _TOOLSETS:
+        return _toolset(facts, max((n for n in _TOOLSETS[major] if n <= limit), default=_TOOLSETS[major][0]), said)
+    if facts.system.distribution == "fedora" and limit >= _COMPAT:
+        names = {"dnf": (f"gcc{_COMPAT}", f"gcc{_COMPAT}-c++")}
+        return *packages(facts, names, said, f"adds gcc {_COMPAT} beside the other"), *_both(f"/usr/bin/g++-{_COMPAT}")  # type: ignore[arg-type]
+    if places.manager(facts) == "zypper":
+        names = {"zypper": (f"gcc{limit}", f"gcc{limit}-c++")}
+        return *packages(facts, names, said, f"adds gcc {limit} beside the other"), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
+    conda = f"conda create -n build -c conda-forge gxx_linux-64={limit}"
+    return (
+        commands.by_hand(
+            (),
+            f"install gcc {limit} and g++ {limit} beside the other ({conda} needs no root): {said}",
+            f"adds gcc {limit}",
+        ),
+        *_both(f"/usr/bin/g++-{limit}"),
+    )
+
+
+def _apt(facts: Facts, limit: int, said: str, major: int | None) -> tuple[Step, ...]:
+    had = _OF_APT.get((str(facts.system.distribution), major or 0), ())
+    fitting = [n for n in had if n <= limit]
+    chosen = max(fitting, default=limit)
+    names = {"apt-get": (f"gcc-{chosen}", f"g++-{chosen}")}
+    found = packages(facts, names, f"{said}: {limit} or older", f"adds gcc {chosen} beside the other")  # type: ignore[arg-type]
+    if facts.system.distribution == "ubuntu" and (major is not None and had == ()):
+        ppa = commands.by_hand(
+            places.as_root(facts, "add-apt-repository", "-y", "ppa:ubuntu-toolchain-r/test"),
+            "newer compilers for old releases of Ubuntu",
+            "apt's repositories",
+        )
+        found = (ppa, *found)
+    return *found, *_both(f"/usr/bin/g++-{chosen}")
+
+
+def _toolset(facts: Facts, number: int, said: str) -> tuple[Step, ...]:
+    name = f"gcc-toolset-{number}"
+    get = commands.by_hand(
+        places.as_root(facts, "dnf", "install", "-y", name), said, f"adds gcc {number} beside the other"
+    )
+    folder = f"/opt/rh/{name}/root/usr/bin"
+    return get, *_both(f"{folder}/g++")
+
+
+def _both(compiler: str) -> tuple[Step, ...]:
+    """Return the variables that give a compiler to nvcc and to the plain C++ files, which have to be given the same one."""
+    why = "nvcc and the plain C++ files have to be given the same one"
+    head, _, tail = compiler.rpartition("g++")
+    return (
+        commands.variable("CC", f"{head}gcc{tail}", why),
+        commands.variable("CXX", compiler, why),
+        commands.variable("NVCC_PREPEND_FLAGS", f"-ccbin {compiler}", why),
+    )
+
+
+def _msvc() -> tuple[Step, ...]:
+    add = "--wait --passive --add Microsoft.VisualStudio.Component.VC.14.38.17.8.x86.x64"
+    return (
+        commands.by_hand(
+            ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", add),
+            f"the tools of Visual Studio 2022 17.8, which every CUDA 12 takes; CUDA older than 12.4 refuses MSVC {_OLDEST_MSVC_OF_12_4} and newer",
+            "adds an older MSVC beside the other",
+            takes="about 1 GB",
+        ),
+        commands.by_hand(
+            (),
+            f"open the {NATIVE_PROMPT}, type `vcvarsall x64 -vcvars_ver=14.38` and `set DISTUTILS_USE_SDK=1`, and build in it",
+            "a new prompt",
+            "none",
+        ),
+    )

@@ -1,0 +1,302 @@
+"""Builds the fixes that install, update or restart an NVIDIA driver, and the toolkit that passes a GPU into containers. Pure.
+
+The driver is that of Windows under WSL, that of the host in a container, JetPack's on a Jetson, and the administrators' on a cluster.
+
+Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
+https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers; https://rpmfusion.org/Howto/NVIDIA;
+https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.commands import places
+from attn_doctor.commands.cuda_toolkits import repository
+from attn_doctor.commands.places import Argv
+from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+PAGE = "https://www.nvidia.com/drivers"
+_REBOOT = "a reboot"
+_OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
+_CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+_CONTAINERS = "https://nvidia.github.io/libnvidia-container"
+
+
+def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
+    """Return the fixes that bring a driver, the first of them for this machine. `least`: the oldest that will do, "580.65.06"."""
+    verify = commands.check(facts)
+    wanted = f"driver {least} or newer" if least else "the newest driver"
+    title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
+    steps = not_here(facts, wanted) or _packages(facts, wanted)
+    return (Fix(title=title, steps=steps, verify=verify),)
+
+
+def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
+    """Return the steps where the driver is no part of this system: Windows under WSL, a host, a cluster, a notebook. Else none."""
+    if places.wsl(facts):
+        windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses that of Windows")
+        again = commands.by_hand(
+            ("wsl.exe", "--shutdown"), "in a terminal of Windows, then open WSL again", "restarts WSL"
+        )
+        return windows, again
+    if facts.system.os == "windows":
+        return (_windows(f"{wanted} in Windows"),)
+    if places.hosted(facts) in ("colab", "kaggle"):
+        why = f"the driver of a notebook's machine belongs to the service: choose a session with a GPU in the notebook's settings ({wanted})"
+        return (commands.by_hand((), why, "another session", "none"),)
+    if places.container(facts):
+        why = f"install {wanted} on the host, never in the image: the host's driver is passed into the container"
+        return (commands.by_hand((), why, "the host's driver", risk="medium", risk_text=f"{_REBOOT} of the host"),)
+    if places.on_cluster(facts):
+        why = f"ask the administrators of the cluster for {wanted}: users cannot install drivers"
+        return (commands.by_hand((), why, "nothing of yours", "none"),)
+    if places.jetson(facts):
+        why = f"a Jetson's driver comes with JetPack ({wanted}): update JetPack, https://developer.nvidia.com/embedded/jetpack"
+        return (commands.by_hand((), why, "JetPack", risk="medium", risk_text=_REBOOT),)
+    if facts.system.os == "darwin":
+        return (commands.by_hand((), "there is no NVIDIA driver for macOS", "nothing", "none"),)
+    return ()
+
+
+def _windows(what: str) -> Step:
+    return commands.by_hand(
+        (),
+        f"install {what}: {PAGE}, or the NVIDIA App (Drivers)",
+        "Windows' driver",
+        risk="medium",
+        risk_text="the screen flickers",
+    )
+
+
+def _packages(facts: Facts, wanted: str) -> tuple[Step, ...]:
+    """Return the steps of this distribution, and the reboot after them."""
+    secure = "with Secure Boot on, enrol the key that it asks about"
+    lines = _lines(facts)
+    if not lines:
+        why = f"install {wanted}: the package of the distribution, or {PAGE}"
+        if isinstance(facts.system.wsl, Unknown):
+            why += " (on the host of a container; under WSL, in Windows)"
+        return (commands.by_hand((), why, "the kernel driver", risk="medium", risk_text=_REBOOT),)
+    made = [
+        commands.by_hand(places.as_root(facts, *argv), why, "the kernel driver", risk="medium", risk_text=_REBOOT)
+        for argv, why in lines
+    ]
+    reboot = commands.by_hand(
+        places.as_root(facts, "reboot"),
+        f"the new driver is loaded at boot; {secure}",
+        "this machine",
+        risk="medium",
+        risk_text="stops everything on it",
+    )
+    return *made, reboot
+
+
+def _lines(facts: Facts) -> tuple[tuple[Argv, str], ...]:
+    name, release = facts.system.distribution, _release(facts)
+    old = _before_turing(facts)
+    if name == "ubuntu":
+        return ((("ubuntu-drivers", "install"), "the driver that Ubuntu recommends for this GPU"),)
+    if name == "debian":
+        why = "from Debian's own archive: its sources need the components contrib, non-free and non-free-firmware"
+        return ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), why),)
+    if name == "fedora":
+        return (
+            (
+                ("dnf", "install", "-y", "akmod-nvidia", "xorg-x11-drv-nvidia-cuda"),
+                "from RPM Fusion (nonfree), which has to be set up first: https://rpmfusion.org/Configuration",
+            ),
+        )
+    found = repository(facts)
+    if places.manager(facts) == "dnf" and found is not None:
+        file = f"{_CUDA_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}/cuda-{found.folder}.repo"
+        stream = "580-dkms" if old else "open-dkms"
+        package = "cuda-drivers" if old else "nvidia-open"
+        modular = (
+            ((("dnf", "module", "enable", "-y", f"nvidia-driver:{stream}"), "chooses the branch"),)
+            if release and release != 10
+            else ()
+        )
+        return (
+            *_dkms(facts, release),
+            (("dnf", "config-manager", "--add-repo", file), "NVIDIA's repository for this release"),
+            *modular,
+            (("dnf", "install", "-y", package), "the driver and its kernel modules, rebuilt for each new kernel"),
+        )
+    if places.manager(facts) == "zypper" and found is not None:
+        file = f"{_CUDA_REPOSITORIES}/{found.folder}/x86_64/cuda-{found.folder}.repo"
+        return (
+            (("zypper", "addrepo", file), "NVIDIA's repository for this release"),
+            (
+                ("zypper", "--gpg-auto-import-keys", "install", "-y", "cuda-drivers" if old else "nvidia-open"),
+                "the driver",
+            ),
+        )
+    if name == "arch":
+        why = "the driver of Turing and newer GPUs; older ones need nvidia-580xx-dkms of the AUR"
+        return ((("pacman", "-S", "nvidia-open"), why),)
+    return ()
+
+
+def _dkms(facts: Facts, release: int | None) -> tuple[tuple[Argv, str], ...]:
+    """Return what building the kernel modules takes: dkms, which is EPEL's on Red Hat, and the headers of the running kernel."""
+    kernel = facts.system.kernel
+    headers = f"kernel-devel-{kernel}" if isinstance(kernel, str) else "kernel-devel"
+    tools = (("dnf", "install", "-y", "dnf-plugins-core", headers), "the kernel's headers, and `dnf config-manager`")
+    epel = f"https://dl.fedoraproject.org/pub/epel/epel-release-latest-{release}.noarch.rpm"
+    if facts.system.distribution == "amzn" or release is None:
+        return (tools,)
+    return tools, (("dnf", "install", "-y", epel), "EPEL, which has dkms")
+
+
+def _release(facts: Facts) -> int | None:
+    text = facts.system.distribution_version
+    found = pair(text) if isinstance(text, str) else None
+    return found[0] if found else None
+
+
+def _before_turing(facts: Facts) -> bool:
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = [pair(g.compute_capability) for g in gpus if isinstance(g.compute_capability, str)]
+    return any(c is not None and c < _OPEN_FROM for c in known)
+
+
+def session_with_gpu(facts: Facts) -> Fix | None:
+    """Return the fix that takes a session with a GPU; None where this is no notebook of Colab or Kaggle."""
+    where = {"colab": "Runtime > Change runtime type", "kaggle": "Session options > Accelerator"}.get(
+        places.hosted(facts) or ""
+    )
+    if where is None:
+        return None
+    step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
+    return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
+
+
+def restart(facts: Facts, why: str) -> Fix:
+    """Return the fix that loads the driver afresh: a reboot, and what stands for it where this is no machine of one's own."""
+    verify, risk = commands.check(facts), "stops everything on it"
+    if places.wsl(facts):
+        steps: tuple[Step, ...] = (
+            commands.by_hand(
+                ("wsl.exe", "--shutdown"),
+                "in a terminal of Windows, then open WSL again: the driver is that of Windows; restart Windows where that does not help",
+                "restarts WSL",
+                risk="medium",
+                risk_text="stops everything in WSL",
+            ),
+        )
+        return Fix(title="Start Windows' driver afresh", steps=steps, verify=verify)
+    if facts.system.os == "windows":
+        windows = commands.by_hand(
+            (), "restart Windows, which loads its driver afresh", "this machine", risk="medium", risk_text=risk
+        )
+        return Fix(title="Start Windows' driver afresh", steps=(windows,), verify=verify)
+    if places.hosted(facts) in ("colab", "kaggle"):
+        session = commands.by_hand(
+            (),
+            f"restart the session of the notebook: {why}",
+            "a new session",
+            risk="medium",
+            risk_text="its memory is lost",
+        )
+        return Fix(title="Restart the session", steps=(session,), verify=verify)
+    if places.container(facts):
+        host = commands.by_hand(
+            (), f"reboot the host, then start the container again: {why}", "the host", risk="medium", risk_text=risk
+        )
+        return Fix(title="Reboot the host", steps=(host,), verify=verify)
+    if places.on_cluster(facts):
+        ask = commands.by_hand(
+            (), f"tell the administrators of the cluster, and take another node: {why}", "nothing of yours", "none"
+        )
+        return Fix(title="Have the node rebooted", steps=(ask,), verify=verify)
+    reboot = commands.by_hand(places.as_root(facts, "reboot"), why, "this machine", risk="medium", risk_text=risk)
+    return Fix(title="Reboot", steps=(reboot,), verify=verify)
+
+
+def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
+    """Return the steps that let a container engine pass its host's GPU on. They run on the host, also where the log is of a container."""
+    facts = _host(facts)
+    if facts.system.os in ("windows", "darwin"):
+        why = (
+            "Docker Desktop passes GPUs on by itself under its WSL 2 engine: update Docker Desktop, switch 'Use the WSL 2 based engine' on "
+            f"(Settings, General), and install the newest driver in Windows: {PAGE}"
+            if facts.system.os == "windows"
+            else "a Mac has no NVIDIA GPU that Docker could pass on"
+        )
+        return (commands.by_hand((), why, "Docker Desktop", "none"),)
+    root = places.as_root
+    engine_steps: tuple[Step, ...] = (
+        commands.by_hand(
+            root(facts, "nvidia-ctk", "runtime", "configure", "--runtime=docker"),
+            "configures Docker for it",
+            "/etc/docker/daemon.json",
+        ),
+        commands.by_hand(
+            root(facts, "systemctl", "restart", "docker"),
+            "Docker reads its configuration at its start",
+            "Docker",
+            risk="medium",
+            risk_text="stops containers",
+        ),
+    )
+    if engine == "podman":
+        write = root(facts, "nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
+        engine_steps = (commands.by_hand(write, "describes the GPUs for Podman (CDI)", "/etc/cdi/nvidia.yaml"),)
+    return *_toolkit_packages(facts), *engine_steps
+
+
+def _host(facts: Facts) -> Facts:
+    """Return the facts of the host of a container as far as they are known: the distribution inside says nothing of it."""
+    if places.container(facts) is None:
+        return facts
+    inside = facts.system
+    system = System(os=inside.os, wsl=inside.wsl, container=None)
+    return msgspec.structs.replace(facts, system=system, interpreter=Interpreter())
+
+
+def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
+    with_, package, changes = places.manager(facts), "nvidia-container-toolkit", "installs the toolkit"
+    root = places.as_root
+    repo = f"{_CONTAINERS}/stable/rpm/nvidia-container-toolkit.repo"
+    if with_ == "apt-get":
+        key = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
+        script = (
+            f"curl -fsSL {_CONTAINERS}/gpgkey | gpg --dearmor -o {key} && "
+            f"curl -fsSL {_CONTAINERS}/stable/deb/nvidia-container-toolkit.list | "
+            f'sed "s#deb https://#deb [signed-by={key}] https://#g" > /etc/apt/sources.list.d/nvidia-container-toolkit.list'
+        )
+        return (
+            commands.by_hand(
+                root(facts, "sh", "-c", script), "on the host: NVIDIA's repository, and its key", "apt's repositories"
+            ),
+            commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
+            commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),
+        )
+    if with_ == "dnf":
+        new = facts.system.distribution == "fedora"
+        add = ("addrepo", f"--from-repofile={repo}") if new else ("--add-repo", repo)
+        return (
+            commands.by_hand(
+                root(facts, "dnf", "config-manager", *add), "on the host: NVIDIA's repository", "dnf's repositories"
+            ),
+            commands.by_hand(root(facts, "dnf", "install", "-y", package), "on the host", changes),
+        )
+    if with_ == "zypper":
+        return (
+            commands.by_hand(
+                root(facts, "zypper", "addrepo", repo), "on the host: NVIDIA's repository", "zypper's repositories"
+            ),
+            commands.by_hand(
+                root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package), "on the host", changes
+            ),
+        )
+    if with_ == "pacman":
+        return (commands.by_hand(root(facts, "pacman", "-S", package), "on the host", changes),)
+    guide = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
+    why = f"on the host, install nvidia-container-toolkit from NVIDIA's repository for its distribution: {guide}"
+    return (commands.by_hand((), why, changes),)

@@ -1,0 +1,258 @@
+"""Builds the steps that install a C++ compiler, Python's headers and other tools of the system, as this machine installs them. Pure.
+
+The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. Where facts
+do not tell the place, one step names the ways that there may be.
+
+Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
+software.opensuse.org; those of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
+The C++ workload of Build Tools: https://learn.microsoft.com/visualstudio/install/workload-component-id-vs-build-tools
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.commands import places
+from attn_doctor.commands.places import Argv, Manager
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+Tool = Literal["compiler", "git", "ninja", "cmake"]
+
+_PACKAGES: dict[Tool, dict[Manager, Argv]] = {
+    "compiler": {
+        "apt-get": ("build-essential",),
+        "dnf": ("gcc", "gcc-c++", "make"),
+        "zypper": ("gcc", "gcc-c++", "make"),
+        "apk": ("build-base",),
+        "pacman": ("base-devel",),
+    },
+    "git": dict.fromkeys(("apt-get", "dnf", "zypper", "apk", "pacman"), ("git",)),
+    "ninja": {
+        "apt-get": ("ninja-build",),
+        "dnf": ("ninja-build",),
+        "zypper": ("ninja",),
+        "apk": ("ninja-build",),
+        "pacman": ("ninja",),
+    },
+    "cmake": dict.fromkeys(("apt-get", "dnf", "zypper", "apk", "pacman"), ("cmake",)),
+}
+_WINGET: dict[Tool, str] = {"git": "Git.Git", "ninja": "Ninja-build.Ninja", "cmake": "Kitware.CMake"}
+_CONDA: dict[Tool, str] = {"git": "git", "ninja": "ninja", "cmake": "cmake"}
+_WORKLOAD = "--wait --passive --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"
+_INSTALL: dict[Manager, Argv] = {
+    "apt-get": ("apt-get", "install", "-y"),
+    "dnf": ("dnf", "install", "-y"),
+    "zypper": ("zypper", "install", "-y"),
+    "apk": ("apk", "add"),
+    "pacman": ("pacman", "-S", "--needed"),
+}
+NATIVE_PROMPT = "x64 Native Tools Command Prompt for VS 2022"
+
+
+def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -> tuple[Step, ...]:
+    """Return the steps that install packages of the distribution; none where it is not known, or these have no name there."""
+    with_ = places.manager(facts)
+    wanted = names.get(with_, ()) if with_ else ()
+    if with_ is None or not wanted or places.on_cluster(facts):
+        return ()
+    install = commands.by_hand(places.as_root(facts, *_INSTALL[with_], *wanted), why, changes)
+    if with_ == "apt-get" and places.container(facts):
+        # Images are published without apt's lists: https://docs.docker.com/build/building/best-practices/#apt-get
+        lists = commands.by_hand(("apt-get", "update"), "images come without apt's lists of packages", "apt's lists")
+        return lists, install
+    return (install,)
+
+
+def every_manager(names: dict[Manager, Argv]) -> str:
+    """Return the commands for a Linux whose distribution is not known, in words."""
+    of: dict[Manager, str] = {"apt-get": "Debian, Ubuntu", "dnf": "RHEL, Rocky, Fedora"}
+    return "; ".join(
+        f"{' '.join((*_INSTALL[name], *names[name]))} ({system})" for name, system in of.items() if name in names
+    )
+
+
+def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple[Step, ...]:
+    """Return the steps that put a C++ compiler where a build finds it."""
+    if facts.system.os == "windows":
+        return _visual_studio(facts)
+    if facts.system.os == "darwin":
+        return (commands.by_hand(("xcode-select", "--install"), "clang and clang++ of Apple", "adds Apple's tools"),)
+    if places.environment_tool(facts):
+        return (conda_gcc(facts),)
+    if places.on_cluster(facts):
+        return module(facts, "gcc", "gcc/13.2.0", "a C++ compiler")
+    found = packages(facts, _PACKAGES["compiler"], why, "adds gcc, g++ and make")
+    if found:
+        return found
+    unknown = f"install gcc and g++: {every_manager(_PACKAGES['compiler'])}; without root: conda install -c conda-forge gxx_linux-64"
+    if facts.system.os != "linux":
+        unknown += f". On Windows: Visual Studio Build Tools with the C++ workload, and the {NATIVE_PROMPT}"
+    return (commands.by_hand((), unknown, "adds a C++ compiler"),)
+
+
+def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) -> Step:
+    """Return the step that adds conda-forge's gcc to this environment, of a major version where one is wanted."""
+    name = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}"
+    again = "gcc and g++ inside this environment; activate it again, which sets CC and CXX"
+    return commands.by_hand(
+        places.conda_install(facts, f"{name}={version}" if version else name),
+        f"{why}: {again}" if why else again,
+        f"adds gcc{f' {version}' if version else ''} to this environment",
+    )
+
+
+def _visual_studio(facts: Facts) -> tuple[Step, ...]:
+    install = commands.by_hand(
+        ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--override", _WORKLOAD),
+        "Visual Studio Build Tools with the C++ workload (by hand: https://visualstudio.microsoft.com/visual-cpp-build-tools/, "
+        "'Desktop development with C++')",
+        "adds MSVC and the Windows SDK",
+        takes="2 to 3 GB",
+    )
+    return install, native_prompt(facts)
+
+
+def native_prompt(facts: Facts) -> Step:
+    """Return the step that opens the prompt in which cl.exe is on PATH."""
+    kind = "activate your environment in it" if facts.interpreter.kind != "system" else "go on in it"
+    return commands.by_hand(
+        (),
+        f"open the {NATIVE_PROMPT} from the Start menu, {kind}, type `set DISTUTILS_USE_SDK=1`, and build there: cl.exe is on "
+        "PATH only in that prompt",
+        "a new prompt",
+        "none",
+    )
+
+
+def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
+    """Return the steps that install git, ninja, cmake or a compiler."""
+    if name == "compiler":
+        return compiler(facts)
+    changes = f"adds {name}"
+    if places.environment_tool(facts):
+        return (
+            commands.by_hand(places.conda_install(facts, _CONDA[name]), f"{name} inside this environment", changes),
+        )
+    if facts.system.os == "windows":
+        return (
+            commands.by_hand(("winget", "install", "--id", _WINGET[name], "-e"), "then open a new prompt", changes),
+        )
+    if facts.system.os == "darwin":
+        return (commands.by_hand(("brew", "install", name), "Homebrew's", changes),)
+    if places.on_cluster(facts):
+        return module(facts, name, name, name)
+    found = packages(facts, _PACKAGES[name], f"{name} of the distribution", changes)
+    return found or (commands.by_hand((), f"install {name}: {every_manager(_PACKAGES[name])}", changes),)
+
+
+def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]:  # noqa: ARG001 - every way of installing takes facts
+    """Return the steps that load software on a cluster: list the modules, then load one. `example`: a name that there may be."""
+    return (
+        commands.by_hand(
+            ("module", "avail", name), "lists what this cluster has; nobody needs root for it", "nothing", "none"
+        ),
+        commands.by_hand(
+            ("module", "load", example),
+            f"{what}; {example} is an example, take a name that the list shows",
+            "this shell only",
+            "none",
+        ),
+    )
+
+
+def python_headers(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that give exactly this Python its headers."""
+    version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    label = f"{version[0]}.{version[1]}" if version else None
+    if facts.system.os == "windows":
+        return (
+            commands.by_hand(
+                ("winget", "install", "--id", f"Python.Python.{label or '3.12'}", "-e"),
+                "the installer of python.org brings headers and libraries, the embedded Python has none: make the environment again with it",
+                "adds a whole Python",
+            ),
+        )
+    if places.environment_tool(facts):
+        exact = f"python={label}" if label else "python"
+        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
+    if places.on_cluster(facts):
+        return module(
+            facts,
+            "python",
+            f"python/{label or '3.11'}",
+            "a Python with its headers; make the environment again with it",
+        )
+    found = packages(facts, _headers(facts, label), "the headers of exactly this Python", "adds Python.h")
+    if found:
+        return found
+    names: dict[Manager, Argv] = {"apt-get": (f"python{label or '3'}-dev",), "dnf": ("python3-devel",)}
+    why = f"install the headers of exactly this Python: {every_manager(names)}; or take a Python of conda or uv, which has them"
+    return (commands.by_hand((), why, "adds Python.h"),)
+
+
+# The Python that "python3" is, by distribution and version: only this one has its headers under the name without a version.
+_SYSTEM_PYTHON = {
+    ("rhel", 8): "3.6",
+    ("rhel", 9): "3.9",
+    ("rhel", 10): "3.12",
+    ("amzn", 2023): "3.9",
+    **{("fedora", release): python for release, python in ((41, "3.13"), (42, "3.13"), (43, "3.14"), (44, "3.14"))},
+}
+_LIKE_RHEL = ("rocky", "almalinux", "centos", "ol")
+
+
+def _headers(facts: Facts, label: str | None) -> dict[Manager, Argv]:
+    """Return the packages of Python's headers. Red Hat and SUSE name those of other Pythons than their own by version."""
+    name = facts.system.distribution
+    release = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
+    own = _SYSTEM_PYTHON.get(("rhel" if name in _LIKE_RHEL else str(name), release[0])) if release else None
+    other = label if own and label != own else None
+    dotted = other.replace(".", "") if other in ("3.8", "3.9") else other  # python39-devel, but python3.11-devel
+    suse = f"python{label.replace('.', '')}-devel" if label and label != "3.6" else "python3-devel"
+    return {
+        "apt-get": (f"python{label or '3'}-dev",),
+        "dnf": (f"python{dotted or '3'}-devel",),
+        "zypper": (suse,),
+        "apk": ("python3-dev",),
+        "pacman": ("python",),
+    }
+
+
+_MANAGER_ORDER: tuple[Manager, ...] = ("apt-get", "dnf", "zypper", "apk", "pacman")
+# A library that OpenCV needs of the system -> the package that brings it, in the order above.
+_OPENCV: dict[str, dict[Manager, Argv]] = {
+    stem: {name: (package,) for name, package in zip(_MANAGER_ORDER, row.split(), strict=True)}
+    for stem, row in {
+        "libGL": "libgl1 mesa-libGL Mesa-libGL1 mesa-gl libglvnd",
+        "libEGL": "libegl1 mesa-libEGL Mesa-libEGL1 mesa-egl libglvnd",
+        "libglib-2": "libglib2.0-0 glib2 libglib-2_0-0 glib glib2",
+        "libgthread-2": "libglib2.0-0 glib2 libgthread-2_0-0 glib glib2",
+        "libSM": "libsm6 libSM libSM6 libsm libsm",
+        "libICE": "libice6 libICE libICE6 libice libice",
+        "libXext": "libxext6 libXext libXext6 libxext libxext",
+        "libXrender": "libxrender1 libXrender libXrender1 libxrender libxrender",
+        "libX11": "libx11-6 libX11 libX11-6 libx11 libx11",
+        "libxcb": "libxcb1 libxcb libxcb1 libxcb libxcb",
+    }.items()
+}
+
+
+def opencv_library(facts: Facts, stem: str) -> tuple[Step, ...]:
+    """Return the steps that install a library that OpenCV needs of the system: "libGL", "libglib-2"."""
+    # Slim images lack both libGL and glib, and OpenCV names the first of them alone.
+    pairs = [_OPENCV.get(stem, _OPENCV["libGL"]), *([_OPENCV["libglib-2"]] if stem == "libGL" else [])]
+    names = {name: tuple(package for row in pairs for package in row[name]) for name in _MANAGER_ORDER}
+    why = "the system library that OpenCV was linked against"
+    if places.environment_tool(facts) and stem == "libGL":
+        return (
+            commands.by_hand(places.conda_install(facts, "libgl"), f"{why}, inside this environment", "adds libgl"),
+        )
+    if facts.system.os in ("windows", "darwin"):
+        return ()
+    found = packages(facts, names, why, f"adds {stem}")
+    if found or places.on_cluster(facts):
+        return found
+    return (commands.by_hand((), f"{why}: {every_manager(names)}", f"adds {stem}"),)

@@ -1,0 +1,89 @@
+"""The source of flash-attn (or of another extension) is newer than torch's headers.
+
+What it is
+    An extension is compiled against the headers of the installed torch. Its source calls torch's C++ functions as a newer torch has them.
+
+How it shows
+    "error: invalid initialization of reference of type 'const c10::optional<at::Generator>&' from expression of type
+    'std::optional<at::Generator>'", "could not convert ... from 'std::optional<...>' to 'c10::optional<...>'", "note: in passing argument 1 of
+    'T* at::get_generator_or_default(const c10::optional<...>&, ...)'", "error: no instance of overloaded function
+    'at::get_generator_or_default' matches the argument list".
+
+Why it happens
+    torch has std::optional in its functions since 2.2; torch 2.1 and older have c10::optional, a type of their own. flash-attn changed
+    over on 14 January 2025: its releases from 2.7.4 on do not compile with torch 2.1. `pip install flash-attn` without a version takes the newest.
+
+What to do
+    Take the finished wheel that was built for this torch; or a newer torch (2.2 or later); or flash-attn 2.7.3 or older, which compiles
+    with torch 2.1.
+
+How to reproduce
+    There is no recipe: it takes torch 2.1 and a build with nvcc. `pip install --no-build-isolation flash-attn` beside torch 2.1 shows it
+    where no wheel fits.
+
+References
+    https://github.com/Dao-AILab/flash-attention/issues/1498
+    https://github.com/Dao-AILab/flash-attention/pull/1442
+    https://github.com/vllm-project/vllm/pull/6309
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
+
+MODE = FailureMode(
+    code="AD126",
+    slug="flash-attn-newer-than-torch",
+    title="The source that is built is newer than torch",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    stops="build",
+    blocks=("flash-attn-2", "flash-attn-3"),
+    explains=(building.FAILED,),
+    says="The source that is compiled uses std::optional, and the headers of the torch there have c10::optional: it is a torch older than 2.2.",
+    signs=(
+        Sign(
+            pattern=r"c10::optional<.{0,120}std::optional<|std::optional<.{0,160}c10::optional<",
+            literal="c10::optional<",
+            sample="flash_api.cpp:729:13: error: invalid initialization of reference of type ‘const c10::optional<at::Generator>&’ from "
+            "expression of type ‘std::optional<at::Generator>’",
+        ),
+        Sign(
+            pattern=r"get_generator_or_default\(const c10::optional<",
+            literal="get_generator_or_default(const c10::optional<",
+            sample="note: in passing argument 1 of ‘T* at::get_generator_or_default(const c10::optional<at::Generator>&, const at::Generator&)’",
+        ),
+        Sign(
+            pattern=r"no instance of (?:overloaded function|function template) \"at::get_generator_or_default\"",
+            literal='"at::get_generator_or_default"',
+            sample='error: no instance of overloaded function "at::get_generator_or_default" matches the argument list',
+        ),
+    ),
+)
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = building.verify(facts)
+    wanted = newest_torch.requirements(facts) or newest_torch.Wanted(("torch", "torchvision"), upgrade=True)
+    torch = commands.install(
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
+        why="torch 2.2 and newer have std::optional, as the source expects; then build again",
+        changes="torch and torchvision",
+        risk="medium",
+        risk_text="packages that need the present torch may stop working",
+        takes="3 to 5 GB",
+    )
+    older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")
+    package = facts.subject.package
+    own = not isinstance(package, str) or package == "flash-attn"
+    return (
+        *building.without_compiling(facts),
+        Fix(title="Install torch 2.2 or newer", steps=(torch,), verify=verify),
+        *((Fix(title="Build flash-attn 2.7.3", steps=(older,), verify=verify),) if own else ()),
+    )

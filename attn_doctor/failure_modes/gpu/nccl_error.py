@@ -1,0 +1,132 @@
+"""NCCL, which joins the GPUs of a training, reports an error.
+
+What it is
+    A training on several GPUs exchanges gradients through NCCL. Its errors say which kind of call failed; the reason stands in its own
+    log, which is off unless asked for.
+
+How it shows
+    "torch.distributed.DistBackendError: NCCL error in: ... unhandled system error", "ncclSystemError: System call (e.g. socket, malloc) or
+    external library call failed", "ncclUnhandledCudaError: Call to CUDA function failed", "ncclInvalidUsage: ... Duplicate GPU detected : rank 1
+    and rank 0 both on CUDA device 1a000", "ncclRemoteError".
+
+Why it happens
+    System error: /dev/shm or locked memory of a container is too small, a network interface that does not lead to the other rank, or a firewall.
+    Unhandled CUDA error: another rank died first, a driver that is too old, or GPUs that cannot reach each other. Invalid usage: two
+    processes were given the same GPU.
+
+What to do
+    Start again with NCCL_DEBUG=INFO: the line with WARN names the call. Container: --shm-size=8g and --ulimit memlock=-1. Several interfaces:
+    NCCL_SOCKET_IFNAME. Duplicate GPU: one process a GPU.
+
+How to reproduce
+    There is no recipe: it takes two GPUs. `torchrun --nproc-per-node 2` on a machine with one GPU shows "Duplicate GPU detected".
+
+References
+    https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting.html
+    https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD437",
+    slug="nccl-error",
+    title="NCCL reports an error",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=r"(?P<duplicate>Duplicate GPU detected)",
+            literal="Duplicate GPU detected",
+            sample="Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1a000",
+        ),
+        Sign(
+            pattern=r"ncclSystemError|unhandled (?P<system>system error)",
+            literal="ystem",
+            sample="ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
+        ),
+        Sign(
+            pattern=r"(?P<cuda>ncclUnhandledCudaError|unhandled cuda error)",
+            literal="nhandled",
+            sample="ncclUnhandledCudaError: Call to CUDA function failed.",
+        ),
+        Sign(
+            pattern=r"ncclRemoteError|ncclInternalError|ncclInvalidUsage|NCCL error in: ",
+            literal="ccl",
+            sample="ncclInternalError: Internal check failed.",
+        ),
+        Sign(
+            pattern=r"torch\.distributed\.DistBackendError: NCCL error",
+            literal="DistBackendError: NCCL error",
+            sample="torch.distributed.DistBackendError: NCCL error in: ../torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:1970",
+        ),
+    ),
+)
+
+
+Kind = Literal["duplicate", "system", "cuda", "other"]
+
+
+class Failed(Variant, frozen=True, kw_only=True):
+    """Say which kind of call failed."""
+
+    by: Kind
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    text = " ".join(m.text for m in seen.matches)
+    kind: Kind
+    if seen.group("duplicate"):
+        kind, message = (
+            "duplicate",
+            "Two processes of the training were given the same GPU: NCCL needs one GPU for each.",
+        )
+    elif "ncclSystemError" in text or seen.group("system"):
+        kind, message = (
+            "system",
+            "A system call of NCCL failed: shared or locked memory, or the network between the processes.",
+        )
+    elif seen.group("cuda"):
+        kind, message = "cuda", "A CUDA call of NCCL failed; the first error of the other ranks is often the cause."
+    else:
+        kind, message = "other", "NCCL reports an error, and its reason stands in its own log, which is off."
+    return Hit(
+        message=message,
+        evidence=evidence,
+        variant=Failed(by=kind),
+        confidence=Confidence.HIGH if kind == "duplicate" else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    ask = commands.variable(
+        "NCCL_DEBUG", "INFO", "start the training again: the line with WARN names the call that failed and why"
+    )
+    asked = Fix(title="Ask NCCL for its reason", steps=(ask,), verify=verify)
+    kind = hit.variant.by if isinstance(hit.variant, Failed) else "other"
+    if kind == "duplicate":
+        fewer = commands.by_hand(
+            (),
+            "start as many processes as there are GPUs (torchrun --nproc-per-node N, ultralytics device=0,1), and let CUDA_VISIBLE_DEVICES "
+            "name each GPU once",
+            "how the training is started",
+            "none",
+        )
+        return (Fix(title="Give each process its own GPU", steps=(fewer,), verify=verify), asked)
+    if kind == "system" and (isinstance(facts.system.container, str) or facts.system.container is not None):
+        larger = commands.by_hand(
+            ("docker", "run", "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all", "IMAGE"),
+            "if this ran in a container: NCCL shares memory between its processes in /dev/shm, of which a container has 64 MB",
+            "how the container is started",
+        )
+        return (asked, Fix(title="Give the container shared and locked memory", steps=(larger,), verify=verify))
+    return (asked,)

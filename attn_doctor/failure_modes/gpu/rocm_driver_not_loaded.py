@@ -1,0 +1,174 @@
+"""The kernel driver for AMD GPUs is not there, or may not be used.
+
+What it is
+    ROCm speaks to the GPU through /dev/kfd and /dev/dri, which the kernel module amdgpu makes. They are missing, or belong to a group
+    that the user is not in. Nothing that is installed for Python is the cause.
+
+How it shows
+    rocminfo: "ROCk module is NOT loaded, possibly no GPU devices", "Unable to open /dev/kfd read-write: No such file or directory" or
+    "Permission denied", "is not member of render group, the default DRM access group"; Docker: "error gathering device
+    information while adding custom device /dev/kfd: no such file or directory"; torch: "No HIP GPUs are available".
+
+Why it happens
+    On a machine itself: no amdgpu module for the running kernel. In a container: it was started without the devices. In WSL: there is
+    no amdgpu module at all, ROCm goes through the driver of Windows there, and takes few cards.
+
+What to do
+    A machine itself: AMD's driver (amdgpu-dkms) or `sudo modprobe amdgpu`; the groups render and video. A container:
+    `--device=/dev/kfd --device=/dev/dri --group-add video`. WSL: AMD's Adrenalin driver for Windows and ROCm for WSL, or Linux itself.
+
+How to reproduce
+    There is no recipe: rocminfo says it on every machine without an AMD GPU.
+
+References
+    https://rocm.docs.amd.com/projects/install-on-linux/en/latest/how-to/docker.html
+    https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/wsl/howto_wsl.html
+    https://github.com/ROCm/legacy-rocm-build/issues/1794
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD435",
+    slug="rocm-driver-not-loaded",
+    title="No kernel driver for the AMD GPU",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    stops="gpu",
+    explains=("rocm-specific", "torch-cpu-build", "no-gpu-present", "segfault"),
+    signs=(
+        Sign(
+            pattern=r"(?P<torch>No HIP GPUs are available)",
+            literal="No HIP GPUs are available",
+            sample="RuntimeError: No HIP GPUs are available",
+        ),
+        Sign(
+            pattern=r"ROCk module is NOT loaded",
+            literal="ROCk module is NOT loaded",
+            sample="ROCk module is NOT loaded, possibly no GPU devices",
+        ),
+        Sign(
+            pattern=r"Unable to open /dev/kfd read-write: (?:(?P<refused>Permission denied)|\w)",
+            literal="Unable to open /dev/kfd",
+            sample="Unable to open /dev/kfd read-write: Permission denied",
+        ),
+        Sign(
+            pattern=r'is not member of "(?P<group>\w+)" group, the default DRM access group',
+            literal="default DRM access group",
+            sample='user is not member of "render" group, the default DRM access group. Users must be a member of it',
+        ),
+        Sign(
+            pattern=r'adding custom device "/dev/(?P<host>kfd|dri)": no such file',
+            literal="adding custom device ",
+            sample='docker: Error response from daemon: error gathering device information while adding custom device "/dev/kfd": no such '
+            "file or directory.",
+        ),
+    ),
+)
+
+
+class Stands(Variant, frozen=True, kw_only=True):
+    """Say what stands between the program and the GPU; `of_host`: the host of containers has no driver."""
+
+    by: Literal["missing", "refused"]
+    of_host: bool = False
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    refused = seen.group("refused") is not None or seen.group("group") is not None
+    missing = any(not m.groups for m in seen.matches) or seen.group("host") is not None
+    by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
+    if all("torch" in m.groups for m in seen.matches):
+        return Hit(
+            message="The torch for AMD GPUs there sees none: its driver or its devices are missing, or this user may not open them.",
+            evidence=building.lines(seen.matches),
+            variant=Stands(by="missing"),
+            confidence=Confidence.MEDIUM,
+        )
+    message = (
+        "The AMD GPU is there, and this user may not open /dev/kfd: ROCm needs that."
+        if by == "refused"
+        else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded there, or its devices are not visible."
+    )
+    return Hit(
+        message=message,
+        evidence=building.lines(seen.matches),
+        variant=Stands(by=by, of_host=seen.group("host") is not None),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    variant = hit.variant if isinstance(hit.variant, Stands) else Stands(by="missing")
+    if _wsl(facts):
+        step = commands.by_hand(
+            (),
+            "WSL has no amdgpu module and no /dev/kfd, and none can be loaded into it: install AMD's Adrenalin driver on Windows and ROCm for "
+            "WSL inside (https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/wsl/howto_wsl.html), which list "
+            "the cards that they take. Another card needs Linux itself",
+            "the driver of Windows, and ROCm in WSL",
+            "medium",
+        )
+        return (Fix(title="Use AMD's Windows driver and ROCm for WSL", steps=(step,), verify=verify),)
+    if variant.by == "refused":
+        return (
+            (_groups(facts), _devices(facts)) if in_container(facts) is not True else (_devices(facts), _groups(facts))
+        )
+    inside = in_container(facts)
+    if inside and not variant.of_host:
+        return (_devices(facts), _module(facts, "on the host of the container: "))
+    if inside is None and not variant.of_host:
+        return (_module(facts, ""), _devices(facts), _groups(facts))
+    return (_module(facts, ""),)
+
+
+def _wsl(facts: Facts) -> bool:
+    """Say whether Windows lies underneath, whose containers run in WSL as well."""
+    try:
+        return facts.system.os == "windows" or under_wsl(facts)
+    except Unsure:
+        return False
+
+
+def _module(facts: Facts, where: str) -> Fix:
+    step = commands.by_hand(
+        ("sudo", "modprobe", "amdgpu"),
+        f"{where}loads the module; where it is not found, install AMD's driver for this kernel (amdgpu-dkms, "
+        "https://rocm.docs.amd.com/projects/install-on-linux/en/latest/) and start the machine anew. `ls -l /dev/kfd /dev/dri` shows what it made",
+        "the kernel module amdgpu",
+        "medium",
+    )
+    return Fix(title="Load the kernel module amdgpu", steps=(step,), verify=commands.check(facts))
+
+
+def _devices(facts: Facts) -> Fix:
+    program = "podman" if facts.system.container == "podman" else "docker"
+    surely = "" if in_container(facts) else "if this ran in a container: "
+    argv = (program, "run", "--device=/dev/kfd", "--device=/dev/dri", "--group-add", "video", "IMAGE")
+    step = commands.by_hand(
+        argv,
+        f"{surely}start the container again, on the host, with the AMD GPU; where /dev/kfd belongs to the group render, add the number of the "
+        "host's group: --group-add $(getent group render | cut -d: -f3)",
+        "a new container",
+        "none",
+    )
+    return Fix(title="Pass the AMD GPU into the container", steps=(step,), verify=commands.check(facts))
+
+
+def _groups(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        ("sudo", "usermod", "-a", "-G", "render,video", "YOUR_USER"),
+        "then log in again; `ls -l /dev/kfd` shows the group that it belongs to",
+        "the groups of the user",
+    )
+    return Fix(title="Join the groups that may use the GPU", steps=(step,), verify=commands.check(facts))

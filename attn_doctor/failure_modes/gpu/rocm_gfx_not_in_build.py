@@ -1,0 +1,191 @@
+"""A build for AMD GPUs has no code for this one.
+
+What it is
+    torch, rocBLAS and extensions are compiled for a list of AMD GPUs, by their gfx number. A card outside this list is found by torch and
+    stops at the first kernel. It is the counterpart of NVIDIA's "no kernel image". A build of torch for ROCm is there: no other one says
+    HIP.
+
+How it shows
+    "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!",
+    "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU arch : gfx1031", after which the
+    process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION names a GPU whose code this one cannot run. "unsupported HIP
+    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU.
+
+Why it happens
+    The wheels of the ROCm index hold gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and newer ones gfx950, gfx1103,
+    gfx1150, gfx1151, gfx1200 and gfx1201. RX 6600 and 6700, RX 5000 and most graphics inside a processor are not among them.
+
+What to do
+    Linux: let the card run the code of a neighbour, `export HSA_OVERRIDE_GFX_VERSION=10.3.0` for gfx1031 to gfx1036. Not for gfx1103: it
+    was seen to hang the machine. Otherwise a newer torch whose list holds the card, or AMD's wheels for each family of GPUs (TheRock), which
+    are also the way on Windows: Windows does not read that variable. An extension: build it with PYTORCH_ROCM_ARCH set to the card.
+
+How to reproduce
+    There is no recipe: it takes an AMD GPU that the wheels do not hold. `python -c "import torch; print(torch.cuda.get_arch_list())"`
+    prints what a build holds, `rocminfo` what the card is.
+
+References
+    https://github.com/ROCm/rocBLAS/issues/1339
+    https://github.com/ROCm/rocm-libraries/issues/6320
+    https://github.com/ROCm/TheRock/issues/1719
+    https://github.com/ROCm/TheRock/blob/main/RELEASES.md
+    https://github.com/pytorch/pytorch/blob/main/.ci/docker/manywheel/build.sh
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge import amd
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
+
+_HIP = r"(?:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
+
+MODE = FailureMode(
+    code="AD434",
+    slug="rocm-gfx-not-in-build",
+    title="A build has no code for this AMD GPU",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    stops="gpu",
+    explains=(building.FAILED, "rocm-specific", "segfault", "illegal-memory-access", "no-kernel-image"),
+    signs=(
+        Sign(
+            pattern=rf"HIP error: {_HIP}",
+            literal="HIP error: ",
+            sample="RuntimeError: HIP error: invalid device function",
+        ),
+        Sign(
+            pattern=r"hipError(?:NoBinaryForGpu|InvalidDeviceFunction|InvalidKernelFile|SharedObjectInitFailed)",
+            literal="hipError",
+            sample='"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"',
+        ),
+        Sign(
+            pattern=r"Cannot read .{0,200}TensileLibrary\w*\.dat(?:.{0,60}for GPU arch ?: ?(?P<gfx>gfx[0-9a-f]{3,4}))?",
+            literal="TensileLibrary",
+            sample="rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for GPU arch : gfx1031",
+        ),
+        Sign(
+            pattern=r"(?P<isa>HSA_STATUS_ERROR_INVALID_ISA)",
+            literal="HSA_STATUS_ERROR_INVALID_ISA",
+            sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
+        ),
+        Sign(
+            pattern=r"unsupported HIP gpu architecture: (?P<hipcc>gfx\w{3,5})",
+            literal="unsupported HIP gpu architecture",
+            sample="clang: error: unsupported HIP gpu architecture: gfx1201",
+        ),
+    ),
+)
+
+
+class Lacks(Variant, frozen=True, kw_only=True):
+    """Name the GPU that the build has no code for, where the log does, and the case.
+
+    "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU.
+    """
+
+    gfx: str | None
+    case: Literal["build", "override", "compiler"] = "build"
+
+
+# There is no `detect`: torch's list of AMD GPUs is not among the facts.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    said = seen.captured()
+    gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
+    row = amd.override(gfx) if gfx else None
+    card = f"{gfx} ({row.cards})" if row else gfx or "the AMD GPU there"
+    case: Literal["build", "override", "compiler"] = (
+        "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
+    )
+    message = {
+        "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
+        "override": f"{card[0].upper()}{card[1:]} was given code of another GPU, which it cannot run.",
+        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not know {card}.",
+    }[case]
+    return Hit(message=message, evidence=building.lines(seen.matches), variant=Lacks(gfx=gfx, case=case))
+
+
+def _gfx(facts: Facts) -> str | None:
+    """Return the gfx number of the first AMD GPU, by its name where it is not told."""
+    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
+        found = card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
+        if found:
+            return found
+    return None
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    gfx = hit.variant.gfx if isinstance(hit.variant, Lacks) else _gfx(facts)
+    windows = facts.system.os == "windows"
+    # PyTorch's own indexes have ROCm for Linux alone.
+    indexes = (
+        ""
+        if windows
+        else "the newest of PyTorch's ROCm indexes (https://pytorch.org/get-started/locally/), whose torch.cuda.get_arch_list() names the GPUs, or "
+    )
+    newer = commands.by_hand(
+        (),
+        f"take a torch that has code for {gfx or 'this GPU'}: {indexes}AMD's wheels for that family of GPUs "
+        "(https://github.com/ROCm/TheRock/blob/main/RELEASES.md), which are not to be used with HSA_OVERRIDE_GFX_VERSION",
+        "torch and torchvision",
+        "medium",
+        risk_text="packages that were built for the old torch may not work with it",
+        takes="up to 5 GB",
+    )
+    another = Fix(title="Take a torch that has code for this GPU", steps=(newer,), verify=verify)
+    case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
+    if case == "compiler":
+        return (_newer_rocm(facts, gfx),)
+    if case == "override":
+        gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this one cannot run")
+        return (Fix(title="Leave HSA_OVERRIDE_GFX_VERSION out", steps=(gone,), verify=verify), another)
+    if windows:
+        return (another,)
+    package = facts.subject.package
+    of = package if isinstance(package, str) and package not in ("torch", "torchvision") else "an extension"
+    build = commands.by_hand(
+        (),
+        f"where {of} was compiled here: build it again with PYTORCH_ROCM_ARCH={gfx or 'gfxNNNN, as rocminfo names the GPU'}",
+        "the GPUs that the build has code for",
+    )
+    compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
+    return (*_override(facts, gfx), another, compiled)
+
+
+def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    row = amd.override(gfx) if gfx else None
+    if row is not None and row.as_version is not None:
+        why = f"{gfx} then runs the code of its neighbour; set it before Python starts"
+        step = commands.variable("HSA_OVERRIDE_GFX_VERSION", row.as_version, f"{why}. {row.note}" if row.note else why)
+        return (Fix(title="Let the GPU run the code of its neighbour", steps=(step,), verify=verify),)
+    if gfx is not None:
+        return ()
+    look = commands.by_hand(
+        ("rocminfo",),
+        "the line gfxNNNN names the GPU. Where its neighbour is in the build, `export HSA_OVERRIDE_GFX_VERSION=...` lets it run that code: "
+        f"{amd.overrides()}",
+        "this shell's environment only",
+        "none",
+    )
+    return (Fix(title="Let the GPU run the code of its neighbour", steps=(look,), verify=verify),)
+
+
+def _newer_rocm(facts: Facts, gfx: str | None) -> Fix:
+    step = commands.by_hand(
+        (),
+        f"install a ROCm whose compiler knows {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/), of the release "
+        "that torch.version.hip names or newer; where that GPU is not the one of this machine, set PYTORCH_ROCM_ARCH to the one that is",
+        "adds a ROCm",
+        "medium",
+    )
+    return Fix(title="Use a ROCm that knows this GPU", steps=(step,), verify=commands.check(facts))

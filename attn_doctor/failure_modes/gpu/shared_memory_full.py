@@ -1,0 +1,210 @@
+"""Shared memory ran out under the workers that load data.
+
+What it is
+    Workers of a DataLoader hand their batches over in shared memory: files in /dev/shm, which is memory and has a size of its own.
+    It is full, or the process may open no more files. No disk is full, and nothing that is installed is broken.
+
+How it shows
+    "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might be caused by
+    insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device (28)", "unable to allocate
+    shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; of NCCL "Error while creating shared memory segment
+    /dev/shm/nccl-...". Too many open files show as "unable to open shared memory object </torch_71_0> ...: Too many open files
+    (24)" or "received 0 items of ancdata".
+
+Why it happens
+    Docker and Kubernetes give a container a /dev/shm of 64 MB, which a few batches of images fill. On a machine itself it has half of
+    the memory; files that killed programs left behind use it up.
+
+What to do
+    Docker: `--shm-size=8g` or `--ipc=host`; compose: `shm_size: 8gb`; Kubernetes: an emptyDir with `medium: Memory` at /dev/shm.
+    A machine itself: mount /dev/shm larger. Anywhere: fewer workers; with `workers=0` no shared memory is used. For too many open
+    files: `ulimit -n`, or torch.multiprocessing's sharing strategy "file_system".
+
+How to reproduce
+    `attn-doctor reproduce shared-memory-full` lets torch share a tensor of 4 MB where /dev/shm has 1 MB. It downloads a CPU build of
+    torch (200 MB) where the target's will not do.
+
+References
+    https://docs.docker.com/reference/cli/docker/container/run/#shm-size
+    https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
+    https://docs.pytorch.org/docs/stable/multiprocessing.html#sharing-strategies
+    https://github.com/pytorch/pytorch/issues/5040
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import Recipe, SmallDisk, Torch
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import in_container
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+
+_SHM = "/dev/shm"  # noqa: S108 - nothing is written there
+
+MODE = FailureMode(
+    code="AD432",
+    slug="shared-memory-full",
+    title="Shared memory ran out",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("disk-full", "segfault"),
+    signs=(
+        # The texts are of torch/csrc/DataLoader.cpp and aten/src/ATen/MapAllocator.cpp.
+        Sign(
+            pattern=r"Unexpected bus error encountered in worker",
+            literal="Unexpected bus error encountered in worker",
+            sample="ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
+        ),
+        Sign(
+            pattern=r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) is killed by signal: Bus error",
+            literal="is killed by signal: Bus error",
+            sample="RuntimeError: DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that dataloader's workers are "
+            "out of shared memory.",
+        ),
+        Sign(
+            pattern=r"unable to (?:open shared memory object|write to file|resize file|allocate shared memory\(shm\) for file) <[^>]{1,120}>"
+            r"(?:.{0,40}?(?P<files>Too many open files))?",
+            literal="unable to ",
+            sample="RuntimeError: unable to write to file </torch_71_0>: No space left on device (28)",
+        ),
+        Sign(
+            pattern=r"(?P<files>received \d+ items of ancdata)",
+            literal="items of ancdata",
+            sample="RuntimeError: received 0 items of ancdata",
+        ),
+        Sign(
+            pattern=r"(?P<files>Too many open files)\. Communication with the workers is no longer possible",
+            literal="Too many open files. Communication",
+            sample="RuntimeError: Too many open files. Communication with the workers is no longer possible. Please increase the limit",
+        ),
+        Sign(
+            pattern=rf"{_SHM}\b.{{0,120}}[Nn]o space left on device|[Nn]o space left on device.{{0,60}}{_SHM}\b",
+            literal="o space left on device",
+            sample="OSError: [Errno 28] No space left on device: '/dev/shm/psm_5c0f1d8e'",
+        ),
+        Sign(
+            pattern=r"Error while (?:creating|attaching to) shared memory segment (?:/dev/shm/)?nccl",
+            literal=" shared memory segment ",
+            sample="NCCL WARN Error while creating shared memory segment /dev/shm/nccl-Ab12cd (size 9637888)",
+        ),
+        Sign(
+            pattern=r"OSError: \[Errno 28\]",
+            literal="[Errno 28]",
+            sample="OSError: [Errno 28] No space left on device",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"multiprocessing/(?:synchronize|shared_memory|heap)\.py",
+            literal="multiprocessing/",
+            sample='  File "/usr/lib/python3.11/multiprocessing/synchronize.py", line 57, in __init__',
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="lets torch share a tensor of 4 MB where /dev/shm has 1 MB",
+        of=(Torch(), SmallDisk(path=_SHM, megabytes=1)),
+        run=(("{python}", "-c", "import torch; torch.zeros(1 << 20).share_memory_()"),),
+        shows="unable to (?:allocate shared memory|write to file|resize file)|[Bb]us error",
+        seconds=6,
+    ),
+)
+
+_NEAR = 8  # lines between a frame of multiprocessing and its error
+_SHARES_THE_HOSTS = ("apptainer", "singularity", "lxc")  # containers that see the /dev/shm of their host
+
+
+class Ran(Variant, frozen=True, kw_only=True):
+    """Say which limit was met: the size of /dev/shm, or the number of open files."""
+
+    out_of: Literal["space", "files"]
+
+
+# There is no `detect`: no fact says how large /dev/shm is, and how much of it a training uses.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    counted = [m for m in seen.matches if m.strength == "proof" or (m.strength == "hint" and _shared(seen, m))]
+    if not counted:
+        return None
+    files = all("files" in m.groups for m in counted)
+    message = (
+        "The workers that load data opened more files than the process may: each batch in shared memory is one."
+        if files
+        else "Shared memory (/dev/shm) ran out under the workers that load data; in a container it has 64 MB unless more is asked for."
+    )
+    return Hit(
+        message=message,
+        evidence=building.lines(tuple(counted)),
+        variant=Ran(out_of="files" if files else "space"),
+        confidence=Confidence.HIGH if any(m.strength == "proof" for m in counted) else Confidence.MEDIUM,
+    )
+
+
+def _shared(seen: Seen, match: Match) -> bool:
+    """Say whether the error came out of multiprocessing, whose semaphores and buffers lie in /dev/shm."""
+    return any(
+        m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    fewer = commands.by_hand(
+        (),
+        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader): then no shared memory is used; if that works, "
+        "try 2",
+        "the settings of the training",
+        "none",
+    )
+    workers = Fix(title="Use fewer workers", steps=(fewer,), verify=verify)
+    if isinstance(hit.variant, Ran) and hit.variant.out_of == "files":
+        more = commands.by_hand(
+            ("ulimit", "-n", "65536"),
+            "in the shell that starts the training, as far as `ulimit -Hn` allows; or in the program, before the first DataLoader: "
+            'torch.multiprocessing.set_sharing_strategy("file_system")',
+            "this shell's limit of open files",
+            "none",
+        )
+        return (Fix(title="Allow more open files", steps=(more,), verify=verify), workers)
+    kind = facts.system.container
+    inside = in_container(facts) and kind not in _SHARES_THE_HOSTS
+    if facts.system.hosted in ("colab", "kaggle"):
+        return (workers,)
+    if inside:
+        return (_container(facts, kind if isinstance(kind, str) else "docker", verify), workers)
+    larger = commands.by_hand(
+        ("sudo", "mount", "-o", "remount,size=16G", _SHM),
+        "16G is an example: at most the machine's memory. `df -h /dev/shm` shows its size; /dev/shm/torch_* of programs that no longer "
+        "run can be removed",
+        "the size of /dev/shm until the next start",
+        risk_text="what lies in /dev/shm uses memory",
+    )
+    machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=verify)
+    if in_container(facts) is None:
+        return (_container(facts, "docker", verify), workers, machine)
+    return (workers, machine)
+
+
+def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
+    if kind == "kubernetes":
+        step = commands.by_hand(
+            (),
+            "add a volume `emptyDir: {medium: Memory, sizeLimit: 8Gi}` to the pod and mount it at /dev/shm; it counts as memory of the pod",
+            "the pod's specification",
+        )
+    else:
+        program = "podman" if kind == "podman" else "docker"
+        surely = "" if isinstance(facts.system.container, str) else "if this ran in a container: "
+        step = commands.by_hand(
+            (program, "run", "--shm-size=8g", "IMAGE"),
+            f"{surely}start the container again, on the host, with a larger /dev/shm (or with --ipc=host, which gives it the host's); in a "
+            "compose file: `shm_size: 8gb`; in Kubernetes: an emptyDir with `medium: Memory` at /dev/shm",
+            "a new container",
+            "none",
+        )
+    return Fix(title="Give the container more shared memory", steps=(step,), verify=verify)

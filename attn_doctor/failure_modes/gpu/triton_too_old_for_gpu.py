@@ -1,0 +1,189 @@
+"""Triton, or the assembler that it brings, does not know the GPU.
+
+What it is
+    Triton compiles its kernels with a ptxas of its own, which lies in the package. A GPU that is newer than this ptxas stops
+    torch.compile and every kernel that is written in Triton. The CUDA toolkit of the machine is not asked, and no toolkit cures it by
+    itself.
+
+How it shows
+    "Internal Triton PTX codegen error", "`ptxas` stderr:", "ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+    with the path triton/backends/nvidia/bin/ptxas; sm_103a and sm_110a in the same place. A Triton that knows the GPU beside a ptxas that
+    does not: "LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'", or "Unsupported .version 8.7; current version is '8.4'". A
+    Triton that does not know the GPU: "'sm_120' is not a recognized processor for this target".
+
+Why it happens
+    Triton 3.3 to 3.5 bring the ptxas of CUDA 12.8. DGX Spark (sm_121a) and B300 (sm_103a) need that of 12.9, Jetson Thor (sm_110a) that of
+    13.0. Newer ones bring a second for compute capability 10.0 and newer, ptxas-blackwell: in 3.8 it is that of CUDA 13.3.
+
+What to do
+    Point Triton at the ptxas of a new enough toolkit: TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas, and TRITON_PTXAS_BLACKWELL_PATH for a
+    Triton that has two. Or take a torch with a newer Triton. Or do without: TORCH_COMPILE_DISABLE=1, vLLM's --enforce-eager.
+
+How to reproduce
+    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that it does not know. It downloads
+    200 MB.
+
+References
+    https://github.com/triton-lang/triton/issues/8539
+    https://github.com/triton-lang/triton/blob/main/cmake/nvidia-toolchain-version.json
+    https://docs.nvidia.com/cuda/parallel-thread-execution/#release-notes
+    https://github.com/vllm-project/vllm/pull/31338
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import File, Packages, Recipe
+from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.versions import pair
+
+# The first CUDA whose ptxas knows these, by the release notes of PTX. An sm of another number is given none.
+_KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": "12.8", "sm_121": "12.9"}
+
+MODE = FailureMode(
+    code="AD433",
+    slug="triton-too-old-for-gpu",
+    title="Triton does not know this GPU",
+    train=Severity.WARNING,
+    flash_attn=Severity.ERROR,
+    blocks=("compile", "flex"),
+    explains=("cross-compile-archs", "triton-version-mismatch", "segfault"),
+    signs=(
+        Sign(
+            pattern=r"ptxas-blackwell\S{0,4} fatal.{0,20}Value '(?P<arch>sm_\w+)' is not defined for option",
+            literal="ptxas-blackwell",
+            sample="ptxas-blackwell fatal   : Value 'sm_110a' is not defined for option 'gpu-name'",
+        ),
+        Sign(
+            pattern=r"LLVM ERROR: PTX version [\d.]+ does not support target '(?P<arch>sm_\w+)'",
+            literal="LLVM ERROR: PTX version ",
+            sample="LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'. Minimum required PTX version is 9.0.",
+        ),
+        Sign(
+            pattern=r"'(?P<llvm>sm_1\w{2,3})' is not a recognized processor for this target",
+            literal="is not a recognized processor for this target",
+            sample="'sm_120' is not a recognized processor for this target (ignoring processor)",
+        ),
+        Sign(
+            pattern=r"Unsupported \.version (?P<ptx>\d+\.\d); current version is",
+            literal="Unsupported .version ",
+            sample="ptxas /tmp/tmpk3x.ptx, line 5; fatal   : Unsupported .version 8.7; current version is '8.4'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"ptxas(?:\.exe)? fatal.{0,20}Value '(?P<arch>sm_\w+)' is not defined for option 'gpu-name'",
+            literal="is not defined for option '",
+            sample="ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Internal Triton PTX codegen error",
+            literal="Internal Triton PTX codegen error",
+            sample="triton.runtime.errors.PTXASError: PTXAS error: Internal Triton PTX codegen error",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"\bPTXASError\b",
+            literal="PTXASError",
+            sample="NoTritonConfigsError: No valid triton configs. PTXASError: PTXAS error",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"[\\/]triton[\\/](?:backends|compiler|runtime|third_party|common)[\\/]",
+            literal="triton",
+            sample="Repro command: /venv/lib/python3.12/site-packages/triton/backends/nvidia/bin/ptxas -v --gpu-name=sm_121a /tmp/a.ptx",
+            strength="context",
+        ),
+    ),
+    recipe=Recipe(
+        does="asks the ptxas of the newest Triton for a GPU that it does not know",
+        of=(Packages(requirements=("triton",), megabytes=200), File(path="empty.ptx")),
+        run=(("{site}/triton/backends/nvidia/bin/ptxas", "--gpu-name=sm_199a", "empty.ptx"),),
+        shows="is not defined for option 'gpu-name'",
+        seconds=20,
+    ),
+)
+
+
+class Lacks(Variant, frozen=True, kw_only=True):
+    """Name the architecture that is not known, "sm_121a" ("": the log does not say), and what does not know it."""
+
+    arch: str
+    by: Literal["ptxas", "triton"]
+
+
+# There is no `detect`: which ptxas a Triton brings is not among the facts.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    told = {m.file for m in seen.matches if m.strength != "hint"}
+    # nvcc refuses a GPU that its own ptxas does not know, before it asks it. So outside a build it is another program that called one.
+    counted = [
+        m
+        for m in seen.matches
+        if m.strength == "proof" or (m.strength == "hint" and (m.file in told or not building.in_build(seen, m)))
+    ]
+    if not counted:
+        return None
+    found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
+    arch, llvm = found.get("arch"), found.get("llvm")
+    return Hit(
+        message=f"The Triton there does not know {llvm}: it is older than the GPU, and so is its ptxas."
+        if llvm
+        else f"The ptxas that Triton uses does not know {arch}: it is older than the GPU."
+        if arch
+        else f"The ptxas that Triton uses is older than Triton: it does not know PTX {found.get('ptx')}.",
+        evidence=building.lines(counted),
+        variant=Lacks(arch=arch or llvm or "", by="triton" if llvm else "ptxas"),
+        confidence=Confidence.HIGH if told else Confidence.MEDIUM,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    lacks = hit.variant if isinstance(hit.variant, Lacks) else Lacks(arch="", by="ptxas")
+    arch = lacks.arch
+    since = _KNOWN_SINCE.get(arch.rstrip("af"))
+    newer = newest_torch.requirements(facts)
+    made = []
+    if facts.system.os != "windows" and lacks.by == "ptxas":
+        ptxas = _ptxas(facts, since)
+        of = f"a ptxas of CUDA {since} or newer knows {arch}" if since else "the ptxas of a newer CUDA"
+        steps = (
+            commands.variable("TRITON_PTXAS_PATH", ptxas, f"{of}; `{ptxas} --version` shows which it is"),
+            commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that brings two of them"),
+        )
+        made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
+    if newer is not None:
+        step = commands.install(
+            *newer.requirements,
+            index_url=newer.index_url,
+            upgrade=newer.upgrade,
+            why="a newer torch brings a newer Triton, and with it a newer ptxas",
+            changes="torch, torchvision and triton",
+            risk="medium",
+            risk_text="packages that were built for the old torch may not work with it",
+            takes="up to 5 GB",
+        )
+        made.append(Fix(title="Take a torch with a newer Triton", steps=(step,), verify=verify))
+    without = commands.variable(
+        "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
+    )
+    made.append(Fix(title="Do without torch.compile", steps=(without,), verify=verify))
+    return tuple(made)
+
+
+def _ptxas(facts: Facts, since: str | None) -> str:
+    """Return the path of a ptxas that is new enough, by the toolkits that are known; else where NVIDIA's packages put it."""
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    for kit in kits:
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if kit.root and version and (since is None or version >= (pair(since) or (0, 0))):
+            return f"{kit.root}/bin/ptxas"
+    return "/usr/local/cuda/bin/ptxas"

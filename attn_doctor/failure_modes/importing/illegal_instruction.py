@@ -1,0 +1,265 @@
+"""A package uses an instruction that this CPU does not have.
+
+What it is
+    Compiled code was built for, or chose at its start, instructions that the CPU lacks, or that a virtual machine hides. The system ends
+    the process without an exception. Newer packages look first and raise an error.
+
+How it shows
+    "Illegal instruction (core dumped)" and exit code 132 or -4, "Fatal Python error: Illegal instruction"; on Windows 0xC000001D. Of NumPy
+    2.4 and newer: "NumPy was built with baseline optimizations: (X86_V2) but your machine doesn't support: (X86_V2)". Of polars:
+    "Missing required CPU features". Of TensorFlow: "was compiled to use AVX instructions, but these aren't available on your machine".
+
+Why it happens
+    On a Jetson or another ARM board: the OpenBLAS in NumPy takes the CPU for another one (1.19.5 is known for it). On x86: a CPU older
+    than 2013 without AVX2, or a virtual machine whose CPU model is kvm64 or qemu64. Or a package that was compiled with -march=native
+    on another machine.
+
+What to do
+    ARM: `export OPENBLAS_CORETYPE=ARMV8` before Python starts, or another NumPy. A virtual machine: give it the host's CPU ("host",
+    "host-passthrough"). NumPy on an old CPU: `numpy<2.4`. polars: `polars[rtcompat]`. A package that was compiled elsewhere: its finished
+    wheel.
+
+How to reproduce
+    `attn-doctor reproduce illegal-instruction` imports a module of C that ends by this signal. It downloads nothing.
+
+References
+    https://github.com/numpy/numpy/issues/18131
+    https://numpy.org/devdocs/building/cpu_simd.html
+    https://github.com/pola-rs/polars#legacy
+    https://github.com/pytorch/pytorch/issues/22338
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import Extension, Recipe
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import tried
+
+MODE = FailureMode(
+    code="AD321",
+    slug="illegal-instruction",
+    title="The CPU lacks an instruction",
+    train=Severity.INFO,
+    flash_attn=Severity.ERROR,
+    explains=(
+        "torch-install-broken",
+        "segfault",
+        "numpy-missing-or-old",
+        "numpy-abi",
+        "ultralytics-broken",
+        "torchvision-mismatch",
+        "yolo12-flash-not-used",
+    ),
+    signs=(
+        Sign(
+            pattern=r"Fatal Python error: Illegal instruction",
+            literal="Fatal Python error: Illegal instruction",
+            sample="Fatal Python error: Illegal instruction",
+        ),
+        Sign(
+            pattern=r"Windows fatal exception: code 0x[cC]000001[dD]",
+            literal="Windows fatal exception: ",
+            sample="Windows fatal exception: code 0xc000001d",
+        ),
+        Sign(
+            pattern=r"(?P<numpy>NumPy was built with baseline optimizations)",
+            literal="NumPy was built with baseline optimizations",
+            sample="RuntimeError: NumPy was built with baseline optimizations: ",
+        ),
+        Sign(
+            pattern=r"(?P<polars>Missing required CPU features)",
+            literal="Missing required CPU features",
+            sample="polars/_cpu_check.py:258: RuntimeWarning: Missing required CPU features.",
+        ),
+        Sign(
+            pattern=r"was compiled to use \w+ instructions, but these aren't available on your machine",
+            literal="was compiled to use ",
+            sample="The TensorFlow library was compiled to use AVX instructions, but these aren't available on your machine.",
+        ),
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="hint")
+            for pattern, literal, sample in (
+                (r"Illegal instruction", "Illegal instruction", "Illegal instruction (core dumped)"),
+                (
+                    r"illegal hardware instruction",
+                    "illegal hardware instruction",
+                    "zsh: illegal hardware instruction  python train.py",
+                ),
+                (r"非法指令 \(", "非法指令 (", "非法指令 (核心已转储)"),
+                (
+                    r"Ungültiger Maschinenbefehl",
+                    "ltiger Maschinenbefehl",
+                    "Ungültiger Maschinenbefehl (Speicherabzug geschrieben)",
+                ),
+                (r"exit(?:ed with)? code 132\b", "code 132", "container exited with code 132"),
+                (r"\bSIGILL\b", "SIGILL", "Process finished with exit code 132 (interrupted by signal 4: SIGILL)"),
+                (r"exitcode *: *-4\b", "exitcode", "  exitcode  : -4 (pid: 1234)"),
+                (
+                    r"-1073741795|0xC000001D",
+                    "0xC000001D",
+                    "Process finished with exit code -1073741795 (0xC000001D)",
+                ),
+            )
+        ),
+        *CONTEXT,
+    ),
+    recipe=Recipe(
+        does="imports a module of C that ends by this signal",
+        of=(Extension(name="flash_attn_2_cuda", body="extern int raise(int); raise(4);"),),
+        run=(("{python}", "-X", "faulthandler", "-c", "import flash_attn_2_cuda"),),
+        shows="Illegal instruction",
+    ),
+)
+
+
+class Lacks(Variant, frozen=True, kw_only=True):
+    """Name what uses the instruction."""
+
+    by: Literal["numpy", "polars", "flash-attn", "another"]
+
+
+_OF = {
+    "numpy": "numpy",
+    "cv2": "numpy",
+    "polars": "polars",
+    "flash_attn": "flash-attn",
+    "flash_attn_2_cuda": "flash-attn",
+}
+
+
+def detect(facts: Facts) -> Hit | None:
+    if facts.torch.fault is not None and facts.torch.fault.signal == "SIGILL":
+        return _hit(facts, "torch", fact(facts, "torch.importable", "import torch: killed by SIGILL"))
+    for attempt in tried(facts):
+        if attempt.fault is not None and attempt.fault.signal == "SIGILL":
+            return _hit(facts, attempt.module, attempt_evidence(facts, attempt.module))
+    return None
+
+
+def _hit(facts: Facts, module: str, seen: Evidence) -> Hit:
+    evidence = (seen, fact(facts, "cpu.model")) if isinstance(facts.cpu.model, str) else (seen,)
+    return Hit(
+        message=f"Importing {module} ends the process: it uses an instruction that this CPU does not have (SIGILL).",
+        evidence=evidence,
+        variant=Lacks(by=_OF.get(module, "another")),  # type: ignore[arg-type]
+        certainty=Certainty.OBSERVED,
+        severity=None if module.startswith("flash_attn") else Severity.ERROR,
+        blocks=("flash-attn-2",) if module.startswith("flash_attn") else EVERY_BACKEND if module == "torch" else None,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    found = crash(seen, evidence)
+    if found is None:
+        return None
+    said = {name for m in found.matches for name in m.groups}
+    by: Literal["numpy", "polars", "flash-attn", "another"] = (
+        "polars" if "polars" in said else "numpy" if "numpy" in said else "another"
+    )
+    named = {"polars": "polars", "numpy": "NumPy"}.get(by, "A package")
+    return Hit(
+        message=f"{named} there uses an instruction that the CPU, or the virtual machine, does not have (illegal instruction).",
+        evidence=found.evidence,
+        variant=Lacks(by=by),
+        confidence=found.confidence,
+        # polars warns and goes on, until it uses the instruction.
+        severity=Severity.WARNING if all("polars" in m.groups for m in found.matches) else found.severity,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    by = hit.variant.by if isinstance(hit.variant, Lacks) else "another"
+    arm = facts.system.board == "jetson" or facts.system.machine in ("aarch64", "arm64", "armv7l")
+    if facts.system.os == "darwin":
+        return (_own_python(facts), _where(facts))
+    if by == "polars":
+        return (_polars(facts), _host_cpu(facts))
+    if by == "flash-attn":
+        return (*wheel_fixes.fixes(facts, "it was compiled for another processor"), _where(facts))
+    if arm:
+        return (_coretype(facts), _other_numpy(facts), _where(facts))
+    if by == "numpy":
+        return (_older_numpy(facts), _host_cpu(facts))
+    if isinstance(facts.system.machine, str) or facts.system.os == "windows":
+        return (_where(facts), _host_cpu(facts))
+    return (_coretype(facts), _where(facts), _host_cpu(facts))
+
+
+def _coretype(facts: Facts) -> Fix:
+    known = isinstance(facts.system.machine, str) or facts.system.board == "jetson"
+    where = "" if known else "on an ARM board (Jetson, Raspberry Pi): "
+    step = commands.variable(
+        "OPENBLAS_CORETYPE",
+        "ARMV8",
+        f"{where}NumPy's OpenBLAS then uses what every 64-bit ARM has; put the line into ~/.bashrc as well",
+    )
+    return Fix(title="Tell OpenBLAS which CPU this is", steps=(step,), verify=commands.check(facts))
+
+
+def _other_numpy(facts: Facts) -> Fix:
+    step = commands.install(
+        "numpy!=1.19.5",
+        why="the OpenBLAS of numpy 1.19.5 takes a Jetson's CPU for another one; numpy 1.19.4 (Python 3.6) and newer ones do not",
+        changes="numpy",
+    )
+    return Fix(title="Install another NumPy than 1.19.5", steps=(step,), verify=commands.check(facts))
+
+
+def _older_numpy(facts: Facts) -> Fix:
+    step = commands.install(
+        "numpy<2.4",
+        why="NumPy 2.4 and newer need a CPU of x86-64-v2 (SSE4.2, from about 2009 on); 2.3 needs SSE3 alone",
+        changes="numpy, to 2.3",
+    )
+    return Fix(title="Install a NumPy for this CPU", steps=(step,), verify=commands.check(facts))
+
+
+def _polars(facts: Facts) -> Fix:
+    step = commands.install(
+        "polars[rtcompat]",
+        why="the same polars without AVX instructions; before 1.35 it was the package polars-lts-cpu, in place of polars",
+        changes="adds polars-runtime-compat",
+    )
+    return Fix(title="Install polars for an old CPU", steps=(step,), verify=commands.check(facts))
+
+
+def _host_cpu(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        (),
+        "in a virtual machine: set its CPU to the host's (Proxmox and QEMU: CPU type host; libvirt: host-passthrough), then start it anew. "
+        "kvm64 and qemu64 hide AVX and SSE4",
+        "the virtual machine",
+        "none",
+    )
+    return Fix(title="Show the virtual machine the host's CPU", steps=(step,), verify=commands.check(facts))
+
+
+def _where(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        (commands.python(facts), "-X", "faulthandler", "PROGRAM"),
+        "the last line of a package is the one that uses the instruction: take a release or a build of that package for this CPU; `lscpu` "
+        "lists what it has",
+        "nothing",
+        "none",
+    )
+    return Fix(title="See which package it is", steps=(step,), verify=commands.check(facts))
+
+
+def _own_python(facts: Facts) -> Fix:
+    step = commands.by_hand(
+        (commands.python(facts), "-c", "import platform; print(platform.machine())"),
+        "x86_64 on a Mac with Apple silicon means that Rosetta translates it, which knows no AVX: make the environment anew with a Python "
+        "for arm64",
+        "nothing",
+        "none",
+    )
+    return Fix(title="See whether this Python is one for this Mac", steps=(step,), verify=commands.check(facts))

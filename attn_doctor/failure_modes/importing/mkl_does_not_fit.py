@@ -1,0 +1,200 @@
+"""conda's MKL is another release than the torch or NumPy that conda installed with it expects.
+
+What it is
+    torch of conda's pytorch channel, and older ones of conda-forge, take Intel's MKL from a package of its own, which conda resolves to
+    the newest. MKL 2024.1 dropped the functions iJIT_NotifyEvent and iJIT_IsProfilingActive that these torch expect in it; MKL 2022 gave its
+    libraries the number 2 (libmkl_rt.so.2), where 2021 has 1. pip's torch holds its own MKL and does not have this failure.
+
+How it shows
+    "ImportError: .../torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent" at `import torch`, or the same with
+    iJIT_IsProfilingActive or iJIT_GetNewMethodID; "libmkl_intel_lp64.so.1: cannot open shared object file"; "Intel MKL FATAL ERROR: Cannot load
+    libmkl_avx2.so or libmkl_def.so.", on Windows "mkl_intel_thread.dll".
+
+Why it happens
+    An environment file that pins torch and not MKL; or Intel's oneAPI 2024.1 and newer on LD_LIBRARY_PATH.
+
+What to do
+    For the missing function `conda install "mkl<2024.1"` into that environment (mamba and micromamba have the same words; pixi: `pixi add "mkl<2024.1"`), and
+    the same line in its environment file. For libmkl_*.so.1 it is `mkl<2022`, for a library that does not load the same MKL once more. Or
+    take pip's torch in place of conda's.
+
+How to reproduce
+    `attn-doctor reproduce mkl-does-not-fit` loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none. It
+    downloads nothing.
+
+References
+    https://github.com/pytorch/pytorch/issues/123097
+    https://github.com/conda/conda/issues/13812
+    https://github.com/aws/deep-learning-containers/issues/1670
+    https://github.com/ContinuumIO/anaconda-issues/issues/720
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
+from attn_doctor.failure_modes.shared import building, newest_torch
+from attn_doctor.failure_modes.shared.fact_queries import message, text_of
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
+
+_OLDER = "mkl<2024.1"
+
+MODE = FailureMode(
+    code="AD322",
+    slug="mkl-does-not-fit",
+    title="MKL is another release than torch expects",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=EVERY_BACKEND,
+    explains=(
+        "torch-install-broken",
+        "abi-mismatch-torch-version",
+        "torchvision-mismatch",
+        "ultralytics-broken",
+        "yolo12-flash-not-used",
+    ),
+    signs=(
+        Sign(
+            pattern=r"undefined symbol: (?P<symbol>iJIT_\w+)",
+            literal="undefined symbol: iJIT_",
+            sample="ImportError: /opt/conda/lib/python3.10/site-packages/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent",
+        ),
+        Sign(
+            pattern=r"(?P<library>libmkl_\w+\.so(?:\.(?P<number>\d))?): cannot open shared object file",
+            literal="cannot open shared object",
+            sample="OSError: libmkl_intel_lp64.so.1: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<frame>(?:torch|numpy)[\\/]__init__\.py)\", line \d+",
+            literal='__init__.py", line',
+            sample='  File "/opt/conda/lib/python3.8/site-packages/torch/__init__.py", line 196, in <module>',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?:Intel MKL FATAL ERROR|INTEL oneMKL ERROR): Cannot load (?P<part>[\w.]+)",
+            literal="Cannot load ",
+            sample="Intel MKL FATAL ERROR: Cannot load libmkl_avx2.so or libmkl_def.so.",
+        ),
+    ),
+    recipe=Recipe(
+        does="loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none",
+        of=(
+            Library(path="old/libmkl_core.so.2", exports=("iJIT_NotifyEvent",)),
+            Library(path="libtorch_cpu.so", asks=("iJIT_NotifyEvent",), needs=("old/libmkl_core.so.2",)),
+            Gone(path="old/libmkl_core.so.2"),
+            Library(path="libmkl_core.so.2", exports=("mkl_serv_get_version",)),
+        ),
+        run=(("{python}", "-c", "import ctypes; ctypes.CDLL('./libmkl_core.so.2'); ctypes.CDLL('./libtorch_cpu.so')"),),
+        shows="undefined symbol: iJIT_NotifyEvent",
+    ),
+)
+
+
+class Wanted(Variant, frozen=True, kw_only=True):
+    """Hold the requirement on MKL that cures; `again`: the same release once more."""
+
+    mkl: str = _OLDER
+    again: bool = False
+
+
+def detect(facts: Facts) -> Hit | None:
+    fault = facts.torch.fault
+    if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
+        return None
+    return Hit(
+        message="torch does not import: it asks MKL for a function that MKL 2024.1 and newer do not have.",
+        evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
+        variant=Wanted(),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    said = seen.captured()
+    evidence = building.lines([m for m in seen.matches if m.strength != "context"])
+    if all(m.strength == "hint" for m in seen.matches) and facts.subject.package not in (
+        "torch",
+        "numpy",
+        "torchvision",
+    ):
+        return None  # some other program's MKL
+    if "symbol" in said:
+        message = (
+            f"torch there asks MKL for {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed a newer MKL than its torch "
+            "knows."
+        )
+        return Hit(message=message, evidence=evidence, variant=Wanted())
+    if "library" in said:
+        first = said.get("number") == "1"
+        return Hit(
+            message=f"{said['library']} is not there: the MKL there is {'newer than 2021' if first else 'of another release'}, or none is installed.",
+            evidence=evidence,
+            variant=Wanted(mkl="mkl<2022" if first else "mkl>=2022,<2024.1"),
+        )
+    return Hit(
+        message=f"MKL does not load its own {said['part']}: two MKL are mixed, or it is damaged.",
+        evidence=evidence,
+        variant=Wanted(mkl="mkl", again=True),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    if facts.interpreter.kind in ("venv", "uv", "system", "standalone"):
+        # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
+        step = commands.variable(
+            "LD_LIBRARY_PATH", None, "oneAPI's setvars.sh puts a newer MKL there than this torch knows"
+        )
+        return (Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify),)
+    want = hit.variant if isinstance(hit.variant, Wanted) else Wanted()
+    older = Fix(title="Install the MKL that torch expects", steps=(_mkl(facts, want),), verify=verify)
+    wanted = newest_torch.requirements(facts)
+    if wanted is None or facts.interpreter.kind == "pixi":
+        return (older,)
+    gone = commands.by_hand(
+        (_tool(facts), "remove", "--yes", *_prefix(facts), "pytorch", "torchvision", "torchaudio"),
+        "conda's torch has to go before pip's comes; name those of the three that `conda list` shows",
+        "removes conda's torch",
+        "medium",
+        risk_text="packages of conda that need it go with it",
+    )
+    pips = commands.install(
+        *wanted.requirements,
+        index_url=wanted.index_url,
+        upgrade=wanted.upgrade,
+        why="pip's torch holds its own MKL",
+        changes="torch and torchvision of pip",
+        takes="up to 5 GB",
+    )
+    return (older, Fix(title="Take pip's torch in place of conda's", steps=(gone, pips), verify=verify))
+
+
+def _mkl(facts: Facts, want: Wanted) -> Step:
+    why = (
+        "a whole copy of MKL, in place of the damaged one; `nomkl` in its place takes OpenBLAS"
+        if want.again
+        else "this release has what torch asks for; write the same into the environment's file, or the newest comes back"
+    )
+    if facts.interpreter.kind == "pixi":
+        return commands.by_hand(("pixi", "add", want.mkl), why, "MKL, and pixi's manifest and lock file")
+    again = ("--force-reinstall",) if want.again else ()
+    argv = (_tool(facts), "install", "--yes", *again, *_prefix(facts), want.mkl)
+    if _prefix(facts):
+        return commands.run(argv, why, "MKL")
+    return commands.by_hand(argv, f"in the environment that has torch, activated: {why}", "MKL")
+
+
+def _tool(facts: Facts) -> str:
+    tools = facts.interpreter.installers
+    names = [tool.split()[0] for tool in tools] if isinstance(tools, tuple) else []
+    return next((name for name in ("mamba", "micromamba", "conda") if name in names), "conda")
+
+
+def _prefix(facts: Facts) -> tuple[str, ...]:
+    prefix = facts.interpreter.prefix
+    return ("--prefix", prefix) if facts.interpreter.kind == "conda" and isinstance(prefix, str) else ()

@@ -1,0 +1,101 @@
+"""The loader has no room left for the thread-local memory of a library.
+
+What it is
+    A library such as libgomp or jemalloc keeps variables for each thread in the static TLS block. glibc makes that block when the
+    program starts, with a small reserve for libraries that come later. Those loaded before have used the reserve up.
+
+How it shows
+    "OSError: .../libgomp.so.1: cannot allocate memory in static TLS block", "ImportError: .../libgomp-d22c30c5.so.1.0.0: cannot allocate memory
+    in static TLS block". Mostly on ARM (Jetson, Graviton, Grace), and with jemalloc or tcmalloc on x86 too.
+
+Why it happens
+    torch, scikit-learn, OpenCV and others each bring an OpenMP runtime. The order of imports decides which of them finds no room. glibc before
+    2.32 has a reserve of fixed size.
+
+What to do
+    Import torch first, before cv2 and sklearn. Or load the named library when the program starts: LD_PRELOAD with its path. With
+    glibc 2.32 or newer: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
+
+How to reproduce
+    There is no recipe: on x86-64 torch's own libraries fit into the reserve. On a Jetson with glibc 2.27, `python3 -c "import cv2,
+    torch"` shows it.
+
+References
+    https://github.com/NVIDIA-AI-IOT/trt_pose/issues/111
+    https://github.com/NVIDIA/DALI/pull/5519
+    https://www.gnu.org/software/libc/manual/html_node/Dynamic-Linking-Tunables.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD324",
+    slug="static-tls-exhausted",
+    title="No room in the static TLS block",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("torch-install-broken", "libgl-missing"),
+    signs=(
+        Sign(
+            pattern=r"(?P<library>/[^\s:'\"]{1,250}\.so[\w.]*): cannot allocate memory in static TLS block",
+            literal="cannot allocate memory in static TLS block",
+            sample="OSError: /usr/lib/aarch64-linux-gnu/libgomp.so.1: cannot allocate memory in static TLS block",
+        ),
+        Sign(
+            pattern=r"cannot allocate memory in static TLS block",
+            literal="cannot allocate memory in static TLS block",
+            sample="ImportError: libgomp-d22c30c5.so.1.0.0: cannot allocate memory in static TLS block",
+        ),
+    ),
+)
+
+_HAS_TUNABLE = (2, 32)  # https://sourceware.org/git/?p=glibc.git;a=blob;f=NEWS, "rtld.optional_static_tls"
+
+
+class Late(Variant, frozen=True, kw_only=True):
+    """Name the library that found no room, by its path where the log has it."""
+
+    library: str | None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    library = seen.group("library")
+    return Hit(
+        message=f"The loader had no room left for the thread-local memory of {library or 'a library'}: others had been loaded before it.",
+        evidence=evidence,
+        variant=Late(library=library),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    library = hit.variant.library if isinstance(hit.variant, Late) else None
+    order = commands.by_hand(
+        (),
+        "put `import torch` above `import cv2`, sklearn and all else in the program that starts",
+        "the order of imports",
+        "none",
+    )
+    made = [Fix(title="Import torch first", steps=(order,), verify=verify)]
+    if library:
+        preload = commands.variable(
+            "LD_PRELOAD", library, "the library is loaded when the program starts, while there is room"
+        )
+        made.append(Fix(title="Load the library at the start", steps=(preload,), verify=verify))
+    glibc = facts.system.glibc
+    if not isinstance(glibc, str) or (pair(glibc) or _HAS_TUNABLE) >= _HAS_TUNABLE:
+        why = (
+            "makes the reserve larger"
+            if isinstance(glibc, str)
+            else "makes the reserve larger, with glibc 2.32 or newer"
+        )
+        reserve = commands.variable("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4096", why)
+        made.append(Fix(title="Make the reserve larger", steps=(reserve,), verify=verify))
+    return tuple(made)

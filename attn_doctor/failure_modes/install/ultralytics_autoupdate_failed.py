@@ -1,0 +1,106 @@
+"""Ultralytics wanted to install a package by itself, and could not.
+
+What it is
+    Ultralytics installs packages that a task needs (onnx for an export, lap for tracking, a newer version of one of its requirements) with pip
+    while it runs. The installation failed, or was skipped because it has no connection.
+
+How it shows
+    "requirements: Ultralytics requirement ['onnx>=1.12.0'] not found, attempting AutoUpdate...", then "requirements: ❌ AutoUpdate skipped
+    (offline)", or "requirements: ❌ Command 'pip install --no-cache-dir ...' returned non-zero exit status 1.", "AutoUpdate disabled by
+    YOLO_AUTOINSTALL=False". The error of the import follows.
+
+Why it happens
+    There is no connection to the package index (a cluster's node, a company's proxy), the environment has no pip (uv, PDM), or it may not be
+    written to.
+
+What to do
+    Install the named package yourself, with the tool that keeps this environment, where there is a connection. YOLO_AUTOINSTALL=false stops the
+    attempts.
+
+How to reproduce
+    There is no recipe: a failed attempt depends on the network. `YOLO_AUTOINSTALL=false yolo export model=yolo12n.yaml format=onnx`
+    without onnx shows the last of the sentences.
+
+References
+    https://docs.ultralytics.com/quickstart/
+    https://docs.ultralytics.com/reference/utils/checks/
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.steps import name_of
+
+MODE = FailureMode(
+    code="AD219",
+    slug="ultralytics-autoupdate-failed",
+    title="Ultralytics could not install a package by itself",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("network-proxy-ssl", "requirements-missing", "no-matching-distribution"),
+    signs=(
+        Sign(
+            pattern=r"AutoUpdate skipped \(offline\)",
+            literal="AutoUpdate skipped (offline)",
+            sample="requirements: ❌ AutoUpdate skipped (offline)",
+        ),
+        Sign(
+            pattern=r"requirements: ❌ Command '(?:uv )?pip install .{1,300}' (?:returned non-zero exit status|timed out)",
+            literal="requirements: ❌ Command '",
+            sample="requirements: ❌ Command 'pip install --no-cache-dir \"onnx>=1.12.0\" ' returned non-zero exit status 1.",
+        ),
+        Sign(
+            pattern=r"AutoUpdate disabled by YOLO_AUTOINSTALL=False",
+            literal="AutoUpdate disabled by YOLO_AUTOINSTALL",
+            sample="requirements: Ultralytics requirement ['lap>=0.5.12'] not found, AutoUpdate disabled by YOLO_AUTOINSTALL=False",
+        ),
+        Sign(
+            pattern=r"Ultralytics requirements? \[(?P<packages>['\"][^\]]{1,400})\] not found",
+            literal="Ultralytics requirement",
+            sample="requirements: Ultralytics requirements ['onnx>=1.12.0', 'onnxslim>=0.1.59'] not found, attempting AutoUpdate...",
+            strength="context",
+        ),
+    ),
+)
+
+
+class Wanted(Variant, frozen=True, kw_only=True):
+    """Name the requirements that Ultralytics wanted; none where the log does not hold that line."""
+
+    packages: tuple[str, ...]
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None  # it was wanted, and nothing says that it failed
+    named = tuple(re.findall(r"['\"]([^'\"]+)['\"]", seen.group("packages") or ""))
+    packages = tuple(text for text in named if name_of(text))
+    what = " and ".join(packages) or "a package"
+    return Hit(
+        message=f"Ultralytics wanted to install {what} by itself, and could not.",
+        evidence=tuple(e for e in evidence if e.line in {m.line for m in proofs}) or evidence,
+        variant=Wanted(packages=packages),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    packages = hit.variant.packages if isinstance(hit.variant, Wanted) else ()
+    stop = commands.variable(
+        "YOLO_AUTOINSTALL", "false", "Ultralytics then says which package is missing, and installs nothing itself"
+    )
+    if not packages:
+        return (Fix(title="Let Ultralytics say what is missing", steps=(stop,), verify=commands.check(facts)),)
+    install = commands.install(
+        *packages,
+        why="as Ultralytics asks for them, by the installer of this environment; without a connection: download them elsewhere "
+        "(pip download) and install from that folder with --no-index --find-links",
+        changes=", ".join(packages),
+    )
+    return (Fix(title="Install what Ultralytics asks for", steps=(install, stop), verify=commands.check(facts)),)

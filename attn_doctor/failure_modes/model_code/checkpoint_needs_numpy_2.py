@@ -1,0 +1,103 @@
+"""A file was written with NumPy 2, and NumPy 1 is to read it.
+
+What it is
+    Checkpoints (`.pt`), caches of labels (`.cache`) and pickles can hold NumPy arrays or numbers. NumPy 2 writes them under the name
+    `numpy._core`, which NumPy 1 does not have.
+
+How it shows
+    "ModuleNotFoundError: No module named 'numpy._core'" (or 'numpy._core.numeric', 'numpy._core.multiarray') below torch.load or
+    pickle.load.
+
+Why it happens
+    The file comes from another machine or from an environment with NumPy 2: a checkpoint of a colleague, a `labels.cache` beside the
+    images that a newer Ultralytics wrote, a metric that was stored as a NumPy number.
+
+What to do
+    A cache of labels: delete it, the next training writes it anew. A checkpoint: NumPy 2 where torch is 2.3 or newer; or let whoever
+    has NumPy 2 save the weights alone. A torch older than 2.3 is built for NumPy 1 and cannot take NumPy 2.
+
+How to reproduce
+    There is no recipe: it takes an environment with NumPy 1 and a file written with NumPy 2. `python -c "import pickle, numpy;
+    pickle.dump(numpy.float64(1), open('x', 'wb'))"` with NumPy 2 writes one; pickle.load with NumPy 1 shows it.
+
+References
+    https://numpy.org/devdocs/numpy_2_0_migration_guide.html#numpy-core-to-numpy-core-renaming
+    https://github.com/icey-zhang/SuperYOLO/issues/133
+    https://github.com/ray-project/ray/issues/48053
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.versions import pair
+
+MODE = FailureMode(
+    code="AD605",
+    slug="checkpoint-needs-numpy-2",
+    title="A file was written with NumPy 2",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=r"No module named '?numpy\._core",
+            literal="numpy._core",
+            sample="ModuleNotFoundError: No module named 'numpy._core'",
+        ),
+        Sign(
+            pattern=r"(?P<cache>[\w.-]+\.cache)\b|\bcache_path\b|np\.load\(str\(path\)",
+            literal="cache",
+            sample="    cache = torch.load(cache_path)  # load",
+            strength="context",
+        ),
+    ),
+)
+
+_NUMPY_2 = (2, 3)  # the first torch that is built for NumPy 2, https://github.com/pytorch/pytorch/releases/tag/v2.3.0
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return None
+    return Hit(
+        message="The file that was read was written with NumPy 2, and the NumPy there is older: it has no numpy._core.",
+        evidence=tuple(e for e in evidence if "numpy._core" in e.text) or evidence,
+        confidence=Confidence.HIGH,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    torch = facts.torch.version
+    takes = isinstance(torch, str) and (pair(torch) or _NUMPY_2) >= _NUMPY_2
+    delete = commands.by_hand(
+        (),
+        "if the traceback names a .cache file (labels.cache beside the images): delete it, the next training writes it anew",
+        "the cache of labels",
+        "none",
+    )
+    upgrade = commands.install(
+        "numpy>=2,<3",
+        why=f"torch {torch} is built for NumPy 2"
+        if takes
+        else "torch 2.3 and newer are built for NumPy 2; an older torch needs NumPy 1",
+        changes="numpy",
+        risk="medium",
+        risk_text="packages that were built for NumPy 1 stop working",
+    )
+    resave = commands.by_hand(
+        (),
+        "where NumPy 2 is: load the checkpoint, turn NumPy values in it into Python's (float(x), x.tolist()), and save it again",
+        "a copy of the checkpoint",
+        "none",
+    )
+    cures = [
+        Fix(title="Delete a cache that NumPy 2 wrote", steps=(delete,), verify=verify),
+        Fix(title="Save the checkpoint again without NumPy's values", steps=(resave,), verify=verify),
+    ]
+    newer = Fix(title="Install NumPy 2", steps=(upgrade,), verify=verify)
+    old = isinstance(torch, str) and not takes
+    return tuple(cures) if old else (cures[0], newer, cures[1])

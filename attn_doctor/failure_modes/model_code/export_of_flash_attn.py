@@ -1,0 +1,82 @@
+"""A model that calls flash-attn is exported, and no other format has that operator.
+
+What it is
+    An export (ONNX, TorchScript, TensorRT, OpenVINO) writes down the operators of a model. `flash_attn::_flash_attn_forward` is an
+    operator of the flash-attn package alone, so no runtime knows it.
+
+How it shows
+    "torch.onnx.errors.UnsupportedOperatorError: ONNX export failed on an operator with unrecognized namespace
+    flash_attn::_flash_attn_forward", "Exporting the operator 'flash_attn::...' to ONNX opset version 17 is not supported", "No ONNX function
+    found for <OpOverload(op='flash_attn._flash_attn_forward'>"; of older releases "Couldn't export Python operator FlashAttnFunc". The
+    same with "xformers::efficient_attention_forward".
+
+Why it happens
+    The attention of the model (the yolov12 fork on a CUDA device, a transformer with attn_implementation="flash_attention_2") is computed by
+    flash-attn while the export traces it.
+
+What to do
+    Export with PyTorch's own attention: the result is the same, and the runtime chooses its own kernel. The yolov12 fork: export with
+    device=cpu, where it does not call flash-attn. transformers: attn_implementation="sdpa" (or "eager"). Projects with a switch:
+    turn it off (XFORMERS_DISABLED=1 for DINOv2).
+
+How to reproduce
+    There is no recipe: tracing flash-attn needs an NVIDIA GPU. torch.onnx.export of any module that calls flash_attn_func on a GPU
+    shows it.
+
+References
+    https://github.com/NVlabs/FoundationStereo/issues/34
+    https://github.com/NVIDIA/TensorRT-LLM/issues/2369
+    https://github.com/onnx/onnx/issues/7513
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
+
+_OPERATOR = r"(?P<operator>(?:flash_attn\w*|xformers|vllm_flash_attn)(?:::|\.)\w+)"
+
+MODE = FailureMode(
+    code="AD606",
+    slug="export-of-flash-attn",
+    title="An export meets an operator of flash-attn",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    says="The export met {operator}, an operator that exists in its own package alone: export with PyTorch's own attention.",
+    signs=(
+        Sign(
+            pattern=rf"unrecognized namespace '?{_OPERATOR}",
+            literal="unrecognized namespace",
+            sample="torch.onnx.errors.UnsupportedOperatorError: ONNX export failed on an operator with unrecognized namespace "
+            "flash_attn::_flash_attn_forward.",
+        ),
+        Sign(
+            pattern=rf"Exporting the operator '{_OPERATOR}' to ONNX",
+            literal="Exporting the operator '",
+            sample="Exporting the operator 'flash_attn::_flash_attn_varlen_forward' to ONNX opset version 17 is not supported.",
+        ),
+        Sign(
+            pattern=rf"No (?:ONNX function|decompositions?) (?:found )?(?:registered )?for .{{0,80}}{_OPERATOR}",
+            literal="for <OpOverload",
+            sample="No ONNX function found for <OpOverload(op='flash_attn._flash_attn_forward', overload='default')>.",
+        ),
+        Sign(
+            pattern=r"export Python operator (?P<operator>FlashAttn\w*)",
+            literal="export Python operator FlashAttn",
+            sample="RuntimeError: ONNX export failed: Couldn't export Python operator FlashAttnFunc",
+        ),
+    ),
+)
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    own = commands.by_hand(
+        (),
+        "let the model compute its attention by PyTorch while it is exported: the yolov12 fork with device=cpu; transformers with "
+        'attn_implementation="sdpa"; DINOv2 with XFORMERS_DISABLED=1; own code through torch.nn.functional.scaled_dot_product_attention',
+        "how the model is exported; its weights and results stay the same",
+        "none",
+    )
+    return (Fix(title="Export with PyTorch's own attention", steps=(own,), verify=commands.check(facts)),)

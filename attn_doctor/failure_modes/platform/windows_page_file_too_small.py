@@ -1,0 +1,110 @@
+"""The page file of Windows is too small.
+
+What it is
+    Windows promises memory to a program only as far as memory and page file together reach. Each worker of a DataLoader is a Python of
+    its own there, which loads torch and its libraries again and is promised several gigabytes. torch is whole.
+
+How it shows
+    "OSError: [WinError 1455] The paging file is too small for this operation to complete. Error loading
+    .../torch/lib/cudnn_cnn_infer64_8.dll or one of its dependencies.", in the language of that Windows; "(os error 1455)" from
+    safetensors and other programs in Rust; "DLL load failed while importing ...: The paging file is too small".
+
+Why it happens
+    A page file of a fixed small size, or none; many workers; a large model that is loaded while little is left.
+
+What to do
+    Make the page file larger: run SystemPropertiesPerformance.exe, then Advanced, Virtual memory, Change, and restart Windows. Or
+    start with fewer workers: `workers=0` to `workers=2`.
+
+How to reproduce
+    There is no recipe: it takes a Windows whose page file is full. It shows when a training with `workers=8` starts on a machine with
+    8 GB of memory and a page file of 2 GB.
+
+References
+    https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--1300-1699-
+    https://learn.microsoft.com/en-us/troubleshoot/windows-client/performance/introduction-to-the-page-file
+    https://github.com/ultralytics/yolov3/issues/1643
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign
+from attn_doctor.failure_modes.shared.fact_queries import message, text_of
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+
+# The number is the same in every language; some programs print only the words.
+_WORDS = (
+    "paging file is too small",
+    "页面文件太小",
+    "Auslagerungsdatei ist zu klein",
+    "fichier de pagination est insuffisant",
+    "archivo de paginación es demasiado pequeño",
+    "ページング ファイルが小さすぎる",
+)
+
+MODE = FailureMode(
+    code="AD507",
+    slug="windows-page-file-too-small",
+    title="The page file of Windows is too small",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    blocks=EVERY_BACKEND,
+    explains=("torch-install-broken", "windows-dll-missing", "ultralytics-broken", "torchvision-mismatch"),
+    says="Windows had no memory left to promise: its page file is too small for what was started. torch itself is whole.",
+    signs=(
+        Sign(
+            pattern=r"\[WinError 1455\]",
+            literal="[WinError 1455]",
+            sample='OSError: [WinError 1455] The paging file is too small for this operation to complete. Error loading "D:\\\\env\\\\lib\\\\'
+            'site-packages\\\\torch\\\\lib\\\\cufft64_10.dll" or one of its dependencies.',
+        ),
+        Sign(
+            pattern=r"\(os error 1455\)",
+            literal="(os error 1455)",
+            sample="OSError: The paging file is too small for this operation to complete. (os error 1455)",
+        ),
+        *(
+            Sign(pattern=words, literal=words, sample=f"ImportError: DLL load failed while importing _C: {words}.")
+            for words in _WORDS
+        ),
+    ),
+)
+
+_FULL = re.compile("|".join((r"WinError 1455", *_WORDS)))
+
+
+def detect(facts: Facts) -> Hit | None:
+    fault = facts.torch.fault
+    if fault is None or not _FULL.search(text_of(fault)):
+        return None
+    return Hit(
+        message="torch does not import, because the page file of Windows is too small. torch itself is whole.",
+        evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    larger = commands.by_hand(
+        ("SystemPropertiesPerformance.exe",),
+        "then: Advanced, Virtual memory, Change; clear the first box, choose a drive with room, Custom size: initial 16384 MB, maximum "
+        "32768 MB or more, Set, OK; then restart Windows",
+        "the size of the page file",
+        risk_text="a restart of Windows",
+    )
+    fewer = commands.by_hand(
+        (),
+        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader), and try up to 2 where that works: each worker "
+        "loads torch again",
+        "the settings of the training",
+        "none",
+    )
+    return (
+        Fix(title="Make the page file larger", steps=(larger,), verify=verify),
+        Fix(title="Use fewer workers", steps=(fewer,), verify=verify),
+    )

@@ -1,0 +1,76 @@
+"""Judge lines that report a crash of compiled code: which of them count, and how sure they make. Pure.
+
+The failure modes of crashes have these context signs; a crash of a compiler is another failure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from attn_doctor.failure_modes.mode import Sign
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.findings import Confidence, Evidence, Severity
+
+CONTEXT = (
+    Sign(
+        pattern=r"site-packages|dist-packages",
+        literal="-packages",
+        sample='  File "/venv/lib/python3.11/site-packages/torch/cuda/__init__.py", line 491 in _lazy_init',
+        strength="context",
+    ),
+    Sign(
+        pattern=r"\bpython[\d.]* ",
+        literal="python",
+        sample="$ python train.py",
+        strength="context",
+    ),
+    Sign(
+        pattern=r"libtorch|libc10|triton::",
+        literal="libtorch",
+        sample=" 9 0x0000000004b2a5d1 at::native::add()  /venv/lib/python3.11/site-packages/torch/lib/libtorch_cpu.so",
+        strength="context",
+    ),
+    Sign(
+        pattern=r"\btriton::",
+        literal="triton::",
+        sample=" 3 0x000000000065cdfc triton::driver::path_to_ptxas()  ???:0",
+        strength="context",
+    ),
+    Sign(
+        pattern=r"import (?:flash_attn|torch|numpy|cv2|ultralytics)",
+        literal="import ",
+        sample=">>> import flash_attn",
+        strength="context",
+    ),
+)
+
+# Its driver says so in the same line.
+_COMPILER = re.compile(r"compiler error|terminated program|died due to|cc1plus|cicc|ptxas|nvcc|clang|\bld:")
+_SHORT = 12  # lines of a log that may be nothing but the crash
+
+
+class Crash(NamedTuple):
+    """Hold the lines that report a crash, and what follows from the rest of the log."""
+
+    matches: tuple[Match, ...]
+    evidence: tuple[Evidence, ...]
+    confidence: Confidence
+    severity: Severity
+
+
+def crash(seen: Seen, evidence: tuple[Evidence, ...]) -> Crash | None:
+    """Return the crash that a log reports; None where it is a compiler's."""
+    crashes = tuple(m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text))
+    if not crashes:
+        return None
+    ours = any(m.strength in ("context", "proof") for m in seen.matches)
+    short = any(log.file == crashes[0].file and log.lines <= _SHORT for log in seen.logs)
+    lines = {m.line for m in crashes}
+    return Crash(
+        matches=crashes,
+        evidence=tuple(e for e in evidence if e.line in lines)
+        or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in crashes[:4]),
+        confidence=Confidence.HIGH if ours else Confidence.LOW,
+        severity=Severity.ERROR if ours or short else Severity.INFO,
+    )

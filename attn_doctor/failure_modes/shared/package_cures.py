@@ -1,0 +1,252 @@
+"""Give the steps that build a package beside torch, and the fixes for packages other than flash-attn. Pure.
+
+A build names all that its setup imports at once, torch included, and says how long it takes and how much memory.
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import newest_torch, subject
+from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
+from attn_doctor.knowledge import built_packages, pytorch
+from attn_doctor.knowledge.rows import BuiltPackage
+from attn_doctor.knowledge.wheel_key import key_of, numbers
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+SDPA = "PyTorch's own attention (SDPA) needs none of this"
+_GIGABYTE = 1 << 30
+_JOBS = 2  # where nothing is known of the memory
+
+
+def torch_first(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that installs torch where it is missing, or may be: a build imports it. Empty where it is there."""
+    if isinstance(facts.torch.version, str):
+        return ()
+    missing = facts.torch.version is None
+    wanted = newest_torch.requirements(facts)
+    if wanted is None:
+        return (commands.by_hand((), "install torch first: the build imports it", "adds torch", takes="3 to 5 GB"),)
+    # Where nobody knows whether torch is there, a name without a version changes nothing if it is.
+    names = wanted.requirements if missing else tuple(text.partition("==")[0] for text in wanted.requirements)
+    return (
+        commands.install(
+            *names,
+            index_url=wanted.index_url,
+            why="the build imports torch" + ("" if missing else "; where it is installed already, nothing happens"),
+            changes="adds torch and torchvision, if they are missing",
+            takes="3 to 5 GB",
+        ),
+    )
+
+
+def tools(facts: Facts, *missing: str) -> Step:
+    """Return the step that installs all that the package's setup imports beside torch. `missing`: named by the log."""
+    needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
+    named = {name.partition("<")[0] for name in needed}
+    needed += [name for name in dict.fromkeys(missing) if name not in named and name != "torch"]
+    return commands.install(
+        *needed,
+        why="the setup imports them one after the other: install all at once, or the build fails again at the next one",
+        changes="adds build tools",
+    )
+
+
+def build(
+    facts: Facts,
+    why: str,
+    *,
+    release: str | None = None,
+    again: bool = False,
+    verbose: bool = False,
+    fresh: bool = False,
+) -> Step:
+    """Return the step that builds the package in the environment that has torch; by hand where no package is named.
+
+    `again`: also where this version is installed. `fresh`: not out of the cache.
+    """
+    name, asked = subject.package(facts), subject.requirement(facts)
+    row = built_packages.row_of(name) if name else None
+    if name == FLASH_ATTN or (row is not None and row.attention):
+        why = f"{why}; {SDPA}"
+    if asked is None:
+        option = "with --no-build-isolation" + (" and -v" if verbose else "")
+        words = f"repeat the installation of the package {option}: {why}"
+        return commands.by_hand((), words, "adds the package", takes=_takes(name))
+    return commands.install(
+        asked if release is None else f"{name}=={release}",
+        why=why,
+        changes=f"adds {name}",
+        no_build_isolation=True,
+        reinstall=again,
+        no_deps=again,
+        no_cache=again or fresh,
+        verbose=verbose,
+        takes=_takes(name),
+    )
+
+
+def _takes(name: str | None) -> str:
+    compiled = (
+        f"minutes to hours where it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
+    )
+    if name == FLASH_ATTN:
+        return "seconds where a wheel fits; hours where it is compiled, and MAX_JOBS × up to 9 GB of memory"
+    return compiled
+
+
+def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
+    """Return the step that limits how many compilers run at once, by the memory of the machine where that is known."""
+    most = built_packages.gigabytes(subject.package(facts))
+    if jobs is None:
+        free, cores = facts.system.available_bytes, facts.system.cores
+        jobs = max(1, free // (most * _GIGABYTE)) if isinstance(free, int) else _JOBS
+        jobs = min(jobs, cores) if isinstance(cores, int) else jobs
+    return commands.variable("MAX_JOBS", str(jobs), f"compilers at once: {jobs} × up to {most} GB of memory")
+
+
+def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
+    """Return the fix that installs torch and the build tools, and then builds the package without isolation."""
+    steps = (*torch_first(facts), tools(facts, *missing), fewer_jobs(facts), build(facts, why))
+    return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def from_source(facts: Facts, name: str) -> Fix:
+    """Return the fix for a package that the registry does not have: torch and the build tools, and its own repository."""
+    row = built_packages.row_of(name)
+    assert row is not None
+    assert row.get is not None
+    step = commands.install(
+        row.get,
+        why=f"{name} is not in the registry: it is built from its own repository",
+        changes=f"adds {name}",
+        no_build_isolation=True,
+        takes=_takes(name),
+    )
+    steps = (*torch_first(facts), tools(facts), fewer_jobs(facts), step)
+    return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
+
+
+def ready(facts: Facts, name: str | None) -> tuple[Fix, ...]:
+    """Return the fixes that install a finished wheel of this package, not flash-attn's. Empty where none is known."""
+    row = built_packages.row_of(name) if name else None
+    if name is None or row is None or not _may_fit(facts, row):
+        return ()
+    if row.wheels == "pytorch-index":
+        return (_bound(facts, name, row),)
+    if row.wheels == "pypi" and not row.compiles_at_run_time:
+        fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
+        step = commands.install(
+            row.get or name,
+            why="a finished wheel: nothing is compiled" + (fresh if row.torch_bound else ""),
+            changes=f"adds {name}" + (", and may change torch" if row.torch_bound else ""),
+            risk="medium" if row.torch_bound else "low",
+        )
+        return (Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts)),)
+    if row.wheels == "index":
+        index = built_packages.wheel_index(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+        if index is not None:
+            return (_of_index(facts, name, row, index),)
+    return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
+    """Say whether nothing that is known of the machine speaks against a wheel."""
+    key = key_of(facts)
+    if isinstance(key.platform, str) and key.platform not in row.platforms:
+        return False
+    if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
+        return False
+    if not isinstance(key.torch, str):
+        return True
+    first, last = row.torch_first, row.torch_last
+    return (first is None or numbers(key.torch) >= numbers(first)) and (
+        last is None or numbers(key.torch) <= numbers(last)
+    )
+
+
+def _torch(facts: Facts) -> tuple[str, str | None]:
+    cuda = facts.torch.cuda
+    return str(facts.torch.version), pytorch.flavour(cuda) if isinstance(cuda, str) else None
+
+
+def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    """Return the fix for a wheel of which each release is for one torch: the torch that is there is named with it."""
+    torch = facts.torch.version
+    if isinstance(torch, str):
+        step = commands.install(
+            name,
+            f"torch=={torch.partition('+')[0]}",
+            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            why=f"takes the release of {name} that was built for this torch",
+            changes=f"adds {name}",
+        )
+    else:
+        wanted = newest_torch.requirements(facts, name)
+        look = 'the torch that is there, if there is one (python -c "import torch; print(torch.__version__)")'
+        if wanted is None or torch is not None:
+            words = f"install {name} and, with ==, {look} by one command, from {row.url}: it chooses the release for that torch"
+            step = commands.by_hand((), words.replace("{flavour}", "cuXXX"), f"adds {name}")
+        else:
+            step = commands.install(
+                *wanted.requirements,
+                index_url=wanted.index_url,
+                why=f"a torch, and the {name} that was built for it",
+                changes=f"adds torch and {name}",
+                takes="3 to 5 GB",
+            )
+    return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
+
+
+def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
+    needs = commands.install(
+        *(text for text in row.imports if text != "torch"), why=f"{name} imports them", changes="adds small packages"
+    )
+    step = commands.install(
+        name,
+        index_url=index,
+        reinstall=True,
+        no_deps=True,
+        why="compiled for this torch and CUDA, where that index has this Python",
+        changes=f"{name}",
+    )
+    return Fix(title=f"Install {name}'s finished wheel", steps=(needs, step), verify=subject.verify(facts))
+
+
+def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    key = key_of(facts)
+    known = (
+        f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",
+        f"CUDA {key.cuda}" if isinstance(key.cuda, str) else "its CUDA",
+        f"Python {key.python}" if isinstance(key.python, str) else "your Python",
+    )
+    url = (row.url or "").partition("pt{")[0]
+    words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    step = commands.by_hand((), words, f"adds {name}")
+    return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
+
+
+def again(facts: Facts, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
+
+    `because`: why the installed one has to go.
+    """
+    name = subject.package(facts)
+    row = built_packages.row_of(name) if name else None
+    made = list(ready(facts, name))
+    if name is None:
+        words = (
+            "remove the package whose file stands in the error, and install the release that was built for this torch; "
+            "or build it here: with --no-build-isolation, --force-reinstall and --no-cache-dir"
+        )
+        step = commands.by_hand((), words, "that package")
+        return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
+    if not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
+        why = f"compiles it against the torch that is there now: {because}"
+        steps = (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
+        made.append(Fix(title=f"Build {name} again, for this torch", steps=steps, verify=subject.verify(facts)))
+    if row is not None and row.attention:
+        step = commands.uninstall(name, why=f"{because}, and {SDPA}")
+        made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
+    return tuple(made)

@@ -1,0 +1,77 @@
+"""Say which package a cure is for: the one that a log names, or flash-attn where only a machine is examined. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.knowledge import built_packages
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import name_of
+
+FLASH_ATTN = "flash-attn"
+_OF_TORCH = ("torch", "torchvision", "torchaudio", "triton")
+# A repository of sources, without a password in it.
+_REPOSITORY = re.compile(r"git\+https://[\w.-]+/[\w./~-]+(?:@[\w./-]+)?(?:#[\w=&/.-]+)?")
+
+
+def package(facts: Facts) -> str | None:
+    """Return the package that failed; None where a log does not name it. With no log it is flash-attn.
+
+    In an import or a call, libraries that have no compiled code, and torch itself, are not the package.
+    """
+    subject = facts.subject
+    if not isinstance(subject.package, str):
+        return None if facts.grade == "stated" else FLASH_ATTN
+    name = subject.package
+    if subject.doing in ("importing", "running") and (name in built_packages.WITHOUT_CODE or name in _OF_TORCH):
+        return None
+    return name
+
+
+def is_flash_attn(facts: Facts) -> bool:
+    """Say whether it is flash-attn. A log that names no package is not flash-attn's."""
+    return package(facts) == FLASH_ATTN
+
+
+def words(facts: Facts) -> str:
+    """Return the name of the package for a sentence: "xformers", or "the package"."""
+    return package(facts) or "the package"
+
+
+def requirement(facts: Facts) -> str | None:
+    """Return what the package is installed by, as the command in the log asks for it; None: the log does not tell.
+
+    `pip install detectron2` has no release to install: then it is the repository of the package.
+    """
+    name = package(facts)
+    if name is None:
+        return None
+    typed = _typed(facts, name)
+    row = built_packages.row_of(name)
+    if row is None or (typed is not None and typed.startswith("git+")):
+        return typed or name
+    if row.get is None and row.wheels == "none":
+        return typed
+    return row.get or typed or name
+
+
+def _typed(facts: Facts, name: str) -> str | None:
+    command = facts.subject.command
+    if not isinstance(command, str):
+        return None
+    for word in command.replace("'", " ").replace('"', " ").split():
+        if _REPOSITORY.fullmatch(word) and name in word.lower().replace("_", "-"):
+            return word
+        if not word.endswith(".whl") and name_of(word) == name:
+            return word
+    return None
+
+
+def verify(facts: Facts) -> tuple[str, ...]:
+    """Return the argv that shows whether the package works: its import, or an examination where no module is known."""
+    name = package(facts)
+    if name == FLASH_ATTN:
+        return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
+    row = built_packages.row_of(name) if name else None
+    return commands.check(facts) if row is None else (commands.python(facts), "-c", f"import {row.module}")

@@ -1,0 +1,105 @@
+"""Give the fixes of a build that finds no CUDA toolkit, a wrong one, or half of one. Pure.
+
+The cheapest way stands first: a toolkit that is here, a finished wheel, then the installation of the release that this machine needs.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.commands import cuda_toolkits, places
+from attn_doctor.failure_modes.shared import building, pip_toolkit, wheel_fixes
+from attn_doctor.model.facts import Facts, Toolkit
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.versions import dotted, pair
+
+_EXAMPLE = (12, 8)  # the release by which the commands are shown where torch's CUDA is not known
+
+
+def of_flash_attn(facts: Facts) -> bool:
+    """Say whether the build is flash-attn's: the log says so, or there is a machine, and flash-attn is what it is examined for."""
+    package = facts.subject.package
+    return package == building.FLASH_ATTN or (facts.grade != "stated" and not isinstance(package, str))
+
+
+def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
+    """Return the fixes. `floor`: the oldest CUDA that the package takes. `replace`: the toolkit that comes with this system is the wrong one."""
+    wheel = building.without_compiling(facts) if of_flash_attn(facts) else ()
+    here = whole(facts, floor)
+    if here is not None:
+        return (_point_at(facts, here), *wheel)
+    if places.wsl(facts) == 1:
+        return tuple(fix for fix in (cuda_toolkits.elsewhere(facts),) if fix)
+    version = cuda_toolkits.wanted(facts, floor)
+    if facts.system.os == "darwin" or (replace and places.jetson(facts)):
+        return wheel
+    if replace and places.hosted(facts) and version is not None:
+        return (*wheel, _beside(facts, dotted(version)))
+    if version is not None:
+        by_pip = pip_toolkit.fix(facts)
+        return (*wheel, *cuda_toolkits.install(facts, version), *((by_pip,) if by_pip else ()))
+    look = (wheel_fixes.look_it_up(facts),) if of_flash_attn(facts) and not wheel else ()
+    return (*wheel, *look, _of_torchs_major(facts, floor))
+
+
+def _beside(facts: Facts, release: str) -> Fix:
+    """Return the fix that puts another toolkit beside that of a notebook, whose apt knows NVIDIA's repository."""
+    package = f"cuda-toolkit-{release.replace('.', '-')}"
+    steps = (
+        commands.by_hand(places.as_root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
+        commands.by_hand(
+            places.as_root(facts, "apt-get", "install", "-y", package),
+            "from NVIDIA's repository, which the image of the notebook names; lasts as long as the session",
+            f"adds /usr/local/cuda-{release}",
+            takes="about 5 GB",
+        ),
+        commands.variable("CUDA_HOME", f"/usr/local/cuda-{release}", "where that package puts it"),
+    )
+    return Fix(title=f"Install the CUDA {release} toolkit beside the other", steps=steps, verify=building.verify(facts))
+
+
+def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
+    """Return a whole toolkit of torch's CUDA major, not older than `floor`, that was found here; None where there is none."""
+    need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
+    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if need and version and version[0] == need[0] and version >= (least or version) and kit.missing_headers == ():
+            return kit
+    return None
+
+
+def _point_at(facts: Facts, kit: Toolkit) -> Fix:
+    why = f"CUDA {kit.version} is there and whole, and torch is built for {facts.torch.cuda}"
+    step = commands.variable("CUDA_HOME", kit.root, why)
+    return Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=building.verify(facts))
+
+
+def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
+    """Return the fix where torch's CUDA is not known: ask torch, then install the toolkit of its answer."""
+    there = cuda_toolkits.elsewhere(facts)
+    if there is not None:
+        return there
+    shell = commands.shell_of(facts)
+    example = cuda_toolkits.install(facts, _EXAMPLE)[-1]
+    lines = [line for step in example.steps if (line := commands.shown(step, shell))]
+    how = "; ".join(lines) or example.steps[0].why
+    least = f", and not older than {floor}" if floor else ""
+    steps = (
+        cuda_toolkits.ask_torch(facts),
+        *((cuda_toolkits.another_image(facts, None),) if places.container(facts) else ()),
+        commands.by_hand(
+            (),
+            f"install the toolkit of that release{least}. For {dotted(_EXAMPLE)}, for example: {how}",
+            "adds a CUDA toolkit",
+            takes="about 5 GB",
+        ),
+    )
+    return Fix(title="Install a CUDA toolkit of torch's major", steps=steps, verify=building.verify(facts))
+
+
+def with_torch_cuda(facts: Facts, cuda: str | None) -> Facts:
+    """Return the facts with torch's CUDA as an error names it, where it is not known otherwise."""
+    if cuda is None or isinstance(facts.torch.cuda, str):
+        return facts
+    return msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, cuda=cuda))

@@ -1,0 +1,47 @@
+"""Name the override under which an AMD GPU runs the code of a neighbour. Pure."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import ClassVar
+
+from attn_doctor.knowledge.rows import Row
+from attn_doctor.knowledge.tables import load
+
+
+class AmdOverride(Row, frozen=True, kw_only=True):
+    """The value of HSA_OVERRIDE_GFX_VERSION for one GPU that builds of torch may lack."""
+
+    TABLE: ClassVar[str] = "amd_overrides"
+
+    gfx: str
+    as_version: str | None  # None: no override is safe
+    cards: str  # some of them: "RX 6700, RX 6750"
+
+
+@functools.cache
+def _by_gfx() -> dict[str, AmdOverride]:
+    return {row.gfx: row for row in load(AmdOverride)}
+
+
+def override(gfx: str) -> AmdOverride | None:
+    """Return the row of a GPU ("gfx1031"); None where the table has none."""
+    return _by_gfx().get(gfx)
+
+
+def gfx_of(card: str) -> str | None:
+    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None where the table does not name it."""
+    for row in load(AmdOverride):
+        if any(re.search(rf"\b{re.escape(name)}\b", card) for name in row.cards.split(", ")):
+            return row.gfx
+    return None
+
+
+def overrides() -> str:
+    """Return all of them as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
+    of: dict[str, list[str]] = {}
+    for row in load(AmdOverride):
+        if row.as_version:
+            of.setdefault(row.as_version, []).append(row.gfx)
+    return "; ".join(f"{', '.join(names)}: {version}" for version, names in of.items())

@@ -1,0 +1,52 @@
+"""Answer questions about packages with CUDA code that are built beside torch: their finished wheels, and what a build needs."""
+
+from __future__ import annotations
+
+import functools
+
+from attn_doctor.knowledge.rows import BuiltPackage
+from attn_doctor.knowledge.tables import load
+from attn_doctor.model.versions import local, pair
+
+# What the setup of an extension of torch imports most often: torch's own BuildExtension asks for ninja and packaging.
+# https://docs.pytorch.org/docs/stable/cpp_extension.html
+USUAL = ("setuptools", "wheel", "packaging", "ninja", "torch")
+_USUAL_GIGABYTES = 4
+# Libraries without compiled code: an error of a compiled library in their frames is of another package.
+WITHOUT_CODE = frozenset(
+    "transformers diffusers accelerate peft trl timm lightning pytorch-lightning ultralytics huggingface-hub sentence-transformers "
+    "optimum datasets open-clip-torch kornia gradio comfyui llmcompressor sglang open-webui importlib torchrun".split()
+)
+
+
+@functools.cache
+def _rows() -> dict[str, BuiltPackage]:
+    return {name: row for row in load(BuiltPackage) for name in (row.name, *row.also)}
+
+
+def row_of(name: str) -> BuiltPackage | None:
+    """Return what is known of a package, by its normalised name; None where nothing is."""
+    return _rows().get(name)
+
+
+def imports(name: str | None) -> tuple[str, ...]:
+    """Return the distributions that a package's setup imports: the usual ones where nothing is known of it."""
+    row = row_of(name) if name else None
+    return row.imports if row else USUAL
+
+
+def gigabytes(name: str | None) -> int:
+    """Return the memory that one compiler of a package's build takes at most, in GB."""
+    row = row_of(name) if name else None
+    return row.gigabytes if row else _USUAL_GIGABYTES
+
+
+def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
+    """Return the index of the wheels for this torch; None where there is none, or the flavour has to be known.
+
+    `flavour`: "cu124", where the version of torch does not say it.
+    """
+    minor, flavour = pair(torch), local(torch) or flavour
+    if row.url is None or row.wheels not in ("index", "pytorch-index") or minor is None or flavour is None:
+        return None
+    return row.url.format(torch=f"{minor[0]}{minor[1]}", flavour=flavour)

@@ -1,0 +1,121 @@
+"""Reads lists of installed packages out of a text: pip list, pip freeze, conda list, uv pip list. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name
+
+from attn_doctor.model.stated_facts import Place, StatedPackage
+
+Line = tuple[int, str]  # its number, and its text
+
+_VERSION = r"\d[\w.!+-]{0,60}"
+_NAME = r"[A-Za-z0-9](?:[\w.-]{0,80}[A-Za-z0-9])?"
+# A prompt or a pip that is out of date stands around a list, never in it.
+_TABLE_HEAD = re.compile(r"^Package\s+Version(?:\s+(?:Editable project )?[Ll]ocation)?(?:\s+Installer)?$")
+_RULE = re.compile(r"^-{4,}\s+-{4,}[-\s]*$")
+_ROW = re.compile(rf"^(?P<name>{_NAME})\s+(?P<version>{_VERSION})(?:\s+\S.*)?$")
+_CONDA_HEAD = re.compile(r"^#\s+Name\s+Version\s+Build(?:\s+Channel)?$")
+_CONDA_ROW = re.compile(rf"^(?P<name>_?{_NAME})\s+(?P<version>{_VERSION})\s+(?P<build>\S+)(?:\s+(?P<channel>\S+))?$")
+_FROZEN = re.compile(rf"^(?P<name>{_NAME})(?:==(?P<version>{_VERSION})| @ \S+)$|^-e \S+$|^# Editable install")
+FEWEST_FROZEN = 8  # fewer such lines in a row are a few pins, and no list of an environment
+_NOT_FROZEN = ("pip", "setuptools", "wheel")
+# A list is sorted by name. One that ends before this name may have been cut, and says nothing of what would come later.
+_LATE = "ultralytics"
+# Distributions that conda's channels know under another name.
+_PYPI_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python"}
+_BUILD = re.compile(r"cuda(?P<dotted>\d+\.\d+)|cuda_?(?P<short>\d{3})|(?P<cpu>cpu)")
+
+
+class PackageList(NamedTuple):
+    """The packages that one list names. `whole`: nothing of it was cut off, so that a name which is not in it is not installed."""
+
+    packages: tuple[StatedPackage, ...]
+    whole: bool
+    python: str | None = None  # of a conda environment
+    cuda: str | None = None  # of conda's torch: "12.1"; "" is a CPU build
+    place: Place | None = None  # of conda's torch
+
+
+def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
+    """Yield each list in these lines."""
+    at = 0
+    while at < len(lines):
+        text = lines[at][1].strip()
+        if _TABLE_HEAD.match(text) and at + 1 < len(lines) and _RULE.match(lines[at + 1][1].strip()):
+            rows = _rows(lines, at + 2, _ROW)
+            yield _plain(rows, file, whole=_is_late(rows))
+        elif _CONDA_HEAD.match(text):
+            rows = _rows(lines, at + 1, _CONDA_ROW)
+            yield _conda(rows, file)
+        elif _FROZEN.match(text):
+            rows = _rows(lines, at, _FROZEN)
+            if len(rows) >= FEWEST_FROZEN:
+                yield _with_tools(_plain(rows, file, whole=_is_late(rows)), lines[at][0], file)
+        else:
+            at += 1
+            continue
+        at += max(len(rows), 1)
+
+
+Row = tuple[int, str, "re.Match[str]"]
+
+
+def _rows(lines: Sequence[Line], start: int, pattern: re.Pattern[str]) -> list[Row]:
+    rows: list[Row] = []
+    for number, text in lines[start:]:
+        found = pattern.match(text.strip())
+        if found is None:
+            break
+        rows.append((number, text.strip(), found))
+    return rows
+
+
+def _is_late(rows: Sequence[Row]) -> bool:
+    return bool(rows) and canonicalize_name(rows[-1][2]["name"] or "") >= _LATE
+
+
+def _plain(rows: Sequence[Row], file: str, *, whole: bool) -> PackageList:
+    packages = tuple(
+        StatedPackage(
+            name=canonicalize_name(row["name"]),
+            version=row["version"],
+            place=Place(file=file, line=number, text=text),
+        )
+        for number, text, row in rows
+        if row["version"]
+    )
+    return PackageList(packages, whole)
+
+
+def _with_tools(found: PackageList, line: int, file: str) -> PackageList:
+    """Add the packages that pip freeze leaves out, in a version that is not told: https://pip.pypa.io/en/stable/cli/pip_freeze/."""
+    named = {package.name for package in found.packages}
+    place = Place(file=file, line=line, text="")
+    hidden = (StatedPackage(name=name, version="", place=place) for name in _NOT_FROZEN if name not in named)
+    return found._replace(packages=(*found.packages, *hidden))
+
+
+def _conda(rows: Sequence[Row], file: str) -> PackageList:
+    """Make the list of a conda environment, in which pip's packages have the channel "pypi"."""
+    packages, python, cuda, torch = [], None, None, None
+    for number, text, row in rows:
+        name, place = canonicalize_name(row["name"]), Place(file=file, line=number, text=text)
+        if name == "python":
+            python = row["version"]
+        own = row["channel"] != "pypi"
+        if own and name == "pytorch" and (build := _BUILD.search(row["build"])):
+            short = build["short"]
+            cuda, torch = build["dotted"] or (f"{short[:-1]}.{short[-1]}" if short else ""), place
+        packages.append(
+            StatedPackage(
+                name=_PYPI_NAMES.get(name, name) if own else name,
+                version=row["version"],
+                place=place,
+                installer="conda" if own else "pip",
+            )
+        )
+    return PackageList(tuple(packages), python is not None and _is_late(rows), python, cuda, torch)

@@ -1,0 +1,78 @@
+"""Reads environment.yml of conda."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from attn_doctor.errors import NotExamined
+from attn_doctor.project_files.asked import Asked, Said, Wish
+from attn_doctor.project_files.requirements import flavour_of, wish_of
+
+_PYPI_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python", "pytorch-gpu": "torch"}
+# "pytorch=2.1.0=py3.10_cuda12.1_0", "conda-forge::numpy>=1.26", "python 3.10.*"
+_SPEC = re.compile(
+    r"^(?:[\w./-]+::)?(?P<name>[\w.-]+)\s*(?:(?P<operator>==?|[<>!~]=?)?\s*(?P<version>\d[\w.*+!-]*)(?:\s*=\s*(?P<build>[\w.*]+))?)?"
+)
+
+
+def parse(text: str, file: str) -> dict[str, Any] | None:
+    """Return the document where it is an environment.yml, else None. Raises NotExamined with the place of what is no YAML."""
+    try:
+        document = YAML(typ="rt").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise NotExamined(
+            f"{file} is no valid YAML{where}: {getattr(error, 'problem', None) or 'it cannot be read'}"
+        ) from error
+    if isinstance(document, dict) and isinstance(document.get("dependencies"), list):
+        return document
+    return None
+
+
+def read(document: dict[str, Any], file: str) -> Asked:
+    """Read the dependencies of conda, and those of pip in them."""
+    wishes, flavour = [], None
+    for item, line in _items(document["dependencies"]):
+        if isinstance(item, str) and (wish := _wish(item, line)):
+            wishes.append(wish)
+        elif isinstance(item, dict) and isinstance(item.get("pip"), list):
+            for text, at in _items(item["pip"]):
+                flavour = flavour_of(str(text), at) or flavour
+                if wish := wish_of(str(text), at):
+                    wishes.append(wish)
+    python = next((w for w in wishes if w.name == "python" and w.version), None)
+    return Asked(
+        file=file,
+        kind="conda",
+        wishes=tuple(w for w in wishes if w.name != "python"),
+        python=Said(value=python.version, line=python.line) if python and python.version else None,
+        flavour=flavour,
+    )
+
+
+def _items(listed: Any) -> Iterator[tuple[Any, int]]:
+    for index, item in enumerate(listed):
+        yield item, listed.lc.item(index)[0] + 1
+
+
+def _wish(text: str, line: int) -> Wish | None:
+    found = _SPEC.match(text.strip())
+    if found is None:
+        return None
+    name = canonicalize_name(found["name"])
+    exact = found["version"] if found["operator"] in ("=", "==", None) else None
+    return Wish(
+        name=_PYPI_NAMES.get(name, name),
+        text=text.strip(),
+        line=line,
+        version=exact.removesuffix("*").rstrip(".") if exact else None,
+        conda=True,
+        build=found["build"],
+    )

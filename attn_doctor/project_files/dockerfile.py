@@ -1,0 +1,210 @@
+"""Reads a Dockerfile: its image, and the packages that its commands install. Nothing is built."""
+
+from __future__ import annotations
+
+import io
+import re
+import string
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from attn_doctor.model.facts import Variable
+from attn_doctor.project_files.asked import Asked, Image, Said, Wish
+from attn_doctor.project_files.requirements import flavour_of, of_command, wish_of, words_of
+
+_FROM = re.compile(r"(?i)^(?:--platform=\S+\s+)?(?P<image>\S+)(?:\s+AS\s+(?P<alias>\S+))?\s*$")
+_COMMANDS = re.compile(r"&&|\|\||;|\n|(?<!\|)\|(?!\|)")
+_INSTALL = re.compile(
+    r"(?:^|\s)(?:(?:python[\d.]*|\S*/python[\d.]*)\s+-m\s+)?(?:\S*/)?(?P<tool>uv\s+pip|uv|pip[\d.]*|conda|mamba|micromamba|apt-get|apt|apk|dnf|yum)"
+    r"(?:\s+-\S+)*\s+(?P<verb>install|add)\s+(?P<rest>.*)$",
+    re.DOTALL,
+)
+_SYSTEM_TOOLS = frozenset({"apt-get", "apt", "apk", "dnf", "yum"})
+_COMPILERS = frozenset({"build-essential", "gcc", "g++", "gcc-c++", "build-base", "clang"})
+_TOOLKIT = re.compile(r"^(?:cuda|cuda-toolkit|cuda-nvcc|nvidia-cuda-toolkit)(?:-(?P<major>\d+)-(?P<minor>\d+))?$")
+_BUILT_BY_HAND = re.compile(r"cuda_\d[\w.]*_linux\w*\.run")  # NVIDIA's runfile: it installs a toolkit
+# https://hub.docker.com/r/nvidia/cuda: only images whose name holds "devel" hold nvcc (and gcc, on which it depends).
+_NVIDIA = re.compile(r"(?:^|/)nvidia/cuda(?:-arm64)?:(?P<cuda>\d+\.\d+)[\w.]*-(?P<rest>[\w.-]+)$")
+# https://hub.docker.com/r/pytorch/pytorch/tags
+_PYTORCH = re.compile(
+    r"(?:^|/)pytorch/pytorch:(?P<torch>\d+\.\d+\.\d+)-cuda(?P<cuda>\d+\.\d+)-cudnn\d+-(?P<rest>runtime|devel)$"
+)
+_PYTHON = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)[\w.]*(?:-(?P<rest>[\w.-]+))?$")
+_PLAIN = re.compile(
+    r"(?:^|/)(?P<name>ubuntu|debian|rockylinux|almalinux|alpine|fedora|amazonlinux)(?::(?P<version>[\w.]+))?[\w-]*$"
+)
+_CONDA = re.compile(r"(?:^|/)(?:continuumio/(?:mini|ana)conda3|condaforge/\w+|mambaorg/micromamba)\b")
+_SYSTEM = re.compile(
+    r"(?P<name>ubuntu|ubi|rockylinux|rocky|centos|debian|oraclelinux|opensuse)(?P<version>\d+(?:\.\d+)?)"
+)
+_UV_DOCKER = "ghcr.io/astral-sh/uv:"
+
+
+class _Stage(NamedTuple):
+    """One FROM, and the commands up to the next one."""
+
+    image: str
+    alias: str | None
+    line: int
+    commands: list[tuple[str, int]]
+
+
+def read(text: str, file: str) -> Asked | None:
+    """Read the last stage that installs packages, with the stages that it builds on; None where there is no FROM."""
+    variables: dict[str, str] = {}
+    stages = list(_stages(text, variables))
+    if not stages:
+        return None
+    chains = [_chain(stages, index) for index in range(len(stages))]
+    wishing = [
+        chain for chain in chains if any(list(_wishes(command, line)) for s in chain for command, line in s.commands)
+    ]
+    chain = (wishing or chains)[-1]
+    base = chain[0]
+    image, wishes, python, distribution = _image(base.image, base.line)
+    flavour: Said | None = None
+    toolkit, without, compiler = image.toolkit, image.without_toolkit, image.compiler
+    for stage in chain:
+        for command, line in stage.commands:
+            wishes += list(_wishes(command, line))
+            flavour = flavour_of(command, line) or flavour
+            for name in _system_packages(command):
+                compiler = True if name in _COMPILERS else compiler
+                if found := _TOOLKIT.match(name):
+                    toolkit = f"{found['major']}.{found['minor']}" if found["major"] else None
+                    without, compiler = False, True
+            without = without and not _BUILT_BY_HAND.search(command)
+    kit = next(
+        (w for w in wishes if w.conda and w.name in ("cuda-toolkit", "cuda-nvcc", "cudatoolkit-dev", "cuda")), None
+    )
+    if kit:
+        toolkit, without = (kit.version or toolkit), False
+    return Asked(
+        file=file,
+        kind="dockerfile",
+        wishes=tuple(wishes),
+        os="linux",
+        python=python,
+        flavour=flavour,
+        image=Image(name=image.name, line=image.line, toolkit=toolkit, without_toolkit=without, compiler=compiler),
+        distribution=distribution,
+        musl="alpine" in base.image,
+        variables=tuple(Variable(name=name, value=value) for name, value in variables.items()),
+    )
+
+
+def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
+    """Yield the stages; values of ARG and ENV are put in, and those of ENV are added to `variables`."""
+    values: dict[str, str] = {}
+    stage: _Stage | None = None
+    for name, value, line in _instructions(text):
+        filled = string.Template(re.sub(r"\$\{(\w+):[-+][^}]*\}", r"${\1}", value)).safe_substitute(values)
+        if name in ("ARG", "ENV"):
+            for key, given in re.findall(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S+)", filled):
+                values[key] = given.strip("\"'")
+                if name == "ENV":
+                    variables[key] = values[key]
+        elif name == "FROM" and (found := _FROM.match(filled)):
+            if stage:
+                yield stage
+            stage = _Stage(found["image"], found["alias"], line, [])
+        elif name == "RUN" and stage:
+            stage.commands.append((filled, line))
+    if stage:
+        yield stage
+
+
+def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield name, value and first line of each instruction. The lines of a here-document belong to its RUN."""
+    from dockerfile_parse import DockerfileParser  # it makes its parser of a file or of a file object
+
+    parser = DockerfileParser(fileobj=io.BytesIO(text.encode()))
+    marker, held = None, ("", "", 0)
+    structure: list[dict[str, Any]] = parser.structure
+    for part in structure:
+        name, value, line = str(part["instruction"]).upper(), str(part["value"]), int(part["startline"]) + 1
+        content = str(part["content"]).strip("\n")
+        if marker is not None:
+            if content.strip() == marker:
+                yield held
+                marker = None
+            else:
+                held = (held[0], f"{held[1]}\n{content}", held[2])
+            continue
+        here = re.match(r"(?:--\S+\s+)*<<-?\s*['\"]?(\w+)['\"]?\s*$", value) if name == "RUN" else None
+        if here:
+            marker, held = here[1], ("RUN", "", line)
+        elif name != "COMMENT":
+            yield name, value, line
+    if marker is not None:
+        yield held
+
+
+def _chain(stages: list[_Stage], index: int) -> list[_Stage]:
+    """Return the stages that one builds on, and itself at the end."""
+    chain = [stages[index]]
+    while (base := next((s for s in stages[: stages.index(chain[0])] if s.alias == chain[0].image), None)) is not None:
+        chain.insert(0, base)
+    return chain
+
+
+def _calls(command: str) -> Iterator[tuple[str, list[str]]]:
+    for part in _COMMANDS.split(command):
+        if found := _INSTALL.search(" " + part.strip()):
+            yield re.sub(r"[\d.]+$", "", found["tool"].split()[0]), words_of(found["rest"])
+
+
+def _wishes(command: str, line: int) -> Iterator[Wish]:
+    for tool, words in _calls(command):
+        if tool in _SYSTEM_TOOLS:
+            continue
+        for wish in of_command(words, line):
+            yield wish if tool in ("pip", "uv") else _conda(wish)
+
+
+def _conda(wish: Wish) -> Wish:
+    name = {"pytorch": "torch", "opencv": "opencv-python"}.get(wish.name, wish.name)
+    return Wish(name=name, text=wish.text, line=wish.line, version=wish.version, conda=True)
+
+
+def _system_packages(command: str) -> Iterator[str]:
+    for tool, words in _calls(command):
+        if tool in _SYSTEM_TOOLS:
+            yield from (word.partition("=")[0] for word in words if not word.startswith("-"))
+
+
+def _image(name: str, line: int) -> tuple[Image, list[Wish], Said | None, Said | None]:
+    """Return what the name of an image tells: toolkit and compiler, packages in it, Python, distribution."""
+    bare = name.partition("@")[0]
+    distribution = (
+        Said(value=f"{found['name']} {found['version']}", line=line) if (found := _SYSTEM.search(bare)) else None
+    )
+    if found := _NVIDIA.search(bare):
+        devel = "devel" in found["rest"].split("-")
+        kit = found["cuda"] if devel else None
+        return (
+            Image(name=name, line=line, toolkit=kit, without_toolkit=not devel, compiler=devel),
+            [],
+            None,
+            distribution,
+        )
+    if found := _PYTORCH.search(bare):
+        devel = found["rest"] == "devel"
+        torch = wish_of(f"torch=={found['torch']}+cu{found['cuda'].replace('.', '')}", line)
+        kit = found["cuda"] if devel else None
+        made = Image(name=name, line=line, toolkit=kit, without_toolkit=not devel, compiler=True if devel else None)
+        return made, [torch] if torch else [], None, distribution
+    if found := _PYTHON.search(bare):
+        full = not re.search(r"slim|alpine", found["rest"] or "")
+        made = Image(name=name, line=line, without_toolkit=True, compiler=full)
+        return made, [], Said(value=found["python"], line=line), distribution
+    if found := _PLAIN.search(bare):
+        version = found["version"]
+        own = Said(value=f"{found['name']} {version}", line=line) if version and version[0].isdigit() else distribution
+        return Image(name=name, line=line, without_toolkit=True, compiler=False), [], None, own
+    if _CONDA.search(bare):
+        return Image(name=name, line=line, without_toolkit=True, compiler=False), [], None, distribution
+    if bare.startswith(_UV_DOCKER) and (python := re.search(r"python(3\.\d+)", bare)):
+        made = Image(name=name, line=line, without_toolkit=True, compiler="slim" not in bare and "alpine" not in bare)
+        return made, [], Said(value=python[1], line=line), distribution
+    return Image(name=name, line=line), [], None, distribution

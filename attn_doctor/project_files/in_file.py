@@ -1,0 +1,80 @@
+"""Says a fix as changes of the lines of project files. Pure.
+
+A project file is not an environment: the cure of a line is another line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from attn_doctor.model.findings import Diagnosis, Evidence, Fix
+from attn_doctor.model.steps import Install, RunByHand, Step, Uninstall, name_of
+from attn_doctor.project_files.asked import Asked, Wish
+
+
+def in_files(diagnosis: Diagnosis, files: Sequence[Asked]) -> Diagnosis:
+    """Return the diagnosis with each step that installs or removes what a file asks for as a change of that line."""
+    findings = tuple(
+        msgspec.structs.replace(
+            finding,
+            fixes=tuple(_fix(fix, files) for fix in finding.fixes),
+            evidence=tuple(_evidence(one, files) for one in finding.evidence),
+        )
+        for finding in diagnosis.findings
+    )
+    return msgspec.structs.replace(diagnosis, findings=findings)
+
+
+def _evidence(evidence: Evidence, files: Sequence[Asked]) -> Evidence:
+    """Return the evidence with the text of its line, where a package is asked for there: nothing is installed yet."""
+    found = next((w for f in files if f.file == evidence.file for w in f.wishes if w.line == evidence.line), None)
+    return msgspec.structs.replace(evidence, text=found.text) if found else evidence
+
+
+def _fix(fix: Fix, files: Sequence[Asked]) -> Fix:
+    steps = tuple(made for step in fix.steps for made in _steps(step, files))
+    return msgspec.structs.replace(fix, steps=steps) if steps != fix.steps else fix
+
+
+def _steps(step: Step, files: Sequence[Asked]) -> Iterator[Step]:
+    if not isinstance(step, Install | Uninstall):
+        yield step
+        return
+    changes = [(wish, file, text) for text in step.requirements for wish, file in _asking(name_of(text), files)]
+    if not changes:
+        yield step
+        return
+    for wish, file, text in changes:
+        line = f"{file.file}, line {wish.line}"
+        if isinstance(step, Uninstall):
+            why = f"{line}: take {wish.text} out; {step.why}"
+        else:
+            why = f"{line}: {_written(text, wish, file)} in the place of {wish.text}; {step.why}"
+        yield RunByHand(why=why, changes=file.file, risk=step.risk, risk_text=step.risk_text)
+    asked = {wish.name for wish, _, _ in changes}
+    rest = tuple(text for text in step.requirements if name_of(text) not in asked)
+    if rest:
+        for text in rest:
+            yield RunByHand(why=f"{files[-1].file}: add {text}; {step.why}", changes=files[-1].file, risk=step.risk)
+    if (
+        isinstance(step, Install)
+        and step.index_url
+        and not any(f.flavour and f.flavour.value in step.index_url for f in files)
+    ):
+        yield RunByHand(why=f"let these be taken from {step.index_url}", changes=files[-1].file, risk=step.risk)
+
+
+def _asking(name: str | None, files: Iterable[Asked]) -> Iterator[tuple[Wish, Asked]]:
+    for file in files:
+        if name is not None and (wish := file.wish(name)):
+            yield wish, file
+
+
+def _written(text: str, wish: Wish, file: Asked) -> str:
+    """Return a requirement as this file writes it: "pytorch=2.1.2" where conda's name stood."""
+    if wish.conda and file.kind == "conda" and "==" in text:
+        name = wish.text.partition("=")[0].partition("<")[0].partition(">")[0].strip()
+        return f"{name}={text.partition('==')[2]}"
+    return text

@@ -1,0 +1,89 @@
+"""Reads requirement lines: of requirements.txt, of a list in another file, and of a typed `pip install`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from attn_doctor.project_files.asked import Asked, Said, Wish
+
+_INDEX = re.compile(r"download\.pytorch\.org/whl/(?:nightly/)?(?P<flavour>cu\d{2,3}|cpu|xpu|rocm\d+\.\d+(?:\.\d+)?)\b")
+_WITH_VALUE = {
+    "-r", "--requirement", "-c", "--constraint", "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-t", "--target",
+    "--python", "-p", "--prefix", "--root", "--cache-dir", "--index", "--default-index", "--torch-backend", "--platform",
+    "--trusted-host", "--index-strategy", "--timeout", "--retries", "--config-settings", "-C", "--no-binary", "--only-binary",
+}  # fmt: skip
+
+
+def wish_of(text: str, line: int) -> Wish | None:
+    """Return the wish of one requirement, or of the name or address of a wheel; None where it is neither."""
+    bare = text.strip()
+    address = bare.partition(" @ ")[2].strip() or bare
+    path = address.partition("#")[0].partition("?")[0]
+    if path.endswith(".whl"):
+        try:
+            file = path.rpartition("/")[2].replace("%2B", "+")
+            name = parse_wheel_filename(file)[0]
+        except InvalidWheelFilename:
+            return None
+        return Wish(name=name, text=address, line=line, version=file.split("-")[1])
+    try:
+        requirement = Requirement(bare)
+    except InvalidRequirement:
+        return None
+    if requirement.marker is not None and not _may_hold(str(requirement.marker)):
+        return None
+    return Wish(name=canonicalize_name(requirement.name), text=bare, line=line, version=exact(requirement))
+
+
+def _may_hold(marker: str) -> bool:
+    """Return whether a marker can be true under Linux or Windows: one for macOS alone asks for nothing that is judged here."""
+    return not re.search(r"(?:sys_platform|platform_system)\s*==\s*['\"](?:darwin|Darwin)['\"]", marker)
+
+
+def exact(requirement: Requirement) -> str | None:
+    """Return the one version that a requirement allows: "2.5.8" of "==2.5.8", "2.5" of "==2.5.*"; None for a range."""
+    pinned = [s.version for s in requirement.specifier if s.operator in ("==", "===")]
+    return pinned[0].removesuffix(".*") if len(pinned) == 1 else None
+
+
+def flavour_of(text: str, line: int) -> Said | None:
+    """Return the flavour of torch whose index a text names."""
+    found = _INDEX.search(text)
+    return Said(value=found["flavour"], line=line) if found else None
+
+
+def read(text: str, file: str) -> Asked:
+    """Read a requirements.txt or constraints.txt."""
+    wishes, flavour = [], None
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = re.sub(r"(?:^|\s)#.*", "", line).strip().removesuffix("\\").strip()
+        flavour = flavour_of(bare, number) or flavour
+        bare = re.sub(r"\s--hash=\S+", "", bare)
+        if bare and not bare.startswith("-") and (wish := wish_of(bare, number)):
+            wishes.append(wish)
+    return Asked(file=file, kind="requirements", wishes=tuple(wishes), flavour=flavour)
+
+
+def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
+    """Yield the wishes of the words behind `pip install`, `uv pip install` or `uv add`."""
+    skip, isolated = False, "--no-build-isolation" not in words
+    for word in words:
+        if skip or word.startswith("-"):
+            skip = not skip and word in _WITH_VALUE
+            continue
+        if wish := wish_of(word, line):
+            yield msgspec.structs.replace(wish, isolated=isolated)
+
+
+def words_of(command: str) -> list[str]:
+    """Split a command of a shell into words; quotes that do not close are taken as they are."""
+    try:
+        return shlex.split(command, comments=False, posix=True)
+    except ValueError:
+        return command.split()

@@ -1,0 +1,481 @@
+"""The first cure of a log, line by line, as the person on that machine would paste it. Written by hand, read against the pages that the
+modules of `attn_doctor/commands` name: one platform a case.
+"""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+import pytest
+
+from attn_doctor import commands
+from attn_doctor.commands import cuda_toolkits, host_compilers, nvidia_drivers, places, system_tools
+from attn_doctor.failure_modes import patterns
+from attn_doctor.failure_modes.shared import pip_toolkit, toolkits
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.reader import Reader
+from attn_doctor.logs.stated_facts import PATTERNS, facts_of_logs
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import SetVariable
+
+READER = Reader((*patterns(), *PATTERNS))
+REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+KEYRING = "cuda-keyring_1.1-1_all.deb"
+
+UNSET = "      OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
+CU128 = "      torch.__version__  = 2.7.1+cu128\n"
+CU130 = "      torch.__version__  = 2.9.1+cu130\n"
+NO_GCC = "      error: command 'gcc' failed: No such file or directory\n"
+NO_CL = '      error: Microsoft Visual C++ 14.0 or greater is required. Get it with "Microsoft C++ Build Tools"\n'
+NO_HEADERS = "/tmp/x/main.c:7:10: fatal error: Python.h: No such file or directory\n"
+NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver\n"
+OLD_DRIVER = (
+    "RuntimeError: The NVIDIA driver on your system is too old (found version 12040). Please update your GPU driver\n"
+)
+MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\n"
+NO_START = "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment\n"
+NO_ENGINE = 'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].\n'
+NO_LIBGL = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory\n"
+NVCC_128 = (
+    "  RuntimeError: ('The detected CUDA version (%s) mismatches the version that was used to compilePyTorch (%s). Please make sure "
+    "to use the same CUDA versions.', '12.8', '13.0')\n"
+)
+WSL2 = "Linux-5.15.167.4-microsoft-standard-WSL2-x86_64-with-glibc2.35\n"
+WSL1 = "Linux box 4.4.0-19041-Microsoft #1237-Microsoft x86_64 GNU/Linux\n"
+JETSON = "Linux-5.15.148-tegra-aarch64-with-glibc2.35\n"
+CLUSTER = "[user@login02 seg]$ module load python/3.11\n"
+DOCKER = "root@0123456789ab:/workspace# pip install mamba-ssm\n"
+BUILD = "Step 6/9 : RUN pip install mamba-ssm --no-build-isolation\n ---> Running in 0123456789ab\n"
+COLAB = '  File "/content/drive/MyDrive/x.py", line 1\n'
+KAGGLE = '  File "/kaggle/working/x.py", line 1\n'
+CONDA = '  File "/home/user/miniforge3/envs/seg/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 7\n'
+PIXI = '  File "/home/user/seg/.pixi/envs/default/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 7\n'
+
+
+def system(name: str) -> str:
+    return f'PRETTY_NAME="{name}"\n$ pip install mamba-ssm --no-build-isolation\n'
+
+
+def by_apt(folder: str, cuda: str, sudo: str = "sudo ", arch: str = "x86_64") -> list[str]:
+    return [
+        f"wget {REPOSITORIES}/{folder}/{arch}/{KEYRING}",
+        f"{sudo}dpkg -i {KEYRING}",
+        f"{sudo}apt-get update",
+        f"{sudo}apt-get install -y cuda-toolkit-{cuda.replace('.', '-')}",
+        f"export CUDA_HOME=/usr/local/cuda-{cuda}",
+    ]
+
+
+WINDOWS_12_8 = r"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v12.8"
+BUILD_TOOLS = "winget install --id Microsoft.VisualStudio.2022.BuildTools -e --override"
+WORKLOAD = "--wait --passive --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"
+
+# What a log says -> the lines of its first cure; None for a step that only hands can do.
+LOGS: dict[str, tuple[str, list[str | None]]] = {
+    # A toolkit of a stated release
+    "Windows, PowerShell": (
+        "PS C:\\seg> pip install mamba-ssm\n" + CU128 + UNSET,
+        ["winget install --id Nvidia.CUDA -e --version 12.8", f"$Env:CUDA_HOME = '{WINDOWS_12_8}'"],
+    ),
+    "Windows, cmd": (
+        "C:\\seg>pip install mamba-ssm\n" + CU128 + UNSET,
+        ["winget install --id Nvidia.CUDA -e --version 12.8", f'set "CUDA_HOME={WINDOWS_12_8}"'],
+    ),
+    "Windows, Anaconda prompt": (
+        "(seg) C:\\Users\\user>pip install mamba-ssm\n"
+        '  File "C:\\Users\\user\\miniconda3\\envs\\seg\\lib\\site-packages\\torch\\utils\\cpp_extension.py", line 7\n'
+        + CU128
+        + UNSET,
+        [
+            "conda install --prefix C:\\Users\\user\\miniconda3\\envs\\seg --yes -c conda-forge cuda-toolkit=12.8",
+            'set "CUDA_HOME=C:\\Users\\user\\miniconda3\\envs\\seg\\Library"',
+        ],
+    ),
+    "Ubuntu 22.04": (system("Ubuntu 22.04.4 LTS") + CU128 + UNSET, [*by_apt("ubuntu2204", "12.8")]),
+    "Ubuntu 24.04": (system("Ubuntu 24.04.2 LTS") + CU130 + UNSET, [*by_apt("ubuntu2404", "13.0")]),
+    "Ubuntu 24.04 has no CUDA 12.4: the next of its major": (
+        system("Ubuntu 24.04.2 LTS") + "torch.__version__  = 2.6.0+cu124\n" + UNSET,
+        [*by_apt("ubuntu2404", "12.5")],
+    ),
+    "Debian 12": (system("Debian GNU/Linux 12 (bookworm)") + CU128 + UNSET, [*by_apt("debian12", "12.8")]),
+    "GH200, Ubuntu 24.04": (
+        "Linux-6.8.0-1013-nvidia-64k-aarch64-with-glibc2.39\n" + system("Ubuntu 24.04.2 LTS") + CU130 + UNSET,
+        [*by_apt("ubuntu2404", "13.0", arch="sbsa")],
+    ),
+    "DGX Spark: CUDA 12.8 does not know its GPU": (
+        "NVIDIA GB10\n" + system("Ubuntu 24.04.2 LTS") + CU128 + UNSET,
+        [*by_apt("ubuntu2404", "12.9", arch="sbsa")],
+    ),
+    "Rocky 9": (
+        system("Rocky Linux 9.5 (Blue Onyx)") + CU128 + UNSET,
+        [
+            "sudo dnf install -y dnf-plugins-core",
+            f"sudo dnf config-manager --add-repo {REPOSITORIES}/rhel9/x86_64/cuda-rhel9.repo",
+            "sudo dnf install -y cuda-toolkit-12-8",
+            "export CUDA_HOME=/usr/local/cuda-12.8",
+        ],
+    ),
+    "Fedora 42": (
+        system("Fedora Linux 42 (Workstation Edition)") + CU130 + UNSET,
+        [
+            f"sudo dnf config-manager addrepo --from-repofile={REPOSITORIES}/fedora42/x86_64/cuda-fedora42.repo",
+            "sudo dnf install -y cuda-toolkit-13-0",
+            "export CUDA_HOME=/usr/local/cuda-13.0",
+        ],
+    ),
+    "openSUSE Leap": (
+        system("openSUSE Leap 15.6") + CU128 + UNSET,
+        [
+            f"sudo zypper addrepo {REPOSITORIES}/opensuse15/x86_64/cuda-opensuse15.repo",
+            "sudo zypper --gpg-auto-import-keys install -y cuda-toolkit-12-8",
+            "export CUDA_HOME=/usr/local/cuda-12.8",
+        ],
+    ),
+    "conda": (
+        CONDA + CU128 + UNSET,
+        [
+            "conda install --prefix /home/user/miniforge3/envs/seg --yes -c conda-forge cuda-toolkit=12.8 gxx_linux-64",
+            "export CUDA_HOME=/home/user/miniforge3/envs/seg",
+        ],
+    ),
+    "mamba": (
+        "$ mamba install ninja\n" + CONDA + CU128 + UNSET,
+        [
+            "mamba install --prefix /home/user/miniforge3/envs/seg --yes -c conda-forge cuda-toolkit=12.8 gxx_linux-64",
+            "export CUDA_HOME=/home/user/miniforge3/envs/seg",
+        ],
+    ),
+    "pixi": (
+        PIXI + CU128 + UNSET,
+        ["pixi add cuda-toolkit=12.8 gxx_linux-64", "export CUDA_HOME=/home/user/seg/.pixi/envs/default"],
+    ),
+    "a cluster": (CLUSTER + CU128 + UNSET, ["module avail cuda", "module load cuda/12.8"]),
+    "WSL 2": (WSL2 + system("Ubuntu 22.04.4 LTS") + CU128 + UNSET, [*by_apt("wsl-ubuntu", "12.8")]),
+    "WSL 1": (WSL1 + system("Ubuntu 22.04.4 LTS") + CU128 + UNSET, ["wsl.exe --set-version Ubuntu 2"]),
+    "docker build: another image": (BUILD + 'PRETTY_NAME="Ubuntu 22.04.4 LTS"\n' + CU128 + UNSET, [None]),
+    "a running container: another image": (DOCKER + CU128 + UNSET, [None]),
+    "Jetson": (
+        JETSON + "torch.__version__  = 2.5.0a0+872d972e41.nv24.08\n" + UNSET,
+        ["sudo apt-get install -y nvidia-jetpack", "export CUDA_HOME=/usr/local/cuda"],
+    ),
+    "Colab": (COLAB + CU128 + UNSET, ["!ls -d /usr/local/cuda", "%env CUDA_HOME=/usr/local/cuda"]),
+    "Kaggle, a toolkit of another major": (
+        KAGGLE + NVCC_128,
+        ["!python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+    ),
+    "torch's CUDA is not known": (
+        system("Ubuntu 22.04.4 LTS") + UNSET,
+        ["python -c 'import torch; print(torch.version.cuda)'", None],
+    ),
+    # A compiler, headers, libraries
+    "no cl.exe, PowerShell": ("PS D:\\seg> pip install causal-conv1d\n" + NO_CL, [f"{BUILD_TOOLS} '{WORKLOAD}'", None]),
+    "no cl.exe, cmd": ("D:\\seg>pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),
+    "no gcc in a container": (
+        DOCKER + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
+        ["apt-get update", "apt-get install -y build-essential"],
+    ),
+    "no gcc in docker build": (
+        BUILD + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
+        ["RUN apt-get update", "RUN apt-get install -y build-essential"],
+    ),
+    "no gcc on a host": (system("Ubuntu 22.04.4 LTS") + NO_GCC, ["sudo apt-get install -y build-essential"]),
+    "no gcc on a cluster": (CLUSTER + NO_GCC, ["module avail gcc", "module load gcc/13.2.0"]),
+    "no gcc on a Mac": (
+        '  File "/Users/user/v/lib/python3.11/site-packages/x.py", line 3\n' + NO_GCC,
+        ["xcode-select --install"],
+    ),
+    "gcc is too new, Ubuntu": (
+        system("Ubuntu 24.04.1 LTS")
+        + "#error -- unsupported GNU version! gcc versions later than 12 are not supported!\n",
+        [
+            "sudo apt-get install -y gcc-12 g++-12",
+            "export CC=/usr/bin/gcc-12",
+            "export CXX=/usr/bin/g++-12",
+            "export NVCC_PREPEND_FLAGS='-ccbin /usr/bin/g++-12'",
+        ],
+    ),
+    "gcc is too old, CentOS 8": (
+        system("CentOS Linux 8") + "cc1plus: error: unrecognized command line option '-std=c++17'\n",
+        [
+            "sudo dnf install -y gcc-toolset-13",
+            "export CC=/opt/rh/gcc-toolset-13/root/usr/bin/gcc",
+            "export CXX=/opt/rh/gcc-toolset-13/root/usr/bin/g++",
+            "export NVCC_PREPEND_FLAGS='-ccbin /opt/rh/gcc-toolset-13/root/usr/bin/g++'",
+        ],
+    ),
+    "no Python.h, Ubuntu": (
+        system("Ubuntu 22.04.4 LTS") + "Python 3.10.12\n" + NO_HEADERS,
+        ["sudo apt-get install -y python3.10-dev"],
+    ),
+    "no Python.h, Rocky's second Python": (
+        system("Rocky Linux 9.5") + "Python 3.11.9\n" + NO_HEADERS,
+        ["sudo dnf install -y python3.11-devel"],
+    ),
+    "nvcc warns of an old compiler": (
+        CLUSTER
+        + "nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.\n",
+        ["module avail gcc", "module load gcc/13.2.0"],
+    ),
+    "CUDA_HOME is a list": (
+        "FileNotFoundError: [Errno 2] No such file or directory: ':/usr/local/cuda-12.4/bin/nvcc'\n",
+        ["export CUDA_HOME=/usr/local/cuda-12.4"],
+    ),
+    "apt lacks the toolkit": (
+        'PRETTY_NAME="Ubuntu 24.04.2 LTS"\nE: Unable to locate package cuda-toolkit-12-8\n',
+        ["grep -rn developer.download.nvidia.com /etc/apt/sources.list.d", *by_apt("ubuntu2404", "12.8")],
+    ),
+    "cuDNN of a cluster's module": (
+        CLUSTER + "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}\n",
+        ["module list", "module unload cudnn cuda"],
+    ),
+    "torch.compile finds no cl.exe": (
+        "PS D:\\seg> python train.py\ntorch._inductor.exc.InductorError: RuntimeError: Compiler: cl is not found.\n",
+        [f"{BUILD_TOOLS} '{WORKLOAD}'", None],
+    ),
+    # The driver, and what passes a GPU on
+    "no driver, Ubuntu": (system("Ubuntu 22.04.4 LTS") + NO_DRIVER, ["sudo ubuntu-drivers install", "sudo reboot"]),
+    "no driver, Rocky 9": (
+        system("Rocky Linux 9.5") + NO_DRIVER,
+        [
+            "sudo dnf install -y dnf-plugins-core kernel-devel",
+            "sudo dnf install -y https://dl.fedoraproject.org/pub/epel/epel-release-latest-9.noarch.rpm",
+            f"sudo dnf config-manager --add-repo {REPOSITORIES}/rhel9/x86_64/cuda-rhel9.repo",
+            "sudo dnf module enable -y nvidia-driver:open-dkms",
+            "sudo dnf install -y nvidia-open",
+            "sudo reboot",
+        ],
+    ),
+    "no driver, WSL 2": (WSL2 + NO_DRIVER, [None, "wsl.exe --shutdown"]),
+    "a driver that does not fit, WSL 2": (WSL2 + MISMATCH, ["wsl.exe --shutdown"]),
+    "a driver that does not fit, a host": (system("Ubuntu 22.04.4 LTS") + MISMATCH, ["sudo reboot"]),
+    "a driver that does not fit, a container": (DOCKER + MISMATCH, [None]),
+    "a driver that does not fit, a cluster": (CLUSTER + MISMATCH, [None]),
+    "CUDA does not start, WSL 2": (WSL2 + NO_START, ["wsl.exe --shutdown"]),
+    "CUDA does not start, Windows": ("PS C:\\seg> python train.py\n" + NO_START, [None]),
+    "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
+    "an old driver, a cluster: another torch first": (
+        CLUSTER + CU130 + OLD_DRIVER,
+        ["python -m pip install torch==2.14.1 --index-url https://download.pytorch.org/whl/cu126"],
+    ),
+    "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
+    "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),
+    "no container toolkit, Rocky": (
+        'PRETTY_NAME="Rocky Linux 9.5"\n' + NO_ENGINE,
+        [
+            "sudo dnf config-manager --add-repo https://nvidia.github.io/libnvidia-container/stable/rpm/nvidia-container-toolkit.repo",
+            "sudo dnf install -y nvidia-container-toolkit",
+            "sudo nvidia-ctk runtime configure --runtime=docker",
+            "sudo systemctl restart docker",
+        ],
+    ),
+}
+
+
+def first_cure(text: str) -> tuple[Facts, list[str | None]]:
+    log = READER.read(io.BytesIO(text.encode()), "log")
+    facts = facts_of_logs([log])
+    findings = diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings
+    assert findings, text
+    steps = findings[0].fixes[0].steps
+    return facts, [commands.shown(step, commands.shell_of(facts)) for step in steps]
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_first_cure_can_be_pasted_on_the_machine_of_the_log(name):
+    text, wanted = LOGS[name]
+    assert first_cure(text)[1] == wanted
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_no_cure_names_a_release_that_is_none(name):
+    log = READER.read(io.BytesIO(LOGS[name][0].encode()), "log")
+    facts = facts_of_logs([log])
+    for finding in diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings:
+        for fix in finding.fixes:
+            said = " ".join([fix.title, *(word for s in fix.steps for word in (s.why, s.changes, *s.argv))])
+            assert "X.Y" not in said
+            if facts.system.os == "windows":
+                assert "sudo" not in said
+                assert "apt-get" not in said
+            if facts.system.wsl == 2:
+                assert not any(s.argv[-1:] == ("reboot",) for s in fix.steps)
+
+
+def image_of(text: str) -> str:
+    log = READER.read(io.BytesIO(text.encode()), "log")
+    return diagnose(facts_of_logs([log]), Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes[0].steps[0].why
+
+
+def test_a_container_is_given_the_image_with_this_release_on_this_system():
+    ubuntu, rocky = 'PRETTY_NAME="Ubuntu 22.04.4 LTS"\n', 'PRETTY_NAME="Rocky Linux 9.5"\n'
+    assert "`FROM nvidia/cuda:12.8.1-devel-ubuntu22.04`" in image_of(BUILD + ubuntu + CU128 + UNSET)
+    assert "start from nvidia/cuda:13.0.1-devel-rockylinux9" in image_of(DOCKER + rocky + CU130 + UNSET)
+
+
+# Machines, as few facts as decide.
+
+
+def machine(**sections: dict) -> Facts:
+    return msgspec.convert({"grade": "dynamic", **sections}, Facts)
+
+
+def lines(facts: Facts, steps) -> list[str | None]:
+    return [f"{s.name}={s.value}" if isinstance(s, SetVariable) else (" ".join(s.argv) or None) for s in steps]
+
+
+def linux(name: str, version: str, **system_facts) -> dict:
+    facts = {"os": "linux", "distribution": name, "distribution_version": version, "container": None, "wsl": None}
+    return {**facts, **system_facts}
+
+
+def test_a_compiler_comes_from_the_package_manager_of_the_distribution():
+    of = {
+        ("amzn", "2023"): ["sudo dnf install -y gcc gcc-c++ make"],
+        ("sles", "15.6"): ["sudo zypper install -y gcc gcc-c++ make"],
+        ("alpine", "3.20.1"): ["sudo apk add build-base"],
+        ("arch", ""): ["sudo pacman -S --needed base-devel"],
+        ("linuxmint", "22"): ["sudo apt-get install -y build-essential"],
+    }
+    for (name, version), wanted in of.items():
+        facts = machine(system=linux(name, version))
+        assert lines(facts, system_tools.compiler(facts)) == wanted
+
+
+def test_root_types_no_sudo():
+    facts = machine(system=linux("ubuntu", "24.04"), interpreter={"prefix": "/root/seg/.venv"})
+    assert lines(facts, system_tools.compiler(facts)) == ["apt-get install -y build-essential"]
+
+
+def test_a_distribution_that_is_not_known_is_told_the_ways_that_there_are():
+    for os in ("linux", {"unknown": "not said"}):
+        facts = machine(system={"os": os})
+        (step,) = system_tools.compiler(facts)
+        assert step.argv == ()
+        assert "apt-get install -y build-essential (Debian, Ubuntu)" in step.why
+        assert ("Visual Studio" in step.why) == (os != "linux")
+
+
+def test_the_release_of_a_toolkit_fits_torch_the_gpu_and_the_compiler():
+    def wanted(cuda, capability=None, gcc=None, floor=None, distribution=("ubuntu", "22.04")):
+        facts = machine(
+            system=linux(*distribution),
+            torch={"version": "2.7.1", "cuda": cuda},
+            graphics={"gpus": [{"index": 0, "compute_capability": capability}] if capability else []},
+            toolchain={"compilers": [{"name": "g++", "path": "/usr/bin/g++", "version": gcc}] if gcc else []},
+        )
+        return cuda_toolkits.wanted(facts, floor)
+
+    assert wanted("12.4") == (12, 4)
+    assert wanted("12.4", capability="12.0") == (12, 8)  # the first nvcc of CUDA 12 that knows Blackwell
+    assert wanted("12.4", gcc="14.2.0") == (12, 8)  # the first that takes gcc 14
+    assert wanted("12.1", floor="12.3") == (12, 3)
+    assert wanted("12.4", distribution=("ubuntu", "24.04")) == (12, 5)  # the first in that repository
+    assert wanted("11.7") == (11, 8)
+    assert wanted("13.0", distribution=("ubuntu", "20.04")) == (
+        13,
+        0,
+    )  # not in that repository, and no other major will do
+    assert cuda_toolkits.wanted(machine(system=linux("ubuntu", "22.04"))) is None
+
+
+def test_a_release_without_a_repository_is_said_to_have_none():
+    facts = machine(system=linux("ubuntu", "20.04"), torch={"version": "2.9.1", "cuda": "13.0"})
+    (fix,) = cuda_toolkits.install(facts, (13, 0))
+    assert fix.steps[0].argv == ()
+    assert (
+        "NVIDIA's repository for ubuntu 20.04 has no CUDA 13.0: conda install -c conda-forge cuda-toolkit=13.0"
+        in fix.steps[0].why
+    )
+    musl = machine(system=linux("alpine", "3.20.1"), torch={"version": "2.7.1", "cuda": "12.8"})
+    (fix,) = cuda_toolkits.install(musl, (12, 8))
+    assert "NVIDIA has no CUDA for musl" in fix.steps[0].why
+
+
+def test_pip_brings_a_toolkit_of_cuda_13_alone():
+    def made(cuda, kind="venv"):
+        return pip_toolkit.fix(
+            machine(
+                system=linux("ubuntu", "24.04", glibc="2.39"),
+                torch={"version": "2.9.1", "cuda": cuda},
+                interpreter={
+                    "kind": kind,
+                    "site_packages": "/v/lib/python3.12/site-packages",
+                    "python": "/v/bin/python",
+                },
+            )
+        )
+
+    assert made("12.8") is None
+    assert made("13.0", kind="conda") is None
+    fix = made("13.0")
+    assert fix.steps[0].requirements == (
+        "nvidia-cuda-nvcc==13.0.*",
+        "nvidia-nvvm==13.0.*",
+        "nvidia-cuda-crt==13.0.*",
+        "nvidia-cuda-cccl==13.0.*",
+    )
+    assert lines(machine(), fix.steps[1:]) == [
+        "ln -s libcudart.so.13 /v/lib/python3.12/site-packages/nvidia/cu13/lib/libcudart.so",
+        "CUDA_HOME=/v/lib/python3.12/site-packages/nvidia/cu13",
+    ]
+
+
+def test_a_toolkit_that_is_here_is_not_installed_again():
+    kit = {"root": "/opt/cuda-12.6", "version": "12.6", "missing_headers": []}
+    facts = machine(
+        system=linux("ubuntu", "22.04"), torch={"version": "2.7.1", "cuda": "12.8"}, toolchain={"toolkits": [kit]}
+    )
+    assert lines(facts, toolkits.cures(facts)[0].steps) == ["CUDA_HOME=/opt/cuda-12.6"]
+    half = {**kit, "missing_headers": ["cusparse.h"]}
+    facts = machine(
+        system=linux("ubuntu", "22.04"), torch={"version": "2.7.1", "cuda": "12.8"}, toolchain={"toolkits": [half]}
+    )
+    assert "sudo apt-get install -y cuda-toolkit-12-8" in lines(facts, toolkits.cures(facts)[-1].steps)
+
+
+def test_an_older_gcc_is_one_that_the_distribution_has():
+    def first(name, version, limit):
+        facts = machine(system=linux(name, version))
+        return lines(facts, host_compilers.at_most(facts, limit))[0]
+
+    assert first("ubuntu", "22.04", 13) == "sudo apt-get install -y gcc-12 g++-12"  # it has no gcc 13
+    assert first("debian", "12", 14) == "sudo apt-get install -y gcc-12 g++-12"
+    assert first("rocky", "9.5", 13) == "sudo dnf install -y gcc-toolset-13"
+    assert first("opensuse-leap", "15.6", 12) == "sudo zypper install -y gcc12 gcc12-c++"
+    assert first("ubuntu", "18.04", 11) == "sudo add-apt-repository -y ppa:ubuntu-toolchain-r/test"
+
+
+def test_a_gpu_older_than_turing_gets_the_driver_that_knows_it():
+    def packages(capability):
+        facts = machine(
+            system=linux("rhel", "9.4"), graphics={"gpus": [{"index": 0, "compute_capability": capability}]}
+        )
+        return lines(facts, nvidia_drivers.install(facts)[0].steps)
+
+    assert "sudo dnf module enable -y nvidia-driver:580-dkms" in packages("6.1")
+    assert "sudo dnf install -y nvidia-open" in packages("8.9")
+
+
+def test_without_a_compiler_a_program_may_do_without_torch_compile():
+    text = "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.\n"
+    log = READER.read(io.BytesIO(text.encode()), "log")
+    facts = facts_of_logs([log])
+    fixes = diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes
+    assert lines(facts, fixes[1].steps) == ["TORCH_COMPILE_DISABLE=1"]
+
+
+def test_a_notebook_without_a_gpu_is_told_where_to_choose_one():
+    for service, menu in (("colab", "Runtime > Change runtime type"), ("kaggle", "Session options > Accelerator")):
+        fix = nvidia_drivers.session_with_gpu(machine(system={"hosted": service, "container": "docker"}))
+        assert menu in fix.steps[0].why
+    assert nvidia_drivers.session_with_gpu(machine(system={"hosted": None})) is None
+
+
+def test_a_cluster_is_told_by_its_environment_and_its_paths_and_a_container_is_none():
+    assert places.on_cluster(machine(system={"modules": True}))
+    assert places.on_cluster(machine(environment=[{"name": "SLURM_JOB_ID", "value": "7"}]))
+    assert places.on_cluster(machine(interpreter={"prefix": "/cvmfs/soft.example.org/python/3.11"}))
+    assert not places.on_cluster(machine(interpreter={"prefix": "/home/user/.venv"}))
+    assert not places.on_cluster(machine(system={"modules": True, "container": "docker"}))
