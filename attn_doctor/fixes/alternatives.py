@@ -14,7 +14,7 @@ from attn_doctor.fixes import build_forecast, step_safety
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.foresight import joined
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Subject
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
 
@@ -172,6 +172,7 @@ _GOES = "it does not work as it is, and a new one must not find its remains"
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
     """Return ways to install flash-attn if nothing prevents it: a finished wheel, another torch, a build."""
+    facts = _of_flash_attn(facts)
     try:
         ready = building.without_compiling(facts)
     except Unsure:
@@ -183,7 +184,13 @@ def _installations(facts: Facts) -> tuple[Fix, ...]:
 _THEN = ", then install flash-attn"
 
 
+def _of_flash_attn(facts: Facts) -> Facts:
+    """Return the facts without the package that a log names: a plan of this goal installs flash-attn."""
+    return msgspec.structs.replace(facts, subject=Subject())
+
+
 def _with_installation(facts: Facts, route: Draft) -> Draft:
+    facts = _of_flash_attn(facts)
     last = building.build(facts, "now that nothing stands in its way")
     return Draft(
         title=f"{route.title}{_THEN}",

@@ -339,5 +339,6 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     pythons: tuple[str, ...]  # of the wheels; empty: not stated
     attention: bool  # PyTorch's own attention does the same without it
     compiles_at_run_time: bool
+    arch_list: bool  # its setup compiles for TORCH_CUDA_ARCH_LIST; False: for a list of its own
     variables: dict[str, str]  # that its setup reads -> meaning
     gigabytes: int  # of memory that one compiler takes at most

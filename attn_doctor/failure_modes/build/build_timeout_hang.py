@@ -65,8 +65,8 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"^\s*(?:[^\w\s]\s)?(?:Building|Preparing packages\.\.\.) (?P<package>flash[-_]attn\S*)",
-            literal="Building flash",
+            pattern=r"^\s*(?:[^\w\s]\s)?(?:Building|Preparing packages\.\.\.) (?P<package>flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40}$)",
+            literal="Building ",
             sample="   Building flash-attn==2.8.3.post2",
             strength="hint",
         ),
@@ -112,7 +112,7 @@ LONG = 2.0  # hours: a build that takes longer is worth a notice before it begin
 _ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
-    r"|(?:^|\s)Building flash[-_]attn\S*\s*$"
+    r"|(?:^|\s)Building (?:flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40})\s*$"
 )
 
 

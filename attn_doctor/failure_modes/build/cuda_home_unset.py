@@ -74,6 +74,16 @@ MODE = FailureMode(
             sample="RuntimeError: Cannot find CUDA_HOME. CUDA must be available to build the package.",
         ),
         Sign(
+            pattern=r"No CUDA toolkit found",
+            literal="No CUDA toolkit found",
+            sample="gsplat: No CUDA toolkit found. gsplat will be disabled.",
+        ),
+        Sign(
+            pattern=r"CUDA_HOME does not exist, unable to compile",
+            literal="CUDA_HOME does not exist",
+            sample="[WARNING] async_io: CUDA_HOME does not exist, unable to compile CUDA op(s)",
+        ),
+        Sign(
             pattern=r"MissingCUDAException",
             literal="MissingCUDAException",
             sample="op_builder.builder.MissingCUDAException: CUDA_HOME does not exist, unable to compile CUDA op(s)",

@@ -37,7 +37,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, subject, toolkits
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.rows import FlashRelease
 from attn_doctor.logs.reader import Seen
@@ -56,10 +56,16 @@ MODE = FailureMode(
     explains=("nvcc-torch-cuda-mismatch", building.FAILED),
     signs=(
         Sign(
-            pattern=r"\b[A-Za-z][\w-]+ is only supported on CUDA (?P<need>\d+(?:\.\d+)?)",
-            literal="is only supported on CUDA",
+            pattern=r"(?P<package>\w[\w-]{1,40})(?: Engine|-\d)? (?:is only supported on|only supports|requires) CUDA (?P<need>\d+(?:\.\d+)?)"
+            r"(?: and above| and newer| or (?:newer|higher|later)|\+)",
+            literal="CUDA ",
             sample="RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported "
             "version by running nvcc -V.",
+        ),
+        Sign(
+            pattern=r"CUDA (?P<need>\d+\.\d+) or (?:newer|higher|later) is required (?:to build|to compile|for compute capability)",
+            literal=" is required ",
+            sample="RuntimeError: CUDA 12.0 or higher is required to build the package.",
         ),
         Sign(
             pattern=r"nvcc fatal\s*: Value '(?P<option>c\+\+\d\d)' is not defined for option 'std'",
@@ -115,16 +121,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     need, option = seen.group("need"), seen.group("option")
     if need:
         return Hit(
-            message=f"The nvcc that was found is older than CUDA {need}, which the package needs.",
+            message=f"The nvcc that was found is older than CUDA {need}, which {_of(facts, seen)} needs.",
             evidence=evidence,
             variant=TooOld(needs=need),
         )
     return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
 
 
+def _of(facts: Facts, seen: Seen) -> str:
+    """Return the package that asks for a newer CUDA: by its line, else by the log."""
+    named = seen.group("package") or ""
+    return named.lower().replace("_", "-") if "_" in named else subject.words(facts)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     floor = hit.variant.needs if isinstance(hit.variant, TooOld) else None
-    row = flash_attention.release(building.wanted_release(facts)) if toolkits.of_flash_attn(facts) else None
+    row = flash_attention.release(building.wanted_release(facts)) if subject.is_flash_attn(facts) else None
     least = row.min_nvcc if isinstance(row, FlashRelease) else None
     return toolkits.cures(
         facts, floor=max(filter(None, (floor, least)), key=lambda text: pair(text) or (0, 0), default=None)

@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor.commands import host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -117,6 +117,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
+    made = list(building.without_compiling(facts))
     steps = host_compilers.newer(facts)
     return (*made, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))

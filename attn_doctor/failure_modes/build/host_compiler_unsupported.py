@@ -35,7 +35,7 @@ from __future__ import annotations
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, toolkits, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
@@ -192,8 +192,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts)) if toolkits.of_flash_attn(facts) else []
-    look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == building.FLASH_ATTN and not made else ()
+    made = list(building.without_compiling(facts))
+    look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == subject.FLASH_ATTN and not made else ()
     limit = hit.variant.gcc if isinstance(hit.variant, Newest) else _newest_gcc(facts)
     title = (
         f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"

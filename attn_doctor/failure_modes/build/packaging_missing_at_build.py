@@ -1,4 +1,4 @@
-"""A small package that flash-attn's setup.py imports is missing: packaging, or psutil.
+"""A small package that a setup.py imports is missing: packaging, psutil, or another.
 
 What it is
     setup.py imports packaging (and newer releases psutil) before anything else. The environment that builds does not have it.
@@ -35,7 +35,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD102",
     slug="packaging-missing-at-build",
-    title="packaging is missing where flash-attn is built",
+    title="A small package is missing where another is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -43,14 +43,15 @@ MODE = FailureMode(
     explains=(building.FAILED,),
     signs=(
         Sign(
-            pattern=r"No module named ['\"‘`]?(?P<module>packaging|psutil)(?:\.\w+)?['\"’`]?(?!\w)",
+            pattern=r"No module named ['\"‘`]?(?P<module>packaging|psutil|Cython|pybind11|skbuild|scikit_build_core|setuptools_scm|"
+            r"cpuinfo|cmake|ninja)(?:\.\w+)?['\"’`]?(?!\w)",
             literal="No module named",
             sample="ModuleNotFoundError: No module named 'packaging'",
             strength="hint",
         ),
         Sign(
-            pattern=r"on `(?P<module>packaging|psutil)`, but doesn't declare",
-            literal="on `p",
+            pattern=r"on `(?P<module>packaging|psutil|cython|pybind11|scikit-build(?:-core)?|setuptools-scm|py-cpuinfo|cmake|ninja|numpy)`, but doesn't declare",
+            literal="`, but doesn't declare",
             sample="hint: This error likely indicates that `flash-attn@2.5.8` depends on `packaging`, but doesn't declare it",
         ),
     ),

@@ -1,4 +1,4 @@
-"""flash-attn's setup.py imports torch where there is none.
+"""A package's setup imports torch where there is none.
 
 What it is
     pip and uv build a package in an empty, throw-away environment. flash-attn needs torch to build, but does not declare it, so
@@ -40,7 +40,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 MODE = FailureMode(
     code="AD101",
     slug="torch-missing-at-build",
-    title="torch is missing where flash-attn is built",
+    title="torch is missing where a package is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -100,7 +100,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not building_it:
         return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
-        message=f"{package[0].upper()}{package[1:]} was built in an environment without torch: pip and uv build in one of their own.",
+        message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to.",
         evidence=building.lines(seen.matches),
     )
 
@@ -113,6 +113,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if missing
         else "Build in the environment that has torch",
         "with isolation off, the build sees the torch of this environment",
+        "torch",
     )
     ready = building.without_compiling(facts)
     return (built, *ready) if facts.grade == "stated" else (*ready, built)

@@ -35,7 +35,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD103",
     slug="wheel-missing-at-build",
-    title="wheel is missing where flash-attn is built",
+    title="wheel or setuptools is missing where a package is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

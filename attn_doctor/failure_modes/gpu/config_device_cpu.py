@@ -71,8 +71,8 @@ MODE = FailureMode(
             "linux, torch-cpu, torch-universal",
         ),
         Sign(
-            pattern=r"Could not run 'flash_attn\w*::\w+' with arguments from the 'CPU' backend",
-            literal="Could not run 'flash_attn",
+            pattern=r"Could not run '(?:flash_attn|xformers|mamba_ssm|causal_conv1d|sageattention|natten|vllm)\w*::\w+' with arguments from the 'CPU' backend",
+            literal="with arguments from the 'CPU' backend",
             sample="NotImplementedError: Could not run 'flash_attn::_flash_attn_forward' with arguments from the 'CPU' backend.",
         ),
         Sign(

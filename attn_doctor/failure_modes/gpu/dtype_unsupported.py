@@ -48,6 +48,11 @@ MODE = FailureMode(
             sample="RuntimeError: FlashAttention only support fp16 and bf16 data type",
         ),
         Sign(
+            pattern=r"must be in dtype of torch\.float16 or torch\.bfloat16",
+            literal="must be in dtype of",
+            sample="AssertionError: Input tensors must be in dtype of torch.float16 or torch.bfloat16",
+        ),
+        Sign(
             pattern=r"query and (?:key|value) must have the same dtype",
             literal="must have the same dtype",
             sample="RuntimeError: query and key must have the same dtype",
@@ -121,7 +126,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
         )
     return Hit(
-        message="Attention was called with a dtype that its kernel does not support: flash-attn supports only float16 and bfloat16, the same for query, key and value.",
+        message="Attention was called with a dtype that its kernel does not support: such kernels support only float16 and bfloat16, the same for query, key and value.",
         evidence=evidence,
     )
 

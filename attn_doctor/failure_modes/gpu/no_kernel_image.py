@@ -29,14 +29,12 @@ References
 
 from __future__ import annotations
 
-from typing import Literal
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Unsure, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import cuda_start, newest_torch, wheel_fixes
+from attn_doctor.failure_modes.shared import cuda_start, newest_torch, package_cures, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
-from attn_doctor.knowledge import flash_attention, gpu, pytorch, wheels
+from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -114,9 +112,9 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the binary that holds no code for the GPU: torch, where it is not known which one it is."""
+    """Name the package whose binary holds no code for the GPU: torch, where it is not known which one it is."""
 
-    binary: Literal["torch", "flash-attn"]
+    binary: str
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -235,20 +233,29 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs:
         return None
     built = seen.group("built")
-    of_flash_attn = any(_near(m, seen) for m in proofs)
+    binary = _binary(facts, proofs, seen)
     if built:
-        message = f"A kernel was built for {built} and started on {seen.group('on')}."
-    elif of_flash_attn:
-        message = "flash-attn there has no code for the GPU (torch itself prints no warning about the GPU)."
+        of = "" if binary == "torch" else f" of {binary}"
+        message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
+    elif binary != "torch":
+        message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary="flash-attn" if of_flash_attn else "torch"),
+        variant=Lacking(binary=binary),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
+
+
+def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
+    """Return the package whose call stands above the error: one that holds GPU code of its own, else torch."""
+    name = subject.package(facts) if isinstance(facts.subject.package, str) else None
+    if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
+        return name
+    return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
 
 
 def _near(match: Match, seen: Seen) -> bool:
@@ -259,8 +266,11 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if isinstance(hit.variant, Lacking) and hit.variant.binary == "flash-attn":
-        return wheel_fixes.fixes(facts, "it holds no code for this GPU")
+    binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
+    if binary == subject.FLASH_ATTN:
+        return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
+    if binary != "torch":
+        return package_cures.for_gpu(facts, binary)
     try:
         cards = [present(card.compute_capability) for _, card in cuda_start.visible(facts)]
     except Unsure:

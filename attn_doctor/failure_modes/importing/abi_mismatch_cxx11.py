@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Seen
@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = mangled[0].groups["symbol"]
     lines = {m.line for m in mangled}
     return Hit(
-        message=_sentence("An extension", symbol, "the torch there"),
+        message=_sentence(subject.package(facts) or "An extension", symbol, "the torch there"),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
     )

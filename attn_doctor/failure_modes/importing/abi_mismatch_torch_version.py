@@ -35,7 +35,7 @@ import re
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Match, Seen
@@ -73,6 +73,12 @@ MODE = FailureMode(
             pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA \S+ )?\(you have (?P<have>\d[\w.+]*)\)",
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
+        ),
+        # torchvision's operators have a failure mode of their own.
+        Sign(
+            pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
+            literal="with arguments from the 'CUDA' backend",
+            sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
         ),
     ),
     recipe=Recipe(
@@ -142,35 +148,42 @@ def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     for match in seen.matches:
-        hit = _of_line(match)
+        hit = _of_line(match, subject.package(facts) or "An extension")
         if hit is not None:
-            lines = {m.line for m in seen.matches if _of_line(m)}
+            lines = {m.line for m in seen.matches if _of_line(m, "")}
             kept = tuple(e for e in evidence if e.line in lines)
             return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
     return None
 
 
-def _of_line(match: Match) -> tuple[str, Confidence] | None:
+def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
     symbol, groups = match.groups.get("symbol"), match.groups
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
             return None  # the other ABI, or torchvision: both have failure modes of their own
         built = symbols.built_for(symbol)
-        text = f"An extension was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
+        text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
     if "built" in groups:
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (
-            f"An extension was built for torch {groups['built']}, and torch {groups['have']} is there.",
+            f"{who} was built for torch {groups['built']}, and torch {groups['have']} is there.",
             Confidence.MEDIUM,
         )
+    if "operators" in groups:
+        text = f"The GPU code of {groups['operators']} is not loaded: it was built for another torch, or without CUDA."
+        return text, Confidence.MEDIUM
     if "module" in groups:
         name = groups["module"]
-        ours = re.match(r"flash|_C|xformers|sage|causal|torch", name)
+        ours = re.match(
+            r"flash|_C|_ext|xformers|sage|causal|selective|mamba|torch|detectron|mmcv|pytorch3d|groundingdino|exllama|gptq|autogptq|awq|natten|"
+            r"gsplat|fused|apex|amp_C|MultiScale|deepspeed|vllm|tinycudann|nvdiffrast|spconv|diff_gaussian|simple_knn",
+            name,
+        )
         text = f"{name} was built for another torch: a function that it calls is not in the libraries there."
         return text, Confidence.HIGH if ours else Confidence.LOW
-    return f"An extension was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
+    return f"{who} was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -199,7 +199,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "FLASH_ATTENTION_TRITON_AMD_ENABLE", "TRUE", "the Triton backend is chosen at run time"
         )
         return (Fix(title="Choose the Triton backend", steps=(step,), verify=verify),)
-    made = list(wheel_fixes.fixes(facts, "it has no compiled part"))
+    made = list(wheel_fixes.flash_attn_fixes(facts, "it has no compiled part"))
     try:
         skips = variable(facts, "FLASH_ATTENTION_SKIP_CUDA_BUILD") == "TRUE"
     except Unsure:

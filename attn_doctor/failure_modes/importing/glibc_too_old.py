@@ -33,7 +33,7 @@ from attn_doctor import commands
 from attn_doctor.commands import host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import building, symbols, toolkits, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, symbols, toolkits, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.logs.reader import Seen
@@ -175,15 +175,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _build_here(facts: Facts) -> Fix | None:
     """Return the fix that builds flash-attn against the glibc here; None where no toolkit of torch's major is here."""
-    if not toolkits.of_flash_attn(facts) or toolkits.whole(facts) is None:
+    if not subject.is_flash_attn(facts) or toolkits.whole(facts) is None:
         return None
     steps = (
-        commands.uninstall(building.FLASH_ATTN, why="it needs a newer glibc than this system has"),
+        commands.uninstall(subject.FLASH_ATTN, why="it needs a newer glibc than this system has"),
         *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
         commands.variable("FLASH_ATTENTION_FORCE_BUILD", "TRUE", "else its setup.py takes the same wheel again"),
         *(commands.variable(name, value, "fits this machine's memory and cores") for name, value in _settings(facts)),
         commands.install(
-            building.FLASH_ATTN,
+            subject.FLASH_ATTN,
             why="built here, against this glibc and this torch",
             changes="adds flash-attn",
             no_build_isolation=True,

@@ -198,7 +198,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 f"{name}=={asked.newest}",
                 why=why,
                 changes=f"adds {name}",
-                no_build_isolation=name == FLASH_ATTN or row is not None,
+                no_build_isolation=row is not None and row.wheels in ("none", "releases"),
             ),
         )
     listed = Fix(title=f"Ask for a version of {name} that exists", steps=steps, verify=building.verify(facts))

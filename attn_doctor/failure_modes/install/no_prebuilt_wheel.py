@@ -30,6 +30,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -171,4 +172,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    return (wheel_fixes.look_it_up(facts),)
+    if subject.is_flash_attn(facts):
+        return (wheel_fixes.look_it_up(facts),)
+    words = f"look on the page of releases of {subject.words(facts)} for a wheel of your torch, CUDA and Python; its address stands in the log"
+    step = commands.by_hand((), words, "that package")
+    return (Fix(title="Take a wheel that is there", steps=(step,), verify=building.verify(facts)),)

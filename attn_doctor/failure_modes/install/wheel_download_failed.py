@@ -45,6 +45,8 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
+from attn_doctor.failure_modes.shared import package_cures, subject
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -166,7 +168,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
         return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, Confidence.MEDIUM)
-    return _observed("flash-attn's wheel could not be fetched from GitHub" + (f": {why}." if why else "."), fatal)
+    name = subject.words(facts)
+    return _observed(f"{name}'s wheel could not be fetched from GitHub" + (f": {why}." if why else "."), fatal)
 
 
 def _observed(message: str, matches: list[Match], confidence: Confidence = Confidence.HIGH) -> Hit:
@@ -197,6 +200,9 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    package = subject.package(facts)
+    if package not in (None, subject.FLASH_ATTN):
+        return _of_another(facts, str(package))
     name = commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing")
     carry = commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
     why, changes = "the file that you copied, by its own name", "adds flash-attn"
@@ -204,3 +210,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Carry the wheel over by hand", steps=(name, carry, put), verify=verify),)
+
+
+def _of_another(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile."""
+    row = built_packages.row_of(name)
+    where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
+    words = (
+        f"download {name}'s wheel for this torch, CUDA and Python{where} on a machine that reaches it, and copy it here"
+    )
+    carry = commands.by_hand((), words, "nothing")
+    why, changes = "the file that you copied, by its own name", f"adds {name}"
+    install = commands.install(f"./{name.replace('-', '_')}-VERSION.whl", no_deps=True, why=why, changes=changes)
+    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
+    force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
+    if force is not None:
+        steps = (
+            commands.variable(force, "TRUE", "the setup compiles and asks nobody for a wheel"),
+            package_cures.fewer_jobs(facts),
+            package_cures.build(facts, "compiled here, without a download of the wheel"),
+        )
+        made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
+    return tuple(made)

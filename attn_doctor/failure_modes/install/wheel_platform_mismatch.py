@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -158,6 +158,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if not subject.is_flash_attn(facts):
+        key = key_of(facts)
+        python = f"cp{key.python.replace('.', '')}" if isinstance(key.python, str) else "the cpXY of your Python"
+        platform = key.platform if isinstance(key.platform, str) else "your platform"
+        words = f"take the file of {subject.words(facts)} whose name has {python} and {platform}, or ask for the name alone: the installer then chooses"
+        step = commands.by_hand((), words, "that package")
+        file = Fix(title="Take the wheel that fits", steps=(step,), verify=building.verify(facts))
+        return (file, *building.without_compiling(facts))
+    if not wheel_fixes.official(facts):
+        return (*building.without_compiling(facts), wheel_fixes.look_it_up(facts))
     name = commands.by_hand(
         ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
     )

@@ -40,7 +40,7 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     module = seen.group("module") or usual
     name = DISTRIBUTION_OF.get(module, module)
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
-    if not sure and module not in NEEDED:
+    if not sure and module in _RARE:
         return None
     package = subject.words(facts)
     others = [n.partition("<")[0] for n in built_packages.imports(subject.package(facts)) if n != name]
@@ -66,6 +66,10 @@ DISTRIBUTION_OF = {
     "scikit_build_core": "scikit-build-core",
     "cpuinfo": "py-cpuinfo",
 }
+
+
+# Other setups import these. Outside of a build a program that misses one is none of this.
+_RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm", "cpuinfo", "cmake", "ninja")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

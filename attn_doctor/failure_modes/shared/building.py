@@ -11,7 +11,6 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
 from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
@@ -25,6 +24,7 @@ from attn_doctor.model.findings import Evidence, Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
+FLASH_ATTN = subject.FLASH_ATTN
 FAILED = "build-failed-unspecified"  # its signs are lines that every failed build prints
 
 

@@ -26,8 +26,9 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
         return ()
     missing = facts.torch.version is None
     wanted = newest_torch.requirements(facts)
-    if wanted is None:
-        return (commands.by_hand((), "install torch first: the build imports it", "adds torch", takes="3 to 5 GB"),)
+    if wanted is None or (wanted.index_url is None and not _default_serves(facts)):
+        words = "install torch first, where it is missing: the build imports it. https://pytorch.org/get-started/locally/ has the command"
+        return (commands.by_hand((), words, "adds torch", takes="3 to 5 GB"),)
     # Where nobody knows whether torch is there, a name without a version changes nothing if it is.
     names = wanted.requirements if missing else tuple(text.partition("==")[0] for text in wanted.requirements)
     return (
@@ -41,11 +42,16 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
     )
 
 
+def _default_serves(facts: Facts) -> bool:
+    """Say whether the registry's torch is one for the GPU there: for Windows it is a CPU build, and a Jetson has NVIDIA's own."""
+    return facts.system.os != "windows" and facts.system.board != "jetson"
+
+
 def tools(facts: Facts, *missing: str) -> Step:
     """Return the step that installs all that the package's setup imports beside torch. `missing`: named by the log."""
     needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
     named = {name.partition("<")[0] for name in needed}
-    needed += [name for name in dict.fromkeys(missing) if name not in named and name != "torch"]
+    needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
         *needed,
         why="the setup imports them one after the other: install all at once, or the build fails again at the next one",
@@ -68,11 +74,14 @@ def build(
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
+    why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
-        why = f"{why}; {SDPA}"
+        why = f"{why}, and {SDPA}"
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
+        if row is not None and row.note is not None:
+            words = f"{row.note}: {why}"
         return commands.by_hand((), words, "adds the package", takes=_takes(name))
     return commands.install(
         asked if release is None else f"{name}=={release}",
@@ -107,8 +116,16 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
 
 
 def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
-    """Return the fix that installs torch and the build tools, and then builds the package without isolation."""
-    steps = (*torch_first(facts), tools(facts, *missing), fewer_jobs(facts), build(facts, why))
+    """Return the fix that installs torch and the build tools, and then builds the package without isolation.
+
+    `missing`: what the log names as missing.
+    """
+    # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
+    jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
+    name = subject.package(facts)
+    # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
+    asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
+    steps = (*(torch_first(facts) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
@@ -184,25 +201,34 @@ def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
         )
     else:
         wanted = newest_torch.requirements(facts, name)
-        look = 'the torch that is there, if there is one (python -c "import torch; print(torch.__version__)")'
         if wanted is None or torch is not None:
-            words = f"install {name} and, with ==, {look} by one command, from {row.url}: it chooses the release for that torch"
-            step = commands.by_hand((), words.replace("{flavour}", "cuXXX"), f"adds {name}")
-        else:
-            step = commands.install(
-                *wanted.requirements,
-                index_url=wanted.index_url,
-                why=f"a torch, and the {name} that was built for it",
-                changes=f"adds torch and {name}",
-                takes="3 to 5 GB",
-            )
+            title, verify = f"Install {name}'s finished wheel", subject.verify(facts)
+            return Fix(title=title, steps=_by_version(facts, name, row), verify=verify)
+        step = commands.install(
+            *wanted.requirements,
+            index_url=wanted.index_url,
+            why=f"a torch, and the {name} that was built for it",
+            changes=f"adds torch and {name}",
+            takes="3 to 5 GB",
+        )
     return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
 
 
-def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
-    needs = commands.install(
-        *(text for text in row.imports if text != "torch"), why=f"{name} imports them", changes="adds small packages"
+def _by_version(facts: Facts, name: str, row: BuiltPackage) -> tuple[Step, ...]:
+    """Return the steps by hand where the torch that is there is not known: ask for it, then for the release that was built for it."""
+    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__)")
+    look = commands.by_hand(argv, "says which torch is there, and behind the + which build of it", "nothing", "none")
+    index = (row.url or "").format(flavour="cu124")
+    words = (
+        f"install {name} together with torch== that version, by one command: the release that was built for it is chosen. The build "
+        f"names the index: {index} for +cu124"
     )
+    return (look, commands.by_hand((), words, f"adds {name}"))
+
+
+def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
+    small = tuple(text for text in row.imports if text != "torch")
+    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
     step = commands.install(
         name,
         index_url=index,
@@ -223,6 +249,8 @@ def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
     )
     url = (row.url or "").partition("pt{")[0]
     words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    if row.note is not None:
+        words += f" ({row.note})"
     step = commands.by_hand((), words, f"adds {name}")
     return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
 
@@ -249,4 +277,36 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
     if row is not None and row.attention:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
+    return tuple(made)
+
+
+def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package that has no code for the GPU there: a build for it, or another way to compute."""
+    row = built_packages.row_of(name)
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
+    value = "TORCH_CUDA_ARCH_LIST"
+    if known is not None:
+        arch: Step = commands.variable(value, known, f"{name} is compiled for the GPU that is there")
+    else:
+        words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
+        arch = commands.by_hand((), words, "this shell's environment only", "none")
+    if row is not None and not row.arch_list:
+        why = "its setup has its own list of GPUs, and newer releases a longer one"
+        upgrade = commands.install(
+            name, upgrade=True, no_build_isolation=True, no_cache=True, why=why, changes=name, takes=_takes(name)
+        )
+        words = f"where the newest release does not name this GPU either, {name} does not run on it"
+        doubt = commands.by_hand((), words, "nothing", "none")
+        newest = (fewer_jobs(facts), upgrade, doubt)
+        return (Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts)),)
+    newer = commands.by_hand(
+        (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
+    )
+    steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
+    made = [Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))]
+    if (row is not None and row.attention) or name in ("vllm", "sgl-kernel"):
+        words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
+        step = commands.by_hand((), words, "the program's options", "none")
+        made.append(Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)))
     return tuple(made)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.utils import canonicalize_name
+
 from attn_doctor import commands
 from attn_doctor.knowledge import built_packages
 from attn_doctor.model.facts import Facts
@@ -22,11 +24,45 @@ def package(facts: Facts) -> str | None:
     """
     subject = facts.subject
     if not isinstance(subject.package, str):
-        return None if facts.grade == "stated" else FLASH_ATTN
+        return _asked_for(facts) if facts.grade == "stated" else FLASH_ATTN
     name = subject.package
     if subject.doing in ("importing", "running") and (name in built_packages.WITHOUT_CODE or name in _OF_TORCH):
         return None
     return name
+
+
+# An installer's command, and its options that take a value.
+_INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
+_WITH_VALUE = (
+    "-i",
+    "-f",
+    "-r",
+    "-c",
+    "-t",
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "--target",
+    "--no-binary",
+    "--only-binary",
+)
+
+
+def _asked_for(facts: Facts) -> str | None:
+    """Return the one package that the typed command installs, by its name or its repository; None for several, and for a folder."""
+    found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
+    words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
+    asked = [
+        word
+        for at, word in enumerate(words)
+        if not word.startswith("-") and (at == 0 or words[at - 1] not in _WITH_VALUE)
+    ]
+    if len(asked) != 1:
+        return None
+    if _REPOSITORY.fullmatch(asked[0]):
+        path = asked[0].partition("#")[0].partition("//")[2].partition("@")[0]
+        return canonicalize_name(path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+    return name_of(asked[0])
 
 
 def is_flash_attn(facts: Facts) -> bool:

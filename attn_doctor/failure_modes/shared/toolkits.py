@@ -9,7 +9,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, places
-from attn_doctor.failure_modes.shared import building, pip_toolkit, wheel_fixes
+from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.versions import dotted, pair
@@ -17,15 +17,9 @@ from attn_doctor.model.versions import dotted, pair
 _EXAMPLE = (12, 8)  # the release by which the commands are shown where torch's CUDA is not known
 
 
-def of_flash_attn(facts: Facts) -> bool:
-    """Say whether the build is flash-attn's: the log says so, or there is a machine, and flash-attn is what it is examined for."""
-    package = facts.subject.package
-    return package == building.FLASH_ATTN or (facts.grade != "stated" and not isinstance(package, str))
-
-
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
     """Return the fixes. `floor`: the oldest CUDA that the package takes. `replace`: the toolkit that comes with this system is the wrong one."""
-    wheel = building.without_compiling(facts) if of_flash_attn(facts) else ()
+    wheel = building.without_compiling(facts)
     here = whole(facts, floor)
     if here is not None:
         return (_point_at(facts, here), *wheel)
@@ -39,7 +33,7 @@ def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> t
     if version is not None:
         by_pip = pip_toolkit.fix(facts)
         return (*wheel, *cuda_toolkits.install(facts, version), *((by_pip,) if by_pip else ()))
-    look = (wheel_fixes.look_it_up(facts),) if of_flash_attn(facts) and not wheel else ()
+    look = (wheel_fixes.look_it_up(facts),) if subject.is_flash_attn(facts) and not wheel else ()
     return (*wheel, *look, _of_torchs_major(facts, floor))
 
 

@@ -63,11 +63,13 @@ def fitting(facts: Facts) -> Candidate | None:
 
 
 def official(facts: Facts) -> bool:
-    """Say whether flash-attn's own wheels may exist for this platform: they do not for Windows, macOS and aarch64."""
+    """Say whether flash-attn's own wheels may exist for this platform: they do not for Windows, macOS and Jetson boards."""
     platform = key_of(facts).platform
+    if facts.system.board == "jetson":
+        return False  # wheels for ARM servers are not for its GPU
     if isinstance(platform, str):
         return any(wheel.platform == platform for wheel in wheels.official())
-    return facts.system.os not in ("windows", "darwin") and facts.system.machine not in ("aarch64", "arm64")
+    return facts.system.os not in ("windows", "darwin")
 
 
 def look_it_up(facts: Facts) -> Fix:
@@ -90,17 +92,19 @@ def _elsewhere(facts: Facts) -> Fix:
     """Return the fix for a platform without official wheels: community builds that may fit, else PyTorch's own attention."""
     key = key_of(facts)
     if isinstance(key.platform, Unknown):
-        guess = {"windows": "win_amd64", "linux": "linux_aarch64"}.get(str(facts.system.os), "macosx")
-        key = msgspec.structs.replace(key, platform=guess)
-    names = {"win_amd64": "Windows", "linux_aarch64": "Linux on ARM (aarch64)"}
-    where = names.get(str(key.platform), "this platform")
+        key = msgspec.structs.replace(key, platform="win_amd64" if facts.system.os == "windows" else "macosx")
+    jetson = facts.system.board == "jetson"
+    where = "a Jetson" if jetson else "Windows" if key.platform == "win_amd64" else "this platform"
     found = [
         c
         for c in other_wheel_sources.pointers(key)
-        if c.release == "flash-attn" and c.fits is not False and c.source.startswith(("community", "conda"))
+        if not jetson
+        and c.release == "flash-attn"
+        and c.fits is not False
+        and c.source.startswith(("community", "conda"))
     ]
     if not found:
-        words = f"use {_SDPA}: there is no wheel of flash-attn for {where}"
+        words = f"use {_SDPA}: flash-attn's own releases have no wheel for {where}"
         step = commands.by_hand((), words, "nothing", "none")
         return Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts))
     addresses = " or ".join(c.url for c in found[:2])

@@ -11,6 +11,8 @@ _IMPORTING, _RUNNING = {"doing": "importing"}, {"doing": "running"}
 # What builds, and is not what is built.
 _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks|build|uv|poetry|pdm|importlib|_virtualenv|numpy\.distutils|ninja)\b"
 
+_SO = r"(?:\.cpython-\S{3,40}|\.abi3)?\.so: "
+
 FAILED, TRIED, FRAME = 3, 2, 1  # weights: it failed; a file of it is being built; a frame of a traceback stands in it
 
 _SUBJECTS = (
@@ -29,9 +31,22 @@ _SUBJECTS = (
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
+    Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
+    Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
-    Sign((".so: ",), r"^(?:\w+Error: )?\S{0,250}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?)(?:\.cpython-\S{3,40}|\.abi3)?\.so: ", _IMPORTING, weight=TRIED),
+    Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
+    Sign((".so: ",), rf"[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*?)(?:-\d[^\s\\/]{{1,80}}\.egg)?[\\/]\S{{1,150}}?{_SO}", _IMPORTING, weight=TRIED),
+    Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
+    Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
+    Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
+    # A setup, or a package at its import or call, that names itself.
+    Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
+    Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
+    Sign(("Could not run '",), r"Could not run '(?P<package>xformers|flash_attn|mamba_ssm|causal_conv1d|mmcv|detectron2|torchvision)::\w+' with arguments", _RUNNING, weight=TRIED),
+    Sign(("is only supported on CUDA",), r"(?<![\w-])(?P<package>[A-Za-z]\w+)(?:-\d)? is only supported on CUDA \d", _BUILDING, weight=TRIED),
+    Sign((": No CUDA toolkit found",), r"(?<![\w-])(?P<package>[A-Za-z]\w+): No CUDA toolkit found", _IMPORTING, weight=TRIED),
+    Sign(("was built for", "xFormers can't load"), r"WARNING\[(?P<package>XFORMERS)\]: xFormers can't load", _IMPORTING, weight=TRIED),
     Sign(("DLL load failed while importing",), r"DLL load failed while importing (?P<package>\w+)", _IMPORTING, weight=TRIED),
     Sign(("Can't import ",), r"Can't import (?P<package>\w+): No module named", _IMPORTING, weight=TRIED),
     Sign(('Error loading "',), r"Error loading \"[^\"]{0,250}[\\/]+site-packages[\\/]+(?P<package>\w+)[\\/]", _IMPORTING, weight=TRIED),
