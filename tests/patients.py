@@ -297,6 +297,17 @@ def build_tools_missing(p: Patient) -> str:
     return "packaging-missing-at-build"
 
 
+def empty(p: Patient) -> str:
+    """An environment without torch, on a machine with a card: the one that belongs to driver and card goes in."""
+    p.gpu()
+    add_numpy(p)
+    best = _newest()
+    add_wheel(p.house, "torch", best.torch, torch_files(best.torch, best.cuda, card=True), ["numpy"])
+    fitting = str(best.torchvision)
+    add_wheel(p.house, "torchvision", fitting, _torchvision(fitting, best.torch), [f"torch=={best.torch}"])
+    return "torch-missing"
+
+
 def without_pip(p: Patient) -> str:
     """An environment of uv's kind, in which nothing can install yet."""
     numpy_too_new(p)
@@ -320,6 +331,7 @@ WELL: dict[str, str] = {
     "requirement_not_met": "import numpy; assert numpy.__version__ == '1.26.4'",
     "build_tools_missing": "import flash_attn_2_cuda, flash_attn.flash_attn_interface",
     "without_pip": _ARRAYS,
+    "empty": "import torch, torchvision; assert torch.cuda.is_available(); torch.ones(1).numpy()",
 }
 
 ILL: dict[str, Callable[[Patient], str]] = {
@@ -338,6 +350,7 @@ ILL: dict[str, Callable[[Patient], str]] = {
         requirement_not_met,
         build_tools_missing,
         without_pip,
+        empty,
     )
 }
 

@@ -34,7 +34,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict:
 
 
 # Much like others of the default tier, and slow: ensurepip, four steps.
-_LONG = {"without_pip", "numpy_twice", "torch_too_old_for_the_python", "requirement_not_met"}
+_LONG = {"empty", "without_pip", "numpy_twice", "torch_too_old_for_the_python", "requirement_not_met"}
 
 
 @pytest.mark.parametrize(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from importlib import resources
 
+import msgspec
 import pytest
 from ailing_machines import cpu_torch
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import Context, chosen, context, installer, locks_of
+from attn_doctor.commands.installers import Context, context
 from attn_doctor.fixes import pins, step_effects, step_safety
-from attn_doctor.fixes.alternatives import drafts
+from attn_doctor.fixes.alternatives import _parts, drafts
 from attn_doctor.fixes.plan import WITHOUT, WORK, Change, PlannedStep
 from attn_doctor.fixes.plan_builder import make
+from attn_doctor.fixes.plan_builder import planned as build_planned
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, by_hand
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Distribution, Import, Pin
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import decode_facts
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Uninstall
+from attn_doctor.report.redact import redact
+from attn_doctor.system.own_names import Own
 
 PY = "/venv/bin/python"
 
@@ -43,72 +48,8 @@ def pip(*argv):
     return (PY, "-m", "pip", *argv)
 
 
-# --- installers
-
 HERE = {"python": PY, "prefix": "/venv", "folder": "/project"}
-INSTALL, UPGRADE = install("numpy<2"), install("numpy", upgrade=True)
-REPAIR, REMOVE = install("numpy==2.2.6", reinstall=True, no_deps=True), uninstall("numpy")
-REPAIRED = pip("install", "--force-reinstall", "--no-deps", "numpy==2.2.6")
-
-
-@pytest.mark.parametrize(
-    ("name", "step", "said"),
-    [
-        ("pip", INSTALL, pip("install", "numpy<2")),
-        ("uv", INSTALL, ("uv", "pip", "install", "--python", PY, "numpy<2")),
-        ("uv", REMOVE, ("uv", "pip", "uninstall", "--python", PY, "numpy")),
-        ("conda", INSTALL, ("conda", "install", "--prefix", "/venv", "--yes", "numpy<2")),
-        ("conda", UPGRADE, ("conda", "update", "--prefix", "/venv", "--yes", "numpy")),
-        ("mamba", REMOVE, ("mamba", "remove", "--prefix", "/venv", "--yes", "numpy")),
-        ("conda", install("torch==2.8.0"), pip("install", "torch==2.8.0")),  # pip put it there
-        ("conda", REPAIR, REPAIRED),
-        ("poetry", INSTALL, ("poetry", "--directory", "/project", "add", "numpy<2")),
-        ("poetry", UPGRADE, ("poetry", "--directory", "/project", "add", "numpy@latest")),
-        ("poetry", REMOVE, ("poetry", "--directory", "/project", "remove", "numpy")),
-        ("poetry", uninstall("torch"), pip("uninstall", "-y", "torch")),  # not declared: nothing to remove there
-        ("pdm", INSTALL, ("pdm", "add", "--project", "/project", "numpy<2")),
-        ("pdm", UPGRADE, ("pdm", "update", "--project", "/project", "--unconstrained", "numpy")),
-        ("pixi", INSTALL, ("pixi", "add", "--manifest-path", "/project", "--pypi", "numpy<2")),
-        ("pixi", UPGRADE, ("pixi", "upgrade", "--manifest-path", "/project", "numpy")),
-        ("pixi", REPAIR, REPAIRED),
-    ],
-)  # fmt: skip
-def test_each_installers_own_words(name, step, said):
-    here = Context(installer=name, from_conda=frozenset({"numpy"}), declared=frozenset({"numpy"}), **HERE)
-    made = installer(here).rendered(step)
-    assert made.argv == said
-    by_pip = name not in ("pip", "uv") and said[:3] == (PY, "-m", "pip")
-    assert made.why == (f"why; {name} has no word for this, so the environment's own pip does it" if by_pip else "why")
-
-
-@pytest.mark.parametrize(
-    ("change", "locks", "name"),
-    [
-        ({}, (), "pip"),
-        ({"interpreter__installers": ("uv 0.9.0",)}, (), "uv"),
-        ({"interpreter__installers": (), "interpreter__kind": "uv"}, (), "uv"),
-        ({"interpreter__kind": "conda", "interpreter__installers": ("pip 25.3", "conda 25.9")}, (), "conda"),
-        (
-            {"interpreter__kind": "conda", "interpreter__installers": ("pip 25.3", "conda 25.9", "mamba 2.3")},
-            (),
-            "mamba",
-        ),
-        ({"interpreter__kind": "pixi"}, (), "pixi"),
-        ({}, ("poetry.lock",), "poetry"),
-        ({}, ("pdm.lock",), "pdm"),
-        ({}, ("uv.lock",), "pip"),
-    ],
-)
-def test_whose_environment_it_is(change, locks, name):
-    assert chosen(changed(RTX_4090, **change), None, locks)[0] == name
-    assert chosen(changed(RTX_4090, **change), "uv", locks) == ("uv", "asked for with --installer")
-
-
-def test_a_lock_file_counts_for_the_environment_of_its_own_project(tmp_path):
-    (tmp_path / "poetry.lock").touch()
-    assert locks_of(str(tmp_path), str(tmp_path / ".venv")) == ("poetry.lock",)
-    assert locks_of(str(tmp_path), "/home/user/.cache/pypoetry/virtualenvs/x-py3.11") == ("poetry.lock",)
-    assert locks_of(str(tmp_path), "/opt/other") == ()
+INSTALL, REMOVE = install("numpy<2"), uninstall("numpy")
 
 
 # --- pins
@@ -262,7 +203,9 @@ def planned(*steps, said=None):
 
 def test_changes_are_those_of_the_moment_at_which_a_step_is_taken():
     twice = {"numpy": ["1.26.4", "2.2.6"]}
-    steps = step_effects.in_order(planned(REMOVE, REMOVE, REMOVE, install("numpy==2.2.6", no_deps=True)), twice, PIP)
+    steps = step_effects.changes_in_order(
+        planned(REMOVE, REMOVE, REMOVE, install("numpy==2.2.6", no_deps=True)), twice, PIP
+    )
     assert [[str(c) for c in s.changes] for s in steps] == [
         ["removes numpy 1.26.4"],
         ["removes numpy 2.2.6"],
@@ -279,7 +222,7 @@ def test_what_an_earlier_step_brought_is_not_told_twice():
         install("torch==2.15.0"),
         said={0: (torch,), 1: (torch, Change(package="sympy", before=None, after="1.14.0"))},
     )
-    first, second = step_effects.in_order(steps, {"torch": ["2.8.0+cpu"]}, PIP)
+    first, second = step_effects.changes_in_order(steps, {"torch": ["2.8.0+cpu"]}, PIP)
     assert [str(c) for c in first.changes] == ["torch 2.8.0+cpu → 2.15.0"]
     assert [str(c) for c in second.changes] == ["adds sympy 1.14.0"]
     assert first.undo == (
@@ -331,7 +274,7 @@ def test_what_uv_did_uv_takes_back():
         INSTALL,
         said={0: (Change(package="numpy", before="2.2.6", after="1.26.4"),)},
     )
-    (one,) = step_effects.in_order(steps, {"numpy": ["2.2.6"]}, Context(installer="uv", **HERE))
+    (one,) = step_effects.changes_in_order(steps, {"numpy": ["2.2.6"]}, Context(installer="uv", **HERE))
     assert one.undo == (("uv", "pip", "install", "--python", PY, "--force-reinstall", "--no-deps", "numpy==2.2.6"),)
 
 
@@ -377,7 +320,8 @@ def test_a_strange_name_in_the_facts_never_becomes_an_option():
     assert not any(
         "--target=/etc" in word for draft in made for s in draft.steps for word in getattr(s, "requirements", ())
     )
-    assert any("was left out" in note for note in notes)
+    assert not any("--target" in draft.title for draft in made)
+    assert not notes
 
 
 def test_every_fix_that_is_known_is_sound():
@@ -402,3 +346,35 @@ def test_the_distribution_of_conda_and_of_the_project_are_known():
     facts = changed(pinned("torch>=2.8 ; python_version > '3.8'"), packages__distributions=listed)
     here = context(facts, "conda")
     assert (here.from_conda, here.declared) == (frozenset({"numpy"}), frozenset({"torch"}))
+
+
+def test_a_build_from_the_main_branch_is_offered_where_no_release_compiles():
+    """Its requirement has a name, so pip, uv and the plan know what it installs."""
+    machine = next(folder for folder in MACHINES if folder.name == "rtx-4090-healthy-cu132")
+    made = plan(read(machine)[0], Goal.FLASH_ATTN)
+    main = next(way for way in made.ways if way.title == "Build from flash-attn's main branch")
+    assert main.steps[-1].step.argv[-3:] == (
+        "install",
+        "--no-build-isolation",
+        "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git",
+    )
+    assert any(name == "MAX_JOBS" for name in main.variables())
+
+
+@pytest.mark.parametrize(
+    ("titles", "told"),
+    [
+        (["A; B, then install flash-attn", "A, then install flash-attn", "C; B"], ("A", "B", "C")),
+        (["Build flash-attn here"], ("Build flash-attn here",)),
+    ],
+)
+def test_what_is_left_out_is_named_once(titles, told):
+    assert _parts(titles) == told
+
+
+def test_a_redacted_line_can_still_be_pasted_into_a_shell():
+    step = commands.install("numpy<2", why="w", changes="c")
+    step = msgspec.structs.replace(step, argv=("/home/somebody/.venv/bin/python", "-m", "pip", "install", "numpy<2"))
+    own = Own(home="/home/somebody", user="somebody", host="box")
+    (told,) = redact({"steps": [msgspec.to_builtins(build_planned(step, ()))]}, own)["steps"]
+    assert told["shown"]["bash"] == "'<home>/.venv/bin/python' -m pip install 'numpy<2'"

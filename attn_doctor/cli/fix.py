@@ -38,7 +38,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
     parser.add_argument(
         "--installer",
-        choices=("pip", "uv", "conda", "mamba", "pixi", "poetry", "pdm"),
+        choices=("pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"),
         help="use this installer (default: the one that manages this environment)",
     )
     parser.add_argument(

@@ -1,14 +1,14 @@
-"""Builds the steps of fixes, and finishes a fix: its commands are rendered for the target's own installer. Pure."""
+"""Builds the steps of fixes, and finishes a fix: its commands are rendered for the installer of the target. Pure."""
 
 from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import python, rendered
+from attn_doctor.commands.installers import chosen, context, in_order, python, rendered
 from attn_doctor.commands.shells import quoted, shell_of, shown
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import AddPip, Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
+from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
 
 __all__ = [
     "by_hand",
@@ -123,14 +123,8 @@ def variable(name: str, value: str | None, why: str) -> Step:
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with its commands rendered, and with pip put in first where it needs the target's pip and there is none."""
-    steps = tuple(rendered(facts, step) for step in fix.steps)
-    tools = facts.interpreter.installers
-    if not isinstance(tools, Unknown) and not any(t.split()[0] == "pip" for t in tools):
-        pip = (python(facts), "-m", "pip")
-        if any(step.argv[:3] == pip for step in steps):
-            steps = (rendered(facts, AddPip(why="this environment has no pip", changes="adds pip")), *steps)
-    return msgspec.structs.replace(fix, steps=steps)
+    """Return the fix with its commands rendered for the installer that keeps the books of the target."""
+    return msgspec.structs.replace(fix, steps=in_order(context(facts, chosen(facts)[0]), fix.steps))
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes import build_forecast, step_safety
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts, Subject
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
@@ -123,8 +124,13 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             made.append(foreseen)
     without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
     return made, without_gpu + tuple(
-        f"Left out, because {why}: {'; '.join(dict.fromkeys(titles))}." for why, titles in left_out.items()
+        f"Left out, because {why}: {'; '.join(_parts(titles))}." for why, titles in left_out.items()
     )
+
+
+def _parts(titles: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts of joined titles, each once."""
+    return tuple(dict.fromkeys(part.removesuffix(_THEN) for title in titles for part in title.split("; ")))
 
 
 def _finished(helped: Helped) -> Iterator[list[Choice]]:
@@ -175,6 +181,9 @@ def _installations(facts: Facts) -> tuple[Fix, ...]:
     return (*ready, build)
 
 
+_THEN = ", then install flash-attn"
+
+
 def _of_flash_attn(facts: Facts) -> Facts:
     """Return the facts without the package that a log names: a plan of this goal installs flash-attn."""
     return msgspec.structs.replace(facts, subject=Subject())
@@ -184,7 +193,7 @@ def _with_installation(facts: Facts, route: Draft) -> Draft:
     facts = _of_flash_attn(facts)
     last = building.build(facts, "now that nothing stands in its way")
     return Draft(
-        title=f"{route.title}, then install flash-attn",
+        title=f"{route.title}{_THEN}",
         intent=WORK,
         goal=route.goal,
         cures=route.cures,
@@ -258,7 +267,9 @@ def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     together: list[Step] = []
     for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
         known = {action(step) for step in together}
-        together += [step for step in fix.steps if action(step) not in known]
+        new = [step for step in fix.steps if action(step) not in known]
+        narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
+        together = [*(narrowed or (*together, *new))]
     steps = _lean(together)
     kept = {action(step) for step in steps}
     titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]

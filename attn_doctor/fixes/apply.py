@@ -19,15 +19,11 @@ from attn_doctor.fixes import after_fix_verdict, restore, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.hardlink_copy import NoRoom, copy_tree
 from attn_doctor.fixes.plan import Way
-from attn_doctor.fixes.target_paths import Cannot, Places, Root, freeze, own
+from attn_doctor.fixes.target_paths import BOOKS, Cannot, Places, Root, freeze, own
 from attn_doctor.fixes.verify import STEP_DEADLINE
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding
 from attn_doctor.model.steps import Step
-
-# Files that poetry, PDM and pixi write beside the environment.
-_BOOKS = ("pyproject.toml", "poetry.lock", "pdm.lock", "pixi.toml", "pixi.lock")
-
 
 ApplyOutcome = Literal["applied", "rolled back", "not undone"]  # "not undone": `wrong` has what could not be put back
 
@@ -173,7 +169,7 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
 def _books(work: Work) -> list[Root]:
     if work.books is None:
         return []
-    return [Root(path=str(Path(work.books).resolve() / name)) for name in _BOOKS]
+    return [Root(path=str(Path(work.books).resolve() / name)) for name in BOOKS]
 
 
 def _conda_revision(places: Places) -> str:

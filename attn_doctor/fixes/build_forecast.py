@@ -6,8 +6,9 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.fixes.plan import Draft
+from attn_doctor.judging.after_steps import after
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
 from attn_doctor.knowledge.wheel_key import key_of
@@ -24,20 +25,24 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
-    if building_finds_wheel(facts):
+    step = draft.steps[place]
+    unreleased = is_unreleased(step)
+    then = after(facts, draft.steps[:place]).facts  # another torch may be there by then
+    draft = _with_tools(then, draft, place)
+    place = draft.steps.index(step)
+    if building_finds_wheel(then) and not unreleased:
         return draft
     release = building.wanted_release(facts)
-    against = _never(facts, release)
+    against = _never(then, release, unreleased=unreleased)
     if against:
         return f"a source build cannot succeed: {against}"
-    foreseen = prediction(facts, release)
+    foreseen = prediction(then, release) or prediction(facts, release)
     if foreseen is None:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
     why = "so that the compilers fit into this machine's memory"
     named = {step.name for step in draft.steps if isinstance(step, SetVariable)}
     variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
-    step = draft.steps[place]
     built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
     notes = [*draft.notes, foreseen.tmpdir]
     if isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
@@ -47,6 +52,22 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         notes.append(short)
     steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
     return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
+    """Return the way with the packages that setup.py imports and nobody has installed by then, in front of the build."""
+    step, listed = draft.steps[place], then.packages.distributions
+    if isinstance(listed, Unknown) or not isinstance(step, Install) or not step.no_build_isolation:
+        return draft
+    there = {distribution.name for distribution in listed}
+    if isinstance(then.toolchain.ninja, str):
+        there.add("ninja")
+    absent = [name for name in build_tools.NEEDED if name not in there]
+    if not absent:
+        return draft
+    why = "setup.py imports them, and a build without isolation finds only what is installed"
+    tools = commands.install(*absent, why=why, changes="adds build tools")
+    return msgspec.structs.replace(draft, steps=(*draft.steps[:place], tools, *draft.steps[place:]))
 
 
 def compiles(step: Step) -> bool:
@@ -65,14 +86,22 @@ def building_finds_wheel(facts: Facts) -> bool:
     return isinstance(found, Answer) and found.yes
 
 
-def _never(facts: Facts, release: str) -> str | None:
-    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes."""
+def is_unreleased(step: Step) -> bool:
+    """Return whether a step builds flash-attn from its repository: the main branch, which is ahead of all releases."""
+    return isinstance(step, Install) and any("git+https://" in text for text in step.requirements)
+
+
+def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
+    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes.
+
+    The main branch passes the standard that torch's headers need (flash-attention#2879); of its Pythons no table knows.
+    """
     key = key_of(facts)
     answers = []
-    if isinstance(key.torch, str):
+    if isinstance(key.torch, str) and not unreleased:
         header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None
         answers.append(flash_attention.source_compiles(release, key.torch, header_cxx=header))
-    if isinstance(key.python, str):
+    if isinstance(key.python, str) and not unreleased:
         answers.append(flash_attention.supports_python(release, key.python))
     devices = key.gpus if isinstance(key.gpus, tuple) else ()
     answers += [flash_attention.runs_on(release, device) for device in devices]

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import Context, chosen, context, of_packages
-from attn_doctor.commands.installers import installer as installer_of
+from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, of_packages
 from attn_doctor.fixes import pins
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
 from attn_doctor.fixes.resolve import Resolved
-from attn_doctor.fixes.step_effects import in_order, records
+from attn_doctor.fixes.step_effects import changes_in_order, records
+from attn_doctor.judging import foresight
+from attn_doctor.judging.diagnose import implied
 from attn_doctor.model.facts import Distribution, Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
-from attn_doctor.model.steps import AddPip, Install, Step, Uninstall
+from attn_doctor.model.steps import Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
@@ -35,19 +36,27 @@ def make(
     goal: Goal,
     *,
     installer: str | None = None,
-    locks: Sequence[str] = (),
     resolver: Resolver = unresolved,
 ) -> Plan:
     """Make the plan for the root causes of the findings."""
-    name, why = chosen(facts, installer, locks)
+    name, why = chosen(facts, installer)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
-    unordered = [_way(facts, draft, here, resolver) for draft in made]
+    unordered: list[Way] = []
+    for draft in made:
+        way, against = _foreseen(facts, findings, draft, lambda one: _way(facts, one, here, resolver))
+        if against is None:
+            unordered.append(way)
+        else:
+            notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
     # Ways that the resolver excludes come last, ways that break a requirement before them; else the order stays.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
-    if "uv.lock" in locks:
-        notes += ("uv.lock says what is in this environment: `uv sync` takes back what is not added with `uv add`",)
+    beside = [lock for lock in here.locks if name not in KEEPERS.values() and lock in KEEPERS]
+    notes += tuple(
+        f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} takes back what it did not add itself"
+        for lock in beside
+    )
     return Plan(
         target=here.python,
         goal=goal,
@@ -63,10 +72,43 @@ def _cause(finding: Finding) -> Cause:
     return Cause(code=finding.code, slug=finding.slug, message=finding.message, severity=finding.severity.value)
 
 
+def _foreseen(
+    facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
+) -> tuple[Way, str | None]:
+    """Return the way, completed by what it leads to, and why it is no cure; None where nothing speaks against it."""
+    way = build(draft)
+    if facts.grade == "stated":
+        return way, None
+    goal = draft.goal
+    now = foresight.Now(facts=facts, findings=implied(facts, goal), diagnose=lambda then: implied(then, goal))
+    slugs = [finding.slug for finding in findings if finding.code in draft.cures]
+    first = None
+    for _ in range(foresight.ROUNDS):
+        seen = foresight.foreseen(now, [one.step for one in way.steps], slugs, _told(way))
+        further = next((finding for finding in seen.new if finding.fixes), None)
+        first = first or seen.against
+        if seen.against is None or seen.left or further is None:
+            return way, seen.against and first
+        steps = foresight.joined(draft.steps, further.fixes[0].steps)
+        if steps is None:
+            return way, first
+        title = f"{draft.title}, then {foresight.lower(further.fixes[0].title)}"
+        draft = msgspec.structs.replace(draft, title=title, steps=steps)
+        way = build(draft)
+    last = foresight.foreseen(now, [one.step for one in way.steps], slugs, _told(way)).against
+    return way, last and first
+
+
+def _told(way: Way) -> dict[int, dict[str, str | None]]:
+    """Return what the installer said that each step changes, by the place of the step."""
+    asked = ((place, one.changes) for place, one in enumerate(way.steps) if one.changes is not None)
+    return {place: {change.package: change.after for change in changes} for place, changes in asked}
+
+
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
-    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in _rendered(draft.steps, here)]
-    steps = in_order(resolved, records(facts), here)
+    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in in_order(here, draft.steps)]
+    steps = changes_in_order(resolved, records(facts), here)
     return Way(
         name="",
         title=draft.title,
@@ -77,13 +119,6 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
         breaks=pins.broken(facts, [(step.changes, step.step) for step in steps]),
         notes=draft.notes,
     )
-
-
-def _rendered(steps: Sequence[Step], here: Context) -> list[Step]:
-    """Return the steps with the installer's commands, without a pip that no step needs any more."""
-    made = [installer_of(here).rendered(step) for step in steps]
-    needs_pip = any(step.argv[:3] == (here.python, "-m", "pip") for step in made)
-    return [step for step in made if needs_pip or not isinstance(step, AddPip)]
 
 
 def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Mapping[str, str | None]) -> PlannedStep:

@@ -6,6 +6,7 @@ The installer asks its index, as it would for the real step; attn-doctor itself 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -156,15 +157,25 @@ def _local_bytes(urls: Sequence[str]) -> int | None:
 
 
 def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environment: Mapping[str, str]) -> Resolved:
+    lock = _lock_of_uv(argv)
+    was_there = lock is not None and os.path.lexists(lock)
     answer = child.command(
         [*argv, "--dry-run", "--color", "never"],
         deadline=deadline,
         environ={**environment, **QUIET},
         cwd=current_folder.where(),  # uv reads the settings of the project here
     )
+    if lock is not None and not was_there:
+        lock.unlink(missing_ok=True)
     if answer.fault:
         return _no_answer(answer, "uv", deadline)
     return Resolved(tuple(_from_uv(answer.stderr + answer.stdout, have)))
+
+
+def _lock_of_uv(argv: Sequence[str]) -> Path | None:
+    """Return the file that uv makes in an environment to lock it, also for a dry run, and leaves there."""
+    named = [argv[at + 1] for at, word in enumerate(argv[:-1]) if word == "--python"]
+    return Path(named[0]).parent.parent / ".lock" if named else None
 
 
 def _from_uv(text: str, have: Mapping[str, str]) -> Iterator[Change]:

@@ -25,7 +25,7 @@ def records(facts: Facts) -> Records:
     return found
 
 
-def in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
+def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
     """Return the steps, each with its changes at its turn, and the commands that undo them by hand."""
     left: Records = {name: list(versions) for name, versions in have.items()}
     made: list[PlannedStep] = []

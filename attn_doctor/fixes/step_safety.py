@@ -23,7 +23,7 @@ _INDEX = re.compile(
 )
 _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
 _SOURCE = re.compile(
-    r"git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"
+    r"flash-attn @ git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"
     r"|ultralytics @ (?:git\+https://github\.com/sunsmarterjie/yolov12|https://github\.com/sunsmarterjie/yolov12/archive/refs/heads/main\.zip)"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

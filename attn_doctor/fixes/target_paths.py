@@ -15,6 +15,19 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.probes import ask as asking
 from attn_doctor.probes.ask import Layout
 
+# Files that uv, poetry, PDM and pixi read or write in a project, beside the environment.
+BOOKS = (
+    "pyproject.toml",
+    "poetry.lock",
+    "pdm.lock",
+    "pdm.toml",
+    ".pdm-python",
+    "pixi.toml",
+    "pixi.lock",
+    "uv.lock",
+    "uv.toml",
+)
+
 
 class Cannot(Refused):
     """A request that cannot be carried out here. The text is one sentence for the user."""
@@ -54,6 +67,8 @@ class Places(Layout, frozen=True, kw_only=True):
         listed = [self.purelib, self.platlib, self.scripts]
         if self.kind == "venv" or not self.prefix.startswith("/usr"):
             listed += [f"{self.data}/{name}" for name in ("include", "share", "etc", "man")]
+        if self.kind == "venv":
+            listed.append(f"{self.prefix}/pipx_metadata.json")  # what pipx injected; mostly it is not there
         listed += self.user
         real = list(dict.fromkeys(os.path.realpath(path) for path in listed))
         return tuple(Root(path=path) for path in real if not any(path.startswith(f"{other}/") for other in real))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,18 +11,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor.commands.installers import Context, installer, of_packages
+from attn_doctor.commands.environment_tools import Uv
+from attn_doctor.commands.installers import KEEPERS, Context, in_order, keeps_books, of_packages
 from attn_doctor.errors import NoAnswer
 from attn_doctor.fixes import after_fix_verdict, step_runner
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import RUNNABLE, Attempt, Change, Plan, PlannedStep, Way
 from attn_doctor.fixes.plan_builder import planned
-from attn_doctor.fixes.target_paths import Cannot, Places, own, versions
+from attn_doctor.fixes.target_paths import BOOKS, Cannot, Places, own, versions
 from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
-from attn_doctor.model.steps import RunByHand, Step, action, moved
+from attn_doctor.model.steps import Run, RunByHand, Step, action, bare, moved
 
 MORE_ROUNDS = 2  # how often a way may be extended by the findings after it
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
@@ -118,22 +120,59 @@ def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Tr
 
 def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
     conda = trying.places.kind == "conda"
-    return step_runner.environment(trying.environ, mirror.prefix, mirror.scripts, variables, conda=conda)
+    made = step_runner.environment(trying.environ, mirror.prefix, mirror.scripts, variables, conda=conda)
+    # The project's tool works on the copy of the environment, and leaves the project itself, whose source is not copied.
+    return {**made, "UV_PROJECT_ENVIRONMENT": mirror.prefix, "UV_NO_INSTALL_PROJECT": "1", "PDM_NO_SELF": "1"}
 
 
 def _run(
     steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
 ) -> str | None:
     """Run the steps; return the reason of a failure, None if all succeed."""
-    packages = of_packages(msgspec.structs.replace(trying.here, python=mirror.python))
-    for one in steps:
-        argv = packages.rendered(moved(one.step, lambda word: mirror.word(word, trying.here.python))).argv
-        trying.say(f"in the copy: {one.words}")
+    project = _project(trying.here, folder)
+    for step in _for_copy([one.step for one in steps], trying, mirror, project):
+        said = step.changes or step.why
+        trying.say(f"in the copy: {said}")
         log = folder / "step.log"
-        done = step_runner.run(argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say)
+        done = step_runner.run(
+            step.argv, environ, log, deadline=STEP_DEADLINE, on_line=trying.say, cwd=str(project) if project else None
+        )
         if not done.ok:
-            return f"a step fails ({one.words}): {after_fix_verdict.explain(log, trying.goal)}"
+            return f"a step fails ({said}): {after_fix_verdict.explain(log, trying.goal)}"
     return None
+
+
+def _project(here: Context, folder: Path) -> Path | None:
+    """Return a copy of the project's own files, for a tool that writes into them; None for one that does not.
+
+    pixi would make another environment for it, so pip tries its steps.
+    """
+    if not keeps_books(here) or not here.folder or here.installer == "pixi":
+        return None
+    copy = folder / "project"
+    if not copy.is_dir():
+        copy.mkdir()
+        for name in BOOKS:
+            if name != ".pdm-python" and (Path(here.folder) / name).is_file():
+                shutil.copyfile(Path(here.folder) / name, copy / name)
+    return copy
+
+
+def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Path | None) -> Sequence[Step]:
+    """Return the steps with commands that work on the copies of the environment and of the project's files."""
+    here = msgspec.structs.replace(trying.here, python=mirror.python, prefix=mirror.prefix)
+
+    def word(text: str) -> str:
+        return str(project) if project and text == trying.here.folder else mirror.word(text, trying.here.python)
+
+    there = [moved(step, word) for step in steps]
+    if project is not None:
+        return in_order(msgspec.structs.replace(here, folder=str(project)), [bare(step) for step in there])
+    packages = "uv" if isinstance(of_packages(here), Uv) else "pip"
+    plain = [
+        step for step in there if not (isinstance(step, Run) and keeps_books(here) and step.argv[0] in KEEPERS.values())
+    ]
+    return in_order(msgspec.structs.replace(here, installer=packages, locks=()), [bare(step) for step in plain])
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
@@ -144,7 +183,7 @@ def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[P
         new = [step for step in steps if action(step) not in done and not _only_words(step)]
         if any(isinstance(step, RUNNABLE) for step in new):
             verify = tuple(mirror.word_back(word, trying.here.python) for word in draft.verify)
-            return [planned(installer(trying.here).rendered(step), verify) for step in new]
+            return [planned(step, verify) for step in in_order(trying.here, new)]
     return []
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor.commands.installers import context, locks_of
+from attn_doctor.commands.installers import context, keeps_books
 from attn_doctor.examination import Options, examine, read_file
 from attn_doctor.fixes import apply as applying
 from attn_doctor.fixes import restore
@@ -35,7 +35,6 @@ from attn_doctor.system.own_names import restore as restored
 
 Say = Callable[[str], None]
 _PLACEHOLDER = re.compile(r"<[a-z]+(?:-\d+)?>")
-_KEEPERS = ("poetry", "pdm", "pixi")
 
 
 class FixRequest(NamedTuple):
@@ -78,11 +77,8 @@ def suggest(request: FixRequest, say: Say) -> Suggested:
     """Make a plan. Raises NoAnswer, Unreadable, Cannot."""
     report, here = _report(request, say)
     places = ask(report.target.python, request.environ, request.timeout) if here else None
-    folder = report.facts.project.folder
-    prefix = report.facts.interpreter.prefix
-    locks = locks_of(folder, prefix) if here and isinstance(folder, str) and isinstance(prefix, str) else ()
     resolver = unresolved if places is None else _resolver(report.facts, request, say)
-    plan = make(report.facts, report.findings, report.goal, installer=request.installer, locks=locks, resolver=resolver)
+    plan = make(report.facts, report.findings, report.goal, installer=request.installer, resolver=resolver)
     if not here:
         note = "This plan is for the machine that wrote the report" + (
             ", and is not tried here." if request.verify else "."
@@ -209,8 +205,8 @@ def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> Non
 def carry_out(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Applied:
     """Apply the way. Raises Cannot if nothing was done, for example because another process is changing the environment."""
     assert suggested.places is not None
-    folder = suggested.facts.project.folder
-    books = folder if suggested.plan.installer in _KEEPERS and isinstance(folder, str) else None
+    here = context(suggested.facts, suggested.plan.installer)
+    books = here.folder if here.folder and keeps_books(here) else None
     work = Work(
         suggested.places,
         suggested.findings,

@@ -10,6 +10,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
+from attn_doctor.judging import foresight
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
@@ -58,11 +59,48 @@ def diagnose(
 ) -> Diagnosis:
     """Return all findings, root causes first, and the modes that could not be judged.
 
-    Of facts that only a log states, the logs are judged: what they say of the machine chooses the cures.
+    Of facts that only a log states, the logs are judged: what they say of the machine chooses the cures. Of a machine that
+    was examined, each cure is judged as if it had been carried out (`foresight`), and then rendered for its installer.
     """
+    modules = tuple(modules)
+    made = _diagnosis(facts, goal, tuple(logs), trials, modules)
+    findings = made.findings
+    if facts.grade != "stated" and any(f.fixes and f.severity.rank > 0 for f in findings):
+        findings = _judged_again(facts, goal, made, modules)
+    return msgspec.structs.replace(made, findings=tuple(_prepared(facts, finding) for finding in findings))
+
+
+def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
+    """Return the findings that facts alone imply, with fixes that are neither judged again nor rendered."""
+    return _diagnosis(facts, goal, (), None, tuple(modules)).findings
+
+
+def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
+    """Return the findings with the fixes that are cures, as far as facts tell."""
+    now = foresight.Now(
+        facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
+    )
+    slugs = {finding.slug for finding in now.findings}
+
+    def cures(finding: Finding) -> tuple[Fix, ...]:
+        if finding.severity.rank == 0 or finding.slug not in slugs:
+            return finding.fixes
+        told = (foresight.completed(now, fix, finding.slug) for fix in finding.fixes)
+        return tuple(fix for fix in told if fix is not None)
+
+    return tuple(msgspec.structs.replace(finding, fixes=cures(finding)) for finding in made.findings)
+
+
+def _prepared(facts: Facts, finding: Finding) -> Finding:
+    fixes = tuple(commands.prepared(facts, fix) for fix in finding.fixes)
+    return msgspec.structs.replace(finding, fixes=fixes)
+
+
+def _diagnosis(
+    facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...]
+) -> Diagnosis:
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
-    logs = tuple(logs)
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
         hit, doubt = _judge(module, facts, theirs, trials)
@@ -271,7 +309,7 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     little = facts.grade == "stated" or isinstance(facts.torch.version, Unknown)
     if not made and little and isinstance(module, Usual):
         made = module.usual(facts)
-    return tuple(commands.prepared(facts, fix) for fix in made)
+    return made
 
 
 def _order(finding: Finding, met: _Met, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, int, str]:

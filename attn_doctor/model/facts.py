@@ -237,7 +237,7 @@ class Toolchain(Record, frozen=True, kw_only=True):
     long_paths: Flag = UNRECORDED  # Windows LongPathsEnabled
 
 
-InterpreterKind = Literal["venv", "conda", "pixi", "uv", "system", "standalone"]
+InterpreterKind = Literal["venv", "conda", "pixi", "uv", "pipx", "system", "standalone"]
 
 
 class Interpreter(Record, frozen=True, kw_only=True):
@@ -400,9 +400,13 @@ class Pin(Record, frozen=True, kw_only=True):
 
 
 class Project(Record, frozen=True, kw_only=True):
-    """List the requirements of the project in the current folder."""
+    """List the requirements of the project in the current folder, and say whose environment the target is."""
 
     folder: Text = UNRECORDED
+    environment_of: Text = (
+        UNRECORDED  # folder of the project whose environment the target is; None: of none that is known
+    )
+    locks: tuple[str, ...] | Unknown = UNRECORDED  # lock files of that project: "uv.lock"
     pins: tuple[Pin, ...] | Unknown = UNRECORDED
     source_checkout: Text = UNRECORDED  # "flash-attention" when the current folder is its source tree
     cutlass_missing: Flag = UNRECORDED

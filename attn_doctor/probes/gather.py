@@ -146,7 +146,7 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
         ),
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
-        "project": runner.start("project", Project, project.here),
+        "project": runner.start("project", Project, lambda: project.here(prefix, environ)),
         "models": runner.pool.submit(
             lambda: (runner.attempt("models", lambda: models.here(request.weights), Unknown), _WEIGHTS)
         ),

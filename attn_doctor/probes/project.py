@@ -1,18 +1,20 @@
-"""Read the requirement files of the current folder, and whether it holds the source of flash-attn."""
+"""Read the requirement files of the current folder, whether it holds the source of flash-attn, and whose environment the target is."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor.model.facts import Pin, Project, Unknown, all_unknown
+from attn_doctor.probes import environments
 
 # Requirements that a failure mode uses. All others are left out of the report.
 RELEVANT = frozenset(
@@ -24,31 +26,40 @@ RELEVANT = frozenset(
 _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 
-def here() -> tuple[Project, dict[str, str]]:
-    """Return the section for the current folder, which may have been deleted."""
+def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
+    """Return the section for the current folder, which may have been deleted. `prefix`: of the target."""
     try:
         folder = Path.cwd()
     except OSError as error:
         return all_unknown(Project, f"the current folder cannot be read: {error.strerror}"), {}
-    return project(folder)
+    return project(folder, prefix, environ)
 
 
-def project(folder: Path) -> tuple[Project, dict[str, str]]:
+def project(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
+    owner, locks = environments.owner(folder, prefix, environ)
     pins: list[Pin] | Unknown = []
     try:
-        files = sorted(p for p in folder.iterdir() if _is_requirement_file(p.name) and p.is_file())
-        pins = [pin for path in files if path.stat().st_size < _LARGEST for pin in _pins(path)]
+        pins = _pins_in(folder)
+        if owner is not None and owner != folder:
+            pins += [msgspec.structs.replace(pin, file=str(owner / pin.file)) for pin in _pins_in(owner)]
     except OSError as error:
         pins = Unknown(f"the current folder cannot be read: {error.strerror}")
     sources = all(os.path.isdir(folder / name) for name in ("flash_attn", "csrc"))
     checkout = sources and os.path.isfile(folder / "setup.py")
     record = Project(
         folder=str(folder),
+        environment_of=None if owner is None else str(owner),
+        locks=locks,
         pins=pins if isinstance(pins, Unknown) else tuple(pins),
         source_checkout="flash-attention" if checkout else None,
         cutlass_missing=not os.path.isdir(folder / "csrc" / "cutlass" / "include") if checkout else None,
     )
     return record, {"": "files of the current folder"}
+
+
+def _pins_in(folder: Path) -> list[Pin]:
+    files = sorted(p for p in folder.iterdir() if _is_requirement_file(p.name) and p.is_file())
+    return [pin for path in files if path.stat().st_size < _LARGEST for pin in _pins(path)]
 
 
 def _is_requirement_file(name: str) -> bool:

@@ -10,6 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.model.steps import Step
 from attn_doctor.system.own_names import Own
 
 # Accounts and host names that identify nobody.
@@ -137,8 +141,17 @@ class _Redactor:
         if isinstance(value, list | tuple):
             return [self.value(item, name) for item in value]
         if isinstance(value, dict):
-            return {key: self.value(item, key) for key, item in value.items()}
+            return _quoted_anew({key: self.value(item, key) for key, item in value.items()})
         return value
+
+
+def _quoted_anew(cleaned: dict[str, Any]) -> dict[str, Any]:
+    """Return a planned step whose lines for shells are made of its redacted words: a shell reads a bare <home> as two files."""
+    shown, step = cleaned.get("shown"), cleaned.get("step")
+    if not isinstance(shown, dict) or not isinstance(step, dict):
+        return cleaned
+    made = msgspec.convert(step, Step)
+    return {**cleaned, "shown": {shell: commands.shown(made, shell) for shell in shown}}
 
 
 def redact(data: dict[str, Any], own: Own | None = None) -> dict[str, Any]:

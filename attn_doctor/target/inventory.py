@@ -53,6 +53,8 @@ def kind_of_environment():
     if os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
         return "pixi" if os.sep + ".pixi" + os.sep in sys.prefix + os.sep else "conda"
     if sys.prefix != sys.base_prefix:
+        if os.path.isfile(os.path.join(sys.prefix, "pipx_metadata.json")):
+            return "pipx"
         try:
             with open(os.path.join(sys.prefix, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
                 return "uv" if any(line.split("=")[0].strip() == "uv" for line in file) else "venv"

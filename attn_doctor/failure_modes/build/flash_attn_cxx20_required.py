@@ -114,7 +114,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.by_hand((), words, "that package")
         newer = Fix(title="Take a newer release of that package", steps=(step,), verify=building.verify(facts))
         return (*building.without_compiling(facts), newer)
-    source = "git+https://github.com/Dao-AILab/flash-attention.git"
+    source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,
         no_build_isolation=True,

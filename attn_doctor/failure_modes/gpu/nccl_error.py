@@ -56,13 +56,37 @@ MODE = FailureMode(
                     "ncclSystemError",
                     "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
                 ),
-                (r"unhandled (?P<system>system error)", "unhandled system error", "unhandled system error, NCCL version 2.20.5"),
-                (r"(?P<cuda>ncclUnhandledCudaError)", "ncclUnhandledCudaError", "ncclUnhandledCudaError: Call to CUDA function failed."),
-                (r"(?P<cuda>unhandled cuda error)", "unhandled cuda error", "unhandled cuda error, NCCL version 2.18.1"),
-                (r"ncclRemoteError", "ncclRemoteError", "ncclRemoteError: A call failed possibly due to a network error."),
+                (
+                    r"unhandled (?P<system>system error)",
+                    "unhandled system error",
+                    "unhandled system error, NCCL version 2.20.5",
+                ),
+                (
+                    r"(?P<cuda>ncclUnhandledCudaError)",
+                    "ncclUnhandledCudaError",
+                    "ncclUnhandledCudaError: Call to CUDA function failed.",
+                ),
+                (
+                    r"(?P<cuda>unhandled cuda error)",
+                    "unhandled cuda error",
+                    "unhandled cuda error, NCCL version 2.18.1",
+                ),
+                (
+                    r"ncclRemoteError",
+                    "ncclRemoteError",
+                    "ncclRemoteError: A call failed possibly due to a network error.",
+                ),
                 (r"ncclInternalError", "ncclInternalError", "ncclInternalError: Internal check failed."),
-                (r"ncclInvalidUsage", "ncclInvalidUsage", "ncclInvalidUsage: This usually reflects invalid usage of NCCL library."),
-                (r"NCCL error in: ", "NCCL error in: ", "NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.hpp:219"),
+                (
+                    r"ncclInvalidUsage",
+                    "ncclInvalidUsage",
+                    "ncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
+                ),
+                (
+                    r"NCCL error in: ",
+                    "NCCL error in: ",
+                    "NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.hpp:219",
+                ),
             )
         ),
         Sign(

@@ -31,7 +31,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import requirements, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge import pytorch
@@ -266,6 +266,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             name, upgrade=True, why=f"torch imports {old['name']} from it, which newer releases have", changes=name
         )
         made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
+    elif to_blame is not None and to_blame.distribution not in (None, "torch"):
+        steps = requirements.afresh(facts, to_blame.distribution)
+        made.append(Fix(title=f"Install {to_blame.distribution} afresh", steps=steps, verify=verify))
     whole = tuple(reversed(afresh) if lost else afresh)
     instead = _for_this_python(facts)
     if instead is None:

@@ -85,6 +85,9 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):
         made.set("interpreter.installers", (stated.installer.value,), stated.installer)
+        lock = _lock(stated)
+        if lock:
+            made.set("project.locks", (lock,), stated.installer)
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
@@ -104,6 +107,18 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("system.os", "linux", stated.capability)
     _graphics(made, stated)
     return Filled(made.facts, contradictions)
+
+
+_OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
+
+
+def _lock(stated: StatedFacts) -> str | None:
+    """Return the lock file of the project that the installer works on; None for an environment without a project."""
+    assert isinstance(stated.installer, Stated)
+    if stated.installer.value in ("poetry", "pdm", "pixi"):
+        return f"{stated.installer.value}.lock"
+    command = stated.command.value if isinstance(stated.command, Stated) else ""
+    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(command) else None
 
 
 def _platform(os: str, machine: str) -> str:

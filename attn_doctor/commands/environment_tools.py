@@ -1,0 +1,277 @@
+"""Render steps as commands of the tools that install into an environment: pip, uv, conda, pipx. Pure.
+
+A tool that keeps the books of a project (a lock file) is in `project_tools`. Each class says which options it has words
+for; the environment's own pip or uv does the rest, and the step says so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import ClassVar
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from attn_doctor.model.facts import Record
+from attn_doctor.model.steps import OPTIONS, AddPip, Install, Remove, Run, RunByHand, Step, Uninstall, name_of
+
+Argv = tuple[str, ...]
+# Distributions that conda channels know under another name.
+_CONDA_NAMES = {"torch": "pytorch", "opencv-python": "opencv", "opencv-python-headless": "opencv"}
+
+
+class Context(Record, frozen=True, kw_only=True):
+    """Hold what rendering needs to know of the target and its project."""
+
+    installer: str
+    python: str
+    prefix: str = ""
+    folder: str = ""  # of the project; empty: where the command is typed
+    locks: tuple[str, ...] = ()  # lock files of that project
+    from_conda: frozenset[str] = frozenset()  # distributions that conda installed
+    declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
+    has_pip: bool = True
+    has_uv: bool = False
+    of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
+    found_by_uv: bool = False  # no path of a Python is known: uv finds the environment where it is typed
+
+
+class Installer(ABC):
+    """Render steps for one installer."""
+
+    EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it has words for
+    FREE: ClassVar[frozenset[str]] = frozenset()  # options that it fulfils without a word
+
+    def __init__(self, here: Context) -> None:
+        self.here = here
+
+    @abstractmethod
+    def install(self, step: Install) -> Argv | None:
+        """Return the command of an installation, of which all options are expressible; None where it has no words for it."""
+
+    @abstractmethod
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where the installer has no words for it."""
+
+    def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
+        """Return what the project's files need first: a source of packages. Mostly nothing."""
+        return ()
+
+    def note(self, step: Install) -> str | None:  # noqa: ARG002
+        """Return what the command does otherwise than the step asks for, in words; mostly nothing."""
+        return None
+
+    def otherwise(self, step: Install | Uninstall) -> str:  # noqa: ARG002
+        """Return why the environment's own pip or uv takes a step."""
+        tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
+        return f"{self.here.installer} has no word for this, so the environment's own {tool} does it"
+
+    def add_pip(self) -> Argv:
+        """Return the command that puts a pip into an environment that has none."""
+        return (self.here.python, "-m", "ensurepip", "--upgrade")
+
+    def rendered(self, step: Step) -> Step:
+        """Return the step with its command; of a variable, and of a command that is one already, the step as it is."""
+        if isinstance(step, Remove):
+            return msgspec.structs.replace(step, argv=("rm", "-r", *step.paths))
+        if isinstance(step, AddPip):
+            return msgspec.structs.replace(step, argv=self.add_pip())
+        if isinstance(step, Run | RunByHand):
+            return msgspec.structs.replace(step, argv=_without_pip(step.argv, self.here))
+        if not isinstance(step, Install | Uninstall):
+            return step
+        argv = self._words(step)
+        if argv is None:
+            why = f"{step.why}; {self.otherwise(step)}"
+            return of_packages(self.here).rendered(msgspec.structs.replace(step, why=why))
+        said = self.note(step) if isinstance(step, Install) else None
+        return msgspec.structs.replace(step, argv=argv, why=f"{step.why}; {said}" if said else step.why)
+
+    def _words(self, step: Install | Uninstall) -> Argv | None:
+        if isinstance(step, Uninstall):
+            return self.uninstall(step)
+        return self.install(step) if self.says(step) else None
+
+    def says(self, step: Install) -> bool:
+        """Return whether the installer has a word for each option of a step."""
+        return step.options() <= self.EXPRESSES | self.FREE
+
+
+def _without_pip(argv: Argv, here: Context) -> Argv:
+    """Return a command of the target's pip as uv has it, where the target has no pip."""
+    if here.has_pip or argv[:3] != (here.python, "-m", "pip") or not isinstance(of_packages(here), Uv):
+        return argv
+    words = argv[3:]
+    if words[:2] == ("cache", "purge"):
+        return ("uv", "cache", "clean")
+    if words[:1] == ("check",):
+        return ("uv", "pip", "check", *_python(here))
+    # The others (download, index) ask an index and change no environment: any pip can, and uvx runs one.
+    return ("uvx", "pip", *words)
+
+
+class Pip(Installer):
+    """pip of the target itself."""
+
+    EXPRESSES = frozenset(OPTIONS)
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        return (self.here.python, "-m", "pip", "install", *_system(self.here), *options(step))
+
+    def uninstall(self, step: Uninstall) -> Argv:
+        """Return the command of a removal."""
+        return (self.here.python, "-m", "pip", "uninstall", "-y", *_system(self.here), *step.requirements)
+
+    def note(self, step: Install) -> str | None:  # noqa: ARG002
+        """Say that this Python belongs to the operating system."""
+        return _OF_SYSTEM if self.here.of_system else None
+
+
+_OF_SYSTEM = (
+    "this Python belongs to the operating system (PEP 668): a virtual environment is safer, "
+    "and pip refuses without --break-system-packages"
+)
+
+
+def _system(here: Context) -> Argv:
+    """Return the option without which pip and uv refuse a Python of the operating system (PEP 668)."""
+    return ("--break-system-packages",) if here.of_system else ()
+
+
+class Uv(Installer):
+    """uv, which takes pip's words and installs into the environment of a given Python."""
+
+    EXPRESSES = frozenset(OPTIONS)
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        return ("uv", "pip", "install", *_python(self.here), *_system(self.here), *options(step))
+
+    def uninstall(self, step: Uninstall) -> Argv:
+        """Return the command of a removal."""
+        return ("uv", "pip", "uninstall", *_python(self.here), *_system(self.here), *step.requirements)
+
+    def note(self, step: Install) -> str | None:  # noqa: ARG002
+        """Say that this Python belongs to the operating system."""
+        return _OF_SYSTEM if self.here.of_system else None
+
+
+def _python(here: Context) -> Argv:
+    return () if here.found_by_uv else ("--python", here.python)
+
+
+_SWITCHES = {
+    "verbose": "-v",
+    "upgrade": "--upgrade",
+    "reinstall": "--force-reinstall",
+    "no_deps": "--no-deps",
+    "no_build_isolation": "--no-build-isolation",
+    "no_cache": "--no-cache-dir",
+}
+
+
+def options(step: Install) -> Argv:
+    """Return options and requirements in the words that pip and uv share; an index stands last, as pytorch.org writes it."""
+    folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
+    index = ("--index-url", step.index_url) if step.index_url else ()
+    return (*(word for name, word in _SWITCHES.items() if getattr(step, name)), *folder, *step.requirements, *index)
+
+
+class Pipx(Installer):
+    """pipx, whose environments hold a program. `inject` is kept by `pipx reinstall`; `runpip` has all words of pip.
+
+    https://pipx.pypa.io/stable/reference/cli/
+    """
+
+    EXPRESSES = frozenset(OPTIONS)
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        if step.options() <= {"verbose"}:
+            # Without --force it leaves a package as it is that another one brought, and ends with exit code 0.
+            verbose = ("--verbose",) if step.verbose else ()
+            return ("pipx", "inject", "--force", *verbose, self._name, *step.requirements)
+        return ("pipx", "runpip", self._name, "install", *options(step))
+
+    def uninstall(self, step: Uninstall) -> Argv:
+        """Return the command of a removal."""
+        return ("pipx", "runpip", self._name, "uninstall", "-y", *step.requirements)
+
+    @property
+    def _name(self) -> str:
+        return PurePath(self.here.prefix).name
+
+
+class Conda(Installer):
+    """conda, mamba and micromamba, for what conda installed itself. A wheel, or what pip put there, is pip's."""
+
+    EXPRESSES = frozenset({"upgrade"})
+
+    def install(self, step: Install) -> Argv | None:
+        """Return the command of an installation; None where not all of it came from conda."""
+        if not self._of_conda(step.requirements):
+            return None
+        verb = "update" if step.upgrade and all_bare(step) else "install"
+        return self._command(verb, step.requirements)
+
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where not all of it came from conda."""
+        return self._command("remove", step.requirements) if self._of_conda(step.requirements) else None
+
+    def note(self, step: Install) -> str | None:
+        """Say that a version which is within the range is not replaced."""
+        return kept(self.here.installer, step)
+
+    def otherwise(self, step: Install | Uninstall) -> str:
+        """Return why the environment's own pip or uv takes a step."""
+        if self._of_conda(step.requirements):
+            return super().otherwise(step)
+        tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
+        return f"conda did not install this, so the environment's own {tool} does it"
+
+    def add_pip(self) -> Argv:
+        """Return the command that puts a pip into an environment that has none."""
+        return self._command("install", ("pip",))
+
+    def _of_conda(self, requirements: Argv) -> bool:
+        names = [name_of(text) for text in requirements]
+        if any(text.endswith(".whl") or "@" in text for text in requirements):
+            return False
+        return all(name is not None and name in self.here.from_conda for name in names)
+
+    def _command(self, verb: str, requirements: Argv) -> Argv:
+        words = [_conda_name(text) for text in requirements]
+        where = ("--prefix", self.here.prefix) if self.here.prefix else ()
+        return (self.here.installer, verb, *where, "--yes", *words)
+
+
+def _conda_name(text: str) -> str:
+    requirement = Requirement(text)
+    name = canonicalize_name(requirement.name)
+    return _CONDA_NAMES.get(name, name) + str(requirement.specifier)
+
+
+def all_bare(step: Install) -> bool:
+    """Return whether all requirements are names without a version."""
+    return step.names() == step.requirements
+
+
+def kept(installer: str, step: Install) -> str | None:
+    """Say that an installer keeps a version which is within the range, where a newer one was asked for."""
+    return f"{installer} keeps a version that is within the range" if step.upgrade and not all_bare(step) else None
+
+
+def of_packages(here: Context) -> Installer:
+    """Return the renderer that works on the packages of an environment and on no project's books: its pip, or uv."""
+    by_uv = here.installer == "uv" or (not here.has_pip and here.has_uv)
+    return (Uv if by_uv else Pip)(here)
+
+
+def later_installed(step: Uninstall, after: Sequence[Step]) -> bool:
+    """Return whether all that a step removes is installed again by the steps after it."""
+    come = {name for other in after if isinstance(other, Install) for name in other.names()}
+    return bool(step.names()) and come.issuperset(step.names())

@@ -1,0 +1,218 @@
+"""Render steps as commands of the tools that keep a project's books: uv, Poetry, PDM, pixi. Pure.
+
+What such a tool adds stands in pyproject.toml and in the lock file afterwards. What is installed beside it (`uv pip
+install`, pip) is taken back by the tool's next `sync`: the step says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from attn_doctor.commands.environment_tools import Argv, Installer, all_bare, kept
+from attn_doctor.model.steps import Install, Run, Step, Uninstall, name_of
+
+
+class Project(Installer):
+    """A tool that writes what it adds into the project's own files."""
+
+    SYNC: ClassVar[tuple[str, ...]]  # makes the environment equal to the lock file
+    LOCK: ClassVar[str]
+
+    def otherwise(self, step: Install | Uninstall) -> str:
+        """Return why the environment's own pip or uv takes a step, and what takes it back."""
+        back = f"`{' '.join(self.SYNC)}` puts back what {self.LOCK} says"
+        return f"{super().otherwise(step)}, and a later {back}"
+
+    def declares(self, step: Uninstall) -> bool:
+        """Return whether the project asks for all that a step removes."""
+        return self.here.declared.issuperset(step.names())
+
+    def where(self, option: str) -> Argv:
+        """Return the option that names the project's folder; nothing where it is not known."""
+        return (option, self.here.folder) if self.here.folder else ()
+
+
+class UvProject(Project):
+    """uv in a project with a uv.lock. `uv pip` would go past the lock, https://docs.astral.sh/uv/concepts/projects/sync/."""
+
+    EXPRESSES = frozenset({"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "index_url"})
+    FREE = frozenset({"no_deps"})  # only the named package is installed again
+    SYNC = ("uv", "sync")
+    LOCK = "uv.lock"
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation; an index is named, so that uv.lock and [tool.uv.sources] keep it."""
+        names = step.names()
+        words = [
+            *(("-v",) if step.verbose else ()),
+            *(("--no-cache",) if step.no_cache else ()),
+            *(word for name in names if step.upgrade for word in ("--upgrade-package", name)),
+            *(word for name in names if step.reinstall for word in ("--reinstall-package", name)),
+            *(word for name in names if step.no_build_isolation for word in ("--no-build-isolation-package", name)),
+            *addresses_named(step),
+            *(("--index", f"{index_name(step.index_url)}={step.index_url}") if step.index_url else ()),
+        ]
+        return ("uv", "add", *self.where("--project"), *words)
+
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where the project does not ask for all of it."""
+        return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
+
+    def note(self, step: Install) -> str | None:
+        """Say what later runs of uv need, and that a range in pyproject.toml stays."""
+        if step.no_build_isolation:
+            listed = ", ".join(f'"{name}"' for name in step.names())
+            # https://docs.astral.sh/uv/concepts/projects/config/#build-isolation
+            return (
+                f"a later `uv sync` builds it without isolation too where [tool.uv] in pyproject.toml has "
+                f"no-build-isolation-package = [{listed}]"
+            )
+        return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None
+
+
+def index_name(url: str) -> str:
+    """Return a name for an index of PyTorch, "pytorch-cu128": uv and Poetry keep it under this name."""
+    last = url.rstrip("/").rpartition("/")[2]
+    return f"pytorch-{last.replace('.', '-')}"
+
+
+class Poetry(Project):
+    """Poetry, which writes what it adds into pyproject.toml and its lock file."""
+
+    EXPRESSES = frozenset({"verbose", "upgrade", "no_cache", "index_url"})
+    SYNC = ("poetry", "sync")
+    LOCK = "poetry.lock"
+
+    def before(self, step: Install) -> tuple[Step, ...]:
+        """Return the command that names an index to the project, which `poetry add --source` needs."""
+        if not step.index_url or not self.says(step):
+            return ()
+        argv = self._poetry("source", "add", "--priority", "explicit", index_name(step.index_url), step.index_url)
+        return (Run(argv=argv, why="poetry takes packages from an index that the project names", changes=_FILES),)
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        texts = (
+            f"{text}@latest" if step.upgrade and text == name_of(text) else _address(text) for text in step.requirements
+        )
+        switches = (*(("-v",) if step.verbose else ()), *(("--no-cache",) if step.no_cache else ()))
+        source = ("--source", index_name(step.index_url)) if step.index_url else ()
+        return self._poetry("add", *switches, *source, *texts)
+
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where the project does not ask for all of it."""
+        return self._poetry("remove", *step.names()) if self.declares(step) else None
+
+    def note(self, step: Install) -> str | None:
+        """Say that a version which is within the range is not replaced."""
+        return kept("poetry", step)
+
+    def _poetry(self, *words: str) -> Argv:
+        return ("poetry", *self.where("--directory"), *words)
+
+
+_FILES = "the project's own files; nothing of the environment"
+
+
+def _address(text: str) -> str:
+    """Return a requirement as Poetry takes it: of "name @ address" the address."""
+    return text.partition(" @ ")[2] or text
+
+
+class Pdm(Project):
+    """PDM, which writes what it adds into pyproject.toml and its lock file."""
+
+    EXPRESSES = frozenset({"verbose", "upgrade", "no_build_isolation", "index_url"})
+    SYNC = ("pdm", "sync")
+    LOCK = "pdm.lock"
+
+    def before(self, step: Install) -> tuple[Step, ...]:
+        """Return the command that names an index to the project: `pdm add` has no option for it."""
+        if not step.index_url or not self.says(step):
+            return ()
+        key = f"pypi.{index_name(step.index_url)}.url"
+        argv = ("pdm", "config", *self.where("--project"), "--local", key, step.index_url)
+        return (Run(argv=argv, why="pdm takes packages from an index that the project names", changes=_FILES),)
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        where, verbose = self.where("--project"), ("-v",) if step.verbose else ()
+        isolation = ("--no-isolation",) if step.no_build_isolation else ()
+        if step.upgrade and all_bare(step) and self.here.declared.issuperset(step.names()):
+            return ("pdm", "update", *where, *verbose, *isolation, "--unconstrained", *step.names())
+        return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
+
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where the project does not ask for all of it."""
+        return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
+
+    def note(self, step: Install) -> str | None:
+        """Say that a version which is within the range is not replaced."""
+        return kept("pdm", step)
+
+
+_FLAVOUR = re.compile(r"(?:cu\d{2,3}|cpu|xpu|rocm[\d.]+)/?$")
+
+
+def _flavoured(texts: Argv, index_url: str | None) -> Argv:
+    """Return exact versions of torch's packages with the flavour of their index, "torch==2.8.0+cu128".
+
+    PDM asks all its sources alike, and keeps a torch 2.8.0 of another one that its lock names.
+    """
+    found = _FLAVOUR.search(index_url or "")
+    if found is None:
+        return texts
+    flavour = found[0].rstrip("/")
+    exact = re.compile(r"torch(?:vision|audio)?==[\w.]+")
+    return tuple(f"{text}+{flavour}" if exact.fullmatch(text) else text for text in texts)
+
+
+class Pixi(Project):
+    """pixi, which writes what it adds into its manifest and its lock file."""
+
+    EXPRESSES = frozenset({"upgrade"})
+    SYNC = ("pixi", "install")
+    LOCK = "pixi.lock"
+
+    def install(self, step: Install) -> Argv:
+        """Return the command of an installation."""
+        where = self.where("--manifest-path")
+        if step.upgrade and all_bare(step):
+            return ("pixi", "upgrade", *where, *step.names())
+        return ("pixi", "add", *where, "--pypi", *addresses_named(step))
+
+    def uninstall(self, step: Uninstall) -> Argv | None:
+        """Return the command of a removal; None where the project does not ask for all of it."""
+        return (
+            ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
+        )
+
+    def note(self, step: Install) -> str | None:
+        """Say that a version which is within the range is not replaced."""
+        return kept("pixi", step)
+
+    def otherwise(self, step: Install | Uninstall) -> str:
+        """Return why pip or uv takes a step, and the line of the manifest that keeps it.
+
+        https://pixi.sh/latest/reference/pixi_manifest/ has both keys.
+        """
+        said = super().otherwise(step)
+        if isinstance(step, Install) and step.no_build_isolation:
+            listed = ", ".join(f'"{name}"' for name in step.names())
+            return f"{said}: [pypi-options] no-build-isolation = [{listed}] keeps it"
+        if isinstance(step, Install) and step.index_url:
+            return f'{said}: index = "{step.index_url}" at the packages under [pypi-dependencies] keeps it'
+        return said
+
+    def add_pip(self) -> Argv:
+        """Return the command that puts a pip into an environment that has none."""
+        return ("pixi", "add", *self.where("--manifest-path"), "pip")
+
+
+def addresses_named(step: Install) -> Argv:
+    """Return the requirements as PEP 508 has them: the address of a wheel needs the name in front."""
+    return tuple(
+        f"{name_of(text)} @ {text}" if text.endswith(".whl") and " @ " not in text and name_of(text) else text
+        for text in step.requirements
+    )

@@ -1,0 +1,362 @@
+"""Work out the facts of a machine after steps were carried out, as far as the steps tell. Pure.
+
+What a step may have changed and nobody can know beforehand becomes unknown: a rule then says nothing. So a failure that
+is still found in these facts is really left, and one that is found for the first time really comes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from attn_doctor.failure_modes.shared.culprit import culprit
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.model.facts import (
+    Distribution,
+    Facts,
+    FlashAttention,
+    Import,
+    Record,
+    Torch,
+    Unknown,
+    Variable,
+    Yolo,
+    all_unknown,
+)
+from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall, name_of
+
+LATER = "known once the steps are carried out"
+Versions = Mapping[str, str | None]  # normal name -> version; None: removed
+# The oldest NumPy 2 that every supported Python takes. A range without an upper bound gets it or a newer one.
+_NUMPY_2 = "2.0.2"
+
+
+class After(Record, frozen=True, kw_only=True):
+    """Hold the facts after steps, and whether something was done whose effect is not known: a command, a hand, a variable."""
+
+    facts: Facts
+    vague: bool
+
+
+def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | None = None) -> After:
+    """Return the facts after these steps. `told`: place of a step -> what the installer said that it changes."""
+    vague = False
+    for place, step in enumerate(steps):
+        if isinstance(step, Install | Uninstall):
+            said = (told or {}).get(place)
+            facts = _packages(facts, step, said)
+        elif isinstance(step, SetVariable):
+            facts, unclear = _variable(facts, step)
+            vague = vague or unclear
+        elif isinstance(step, Remove):
+            facts = _without_remnants(facts, step)
+        elif isinstance(step, Run | RunByHand):
+            vague = True
+        elif isinstance(step, AddPip):
+            facts = _with(facts, "interpreter", installers=Unknown(LATER))
+    return After(facts=facts, vague=vague)
+
+
+def as_installed_now(facts: Facts, then: Facts) -> Facts:
+    """Return the later facts with the packages as they are installed now: unknown stays only what the steps make unknown."""
+    seen = {name: getattr(then.torch, name) for name in _SEEN_OF_TORCH}
+    return msgspec.structs.replace(
+        then,
+        packages=facts.packages,
+        torch=msgspec.structs.replace(facts.torch, **seen),
+        flash_attention=facts.flash_attention,
+        yolo=facts.yolo,
+    )
+
+
+# What only running torch shows.
+_SEEN_OF_TORCH = (
+    "importable",
+    "fault",
+    "works_without",
+    "available",
+    "cuda_fault",
+    "cuda_error",
+    "devices",
+    "numpy_bridge",
+    "numpy_error",
+)
+
+
+def _with(facts: Facts, section: str, **fields: Any) -> Facts:
+    record = msgspec.structs.replace(getattr(facts, section), **fields)
+    return msgspec.structs.replace(facts, **{section: record})
+
+
+# --- packages
+
+
+def _packages(facts: Facts, step: Install | Uninstall, told: Versions | None) -> Facts:
+    listed = facts.packages.distributions
+    if isinstance(listed, Unknown):
+        return _touched(facts, step.names())
+    ends: dict[str, str | Unknown | None] = {}
+    if isinstance(step, Uninstall):
+        ends = dict.fromkeys(step.names())
+    elif told is not None:
+        ends = dict(told)
+    if isinstance(step, Install):
+        for text in step.requirements:
+            name = name_of(text)
+            if name is not None and name not in ends:
+                ends[name] = _version(text, step, _have(listed, name))
+        if told is None and "torch" in ends and not step.no_deps:
+            ends = {**ends, **_with_torch(ends, step, listed)}
+    return _recorded(_touched(facts, ends, ends), ends, listed, removal=isinstance(step, Uninstall))
+
+
+def _with_torch(
+    ends: Mapping[str, str | Unknown | None], step: Install, listed: tuple[Distribution, ...]
+) -> dict[str, str | Unknown | None]:
+    """Return what an installer brings with a torch: the packages that it asks for exactly, and a torchvision that fits it."""
+    made: dict[str, str | Unknown | None] = {
+        d.name: Unknown(LATER) for d in listed if d.name not in ends and re.fullmatch("nvidia-.*|.*triton", d.name)
+    }
+    torch = ends["torch"]
+    for text in step.requirements:
+        if text == "torchvision" and isinstance(torch, str):
+            made[text] = pytorch.torchvision_for(torch)
+        elif text in ("torchvision", "torchaudio"):
+            made[text] = Unknown(LATER)
+    return made
+
+
+def _have(listed: tuple[Distribution, ...], name: str) -> str | None:
+    found = next((d.version for d in listed if d.name == name), None)
+    return found if isinstance(found, str) else None
+
+
+def _version(text: str, step: Install, have: str | None) -> str | Unknown:
+    """Return the version that an installer chooses for a requirement; Unknown where that depends on its index."""
+    if text.endswith(".whl"):
+        return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return Unknown(LATER)
+    exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
+    if exact:
+        flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
+        return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
+    if have is not None and not step.upgrade and requirement.url is None and _meets(requirement, have):
+        return have
+    bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]
+    at_most = [s.version for s in bounds if s.operator == "<="]
+    if len(bounds) == 1 and at_most:
+        return at_most[0]
+    if canonicalize_name(requirement.name) == "numpy" and not bounds:
+        return _NUMPY_2
+    return Unknown(LATER)
+
+
+def _meets(requirement: Requirement, version: str) -> bool:
+    try:
+        return requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _recorded(
+    facts: Facts, ends: Mapping[str, str | Unknown | None], listed: tuple[Distribution, ...], *, removal: bool
+) -> Facts:
+    """Put the versions into the list of packages. An uninstallation takes the first of two records, an installation too."""
+    left = list(listed)
+    for name in ends:
+        first = next((d for d in left if d.name == name), None)
+        if first is not None:
+            left.remove(first)
+    come = [
+        Distribution(name=name, version=version, location=Unknown(LATER), installer="pip", files_missing=0)
+        for name, version in ends.items()
+        if version is not None
+    ]
+    packages = facts.packages
+    doubled = packages.duplicates
+    if removal and isinstance(doubled, tuple):
+        doubled = tuple(text for text in doubled if text.split()[0] not in ends)
+    conflicts = packages.conflicts
+    if isinstance(conflicts, tuple):
+        conflicts = tuple(
+            msgspec.structs.replace(c, found=_found(c.requires, c.found, ends))
+            for c in conflicts
+            if not _settled(c.package, c.requires, ends)
+        )
+    broken = packages.broken
+    if isinstance(broken, tuple):
+        broken = tuple(text for text in broken if canonicalize_name(text.split("-")[0].lstrip("~")) not in ends)
+    return _with(
+        facts,
+        "packages",
+        distributions=(*come, *left),
+        duplicates=doubled,
+        conflicts=conflicts,
+        broken=broken,
+    )
+
+
+def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | None]) -> bool:
+    """Return whether a requirement is met after the steps, or nobody can tell."""
+    if canonicalize_name(package.split(maxsplit=1)[0]) in ends:
+        return True
+    name = name_of(requires)
+    if name is None or name not in ends:
+        return False
+    end = ends[name]
+    return isinstance(end, Unknown) or (end is not None and _meets(Requirement(requires), end))
+
+
+def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | None]) -> str | None:
+    end = ends.get(name_of(requires) or "", found)
+    return end if isinstance(end, str) else None if end is None else found
+
+
+# --- what depends on packages
+
+
+def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknown | None] | None = None) -> Facts:
+    """Return the facts in which all is unknown that packages of these names decide."""
+    touched = set(names)
+    wide = any(name in ("torch", "numpy", "triton") or name.startswith("nvidia-") for name in touched)
+    before = facts
+    if "torch" in touched:
+        facts = msgspec.structs.replace(facts, torch=_torch(facts, (ends or {}).get("torch", Unknown(LATER))))
+    elif wide or "numpy" in touched:
+        facts = _with(facts, "torch", numpy_bridge=Unknown(LATER), numpy_error=Unknown(LATER), available=Unknown(LATER))
+    if facts.torch.importable is not True or wide:
+        facts = _if_not_to_blame_elsewhere(facts, before, touched)
+    if wide:
+        facts = msgspec.structs.replace(facts, binaries=Unknown(LATER))
+    if "flash-attn" in touched or "flash-attn-4" in touched or "flash-attn-3" in touched:
+        facts = msgspec.structs.replace(
+            facts, flash_attention=_flash_attention(facts, ends or {}), binaries=Unknown(LATER)
+        )
+    if "ultralytics" in touched:
+        facts = msgspec.structs.replace(facts, yolo=all_unknown(Yolo, LATER))
+    return _imports(facts, before, touched, wide=wide)
+
+
+def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -> Facts:
+    """Make it unknown whether torch imports, unless another package is to blame that is there and stays as it is."""
+    fault = before.torch.fault
+    if before.torch.importable is False and fault is not None and _stays(before, fault, "torch", touched):
+        return _with(facts, "torch", importable=False, fault=fault)
+    return _with(facts, "torch", importable=Unknown(LATER), fault=None, works_without=Unknown(LATER))
+
+
+def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
+    """Return whether a package that no step touches is to blame, which is installed: no installer repairs it then."""
+    blamed = culprit(facts, fault, importing)
+    listed = facts.packages.distributions
+    if blamed is None or blamed.distribution is None or isinstance(listed, Unknown):
+        return False
+    there = any(d.name == blamed.distribution for d in listed)
+    return there and blamed.distribution not in touched and blamed.distribution != "torch"
+
+
+def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:
+    """Make it unknown whether modules import. A failed import stays failed where an untouched package is to blame."""
+    if isinstance(facts.imports, Unknown):
+        return facts
+
+    def again(tried: Import) -> Import:
+        same = tried.ok is True and not wide and canonicalize_name(tried.module.partition(".")[0]) not in touched
+        if same or (tried.fault is not None and _stays(before, tried.fault, tried.module, touched)):
+            return tried
+        return Import(module=tried.module, ok=Unknown(LATER))
+
+    return msgspec.structs.replace(facts, imports=tuple(map(again, facts.imports)))
+
+
+def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
+    """Return what is known of a torch by its version alone. The registry's build is told by the tables."""
+    made = all_unknown(Torch, LATER)
+    if version is None:
+        return msgspec.structs.replace(made, version=None, cuda=None, hip=None, shim=None, location=None)
+    if isinstance(version, Unknown):
+        return made
+    local = version.partition("+")[2]
+    cuda: Any = Unknown(LATER)
+    if local.startswith("cu") and local[2:].isdigit():
+        cuda = f"{local[2:-1]}.{local[-1]}"
+    elif local == "cpu":
+        cuda = None
+    elif not local and not _another_index(facts):
+        platform = key_of(facts).platform
+        cuda = pytorch.pypi_cuda(version, platform) if isinstance(platform, str) else cuda
+    hip: Any = Unknown(LATER) if local.startswith(("rocm", "git")) else None
+    return msgspec.structs.replace(made, version=version, shim=None, cuda=cuda, hip=hip)
+
+
+def _another_index(facts: Facts) -> bool:
+    """Return whether the user's installer may ask another index than the registry."""
+    names = (
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "UV_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+        "UV_EXTRA_INDEX_URL",
+    )
+    listed = facts.environment
+    return isinstance(listed, Unknown) or any(v.name in names for v in listed)
+
+
+# The local version of an official wheel, as setup.py writes it since 2.7.0: +cu12torch2.8cxx11abiTRUE.
+_OFFICIAL = re.compile(r"(?i)cu(\d{2})torch(\d+\.\d+)cxx11abi(true|false)$")
+
+
+def _flash_attention(facts: Facts, ends: Mapping[str, str | Unknown | None]) -> FlashAttention:
+    made = all_unknown(FlashAttention, LATER)
+    old = facts.flash_attention
+    fields = {"flash-attn": "version", "flash-attn-3": "fa3", "flash-attn-4": "fa4"}
+    known: dict[str, Any] = {field: ends.get(name, getattr(old, field)) for name, field in fields.items()}
+    if known["version"] is None:
+        known |= {"modules": (), "namespace_only": False, "wheel_torch": None, "wheel_cuda": None, "wheel_abi": None}
+    elif isinstance(known["version"], str):
+        wheel = _OFFICIAL.search(known["version"])
+        if wheel:
+            known |= {"wheel_torch": wheel[2], "wheel_cuda": wheel[1], "wheel_abi": wheel[3].upper() == "TRUE"}
+    return msgspec.structs.replace(made, **known)
+
+
+# --- variables and files
+
+# Variables whose whole effect a rule sees in `facts.environment`.
+_OF_BUILDS = ("MAX_JOBS", "NVCC_THREADS", "FLASH_ATTN_CUDA_ARCHS", "TORCH_CUDA_ARCH_LIST")
+
+
+def _variable(facts: Facts, step: SetVariable) -> tuple[Facts, bool]:
+    """Return the facts with a variable set, and whether its effect is not known."""
+    listed = facts.environment
+    if isinstance(listed, Unknown):
+        return facts, True
+    if next((v.value for v in listed if v.name == step.name), None) == step.value:
+        return facts, False  # it is so already
+    others = [v for v in listed if v.name != step.name]
+    new = [] if step.value is None else [Variable(name=step.name, value=step.value)]
+    facts = msgspec.structs.replace(facts, environment=(*others, *new))
+    if step.name in _OF_BUILDS:
+        return facts, False
+    return facts, True
+
+
+def _without_remnants(facts: Facts, step: Remove) -> Facts:
+    gone = {path.replace("\\", "/").rpartition("/")[2] for path in step.paths}
+    kept = {
+        field: tuple(text for text in value if text not in gone)
+        for field in ("remnants", "broken")
+        if isinstance(value := getattr(facts.packages, field), tuple)
+    }
+    return _with(facts, "packages", **kept)

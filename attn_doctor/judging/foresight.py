@@ -1,0 +1,145 @@
+"""Judge a cure before anybody carries it out: what it would leave, and what it would break. Pure.
+
+Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is none. One that
+leads to a new error is completed by the cure of that error, or it is none either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
+
+from attn_doctor.failure_modes import that_stop
+from attn_doctor.judging.after_steps import Versions, after, as_installed_now
+from attn_doctor.model.facts import Facts, Record
+from attn_doctor.model.findings import Finding, Fix
+from attn_doctor.model.steps import Install, RunByHand, Step, action
+
+# Return the findings that facts alone imply; their fixes are not judged again.
+Diagnose = Callable[[Facts], Sequence[Finding]]
+ROUNDS = 2  # how often a cure may be completed
+
+
+class Foreseen(Record, frozen=True, kw_only=True):
+    """Hold what steps would lead to."""
+
+    facts: Facts
+    left: tuple[Finding, ...] = ()  # causes that the steps are to cure, and do not
+    new: tuple[Finding, ...] = ()  # errors that the steps bring
+
+    @property
+    def against(self) -> str | None:
+        """The reason why these steps are no cure; None where nothing speaks against them."""
+        if self.left:
+            return f"{self.left[0].slug} would still be there"
+        return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None
+
+
+class Now(Record, frozen=True, kw_only=True):
+    """Hold the machine as it is: its facts, what they alone imply, and the way to diagnose other facts."""
+
+    facts: Facts
+    findings: tuple[Finding, ...]
+    diagnose: Diagnose
+
+
+def foreseen(
+    now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
+) -> Foreseen:
+    """Return what the steps lead to. `slugs`: the causes that they are to cure. `told`: what the installer said, by step.
+
+    An error that stops nothing but a build is not counted: a plan has other ways to flash-attn than that build.
+    """
+    then = after(now.facts, steps, told)
+    found = now.diagnose(then.facts)
+    known = {finding.slug for finding in now.findings} | {*that_stop("build")}
+    wanted = set(slugs) & {finding.slug for finding in now.findings}
+    left = () if then.vague else tuple(f for f in found if f.slug in wanted and f.severity.rank > 0)
+    new = tuple(f for f in found if f.severity.rank == 2 and f.root_cause and f.slug not in known)
+    if new:
+        # A rule that goes by versions may be silent now only because the import was seen to work. That is no effect of the steps.
+        already = {f.slug for f in now.diagnose(as_installed_now(now.facts, then.facts))}
+        new = tuple(f for f in new if f.slug not in already)
+    return Foreseen(facts=then.facts, left=left, new=new)
+
+
+def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
+    """Return a fix with the steps that it needs to be a cure; None where it is none."""
+    made = fix
+    for _ in range(ROUNDS):
+        seen = foreseen(now, made.steps, (slug,))
+        if seen.against is None:
+            return made
+        further = next((other.fixes[0] for other in seen.new if other.fixes), None)
+        if seen.left or further is None or any(isinstance(step, RunByHand) for step in further.steps):
+            return None
+        steps = joined(made.steps, further.steps)
+        if steps is None:
+            return None
+        made = msgspec.structs.replace(made, title=f"{made.title}, then {lower(further.title)}", steps=steps)
+    return made if foreseen(now, made.steps, (slug,)).against is None else None
+
+
+def lower(title: str) -> str:
+    """Return a title as the second half of another: "Install NumPy 1" -> "install NumPy 1"."""
+    return title[:1].lower() + title[1:]
+
+
+def joined(first: Sequence[Step], more: Sequence[Step]) -> tuple[Step, ...] | None:
+    """Return the steps of both; None where they ask for two versions of one package.
+
+    A second range for one package narrows the first, so that it is installed once.
+    """
+    made = list(first)
+    for step in more:
+        if any(action(step) == action(other) for other in made):
+            continue
+        place = next((at for at, other in enumerate(made) if _same_package(other, step)), None)
+        if place is None:
+            made.append(step)
+            continue
+        narrowed = _narrowed(made[place], step)
+        if narrowed is None:
+            return None
+        made[place] = narrowed
+    return tuple(made)
+
+
+def _same_package(one: Step, other: Step) -> bool:
+    if not isinstance(one, Install) or not isinstance(other, Install):
+        return False
+    plain = one.options() | other.options() <= {"upgrade"}
+    named = all(len(step.names()) == len(step.requirements) for step in (one, other))
+    return plain and named and set(other.names()) <= set(one.names()) and bool(other.names())
+
+
+def _narrowed(one: Step, other: Step) -> Step | None:
+    assert isinstance(one, Install)
+    assert isinstance(other, Install)
+    ranges = dict(zip(other.names(), other.requirements, strict=True))
+    texts = tuple(
+        _both(text, ranges[name]) if name in ranges else text
+        for name, text in zip(one.names(), one.requirements, strict=True)
+    )
+    if any(text is None for text in texts):
+        return None
+    found = tuple(text for text in texts if text is not None)
+    return msgspec.structs.replace(one, requirements=found, changes=", ".join(found))
+
+
+def _both(one: str, other: str) -> str | None:
+    """Return the requirement that meets both: numpy>=1.23 and numpy<2 are numpy<2,>=1.23. None for two versions."""
+    try:
+        first, second = Requirement(one), Requirement(other)
+    except InvalidRequirement:
+        return other
+    both = first.specifier & second.specifier
+    exact = {s.version for s in both if s.operator == "=="}
+    if len(exact) > 1:
+        return None
+    lowest = max((s.version for s in both if s.operator == ">="), key=Version, default=None)
+    kept = [str(s) for s in both if s.operator != ">=" or s.version == lowest]
+    return first.name + ",".join(sorted(kept))
