@@ -38,6 +38,13 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
 
 def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
     """Return the steps where the driver is no part of this system: Windows under WSL, a host, a cluster, a notebook. Else none."""
+    if places.wsl(facts) == 1:
+        convert = commands.by_hand(
+            ("wsl.exe", "--set-version", "Ubuntu", "2"),
+            "in a terminal of Windows: WSL 1 shows no GPU, WSL 2 does; `wsl.exe -l -v` lists the names, Ubuntu is an example",
+            "the distribution, to WSL 2",
+        )
+        return convert, _windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
         windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses that of Windows")
         again = commands.by_hand(
