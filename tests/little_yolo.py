@@ -91,6 +91,6 @@ def commands(report: dict) -> list[str]:
     """The commands of the first root's first fix, as words joined by spaces."""
     steps = root(report)["fixes"][0]["steps"]
     return [
-        " ".join(step["argv"] if "argv" in step else [step["name"], *filter(None, [step.get("value")])])
+        " ".join(step["argv"] or [step.get("name") or step["why"], *filter(None, [step.get("value")])])
         for step in steps
     ]

@@ -41,7 +41,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -161,6 +161,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     folder = next((kit.root for kit in kits if kit.missing_headers == ()), None) or _folder_meant(facts, hit)
+    if folder == facts.toolchain.cuda_home:  # the value names one folder, which is not there
+        unset = commands.variable(
+            "CUDA_HOME", None, "it names a folder that does not exist, and hides a toolkit that PyTorch would find"
+        )
+        return (Fix(title="Unset CUDA_HOME", steps=(unset,), verify=verify), *toolkits.cures(facts))
     if folder is None:
         look = commands.by_hand(
             ("sh", "-c", 'readlink -f "$(command -v nvcc)"'),
