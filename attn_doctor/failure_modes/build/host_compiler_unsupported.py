@@ -32,6 +32,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
@@ -105,6 +106,18 @@ MODE = FailureMode(
             sample='/usr/lib/gcc/x86_64-linux-gnu/13/include/amxtileintrin.h(42): error: identifier "__builtin_ia32_ldtilecfg" is undefined',
         ),
         Sign(
+            # Words for operators, which MSVC takes by an option only. nvcc's front end quotes them by ", and cl by '.
+            # https://learn.microsoft.com/cpp/cpp/logical-negation-operator-exclpt
+            pattern=r"error: identifier \"(?P<word>not|and|or|xor|not_eq|and_eq|or_eq|xor_eq|bitand|bitor|compl)\" is undefined",
+            literal='" is undefined',
+            sample='C:/t/flash-attn_1a/csrc/cutlass/include\\cute/layout.hpp(121): error: identifier "and" is undefined',
+        ),
+        Sign(
+            pattern=r"error C2065: [^\w\s](?P<word>not|and|or|xor|not_eq|and_eq|or_eq|xor_eq|bitand|bitor|compl)[^\w\s]",
+            literal="error C2065: ",
+            sample="C:\\src\\xformers\\csrc\\attention.cpp(41): error C2065: 'not': undeclared identifier",
+        ),
+        Sign(
             pattern=r"identifier \"(?:_Float(?:32|64|128)x?|__float128|__bf16|__builtin_ia32_\w{1,60})\" is undefined",
             literal='" is undefined',
             sample='/usr/include/stdlib.h(141): error: identifier "_Float32" is undefined',
@@ -162,7 +175,20 @@ class Newest(Variant, frozen=True, kw_only=True):
     gcc: int
 
 
+class Words(Variant, frozen=True, kw_only=True):
+    """Say that the sources use words for operators ("not", "and"), which MSVC takes by an option only."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    word = seen.group("word")
+    if word:
+        return Hit(
+            message=f'The sources write "{word}" for an operator, and Microsoft\'s compiler (MSVC) on Windows takes such words only with '
+            "/permissive- or after <iso646.h>: they were written for gcc.",
+            evidence=evidence,
+            variant=Words(),
+            confidence=Confidence.MEDIUM,
+        )
     limit, have, kind = seen.group("limit"), seen.group("have"), seen.group("kind")
     if have:
         return Hit(
@@ -194,6 +220,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts))
     look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == subject.FLASH_ATTN and not made else ()
+    if isinstance(hit.variant, Words):
+        return (*made, *look, _with_words(facts))
     limit = hit.variant.gcc if isinstance(hit.variant, Newest) else _newest_gcc(facts)
     title = (
         f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
@@ -201,6 +229,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fitting = Fix(title=title, steps=host_compilers.at_most(facts, limit), verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
+
+
+def _with_words(facts: Facts) -> Fix:
+    """Return the fix that lets MSVC read words for operators: cl takes options from the variable CL, also where nvcc calls it.
+
+    https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
+    """
+    force = commands.variable("CL", "/FIiso646.h", "cl.exe then reads iso646.h first, which defines and, or, not")
+    build = building.build(facts, "in the developer prompt of Visual Studio; a newer release may not need it")
+    return Fix(title="Let MSVC know the words for operators", steps=(force, build), verify=building.verify(facts))
 
 
 def _newest_gcc(facts: Facts) -> int | None:

@@ -35,7 +35,7 @@ import re
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import cut_logs, subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Match, Seen
@@ -43,6 +43,8 @@ from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
+
+_OURS = r"(?:flash_attn|selective_scan|causal_conv1d|xformers|mamba|sageattn|natten|apex|fused_layer_norm|detectron2|mmcv|gptq|exllama|awq)"
 
 MODE = FailureMode(
     code="AD301",
@@ -79,6 +81,19 @@ MODE = FailureMode(
             pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
             literal="with arguments from the 'CUDA' backend",
             sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
+        ),
+        # The line is cut before the symbol, or in it.
+        Sign(
+            pattern=rf"(?P<file>[\w.-]*{_OURS}[\w.-]*\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
+            literal=".so: undefined",
+            sample="ImportError: /v/lib/python3.10/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol:",
+            strength="hint",
+        ),
+        # The source line at which a traceback ends whose extension does not load.
+        cut_logs.source(
+            rf"import \w*{_OURS}\w*_(?:cuda|C)(?: as \w+)?(?: +#.{{0,60}})?",
+            "import ",
+            "    import flash_attn_2_cuda as flash_attn_gpu",
         ),
     ),
     recipe=Recipe(
@@ -147,6 +162,15 @@ def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "A compiled extension is loaded there. Probably it was built for another torch, and lacks a function of it.",
+            "ImportError",
+        )
+    if all("torn" in m.groups or "cut" in m.groups for m in seen.matches if m.strength != "context"):
+        return _torn(seen)
+    seen = cut_logs.told(seen)
     for match in seen.matches:
         hit = _of_line(match, subject.package(facts) or "An extension")
         if hit is not None:
@@ -156,8 +180,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return None
 
 
+def _torn(seen: Seen) -> Hit:
+    """Return the hit of an error that is cut before the symbol that it names."""
+    lines = [m for m in seen.matches if "torn" in m.groups]
+    return Hit(
+        message=f"The log is cut: {lines[-1].groups['file']} lacks a function that torch should have, and its name is missing. Probably it was "
+        "built for another torch. To be sure, send the whole line with 'undefined symbol'.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
+        confidence=Confidence.LOW,
+    )
+
+
 def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
     symbol, groups = match.groups.get("symbol"), match.groups
+    if "torn" in groups:
+        return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
             return None  # the other ABI, or torchvision: both have failure modes of their own
