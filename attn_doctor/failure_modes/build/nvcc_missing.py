@@ -113,7 +113,7 @@ MODE = FailureMode(
             '  File "/tmp/pip-install-q5/flash-attn_c7/setup.py", line 57, in get_cuda_bare_metal_version',
             called=True,
         ),
-        *cut_logs.EXCEPTIONS,
+        *cut_logs.TRACEBACKS,
     ),
     recipe=Recipe(
         does="runs flash-attn's own setup.py with CUDA_HOME set to a toolkit without nvcc",

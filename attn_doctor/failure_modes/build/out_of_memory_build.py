@@ -131,7 +131,7 @@ MODE = FailureMode(
         ),
         *(
             Sign(
-                pattern=rf"(?:^|[\s:：\]|]){re.escape(word)}(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|MAX_JOBS|\()|\s*$|\x0b)",
+                pattern=rf"(?<![^\s:：\]|]){re.escape(word)}(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|MAX_JOBS|\()|\s*$|\x0b)",
                 literal=word,
                 sample=word,
                 strength="hint",

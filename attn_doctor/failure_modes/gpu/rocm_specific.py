@@ -243,6 +243,7 @@ def _cut(seen: Seen) -> Hit | None:
         evidence=building.lines(cut[-1:]),
         variant=Met(what="flash-attn"),
         confidence=Confidence.LOW,
+        explains=(*MODE.explains, building.FAILED),
     )
 
 

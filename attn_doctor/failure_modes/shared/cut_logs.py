@@ -7,13 +7,15 @@ module have low confidence and name the line to send.
 from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
-from attn_doctor.logs.reader import Log, Match, Seen
+from attn_doctor.logs.reader import Log, Match, Seen, Topic
 from attn_doctor.model.findings import Confidence, Evidence
 
 _NEAR_THE_END = 40  # lines after the frame at most: pip, docker and a shell add their own
 _NEAR_ABOVE = 60  # lines before the frame in which a line that names an error is of the same failure
-_WELL = "installation ended well"
-_SAID = "an exception"
+_WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
+_FRAME: Topic = "a frame"
+_WELL: Topic = "installation ended well"
+_SAID: Topic = "an exception"
 
 
 def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sign:
@@ -37,22 +39,32 @@ def source(pattern: str, literal: str, sample: str) -> Sign:
     return Sign(pattern=rf"^\s*(?P<cut>{pattern})\s*$", literal=literal, sample=sample, strength="hint")
 
 
-# The last line of a traceback. Where it stands below a frame, the log is not cut there. One failure mode holds these signs for all.
-EXCEPTIONS = tuple(
+# The first line of a frame, for the source line below it; and the last line of a traceback: a log that has it is not cut.
+# One failure mode holds these signs for all.
+TRACEBACKS = (
     Sign(
-        pattern=r"^\s*(?:E\s{2,6})?(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|NotFound|Exit|Interrupt)(?:: |:?\s*$)",
-        literal=literal,
-        sample=sample,
+        pattern=r"^\s*(?:[|│] *)?File \"[^\"]{1,400}\", line \d+",
+        literal='File "',
+        sample='  File "/srv/app/setup.py", line 31, in <module>',
         strength="context",
-        topic="an exception",
-    )
-    for literal, sample in (
-        ("Error", "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory"),
-        ("Exception", "RuntimeException: no such thing"),
-        ("NotFound", "importlib.metadata.PackageNotFound"),
-        ("SystemExit", "SystemExit: 1"),
-        ("Interrupt", "KeyboardInterrupt"),
-    )
+        topic="a frame",
+    ),
+    *(
+        Sign(
+            pattern=r"^\s*(?:E\s{2,6})?(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|NotFound|Exit|Interrupt)(?:: |:?\s*$)",
+            literal=literal,
+            sample=sample,
+            strength="context",
+            topic="an exception",
+        )
+        for literal, sample in (
+            ("Error", "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory"),
+            ("Exception", "RuntimeException: no such thing"),
+            ("NotFound", "importlib.metadata.PackageNotFound"),
+            ("SystemExit", "SystemExit: 1"),
+            ("Interrupt", "KeyboardInterrupt"),
+        )
+    ),
 )
 
 
@@ -75,12 +87,19 @@ def ends(seen: Seen) -> tuple[Match, ...]:
 def _ends_here(log: Log, match: Match) -> bool:
     if log.lines - match.line > _NEAR_THE_END:
         return False
+    if ", in " not in match.text and not _below_a_frame(log, match):
+        return False
     if any(m.line > match.line for m in (*log.about(_SAID), *log.about(_WELL))):
         return False
     if any(m.strength == "proof" and m.line > match.line - _NEAR_ABOVE for m in log.matches):
         return False
     # The frame of a function that was called from this one is nearer to the error. A source line belongs to the frame above it.
     return not any("cut" in m.groups and m.slug != match.slug and m.line > match.line + 1 for m in log.matches)
+
+
+def _below_a_frame(log: Log, match: Match) -> bool:
+    """Say whether a source line belongs to a traceback, and is not printed for its own sake."""
+    return any(0 < match.line - m.line <= _WRAPPED for m in log.about(_FRAME))
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
