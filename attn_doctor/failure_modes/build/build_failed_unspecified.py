@@ -163,10 +163,12 @@ MODE = FailureMode(
             r"error: command '[^']{0,200}(?:nvcc|hipcc|gcc|g\+\+|cc|c\+\+|cl|link|ninja)(?:-\d+)?(?:\.exe)?' failed(?:…|\.\.\.)?\s*$",
         ),
         # ninja names the file; its command and the error follow, unless the log is cut. CMake tries compilers in the same way.
-        _tail(
-            "FAILED: ",
-            "FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
-            r"FAILED: (?:\[code=\d+\] )?(?!CMakeFiles/cmTC)\S+\.o(?:bj)?\b",
+        Sign(
+            pattern=r"FAILED: (?:\[code=\d+\] )?(?!CMakeFiles/cmTC)\S+\.o(?:bj)?\b",
+            literal="FAILED: ",
+            sample="FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
+            strength="hint",
+            topic="a frame",  # the command below belongs to it, as a source line to its frame
         ),
         _tail(
             "did not complete successfully: exit code: ",

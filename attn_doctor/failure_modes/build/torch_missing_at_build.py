@@ -122,9 +122,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _of_setup(seen: Seen, match: Match) -> bool:
-    """Say whether the line above a source line is a frame of a setup.py."""
+    """Say whether a frame of a setup.py stands above a source line."""
     log = next(log for log in seen.logs if log.file == match.file)
-    above = [m for m in log.of(building.FAILED) if m.line == match.line - 1]
+    above = [m for m in log.of(building.FAILED) if 0 < match.line - m.line <= cut_logs.WRAPPED]
     return any("setup.py" in m.text for m in above)
 
 

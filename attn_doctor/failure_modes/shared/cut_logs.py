@@ -12,7 +12,7 @@ from attn_doctor.model.findings import Confidence, Evidence
 
 _NEAR_THE_END = 40  # lines after the frame at most: pip, docker and a shell add their own
 _NEAR_ABOVE = 60  # lines before the frame in which a line that names an error is of the same failure
-_WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
+WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
 _FRAME: Topic = "a frame"
 _WELL: Topic = "installation ended well"
 _SAID: Topic = "an exception"
@@ -43,7 +43,7 @@ def source(pattern: str, literal: str, sample: str) -> Sign:
 # One failure mode holds these signs for all.
 TRACEBACKS = (
     Sign(
-        pattern=r"^\s*(?:[|│] *)?File \"[^\"]{1,400}\", line \d+",
+        pattern=r"(?:^|\s)File \"[^\"]{1,400}\", line \d+",
         literal='File "',
         sample='  File "/srv/app/setup.py", line 31, in <module>',
         strength="context",
@@ -99,7 +99,7 @@ def _ends_here(log: Log, match: Match) -> bool:
 
 def _below_a_frame(log: Log, match: Match) -> bool:
     """Say whether a source line belongs to a traceback, and is not printed for its own sake."""
-    return any(0 < match.line - m.line <= _WRAPPED for m in log.about(_FRAME))
+    return any(0 < match.line - m.line <= WRAPPED for m in log.about(_FRAME))
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
