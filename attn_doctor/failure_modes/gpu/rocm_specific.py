@@ -135,8 +135,8 @@ MODE = FailureMode(
         ),
         # The command of a compiler is in every log of a build. It counts where the log ends with it.
         cut_logs.source(
-            r"(?:\[\d+/\d+\] ?)?/(?:opt/rocm[\w.-]*|usr)/bin/hipcc .{20,8000}",
-            "/bin/hipcc ",
+            r"(?:\[\d+/\d+\] ?)?/(?:opt/rocm[\w.-]*|usr)/bin/hipcc\b.*",
+            "/bin/hipcc",
             "/opt/rocm/bin/hipcc -I/src/csrc/ck -c /src/csrc/flash_attn_ck/fmha_fwd.hip -o /src/build/fmha_fwd.o -O3 --offload-arch=gfx942",
         ),
     ),

@@ -33,11 +33,15 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from packaging.utils import canonicalize_name
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import cut_logs, subject, symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import cut_logs, package_cures, subject, symbols, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -172,12 +176,48 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _torn(seen)
     seen = cut_logs.told(seen)
     for match in seen.matches:
-        hit = _of_line(match, subject.package(facts) or "An extension")
+        hit = _of_line(match, _extension(match) or subject.package(facts) or "An extension")
         if hit is not None:
-            lines = {m.line for m in seen.matches if _of_line(m, "")}
+            counted = [m for m in seen.matches if _of_line(m, "")]
+            lines = {m.line for m in counted}
             kept = tuple(e for e in evidence if e.line in lines)
+            names = tuple(dict.fromkeys(name for m in counted if (name := _extension(m))))
+            if len(names) > 1:
+                return Hit(
+                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: it was exchanged after they were installed. "
+                    f"{hit[0]}",
+                    evidence=kept or evidence,
+                    variant=Moved(packages=names, built=seen.group("built")),
+                    confidence=hit[1],
+                )
             return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
     return None
+
+
+class Moved(Variant, frozen=True, kw_only=True):
+    """Say that several packages do not fit the torch there: torch itself was exchanged. `built`: the torch that one of them names."""
+
+    packages: tuple[str, ...]
+    built: str | None
+
+
+_BY_LIBRARY = {"flash-attn-2-cuda": "flash-attn", "selective-scan-cuda": "mamba-ssm"}
+_LIBRARY = re.compile(
+    r"(?:[\\/](?:site|dist)-packages[\\/](?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}\.so: "
+)
+
+
+def _extension(match: Match) -> str | None:
+    """Return the package that a line says does not fit; None where the line does not name it."""
+    if "built" in match.groups:
+        return "xformers"  # only it prints this sentence
+    found = _LIBRARY.search(match.text)
+    name = match.groups.get("operators") or (found and (found["folder"] or found["file"]))
+    if not name:
+        return None
+    name = canonicalize_name(name)
+    row = built_packages.row_of(name) or built_packages.row_of(re.sub(r"(?:-\d)?-(?:cuda|c|ext)$", "", name))
+    return row.name if row else _BY_LIBRARY.get(name, name)
 
 
 def _torn(seen: Seen) -> Hit:
@@ -224,4 +264,39 @@ def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Moved):
+        return _for_all(facts, hit.variant)
     return wheel_fixes.fixes(facts, "it does not fit this torch")
+
+
+def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
+    """Return the fixes for several packages: the torch that all of them were built for, or all of them anew."""
+    names = " and ".join(moved.packages)
+    release, flavour = (moved.built or "").partition("+")[::2]
+    cuda = f"{flavour[2:-1]}.{flavour[-1]}" if flavour.startswith("cu") else None
+    if release:
+        back = torch_steps.release(facts, release, f"the torch that {names} were built for", cuda)
+    else:
+        words = (
+            f"install the torch that was there before, with its torchvision: pip wrote 'Uninstalling torch-' and its version when it was "
+            f"exchanged. {names} were built for it"
+        )
+        back = (commands.by_hand((), words, "torch and torchvision"),)
+    verify = commands.check(facts)
+    first = Fix(title="Bring back the torch that they were built for", steps=back, verify=verify)
+    rows = [built_packages.row_of(name) for name in moved.packages]
+    if not all(row and (row.get or row.wheels != "none") for row in rows):
+        return (first,)
+    anew = commands.install(
+        *(row.get or row.name for row in rows if row),
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=True,
+        no_cache=True,
+        why="for the torch that is there: a finished wheel where one fits, else they are compiled, which may take hours",
+        changes=names,
+    )
+    return (
+        first,
+        Fix(title="Install them again, for this torch", steps=(package_cures.tools(facts), anew), verify=verify),
+    )
