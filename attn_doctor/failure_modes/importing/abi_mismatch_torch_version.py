@@ -33,8 +33,6 @@ from __future__ import annotations
 
 import re
 
-from packaging.utils import canonicalize_name
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
@@ -183,11 +181,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             kept = tuple(e for e in evidence if e.line in lines)
             names = tuple(dict.fromkeys(name for m in counted if (name := _extension(m))))
             if len(names) > 1:
+                ages = {symbols.built_for(m.groups["symbol"]) for m in counted if "symbol" in m.groups} - {None}
+                alike = len(ages) <= 1
+                why = "torch was exchanged after they were installed" if alike else "each was built for another one"
                 return Hit(
-                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: it was exchanged after they were installed. "
-                    f"{hit[0]}",
+                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: {why}. {hit[0]}",
                     evidence=kept or evidence,
-                    variant=Moved(packages=names, built=seen.group("built")),
+                    variant=Moved(packages=names, built=seen.group("built"), alike=alike),
                     confidence=hit[1],
                 )
             return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
@@ -195,29 +195,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Say that several packages do not fit the torch there: torch itself was exchanged. `built`: the torch that one of them names."""
+    """Say that several packages do not fit the torch there: torch itself was exchanged. `built`: the torch that one of them names. `alike`: all may be of one torch."""
 
     packages: tuple[str, ...]
     built: str | None
-
-
-_BY_LIBRARY = {"flash-attn-2-cuda": "flash-attn", "selective-scan-cuda": "mamba-ssm"}
-_LIBRARY = re.compile(
-    r"(?:[\\/](?:site|dist)-packages[\\/](?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}\.so: "
-)
+    alike: bool
 
 
 def _extension(match: Match) -> str | None:
     """Return the package that a line says does not fit; None where the line does not name it."""
     if "built" in match.groups:
         return "xformers"  # only it prints this sentence
-    found = _LIBRARY.search(match.text)
-    name = match.groups.get("operators") or (found and (found["folder"] or found["file"]))
-    if not name:
-        return None
-    name = canonicalize_name(name)
-    row = built_packages.row_of(name) or built_packages.row_of(re.sub(r"(?:-\d)?-(?:cuda|c|ext)$", "", name))
-    return row.name if row else _BY_LIBRARY.get(name, name)
+    return match.groups.get("operators") or symbols.package_of(match.text)
 
 
 def _torn(seen: Seen) -> Hit:
@@ -283,10 +272,12 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         )
         back = (commands.by_hand((), words, "torch and torchvision"),)
     verify = commands.check(facts)
-    first = Fix(title="Bring back the torch that they were built for", steps=back, verify=verify)
+    first = (
+        (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),) if moved.alike else ()
+    )
     rows = [built_packages.row_of(name) for name in moved.packages]
     if not all(row and (row.get or row.wheels != "none") for row in rows):
-        return (first,)
+        return first or wheel_fixes.fixes(facts, "it does not fit this torch")
     anew = commands.install(
         *(row.get or row.name for row in rows if row),
         reinstall=True,
@@ -297,6 +288,6 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         changes=names,
     )
     return (
-        first,
+        *first,
         Fix(title="Install them again, for this torch", steps=(package_cures.tools(facts), anew), verify=verify),
     )
