@@ -48,7 +48,7 @@ CASES = [
     (SHM, Facts(system=linux(container="kubernetes")), "medium: Memory", "docker run"),
     (SHM, Facts(system=LINUX), "workers=0", "docker run"),
     (SHM, Facts(system=linux(hosted="colab", container="docker")), "workers=0", "docker run"),
-    (MKL, Facts(system=LINUX, interpreter=CONDA), "mamba install --yes --prefix /e 'mkl<2024.1'", "force-reinstall"),
+    (MKL, Facts(system=LINUX, interpreter=CONDA), "mamba install --yes --prefix /e 'mkl<2024.1'", "--upgrade torch"),
     (MKL, Facts(system=LINUX, interpreter=Interpreter(kind="pixi")), "pixi add 'mkl<2024.1'", "conda"),
     (MKL, Facts(system=LINUX, interpreter=Interpreter(kind="venv")), "unset LD_LIBRARY_PATH", "conda"),
     (TRITON, Facts(system=WINDOWS, torch=Torch(version="2.8.0+cu128")), "'triton-windows==3.4.*'", "install triton "),

@@ -52,7 +52,7 @@ CASES = {
     "no-prebuilt-wheel/causal-conv1d-404": ("causal-conv1d", "causal_conv1d"),
     "wheel-platform-mismatch/torch-scatter": ("torch-scatter", "torch_scatter"),
     "build-failed-unspecified/nvdiffrast": ("MAX_JOBS|git+https://github.com/NVlabs/nvdiffrast.git|build.log", "nvdiffrast"),
-    "wheel-download-failed/causal-conv1d": ("causal-conv1d|./causal_conv1d-VERSION.whl", "causal-conv1d"),
+    "wheel-download-failed/causal-conv1d": ("causal-conv1d|./causal_conv1d-1.5.0+cu12torch2.5cxx11abiFALSE-cp311-cp311-linux_x86_64.whl", "causal-conv1d"),
 }  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def by_hand(
 
 def variable(name: str, value: str | None, why: str) -> Step:
     """Build a step that sets (or, for None, unsets) a variable in the user's own shell."""
-    return SetVariable(name=name, value=value, why=why, changes="this shell's environment only", risk="none")
+    return SetVariable(name=name, value=value, why=why, changes=f"{name}, in this shell alone", risk="none")
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:

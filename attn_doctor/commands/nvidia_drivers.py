@@ -32,12 +32,21 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     wanted = f"driver {least} or newer" if least else "the newest driver"
     title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
+    if places.wsl(facts) == 1:
+        title = "Change to WSL 2"
     steps = not_here(facts, wanted) or _packages(facts, wanted)
     return (Fix(title=title, steps=steps, verify=verify),)
 
 
 def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
     """Return the steps where the driver is no part of this system: Windows under WSL, a host, a cluster, a notebook. Else none."""
+    if places.wsl(facts) == 1:
+        convert = commands.by_hand(
+            ("wsl.exe", "--set-version", "Ubuntu", "2"),
+            "in a terminal of Windows: WSL 1 shows no GPU, WSL 2 does; `wsl.exe -l -v` lists the names, Ubuntu is an example",
+            "the distribution, to WSL 2",
+        )
+        return convert, _windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
         windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses that of Windows")
         again = commands.by_hand(

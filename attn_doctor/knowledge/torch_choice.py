@@ -39,6 +39,12 @@ _FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
 
 
+_BLACKWELL_DRIVER = (
+    570,
+    0,
+)  # the first driver that serves an RTX 50 or a B200, https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
+
+
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
     """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor."""
     if machine.musl:
@@ -185,7 +191,9 @@ def _doubt(machine: Machine, row: TorchBuild) -> str | None:
     """Return what was assumed, and how the reader finds out."""
     major = (pair(row.cuda) or (12, 0))[0]
     shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
-    serves_all = bool(machine.capabilities) or (pair(row.cuda) or (0, 0)) >= (12, 8)
+    known = pair(machine.driver) if machine.driver else None
+    too_old_for_them = known is not None and known < _BLACKWELL_DRIVER
+    serves_all = bool(machine.capabilities) or (pair(row.cuda) or (0, 0)) >= (12, 8) or too_old_for_them
     newer = "" if serves_all else "; an RTX 50 or a B200 needs cu128 or newer"
     if machine.maker == "unknown":
         return f"which GPU and driver there are is not known: {shows}{newer}; without an NVIDIA GPU take --index-url {index_of('cpu')}"

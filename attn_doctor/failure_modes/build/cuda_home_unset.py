@@ -57,6 +57,12 @@ MODE = FailureMode(
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(
+        # setup.py of causal-conv1d and mamba-ssm read nvcc's version only where there is a CUDA_HOME.
+        Sign(
+            pattern=r"name 'bare_metal_version' is not defined|local variable 'bare_metal_version'",
+            literal="'bare_metal_version'",
+            sample="NameError: name 'bare_metal_version' is not defined",
+        ),
         Sign(
             pattern=r"CUDA_HOME environment variable is not set",
             literal="CUDA_HOME environment variable is not set",

@@ -72,6 +72,12 @@ MODE = FailureMode(
                 ('"cute/', 'utils.h(13): catastrophic error: cannot open source file "cute/tensor.hpp"'),
             )
         ),
+        # The same of AMD's Composable Kernel: clang speaks of 'fmha_bwd.hpp' file not found.
+        Sign(
+            pattern=r"fatal error: '(?P<header>(?:fmha_\w+|(?:ck|ck_tile)/[\w/.]+)\.hpp)' file not found",
+            literal="' file not found",
+            sample="csrc/flash_attn_ck/mha_bwd.hip:8:10: fatal error: 'fmha_bwd.hpp' file not found",
+        ),
         Sign(
             pattern=r"csrc/cutlass is missing",
             literal="csrc/cutlass is missing",
@@ -108,7 +114,8 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     header = seen.group("header")
     submodule = seen.group("submodule")
-    what = f"{header} of CUTLASS is not there" if header else "csrc/cutlass is empty"
+    of = "Composable Kernel (csrc/composable_kernel)" if header and header.startswith(("fmha", "ck")) else "CUTLASS"
+    what = f"{header} of {of} is not there" if header else "csrc/cutlass is empty"
     if submodule and not header:
         what = f"The submodule {submodule} is not there"
     return Hit(message=f"{what}: the source was taken without its submodules.", evidence=evidence)

@@ -63,6 +63,12 @@ MODE = FailureMode(
             literal="with the configured host compiler",
             sample="nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.",
         ),
+        # gcc has this header of C11 since 4.9, https://gcc.gnu.org/gcc-4.9/changes.html; Python's own headers ask for it.
+        Sign(
+            pattern=r"stdatomic\.h[:：] ?(?:No such file|没有那个文件)",
+            literal="stdatomic.h",
+            sample="pyatomic.h:11:10: fatal error: stdatomic.h: No such file or directory",
+        ),
         Sign(
             pattern=r"in maybe_undo_parenthesized_ref",
             literal="maybe_undo_parenthesized_ref",

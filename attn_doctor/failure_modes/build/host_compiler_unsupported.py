@@ -85,7 +85,7 @@ MODE = FailureMode(
             '12.4 or newer."',
         ),
         Sign(
-            pattern=r"bits/std_function\.h:\d+:\d+: (?!note|warning)[^\s:：]{2,30}[:：] ?\S",
+            pattern=r"(?:c\+\+/(?P<headers>\d{1,2})/)?bits/std_function\.h:\d+:\d+: (?!note|warning)[^\s:：]{2,30}[:：] ?\S",
             literal="bits/std_function.h:",
             sample="/usr/include/c++/11/bits/std_function.h:435:145: error: parameter packs not expanded with '...':",
         ),
@@ -210,9 +210,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
+    headers = seen.group("headers")
     return Hit(
         message="nvcc cannot read the headers of the host compiler or C library there: they are newer than it.",
         evidence=evidence,
+        # CUDA 11.7 and newer take gcc 11; before it the newest is gcc 10.
+        variant=Newest(gcc=int(headers) - 1) if headers else None,
         confidence=Confidence.MEDIUM,
     )
 

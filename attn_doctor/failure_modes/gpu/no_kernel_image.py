@@ -51,6 +51,11 @@ MODE = FailureMode(
     explains=("eager-fails", "model-not-built", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
         Sign(
+            pattern=r"requires device with capability <= \((?P<newest>\d+, \d+)\) but your GPU has capability \((?P<card>\d+, \d+)\) \(too new\)",
+            literal="(too new)",
+            sample="requires device with capability <= (9, 0) but your GPU has capability (12, 0) (too new)",
+        ),
+        Sign(
             pattern=r"(?P<gpu>[\w ()-]{3,60}) with CUDA capability (?P<sm>sm_\d+) is not compatible with the current PyTorch installation",
             literal="is not compatible with the current PyTorch",
             sample="NVIDIA GeForce RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch installation.",
@@ -219,6 +224,15 @@ def _sm(card: Gpu) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    newer = next((m for m in seen.matches if "newest" in m.groups), None)
+    if newer is not None:
+        most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
+        return Hit(
+            message=f"The kernels of xformers there serve compute capability {most} at most, and the GPU has {card}.",
+            evidence=evidence,
+            variant=Lacking(binary="xformers"),
+            severity=Severity.ERROR,
+        )
     warned = next((m for m in seen.matches if "sm" in m.groups), None)
     if warned is not None:
         archs = seen.group("archs")

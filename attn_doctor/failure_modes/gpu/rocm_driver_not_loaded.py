@@ -68,6 +68,12 @@ MODE = FailureMode(
             sample='user is not member of "render" group, the default DRM access group. Users must be a member of it',
         ),
         Sign(
+            pattern=r"ROCk module (?:version \S+ )?is (?P<loaded>loaded)",
+            literal="ROCk module",
+            sample="ROCk module version 6.7.0 is loaded",
+            strength="context",
+        ),
+        Sign(
             pattern=r'adding custom device "/dev/(?P<host>kfd|dri)": no such file',
             literal="adding custom device ",
             sample='docker: Error response from daemon: error gathering device information while adding custom device "/dev/kfd": no such '
@@ -85,8 +91,11 @@ class Stands(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    refused = seen.group("refused") is not None or seen.group("group") is not None
-    missing = any(not m.groups for m in seen.matches) or seen.group("host") is not None
+    if all(m.strength == "context" for m in seen.matches):
+        return None
+    loaded = seen.group("loaded") is not None  # then it is the device that this process may not, or cannot, open
+    refused = seen.group("refused") is not None or seen.group("group") is not None or loaded
+    missing = (any(not m.groups for m in seen.matches) and not loaded) or seen.group("host") is not None
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
     if all("torch" in m.groups for m in seen.matches):
         return Hit(

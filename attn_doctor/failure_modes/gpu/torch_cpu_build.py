@@ -27,6 +27,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import building, torch_steps
@@ -65,6 +66,22 @@ MODE = FailureMode(
             literal="torch.__version__",
             sample="torch.__version__  = 2.13.0+cpu",
             strength="hint",
+        ),
+        # The environment of an isolated build: its torch is the registry's, which under Windows is a CPU build.
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
+            for pattern, literal, sample in (
+                (
+                    r"[\\/](?P<isolated>pip-build-env-)",
+                    "pip-build-env-",
+                    "/var/tmp/pip-build-env-a6ru8u3d/overlay/torch/x.py",  # noqa: S108 - a line of a log
+                ),
+                (
+                    r"[\\/]uv[\\/].{0,12}(?P<isolated>builds-v)\d",
+                    "builds-v",
+                    "/home/me/.cache/uv/builds-v0/.tmpa6ru8u/lib/python3.11/site-packages/torch/x.py",
+                ),
+            )
         ),
         Sign(
             pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
@@ -158,7 +175,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
     version = seen.group("version")
     parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
-    homeless = version and any(log.of("cuda-home-unset") for log in seen.logs)
+    alone = seen.group("isolated") is None
+    homeless = version and alone and any(log.of("cuda-home-unset") for log in seen.logs)
     if not (proven or wanted or parsed or homeless):
         return None
     library = seen.group("library")
@@ -169,6 +187,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    newest = _newest(facts)
+    version = facts.torch.version
+    if facts.grade != "stated" or not isinstance(version, str):
+        return newest
+    # What else is there was built for this release: of a log nobody knows what that is.
+    bare = version.partition("+")[0]
+    steps = torch_steps.for_gpu(
+        facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
+    )
+    same = Fix(title=f"Install the CUDA build of torch {bare}", steps=steps, verify=commands.check(facts))
+    return (same, *newest) if steps else newest
+
+
+def _newest(facts: Facts) -> tuple[Fix, ...]:
     found = torch_steps.choice(facts)
     title = "Install a CUDA build of torch"
     if isinstance(found, Choice) and found.torch is None:

@@ -255,7 +255,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, *with_file)
     if met.cause == "other project":
         why = (
-            "install the code of the project that made this model, as its own page says, in an environment of its own: it brings "
+            "install the code of the project that made this model (a fork of ultralytics), as its own page says, in an environment of its own: it brings "
             "an ultralytics with this class under the same name"
         )
         own = commands.by_hand((), why, "a new environment", "none")

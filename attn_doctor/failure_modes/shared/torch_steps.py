@@ -100,6 +100,14 @@ def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tup
     return _install(facts, found, why)
 
 
+def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
+    """Return the steps to a build of this release for the GPU: "2.5.1"; none where the machine is known to run no such build."""
+    found = torch_choice.choose_release(machine_of(facts), wanted)
+    if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
+        return ()
+    return _install(facts, found, why, reinstall=True)
+
+
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]

@@ -18,6 +18,8 @@ _NAME = r"[A-Za-z0-9](?:[\w.-]{0,80}[A-Za-z0-9])?"
 _TABLE_HEAD = re.compile(r"^Package\s+Version(?:\s+(?:Editable project )?[Ll]ocation)?(?:\s+Installer)?$")
 _RULE = re.compile(r"^-{4,}\s+-{4,}[-\s]*$")
 _ROW = re.compile(rf"^(?P<name>{_NAME})\s+(?P<version>{_VERSION})(?:\s+\S.*)?$")
+_SHOWN = re.compile(rf"^Name: (?P<name>{_NAME})$")
+_VERSION_LINE = re.compile(rf"^Version: (?P<version>{_VERSION})$")
 _CONDA_HEAD = re.compile(r"^#\s+Name\s+Version\s+Build(?:\s+Channel)?$")
 _CONDA_ROW = re.compile(rf"^(?P<name>_?{_NAME})\s+(?P<version>{_VERSION})\s+(?P<build>\S+)(?:\s+(?P<channel>\S+))?$")
 _FROZEN = re.compile(rf"^(?P<name>{_NAME})(?:==(?P<version>{_VERSION})| @ \S+)$|^-e \S+$|^# Editable install")
@@ -51,6 +53,12 @@ def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
         elif _CONDA_HEAD.match(text):
             rows = _rows(lines, at + 1, _CONDA_ROW)
             yield _conda(rows, file)
+        elif (shown := _SHOWN.match(text)) and (version := _after(lines, at)):
+            name = canonicalize_name(shown["name"])
+            place = Place(file=file, line=version[0], text=f"{name} {version[1]}")
+            yield PackageList((StatedPackage(name=name, version=version[1], place=place),), whole=False)
+            at += 2
+            continue
         elif _FROZEN.match(text):
             rows = _rows(lines, at, _FROZEN)
             if len(rows) >= FEWEST_FROZEN:
@@ -59,6 +67,13 @@ def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
             at += 1
             continue
         at += max(len(rows), 1)
+
+
+def _after(lines: Sequence[Line], at: int) -> tuple[int, str] | None:
+    """Return the line "Version: ..." right after a name, as `pip show` prints them, and the version."""
+    number, text = lines[at + 1] if at + 1 < len(lines) else (0, "")
+    found = _VERSION_LINE.match(text.strip())
+    return (number, found["version"]) if found else None
 
 
 Row = tuple[int, str, "re.Match[str]"]

@@ -72,6 +72,8 @@ _INSTALLERS = (
     _ran("pip", ("dependency resolver does not",), r"pip's dependency resolver does not"),
     _ran("uv", ("Resolved ", "Prepared ", "Audited ", "Installed "), r"^(?:Resolved|Prepared|Audited) \d+ packages? in \d|^Installed \d+ packages? in \d"),
     _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
+    _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
+    _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
     _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
     _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
     _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),

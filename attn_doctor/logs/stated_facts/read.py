@@ -33,6 +33,8 @@ PATTERNS = tuple(
 _BY_NUMBER = frozenset({"os", "machine"})  # of paths of several systems in one log the system of the most counts
 _DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
 _LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, and of these that have to be there
+# A build in an environment of its own: the torch of which its setup.py speaks is another than the user's.
+_ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
 
 
@@ -59,6 +61,8 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
         claims = sorted([*_claims(log), *_of_docker(log), *_of_conda(lists)], key=lambda claim: claim.place.line)
+        if any(_ISOLATED.search(text) for _, text in log.end):
+            claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)
         for name in SINGLE:
             if name not in ("package", "doing"):
@@ -119,6 +123,10 @@ def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
         if each.cuda is not None and each.place:
             for fact, value in values({"torch_cuda": each.cuda}):
                 yield _Claim(fact, value, each.place, "said")
+        for one in each.packages if each.cuda is None else ():
+            if one.name == "torch":
+                for fact, value in values({"torch": one.version}):
+                    yield _Claim(fact, value, one.place, "said")
 
 
 def _error(log: Log) -> tuple[int, int]:

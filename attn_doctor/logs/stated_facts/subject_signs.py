@@ -21,6 +21,7 @@ _SUBJECTS = (
     Sign(("Failed to build '",), rf"Failed to build '{_NAME}' when ", _BUILDING, weight=FAILED),
     Sign(("build `",), rf"Failed to (?:download and )?build `{_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("Failed to prepare distributions", "Failed to fetch wheel:", "Failed to build:", "Failed to download distributions", "Failed to download and build:"), rf"Failed to (?:fetch wheel|build|download and build): {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("build: `",), rf"Failed to (?:download and )?build: `{_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("This error likely indicates that",), r"indicates that `(?P<package>[\w.-]+?)@\S{1,40}` depends on `", _BUILDING, weight=FAILED),
     Sign(("Could not build wheels for",), rf"Could not build wheels for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("Running setup.py clean for",), rf"Running setup\.py clean for {_NAME}$", _BUILDING, weight=FAILED),
@@ -68,6 +69,7 @@ _COMMANDS = ("pip install", "pip3 install", "uv pip", "uv sync", "uv add", "uv r
 _COMMAND = (
     Sign(("$ ", "# "), rf"^{_ENVIRONMENT}(?:\[[\w.-]+@[\w.-]+ [^\]$#]{{1,80}}\]|[\w.-]+@[\w.-]+:[^$#\n]{{0,120}}?) ?[$#] (?P<command>{_ANY})"),
     Sign(("$ ",), rf"^{_ENVIRONMENT}\$ (?P<command>{_ANY})"),
+    Sign(("❯ ", "➜ "), rf"^\s*{_ENVIRONMENT}(?:➜ {{1,3}}\S+ )?[❯➜] +(?P<command>{_TYPED})"),
     Sign(("% ",), rf"^{_ENVIRONMENT}[\w.-]+@[\w.-]+ [^%\s]{{1,80}} % (?P<command>{_ANY})", {"os": "darwin"}, "implied"),
     Sign(("PS ",), rf"^{_ENVIRONMENT}PS [A-Za-z]:\\[^>\n]{{0,150}}> ?(?P<command>{_ANY})", {"os": "windows"}),
     Sign((":\\",), rf"^{_ENVIRONMENT}[A-Za-z]:\\[^<>|:\n]{{0,150}}>(?P<command>{_ANY})", {"os": "windows"}),
