@@ -45,7 +45,7 @@ from attn_doctor.model.steps import Step
 # "Killed" as shells print it in other languages: glibc's translations (po/*.po, "Killed"). zh_CN's second word is "Terminated", as
 # a guard of the memory ends programs before the kernel does.
 _KILLED = (
-    "已杀死", "已终止", "已殺死", "已砍掉", "強制結束", "強制終了", "죽었음", "Getötet", "Processus arrêté", "Tué", "Terminado (killed)", "Matado",
+    "已杀死", "已终止", "已殺死", "已砍掉", "強制結束", "強制終了", "죽었음", "Getötet", "Processus arrêté", "Terminado (killed)", "Matado",
     "Ucciso", "Morto", "Убито", "Вбито", "Unicestwiony", "Geëlimineerd", "Dödad", "Zabit (SIGKILL)",
 )  # fmt: skip
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"

@@ -86,7 +86,7 @@ MODE = FailureMode(
         ),
         # The line is cut before the symbol, or in it.
         Sign(
-            pattern=rf"(?P<file>[\w.-]*{_OURS}[\w.-]*\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
+            pattern=rf"(?P<file>\b[\w.-]{{0,60}}?{_OURS}[\w.-]{{0,80}}\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
             literal=".so: undefined",
             sample="ImportError: /v/lib/python3.10/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol:",
             strength="hint",
