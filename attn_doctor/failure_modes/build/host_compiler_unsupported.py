@@ -10,7 +10,9 @@ How it shows
     (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h
     ... parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with
     that of previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with
-    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler.
+    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler. So are 'identifier
+    "not" is undefined' and "C2065: 'and'": the sources write words for operators, and MSVC takes these only with /permissive-
+    or after <iso646.h>.
 
 Why it happens
     The distribution moved on to a newer gcc (or Visual Studio updated itself) and the CUDA toolkit stayed.
@@ -19,7 +21,7 @@ What to do
     Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or
     use a newer CUDA toolkit of the same major. `-allow-unsupported-compiler` turns the check off; other errors mostly follow.
     On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC the
-    options that cutlass needs.
+    options that cutlass needs. For words such as `not` and `and`: a newer release of the package, or CL=/FIiso646.h.
 
 How to reproduce
     `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler says that
@@ -28,6 +30,9 @@ How to reproduce
 References
     https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#host-compiler-support-policy
     https://github.com/Dao-AILab/flash-attention/issues/225
+    https://github.com/Dao-AILab/flash-attention/issues/395
+    https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
+    https://learn.microsoft.com/cpp/build/reference/fi-name-forced-include-file
 """
 
 from __future__ import annotations

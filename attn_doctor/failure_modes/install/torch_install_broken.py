@@ -4,7 +4,8 @@ What it is
     `import torch` raises, exits, hangs or crashes; or the module that is imported under that name is not torch.
 
 How it shows
-    "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "libcudnn.so.9:
+    "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "No module named
+    'torch.utils'", "cannot import name 'nn' from partially initialized module 'torch'", "libcudnn.so.9:
     cannot open shared object file" (or libcudart, libcublas, libtorch_cpu) from inside torch/__init__.py, "torch/lib/libtorch_cpu.so:
     undefined symbol: ...", a segmentation fault, or no answer at all.
 
