@@ -312,15 +312,19 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return made
 
 
-def _order(finding: Finding, met: _Met, explained: Mapping[str, str]) -> tuple[bool, int, int, bool, int, int, str]:
-    """Root causes first; among equals the graver, surer, observed one, what stops training too, and what explains more."""
+def _order(
+    finding: Finding, met: _Met, explained: Mapping[str, str]
+) -> tuple[bool, int, int, bool, bool, int, int, int, str]:
+    """Root causes first; among equals the graver, surer, specific, observed one, what stops training too, what explains more, and came first."""
     for_training = met.hit.severity or met.module.MODE.severity(Goal.TRAIN)
     return (
         not finding.root_cause,
         -finding.severity.rank,
         -finding.confidence.rank,
+        met.module.MODE.catch_all,
         finding.certainty is not Certainty.OBSERVED,
         -for_training.rank,
         -sum(root == finding.slug for root in explained.values()),
+        min((e.line for e in finding.evidence if e.line is not None), default=0),
         finding.code,
     )

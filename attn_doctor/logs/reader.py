@@ -41,7 +41,7 @@ _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawi
 # "proof": the line alone shows it · "hint": it needs more · "context": no sign by itself
 Strength = Literal["proof", "hint", "context"]
 # What a line says that rules of several failure modes ask for.
-Topic = Literal["installation ended well"]
+Topic = Literal["installation ended well", "an exception", "a frame"]
 
 
 class Pattern(NamedTuple):

@@ -158,6 +158,19 @@ MODE = FailureMode(
             r"(?:nvcc|gcc|g\+\+|cc|c\+\+|cl|link|ninja)(?:-\d+)?(?:\.exe)?' failed with exit (?:status|code) [1-9]\d{0,9}",
         ),
         _tail(
+            "' failed",
+            "error: command '/usr/local/cuda/bin/nvcc' failed",
+            r"error: command '[^']{0,200}(?:nvcc|hipcc|gcc|g\+\+|cc|c\+\+|cl|link|ninja)(?:-\d+)?(?:\.exe)?' failed(?:…|\.\.\.)?\s*$",
+        ),
+        # ninja names the file; its command and the error follow, unless the log is cut. CMake tries compilers in the same way.
+        Sign(
+            pattern=r"FAILED: (?:\[code=\d+\] )?(?!CMakeFiles/cmTC)\S+\.o(?:bj)?\b",
+            literal="FAILED: ",
+            sample="FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
+            strength="hint",
+            topic="a frame",  # the command below belongs to it, as a source line to its frame
+        ),
+        _tail(
             "did not complete successfully: exit code: ",
             'ERROR: failed to solve: process "/bin/sh -c pip install flash-attn --no-build-isolation" did not complete '
             "successfully: exit code: 1",
@@ -193,11 +206,6 @@ MODE = FailureMode(
         _build(
             "torch/utils/cpp_extension.py",
             '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2782',
-        ),
-        _build(
-            "FAILED: ",
-            "FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
-            r"FAILED: \S+\.o(?:bj)?\b",
         ),
         _build("csrc/flash_attn", "g++ -Icsrc/flash_attn -Icsrc/flash_attn/src -c csrc/flash_attn/flash_api.cpp"),
         # An error of a compiler that no rule knows.

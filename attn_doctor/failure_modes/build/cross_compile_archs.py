@@ -32,7 +32,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
@@ -72,6 +72,11 @@ MODE = FailureMode(
             pattern=r"arch_list\[-1\] \+= '\+PTX'",
             literal="arch_list[-1] += ",
             sample="    arch_list[-1] += '+PTX'",
+        ),
+        cut_logs.frame(
+            "_get_cuda_arch_flags",
+            "_get_cuda_arch_flags",
+            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 1973, in _get_cuda_arch_flags',
         ),
     ),
     recipe=Recipe(
@@ -126,6 +131,14 @@ class NoGpu(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "PyTorch chose there what GPU to compile for. Probably no GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
+            "is newer than this torch.",
+            "IndexError or ValueError",
+            NoGpu(),
+        )
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")

@@ -41,7 +41,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Without,
 )
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -106,6 +106,28 @@ MODE = FailureMode(
             sample="TypeError: unsupported operand type(s) for +: 'NoneType' and 'str'",
             strength="hint",
         ),
+        # Functions that raise one error only: that there is no CUDA_HOME.
+        cut_logs.frame(
+            "raise_if_cuda_home_none",
+            "raise_if_cuda_home_none",
+            '  File "/tmp/pip-req-build-34/setup.py", line 39, in raise_if_cuda_home_none',
+            called=True,
+        ),
+        cut_logs.frame(
+            "_join_cuda_home",
+            "_join_cuda_home",
+            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2400, in _join_cuda_home',
+        ),
+        cut_logs.frame(
+            "CUDAExtension",
+            ", in CUDAExtension",
+            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 1077, in CUDAExtension',
+        ),
+        cut_logs.frame(
+            "installed_cuda_version",
+            "installed_cuda_version",
+            '  File "/tmp/pip-install-q5/deepspeed_c7/op_builder/builder.py", line 51, in installed_cuda_version',
+        ),
     ),
     recipe=Recipe(
         does="runs flash-attn's own setup.py in a namespace in which no CUDA toolkit can be seen",
@@ -141,6 +163,13 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "That function stops where PyTorch finds no CUDA toolkit.",
+            "OSError, RuntimeError, AssertionError or op_builder.builder.MissingCUDAException",
+        )
+    seen = cut_logs.told(seen)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None  # that TypeError alone may come from any program
     return Hit(

@@ -33,7 +33,7 @@ from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, cut_logs
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -162,6 +162,23 @@ MODE = FailureMode(
             literal="cl is not found",
             sample="RuntimeError: Compiler: cl is not found.",
         ),
+        *(
+            cut_logs.frame(name, name, sample)
+            for name, sample in (
+                (
+                    "check_compiler_ok_for_platform",
+                    '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 279, in check_compiler_ok_for_platform',
+                ),
+                (
+                    "check_compiler_abi_compatibility",
+                    '  File "/v/lib/python3.9/site-packages/torch/utils/cpp_extension.py", line 258, in check_compiler_abi_compatibility',
+                ),
+                (
+                    "get_compiler_abi_compatibility_and_version",
+                    '  File "/v/site-packages/torch/utils/cpp_extension.py", line 341, in get_compiler_abi_compatibility_and_version',
+                ),
+            )
+        ),
     ),
     recipe=Recipe(
         does="builds a small extension with a PATH that holds no compiler",
@@ -206,6 +223,13 @@ _AT_RUN_TIME = re.compile(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "PyTorch looked there for the C++ compiler. Probably there is none.",
+            "subprocess.CalledProcessError or FileNotFoundError",
+        )
+    seen = cut_logs.told(seen)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None
     compiler = seen.group("compiler")

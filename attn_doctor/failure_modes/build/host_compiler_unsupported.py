@@ -10,7 +10,9 @@ How it shows
     (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h
     ... parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with
     that of previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with
-    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler.
+    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler. So are 'identifier
+    "not" is undefined' and "C2065: 'and'": the sources write words for operators, and MSVC takes these only with /permissive-
+    or after <iso646.h>.
 
 Why it happens
     The distribution moved on to a newer gcc (or Visual Studio updated itself) and the CUDA toolkit stayed.
@@ -19,7 +21,7 @@ What to do
     Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or
     use a newer CUDA toolkit of the same major. `-allow-unsupported-compiler` turns the check off; other errors mostly follow.
     On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC the
-    options that cutlass needs.
+    options that cutlass needs. For words such as `not` and `and`: a newer release of the package, or CL=/FIiso646.h.
 
 How to reproduce
     `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler says that
@@ -28,10 +30,14 @@ How to reproduce
 References
     https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#host-compiler-support-policy
     https://github.com/Dao-AILab/flash-attention/issues/225
+    https://github.com/Dao-AILab/flash-attention/issues/395
+    https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
+    https://learn.microsoft.com/cpp/build/reference/fi-name-forced-include-file
 """
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
@@ -105,6 +111,18 @@ MODE = FailureMode(
             sample='/usr/lib/gcc/x86_64-linux-gnu/13/include/amxtileintrin.h(42): error: identifier "__builtin_ia32_ldtilecfg" is undefined',
         ),
         Sign(
+            # Words for operators, which MSVC takes by an option only. nvcc's front end quotes them by ", and cl by '.
+            # https://learn.microsoft.com/cpp/cpp/logical-negation-operator-exclpt
+            pattern=r"error: identifier \"(?P<word>not|and|or|xor|not_eq|and_eq|or_eq|xor_eq|bitand|bitor|compl)\" is undefined",
+            literal='" is undefined',
+            sample='C:/t/flash-attn_1a/csrc/cutlass/include\\cute/layout.hpp(121): error: identifier "and" is undefined',
+        ),
+        Sign(
+            pattern=r"error C2065: [^\w\s](?P<word>not|and|or|xor|not_eq|and_eq|or_eq|xor_eq|bitand|bitor|compl)[^\w\s]",
+            literal="error C2065: ",
+            sample="C:\\src\\xformers\\csrc\\attention.cpp(41): error C2065: 'not': undeclared identifier",
+        ),
+        Sign(
             pattern=r"identifier \"(?:_Float(?:32|64|128)x?|__float128|__bf16|__builtin_ia32_\w{1,60})\" is undefined",
             literal='" is undefined',
             sample='/usr/include/stdlib.h(141): error: identifier "_Float32" is undefined',
@@ -162,7 +180,20 @@ class Newest(Variant, frozen=True, kw_only=True):
     gcc: int
 
 
+class Words(Variant, frozen=True, kw_only=True):
+    """Say that the sources use words for operators ("not", "and"), which MSVC takes by an option only."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    word = seen.group("word")
+    if word:
+        return Hit(
+            message=f'The sources write "{word}" for an operator, and Microsoft\'s compiler (MSVC) on Windows takes such words only with '
+            "/permissive- or after <iso646.h>: they were written for gcc.",
+            evidence=evidence,
+            variant=Words(),
+            confidence=Confidence.MEDIUM,
+        )
     limit, have, kind = seen.group("limit"), seen.group("have"), seen.group("kind")
     if have:
         return Hit(
@@ -197,6 +228,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts))
     look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == subject.FLASH_ATTN and not made else ()
+    if isinstance(hit.variant, Words):
+        return (*made, *look, _with_words(facts))
     limit = hit.variant.gcc if isinstance(hit.variant, Newest) else _newest_gcc(facts)
     title = (
         f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
@@ -204,6 +237,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fitting = Fix(title=title, steps=host_compilers.at_most(facts, limit), verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
+
+
+def _with_words(facts: Facts) -> Fix:
+    """Return the fix that lets MSVC read words for operators: cl takes options from the variable CL, also where nvcc calls it.
+
+    https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
+    """
+    force = commands.variable("CL", "/FIiso646.h", "cl.exe then reads iso646.h first, which defines and, or, not")
+    build = building.build(facts, "in the developer prompt of Visual Studio; a newer release may not need it")
+    return Fix(title="Let MSVC know the words for operators", steps=(force, build), verify=building.verify(facts))
 
 
 def _newest_gcc(facts: Facts) -> int | None:

@@ -39,7 +39,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -106,6 +106,14 @@ MODE = FailureMode(
             literal="nvcc：",
             sample="bash: nvcc：未找到命令",
         ),
+        # flash-attn, apex, mamba and causal-conv1d ask nvcc for its version in this function of their setup.py.
+        cut_logs.frame(
+            "get_cuda_bare_metal_version",
+            "get_cuda_bare_metal_version",
+            '  File "/tmp/pip-install-q5/flash-attn_c7/setup.py", line 57, in get_cuda_bare_metal_version',
+            called=True,
+        ),
+        *cut_logs.TRACEBACKS,
     ),
     recipe=Recipe(
         does="runs flash-attn's own setup.py with CUDA_HOME set to a toolkit without nvcc",
@@ -153,6 +161,12 @@ def _whole_toolkit(facts: Facts) -> Toolkit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "setup.py asked nvcc for its version there. Probably CUDA's folder holds no nvcc, or no folder was found.",
+            "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
+        )
     nvcc = seen.group("nvcc")
     if nvcc:
         message = f"{nvcc}, which the build called, is not there or does not run."

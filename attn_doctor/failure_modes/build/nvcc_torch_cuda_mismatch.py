@@ -43,7 +43,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
@@ -90,6 +90,22 @@ MODE = FailureMode(
             sample="RuntimeError: Cuda extensions are being compiled with a version of Cuda that does not match the version used to "
             "compile Pytorch binaries.",
         ),
+        cut_logs.frame(
+            "_check_cuda_version",
+            "_check_cuda_version",
+            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 416, in _check_cuda_version',
+        ),
+        cut_logs.frame(
+            "check_cuda_torch_binary_vs_bare_metal",
+            "check_cuda_torch_binary_vs_bare_metal",
+            '  File "/tmp/pip-req-build-34/setup.py", line 32, in check_cuda_torch_binary_vs_bare_metal',
+            called=True,
+        ),
+        cut_logs.source(
+            r"raise RuntimeError\(CUDA_MISMATCH_MESSAGE.{0,60}",
+            "CUDA_MISMATCH_MESSAGE",
+            "    raise RuntimeError(CUDA_MISMATCH_MESSAGE.format(cuda_str_version, torch.version.cuda))",
+        ),
     ),
     recipe=Recipe(
         does="runs flash-attn's own setup.py under a torch for CUDA 13.0 with an nvcc of 12.4",
@@ -134,6 +150,14 @@ class Majors(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "That function compares the CUDA of nvcc with that of torch: probably their major versions differ. `nvcc --version` and "
+            "torch.version.cuda say it.",
+            "RuntimeError or FileNotFoundError",
+            Majors(nvcc=None, torch=None),
+        )
     have, need = seen.group("nvcc"), seen.group("torch")
     if have and need:
         message = f"nvcc there is of CUDA {have}, torch was built for CUDA {need}: PyTorch refuses to compile."

@@ -42,6 +42,12 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 
+# "Killed" as shells print it in other languages: glibc's translations (po/*.po, "Killed"). zh_CN's second word is "Terminated", as
+# a guard of the memory ends programs before the kernel does.
+_KILLED = (
+    "已杀死", "已终止", "已殺死", "已砍掉", "強制結束", "強制終了", "죽었음", "Getötet", "Processus arrêté", "Terminado (killed)", "Matado",
+    "Ucciso", "Morto", "Убито", "Вбито", "Unicestwiony", "Geëlimineerd", "Dödad", "Zabit (SIGKILL)",
+)  # fmt: skip
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
 
 MODE = FailureMode(
@@ -124,6 +130,15 @@ MODE = FailureMode(
             strength="hint",
         ),
         *(
+            Sign(
+                pattern=rf"(?<![^\s:：\]|]){re.escape(word)}(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|MAX_JOBS|\()|\s*$|\x0b)",
+                literal=word,
+                sample=word,
+                strength="hint",
+            )
+            for word in _KILLED
+        ),
+        *(
             Sign(pattern=re.escape(literal) + r"\b", literal=literal, sample=sample, strength="hint")
             for literal, sample in (
                 (
@@ -136,6 +151,14 @@ MODE = FailureMode(
                 ),
                 ("code 137", "The command '/bin/sh -c pip install flash-attn' returned a non-zero code 137"),
                 ("rc=137", "nvcc rc=137"),
+                ("by signal 9", "sh: nvcc: killed by signal 9"),
+                ("with signal 9", "Program exited with signal 9"),
+                (
+                    "signal: 9",
+                    "error: process didn't exit successfully: `python setup.py bdist_wheel` (signal: 9, SIGKILL: kill)",
+                ),
+                ("code=137", "flash_attn build failed, code=137"),
+                ("status: 137", "Call to `setuptools.build_meta.build_wheel` failed (exit status: 137)"),
                 ("Error 137", "make: *** [Makefile:12: flash_api.o] Error 137"),
                 ("code -9", "error: command '/usr/bin/g++' failed with exit code -9"),
                 ("status -9", "error: command '/usr/bin/g++' failed with exit status -9"),
@@ -219,7 +242,14 @@ _INSTALL = re.compile(
 
 
 def _a_kill(match: Match) -> bool:
-    return "Killed" in match.text or "137" in match.text or "oom" in match.text.lower()
+    return (
+        any(
+            word in match.text
+            for word in ("Killed", "137", "ignal 9", "ignal: 9", "SIGKILL", *_KILLED)
+            if word != "已终止"
+        )
+        or "oom" in match.text.lower()
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

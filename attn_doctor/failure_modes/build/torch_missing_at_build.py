@@ -31,9 +31,9 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.failure_modes.shared import building, package_cures, subject
+from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
-from attn_doctor.logs.reader import Seen
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
@@ -57,6 +57,13 @@ MODE = FailureMode(
             pattern=r"(?:`(?P<package>[\w.-]+)(?:@[^`]{0,60})?` depends )?on `torch`, but doesn't declare",
             literal="on `torch`, but",
             sample="hint: This error likely indicates that `flash-attn@2.8.3.post2` depends on `torch`, but doesn't declare it",
+        ),
+        # Two ways in which a setup.py begins: where the log ends there, this import failed.
+        cut_logs.source(r"import torch(?: +#.{0,60})?", "import torch", "    import torch"),
+        cut_logs.source(
+            r"from torch\.utils(?:\.cpp_extension)? import [\w ,(]{1,200}",
+            "from torch.utils",
+            "    from torch.utils.cpp_extension import BuildExtension, CUDAExtension, CUDA_HOME",
         ),
     ),
     recipe=Recipe(
@@ -94,6 +101,15 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        if not any(building.in_build(seen, m) and _of_setup(seen, m) for m in cut_logs.ends(seen)):
+            return None
+        return cut_logs.hit(
+            seen,
+            "setup.py imports torch there. Probably there is none where pip or uv builds: they build in an environment of their own.",
+            "ModuleNotFoundError or ImportError",
+        )
+    seen = cut_logs.told(seen)
     hinted = any(m.strength == "proof" for m in seen.matches)
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or subject.words(facts)
@@ -103,6 +119,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to.",
         evidence=building.lines(seen.matches),
     )
+
+
+def _of_setup(seen: Seen, match: Match) -> bool:
+    """Say whether a frame of a setup.py stands above a source line."""
+    log = next(log for log in seen.logs if log.file == match.file)
+    above = [m for m in log.of(building.FAILED) if 0 < match.line - m.line <= cut_logs.WRAPPED]
+    return any("setup.py" in m.text for m in above)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

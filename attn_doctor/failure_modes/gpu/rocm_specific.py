@@ -37,7 +37,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -120,6 +120,25 @@ MODE = FailureMode(
             literal="Memory access fault by GPU node",
             sample="Memory access fault by GPU node-1 (Agent handle: 0x55d3) on address 0x7f0c. Reason: Page not present or supervisor privilege.",
         ),
+        *(
+            cut_logs.frame(name, name, sample)
+            for name, sample in (
+                (
+                    "_join_rocm_home",
+                    '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 197, in _join_rocm_home',
+                ),
+                (
+                    "_find_rocm_home",
+                    '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 145, in _find_rocm_home',
+                ),
+            )
+        ),
+        # The command of a compiler is in every log of a build. It counts where the log ends with it.
+        cut_logs.source(
+            r"(?:\[\d+/\d+\] ?)?/(?:opt/rocm[\w.-]*|usr)/bin/hipcc\b.*",
+            "/bin/hipcc",
+            "/opt/rocm/bin/hipcc -I/src/csrc/ck -c /src/csrc/flash_attn_ck/fmha_fwd.hip -o /src/build/fmha_fwd.o -O3 --offload-arch=gfx942",
+        ),
     ),
     recipe=Recipe(
         does="judges a machine with an AMD GPU and a torch for NVIDIA's",
@@ -162,6 +181,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return _cut(seen)
+    seen = cut_logs.told(seen)
     version = seen.group("version")
     if all(m.strength == "hint" for m in seen.matches):
         failed = any(log.of(slug) for log in seen.logs for slug in ("cuda-home-unset", "build-failed-unspecified"))
@@ -202,6 +224,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
+    )
+
+
+def _cut(seen: Seen) -> Hit | None:
+    """Return the hit of a log that ends where ROCm's folder is looked for, or with a command of its compiler."""
+    cut = cut_logs.ends(seen)
+    if not cut:
+        return None
+    if "hipcc" not in cut[-1].groups["cut"]:
+        why = "That function looks for ROCm's folder: probably there is none, or torch is not whole."
+        return cut_logs.hit(seen, why, "OSError or AttributeError", Met(what="hipcc"))
+    if not any(building.in_build(seen, m) and log.of(building.FAILED) for log in seen.logs for m in cut):
+        return None
+    return Hit(
+        message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably it does not "
+        "compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
+        evidence=building.lines(cut[-1:]),
+        variant=Met(what="flash-attn"),
+        confidence=Confidence.LOW,
+        explains=(*MODE.explains, building.FAILED),
     )
 
 

@@ -121,7 +121,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = mangled[0].groups["symbol"]
     lines = {m.line for m in mangled}
     return Hit(
-        message=_sentence(subject.package(facts) or "An extension", symbol, "the torch there"),
+        message=_sentence(
+            symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension", symbol, "the torch there"
+        ),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
     )

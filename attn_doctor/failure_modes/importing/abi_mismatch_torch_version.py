@@ -33,16 +33,20 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import cut_logs, package_cures, subject, symbols, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
+
+_OURS = r"(?:flash_attn|selective_scan|causal_conv1d|xformers|mamba|sageattn|natten|apex|fused_layer_norm|detectron2|mmcv|gptq|exllama|awq)"
 
 MODE = FailureMode(
     code="AD301",
@@ -79,6 +83,19 @@ MODE = FailureMode(
             pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
             literal="with arguments from the 'CUDA' backend",
             sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
+        ),
+        # The line is cut before the symbol, or in it.
+        Sign(
+            pattern=rf"(?P<file>\b[\w.-]{{0,60}}?{_OURS}[\w.-]{{0,80}}\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
+            literal=".so: undefined",
+            sample="ImportError: /v/lib/python3.10/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol:",
+            strength="hint",
+        ),
+        # The source line at which a traceback ends whose extension does not load.
+        cut_logs.source(
+            rf"import \w*{_OURS}\w*_(?:cuda|C)(?: as \w+)?(?: +#.{{0,60}})?",
+            "import ",
+            "    import flash_attn_2_cuda as flash_attn_gpu",
         ),
     ),
     recipe=Recipe(
@@ -147,17 +164,66 @@ def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "A compiled extension is loaded there. Probably it was built for another torch, and lacks a function of it.",
+            "ImportError",
+        )
+    if all("torn" in m.groups or "cut" in m.groups for m in seen.matches if m.strength != "context"):
+        return _torn(seen)
+    seen = cut_logs.told(seen)
     for match in seen.matches:
-        hit = _of_line(match, subject.package(facts) or "An extension")
+        hit = _of_line(match, _extension(match) or subject.package(facts) or "An extension")
         if hit is not None:
-            lines = {m.line for m in seen.matches if _of_line(m, "")}
+            counted = [m for m in seen.matches if _of_line(m, "")]
+            lines = {m.line for m in counted}
             kept = tuple(e for e in evidence if e.line in lines)
+            names = tuple(dict.fromkeys(name for m in counted if (name := _extension(m))))
+            if len(names) > 1:
+                ages = {symbols.built_for(m.groups["symbol"]) for m in counted if "symbol" in m.groups} - {None}
+                alike = len(ages) <= 1
+                why = "torch was exchanged after they were installed" if alike else "each was built for another one"
+                return Hit(
+                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: {why}. {hit[0]}",
+                    evidence=kept or evidence,
+                    variant=Moved(packages=names, built=seen.group("built"), alike=alike),
+                    confidence=hit[1],
+                )
             return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
     return None
 
 
+class Moved(Variant, frozen=True, kw_only=True):
+    """Say that several packages do not fit the torch there: torch itself was exchanged. `built`: the torch that one of them names. `alike`: all may be of one torch."""
+
+    packages: tuple[str, ...]
+    built: str | None
+    alike: bool
+
+
+def _extension(match: Match) -> str | None:
+    """Return the package that a line says does not fit; None where the line does not name it."""
+    if "built" in match.groups:
+        return "xformers"  # only it prints this sentence
+    return match.groups.get("operators") or symbols.package_of(match.text)
+
+
+def _torn(seen: Seen) -> Hit:
+    """Return the hit of an error that is cut before the symbol that it names."""
+    lines = [m for m in seen.matches if "torn" in m.groups]
+    return Hit(
+        message=f"The log is cut: {lines[-1].groups['file']} lacks a function that torch should have, and its name is missing. Probably it was "
+        "built for another torch. To be sure, send the whole line with 'undefined symbol'.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
+        confidence=Confidence.LOW,
+    )
+
+
 def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
     symbol, groups = match.groups.get("symbol"), match.groups
+    if "torn" in groups:
+        return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
             return None  # the other ABI, or torchvision: both have failure modes of their own
@@ -187,4 +253,41 @@ def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Moved):
+        return _for_all(facts, hit.variant)
     return wheel_fixes.fixes(facts, "it does not fit this torch")
+
+
+def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
+    """Return the fixes for several packages: the torch that all of them were built for, or all of them anew."""
+    names = " and ".join(moved.packages)
+    release, flavour = (moved.built or "").partition("+")[::2]
+    cuda = f"{flavour[2:-1]}.{flavour[-1]}" if flavour.startswith("cu") else None
+    if release:
+        back = torch_steps.release(facts, release, f"the torch that {names} were built for", cuda)
+    else:
+        words = (
+            f"install the torch that was there before, with its torchvision: pip wrote 'Uninstalling torch-' and its version when it was "
+            f"exchanged. {names} were built for it"
+        )
+        back = (commands.by_hand((), words, "torch and torchvision"),)
+    verify = commands.check(facts)
+    first = (
+        (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),) if moved.alike else ()
+    )
+    rows = [built_packages.row_of(name) for name in moved.packages]
+    if not all(row and (row.get or row.wheels != "none") for row in rows):
+        return first or wheel_fixes.fixes(facts, "it does not fit this torch")
+    anew = commands.install(
+        *(row.get or row.name for row in rows if row),
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=True,
+        no_cache=True,
+        why="for the torch that is there: a finished wheel where one fits, else they are compiled, which may take hours",
+        changes=names,
+    )
+    return (
+        *first,
+        Fix(title="Install them again, for this torch", steps=(package_cures.tools(facts), anew), verify=verify),
+    )

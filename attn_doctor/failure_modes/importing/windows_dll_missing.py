@@ -62,7 +62,7 @@ MODE = FailureMode(
     ),
     signs=(
         Sign(
-            pattern=r"DLL load failed(?: while importing (?P<module>\w+))?:(?P<said>.{0,160})",
+            pattern=r"DLL load failed(?: while importing (?P<module>\w+))?(?::(?P<said>.{0,160})|\s*$)",
             literal="DLL load failed",
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found.",
             strength="hint",
@@ -138,6 +138,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     first = matches[0]
     lines = {m.line for m in matches}
+    if all(_untold(m) for m in matches):
+        return Hit(
+            message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the rest of that line is missing. "
+            "Probably a DLL that it needs is not there, or the extension was built for another torch. To be sure, send the whole line that "
+            "begins with ImportError: DLL load failed.",
+            evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
+            variant=Missing(of="flash-attn" if "flash_attn" in first.text else "another"),
+            confidence=Confidence.LOW,
+        )
     libomp = any(_lacks_libomp(m) for m in matches) and _without_the_mend(facts)
     torch = "error" in first.groups or libomp
     flash_attn = any("flash_attn" in m.text for m in matches)
@@ -151,6 +160,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
         severity=Severity.ERROR if torch else None,
     )
+
+
+def _untold(match: Match) -> bool:
+    """Say whether the line is cut before it says what was not found."""
+    return "DLL load failed" in match.text and not (match.groups.get("said") or "").strip(" .…")
 
 
 def _counts(match: Match) -> bool:

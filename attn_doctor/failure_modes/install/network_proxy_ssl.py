@@ -133,6 +133,13 @@ MODE = FailureMode(
             "'ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.example', port=443): Read timed out.\")': /simple/flash-attn/",
             r"Retry\(total=(?P<left>\d+).{0,80}after connection broken by " + _NOT_THE_WHEEL,
         ),
+        # pip's warning, cut before it says what was broken.
+        _tried(
+            "Retrying (Retry(total=",
+            "WARNING: Retrying (Retry(total=2",
+            r"(?P<torn>Retrying \(Retry\(total=(?:\d+(?:, (?:connect|read|redirect|status|other)=\w+){0,5}(?:, ?\w{0,8}=?)?\)?\)?)?)"
+            r"(?:…|\.\.\.)?\s*$",
+        ),
         _certain(
             "Max retries exceeded with url",
             "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /simple/",
@@ -207,6 +214,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     if _about_the_wheel(seen, (*proofs, *tries)):
         return None
+    torn = [m for m in tries if "torn" in m.groups]
+    if not proofs and len(torn) == len(tries):
+        return _torn(seen, torn[-1])
     told = proofs or tries
     if seen.group("certificate"):
         message = (
@@ -221,6 +231,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=message,
         evidence=building.lines(told),
         confidence=Confidence.HIGH if proofs or len(tries) > 1 else Confidence.MEDIUM,
+    )
+
+
+_LAST_LINES = 5  # a warning so near to the end was the last that pip said
+
+
+def _torn(seen: Seen, match: Match) -> Hit | None:
+    """Return the hit of a log that is cut inside pip's warning that it tries again; None where more follows."""
+    log = next(log for log in seen.logs if log.file == match.file)
+    if log.lines - match.line > _LAST_LINES:
+        return None
+    return Hit(
+        message="The log is cut: pip was trying again there, because a connection had failed. Probably the index cannot be reached, or a "
+        "proxy stands in between. To be sure, send the whole line that begins with WARNING: Retrying, and the line below it.",
+        evidence=building.lines((match,)),
+        confidence=Confidence.LOW,
     )
 
 

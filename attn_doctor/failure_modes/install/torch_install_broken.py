@@ -4,7 +4,8 @@ What it is
     `import torch` raises, exits, hangs or crashes; or the module that is imported under that name is not torch.
 
 How it shows
-    "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "libcudnn.so.9:
+    "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "No module named
+    'torch.utils'", "cannot import name 'nn' from partially initialized module 'torch'", "libcudnn.so.9:
     cannot open shared object file" (or libcudart, libcublas, libtorch_cpu) from inside torch/__init__.py, "torch/lib/libtorch_cpu.so:
     undefined symbol: ...", a segmentation fault, or no answer at all.
 
@@ -28,10 +29,12 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import requirements, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge import pytorch
@@ -41,6 +44,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 # Names that every torch has had since 1.0. A later name is also missing from an old torch that is whole.
@@ -67,6 +71,7 @@ MODE = FailureMode(
         "abi-mismatch-cxx11",
         "libcudart-missing",
         "transformers-flash-attn-2-not-installed",
+        "build-failed-unspecified",
     ),
     signs=(
         Sign(
@@ -124,6 +129,28 @@ MODE = FailureMode(
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\v\\Lib\\site-packages\\torch\\lib'
             '\\fbgemm.dll" or one of its dependencies.',
         ),
+        Sign(
+            # Parts of every torch since 1.0. A newer part is missing from an old torch that is whole.
+            pattern=r"No module named '(?P<part>torch\.(?:utils|_C|nn|cuda|autograd|optim|jit|distributed|version|_utils|multiprocessing)"
+            r"(?:\.(?:data|functional|cpp_extension))?)'",
+            literal="No module named 'torch.",
+            sample="ModuleNotFoundError: No module named 'torch.utils'",
+        ),
+        Sign(
+            pattern=rf"cannot import name '(?P<part>{_ALWAYS})' from partially initialized module 'torch'",
+            literal="partially initialized module 'torch'",
+            sample="ImportError: cannot import name 'nn' from partially initialized module 'torch' (most likely due to a circular import) "
+            "(/home/user/torch.py)",
+        ),
+        *(
+            cut_logs.frame(
+                name, name, f'  File "/v/lib/python3.11/site-packages/torch/__init__.py", line 174, in {name}'
+            )
+            for name in ("_load_global_deps", "_load_dll_libraries", "_preload_cuda_deps")
+        ),
+        cut_logs.source(
+            r"from torch\._C import \*.{0,20}", "from torch._C import", "    from torch._C import *  # noqa: F403"
+        ),
     ),
     recipe=Recipe(
         does="imports torch where a folder without code has that name",
@@ -132,6 +159,10 @@ MODE = FailureMode(
         shows="has no attribute '__version__'",
     ),
 )
+
+
+class Remnant(Variant, frozen=True, kw_only=True):
+    """Say that something by the name of torch is found, which lacks a part that every torch has."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -192,8 +223,23 @@ _OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libo
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            "torch loads its own libraries there. Probably one of them, or one of an nvidia-* package, is missing or damaged.",
+            "OSError, ImportError or ValueError",
+        )
+    seen = cut_logs.told(seen)
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if proofs:
+        if "part" in proofs[0].groups:
+            name = proofs[0].groups["part"]
+            return Hit(
+                message=f"Python finds something by the name of torch there, and it lacks {name}, which every torch has: the rest of an "
+                "installation, or a folder or file of your own named torch.",
+                evidence=evidence,
+                variant=Remnant(),
+            )
         word = (
             "torch does not load there"
             if "library" in proofs[0].groups
@@ -253,6 +299,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
     afresh = _afresh(facts)
+    if isinstance(hit.variant, Remnant):
+        afresh = tuple(msgspec.structs.replace(fix, steps=(_which(facts), *fix.steps)) for fix in afresh)
     said = message(facts.torch.fault) if facts.torch.fault else ""
     lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
     to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
@@ -275,6 +323,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (*made, *whole)
     fixes, never = instead
     return (*made, *fixes) if never else (*made, *whole, *fixes)
+
+
+def _which(facts: Facts) -> Step:
+    """Return the step that shows what Python takes for torch, and says what to do with it."""
+    argv = (commands.python(facts), "-c", "import torch; print(torch.__path__)")
+    words = (
+        "says where Python finds it. If that is a folder or file of your own, rename it; else remove that folder: pip may not write there, "
+        "or left it behind"
+    )
+    return commands.by_hand(argv, words, "nothing", "none")
 
 
 def _afresh(facts: Facts) -> tuple[Fix, ...]:

@@ -124,8 +124,8 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"ultralytics {yolo} cannot load a model from a .pt file: since 2.6 torch loads weights only (you have {torch}), and "
-        f"only from {REPLACES_TORCH_LOAD} on does ultralytics ask for the rest.",
+        message=f"ultralytics {yolo} cannot load a model from a .pt file: since 2.6 torch.load has weights_only=True (you have {torch}), "
+        f"and only from {REPLACES_TORCH_LOAD} on does ultralytics say False.",
         evidence=(
             fact(facts, "yolo.version", f"ultralytics {yolo} is installed"),
             fact(facts, "torch.version", f"torch {torch} is installed"),
@@ -138,13 +138,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     blocked = seen.group("blocked")
     if blocked is not None:
         return Hit(
-            message=f"The file that was loaded there calls {blocked}, which can run commands: torch refused it.",
+            message=f"The file that torch.load read there calls {blocked}, which can run commands: with weights_only=True it is refused.",
             evidence=evidence,
             variant=Refused(call="blocked", name=blocked),
         )
     name = seen.group("name")
     return Hit(
-        message=f"torch refused to load a file there, because it holds more than weights{f': {name}' if name else ''}.",
+        message="torch.load refused a file there: it reads with weights_only=True, and the file holds more than weights"
+        f"{f': {name}' if name else ''}.",
         evidence=evidence,
         variant=Refused(call=_call(facts, seen, name), name=name),
     )

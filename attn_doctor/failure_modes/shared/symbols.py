@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from packaging.utils import canonicalize_name
+
+from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.cxx_names import torch_symbols
 
 # Modules that are compiled against torch and CUDA, or load such a one.
@@ -53,6 +56,22 @@ class Explanation(NamedTuple):
     library: str | None  # the library that should have it
     new_strings: bool | None  # it was compiled with the new C++ ABI; None: there is no string in it
     torch: tuple[str, ...] | None  # minors that have it, oldest first; None: not told by this name
+
+
+_BY_LIBRARY = {"flash-attn-2-cuda": "flash-attn", "selective-scan-cuda": "mamba-ssm"}
+_LIBRARY = re.compile(
+    r"(?:[\\/](?:site|dist)-packages[\\/](?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}\.so: "
+)
+
+
+def package_of(text: str) -> str | None:
+    """Return the package whose extension an error of the loader names: "flash-attn" for .../flash_attn_2_cuda.so. None: it names none."""
+    found = _LIBRARY.search(text)
+    if found is None:
+        return None
+    name = canonicalize_name(found["folder"] or found["file"])
+    row = built_packages.row_of(name) or built_packages.row_of(re.sub(r"(?:-\d)?-(?:cuda|c|ext)$", "", name))
+    return row.name if row else _BY_LIBRARY.get(name, name)
 
 
 def undefined(text: str) -> str | None:

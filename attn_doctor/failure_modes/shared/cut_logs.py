@@ -1,0 +1,116 @@
+"""Judge logs that are cut: the frame in which a traceback ends is there, and the line that names the error is not. Pure.
+
+A frame tells the question that a program asked last. So it tells the probable cause, and never more than that: all hits of this
+module have low confidence and name the line to send.
+"""
+
+from __future__ import annotations
+
+from attn_doctor.failure_modes.mode import Hit, Sign, Variant
+from attn_doctor.logs.reader import Log, Match, Seen, Topic
+from attn_doctor.model.findings import Confidence, Evidence
+
+_NEAR_THE_END = 40  # lines after the frame at most: pip, docker and a shell add their own
+_NEAR_ABOVE = 60  # lines before the frame in which a line that names an error is of the same failure
+WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
+_FRAME: Topic = "a frame"
+_WELL: Topic = "installation ended well"
+_SAID: Topic = "an exception"
+
+
+def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sign:
+    """Return the sign of a traceback that ends in one of these functions. `names`: a regular expression.
+
+    It matches the line of the frame. `called`: also a source line that calls the function, where the log may be cut before the
+    frame. That is for names of a setup.py only: a warning of torch shows such a line too, and is no failure.
+    """
+    place = r"(?:, in |(?<!def )\b)" if called else ", in "
+    end = r"(?:\s*$|\()" if called else r"\s*$"
+    return Sign(
+        pattern=rf"{place}(?P<cut>{names}){end}",
+        literal=literal,
+        sample=sample,
+        strength="hint",
+    )
+
+
+def source(pattern: str, literal: str, sample: str) -> Sign:
+    """Return the sign of a source line that stands last in a traceback. `pattern`: a regular expression for the whole line."""
+    return Sign(pattern=rf"^\s*(?P<cut>{pattern})\s*$", literal=literal, sample=sample, strength="hint")
+
+
+# The first line of a frame, for the source line below it; and the last line of a traceback: a log that has it is not cut.
+# One failure mode holds these signs for all.
+TRACEBACKS = (
+    Sign(
+        pattern=r"(?:^|\s)File \"[^\"]{1,400}\", line \d+",
+        literal='File "',
+        sample='  File "/srv/app/setup.py", line 31, in <module>',
+        strength="context",
+        topic="a frame",
+    ),
+    *(
+        Sign(
+            pattern=r"^\s*(?:E\s{2,6})?(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|NotFound|Exit|Interrupt)(?:: |:?\s*$)",
+            literal=literal,
+            sample=sample,
+            strength="context",
+            topic="an exception",
+        )
+        for literal, sample in (
+            ("Error", "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory"),
+            ("Exception", "RuntimeException: no such thing"),
+            ("NotFound", "importlib.metadata.PackageNotFound"),
+            ("SystemExit", "SystemExit: 1"),
+            ("Interrupt", "KeyboardInterrupt"),
+        )
+    ),
+)
+
+
+def told(seen: Seen) -> Seen:
+    """Return the matches without the frames: what the log says by itself."""
+    return Seen(tuple(m for m in seen.matches if "cut" not in m.groups), seen.logs)
+
+
+def alone(seen: Seen) -> bool:
+    """Say whether frames are all that the log shows of a failure mode."""
+    return all("cut" in m.groups for m in seen.matches if m.strength != "context")
+
+
+def ends(seen: Seen) -> tuple[Match, ...]:
+    """Return the frames at which a log is cut. Empty where it tells the error, or where the program continued."""
+    logs = {log.file: log for log in seen.logs}
+    return tuple(m for m in seen.matches if "cut" in m.groups and _ends_here(logs[m.file], m))
+
+
+def _ends_here(log: Log, match: Match) -> bool:
+    if log.lines - match.line > _NEAR_THE_END:
+        return False
+    if ", in " not in match.text and not _below_a_frame(log, match):
+        return False
+    if any(m.line > match.line for m in (*log.about(_SAID), *log.about(_WELL))):
+        return False
+    if any(m.strength == "proof" and m.line > match.line - _NEAR_ABOVE for m in log.matches):
+        return False
+    # The frame of a function that was called from this one is nearer to the error. A source line belongs to the frame above it.
+    return not any("cut" in m.groups and m.slug != match.slug and m.line > match.line + 1 for m in log.matches)
+
+
+def _below_a_frame(log: Log, match: Match) -> bool:
+    """Say whether a source line belongs to a traceback, and is not printed for its own sake."""
+    return any(0 < match.line - m.line <= WRAPPED for m in log.about(_FRAME))
+
+
+def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
+    """Return the hit of a cut log; None where it is not cut. `probably`: a sentence. `begins`: with what the missing line begins."""
+    cut = ends(seen)
+    if not cut:
+        return None
+    return Hit(
+        message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip()}, and the line that names the error is missing. "
+        f"{probably} To be sure, send the line below it that begins with {begins}.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-2:]),
+        variant=variant,
+        confidence=Confidence.LOW,
+    )
