@@ -41,7 +41,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "windows-unsupported", "host-compiler-unsupported"),
+    explains=(building.FAILED, "host-compiler-unsupported"),
     signs=(
         Sign(
             pattern=r"(?P<header>[\w.]+\.h)\(\d+\): error C2872: .?std.?[:：]",
