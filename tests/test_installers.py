@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import INSTALLERS, Context, chosen, context, in_order, installer
+from attn_doctor.commands.installers import INSTALLERS, Context, chosen, context, in_order, installer, kept_by_project
 from attn_doctor.examination import log_reader
+from attn_doctor.fixes import pins
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
-from attn_doctor.model.facts import Facts, Interpreter, Project, Subject
+from attn_doctor.model.facts import Facts, Interpreter, Pin, Project, Subject
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import RunByHand
+from attn_doctor.model.steps import RunByHand, bare
 from attn_doctor.probes import environments
 
 PY = "/venv/bin/python"
@@ -378,3 +379,42 @@ def test_the_tool_that_was_typed_before_an_error_is_spoken_to(typed, command):
     facts = as_facts(stated_facts([log]), Facts(grade="stated")).facts
     fix = commands.prepared(facts, Fix(title="", steps=(INSTALL,), verify=()))
     assert [" ".join(step.argv) for step in fix.steps] == [command]
+
+
+PINNED = {
+    "interpreter__kind": "uv",
+    "interpreter__installers": ("uv 0.9.0",),
+    "interpreter__prefix": "/project/.venv",
+    "interpreter__python": "/project/.venv/bin/python",
+    "project__folder": "/project",
+    "project__pins": (Pin(file="pyproject.toml", line=9, requirement="torch==2.5.1"),),
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "uv add --project /project"),
+        ({"project__locks": ()}, "uv add --project /project"),
+        ({"interpreter__prefix": "/envs/other"}, "uv pip install"),  # another project's environment
+        ({"project__pins": (Pin(file="requirements.txt", line=1, requirement="torch==2.5.1"),)}, "uv pip install"),
+    ],
+)
+def test_a_package_that_pyproject_asks_for_is_changed_there(more, said):
+    """`uv pip install` beside `torch==2.5.1` in pyproject.toml lasts until the next sync."""
+    facts = changed(RTX_4090, **PINNED | more)
+    torch, beside = commands.prepared(facts, Fix(title="t", steps=(TORCH, install("ninja")), verify=())).steps
+    assert " ".join(torch.argv).startswith(said)
+    assert beside.argv[:3] == ("uv", "pip", "install")  # pyproject.toml does not name it
+    here = context(facts, "uv")
+    against = pins.broken(facts, [(None, TORCH)], kept_by_project(here, TORCH))
+    assert bool(against) is (said == "uv pip install")
+
+
+def test_what_an_installer_says_of_a_step_stands_once():
+    """The fix of a finding was rendered before its plan is."""
+    here = Context(installer="conda", from_conda=frozenset({"numpy"}), **HERE)
+    (once,) = in_order(here, [install("triton==2.2.0")])
+    (twice,) = in_order(here, [bare(once)])
+    assert twice.why == once.why
+    assert once.why.count("conda did not install this") == 1

@@ -13,8 +13,9 @@ from whole_machines import RTX_4090, changed, with_flash_attn
 
 from attn_doctor import commands
 from attn_doctor.fixes import pins, step_safety
-from attn_doctor.fixes.alternatives import _rank, drafts, intent_of
+from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.build_forecast import build_in, compiles
+from attn_doctor.fixes.joining import _rank, intent_of
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Change, Draft
 from attn_doctor.fixes.plan_builder import make
 from attn_doctor.fixes.resolve import resolve
@@ -355,3 +356,5 @@ def test_a_plan_names_its_goal_and_its_causes():
     assert [(made.code, made.severity) for made in plan.causes] == [("AD901", "error")]
     assert [way.name for way in plan.ways] == [chr(ord("A") + n) for n in range(len(plan.ways))]
     assert not any("uv.lock" in note for note in plan.notes)
+    locked = changed(H, project__locks=("uv.lock",))
+    assert any("uv.lock" in note for note in make(locked, (root,), Goal.TRAIN, installer="pip").notes)

@@ -112,9 +112,12 @@ def by_hand(
     *,
     risk_text: str | None = None,
     takes: str | None = None,
+    elsewhere: bool = False,
 ) -> Step:
     """Build a step outside the environment, which only the user can take: a driver, a system package, another machine."""
-    return RunByHand(argv=argv, why=why, changes=changes, risk=risk, risk_text=risk_text, takes=takes)
+    return RunByHand(
+        argv=argv, why=why, changes=changes, risk=risk, risk_text=risk_text, takes=takes, elsewhere=elsewhere
+    )
 
 
 def variable(name: str, value: str | None, why: str) -> Step:

@@ -33,6 +33,9 @@ class Context(Record, frozen=True, kw_only=True):
     locks: tuple[str, ...] = ()  # lock files of that project
     from_conda: frozenset[str] = frozenset()  # distributions that conda installed
     declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
+    in_pyproject: frozenset[str] = (
+        frozenset()
+    )  # those of a pyproject.toml beside whose uv environment no lock file lies
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
@@ -85,10 +88,10 @@ class Installer(ABC):
             return step
         argv = self._words(step)
         if argv is None:
-            why = f"{step.why}; {self.otherwise(step)}"
+            why = _also(step.why, self.otherwise(step))
             return of_packages(self.here).rendered(msgspec.structs.replace(step, why=why))
         said = self.note(step) if isinstance(step, Install) else None
-        return msgspec.structs.replace(step, argv=argv, why=f"{step.why}; {said}" if said else step.why)
+        return msgspec.structs.replace(step, argv=argv, why=_also(step.why, said))
 
     def _words(self, step: Install | Uninstall) -> Argv | None:
         if isinstance(step, Uninstall):
@@ -98,6 +101,11 @@ class Installer(ABC):
     def says(self, step: Install) -> bool:
         """Return whether the installer has a word for each option of a step."""
         return step.options() <= self.EXPRESSES | self.FREE
+
+
+def _also(why: str, said: str | None) -> str:
+    """Return a reason with what the installer says of it, once: the step of a plan was rendered for its finding before."""
+    return why if said is None or said in why else f"{why}; {said}"
 
 
 def _without_pip(argv: Argv, here: Context) -> Argv:

@@ -7,6 +7,7 @@ step leaves it to the environment's own pip or uv, and the step says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import msgspec
 
@@ -20,7 +21,7 @@ from attn_doctor.commands.environment_tools import (
     later_installed,
     of_packages,
 )
-from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvProject
+from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
 
@@ -33,6 +34,7 @@ __all__ = [
     "in_order",
     "installer",
     "keeps_books",
+    "kept_by_project",
     "of_packages",
     "own",
     "python",
@@ -59,12 +61,21 @@ def installer(here: Context) -> Installer:
     """Return the renderer for the installer of this context. Raises KeyError for a name that is none."""
     if here.installer == "uv" and "uv.lock" in here.locks:
         return UvProject(here)
+    if here.installer == "uv" and here.in_pyproject:
+        return UvPinned(here)
     return INSTALLERS[here.installer](here)
 
 
 def keeps_books(here: Context) -> bool:
     """Return whether the installer of this context writes into files of a project."""
     return isinstance(installer(here), Project)
+
+
+def kept_by_project(here: Context, step: Step) -> frozenset[str]:
+    """Return the names of the packages whose new version a step writes into the project's own files."""
+    tool = installer(here)
+    keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
+    return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
 
 
 def python(facts: Facts) -> str:
@@ -131,11 +142,25 @@ def context(facts: Facts, name: str) -> Context:
         locks=() if isinstance(facts.project.locks, Unknown) else facts.project.locks,
         from_conda=frozenset(d.name for d in listed if d.installer == "conda"),
         declared=frozenset(found for pin in pins if (found := name_of(pin.requirement.split(" ")[0]))),
+        in_pyproject=_in_pyproject(facts),
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
         of_system=target.externally_managed is True and target.kind not in ("venv", "uv", "conda", "pixi", "pipx"),
         found_by_uv=not isinstance(target.python, str),
     )
+
+
+def _in_pyproject(facts: Facts) -> frozenset[str]:
+    """Return what the pyproject.toml of the target's own folder asks for, where uv made the target and no lock file is there."""
+    project, target = facts.project, facts.interpreter
+    if not isinstance(project.locks, Unknown) and project.locks:
+        return frozenset()
+    inside = isinstance(project.folder, str) and isinstance(target.prefix, str)
+    if target.kind != "uv" or not inside or not PurePath(str(target.prefix)).is_relative_to(str(project.folder)):
+        return frozenset()
+    pins = () if isinstance(project.pins, Unknown) else project.pins
+    texts = (pin.requirement.split(" ")[0] for pin in pins if pin.file == "pyproject.toml")
+    return frozenset(found for text in texts if (found := name_of(text)))
 
 
 def rendered(facts: Facts, step: Step) -> Step:

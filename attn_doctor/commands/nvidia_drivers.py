@@ -9,20 +9,25 @@ https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/dat
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import places
+from attn_doctor.commands import debian_drivers, places
 from attn_doctor.commands.cuda_toolkits import repository
 from attn_doctor.commands.places import Argv
 from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.machine import NVIDIA
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
+# Device ids grow with the architectures: GV100 is 1db1, TU102 1e02. https://pci-ids.ucw.cz/read/PC/10de
+_TURING_DEVICE = 0x1E00
 _CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
 
@@ -34,7 +39,7 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
     title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
     if places.wsl(facts) == 1:
         title = "Change to WSL 2"
-    steps = not_here(facts, wanted) or _packages(facts, wanted)
+    steps = not_here(facts, wanted) or _packages(facts, wanted, least)
     return (Fix(title=title, steps=steps, verify=verify),)
 
 
@@ -82,15 +87,20 @@ def _windows(what: str) -> Step:
     )
 
 
-def _packages(facts: Facts, wanted: str) -> tuple[Step, ...]:
+def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     """Return the steps of this distribution, and the reboot after them."""
-    secure = "with Secure Boot on, enrol the key that it asks about"
-    lines = _lines(facts)
+    lines = _lines(facts, least)
     if not lines:
         why = f"install {wanted}: the package of the distribution, or {PAGE}"
         if isinstance(facts.system.wsl, Unknown):
             why += " (on the host of a container; under WSL, in Windows)"
         return (commands.by_hand((), why, "the kernel driver", risk="medium", risk_text=_REBOOT),)
+    return by_hand(facts, lines)
+
+
+def by_hand(facts: Facts, lines: tuple[tuple[Argv, str], ...]) -> tuple[Step, ...]:
+    """Return the steps that install a driver, and the reboot after them."""
+    secure = "with Secure Boot on, enrol the key that it asks about"
     made = [
         commands.by_hand(places.as_root(facts, *argv), why, "the kernel driver", risk="medium", risk_text=_REBOOT)
         for argv, why in lines
@@ -105,14 +115,13 @@ def _packages(facts: Facts, wanted: str) -> tuple[Step, ...]:
     return *made, reboot
 
 
-def _lines(facts: Facts) -> tuple[tuple[Argv, str], ...]:
+def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
     name, release = facts.system.distribution, _release(facts)
     old = _before_turing(facts)
     if name == "ubuntu":
         return ((("ubuntu-drivers", "install"), "the driver that Ubuntu recommends for this GPU"),)
     if name == "debian":
-        why = "from Debian's own archive: its sources need the components contrib, non-free and non-free-firmware"
-        return ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), why),)
+        return debian_drivers.newest(facts, least, old=old)
     if name == "fedora":
         return (
             (
@@ -171,7 +180,11 @@ def _release(facts: Facts) -> int | None:
 def _before_turing(facts: Facts) -> bool:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = [pair(g.compute_capability) for g in gpus if isinstance(g.compute_capability, str)]
-    return any(c is not None and c < _OPEN_FROM for c in known)
+    bus = facts.graphics.pci if not gpus and isinstance(facts.graphics.pci, tuple) else ()
+    cards = [device for device in bus if device.vendor == NVIDIA and device.pci_class.startswith("03")]
+    return any(c is not None and c < _OPEN_FROM for c in known) or any(
+        int(card.device, 16) < _TURING_DEVICE for card in cards if re.fullmatch("[0-9a-fA-F]{4}", card.device)
+    )
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from attn_doctor.commands.environment_tools import Argv, Installer, all_bare, kept
+from attn_doctor.commands.environment_tools import Argv, Installer, all_bare, kept, of_packages
 from attn_doctor.model.steps import Install, Run, Step, Uninstall, name_of
 
 
@@ -23,6 +23,10 @@ class Project(Installer):
         """Return why the environment's own pip or uv takes a step, and what takes it back."""
         back = f"`{' '.join(self.SYNC)}` puts back what {self.LOCK} says"
         return f"{super().otherwise(step)}, and a later {back}"
+
+    def keeps(self, step: Install) -> bool:
+        """Return whether what a step installs is written into the project's files."""
+        return self.says(step)
 
     def declares(self, step: Uninstall) -> bool:
         """Return whether the project asks for all that a step removes."""
@@ -69,6 +73,19 @@ class UvProject(Project):
                 f"no-build-isolation-package = [{listed}]"
             )
         return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None
+
+
+class UvPinned(UvProject):
+    """uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
+
+    def rendered(self, step: Step) -> Step:
+        """Return the step with its command: `uv pip` takes what pyproject.toml does not name."""
+        named = isinstance(step, Install | Uninstall) and self.here.in_pyproject & set(step.names())
+        return super().rendered(step) if named else of_packages(self.here).rendered(step)
+
+    def keeps(self, step: Install) -> bool:
+        """Return whether what a step installs is written into the project's files."""
+        return super().keeps(step) and not self.here.in_pyproject.isdisjoint(step.names())
 
 
 def index_name(url: str) -> str:

@@ -74,6 +74,14 @@ def that_stop(what: Stops) -> tuple[str, ...]:
     return tuple(module.MODE.slug for module in ALL if module.MODE.stops == what)
 
 
+@functools.cache
+def no_build_here() -> tuple[str, ...]:
+    """Return the slugs of all failure modes under which no build of flash-attn succeeds: the system or the GPU is not for it."""
+    from attn_doctor.failure_modes import ALL
+
+    return tuple(module.MODE.slug for module in ALL if module.MODE.explains_what_stops == "build")
+
+
 def consequences(mode: FailureMode) -> tuple[str, ...]:
     """Return the slugs that a failure mode explains: those that its record names, and all that stop what it names."""
     return mode.explains if mode.explains_what_stops is None else (*mode.explains, *that_stop(mode.explains_what_stops))

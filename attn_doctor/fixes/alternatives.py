@@ -7,23 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes import that_stop
+from attn_doctor.failure_modes import no_build_here, that_stop
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, fact_queries
 from attn_doctor.fixes import build_forecast, step_safety
-from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
+from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of
+from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts, Subject
 from attn_doctor.model.findings import Finding, Fix, Goal
-from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action, bare, name_of
+from attn_doctor.model.machine import amd_gpus
+from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare, name_of
 
 MOST = 6  # ways in a plan; the findings list all fixes
 NO_GPU = "no-gpu-present"
-FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
-
-# The order of installation: replacing torch breaks its torchvision and every extension.
-_ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
 _NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
 _WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attention is there, and `attn-doctor check` measures it."
@@ -35,11 +32,11 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
     first = _variables_first(findings)
     if first is not None:
         cause, fix = first
-        return (_draft(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
+        return (draft_of(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
     made: list[Draft]
     notes: tuple[str, ...] = ()
     if goal is Goal.TRAIN:
-        made = [_draft(facts, chosen, goal) for chosen in _choose(_helped(findings, but=None))]
+        made = [draft_of(facts, chosen, goal) for chosen in _choose(_helped(findings, but=None))]
     else:
         made, notes = _working(facts, findings)
         without = _without(facts, findings)
@@ -78,28 +75,18 @@ Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
 
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
-    """Return the root causes with their own fixes, then the fixes of their consequences; fixes of the intent `but` are left out."""
+    """Return the root causes with their own fixes, then the fixes of their consequences; fixes of the intent `but` are left out.
+
+    Of a cause that stops every build here, no consequence has a cure: a compiler makes no flash-attn for Windows or AMD.
+    """
     made: Helped = []
     for cause in findings:
         if cause.root_cause:
-            follows = [f for f in findings if f.explained_by == cause.code and f.severity.rank > 0]
+            alone = cause.slug in no_build_here()
+            follows = [f for f in findings if f.explained_by == cause.code and f.severity.rank > 0 and not alone]
             fixes = [fix for f in (cause, *follows) for fix in f.fixes if intent_of(fix.steps) != but]
             made.append((cause, tuple(fixes)))
     return made
-
-
-def intent_of(steps: Iterable[Step]) -> Intent:
-    """Return the intent of a fix, judged by the packages that it installs and removes."""
-    added: set[str] = set()
-    removed: set[str] = set()
-    for step in steps:
-        if isinstance(step, Install):
-            added.update(step.names())
-        elif isinstance(step, Uninstall):
-            removed.update(step.names())
-    if added & FLASH_PACKAGES:
-        return WORK
-    return WITHOUT if removed & FLASH_PACKAGES else RIGHT
 
 
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
@@ -110,11 +97,16 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
     helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
     if hopeless:
         return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
+    nowhere = next((f for f, _ in helped if f.slug in no_build_here()), None)
+    if nowhere is not None:
+        return _without_a_build(facts, helped, nowhere)
     made: list[Draft] = []
     left_out: dict[str, list[str]] = {}
-    routes = [_draft(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]
+    routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]
     if not routes and not _works(facts):
-        routes = [_draft(facts, [((), fix)], Goal.FLASH_ATTN) for fix in _installations(facts)]
+        if isinstance(facts.torch.hip, str) and not fact_queries.has_composable_kernels(facts):
+            return [], (_FOR_AMD,)
+        routes = [draft_of(facts, [((), fix)], Goal.FLASH_ATTN) for fix in _installations(facts)]
     for route in routes:
         whole = route if intent_of(route.steps) == WORK or _works(facts) else _with_installation(facts, route)
         foreseen = build_forecast.build_in(facts, whole)
@@ -122,10 +114,54 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             left_out.setdefault(foreseen, []).append(whole.title)
         else:
             made.append(foreseen)
-    without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () else ()
+    without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () and not amd_gpus(facts) else ()
     return made, without_gpu + tuple(
         f"Left out, because {why}: {'; '.join(_parts(titles))}." for why, titles in left_out.items()
     )
+
+
+def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
+    """Return the ways where no build of flash-attn can succeed: those of the cause itself, and nothing is installed after them.
+
+    A way that leaves this system is a way by itself. The others follow the fixes for the other causes.
+    """
+    own = next(fixes for cause, fixes in helped if cause is nowhere)
+    if facts.system.os != "windows":
+        own = tuple(fix for fix in own if intent_of(fix.steps) == WORK or _of_the_installed(facts, fix))
+    beside = [((f.code,), fixes[0]) for f, fixes in helped if f is not nowhere and fixes]
+    made = []
+    for fix in own:
+        leaves = any(isinstance(step, RunByHand) and step.elsewhere for step in fix.steps)
+        codes = tuple(f.code for f, _ in helped) if leaves else (nowhere.code,)
+        first = [] if leaves else [draft_of(facts, beside, Goal.FLASH_ATTN)] if beside else []
+        steps = tuple(step for draft in first for step in draft.steps)
+        made.append(
+            Draft(
+                title="; ".join((*(draft.title for draft in first), fix.title)),
+                intent=WORK,
+                goal=Goal.FLASH_ATTN,
+                cures=tuple(dict.fromkeys((*codes, *(code for draft in first for code in draft.cures)))),
+                steps=(*steps, *fix.steps),
+                verify=building.verify(_of_flash_attn(facts)),
+            )
+        )
+    if made:
+        return made, ()
+    if nowhere.slug == "rocm-specific":
+        return [], (_FOR_AMD,)
+    return [], (f"flash-attn cannot be made to work here: {nowhere.message}",)
+
+
+_FOR_AMD = (
+    "flash-attn for an AMD GPU is built otherwise, once a torch for ROCm is there: "
+    "https://github.com/Dao-AILab/flash-attention#amd-rocm-support"
+)
+
+
+def _of_the_installed(facts: Facts, fix: Fix) -> bool:
+    """Return whether a fix sets nothing but variables for the flash-attn that is there."""
+    installed = isinstance(facts.flash_attention.version, str)
+    return installed and all(isinstance(step, SetVariable) for step in fix.steps)
 
 
 def _parts(titles: Iterable[str]) -> tuple[str, ...]:
@@ -217,7 +253,7 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
         why = "it does not work, and PyTorch's own fused attention needs no package"
         removal = (commands.uninstall("flash-attn", why=why),)
-    made = [_draft(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
+    made = [draft_of(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:
         return []
     if not made:
@@ -246,9 +282,6 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     ]
 
 
-Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
-
-
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
     """Yield one fix for each cause: the first of all, the second of all, ...; then another fix for one cause at a time."""
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
@@ -260,64 +293,6 @@ def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
     for varied, (_, fixes) in enumerate(helped):
         for other in fixes[1:]:
             yield [((f.code,), other if i == varied else some[0]) for i, (f, some) in enumerate(helped)]
-
-
-def _draft(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
-    ordered = sorted(chosen, key=lambda choice: _rank(choice[1]))
-    together: list[Step] = []
-    for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
-        known = {action(step) for step in together}
-        new = [step for step in fix.steps if action(step) not in known]
-        narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
-        together = [*(narrowed or (*together, *new))]
-    steps = _lean(together)
-    kept = {action(step) for step in steps}
-    titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]
-    return Draft(
-        title="; ".join(dict.fromkeys(titles)),
-        intent=intent_of(steps),
-        goal=goal,
-        cures=tuple(dict.fromkeys(code for codes, _ in chosen for code in codes)),
-        steps=_pip_first(steps),
-        verify=ordered[-1][1].verify or commands.check(facts),
-    )
-
-
-def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps without those that another step covers. flash-attn is compiled once, at the end."""
-    made: list[Step] = []
-    for step in steps:
-        within = isinstance(step, Install) and any(_covers(other, step) for other in steps if other is not step)
-        named = isinstance(step, SetVariable) and any(isinstance(s, SetVariable) and s.name == step.name for s in made)
-        if not within and not named:
-            made.append(step)
-    building_it = [step for step in made if build_forecast.compiles(step)]
-    return (*(step for step in made if step not in building_it), *building_it[-1:])
-
-
-def _covers(other: Step, step: Install) -> bool:
-    """Return whether `other` installs everything that `step` installs, and more, in the same way."""
-    if not isinstance(other, Install) or not set(step.requirements) < set(other.requirements):
-        return False
-    return action(msgspec.structs.replace(other, requirements=step.requirements)) == action(step)
-
-
-def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Return the steps with a missing pip added once, before the steps that need it."""
-    brings = [step for step in steps if isinstance(step, AddPip)]
-    return (*brings[:1], *(step for step in steps if not isinstance(step, AddPip)))
-
-
-def _rank(fix: Fix) -> int:
-    """Return the place of a fix: by hand and environment first, then removals, then what others depend on, flash-attn last."""
-    changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
-    if not changing:
-        return 0
-    names = [name for step in changing for name in step.names()]
-    if FLASH_PACKAGES & set(names):
-        return 2 + len(_ORDER) + 1
-    known = [_ORDER.index(name) for name in names if name in _ORDER]
-    return 2 + (min(known) if known else len(_ORDER))
 
 
 def _distinct(made: Sequence[Draft]) -> tuple[Draft, ...]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.failure_modes import that_stop
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.fixes.plan import Draft
 from attn_doctor.judging.after_steps import after
+from attn_doctor.judging.diagnose import implied
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.steps import Install, SetVariable, Step
+from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.steps import Install, SetVariable, Step, action
 
 # The finished library is several hundred megabytes, and its objects lie beside it until it is linked.
 _OBJECTS_BYTES = 2 * GIGABYTE
@@ -32,10 +35,13 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     place = draft.steps.index(step)
     if building_finds_wheel(then) and not unreleased:
         return draft
+    if isinstance(then.torch.hip, str):
+        return draft  # the forecast and its variables are those of nvcc
     release = building.wanted_release(facts)
     against = _never(then, release, unreleased=unreleased)
+    against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
     if against:
-        return f"a source build cannot succeed: {against}"
+        return f"a source build cannot succeed: {against.rstrip('.')}"
     foreseen = prediction(then, release) or prediction(facts, release)
     if foreseen is None:
         return draft
@@ -52,6 +58,26 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         notes.append(short)
     steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
     return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+def _stopped(then: Facts, draft: Draft) -> str | None:
+    """Return what still stops a build when the way comes to it: a cause of which the way holds no fix."""
+    done = {action(step) for step in draft.steps}
+    for finding in implied(then, Goal.FLASH_ATTN):
+        held = any(all(action(step) in done for step in fix.steps) for fix in finding.fixes)
+        if (
+            finding.slug in that_stop("build")
+            and finding.slug not in _JUDGED
+            and finding.severity.rank == _ERROR
+            and not held
+        ):
+            return finding.message
+    return None
+
+
+_ERROR = Severity.ERROR.rank
+# The first two are answered by `_never`, the third by the variables that the way gets.
+_JUDGED = ("flash-attn-cxx20-required", "flash-attn-newer-than-torch", "out-of-memory-build")
 
 
 def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
@@ -92,11 +118,13 @@ def is_unreleased(step: Step) -> bool:
 
 
 def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
-    """Return why a build cannot succeed with this torch: the C++ standard, the Python or the GPU, which no step changes.
+    """Return why a build cannot succeed with this torch: its build, the C++ standard, the Python or the GPU, which no step changes.
 
     The main branch passes the standard that torch's headers need (flash-attention#2879); of its Pythons no table knows.
     """
     key = key_of(facts)
+    if facts.torch.cuda is None and facts.torch.hip is None and isinstance(key.torch, str):
+        return f"torch {key.torch} is a CPU build, and flash-attn is compiled for a GPU's"
     answers = []
     if isinstance(key.torch, str) and not unreleased:
         header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None

@@ -16,13 +16,21 @@ from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the installer was asked; the step
 
 
-def broken(facts: Facts, steps: Sequence[Done]) -> tuple[str, ...]:
-    """Return a sentence for each requirement that is not met after these steps, taken in this order."""
+def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return a sentence for each requirement that is not met after these steps, taken in this order.
+
+    `kept`: packages whose line in the project's own files (pyproject.toml, a lock) the steps write anew.
+    """
     pins = facts.project.pins
     ends: dict[str, str | Requirement | None] = {}  # the version, the requirement, or None: removed
     for changes, step in steps:
         ends.update(_ends(changes, step))
-    found = [text for pin in (() if isinstance(pins, Unknown) else pins) for text in _against(pin, ends)]
+    found = [
+        text
+        for pin in (() if isinstance(pins, Unknown) else pins)
+        if not (pin.file.endswith((".toml", ".lock")) and name_of(pin.requirement) in kept)
+        for text in _against(pin, ends)
+    ]
     return tuple(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, of_packages
+from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, kept_by_project, of_packages
 from attn_doctor.fixes import pins
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
@@ -116,7 +116,11 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
         goal=draft.goal,
         cures=draft.cures,
         steps=steps,
-        breaks=pins.broken(facts, [(step.changes, step.step) for step in steps]),
+        breaks=pins.broken(
+            facts,
+            [(step.changes, step.step) for step in steps],
+            frozenset().union(*(kept_by_project(here, step.step) for step in steps)),
+        ),
         notes=draft.notes,
     )
 

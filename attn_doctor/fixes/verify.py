@@ -172,7 +172,10 @@ def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Pa
     plain = [
         step for step in there if not (isinstance(step, Run) and keeps_books(here) and step.argv[0] in KEEPERS.values())
     ]
-    return in_order(msgspec.structs.replace(here, installer=packages, locks=()), [bare(step) for step in plain])
+    return in_order(
+        msgspec.structs.replace(here, installer=packages, locks=(), in_pyproject=frozenset()),
+        [bare(step) for step in plain],
+    )
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:

@@ -23,6 +23,7 @@ from attn_doctor.model.facts import (
     Facts,
     FlashAttention,
     Import,
+    ModelFile,
     Record,
     Torch,
     Unknown,
@@ -58,6 +59,7 @@ def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | No
         elif isinstance(step, Remove):
             facts = _without_remnants(facts, step)
         elif isinstance(step, Run | RunByHand):
+            facts = _by_conda(facts, step)
             vague = True
         elif isinstance(step, AddPip):
             facts = _with(facts, "interpreter", installers=Unknown(LATER))
@@ -117,6 +119,22 @@ def _packages(facts: Facts, step: Install | Uninstall, told: Versions | None) ->
     return _recorded(_touched(facts, ends, ends), ends, listed, removal=isinstance(step, Uninstall))
 
 
+_CONDAS = ("conda", "mamba", "micromamba")
+_OF_CONDA = {"pytorch": "torch", "pytorch-gpu": "torch"}
+
+
+def _by_conda(facts: Facts, step: Run | RunByHand) -> Facts:
+    """Return the facts after a command: what conda installs is another one afterwards, and so is all that comes with a torch."""
+    words = step.argv[2:] if step.argv[1:2] == ("install",) and step.argv[0] in _CONDAS else ()
+    names = {_OF_CONDA.get(word, word) for text in words if (word := re.split("[=<>]", text)[0])}
+    listed = facts.packages.distributions
+    if isinstance(listed, Unknown) or "torch" not in names:
+        return facts
+    again = [d.name for d in listed if d.name in names or re.fullmatch("nvidia-.*|.*triton", d.name)]
+    ends: dict[str, str | Unknown | None] = dict.fromkeys(("torch", *again), Unknown(LATER))
+    return _recorded(_touched(facts, ends, ends), ends, listed, removal=False)
+
+
 def _with_torch(
     ends: Mapping[str, str | Unknown | None], step: Install, listed: tuple[Distribution, ...]
 ) -> dict[str, str | Unknown | None]:
@@ -150,7 +168,8 @@ def _version(text: str, step: Install, have: str | None) -> str | Unknown:
     if exact:
         flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
         return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
-    if have is not None and not step.upgrade and requirement.url is None and _meets(requirement, have):
+    stays = not step.upgrade and not step.reinstall  # a package that is installed again is the newest of its index
+    if have is not None and stays and requirement.url is None and _meets(requirement, have):
         return have
     bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]
     at_most = [s.version for s in bounds if s.operator == "<="]
@@ -243,8 +262,15 @@ def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknow
             facts, flash_attention=_flash_attention(facts, ends or {}), binaries=Unknown(LATER)
         )
     if "ultralytics" in touched:
-        facts = msgspec.structs.replace(facts, yolo=all_unknown(Yolo, LATER))
+        facts = msgspec.structs.replace(facts, yolo=all_unknown(Yolo, LATER), models=_models(facts))
     return _imports(facts, before, touched, wide=wide)
+
+
+def _models(facts: Facts) -> tuple[ModelFile, ...] | Unknown:
+    """Return the weights, of which nobody knows which classes another ultralytics lacks."""
+    if isinstance(facts.models, Unknown):
+        return facts.models
+    return tuple(msgspec.structs.replace(file, absent=Unknown(LATER)) for file in facts.models)
 
 
 def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -> Facts:

@@ -120,6 +120,8 @@ class Run(Action, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
 class RunByHand(Action, frozen=True, kw_only=True, omit_defaults=True, tag="by-hand"):
     """Ask the user to act, mostly as administrator or on another machine. Without `argv` the words of `why` say it all."""
 
+    elsewhere: bool = False  # the work goes on in another system: nothing else is put right in this one
+
 
 Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  # noqa: UP007 - msgspec, Python 3.10
 

@@ -26,10 +26,13 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -162,6 +165,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = nvidia_drivers.install(facts)
     if nvidia_drivers.not_here(facts) or facts.system.os != "linux":
         return made
+    archive = _of_the_archive(facts)
+    made = (*made, *archive) if not archive or debian_drivers.newer_exists(facts) else archive
     look = commands.by_hand(
         places.as_root(facts, "dmesg"),
         "if it is installed: shows the kernel's messages about nvidia or nouveau",
@@ -169,3 +174,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+
+
+def _of_the_archive(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix with the distribution's own driver and a torch that it runs, where the torch here needs a newer one."""
+    driver = debian_drivers.too_old(facts)
+    if driver is None:
+        return ()
+    steps = nvidia_drivers.by_hand(facts, debian_drivers.archive(facts))
+    then = msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, driver=driver))
+    torch = torch_steps.newest_steps(then)
+    title = "Install the distribution's own driver, and a torch that it runs"
+    return (Fix(title=title, steps=(*steps, *torch), verify=commands.check(facts)),) if torch else ()

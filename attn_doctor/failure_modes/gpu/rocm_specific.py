@@ -38,7 +38,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
-from attn_doctor.failure_modes.shared.fact_queries import torch_installed
+from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -308,25 +308,13 @@ def _of_another_build(facts: Facts) -> bool:
     return isinstance(facts.torch.version, str) and facts.torch.hip is None
 
 
-_COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.3's setup.py
-
-
-def _has_kernels(facts: Facts) -> bool:
-    """Say whether flash-attn's Composable Kernel is known to serve the card: MI200, MI300 or MI350."""
-    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
-        named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
-        if named or card.gfx in _COMPOSABLE:
-            return True
-    return False
-
-
 def _rocm_for_the_build(facts: Facts) -> Fix:
     rocm = commands.variable(
         "ROCM_HOME",
         "/opt/rocm",
         "the folder with bin/hipcc in it: flash-attn's setup.py takes the way of CUDA where torch finds no ROCm, also for its Triton backend",
     )
-    steps = (rocm,) if _has_kernels(facts) else (rocm, _triton())
+    steps = (rocm,) if has_composable_kernels(facts) else (rocm, _triton())
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return Fix(title="Show the build where ROCm is", steps=steps, verify=verify)
 
@@ -334,7 +322,7 @@ def _rocm_for_the_build(facts: Facts) -> Fix:
 def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
     backend = Fix(title="Use flash-attn's Triton backend", steps=(_triton(),), verify=commands.check(facts))
     own = _own_attention(facts)
-    return (own, backend) if facts.system.os == "windows" or _has_kernels(facts) else (backend, own)
+    return (own, backend) if facts.system.os == "windows" or has_composable_kernels(facts) else (backend, own)
 
 
 def _triton() -> Step:

@@ -101,7 +101,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ("attn-doctor", "wheels"), "lists those who build wheels for Windows, and what fits here", "nothing", "none"
     )
     wsl = commands.by_hand(
-        ("wsl.exe", "--install"), "Linux inside Windows, where the official wheels work", "installs WSL2"
+        ("wsl.exe", "--install"),
+        "Linux inside Windows, where the official wheels work: make an environment in it, and install everything there",
+        "installs WSL2",
+        elsewhere=True,
     )
     return (
         Fix(title="Look for a wheel that somebody else built", steps=(look,), verify=verify),

@@ -11,6 +11,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, every, known, present
 from attn_doctor.failure_modes.shared import package_cures, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
@@ -289,6 +290,8 @@ def _verify(facts: Facts) -> tuple[str, ...]:
 
 def _other_torch(facts: Facts) -> Fix | None:
     graphics, system = facts.graphics, facts.system
+    if machine_of(facts).maker == "amd":
+        return None  # the project's wheels are for CUDA
     nearest = nearest_torch(
         key_of(facts),
         driver=graphics.driver if isinstance(graphics.driver, str) else None,

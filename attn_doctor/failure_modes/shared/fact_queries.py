@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor.failure_modes.mode import known
 from attn_doctor.knowledge.yes_no_unknown import Judgement
 from attn_doctor.model.facts import Distribution, Facts, Fault, Import, Unknown
@@ -104,3 +106,15 @@ def torch_installed(facts: Facts) -> bool:
 def cuda_build(facts: Facts) -> bool:
     """Say whether torch is a CUDA build."""
     return torch_installed(facts) and known(facts.torch.cuda) is not None
+
+
+_COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.3's setup.py
+
+
+def has_composable_kernels(facts: Facts) -> bool:
+    """Say whether flash-attn's Composable Kernel is known to serve the card: MI200, MI300 or MI350."""
+    for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
+        named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
+        if named or card.gfx in _COMPOSABLE:
+            return True
+    return False

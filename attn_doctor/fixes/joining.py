@@ -1,0 +1,123 @@
+"""Join the fixes of several causes to one way: their order, what one makes needless, and the intent of all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.fixes import build_forecast
+from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Draft, Intent
+from attn_doctor.judging.after_steps import after
+from attn_doctor.judging.diagnose import implied
+from attn_doctor.judging.foresight import joined
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Goal
+from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action
+
+FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
+Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
+
+# The order of installation: replacing torch breaks its torchvision and every extension.
+_ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
+
+
+def intent_of(steps: Iterable[Step]) -> Intent:
+    """Return the intent of a fix, judged by the packages that it installs and removes."""
+    added: set[str] = set()
+    removed: set[str] = set()
+    for step in steps:
+        if isinstance(step, Install):
+            added.update(step.names())
+        elif isinstance(step, Uninstall):
+            removed.update(step.names())
+    if added & FLASH_PACKAGES:
+        return WORK
+    return WITHOUT if removed & FLASH_PACKAGES else RIGHT
+
+
+def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
+    parts = [part for choice in chosen for part in _parted(choice)]
+    ordered = _needed(facts, sorted(parts, key=lambda choice: _rank(choice[1])), goal)
+    together: list[Step] = []
+    for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
+        known = {action(step) for step in together}
+        new = [step for step in fix.steps if action(step) not in known]
+        narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
+        together = [*(narrowed or (*together, *new))]
+    steps = _lean(together)
+    kept = {action(step) for step in steps}
+    titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]
+    return Draft(
+        title="; ".join(dict.fromkeys(titles)),
+        intent=intent_of(steps),
+        goal=goal,
+        cures=tuple(dict.fromkeys(code for codes, _ in chosen for code in codes)),
+        steps=_pip_first(steps),
+        verify=ordered[-1][1].verify or commands.check(facts),
+    )
+
+
+def _parted(choice: Choice) -> tuple[Choice, ...]:
+    """Return a fix that brings a torch and then a flash-attn for it as two: torch comes before what depends on it, flash-attn last."""
+    codes, fix = choice
+    installs = [step if isinstance(step, Install) else None for step in fix.steps]
+    place = next((i for i, step in enumerate(installs) if step and FLASH_PACKAGES & set(step.names())), 0)
+    if not any(step and "torch" in step.names() for step in installs[:place]):
+        return (choice,)
+    return tuple((codes, msgspec.structs.replace(fix, steps=steps)) for steps in (fix.steps[:place], fix.steps[place:]))
+
+
+def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
+    """Return the choices without those whose cause is gone, or not known, once another torch is there.
+
+    `pip install triton==2.2.0` is for the torch 2.2 that is there, and breaks the one that an earlier step brings.
+    """
+    made: list[Choice] = []
+    for codes, fix in ordered:
+        then = after(facts, [step for _, earlier in made for step in earlier.steps]).facts
+        whole = fix.title in {other.title for _, other in ordered if intent_of(other.steps) == WORK}
+        if then.torch.version != facts.torch.version and intent_of(fix.steps) == RIGHT and not whole:
+            now, left = ({f.code for f in implied(those, goal)} for those in (facts, then))
+            if now.issuperset(codes) and not left & set(codes):
+                continue
+        made.append((codes, fix))
+    return made
+
+
+def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return the steps without those that another step covers. flash-attn is compiled once, at the end."""
+    made: list[Step] = []
+    for step in steps:
+        within = isinstance(step, Install) and any(_covers(other, step) for other in steps if other is not step)
+        named = isinstance(step, SetVariable) and any(isinstance(s, SetVariable) and s.name == step.name for s in made)
+        if not within and not named:
+            made.append(step)
+    building_it = [step for step in made if build_forecast.compiles(step)]
+    return (*(step for step in made if step not in building_it), *building_it[-1:])
+
+
+def _covers(other: Step, step: Install) -> bool:
+    """Return whether `other` installs everything that `step` installs, and more, in the same way."""
+    if not isinstance(other, Install) or not set(step.requirements) < set(other.requirements):
+        return False
+    return action(msgspec.structs.replace(other, requirements=step.requirements)) == action(step)
+
+
+def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps with a missing pip added once, before the steps that need it."""
+    brings = [step for step in steps if isinstance(step, AddPip)]
+    return (*brings[:1], *(step for step in steps if not isinstance(step, AddPip)))
+
+
+def _rank(fix: Fix) -> int:
+    """Return the place of a fix: by hand and environment first, then removals, then what others depend on, flash-attn last."""
+    changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
+    if not changing:
+        return 0
+    names = [name for step in changing for name in step.names()]
+    if FLASH_PACKAGES & set(names):
+        return 2 + len(_ORDER) + 1
+    known = [_ORDER.index(name) for name in names if name in _ORDER]
+    return 2 + (min(known) if known else len(_ORDER))
