@@ -309,15 +309,15 @@ def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _rank(fix: Fix) -> int:
-    """Return the place of a fix: by hand and environment first, then removals, then what others depend on, flash-attn last."""
+    """Return the place of a fix: by hand and environment first, then what others depend on, flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0
     names = [name for step in changing for name in step.names()]
     if FLASH_PACKAGES & set(names):
-        return 2 + len(_ORDER) + 1
+        return len(_ORDER) + 2
     known = [_ORDER.index(name) for name in names if name in _ORDER]
-    return 2 + (min(known) if known else len(_ORDER))
+    return 1 + (min(known) if known else len(_ORDER))
 
 
 def _distinct(made: Sequence[Draft]) -> tuple[Draft, ...]:
