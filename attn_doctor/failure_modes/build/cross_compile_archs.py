@@ -106,6 +106,7 @@ def detect(facts: Facts) -> Hit | None:
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, f"graphics.gpus.{_index(facts, left_out[0])}.compute_capability"),
         ),
+        variant=Refused(device=max(left_out, key=capability)),
     )
 
 
