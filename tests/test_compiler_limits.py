@@ -126,6 +126,13 @@ WARNING = (
 )
 
 
+def test_an_error_that_names_visual_studio_is_of_windows():
+    text = "host_config.h(160): fatal error C1189: #error:  -- unsupported Microsoft Visual Studio version! Only the versions between 2017 and 2019 "
+    facts, finding = first(text)
+    assert facts.system.os != "linux"
+    assert "VC.14.29." in finding.fixes[-1].steps[0].argv[-1]
+
+
 def test_a_warning_about_cl_is_no_sure_cause():
     _, finding = first(f"running build_ext\n{WARNING}building 'seg_cuda' extension\n")
     assert (finding.slug, finding.confidence.value) == ("host-compiler-missing", "low")

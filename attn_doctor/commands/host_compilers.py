@@ -81,7 +81,7 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int
 
     On Windows they bring a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
     """
-    if facts.system.os == "windows":
+    if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)
     said = why or "the newest gcc that this nvcc takes"
     if places.environment_tool(facts):
