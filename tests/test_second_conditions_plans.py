@@ -355,4 +355,3 @@ def test_a_plan_names_its_goal_and_its_causes():
     assert [(made.code, made.severity) for made in plan.causes] == [("AD901", "error")]
     assert [way.name for way in plan.ways] == [chr(ord("A") + n) for n in range(len(plan.ways))]
     assert not any("uv.lock" in note for note in plan.notes)
-    assert any("uv sync" in note for note in make(H, (root,), Goal.TRAIN, locks=["uv.lock"]).notes)

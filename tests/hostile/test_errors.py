@@ -438,6 +438,7 @@ def test_every_exception_of_ours_has_one_home():
         "NotProven",
         "NotWindows",
         "Unavailable",
+        "NoPickle",
     }  # caught, or raised in the user's process
     standalone = {("attn_doctor.exchange.layers", "Refused"), ("attn_doctor.knowledge.cxx_names.cursor", "Unreadable")}
     found = set()

@@ -41,10 +41,10 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "windows-unsupported", "host-compiler-unsupported"),
+    explains=(building.FAILED, "host-compiler-unsupported"),
     signs=(
         Sign(
-            pattern=r"(?P<header>[\w.]+\.h)\(\d+\): error C2872: .?std.?[:：]",
+            pattern=r"(?P<header>[\w.]{1,60}\.h)\(\d+\): error C2872: .?std.?[:：]",
             literal="error C2872:",
             sample="torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol",
         ),

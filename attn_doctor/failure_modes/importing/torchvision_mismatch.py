@@ -107,7 +107,7 @@ MODE = FailureMode(
         # Three lines of ultralytics/utils/checks.py (check_torchvision). They are the same in 8.1.0, 8.2.0, 8.3.63 and 8.4.190;
         # on Windows the sign between "WARNING" and "torchvision" is left out.
         Sign(
-            pattern=r"torchvision==(?P<torchvision>\d[\w.+]*) is incompatible with torch==(?P<torch>\d[\w+]*(?:\.\w+)*)",
+            pattern=r"torchvision==(?P<torchvision>\d[\w.+]*) is incompatible with torch==(?P<torch>\d[\w+]*(?:\.\w{1,20}){0,4})",
             literal=" is incompatible with torch==",
             sample="WARNING ⚠️ torchvision==0.20 is incompatible with torch==2.9.",
         ),

@@ -48,7 +48,7 @@ MODE = FailureMode(
             sample="ModuleNotFoundError: No module named 'numpy._core'",
         ),
         Sign(
-            pattern=r"(?P<cache>[\w.-]+\.cache)\b|\bcache_path\b|np\.load\(str\(path\)",
+            pattern=r"(?P<cache>[\w.-]{1,80}\.cache)\b|\bcache_path\b|np\.load\(str\(path\)",
             literal="cache",
             sample="    cache = torch.load(cache_path)  # load",
             strength="context",

@@ -74,7 +74,7 @@ MODE = FailureMode(
         ),
         Sign(
             # Where 'ultralytics' itself is not a package, a file of that name hides it: that is no matter of releases.
-            pattern=r"No module named '(?P<module>ultralytics\.(?:nn\.modules\.\w+|utils(?:\.\w+)*))'(?!; 'ultralytics' is not)",
+            pattern=r"No module named '(?P<module>ultralytics\.(?:nn\.modules\.\w+|utils(?:\.\w{1,40}){0,6}))'(?!; 'ultralytics' is not)",
             literal="No module named 'ultralytics.",
             sample="ModuleNotFoundError: No module named 'ultralytics.nn.modules.conv'; 'ultralytics.nn.modules' is not a package",
         ),
