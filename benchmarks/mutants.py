@@ -31,12 +31,13 @@ from mutants_in_pytest import JOBS, RESULTS, TIMES, WANTED
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
-    "judging", "failure_modes", "wheels", "fixes", "report/redact.py", "knowledge/finder.py", "knowledge/nearest_torch.py",
+    "judging", "failure_modes", "commands", "wheels", "fixes", "report/redact.py", "knowledge/finder.py", "knowledge/nearest_torch.py",
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
-TESTS = """best causes_in_front compare failure_modes_* fixes_plans fixes_safety judging knowledge_* listed_* log_outline logs
-logs_corpus logs_unrecognised machine_claims machines no_gpu_roots plan_properties recommend report reproduction_recipes
-second_conditions* stated_facts steps unknown_truth wheels_command""".split()
+TESTS = """best causes_in_front compare compiler_limits cures_of_one_cause failure_modes_* fixes_plans fixes_safety foresight judging knowledge_*
+listed_* log_outline logs logs_corpus logs_unrecognised machine_claims machines no_gpu_roots package_cures pasted_environments plan_properties
+platform_cures project_files recommend report reproduction_recipes second_conditions* stated_facts steps torch_choice unknown_truth
+wheels_command""".split()
 # Tests that read the tables of all failure modes: none of them runs a line of the module that holds a table.
 TABLES = tuple(
     f"tests/test_{name}.py"

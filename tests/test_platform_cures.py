@@ -8,21 +8,18 @@ import io
 
 import msgspec
 import pytest
+from first_cures import READER, cures
 
-from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers, nvidia_drivers, places, system_tools
-from attn_doctor.failure_modes import patterns
 from attn_doctor.failure_modes.gpu import driver_missing
 from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.shared import pip_toolkit, toolkits
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.logs.reader import Reader
-from attn_doctor.logs.stated_facts import PATTERNS, facts_of_logs
+from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import Install, SetVariable
 
-READER = Reader((*patterns(), *PATTERNS))
 REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 KEYRING = "cuda-keyring_1.1-1_all.deb"
 
@@ -201,10 +198,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "gcc is too old, CentOS 8": (
         system("CentOS Linux 8") + "cc1plus: error: unrecognized command line option '-std=c++17'\n",
         [
-            "sudo dnf install -y gcc-toolset-13",
-            "export CC=/opt/rh/gcc-toolset-13/root/usr/bin/gcc",
-            "export CXX=/opt/rh/gcc-toolset-13/root/usr/bin/g++",
-            "export NVCC_PREPEND_FLAGS='-ccbin /opt/rh/gcc-toolset-13/root/usr/bin/g++'",
+            "sudo dnf install -y gcc-toolset-12",
+            "export CC=/opt/rh/gcc-toolset-12/root/usr/bin/gcc",
+            "export CXX=/opt/rh/gcc-toolset-12/root/usr/bin/g++",
+            "export NVCC_PREPEND_FLAGS='-ccbin /opt/rh/gcc-toolset-12/root/usr/bin/g++'",
         ],
     ),
     "no Python.h, Ubuntu": (
@@ -218,7 +215,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "nvcc warns of an old compiler": (
         CLUSTER
         + "nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.\n",
-        ["module avail gcc", "module load gcc/13.2.0"],
+        ["module avail gcc", "module load gcc/12.2.0"],
     ),
     "CUDA_HOME is a list": (
         "FileNotFoundError: [Errno 2] No such file or directory: ':/usr/local/cuda-12.4/bin/nvcc'\n",
@@ -273,15 +270,6 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         ],
     ),
 }
-
-
-def cures(text: str) -> list[list[str | None]]:
-    log = READER.read(io.BytesIO(text.encode()), "log")
-    facts = facts_of_logs([log])
-    findings = diagnose(facts, Goal.FLASH_ATTN, logs=(log,)).findings
-    assert findings, text
-    shell = commands.shell_of(facts)
-    return [[commands.shown(step, shell) for step in fix.steps] for fix in findings[0].fixes]
 
 
 @pytest.mark.parametrize("name", LOGS)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import places
+from attn_doctor.commands import cuda_images, places
 from attn_doctor.commands.shells import kept, shell_of
 from attn_doctor.commands.system_tools import module
 from attn_doctor.knowledge.cuda import releases
@@ -65,22 +65,6 @@ _DNF5 = 41  # the Fedora from which on `dnf config-manager` is dnf5's
 # Versions of Nvidia.CUDA in winget that are not called by major and minor alone:
 # https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
 _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
-# The last update of each release, as https://hub.docker.com/r/nvidia/cuda has it.
-_IMAGES = {
-    (11, 8): "11.8.0",
-    (12, 1): "12.1.1",
-    (12, 2): "12.2.2",
-    (12, 3): "12.3.2",
-    (12, 4): "12.4.1",
-    (12, 5): "12.5.1",
-    (12, 6): "12.6.3",
-    (12, 8): "12.8.1",
-    (12, 9): "12.9.1",
-    (13, 0): "13.0.1",
-    (13, 1): "13.1.1",
-    (13, 2): "13.2.1",
-}
-_IMAGE_SYSTEMS = {"ubuntu2004": "ubuntu20.04", "ubuntu2204": "ubuntu22.04", "ubuntu2404": "ubuntu24.04", "rhel8": "rockylinux8", "rhel9": "rockylinux9"}  # fmt: skip
 
 
 def torch_cuda(facts: Facts) -> Version | None:
@@ -191,7 +175,11 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
     if not places.container(facts) or places.environment_tool(facts):
         return (made,)
-    image_first = Fix(title="Begin with a -devel image", steps=(another_image(facts, version),), verify=verify)
+    found = repository(facts)
+    folder = found.folder if found else None
+    image_first = Fix(
+        title="Begin with a -devel image", steps=(cuda_images.another(facts, version, folder),), verify=verify
+    )
     return (image_first, made) if packaged(facts, version) else (image_first,)
 
 
@@ -294,27 +282,6 @@ def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tup
     return *plugin, (root(facts, "dnf", "config-manager", *add), "NVIDIA's repository for this release")
 
 
-def image(facts: Facts, version: Version) -> str | None:
-    """Return the image of NVIDIA with this toolkit on the system of this container; None where there is none."""
-    tag, found = _IMAGES.get(version), repository(facts)
-    system = _IMAGE_SYSTEMS.get(found.folder) if found and found is not _WSL else None
-    if system is None and not isinstance(facts.system.distribution, str):
-        system = "ubuntu22.04" if version < (12, 6) else "ubuntu24.04"
-    return f"nvidia/cuda:{tag}-devel-{system}" if tag and system else None
-
-
-def another_image(facts: Facts, version: Version | None) -> Step:
-    """Return the step that begins the container with an image that has a compiler."""
-    name = image(facts, version) if version else None
-    if name is None:
-        why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
-    elif places.container(facts) == places.BUILD:
-        why = f"begin the Dockerfile with `FROM {name}`: -devel images hold nvcc and its headers, -runtime and -base do not"
-    else:
-        why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"
-    return commands.by_hand((), why, "another image")
-
-
 def _any_way(facts: Facts, version: Version) -> Step:
     """Return the step for a Linux without a repository that has this release."""
     label = dotted(version)
@@ -323,7 +290,7 @@ def _any_way(facts: Facts, version: Version) -> Step:
     runfile = f"the runfile of {DOWNLOADS} with --toolkit --toolkitpath=$HOME/cuda-{label}"
     place, adds, takes = repository(facts), f"adds CUDA {label}", "about 5 GB"
     if places.manager(facts) == "apk":
-        tag = _IMAGES.get(version, f"{label}.0")
+        tag = cuda_images.TAGS.get(version, f"{label}.0")
         why = f"NVIDIA has no CUDA for musl, as on Alpine: begin with an image of Ubuntu, nvidia/cuda:{tag}-devel-ubuntu22.04"
         return commands.by_hand((), why, "another image")
     if places.manager(facts) == "pacman":

@@ -6,15 +6,18 @@ Releases of gcc by distribution: packages.ubuntu.com and packages.debian.org (gc
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.system_tools import NATIVE_PROMPT, conda_gcc, module, packages
-from attn_doctor.knowledge.cuda import releases
+from attn_doctor.knowledge.cuda import newest_gcc, releases
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 _USUAL = 13  # new enough for the headers of every torch, and taken by nvcc from CUDA 12.4 on
+_OF_EVERY_12 = 12  # taken by nvcc from CUDA 12.0 on
 # The gcc versions of each release's own archive.
 _OF_APT = {
     ("ubuntu", 20): (7, 8, 9, 10),
@@ -28,26 +31,58 @@ _OF_APT = {
 _TOOLSETS = {8: (9, 10, 11, 12, 13, 14), 9: (12, 13, 14), 10: (14, 15)}  # gcc-toolset-N, by release of Red Hat
 _COMPAT = 14  # the gcc that Fedora offers beside its own, https://packages.fedoraproject.org/pkgs/gcc14/gcc14-c++/
 _LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
-_OLDEST_MSVC_OF_12_4 = "14.40"  # CUDA older than 12.4 refuses Visual Studio 2022 17.10 and newer
+
+
+class _Msvc(NamedTuple):
+    """A toolset of MSVC that Visual Studio's installer puts beside the newest, and the CUDA releases whose nvcc takes it."""
+
+    version: str
+    component: str
+    studio: str
+    takes: str
+
+
+# The newest release of Visual Studio that each nvcc takes stands in its crt/host_config.h: CUDA 10.1 to 11.5 take 2017 and 2019 (_MSC_VER below
+# 1930), CUDA 11.6 and newer 2022 too (https://docs.nvidia.com/cuda/archive/11.6.2/pdf/CUDA_Features_Archive.pdf), and until 12.3 only up to
+# 17.9 (below 1940; STL1002 of Microsoft's headers says the same). Components:
+# https://learn.microsoft.com/en-us/visualstudio/install/workload-component-id-vs-build-tools
+_OF_2019 = _Msvc("14.29", "14.29.16.11.x86.x64", "2019 16.11", "CUDA 11.5 and older take no Visual Studio 2022")
+_OF_2022 = _Msvc(
+    "14.38",
+    "14.38.17.8.x86.x64",
+    "2022 17.8",
+    "every CUDA from 11.6 on takes it; CUDA older than 12.4 refuses MSVC 14.40 and newer",
+)
+_FIRST_WITH_2022 = (11, 6)
 
 
 def newer(facts: Facts) -> tuple[Step, ...]:
     """Return the steps that bring a gcc which knows C++17 and C++20, and which the nvcc here takes."""
-    return at_most(facts, min(_USUAL, _limit(facts) or _USUAL), "knows the C++ of torch's headers, and nvcc takes it")
+    cuda = release_here(facts)
+    limit = newest_gcc(cuda) if cuda else None
+    if limit is None:
+        return at_most(facts, _OF_EVERY_12, "knows the C++ of torch's headers, and nvcc takes it from CUDA 12.0 on")
+    return at_most(facts, min(_USUAL, limit), f"knows the C++ of torch's headers, and the nvcc of CUDA {cuda} takes it")
 
 
-def _limit(facts: Facts) -> int | None:
+def release_here(facts: Facts) -> str | None:
+    """Return the CUDA release of the toolkit that is here, else that of torch, which compiles with no other major; None: not known."""
+    return toolkit_here(facts) or (facts.torch.cuda if isinstance(facts.torch.cuda, str) else None)
+
+
+def toolkit_here(facts: Facts) -> str | None:
+    """Return the CUDA release of the first toolkit that is here; None: there is none, or it is not known."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
-    named = [kit.version for kit in kits if isinstance(kit.version, str)] or (
-        [facts.torch.cuda] if isinstance(facts.torch.cuda, str) else []
-    )
-    return next((row.max_gcc for row in releases() for text in named[:1] if pair(row.cuda) == pair(text)), None)
+    return next((kit.version for kit in kits if isinstance(kit.version, str)), None)
 
 
-def at_most(facts: Facts, limit: int | None, why: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that bring the newest gcc up to `limit`, and give it to both halves of a build. None: the limit is not known."""
-    if facts.system.os == "windows":
-        return _msvc()
+def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
+    """Return the steps that bring the newest gcc up to `limit`, and give it to both halves of a build. None: the limit is not known.
+
+    On Windows they bring a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
+    """
+    if facts.system.os == "windows" or studio:
+        return _msvc(facts, studio)
     said = why or "the newest gcc that this nvcc takes"
     if places.environment_tool(facts):
         named = f"{said} is {limit}" if limit and why is None else said
@@ -55,7 +90,7 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None) -> tuple[St
     if places.on_cluster(facts):
         return module(facts, "gcc", f"gcc/{limit or _USUAL}.2.0", said)
     if limit is None:
-        ask = "install the newest gcc that this CUDA takes (nvcc's message names the limit)"
+        ask = f"install the newest gcc that this CUDA takes ({_limits()})"
         both = "give it to both halves of the build: CC=gcc-N CXX=g++-N NVCC_PREPEND_FLAGS='-ccbin g++-N'"
         on_windows = (
             ""
@@ -122,18 +157,35 @@ def _both(compiler: str) -> tuple[Step, ...]:
     )
 
 
-def _msvc() -> tuple[Step, ...]:
-    add = "--wait --passive --add Microsoft.VisualStudio.Component.VC.14.38.17.8.x86.x64"
+def _limits() -> str:
+    """Return the newest gcc of each CUDA in words, each gcc at the first release that takes it."""
+    first: dict[int, str] = {}
+    for row in releases():
+        first.setdefault(row.max_gcc, row.cuda)
+    return ", ".join(f"{gcc} from CUDA {cuda} on" for gcc, cuda in first.items())
+
+
+def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
+    version = pair(release_here(facts) or "")
+    if studio is None:
+        studio = 2022 if version is None or version >= _FIRST_WITH_2022 else 2019
+    chosen = _OF_2022 if studio >= 2022 else _OF_2019
+    other = (
+        ""
+        if version or chosen is _OF_2019
+        else f". For CUDA 11.5 or older write {_OF_2019.component} and {_OF_2019.version} instead"
+    )
+    add = f"--wait --passive --add Microsoft.VisualStudio.Component.VC.{chosen.component}"
     return (
         commands.by_hand(
             ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", add),
-            f"the tools of Visual Studio 2022 17.8, which every CUDA 12 takes; CUDA older than 12.4 refuses MSVC {_OLDEST_MSVC_OF_12_4} and newer",
+            f"the tools of Visual Studio {chosen.studio}, MSVC {chosen.version}: {chosen.takes}{other}",
             "adds an older MSVC beside the other",
             takes="about 1 GB",
         ),
         commands.by_hand(
             (),
-            f"open the {NATIVE_PROMPT}, type `vcvarsall x64 -vcvars_ver=14.38` and `set DISTUTILS_USE_SDK=1`, and build in it",
+            f"open the {NATIVE_PROMPT}, type `vcvarsall x64 -vcvars_ver={chosen.version}` and `set DISTUTILS_USE_SDK=1`, and build in it",
             "a new prompt",
             "none",
         ),

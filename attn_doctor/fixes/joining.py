@@ -112,7 +112,7 @@ def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _rank(fix: Fix) -> int:
-    """Return the place of a fix: by hand and environment first, then removals, then what others depend on, flash-attn last."""
+    """Return the place of a fix: by hand and environment first, then what others depend on, flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from attn_doctor.failure_modes.shared.culprit import culprit
+from attn_doctor.judging.chosen_versions import LATER, have, meets, version_of
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import (
@@ -33,10 +33,7 @@ from attn_doctor.model.facts import (
 )
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall, name_of
 
-LATER = "known once the steps are carried out"
 Versions = Mapping[str, str | None]  # normal name -> version; None: removed
-# The oldest NumPy 2 that every supported Python takes. A range without an upper bound gets it or a newer one.
-_NUMPY_2 = "2.0.2"
 
 
 class After(Record, frozen=True, kw_only=True):
@@ -113,7 +110,7 @@ def _packages(facts: Facts, step: Install | Uninstall, told: Versions | None) ->
         for text in step.requirements:
             name = name_of(text)
             if name is not None and name not in ends:
-                ends[name] = _version(text, step, _have(listed, name))
+                ends[name] = version_of(text, step, have(listed, name))
         if told is None and "torch" in ends and not step.no_deps:
             ends = {**ends, **_with_torch(ends, step, listed)}
     return _recorded(_touched(facts, ends, ends), ends, listed, removal=isinstance(step, Uninstall))
@@ -149,42 +146,6 @@ def _with_torch(
         elif text in ("torchvision", "torchaudio"):
             made[text] = Unknown(LATER)
     return made
-
-
-def _have(listed: tuple[Distribution, ...], name: str) -> str | None:
-    found = next((d.version for d in listed if d.name == name), None)
-    return found if isinstance(found, str) else None
-
-
-def _version(text: str, step: Install, have: str | None) -> str | Unknown:
-    """Return the version that an installer chooses for a requirement; Unknown where that depends on its index."""
-    if text.endswith(".whl"):
-        return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return Unknown(LATER)
-    exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
-    if exact:
-        flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
-        return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
-    stays = not step.upgrade and not step.reinstall  # a package that is installed again is the newest of its index
-    if have is not None and stays and requirement.url is None and _meets(requirement, have):
-        return have
-    bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]
-    at_most = [s.version for s in bounds if s.operator == "<="]
-    if len(bounds) == 1 and at_most:
-        return at_most[0]
-    if canonicalize_name(requirement.name) == "numpy" and not bounds:
-        return _NUMPY_2
-    return Unknown(LATER)
-
-
-def _meets(requirement: Requirement, version: str) -> bool:
-    try:
-        return requirement.specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False
 
 
 def _recorded(
@@ -233,7 +194,7 @@ def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | Non
     if name is None or name not in ends:
         return False
     end = ends[name]
-    return isinstance(end, Unknown) or (end is not None and _meets(Requirement(requires), end))
+    return isinstance(end, Unknown) or (end is not None and meets(Requirement(requires), end))
 
 
 def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | None]) -> str | None:

@@ -188,9 +188,11 @@ def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | 
     proofs = [m for m in lines if m.strength == "proof"]
     if not proofs and not any(m.strength == "hint" for m in lines):
         return None
+    shown = proofs or [m for m in lines if m.strength == "hint"]
+    once = {(m.file, m.line): m for m in reversed(shown)}  # two signs may match one line
     evidence = tuple(
         Evidence(kind="log", file=m.file, line=m.line, text=m.text)
-        for m in (proofs or [m for m in lines if m.strength == "hint"])[:_MOST_LINES]
+        for m in [m for m in shown if once[m.file, m.line] is m][:_MOST_LINES]
     )
     seen = Seen(tuple(lines), logs)
     if isinstance(module, FromLog):

@@ -16,7 +16,7 @@ from attn_doctor.knowledge.rows import Driver, Floor, Nvcc
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no, yes
 from attn_doctor.model.facts import OsName, Unknown
-from attn_doctor.model.versions import dotted, pair, parse
+from attn_doctor.model.versions import capability, dotted, pair, parse, sm
 
 
 class Coverage(Answer, frozen=True, kw_only=True):
@@ -82,6 +82,56 @@ def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
 def releases() -> tuple[Nvcc, ...]:
     """Return the CUDA releases whose nvcc is known, the oldest first."""
     return tuple(sorted(load(Nvcc), key=lambda row: pair(row.cuda) or (0, 0)))
+
+
+# nvcc before those of the table. Newest gcc: CUDA_GCC_VERSIONS of
+# https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py, but 11.4 to 11.6 cannot read the headers of the gcc 11 that they
+# admit: https://github.com/NVIDIA/nccl/issues/650. Newest architecture: the release notes, https://docs.nvidia.com/cuda/archive/
+_BEFORE_THE_TABLE = {
+    (10, 2): (8, "7.5"),
+    (11, 0): (9, "8.0"),
+    (11, 1): (10, "8.6"),
+    (11, 2): (10, "8.6"),
+    (11, 3): (10, "8.6"),
+    (11, 4): (10, "8.6"),
+    (11, 5): (10, "8.6"),
+    (11, 6): (10, "8.6"),
+    (11, 7): (11, "8.6"),
+}
+
+
+def newest_gcc(cuda: str) -> int | None:
+    """Return the major version of the newest gcc that the nvcc of this CUDA release takes; None: not known."""
+    row, version = _nvcc(cuda), pair(cuda)
+    if not isinstance(row, Unknown):
+        return row.max_gcc
+    return _BEFORE_THE_TABLE[version][0] if version in _BEFORE_THE_TABLE else None
+
+
+def first_release_for(device: str) -> str | None:
+    """Return the oldest CUDA release whose nvcc compiles for a GPU of this compute capability, as "11.8" for "8.9"; None: not known."""
+    wanted = capability(device)
+    for version, (_, newest) in _BEFORE_THE_TABLE.items():
+        if wanted <= capability(newest):
+            return dotted(version)
+    return next((row.cuda for row in releases() if f"sm_{device.replace('.', '')}" in row.archs), None)
+
+
+# Of boards (Xavier, Orin, Thor), https://developer.nvidia.com/cuda-gpus: code for them is no help to another GPU.
+_OF_BOARDS = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
+
+
+def newest_device_of(cuda: str, device: str) -> str | None:
+    """Return the newest compute capability that the nvcc of this CUDA release compiles for and that `device` runs, by PTX at least.
+
+    None: not known.
+    """
+    row, version = _nvcc(cuda), pair(cuda)
+    if isinstance(row, Unknown):
+        return _BEFORE_THE_TABLE[version][1] if version in _BEFORE_THE_TABLE else None
+    known = [found for arch in row.archs if (found := sm(arch)) and found not in _OF_BOARDS]
+    newest = max((found for found in known if found <= capability(device)), default=None)
+    return dotted(newest) if newest else None
 
 
 def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attn_doctor.model.facts import AmdGpu, Facts, Gpu, Import, PciDevice, Unknown
 
-NVIDIA, AMD = "10de", "1002"  # PCI vendors, https://pci-ids.ucw.cz
+NVIDIA, AMD, INTEL = "10de", "1002", "8086"  # PCI vendors, https://pci-ids.ucw.cz
 
 FlashAttn = Literal["absent", "fails", "works", "not tried"]
 

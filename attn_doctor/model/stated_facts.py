@@ -89,6 +89,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     gpus: tuple[Stated[str], ...] = ()  # names, each once
     capability: Stated[str] | Unknown = _NOT_SAID  # "8.9"
     gfx: Stated[str] | Unknown = _NOT_SAID  # "gfx1100"
+    pci: tuple[Stated[str], ...] = ()  # makers of the display devices that lspci shows, each once: "Intel Corporation"
     toolkit: Stated[str] | Unknown = _NOT_SAID  # release of nvcc, "12.4"
     cuda_home: Stated[str] | Unknown = _NOT_SAID
     compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
@@ -104,10 +105,10 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "python", "torch", "torch_flavour",
-    "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "capability", "gfx", "toolkit", "cuda_home", "compiler",
+    "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
     "package", "doing", "command",
 ]  # fmt: skip
-SINGLE = tuple(name for name in get_args(Fact) if name != "gpu")
+SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 
 
 class Contradiction(Record, frozen=True, kw_only=True):

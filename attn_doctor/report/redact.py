@@ -37,7 +37,10 @@ _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
 # Not after a dash or a letter: 12.4.5.8 in "nvidia_cublas_cu12-12.4.5.8-py3-none-any.whl" is a version.
 _IPV4 = re.compile(r"(?<![\w.+-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.-]*\w)")
 _IPV6 = re.compile(
-    r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){2,6}:[0-9a-f]{1,4})(?![\w:])"
+    r"(?i)(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|"
+    # With "::" only what begins as an address does (2000::/3, fc00::/7, fe80::/10): c10::cuda is a name of C++, and [0:10::2] a slice.
+    r"(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f])(?::[0-9a-f]{1,4}){0,6}::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?)"
+    r"(?!\w|:[\w:])"
 )
 _HOMES = re.compile(r"(?i)(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)([^/\\\s'\":]+)")
 _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[:=]\s*)([\w-]{6,})")

@@ -30,10 +30,11 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
+from attn_doctor.commands import cuda_toolkits, host_compilers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
-from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
 from attn_doctor.knowledge.wheel_key import key_of
@@ -41,7 +42,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import capability
+from attn_doctor.model.versions import capability, dotted, pair, sm
 
 MODE = FailureMode(
     code="AD110",
@@ -110,6 +111,7 @@ def detect(facts: Facts) -> Hit | None:
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, f"graphics.gpus.{_index(facts, left_out[0])}.compute_capability"),
         ),
+        variant=Refused(device=max(left_out, key=capability)),
     )
 
 
@@ -124,6 +126,12 @@ def _release_can(archs: dict[str, str], device: str) -> bool:
 
 def _index(facts: Facts, device: str) -> int:
     return next(i for i, g in enumerate(known(facts.graphics.gpus)) if g.compute_capability == device)
+
+
+class Refused(Variant, frozen=True, kw_only=True):
+    """Hold the compute capability that nvcc refuses to compile for: "8.9"."""
+
+    device: str
 
 
 class NoGpu(Variant, frozen=True, kw_only=True):
@@ -143,7 +151,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")
     if arch:
-        return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)
+        asked = sm(arch.replace("lto_", "sm_"))
+        return Hit(
+            message=f"The CUDA tools there do not know the architecture {arch}.",
+            evidence=evidence,
+            variant=Refused(device=dotted(asked)) if asked else None,
+        )
     return Hit(
         message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
         evidence=evidence,
@@ -152,11 +165,48 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify, gpus = building.verify(facts), facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    known = sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
+    refused = hit.variant.device if isinstance(hit.variant, Refused) else None
+    first = cuda.first_release_for(refused) if refused else None
+    if refused and first and _is_new(refused, first, here := _nvcc(facts)):
+        need = cuda_toolkits.torch_cuda(facts)
+        if need and (pair(first) or need)[0] > need[0]:
+            return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
+        return (*toolkits.cures(facts, floor=first, replace=True), _older(facts, refused, here))
+    newer = toolkits.cures(facts, replace=True)
+    return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
+
+
+def _is_new(refused: str, first: str, here: str | None) -> bool:
+    """Return whether nvcc is too old for the architecture that it refused. A newer nvcc refuses those that were dropped."""
+    have, need = pair(here) if here else None, pair(first)
+    return have < need if have and need else capability(refused) >= _NEVER_DROPPED
+
+
+_NEVER_DROPPED = (7, 5)  # CUDA 13 dropped those before it
+
+
+def _nvcc(facts: Facts) -> str | None:
+    try:
+        found = building.nvcc(facts)
+    except Unsure:
+        found = None
+    return found or host_compilers.toolkit_here(facts)
+
+
+def _newer_torch(facts: Facts, first: str) -> Fix:
+    why = (
+        f"nvcc knows this architecture from CUDA {first} on, and torch, which is built for CUDA {facts.torch.cuda}, compiles only with a toolkit of "
+        f"that major: install a torch that is built for CUDA {first} or newer, and the toolkit of its CUDA"
+    )
+    step = commands.by_hand((), why, "torch, and a CUDA toolkit")
+    return Fix(title=f"Use a torch of CUDA {first} or newer", steps=(step,), verify=building.verify(facts))
+
+
+def _named(facts: Facts) -> Fix:
+    devices = _devices(facts)
     name = (
-        commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(known), "the GPU that the extension will run on")
-        if known
+        commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(devices), "the GPU that the extension will run on")
+        if devices
         else commands.by_hand(
             (),
             "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, as "
@@ -164,6 +214,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "the architecture that the build compiles for",
         )
     )
-    named = Fix(title="Name the architecture", steps=(name,), verify=verify)
-    newer = toolkits.cures(facts, replace=True)
-    return (named, *newer) if isinstance(hit.variant, NoGpu) else (*newer, named)
+    return Fix(title="Name the architecture", steps=(name,), verify=building.verify(facts))
+
+
+def _devices(facts: Facts) -> list[str]:
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    return sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
+
+
+def _older(facts: Facts, refused: str, here: str | None) -> Fix:
+    """Return the fix for an nvcc that stays: the GPU's own older architecture, or PTX that the driver compiles for a newer GPU."""
+    fine = [device for device in _devices(facts) if capability(device) < capability(refused)]
+    newest = cuda.newest_device_of(here, refused) if here else None
+    if fine and len(fine) == len(_devices(facts)):
+        step = commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(fine), f"the GPU here: it does not need {refused}")
+    elif newest:
+        why = f"the newest that CUDA {here} compiles for; a GPU of compute capability {refused} runs that code, or the driver compiles its PTX"
+        step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{newest}+PTX", why)
+    else:
+        why = (
+            "set TORCH_CUDA_ARCH_LIST to the newest that `nvcc --list-gpu-arch` shows, with +PTX behind it (8.6+PTX for compute_86): the "
+            f"driver compiles that for a GPU of compute capability {refused} at the first run"
+        )
+        step = commands.by_hand((), why, "the architecture that the build compiles for")
+    return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))

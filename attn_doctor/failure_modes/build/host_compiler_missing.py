@@ -213,10 +213,16 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class NotSure(Variant, frozen=True, kw_only=True):
+    """Say that only PyTorch's check did not find cl. setuptools finds Visual Studio by itself, so the build may have gone on."""
+
+
 class AtRunTime(Variant, frozen=True, kw_only=True):
     """Say that torch.compile or triton looked for the compiler while the program ran: no package is built."""
 
 
+# A warning of torch/utils/cpp_extension.py (get_compiler_abi_compatibility_and_version): it looks on PATH alone.
+_ONLY_CHECKED = "Error checking compiler version for cl:"
 _AT_RUN_TIME = re.compile(
     r"Failed to find C compiler|No working C\+\+ compiler|Compiler: cl is not found|InvalidCxxCompiler"
 )
@@ -232,6 +238,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     seen = cut_logs.told(seen)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None
+    if all(_ONLY_CHECKED in m.text for m in seen.matches):
+        return Hit(
+            message="PyTorch did not find cl on PATH. setuptools finds an installed Visual Studio by itself, so this is the cause only if the "
+            "build ended there.",
+            evidence=evidence,
+            variant=NotSure(),
+            confidence=Confidence.LOW,
+        )
     compiler = seen.group("compiler")
     sure = Confidence.HIGH if compiler or len(seen.matches) > 1 else Confidence.MEDIUM
     name = f"The compiler {compiler}" if compiler else "A C++ compiler"
@@ -248,6 +262,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts))
     steps = system_tools.compiler(facts)
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
+    if isinstance(hit.variant, NotSure):
+        prompt = Fix(title="Build where cl.exe is on PATH", steps=steps[-1:], verify=building.verify(facts))
+        return (*made, prompt, install)
     if not isinstance(hit.variant, AtRunTime):
         return (*made, install)
     off = commands.variable(

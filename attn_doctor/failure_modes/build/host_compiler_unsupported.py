@@ -65,10 +65,16 @@ MODE = FailureMode(
             sample="host_config.h:132:2: error: #error -- unsupported GNU version! gcc versions later than 11 are not supported!",
         ),
         Sign(
-            pattern=r"unsupported (?P<kind>Microsoft Visual Studio) version!",
+            pattern=r"unsupported (?P<kind>Microsoft Visual Studio) version!(?: Only the versions .{1,40} (?P<studio>20(?:19|[2-9]\d)) )?",
             literal="unsupported Microsoft Visual Studio",
             sample="host_config.h(153): fatal error C1189: #error:  -- unsupported Microsoft Visual Studio version! Only the versions "
             "between 2017 and 2022 (inclusive) are supported!",
+        ),
+        Sign(
+            pattern=r"supported version of (?P<kind>Microsoft Visual Studio)\. Only the versions .{1,40} (?P<studio>20(?:19|[2-9]\d)) ",
+            literal="supported version of Microsoft Visual Studio",
+            sample="nvcc fatal   : nvcc cannot find a supported version of Microsoft Visual Studio. Only the versions between 2017 and 2022 "
+            "(inclusive) are supported!",
         ),
         Sign(
             pattern=r"unsupported (?P<kind>clang) version!",
@@ -175,9 +181,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Newest(Variant, frozen=True, kw_only=True):
-    """Hold the major version of the newest gcc that nvcc takes, as its error names it."""
+    """Hold the newest host compiler that nvcc takes, as its error names it: the major version of gcc, or the year of Visual Studio."""
 
-    gcc: int
+    gcc: int | None = None
+    studio: int | None = None
 
 
 class Words(Variant, frozen=True, kw_only=True):
@@ -199,6 +206,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"{seen.group('compiler')} {have} was called, and CUDA {seen.group('cuda')} does not take it.",
             evidence=evidence,
+            variant=Newest(gcc=cuda.newest_gcc(str(seen.group("cuda")))),
         )
     if limit:
         return Hit(
@@ -207,7 +215,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Newest(gcc=int(limit)) if limit.isdigit() else None,
         )
     if kind:
-        return Hit(message=f"The {kind} compiler there is not one that the nvcc there takes.", evidence=evidence)
+        studio = seen.group("studio")
+        newest = f": the newest Visual Studio that it takes is {studio}" if studio else ""
+        return Hit(
+            message=f"The {kind} compiler there is not one that the nvcc there takes{newest}.",
+            evidence=evidence,
+            variant=Newest(studio=int(studio)) if studio else None,
+        )
     if any("cl.exe" in m.text or "error C2" in m.text for m in seen.matches):
         return Hit(
             message="MSVC does not compile what the build gives it: nvcc takes other releases of it, or it needs options "
@@ -230,11 +244,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == subject.FLASH_ATTN and not made else ()
     if isinstance(hit.variant, Words):
         return (*made, *look, _with_words(facts))
-    limit = hit.variant.gcc if isinstance(hit.variant, Newest) else _newest_gcc(facts)
+    named = hit.variant if isinstance(hit.variant, Newest) else Newest()
+    limit = named.gcc or _newest_gcc(facts)
     title = (
         f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
     )
-    fitting = Fix(title=title, steps=host_compilers.at_most(facts, limit), verify=building.verify(facts))
+    steps = host_compilers.at_most(facts, limit, studio=named.studio)
+    fitting = Fix(title=title, steps=steps, verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
 
@@ -256,11 +272,8 @@ def _newest_gcc(facts: Facts) -> int | None:
         chosen = None
     if chosen is not None and isinstance(chosen.max_gcc, int):
         return chosen.max_gcc
-    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
-    version = chosen.version if chosen else kits[0].version if len(kits) == 1 else None
-    return next(
-        (row.max_gcc for row in cuda.releases() if isinstance(version, str) and pair(row.cuda) == pair(version)), None
-    )
+    version = chosen.version if chosen else host_compilers.release_here(facts)
+    return cuda.newest_gcc(version) if isinstance(version, str) else None
 
 
 def _newer_toolkit(facts: Facts) -> Fix | None:

@@ -12,7 +12,8 @@ Why it happens
     and reads another configuration; Docker Desktop on Linux has its own virtual machine without a GPU.
 
 What to do
-    Install nvidia-container-toolkit on the host, configure Docker with it, restart Docker.
+    Install nvidia-container-toolkit on the host, configure Docker with it, restart Docker. A host without an NVIDIA GPU cannot pass one on:
+    there start the container without `--gpus`.
 
 How to reproduce
     There is no recipe: it takes a host with Docker and without NVIDIA's toolkit, and nothing is changed on a host.
@@ -27,11 +28,12 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.machine import AMD, nvidia_on_bus, nvidia_present
 
 MODE = FailureMode(
     code="AD408",
@@ -92,7 +94,32 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = nvidia_drivers.container_toolkit(facts, engine)
+    without = (_without_gpu(facts),) if _has_none(facts) else ()
     title = "Install and configure nvidia-container-toolkit"
     if facts.system.os in ("windows", "darwin"):
         title = "Let Docker Desktop pass the GPU on"
-    return (Fix(title=title, steps=steps, verify=commands.check(facts)),)
+    return (*without, Fix(title=title, steps=steps, verify=commands.check(facts)))
+
+
+def _has_none(facts: Facts) -> bool:
+    """Return whether the devices that were seen are of other makers. Under WSL no GPU shows on the bus."""
+    elsewhere = facts.system.os in ("windows", "darwin") or places.wsl(facts)
+    return nvidia_on_bus(facts) == () and nvidia_present(facts) is not True and not elsewhere
+
+
+def _without_gpu(facts: Facts) -> Fix:
+    """Return the fix for a host on whose bus no NVIDIA GPU was seen: a list of "VGA" lines alone does not show every one."""
+    look = commands.by_hand(
+        ("lspci", "-d", "10de:"),
+        "lists the NVIDIA devices of the host; none is among those that the log shows. Where it lists none, no toolkit helps",
+        "nothing",
+        "none",
+    )
+    bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
+    instead = (
+        "with `--device=/dev/kfd --device=/dev/dri` in place of `--gpus`, from an image for ROCm: `--gpus` is for NVIDIA alone"
+        if any(device.vendor == AMD for device in bus)
+        else "without `--gpus` (in a compose file: without the `devices` of `deploy.resources`): the program then runs on the CPU, where it can"
+    )
+    start = commands.by_hand((), f"start the container {instead}", "a new container")
+    return Fix(title="Start the container without --gpus", steps=(look, start), verify=commands.check(facts))

@@ -228,7 +228,11 @@ def in_build(seen: Seen, match: Match) -> bool:
 
 def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
     """Return the first few matches as evidence."""
-    return tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4])
+    once = {(m.file, m.line): m for m in reversed(matches)}  # two signs may match one line
+    return tuple(
+        Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+        for m in [m for m in matches if once[m.file, m.line] is m][:4]
+    )
 
 
 # A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ...", in any language: the colons stay),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, places
+from attn_doctor.commands import cuda_images, cuda_toolkits, places
 from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
@@ -81,7 +81,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     least = f", and not older than {floor}" if floor else ""
     steps = (
         cuda_toolkits.ask_torch(facts),
-        *((cuda_toolkits.another_image(facts, None),) if places.container(facts) else ()),
+        *((cuda_images.another(facts, None, None),) if places.container(facts) else ()),
         commands.by_hand(
             (),
             f"install the toolkit of that release{least}. For {dotted(_EXAMPLE)}, for example: {how}",

@@ -8,7 +8,7 @@ from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
-from attn_doctor.model.machine import amd_gpus, nvidia_present
+from attn_doctor.model.machine import INTEL, amd_gpus, nvidia_present
 
 # Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
 # https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html, https://dgpu-docs.intel.com/devices/hardware-table.html
@@ -106,7 +106,7 @@ def _gfx(facts: Facts) -> tuple[str, ...]:
 
 
 def _for_xpu(device: PciDevice) -> bool:
-    return device.vendor == "8086" and device.device.lower().startswith(_XPU)
+    return device.vendor == INTEL and device.device.lower().startswith(_XPU)
 
 
 def _bus(facts: Facts) -> tuple[PciDevice, ...]:

@@ -32,6 +32,8 @@ SIGNS = (
     Sign(("ompute capability",), r"(?:[Yy]our GPU|[Dd]evice \d?|GPU \d?).{0,60}(?:has|with|is of) (?:CUDA )?[Cc]ompute [Cc]apability:? (?P<capability>\d{1,2}\.\d)\b"),
     Sign(("for option 'gpu-name'",), r"Value '(?P<capability>sm_\d{2,3})[af]?' is not defined for option 'gpu-name'", {}, "implied"),
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
+    # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz
+    Sign(("VGA compatible controller", "3D controller", "Display controller"), r"^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.\d (?:VGA compatible|3D|Display) controller(?: \[03\d\d\])?: (?P<pci>NVIDIA Corporation|Intel Corporation|Advanced Micro Devices)"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
     # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
     Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
@@ -45,7 +47,7 @@ SIGNS = (
     Sign(("CUDA runtime version",), r"^CUDA runtime version: (?P<toolkit>\d+\.\d+)"),
     Sign(("CUDA Toolkit", "CUDA toolkit", "CUDAToolkit"), r"^(?:-- )?(?:Found )?CUDA ?[Tt]oolkit(?:: |==| version: ?)(?:.{1,120}found (?:suitable )?(?:exact )?version \"?)?(?P<toolkit>\d+\.\d+)", {}, "implied"),
     Sign(("bin/nvcc", "bin\\nvcc"), rf"(?<![\w.])(?P<cuda_home>(?:/usr/local|/opt|/opt/nvidia){_WAY}cuda-(?P<toolkit>\d+\.\d)){_WAY}bin{_WAY}nvcc\b", {}, "implied"),
-    Sign(("bin\\nvcc", "bin/nvcc"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}bin{_WAY}{{1,2}}nvcc", {}, "implied"),
+    Sign(("bin\\nvcc", "bin\\\\nvcc", "bin/nvcc", "include\\crt", "include/crt"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}(?:bin{_WAY}{{1,2}}nvcc|include{_WAY}{{1,2}}crt)", {}, "implied"),
     Sign(("cuda/bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
     Sign(("CUDA_HOME",), r"\busing CUDA_HOME='(?P<cuda_home>[^']{2,200})'"),
     Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/|[A-Za-z]:\\)[^\"'$%:;]{2,150}?)[\"']?$"),

@@ -11,7 +11,19 @@ import msgspec
 from attn_doctor.knowledge.gpu import model
 from attn_doctor.knowledge.jetson import jetpack_of
 from attn_doctor.knowledge.pytorch import pypi_cuda
-from attn_doctor.model.facts import AmdGpu, Compiler, Distribution, Facts, Gpu, OsName, Record, Toolkit, Unknown
+from attn_doctor.model.facts import (
+    AmdGpu,
+    Compiler,
+    Distribution,
+    Facts,
+    Gpu,
+    OsName,
+    PciDevice,
+    Record,
+    Toolkit,
+    Unknown,
+)
+from attn_doctor.model.machine import AMD, INTEL, NVIDIA
 from attn_doctor.model.stated_facts import Contradiction, Place, Stated, StatedFacts
 from attn_doctor.model.versions import flash_build, pair
 
@@ -171,7 +183,14 @@ def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
         made.set("torch.hip", None, flavour)
 
 
+# By the names of lspci, https://pci-ids.ucw.cz. Which device it is stands there only with -nn.
+_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL}
+
+
 def _graphics(made: _Filling, stated: StatedFacts) -> None:
+    if stated.pci:
+        bus = tuple(PciDevice(vendor=_VENDORS[maker.value], device="", pci_class="03") for maker in stated.pci)
+        made.set("graphics.pci", bus, stated.pci[-1])
     names = stated.gpus
     amd = [gpu for gpu in names if gpu.value.startswith(("AMD", "Radeon"))]
     nvidia = [gpu for gpu in names if gpu not in amd]

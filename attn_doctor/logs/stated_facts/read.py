@@ -56,6 +56,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     """
     singles: dict[str, list[Stated[Any]]] = {}
     gpus: dict[str, Stated[str]] = {}
+    pci: dict[str, Stated[str]] = {}
     packages: dict[str, StatedPackage] = {}
     whole = False
     for log in logs:
@@ -72,11 +73,13 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
         for name, chosen in _subject([c for c in claims if c.fact == "package"], error, good).items():
             singles.setdefault(name, []).append(chosen)
         gpus |= _gpus([c for c in claims if c.fact == "gpu"])
+        pci |= {c.value: Stated(value=c.value, place=c.place, how=c.how) for c in claims if c.fact == "pci"}
         packages |= _packages(log, error) | {package.name: package for each in lists for package in each.packages}
         whole = whole or any(each.whole for each in lists)
     return StatedFacts(
         **{name: _of_several(stated) for name, stated in singles.items()},
         gpus=tuple(gpus.values()),
+        pci=tuple(pci.values()),
         packages=tuple(packages.values()),
         whole=whole,
     )

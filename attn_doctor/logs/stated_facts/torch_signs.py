@@ -49,6 +49,8 @@ _TORCHES = (
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
+    # The folder in which torch builds an extension at its first use, _get_build_directory of torch/utils/cpp_extension.py
+    Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip
 
 _INSTALLED = (

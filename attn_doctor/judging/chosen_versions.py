@@ -1,0 +1,52 @@
+"""Work out which version an installer chooses for a requirement, as far as the requirement tells. Pure."""
+
+from __future__ import annotations
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from attn_doctor.model.facts import Distribution, Unknown
+from attn_doctor.model.steps import Install
+
+LATER = "known once the steps are carried out"
+# The oldest NumPy 2 that every supported Python takes. A range without an upper bound gets it or a newer one.
+_NUMPY_2 = "2.0.2"
+
+
+def have(listed: tuple[Distribution, ...], name: str) -> str | None:
+    """Return the installed version of a package; None where it is not installed, or its version is not known."""
+    found = next((d.version for d in listed if d.name == name), None)
+    return found if isinstance(found, str) else None
+
+
+def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
+    """Return the version that an installer chooses for a requirement; Unknown where that depends on its index."""
+    if text.endswith(".whl"):
+        return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return Unknown(LATER)
+    exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
+    if exact:
+        flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
+        return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
+    stays = not step.upgrade and not step.reinstall  # a package that is installed again is the newest of its index
+    if had is not None and stays and requirement.url is None and meets(requirement, had):
+        return had
+    bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]
+    at_most = [s.version for s in bounds if s.operator == "<="]
+    if len(bounds) == 1 and at_most:
+        return at_most[0]
+    if canonicalize_name(requirement.name) == "numpy" and not bounds:
+        return _NUMPY_2
+    return Unknown(LATER)
+
+
+def meets(requirement: Requirement, version: str) -> bool:
+    """Return whether this version satisfies the requirement; a version that cannot be read does not."""
+    try:
+        return requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
