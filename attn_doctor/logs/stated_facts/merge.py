@@ -31,6 +31,7 @@ _PATHS = {
     "glibc": ("system.glibc", "glibc"),
     "environment": ("interpreter.prefix", "the environment"),
     "environment_kind": ("interpreter.kind", "the kind of environment"),
+    "interpreter": ("interpreter.python", "the interpreter"),
     "python": ("interpreter.version", "Python"),
     "torch": ("torch.version", "torch"),
     "torch_cuda": ("torch.cuda", "torch's CUDA"),
