@@ -96,6 +96,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
+    address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
 
     def version_of(self, package: str) -> str | None:
         """Return the stated version of a package, None where none is stated."""
@@ -106,7 +107,7 @@ Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "interpreter", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "capability", "gfx", "toolkit", "cuda_home", "compiler",
-    "package", "doing", "command",
+    "package", "doing", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name != "gpu")
 

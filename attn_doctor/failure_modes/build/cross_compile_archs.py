@@ -29,6 +29,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
@@ -41,7 +43,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import capability
+from attn_doctor.model.versions import capability, pair
 
 MODE = FailureMode(
     code="AD110",
@@ -125,17 +127,46 @@ class NoGpu(Variant, frozen=True, kw_only=True):
     """Say that no GPU was to be seen, so that PyTorch did not know the architecture: no toolkit is too old."""
 
 
+class TooNew(Variant, frozen=True, kw_only=True):
+    """Hold the first CUDA whose tools know the architecture, "11.8"."""
+
+    floor: str
+
+
+# By the release notes of PTX: https://docs.nvidia.com/cuda/parallel-thread-execution/#ptx-isa-version-history
+_KNOWN_SINCE = {
+    "70": "9.0", "75": "10.0", "80": "11.0", "86": "11.1", "87": "11.4", "89": "11.8", "90": "11.8",
+    "100": "12.8", "101": "12.8", "103": "12.9", "110": "13.0", "120": "12.8", "121": "12.9",
+}  # fmt: skip
+# What the tools before that CUDA know surely, and the driver compiles for a newer GPU.
+_NEWEST_BEFORE = {"11.1": "8.0+PTX", "11.8": "8.0+PTX", "12.8": "8.0+PTX", "12.9": "9.0+PTX"}
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
     arch = seen.group("arch")
     if arch:
-        return Hit(message=f"The CUDA tools there do not know the architecture {arch}.", evidence=evidence)
+        floor = _floor(facts, arch)
+        older = f": they are older than CUDA {floor}, the first that knows it" if floor else ""
+        return Hit(
+            message=f"The CUDA tools there do not know the architecture {arch}{older}.",
+            evidence=evidence,
+            variant=TooNew(floor=floor) if floor else None,
+        )
     return Hit(
         message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
         evidence=evidence,
         variant=NoGpu(),
     )
+
+
+def _floor(facts: Facts, arch: str) -> str | None:
+    """Return the first CUDA that knows an architecture, "compute_89"; None where the tools there may be so new that they dropped it."""
+    floor = _KNOWN_SINCE.get(re.sub(r"\D", "", arch)) if arch.startswith(("compute_", "sm_", "lto_")) else None
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    have = [pair(kit.version) for kit in kits if isinstance(kit.version, str)]
+    return None if floor not in _NEWEST_BEFORE or any(v and v >= (pair(floor) or v) for v in have) else floor
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -152,5 +183,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
     )
     named = Fix(title="Name the architecture", steps=(name,), verify=verify)
-    newer = toolkits.cures(facts, replace=True)
-    return (named, *newer) if isinstance(hit.variant, NoGpu) else (*newer, named)
+    floor = hit.variant.floor if isinstance(hit.variant, TooNew) else None
+    newer = toolkits.cures(facts, floor=floor, replace=True)
+    if floor is None:
+        return (named, *newer) if isinstance(hit.variant, NoGpu) else (*newer, named)
+    # These tools refuse the GPU's own architecture. PTX of an older one is compiled for the GPU by the driver.
+    older = _NEWEST_BEFORE[floor]
+    why = "these tools know it, and the driver compiles it for the GPU at the first start, which takes minutes"
+    by_ptx = commands.variable("TORCH_CUDA_ARCH_LIST", older, why)
+    return (*newer, Fix(title="Build for an older architecture, with PTX", steps=(by_ptx,), verify=verify))

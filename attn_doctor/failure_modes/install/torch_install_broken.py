@@ -192,7 +192,8 @@ _OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libo
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    proofs = [m for m in seen.matches if m.strength == "proof"]
+    # torch is whole where fbgemm.dll misses libomp140.x86_64.dll: windows-dll-missing has the cure for that.
+    proofs = [m for m in seen.matches if m.strength == "proof" and not _FBGEMM.search(m.text)]
     if proofs:
         word = (
             "torch does not load there"
@@ -224,6 +225,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return None
 
 
+_FBGEMM = re.compile(r"WinError 126\].*fbgemm\.dll")
 _CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
 
 

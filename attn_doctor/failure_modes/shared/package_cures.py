@@ -261,6 +261,8 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None
     made = list(ready(facts, name))
+    if name == "flash-attn-3":
+        return _of_hopper(facts, because)
     if name is None:
         words = (
             "remove the package whose file stands in the error, and install the release that was built for this torch; "
@@ -278,6 +280,24 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
     return tuple(made)
+
+
+def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for FlashAttention 3, which is built from the folder hopper of flash-attn's repository.
+
+    https://github.com/Dao-AILab/flash-attention/tree/main/hopper
+    """
+    gone = commands.uninstall("flash_attn_3", why=f"{because}; it serves the H100 and H200 alone, and {SDPA}")
+    without = Fix(title="Do without FlashAttention 3", steps=(gone,), verify=commands.check(facts))
+    if facts.system.os == "windows":
+        return (without,)
+    words = (
+        "on an H100 or H200: build it again, for this torch, in the folder hopper of "
+        "https://github.com/Dao-AILab/flash-attention, by `python setup.py install`; it compiles for hours"
+    )
+    step = commands.by_hand((), words, "adds FlashAttention 3")
+    built = Fix(title="Build FlashAttention 3 again, for this torch", steps=(step,), verify=commands.check(facts))
+    return (without, built)
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:

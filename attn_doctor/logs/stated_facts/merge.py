@@ -42,6 +42,7 @@ _PATHS = {
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
     "command": ("subject.command", "the command"),
+    "address": ("subject.address", "the address of the package"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor
