@@ -32,6 +32,8 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     wanted = f"driver {least} or newer" if least else "the newest driver"
     title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
+    if places.wsl(facts) == 1:
+        title = "Change to WSL 2"
     steps = not_here(facts, wanted) or _packages(facts, wanted)
     return (Fix(title=title, steps=steps, verify=verify),)
 
