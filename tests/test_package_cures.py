@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from recorded_logs import LOGS, reader
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building, fact_queries, package_cures, subject, wheel_fixes
 from attn_doctor.judging.diagnose import diagnose
@@ -271,3 +272,13 @@ def test_the_table_names_each_package_once_and_torch_among_its_imports():
         assert (row.wheels == "none") == (not row.platforms)
         assert row.url is not None or row.wheels == "none"
         assert built_packages.row_of(row.name) == row
+
+
+def test_what_is_built_for_a_gpu_is_compiled_although_the_index_has_a_wheel():
+    facts = stated(subject=Subject(package="vllm", doing="running"))
+    steps = package_cures.for_gpu(facts, "vllm")[0].steps
+    built = next(step for step in steps if isinstance(step, Install))
+    assert " --no-binary vllm " in " ".join(commands.rendered(facts, built).argv)
+    own = package_cures.for_gpu(facts, "gsplat")[0].steps
+    assert not any(isinstance(step, Install) for step in own)
+    assert any("torch_extensions" in " ".join(step.argv) for step in own)

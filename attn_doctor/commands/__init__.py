@@ -40,6 +40,7 @@ def install(
     no_deps: bool = False,
     no_build_isolation: bool = False,
     no_cache: bool = False,
+    no_binary: bool = False,
     verbose: bool = False,
 ) -> Step:
     """Build a step that installs requirements into the target."""
@@ -57,6 +58,7 @@ def install(
         no_deps=no_deps,
         no_build_isolation=no_build_isolation,
         no_cache=no_cache,
+        no_binary=no_binary,
         verbose=verbose,
     )
 

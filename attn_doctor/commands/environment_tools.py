@@ -186,7 +186,10 @@ def options(step: Install) -> Argv:
     """Return options and requirements in the words that pip and uv share; an index stands last, as pytorch.org writes it."""
     folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
     index = ("--index-url", step.index_url) if step.index_url else ()
-    return (*(word for name, word in _SWITCHES.items() if getattr(step, name)), *folder, *step.requirements, *index)
+    # https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-no-binary, https://docs.astral.sh/uv/reference/cli/#uv-pip-install
+    source = tuple(word for name in step.names() if step.no_binary for word in ("--no-binary", name))
+    switches = (word for name, word in _SWITCHES.items() if getattr(step, name))
+    return (*switches, *source, *folder, *step.requirements, *index)
 
 
 class Pipx(Installer):

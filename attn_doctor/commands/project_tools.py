@@ -40,7 +40,9 @@ class Project(Installer):
 class UvProject(Project):
     """uv in a project with a uv.lock. `uv pip` would go past the lock, https://docs.astral.sh/uv/concepts/projects/sync/."""
 
-    EXPRESSES = frozenset({"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "index_url"})
+    EXPRESSES = frozenset(
+        {"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "no_binary", "index_url"}
+    )
     FREE = frozenset({"no_deps"})  # only the named package is installed again
     SYNC = ("uv", "sync")
     LOCK = "uv.lock"
@@ -54,6 +56,7 @@ class UvProject(Project):
             *(word for name in names if step.upgrade for word in ("--upgrade-package", name)),
             *(word for name in names if step.reinstall for word in ("--reinstall-package", name)),
             *(word for name in names if step.no_build_isolation for word in ("--no-build-isolation-package", name)),
+            *(word for name in names if step.no_binary for word in ("--no-binary-package", name)),
             *addresses_named(step),
             *(("--index", f"{index_name(step.index_url)}={step.index_url}") if step.index_url else ()),
         ]

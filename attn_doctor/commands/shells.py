@@ -13,6 +13,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 # Splatting, an alias, a list; and an unquoted -a.b or -a:b reaches a program as two words,
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
+# https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
+_CMD_ODD = re.compile(r"[&<>()@^|]")
 # Programs of the host, which are no step of an image.
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
@@ -43,15 +45,24 @@ def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
         words = [a if _PLAIN.fullmatch(a) and not _POWERSHELL_ODD.search(a) else _powershell(a) for a in argv]
         return ("& " if words and words[0].startswith("'") else "") + " ".join(words)
     if shell == "cmd":
-        import subprocess
-
-        return subprocess.list2cmdline(argv)
+        return " ".join(map(_cmd, argv))
     if shell == "fish":
         # fish keeps backslashes inside single quotes only before ' and \, so both are escaped.
         return " ".join(
             a if _PLAIN.fullmatch(a) else "'" + a.replace("\\", "\\\\").replace("'", "\\'") + "'" for a in argv
         )
     return shlex.join(argv)
+
+
+def _cmd(word: str) -> str:
+    """Return a word for cmd, which redirects at < and >, and joins commands at & and |, outside of quotes."""
+    import subprocess
+
+    plain = subprocess.list2cmdline((word,))
+    if plain == word and _CMD_ODD.search(word):
+        ends = len(word) - len(word.rstrip("\\"))
+        return '"' + word + "\\" * ends + '"'
+    return plain
 
 
 def _powershell(word: str) -> str:

@@ -362,7 +362,9 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     torch_last: str | None
     pythons: tuple[str, ...]  # of the wheels; empty: not stated
     attention: bool  # PyTorch's own attention does the same without it
-    compiles_at_run_time: bool
+    compiles_at_run_time: bool  # at the first use; it then keeps the result in `cache`
     arch_list: bool  # its setup compiles for TORCH_CUDA_ARCH_LIST; False: for a list of its own
     variables: dict[str, str]  # that its setup reads -> meaning
     gigabytes: int  # of memory that one compiler takes at most
+    # The newest release has its source at PyPI beside wheels: `--no-binary` compiles it. Without it pip goes back to an old release.
+    source_at_pypi: bool = False

@@ -478,6 +478,7 @@ class Subject(Record, frozen=True, kw_only=True):
         UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
     )
     command: Text = UNRECORDED
+    address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
 
 
 # "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.

@@ -77,6 +77,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     installer: Stated[Installer] | Unknown = _NOT_SAID  # the one that ran last before the error
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
+    interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
     python: Stated[str] | Unknown = _NOT_SAID
     torch: Stated[str] | Unknown = _NOT_SAID  # as told, "2.5.1+cu124"
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
@@ -96,6 +97,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
+    address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
 
     def version_of(self, package: str) -> str | None:
         """Return the stated version of a package, None where none is stated."""
@@ -104,9 +106,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
-    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "python", "torch", "torch_flavour",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "interpreter", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
-    "package", "doing", "command",
+    "package", "doing", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

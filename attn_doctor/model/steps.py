@@ -72,6 +72,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
     no_deps: bool = False
     no_build_isolation: bool = False
     no_cache: bool = False
+    no_binary: bool = False  # compile these packages, also where the index has a finished wheel
     verbose: bool = False
 
     def names(self) -> tuple[str, ...]:
@@ -83,7 +84,17 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 
-OPTIONS = ("verbose", "upgrade", "reinstall", "no_deps", "no_build_isolation", "no_cache", "from_folder", "index_url")
+OPTIONS = (
+    "verbose",
+    "upgrade",
+    "reinstall",
+    "no_deps",
+    "no_build_isolation",
+    "no_cache",
+    "no_binary",
+    "from_folder",
+    "index_url",
+)
 
 
 class Uninstall(Action, frozen=True, kw_only=True, omit_defaults=True, tag="uninstall"):

@@ -68,7 +68,10 @@ MODE = FailureMode(
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     why = "torch 2.2 and newer have std::optional, as the source expects; then build again"
-    torch = torch_steps.newest(facts, "Install torch 2.2 or newer", why=why)
+    eleven = isinstance(facts.torch.cuda, str) and facts.torch.cuda.startswith("11.")
+    kept = torch_steps.for_cuda_major(facts, 11) if eleven else ()  # nvcc is of the CUDA of the torch there
+    title = "Install torch 2.2 or newer"
+    torch = (Fix(title=title, steps=kept, verify=verify),) if kept else torch_steps.newest(facts, title, why=why)
     older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")
     package = facts.subject.package
     own = not isinstance(package, str) or package == "flash-attn"

@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
 from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.knowledge.build import GIGABYTE, predict
@@ -217,7 +217,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     program = seen.group("program")
     if any(m.strength == "proof" for m in seen.matches):
         who = f" ({program})" if program else ""
-        return Hit(message=f"A compiler{who} was stopped because memory ran out.", evidence=evidence)
+        return Hit(
+            message=f"A compiler{who} was stopped because memory ran out.",
+            evidence=evidence,
+            variant=ByMake() if _made_by_make(seen) else None,
+        )
     hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
@@ -234,6 +238,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=building.lines(hints),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
+
+
+class ByMake(Variant, frozen=True, kw_only=True):
+    """Say that make or CMake ran the compilers, and no Python package is built: MAX_JOBS means nothing to them."""
+
+
+_MAKE = re.compile(r"^(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE)
+_PYTHON = re.compile(r"\bpip3?\b|\buv\b|setup\.py|site-packages|pyproject|wheel", re.IGNORECASE)
+
+
+def _made_by_make(seen: Seen) -> bool:
+    text = "\n".join(line for log in seen.logs for _, line in log.end)
+    return _MAKE.search(text) is not None and _PYTHON.search(text) is None
+
+
+def _make() -> Step:
+    words = "build with one compiler at a time: `make -j1`, or `cmake --build . --parallel 1`; start with the command that failed"
+    return commands.by_hand((), words, "nothing but the build")
 
 
 _INSTALL = re.compile(
@@ -264,9 +286,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         takes = f": about {cost.hours:.0f} hours and {cost.gigabytes:.0f} GB of memory" if cost else ""
         steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
     else:
-        steps.append(package_cures.fewer_jobs(facts, 1))
+        steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]
         words = "where that is not enough, add swap, or build on a machine with more memory"
         steps.append(commands.by_hand((), words, "swap space"))
-        steps.append(building.build(facts, "with one compiler at a time"))
+        steps.append(
+            building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()
+        )
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
     return (*building.without_compiling(facts), less)

@@ -38,10 +38,11 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import pair, parse
 
 # The first CUDA whose ptxas knows these, by the release notes of PTX. An sm of another number is given none.
 _KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": "12.8", "sm_121": "12.9"}
@@ -160,12 +161,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
-    made += torch_steps.newest(facts, "Take a torch with a newer Triton", why=why)
+    if _is_newer(facts):
+        made += torch_steps.newest(facts, "Take a torch with a newer Triton", why=why)
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
     )
     made.append(Fix(title="Do without torch.compile", steps=(without,), verify=verify))
     return tuple(made)
+
+
+def _is_newer(facts: Facts) -> bool:
+    """Say whether the torch that would be chosen is newer than the one that is there, and so its Triton."""
+    found, have = torch_steps.choice(facts), facts.torch.version
+    chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
+    there = parse(have) if isinstance(have, str) else None
+    return chosen is None or there is None or chosen.release[:2] > there.release[:2]
 
 
 def _ptxas(facts: Facts, since: str | None) -> str:

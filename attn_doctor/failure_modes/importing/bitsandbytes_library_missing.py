@@ -29,10 +29,13 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD323",
@@ -41,7 +44,6 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("libcudart-missing", "torch-cpu-build"),
-    says="bitsandbytes found no compiled library of its own for the CUDA of the torch there.",
     signs=(
         Sign(
             pattern=r"CUDA Setup failed despite (?:CUDA|GPU) being available",
@@ -78,6 +80,30 @@ MODE = FailureMode(
 # There is no `detect`: no fact lists the libraries in the wheel of bitsandbytes.
 
 
+class Sources(Variant, frozen=True, kw_only=True):
+    """Name the folder of a copy of the sources, without a compiled library, that was imported in place of the installed package."""
+
+    folder: str
+
+
+_LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
+    own = next((place for place in places if not place.endswith(("site-packages", "dist-packages"))), None)
+    if own is None:
+        return Hit(
+            message="bitsandbytes found no compiled library of its own for the CUDA of the torch there.",
+            evidence=evidence,
+        )
+    return Hit(
+        message=f"Python imported bitsandbytes from its sources in {own}, which hold no compiled library.",
+        evidence=evidence,
+        variant=Sources(folder=own),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     upgrade = commands.install(
@@ -92,6 +118,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
+    if isinstance(hit.variant, Sources):
+        words = f"start the program from another folder than {hit.variant.folder}, whose bitsandbytes hides the installed one"
+        away = commands.by_hand(("cd", ".."), words, "nothing", "none")
+        installed = commands.install(
+            "bitsandbytes",
+            upgrade=True,
+            why="the release, with its libraries; an installation with -e is replaced by it",
+            changes="bitsandbytes",
+        )
+        return (Fix(title="Leave the folder of the sources", steps=(away, installed), verify=verify),)
     return (
         Fix(title="Upgrade bitsandbytes", steps=(upgrade,), verify=verify),
         Fix(title="Ask bitsandbytes what it looked for", steps=(ask,), verify=verify),

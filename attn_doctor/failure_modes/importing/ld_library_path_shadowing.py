@@ -47,7 +47,7 @@ from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
-from attn_doctor.failure_modes.shared import symbols
+from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of, variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.logs.reader import Seen
@@ -260,7 +260,19 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.insert(at, _module(facts, cudnn))
     if not _may_be_set(facts):
         made.append(_release_of_torch(facts, cudnn))
+    elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
+        made.append(_one_index(facts))
     return tuple(made)
+
+
+def _one_index(facts: Facts) -> Fix:
+    """Return the way where LD_LIBRARY_PATH is not set: packages of nvidia-* of another release than torch asks for."""
+    steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
+        facts,
+        "where LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
+        reinstall=True,
+    )
+    return Fix(title="Install torch and its libraries again, from one index", steps=steps, verify=commands.check(facts))
 
 
 def _may_be_set(facts: Facts) -> bool:

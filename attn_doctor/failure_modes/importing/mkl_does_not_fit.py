@@ -145,12 +145,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    if facts.interpreter.kind in ("venv", "uv", "system", "standalone"):
-        # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
-        step = commands.variable(
-            "LD_LIBRARY_PATH", None, "oneAPI's setvars.sh puts a newer MKL there than this torch knows"
-        )
-        return (Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify),)
+    # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
+    step = commands.variable(
+        "LD_LIBRARY_PATH", None, "where oneAPI's setvars.sh was read: it puts a newer MKL there than this torch knows"
+    )
+    off = Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify)
+    doubtful = _may_be_condas(facts)
+    if facts.interpreter.kind in ("venv", "uv", "system", "standalone") and not doubtful:
+        return (off,)
     want = hit.variant if isinstance(hit.variant, Wanted) else Wanted()
     older = Fix(title="Install the MKL that torch expects", steps=(_mkl(facts, want),), verify=verify)
     pips = torch_steps.by_pip(facts, "pip's torch holds its own MKL")
@@ -163,7 +165,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "medium",
         risk_text="packages of conda that need it go with it",
     )
-    return (older, Fix(title="Take pip's torch in place of conda's", steps=(gone, *pips), verify=verify))
+    instead = Fix(title="Take pip's torch in place of conda's", steps=(gone, *pips), verify=verify)
+    return (older, instead, *((off,) if doubtful else ()))
+
+
+def _may_be_condas(facts: Facts) -> bool:
+    """Say whether an environment that a log shows as a path, "/home/me/tool/env", may be one of conda, made with --prefix."""
+    folder = facts.interpreter.prefix
+    name = folder.rstrip("/").rpartition("/")[2] if isinstance(folder, str) else ""
+    return facts.grade == "stated" and facts.interpreter.kind == "venv" and "venv" not in name
 
 
 def _mkl(facts: Facts, want: Wanted) -> Step:

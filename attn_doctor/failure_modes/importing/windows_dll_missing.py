@@ -39,8 +39,9 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import symbols, torch_here, wheel_fixes
+from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -157,7 +158,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
         variant=Missing(of="libomp" if libomp else "flash-attn" if flash_attn else "torch" if torch else "another"),
-        confidence=Confidence.HIGH if re.search(symbols.MODULE, first.text) and not torch else Confidence.MEDIUM,
+        confidence=Confidence.HIGH
+        if re.search(symbols.MODULE, first.text) and (libomp or not torch)
+        else Confidence.MEDIUM,
         severity=Severity.ERROR if torch else None,
     )
 
@@ -196,8 +199,40 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
-        return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
+        made = wheel_fixes.fixes(facts, "it was built for other libraries than those here")
+        return (*_cuda_build(facts), *made, runtime)
     return (runtime,)
+
+
+def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for a torch that is, or may be, a CPU build: it lacks the CUDA libraries that flash-attn loads.
+
+    PyPI's torch for Windows is such a build: https://pytorch.org/get-started/locally/
+    """
+    if facts.system.os != "windows" or isinstance(facts.torch.cuda, str):
+        return ()
+    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    look = commands.by_hand(
+        argv, "None, or +cpu, is a CPU build: then, and only then, take the next step", "nothing", "none"
+    )
+    verify = commands.check(facts)
+    if not isinstance(facts.torch.version, str):
+        index = torch_choice.index_of("cu126")
+        words = (
+            f"a CPU build: install the same release again with --force-reinstall and an index of CUDA, as --index-url {index} "
+            "(the cu number of the flash-attn that is there)"
+        )
+        again = commands.by_hand((), words, "torch")
+        return (
+            Fix(title="Install the CUDA build of torch, if a CPU build is there", steps=(look, again), verify=verify),
+        )
+    version = facts.torch.version.partition("+")[0]
+    steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build, whose libraries flash-attn needs")
+    if not steps:
+        return ()
+    known_cpu = facts.torch.cuda is None
+    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is there")
+    return (Fix(title=title, steps=steps if known_cpu else (look, *steps), verify=verify),)
 
 
 def _of_libomp(facts: Facts) -> tuple[Fix, ...]:

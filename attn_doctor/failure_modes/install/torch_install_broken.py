@@ -230,7 +230,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "OSError, ImportError or ValueError",
         )
     seen = cut_logs.told(seen)
-    proofs = [m for m in seen.matches if m.strength == "proof"]
+    # torch is whole where fbgemm.dll misses libomp140.x86_64.dll: windows-dll-missing has the cure for that.
+    proofs = [m for m in seen.matches if m.strength == "proof" and not _FBGEMM.search(m.text)]
     if proofs:
         if "part" in proofs[0].groups:
             name = proofs[0].groups["part"]
@@ -270,6 +271,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return None
 
 
+_FBGEMM = re.compile(r"WinError 126\].*fbgemm\.dll")
 _CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
 
 

@@ -13,7 +13,7 @@ from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Step, name_of
 
 SDPA = "PyTorch's own attention (SDPA) needs none of this"
 _GIGABYTE = 1 << 30
@@ -79,6 +79,7 @@ def build(
         reinstall=again,
         no_deps=again,
         no_cache=again or fresh,
+        no_binary=again and row is not None and row.source_at_pypi,
         verbose=verbose,
         takes=_takes(name),
     )
@@ -141,6 +142,8 @@ def ready(facts: Facts, name: str | None) -> tuple[Fix, ...]:
     if row.wheels == "pytorch-index":
         return (_bound(facts, name, row),)
     if row.wheels == "pypi" and not row.compiles_at_run_time:
+        if _no_wheel_was_taken(facts, name):
+            return ()
         fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
         step = commands.install(
             row.get or name,
@@ -154,6 +157,19 @@ def ready(facts: Facts, name: str | None) -> tuple[Fix, ...]:
         if index is not None:
             return (_of_index(facts, name, row, index),)
     return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
+    """Say whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
+    asked = subject.requirement(facts)
+    return (
+        facts.subject.doing == "building"
+        and isinstance(facts.subject.command, str)
+        and asked is not None
+        and name_of(asked) == asked.lower().replace("_", "-")
+        and not any(word in facts.subject.command for word in ("--no-binary", "setup.py", " -r ", "git+"))
+        and name in facts.subject.command.lower().replace("_", "-")
+    )
 
 
 def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
@@ -245,6 +261,8 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None
     made = list(ready(facts, name))
+    if name == "flash-attn-3":
+        return _of_hopper(facts, because)
     if name is None:
         words = (
             "remove the package whose file stands in the error, and install the release that was built for this torch; "
@@ -252,7 +270,9 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         )
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
-    if not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
+    if row is not None and row.compiles_at_run_time:
+        made.append(_compiled_anew(facts, name))
+    elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
         why = f"compiles it against the torch that is there now: {because}"
         steps = (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
         made.append(Fix(title=f"Build {name} again, for this torch", steps=steps, verify=subject.verify(facts)))
@@ -260,6 +280,24 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
     return tuple(made)
+
+
+def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for FlashAttention 3, which is built from the folder hopper of flash-attn's repository.
+
+    https://github.com/Dao-AILab/flash-attention/tree/main/hopper
+    """
+    gone = commands.uninstall("flash_attn_3", why=f"{because}; it serves the H100 and H200 alone, and {SDPA}")
+    without = Fix(title="Do without FlashAttention 3", steps=(gone,), verify=commands.check(facts))
+    if facts.system.os == "windows":
+        return (without,)
+    words = (
+        "on an H100 or H200: build it again, for this torch, in the folder hopper of "
+        "https://github.com/Dao-AILab/flash-attention, by `python setup.py install`; it compiles for hours"
+    )
+    step = commands.by_hand((), words, "adds FlashAttention 3")
+    built = Fix(title="Build FlashAttention 3 again, for this torch", steps=(step,), verify=commands.check(facts))
+    return (without, built)
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
@@ -273,22 +311,61 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     else:
         words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
         arch = commands.by_hand((), words, "this shell's environment only", "none")
-    if row is not None and not row.arch_list:
-        why = "its setup has its own list of GPUs, and newer releases a longer one"
+    if row is not None and row.compiles_at_run_time:
+        return (_compiled_anew(facts, name, arch), *_another_backend(facts, name))
+    only_wheels = row is not None and row.wheels == "pypi" and not row.source_at_pypi and row.get is None
+    if row is not None and (not row.arch_list or only_wheels):
+        why = (
+            "PyPI has finished wheels of it alone, and newer ones hold code for more GPUs"
+            if only_wheels
+            else "its setup has its own list of GPUs, and newer releases a longer one"
+        )
         upgrade = commands.install(
-            name, upgrade=True, no_build_isolation=True, no_cache=True, why=why, changes=name, takes=_takes(name)
+            name,
+            upgrade=True,
+            no_build_isolation=not only_wheels,
+            no_cache=not only_wheels,
+            why=why,
+            changes=name,
+            takes=None if only_wheels else _takes(name),
         )
         words = f"where the newest release does not name this GPU either, {name} does not run on it"
         doubt = commands.by_hand((), words, "nothing", "none")
-        newest = (fewer_jobs(facts), upgrade, doubt)
-        return (Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts)),)
+        newest = (*(() if only_wheels else (fewer_jobs(facts),)), upgrade, doubt)
+        fix = Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts))
+        return (fix, *_another_backend(facts, name))
     newer = commands.by_hand(
         (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
     )
     steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
-    made = [Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))]
-    if (row is not None and row.attention) or name in ("vllm", "sgl-kernel"):
-        words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
-        step = commands.by_hand((), words, "the program's options", "none")
-        made.append(Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)))
-    return tuple(made)
+    built = Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))
+    return (built, *_another_backend(facts, name))
+
+
+def _another_backend(facts: Facts, name: str) -> tuple[Fix, ...]:
+    row = built_packages.row_of(name)
+    if not (row is not None and row.attention) and name not in ("vllm", "sgl-kernel"):
+        return ()
+    words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
+    step = commands.by_hand((), words, "the program's options", "none")
+    return (Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)),)
+
+
+_EXTENSIONS = "${TORCH_EXTENSIONS_DIR:-$HOME/.cache/torch_extensions}"
+
+
+def _compiled_anew(facts: Facts, name: str, *arch: Step) -> Fix:
+    """Return the fix for a package that compiles itself at its first use: what it has kept was compiled for another GPU or torch.
+
+    torch keeps such libraries in ~/.cache/torch_extensions, or where TORCH_EXTENSIONS_DIR says; on Windows under LOCALAPPDATA.
+    https://docs.pytorch.org/docs/stable/cpp_extension.html
+    """
+    why = f"{name} compiles at its first use and keeps the result: without it, it compiles anew, for what is there now"
+    folder = "$HOME/.cache/flashinfer" if name == "flashinfer-python" else _EXTENSIONS
+    argv: tuple[str, ...] = ("sh", "-c", f'rm -rf "{folder}"')
+    if facts.system.os == "windows":
+        argv, why = (), f"remove the folder %LOCALAPPDATA%\\torch_extensions: {why}"
+    gone = commands.by_hand(argv, why, "the folder of compiled extensions, which are compiled again when they are used")
+    words = f"start the program again in this shell: {name} then compiles for some minutes, by nvcc"
+    start = commands.by_hand((), words, "nothing", "none", takes="minutes")
+    return Fix(title=f"Let {name} compile again, here", steps=(*arch, gone, start), verify=subject.verify(facts))

@@ -60,8 +60,7 @@ def _asked_for(facts: Facts) -> str | None:
     if len(asked) != 1:
         return None
     if _REPOSITORY.fullmatch(asked[0]):
-        path = asked[0].partition("#")[0].partition("//")[2].partition("@")[0]
-        return canonicalize_name(path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+        return _of_repository(asked[0])
     return name_of(asked[0])
 
 
@@ -83,13 +82,28 @@ def requirement(facts: Facts) -> str | None:
     name = package(facts)
     if name is None:
         return None
-    typed = _typed(facts, name)
+    typed = _typed(facts, name) or _cloned(facts, name)
     row = built_packages.row_of(name)
+    if row is None and typed is None and facts.subject.doing in ("importing", "running") and facts.grade == "stated":
+        return None  # the name of a module, under which the registry may have nothing, or another project
     if row is None or (typed is not None and typed.startswith("git+")):
         return typed or name
     if row.get is None and row.wheels == "none":
         return typed
     return row.get or typed or name
+
+
+def _cloned(facts: Facts, name: str) -> str | None:
+    """Return the repository that pip cloned the package from, which a requirements file names."""
+    address = facts.subject.address
+    if not isinstance(address, str) or _of_repository(address) != name:
+        return None
+    return address
+
+
+def _of_repository(address: str) -> str:
+    path = address.partition("#")[0].partition("//")[2].partition("@")[0]
+    return canonicalize_name(path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
 
 
 def _typed(facts: Facts, name: str) -> str | None:

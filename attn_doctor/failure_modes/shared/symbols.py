@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.cxx_names import torch_symbols
+from attn_doctor.knowledge.cxx_names.parser import demangle
 
 # Modules that are compiled against torch and CUDA, or load such a one.
 EXTENSIONS = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
@@ -81,12 +82,29 @@ def undefined(text: str) -> str | None:
 
 
 def explain(symbol: str) -> Explanation:
+    symbol = _unglued(symbol)
     return Explanation(
         name=_readable(symbol),
         library=_library(symbol),
         new_strings=torch_symbols.flavour(symbol),
         torch=torch_symbols.fitting([symbol]) if torch_symbols.is_torch(symbol) else None,
     )
+
+
+_JOINED = 40  # letters of the next line that may hang on to a name
+
+
+def _unglued(symbol: str) -> str:
+    """Return a mangled name without the word of the next line that the joining of broken lines hung on to it.
+
+    A whole name is taken apart to its end. Of "..._ESsbcausal" only "..._ESsb" can be, so that is the name.
+    """
+    if not symbol.startswith("_Z") or demangle(symbol) != symbol:
+        return symbol
+    shorter = [symbol[:end] for end in range(len(symbol) - 1, max(len(symbol) - _JOINED, 2), -1)]
+    known = (name for name in shorter if torch_symbols.exporting(name))
+    readable = (name for name in shorter if demangle(name) != name)
+    return next(known, None) or next(readable, symbol)
 
 
 def sentence(symbol: str) -> str:
@@ -116,6 +134,7 @@ def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
     `torch_new_strings`: the ABI of the torch that it was looked for in, where known. None: either may be.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
     """
+    symbol = _unglued(symbol)
     told = explain(symbol)
     if told.new_strings is None and re.search(r"14SourceLocationENSt7\w*$", symbol):
         return True  # cut short, as in the title of a report: what follows a location there is a string

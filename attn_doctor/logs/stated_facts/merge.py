@@ -43,6 +43,7 @@ _PATHS = {
     "glibc": ("system.glibc", "glibc"),
     "environment": ("interpreter.prefix", "the environment"),
     "environment_kind": ("interpreter.kind", "the kind of environment"),
+    "interpreter": ("interpreter.python", "the interpreter"),
     "python": ("interpreter.version", "Python"),
     "torch": ("torch.version", "torch"),
     "torch_cuda": ("torch.cuda", "torch's CUDA"),
@@ -53,6 +54,7 @@ _PATHS = {
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
     "command": ("subject.command", "the command"),
+    "address": ("subject.address", "the address of the package"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor

@@ -35,6 +35,14 @@ _ENVIRONMENTS = (
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
 )  # fmt: skip
 
+# A Python in a folder of its own, of which no installer keeps books: python.org's embeddable package, and programs that bring one.
+# "python_embeded" is how ComfyUI's portable package spells it, https://github.com/comfyanonymous/ComfyUI#installing
+_BESIDE = r"(?:python_embed+ed|python_standalone|python[-_]?\d[\d.]*-embed-\w+|python[-_]portable)"
+_PORTABLE = (
+    Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"(?:^|[\s>\"'(])(?P<portable>\.[\\/](?:[\w.-]+[\\/])?{_BESIDE})[\\/]python\.exe\b", {"os": "windows"}, "implied", 1),
+    Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"{_WINDOWS}(?P<portable>{_DRIVE}{_BESIDE})(?=[\\/]{{1,2}}(?:[Ll]ib[\\/]|python\.exe))", {"os": "windows"}, "implied"),
+)  # fmt: skip
+
 _PYTHONS = (
     Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
     Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
@@ -90,4 +98,4 @@ _INSTALLERS = (
     _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), r"pipx[\\/]venvs[\\/]"),
 )  # fmt: skip
 
-SIGNS = (*_ENVIRONMENTS, *_PYTHONS, *_INSTALLERS)
+SIGNS = (*_ENVIRONMENTS, *_PORTABLE, *_PYTHONS, *_INSTALLERS)

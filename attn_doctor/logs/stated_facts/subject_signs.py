@@ -55,6 +55,8 @@ _SUBJECTS = (
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
     # Sources of an extension that name themselves in the error of a kernel: ".../flashinfer-0.1.4+cu121/include/x.cuh: line 169".
     Sign((".cuh", ".cu:", ".cu(", ".cpp:"), r"/(?P<package>[a-z]\w+(?:-\w+)?)-\d+\.\d+[\w.+]*/(?:include|csrc|src)/[\w/.-]+\.(?:cuh?|cpp|h)\b", _RUNNING, "implied", FRAME),
+    Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
+    Sign(("Collecting git+",), r"^Collecting (?P<address>git\+https://[\w.-]+/(?:[\w.~-]+/){1,4}(?P<package>[A-Za-z][\w.-]*?)(?:\.git)?(?:@[\w./-]+)?)(?=$|[\s#])", _BUILDING, "implied", FRAME),
     Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),
     Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w{0,60})(?:\.[\w.]{0,80})? import ", _IMPORTING, "implied", FRAME),
 )  # fmt: skip

@@ -67,6 +67,9 @@ SIGNS = (
     Sign(("Linux ",), rf"^Linux \S+ (?P<kernel>\d+\.\d+\.\d+-\S+) #.{{0,120}}\b{_MACHINE}$", _LINUX),
     Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
     Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
+    # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
+    Sign(("Ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), r"^\W{0,4}(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|系统版本|系统|操作系统)\s?[:：]\s?(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)\S*)?(?: LTS)?(?: \(?\w+\)?)?$", _LINUX),
+    Sign(("OS version: ", "OS Version: "), r"^\W{0,4}OS [Vv]ersion: (?P<distribution_version>\d{1,2}(?:\.\d+)?)$", {}, "implied"),
     Sign(("Ubuntu ",), r"^(?:Jetson \w+, )?(?P<distribution>Ubuntu) (?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?(?: LTS)?$", _LINUX),
     Sign(("(Ubuntu ",), r"\(Ubuntu [\d.]+-[\w.]+~(?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?\)", {**_LINUX, "distribution": "ubuntu"}),
     Sign(("Environment ",), r"^Environment\s{2,}Linux$", _LINUX),
@@ -114,7 +117,7 @@ SIGNS = (
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
     Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version)?\s?[:=]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),
     Sign(("L4T",), r"\bL4T(?: version)?\s?[:=]?\s?R?(?P<l4t>3\d(?:\.\d+){1,2})\b", _JETSON),
-    Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d) \(release\), REVISION: \d", _JETSON),
+    Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d \(release\), REVISION: \d+(?:\.\d+)?)", _JETSON),
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
     Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
     Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),

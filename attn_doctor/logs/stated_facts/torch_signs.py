@@ -20,11 +20,12 @@ _LINES = tuple(
 
 _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*=+\s*'?{_TORCH}"),
+    Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
     Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
-    Sign(("torch: ", "Torch: "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch: v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("orch: ", "orch : ", "orch  "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch\s{{0,20}}: v?{_TORCH}{_END}", {}, "implied"),
     Sign(("already satisfied: torch",), rf"^Requirement already satisfied: torch(?:[=<>!~]\S*)? in .{{1,300}} \({_TORCH}\)$"),
     Sign(("Successfully installed ",), rf"^Successfully installed (?:.{{0,6000}} )?torch-{_TORCH}(?= |$)"),
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),

@@ -14,6 +14,7 @@ _DISTRIBUTION_OF = {
     "flash-attn-2-cuda": "flash-attn",
     "flash-attn-cuda": "flash-attn",
     "flash-attn-3-cuda": "flash-attn-3",
+    "flashattn-hopper-cuda": "flash-attn-3",
     "causal-conv1d-cuda": "causal-conv1d",
     "selective-scan-cuda": "mamba-ssm",
     "flashattention": "flash-attn",
@@ -36,6 +37,8 @@ _INSTALLER = re.compile(
     r"(?:^|&& ?|; ?|\bsudo )(?:[A-Z_]+=\S+ ){0,6}(?:python[\d.]*(?:\.exe)? -m )?"
     r"(?P<tool>pip|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)[\d.]* (?:install|sync|add|pip|run|create|lock|update|env|tool)\b"
 )
+# "Radeon 5700XT" and "RX 7600 XT": AMD's own name of it is "AMD Radeon RX 5700 XT".
+_RADEON = re.compile(r"(?:AMD )?(?:Radeon (?:RX ?)?|RX ?)(?P<number>\d{4}) ?(?P<kind>XTX|XT|GRE)?")
 _GPU_NUMBER = re.compile(r"(?P<series>[1-5]0)[5-9]0(?: Ti| SUPER| Super)*")
 
 
@@ -80,6 +83,10 @@ def _os_version(text: str) -> Pairs:
 def _distribution(text: str) -> Pairs:
     yield "distribution", _DISTRIBUTIONS.get(text.lower(), text.lower())
     yield "os", "linux"
+
+
+def _l4t(text: str) -> Pairs:
+    yield "l4t", ".".join(re.findall(r"\d+", text))
 
 
 def _machine(text: str) -> Pairs:
@@ -132,7 +139,11 @@ def _driver_cuda(text: str) -> Pairs:
 def _gpu(text: str) -> Pairs:
     name = re.sub(r"\s+", " ", text)
     number = _GPU_NUMBER.fullmatch(name)
-    yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
+    radeon = _RADEON.fullmatch(name)
+    if radeon:
+        yield "gpu", f"AMD Radeon RX {radeon['number']}" + (f" {radeon['kind']}" if radeon["kind"] else "")
+    else:
+        yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
 
 
 def _compiler(text: str) -> Pairs:
@@ -143,6 +154,10 @@ def _compiler(text: str) -> Pairs:
 
 def _environment(text: str) -> Pairs:
     yield "environment", text.replace("\\\\", "\\").rstrip(":")
+
+
+def _portable(text: str) -> Pairs:
+    yield "interpreter", text.replace("\\\\", "\\").rstrip("\\/") + "\\python.exe"
 
 
 def _gfx(text: str) -> Pairs:
@@ -163,6 +178,7 @@ def _elsewhere(_text: str) -> Pairs:
 _WAYS: dict[str, Callable[[str], Pairs]] = {
     "os_version": _os_version,
     "distribution": _distribution,
+    "l4t": _l4t,
     "machine": _machine,
     "python": _python,
     "torch": _torch,
@@ -179,6 +195,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "clang": _named("clang"),
     "cl": _named("cl"),
     "environment": _environment,
+    "portable": _portable,
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
