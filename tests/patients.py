@@ -261,6 +261,8 @@ def flash_attn_2_and_4(p: Patient) -> str:
     add_wheel(p.house, "flash-attn", "2.8.3", whole, ["torch"])
     fourth = {"flash_attn/cute/__init__.py": "", "flash_attn/cute/interface.py": "generation = 4\n"}
     add_wheel(p.house, "flash-attn-4", "4.0.0b30", fourth, ["torch"])
+    for name in ("wheel", "packaging", "psutil", "ninja"):  # what setup.py would import, where no wheel is found
+        add_wheel(p.house, name, "1.0", {f"{name}/__init__.py": ""})
     p.install("torch", "numpy", "flash_attn", "flash_attn_4")
     return "flash-attn-4-namespace"
 

@@ -107,7 +107,7 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
         ("windows-dll-missing", DLL.format("flash_attn_2_cuda"), "high", "flash_attn_2_cuda did not load"),
         ("windows-dll-missing", DLL.format("zork"), None, ""),
         ("windows-dll-missing", f"{DLL.format('zork')}{DLL.format('flash_attn_2_cuda')}", "high", "flash_attn_2_cuda"),
-        ("windows-dll-missing", DLL_OF_TORCH, "medium", "torch did not load"),
+        ("windows-dll-missing", DLL_OF_TORCH, "high", "torch did not load"),
         ("windows-dll-missing", PROCEDURE, None, ""),
         ("transformers-flash-attn-2-not-installed", TOGGLED, "high", "transformers was told"),
         ("transformers-flash-attn-2-not-installed", NO_FLASH, "medium", "A program imports flash_attn"),

@@ -39,7 +39,8 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft  # the forecast and its variables are those of nvcc
     release = building.wanted_release(facts)
     against = _never(then, release, unreleased=unreleased)
-    against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
+    if not _same_again(facts, step):
+        against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
     if against:
         return f"a source build cannot succeed: {against.rstrip('.')}"
     foreseen = prediction(then, release) or prediction(facts, release)
@@ -58,6 +59,17 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         notes.append(short)
     steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
     return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+def _same_again(facts: Facts, step: Step) -> bool:
+    """Return whether a step installs the release that is there now: its wheel was found or built once, and pip may have kept it."""
+    have = facts.flash_attention.version
+    return (
+        isinstance(step, Install)
+        and isinstance(have, str)
+        and not step.no_cache
+        and f"flash-attn=={have.partition('+')[0]}" in step.requirements
+    )
 
 
 def _stopped(then: Facts, draft: Draft) -> str | None:

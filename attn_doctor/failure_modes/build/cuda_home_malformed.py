@@ -161,7 +161,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     folder = next((kit.root for kit in kits if kit.missing_headers == ()), None) or _folder_meant(facts, hit)
-    if folder == facts.toolchain.cuda_home:  # the value names one folder, which is not there
+    if (
+        folder == facts.toolchain.cuda_home and facts.toolchain.cuda_home_problem == "does not exist"
+    ):  # the value names one folder, which is not there
         unset = commands.variable(
             "CUDA_HOME", None, "it names a folder that does not exist, and hides a toolkit that PyTorch would find"
         )

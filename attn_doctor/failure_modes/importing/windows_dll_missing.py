@@ -41,7 +41,6 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, know
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
-from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -217,12 +216,11 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
     )
     verify = commands.check(facts)
     if not isinstance(facts.torch.version, str):
-        index = torch_choice.index_of("cu126")
         words = (
-            f"a CPU build: install the same release again with --force-reinstall and an index of CUDA, as --index-url {index} "
-            "(the cu number of the flash-attn that is there)"
+            "a CPU build: install the same release again with --force-reinstall, by the command for the CUDA of the flash-attn that is there: "
+            "https://pytorch.org/get-started/previous-versions/"
         )
-        again = commands.by_hand((), words, "torch")
+        again = commands.by_hand((), words, "the build of torch")
         return (
             Fix(title="Install the CUDA build of torch, if a CPU build is there", steps=(look, again), verify=verify),
         )

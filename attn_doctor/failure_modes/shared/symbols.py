@@ -91,6 +91,7 @@ def explain(symbol: str) -> Explanation:
     )
 
 
+_CUT = re.compile(r"14SourceLocationENSt7\w*$")  # a name that ends within its second argument: cut short, not glued
 _JOINED = 40  # letters of the next line that may hang on to a name
 
 
@@ -99,7 +100,7 @@ def _unglued(symbol: str) -> str:
 
     A whole name is taken apart to its end. Of "..._ESsbcausal" only "..._ESsb" can be, so that is the name.
     """
-    if not symbol.startswith("_Z") or demangle(symbol) != symbol:
+    if not symbol.startswith("_Z") or demangle(symbol) != symbol or _CUT.search(symbol):
         return symbol
     shorter = [symbol[:end] for end in range(len(symbol) - 1, max(len(symbol) - _JOINED, 2), -1)]
     known = (name for name in shorter if torch_symbols.exporting(name))
@@ -136,7 +137,7 @@ def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
     """
     symbol = _unglued(symbol)
     told = explain(symbol)
-    if told.new_strings is None and re.search(r"14SourceLocationENSt7\w*$", symbol):
+    if told.new_strings is None and _CUT.search(symbol):
         return True  # cut short, as in the title of a report: what follows a location there is a string
     if told.new_strings is None or not torch_symbols.is_torch(symbol):
         return False
