@@ -24,10 +24,12 @@ def torch_first(facts: Facts) -> tuple[Step, ...]:
     """Return the step that installs torch where it is missing, or may be: a build imports it. Empty where it is there."""
     if isinstance(facts.torch.version, str):
         return ()
-    missing = facts.torch.version is None
-    return torch_steps.newest_steps(
-        facts, "the build imports torch" + ("" if missing else "; where it is installed already, leave this step out")
-    )
+    why = "the build imports torch"
+    if facts.torch.version is not None:
+        why += "; where it is installed already, leave this step out"
+    if subject.is_flash_attn(facts):
+        return torch_steps.for_flash_attn(facts, why)
+    return torch_steps.newest_steps(facts, why)
 
 
 def _default_serves(facts: Facts) -> bool:
