@@ -13,14 +13,14 @@ from attn_doctor.examination import read_texts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.project_files import as_facts, might_be_one, read
-from attn_doctor.project_files.asked import Asked
 
 CU121 = "https://download.pytorch.org/whl/cu121"
 WHEEL = "https://github.com/Dao-AILab/flash-attention/releases/download/v2.6.3/flash_attn-2.6.3+cu123torch{}cxx11abiFALSE-cp311-cp311-linux_x86_64.whl"
 
 
-def asked(text: str, name: str) -> Asked:
+def asked(text: str, name: str) -> ProjectFile:
     found = read(text, name)
     assert found is not None, name
     return found

@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal
-    from attn_doctor.trials.plan import TrialOptions
+    from attn_doctor.model.trials import TrialOptions
 
     check_outputs(arguments)
     check_names(arguments.ignore)

@@ -8,7 +8,7 @@ Versions are strings as their maker writes them; ``attn_doctor.model.versions`` 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,6 +33,10 @@ class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def why(self) -> str:
         return self.unknown
+
+
+# The reason of a value that only a program, or the driver's library, could report.
+NOT_ASKED = "not read: --static starts no tool"
 
 
 def _unrecorded() -> Unknown:
@@ -238,6 +242,13 @@ class Toolchain(Record, frozen=True, kw_only=True):
 
 
 InterpreterKind = Literal["venv", "conda", "pixi", "uv", "pipx", "system", "standalone"]
+
+
+class ChosenPython(NamedTuple):
+    """Name the interpreter that is examined, and say why it was chosen."""
+
+    python: str
+    why: str
 
 
 class Interpreter(Record, frozen=True, kw_only=True):

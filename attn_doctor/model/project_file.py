@@ -38,8 +38,8 @@ class Image(Record, frozen=True, kw_only=True):
     compiler: bool | None = None  # None: its name does not tell
 
 
-class Asked(Record, frozen=True, kw_only=True):
-    """What one file asks for."""
+class ProjectFile(Record, frozen=True, kw_only=True):
+    """Hold what one file asks for."""
 
     file: str
     kind: Kind
@@ -52,6 +52,10 @@ class Asked(Record, frozen=True, kw_only=True):
     distribution: Said | None = None  # "ubuntu 22.04"
     musl: bool = False
     variables: tuple[Variable, ...] = ()  # of a Dockerfile
+
+    def lines(self) -> set[int]:
+        """Return the lines that ask for a package or name the image."""
+        return {wish.line for wish in self.wishes} | ({self.image.line} if self.image else set())
 
     def wish(self, name: str) -> Wish | None:
         """Return the last wish for a package: in a Dockerfile the later command decides."""
