@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor.model.facts import OsName, Record, Variable
@@ -19,6 +20,15 @@ class Wish(Record, frozen=True, kw_only=True):
     conda: bool = False
     isolated: bool = True  # False: installed with --no-build-isolation
     build: str | None = None  # of conda: "py3.10_cuda12.1_cudnn8_0"
+
+    @property
+    def requirement(self) -> str:
+        """Return the wish in pip's words: "torch==2.1.*" for "pytorch=2.1" in environment.yml."""
+        if not self.conda:
+            return self.text
+        if self.version:
+            return f"{self.name}=={self.version}" + ("" if "==" in self.text else ".*")
+        return self.name + re.sub(r"^[^\s<>=!~]*", "", self.text)
 
 
 class Said(Record, frozen=True, kw_only=True):
