@@ -16,10 +16,10 @@ from recorded_machines import MACHINES, expected, read
 from attn_doctor.failure_modes import ALL, find
 from attn_doctor.failure_modes.mode import FromFacts, Unsure
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.facts import Facts, Unknown, walk
 from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.steps import SetVariable
 
 _BUILT = {"flash-attn-2", "flash-attn-3"}
@@ -63,7 +63,7 @@ def test_exactly_what_is_expected(folder, goal):
     assert (advice.backend or "") == wanted["backend"]
     assert advice.install_flash_attn == wanted["install_flash_attn"]
     if "goal" in table:
-        assert implied(facts)[0].value == table["goal"]
+        assert implied_goal(facts)[0].value == table["goal"]
 
 
 @pytest.mark.parametrize(("folder", "goal"), CASES)
