@@ -157,6 +157,7 @@ MODE = FailureMode(
         of=(File(path="{site}/torch/README"),),
         run=(("{python}", "-c", "import torch; torch.__version__"),),
         shows="has no attribute '__version__'",
+        seconds=2,
     ),
 )
 
@@ -324,7 +325,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if instead is None:
         return (*made, *whole)
     fixes, never = instead
-    return (*made, *fixes) if never else (*made, *whole, *fixes)
+    return (*made, *fixes) if never else (*made, *whole, *(fix for fix in fixes if fix not in whole))
 
 
 def _which(facts: Facts) -> Step:
