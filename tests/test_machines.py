@@ -54,6 +54,7 @@ def test_exactly_what_is_expected(folder, goal):
     assert said == set(wanted["findings"])
     roots = [f.slug for f in diagnosis.findings if f.root_cause]
     assert (roots[0] if roots else "") == wanted["root"]
+    assert roots == wanted.get("roots", [wanted["root"]] if wanted["root"] else [])
     infos = {f.slug for f in diagnosis.findings if f.severity is Severity.INFO}
     assert set(wanted.get("info", [])) <= infos
     assert set(wanted.get("undetermined", [])) <= {u.slug for u in diagnosis.undetermined}
@@ -75,6 +76,9 @@ def test_each_finding_blocks_what_it_does_and_the_root_cause_has_its_cure(folder
     assert {f.slug: set(f.blocks) for f in said if f.blocks} == {
         slug: GROUPS[group] for slug, group in wanted["blocks"].items()
     }
+    assert {f.slug: f.message for f in diagnosis.findings if f.slug in wanted.get("says", ())} == wanted.get("says", {})
+    ways = {f.slug: [fix.title for fix in f.fixes] for f in diagnosis.findings if f.slug in wanted.get("ways", ())}
+    assert ways == wanted.get("ways", {})
     cures = next((f.fixes for f in said if f.root_cause), ())
     assert ([_shown(step, cures[0].title) for step in cures[0].steps] if cures else []) == wanted["fixes"]
 
