@@ -118,6 +118,8 @@ _WAITING = re.compile(
     r"|^(?:DEBUG )?\s*(?:building '[\w.]+' extension$|(?:adding|copying|creating) '?\S+\.(?:py|so|h|txt)\b|creating \S*build/temp\.|\[\d+/\d+\] \S*(?:nvcc|g\+\+|c\+\+|cc) "
     r"|(?:\S*/)?(?:[\w-]{0,30}(?:g\+\+|gcc|c\+\+)|cc|nvcc) .{0,4000}(?: -c |-[ID]\S))"
 )
+# A log that was cut behind an error, within the compiler's command.
+_FAILED = re.compile(r"finished with status 'error'|^\s*FAILED: ")
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -154,9 +156,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _unfinished(log: Log) -> bool:
-    """Say whether the last line of a log says that a wheel is being built."""
+    """Say whether the last line of a log says that a wheel is being built, and none before it that the build failed."""
     rest = [line for line in log.tail if not _ENDED.match(line)]
-    return bool(rest) and bool(_WAITING.search(rest[-1]))
+    return bool(rest) and bool(_WAITING.search(rest[-1])) and not any(_FAILED.search(line) for line in rest)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -195,8 +195,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     what = hit.variant.what if isinstance(hit.variant, Full) else "disk"
     if what == "limit":
-        why = "takes away the shell's limit; where it may not, a container or a cluster sets it, and its operator has to raise it"
-        step = commands.by_hand(("ulimit", "-f", "unlimited"), why, "the limit of this shell", "none")
+        # "unlimited" sets the hard limit too, which only root may raise: bash then says "Operation not permitted".
+        why = (
+            "raises the shell's limit as far as its hard limit allows; where ulimit -H -f shows a number, open a new shell, or let the "
+            "operator of the container or cluster raise it"
+        )
+        step = commands.by_hand(("ulimit", "-S", "-f", "hard"), why, "the limit of this shell", "none")
         return (Fix(title="Allow larger files in this shell", steps=(step,), verify=building.verify(facts)),)
     if what == "temporary" and not roomy and facts.system.os != "windows":
         why = "the installer downloads and unpacks there: this folder lies on a disk, where /tmp is often a small one in memory; df -h /var/tmp shows its room"

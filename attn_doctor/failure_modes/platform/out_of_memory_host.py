@@ -13,7 +13,7 @@ Why it happens
 
 What to do
     Start with fewer workers, without the cache of images and with a smaller batch: `workers=0 cache=False batch=4`. Where `ulimit -v`
-    shows a number, `ulimit -v unlimited` takes that limit away. A container or a job gets more memory from outside.
+    shows a number, `ulimit -S -v hard` raises it as far as the hard limit allows. A container or a job gets more memory from outside.
 
 How to reproduce
     `attn-doctor reproduce out-of-memory-host` asks torch for a million gigabytes on the CPU. It takes a torch in the target.
@@ -102,7 +102,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     less = commands.by_hand((), words, "the settings of the training", "none")
     made = [Fix(title="Use less memory", steps=(less,), verify=commands.check(facts))]
     if facts.system.os != "windows":
-        why = "where ulimit -v shows a number: takes that limit of the shell away; a container or a job of a cluster gets more from outside"
-        more = commands.by_hand(("ulimit", "-v", "unlimited"), why, "the limit of this shell", "none")
+        # "unlimited" sets the hard limit too, which only root may raise.
+        why = (
+            "where ulimit -v shows a number: raises it as far as the hard limit allows (ulimit -H -v); a container or a job of a cluster "
+            "gets more from outside"
+        )
+        more = commands.by_hand(("ulimit", "-S", "-v", "hard"), why, "the limit of this shell", "none")
         made.append(Fix(title="Allow the shell more memory", steps=(more,), verify=commands.check(facts)))
     return tuple(made)
