@@ -322,6 +322,9 @@ def _other_torch(facts: Facts) -> Fix | None:
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
-    return Fix(
-        title=f"Change to torch {nearest.torch}, which has a wheel", steps=(*torch, wheel), verify=_verify(facts)
+    title = (
+        f"Change to torch {nearest.torch}, which has a wheel"
+        if torch
+        else f"Take flash-attn {nearest.wheel.release}, which has a wheel for this torch"
     )
+    return Fix(title=title, steps=(*torch, wheel), verify=_verify(facts))
