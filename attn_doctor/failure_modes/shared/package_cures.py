@@ -26,7 +26,10 @@ def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
         return ()
     why = "the build imports torch"
     if facts.torch.version is not None:
-        why += "; where it is installed already, leave this step out"
+        # flash-attn does not compile against the headers of a torch that needs C++20.
+        newer = pytorch.first_with_cxx(20) if name == FLASH_ATTN else None
+        which = f"a torch older than {newer}" if newer else "it"
+        why += f"; where {which} is installed already, leave this step out"
     if name == FLASH_ATTN:
         return torch_steps.for_flash_attn(facts, why)
     return torch_steps.newest_steps(facts, why)
