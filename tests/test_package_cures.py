@@ -200,6 +200,7 @@ def test_the_command_in_a_log_says_what_to_ask_for_but_no_password_is_repeated()
         ("pip install 'mamba_ssm[causal-conv1d]>=2'", "mamba_ssm[causal-conv1d]>=2"),
         ("pip install git+https://github.com/state-spaces/mamba-ssm.git@v2", "git+https://github.com/state-spaces/mamba-ssm.git@v2"),
         ("pip install git+https://me:secret@example.org/mamba-ssm.git", "mamba-ssm"),
+        ("pip install --no-binary mamba-ssm mamba-ssm==2.2.4", "mamba-ssm==2.2.4"),
         ("pip install -r requirements.txt", "mamba-ssm"),
     ):  # fmt: skip
         assert subject.requirement(stated(subject=Subject(package="mamba-ssm", command=command))) == wanted
