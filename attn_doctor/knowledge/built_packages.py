@@ -41,12 +41,34 @@ def gigabytes(name: str | None) -> int:
     return row.gigabytes if row else _USUAL_GIGABYTES
 
 
+def of_module(name: str) -> str | None:
+    """Return the package that installs a module, by the module's normalised name; None where none of the table does."""
+    rows = load(BuiltPackage)
+    found = next((row for row in rows for known in row.extensions if name == known or _begins(name, known)), None)
+    return found.name if found else None
+
+
+def _begins(name: str, known: str) -> bool:
+    return known.endswith("*") and name.startswith(known[:-1])
+
+
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index of the wheels for this torch; None where there is none, or the flavour has to be known.
+    """Return the index, or the page of links, of the wheels for this torch; None where there is none, or the flavour has to be known.
 
     `flavour`: "cu124", where the version of torch does not say it.
     """
     minor, flavour = pair(torch), local(torch) or flavour
-    if row.url is None or row.wheels not in ("index", "pytorch-index") or minor is None or flavour is None:
+    if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
         return None
-    return row.url.format(torch=f"{minor[0]}{minor[1]}", flavour=flavour)
+    return row.url.format(torch=f"{minor[0]}{minor[1]}", minor=f"{minor[0]}.{minor[1]}", flavour=flavour)
+
+
+def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
+    """Return the requirement of the release that was built for this torch: "torchcodec==0.7.*"; None where none is listed."""
+    minor, flavour = pair(torch), local(torch) or flavour
+    release = row.pins.get(f"{minor[0]}.{minor[1]}") if minor else None
+    if minor is None or release is None or (row.pin is not None and flavour is None):
+        return None
+    if row.pin is None:
+        return f"{row.name}=={release}"
+    return row.pin.format(release=release, digits=f"{minor[0]}{minor[1]}", flavour=flavour)
