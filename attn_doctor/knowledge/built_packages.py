@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.tables import load
@@ -61,6 +62,15 @@ def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | Non
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
         return None
     return row.url.format(torch=f"{minor[0]}{minor[1]}", minor=f"{minor[0]}.{minor[1]}", flavour=flavour)
+
+
+def is_page(url: str) -> bool:
+    """Say whether this is a page of links that the table names, for some torch and CUDA."""
+    pages = [re.escape(row.url) for row in load(BuiltPackage) if row.wheels == "links" and row.url]
+    return any(
+        re.fullmatch(page.replace(r"\{minor\}", r"\d+\.\d+").replace(r"\{flavour\}", r"(?:cu\d{2,3}|cpu)"), url)
+        for page in pages
+    )
 
 
 def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:

@@ -370,9 +370,13 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     source_at_pypi: bool = False
     # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; "gptqmodel-*" stands for all that begin so.
     extensions: tuple[str, ...] = ()
-    setup_takes_wheel: bool = False  # its setup.py downloads the wheel for this torch from `url`, and compiles where there is none
+    setup_takes_wheel: bool = (
+        False  # its setup.py downloads the wheel for this torch from `url`, and compiles where there is none
+    )
     only_wheels: bool = False  # PyPI's source is newer than the wheels, and would be taken in place of them
-    pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it  # noqa: RUF012
-    pin: str | None = None  # how a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
+    pin: str | None = (
+        None  # how a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    )
     compiled: str | None = None  # the distribution that holds what is compiled, where it is another one
-    compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works  # noqa: RUF012
+    compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works

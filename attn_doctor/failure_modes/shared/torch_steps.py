@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import chosen, context, keeps_books
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
@@ -65,6 +66,26 @@ def newest_steps(
         return (commands.by_hand((), found.words, "torch and torchvision"),)
     by_conda = _by_conda(facts, found)
     return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
+
+
+def where_none_is(facts: Facts, why: str) -> tuple[Step, ...]:
+    """Return the steps that bring the newest torch only where there is none: nothing is known of one, and one that is there stays.
+
+    A name without a version is met by every torch that is installed. A tool that keeps the books of a project would write it down
+    again, so there the reader decides.
+    """
+    found = choice(facts)
+    if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
+        return newest_steps(facts, f"{why}; where it is installed already, leave this step out")
+    stays = f"{why}: a torch that is there stays, whichever it is; where there is none it comes"
+    step = commands.install(
+        "torch",
+        index_url=found.index_url,
+        why="; ".join(part for part in (stays, found.why, found.doubt) if part),
+        changes="adds torch, where there is none",
+        takes=found.takes,
+    )
+    return (step,)
 
 
 def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
