@@ -370,13 +370,12 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     source_at_pypi: bool = False
     # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; "gptqmodel-*" stands for all that begin so.
     extensions: tuple[str, ...] = ()
-    setup_takes_wheel: bool = (
-        False  # its setup.py downloads the wheel for this torch from `url`, and compiles where there is none
-    )
+    # Its setup.py downloads the wheel for this torch from `url`, and compiles where there is none. The variable with which it compiles nothing.
+    setup_takes_wheel: str | None = None
+    linux_only: bool = False  # its authors support no other system
     only_wheels: bool = False  # PyPI's source is newer than the wheels, and would be taken in place of them
     pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
-    pin: str | None = (
-        None  # how a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
-    )
+    # How a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    pin: str | None = None
     compiled: str | None = None  # the distribution that holds what is compiled, where it is another one
     compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works

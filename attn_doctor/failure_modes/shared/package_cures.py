@@ -12,7 +12,7 @@ from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 
 SDPA = "PyTorch's own attention (SDPA) needs none of this"
 _GIGABYTE = 1 << 30
@@ -148,6 +148,8 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
     made = list(package_wheels.ready(facts, name, again=True))
+    if row is not None and row.linux_only and facts.system.os in ("windows", "darwin"):
+        return tuple(made)
     if row is not None and row.compiles_at_run_time and row.wheels == "releases":
         newest = commands.install(
             name,
@@ -158,8 +160,10 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         )
         made = [Fix(title=f"Upgrade {name}", steps=(tools(facts), newest), verify=subject.verify(facts))]
     if row is not None and row.compiles_at_run_time:
-        made.append(_compiled_anew(facts, name))
-    elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index") and not row.source_at_pypi):
+        kept = _compiled_anew(facts, name)
+        runs = any(isinstance(step, Install) for fix in made for step in fix.steps)
+        made = [*made, kept] if runs else [kept]
+    elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
         why = f"compiles it against the torch that is there now: {because}"
         built = Fix(
             title=f"Build {name} again, for this torch", steps=_anew(facts, why, row), verify=subject.verify(facts)

@@ -23,7 +23,13 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
     `again`: one that does not fit is installed.
     """
     row = built_packages.row_of(name) if name else None
-    if name is None or row is None or not _may_fit(facts, row):
+    if name is None or row is None:
+        return ()
+    if row.linux_only and facts.system.os in ("windows", "darwin"):
+        return (_under_linux(facts, name),)
+    if row.compiles_nothing and not again:
+        return (_without_compiling(facts, name, row.compiles_nothing),)
+    if not _may_fit(facts, row):
         return ()
     made: tuple[Step, ...] = ()
     if row.wheels == "pytorch-index":
@@ -39,13 +45,57 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
     if made:
         title = f"Install {name}'s finished wheel" if row.wheels != "pypi" or not again else f"Upgrade {name}"
         return (Fix(title=title, steps=made, verify=subject.verify(facts)),)
-    by_hand = row.wheels in ("index", "releases") and not (row.setup_takes_wheel and facts.system.os == "windows")
-    return (_by_hand(facts, name, row),) if by_hand else ()
+    if row.setup_takes_wheel is not None:
+        return () if again or facts.torch.version is None else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+    return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
+    """Return the fix that lets the package's own setup fetch the wheel for the torch there, and compile nothing."""
+    small = tuple(text for text in row.imports if text != "torch")
+    steps = (
+        commands.install(*small, why="its setup imports them", changes="adds small packages"),
+        commands.variable(skip, "TRUE", f"the setup of {name} compiles nothing, and needs no nvcc"),
+        commands.install(
+            subject.requirement(facts) or name,
+            no_build_isolation=True,
+            no_cache=True,
+            why=f"its setup asks the torch that is there, and takes the finished wheel for it from {row.url}. Where there is none, "
+            f"`import {row.module}` fails afterwards: then build it without that variable",
+            changes=f"adds {name}",
+        ),
+    )
+    return Fix(title=f"Let {name}'s setup take its finished wheel", steps=steps, verify=subject.verify(facts))
+
+
+def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
+    """Return the fix for a package that can leave its kernels to their first use."""
+    steps = (
+        *(
+            commands.variable(key, value, f"nothing of {name} is compiled when it is installed, but at its first use")
+            for key, value in variables.items()
+        ),
+        commands.install(
+            subject.requirement(facts) or name,
+            no_cache=True,
+            why="its Python code alone; what is used of its kernels is compiled then, and needs a toolkit of torch's CUDA",
+            changes=f"adds {name}",
+        ),
+    )
+    return Fix(title=f"Install {name} without compiling its kernels", steps=steps, verify=subject.verify(facts))
+
+
+def _under_linux(facts: Facts, name: str) -> Fix:
+    where = "in WSL (`wsl --install`, then in its Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
+    step = commands.by_hand(
+        (), f"install and run {name} {where}: its authors support Linux alone", "nothing here", elsewhere=True
+    )
+    return Fix(title=f"Use {name} under Linux", steps=(step,), verify=subject.verify(facts))
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
     """Say whether an installation without isolation takes the finished wheel for the torch there by itself, where there is one."""
-    return row is not None and row.setup_takes_wheel and _may_fit(facts, row)
+    return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
 
 
 def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
@@ -66,8 +116,8 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
     if name == "torchvision":
         return (Fix(title="Install torch and torchvision together", steps=both, verify=verify),)
     asked = Install(
-        requirements=("torchaudio=={torch}",),
-        index_url=f"{torch_choice.INDEX}/cu{{cuda}}",
+        requirements=(torch_choice.of_the_torch_there("torchaudio"),),
+        index_url=torch_choice.index_of("cu{cuda}"),
         reinstall=True,
         no_deps=True,
         why="torchaudio has the numbers of torch, up to 2.11, its last",
@@ -150,7 +200,7 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
     if torch is None:
         return torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
     asking = Install(
-        requirements=(name, "torch=={torch}"),
+        requirements=(name, torch_choice.of_the_torch_there()),
         index_url=(row.url or "").format(flavour="cu{cuda}"),
         upgrade=again,
         why=f"takes the release of {name} that was built for the torch that is there",
