@@ -34,6 +34,12 @@ def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset
     return tuple(dict.fromkeys(found))
 
 
+def excluded(pin: Pin, step: Install) -> tuple[str, ...]:
+    """Return a sentence where a constraint and what a step asks for exclude each other."""
+    said = _against(pin, _ends(None, step), "allows")
+    return tuple(said)
+
+
 def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requirement | None]:
     if changes is not None:
         return {change.package: change.after for change in changes}
@@ -44,12 +50,12 @@ def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requi
     return {name: asked for name, text in wanted(step).items() if (asked := _read(text)) is not None}
 
 
-def _against(pin: Pin, ends: dict[str, str | Requirement | None]) -> Iterator[str]:
+def _against(pin: Pin, ends: dict[str, str | Requirement | None], says: str = "asks for") -> Iterator[str]:
     requirement = _read(pin.requirement)
     name = canonicalize_name(requirement.name) if requirement else name_of(pin.requirement)
     if name is None or name not in ends:
         return
-    where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
+    where = f"{pin.file} line {pin.line} {says} {pin.requirement}"
     end = ends[name]
     if end is None:
         yield f"{where}, and this removes it"

@@ -260,6 +260,13 @@ class Interpreter(Record, frozen=True, kw_only=True):
     indexes: tuple[str, ...] | Unknown = (
         UNRECORDED  # addresses of package indexes in settings of pip and uv, no passwords
     )
+    find_links: tuple[str, ...] | Unknown = UNRECORDED  # folders and pages of wheels in these settings
+    no_index: tuple[str, ...] | Unknown = (
+        UNRECORDED  # settings that keep pip or uv from asking an index: "PIP_NO_INDEX"
+    )
+    constraints: tuple[Pin, ...] | Unknown = (
+        UNRECORDED  # versions that the settings of pip and uv allow; `file` names where each stands
+    )
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED

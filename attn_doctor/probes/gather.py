@@ -202,10 +202,8 @@ def _target(
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
     record, origin = itself
-    configured: tuple[str, ...] | Unknown = runner.attempt(
-        "indexes", lambda: _indexes(request, record), _unknown_indexes
-    )
-    itself = msgspec.structs.replace(record, indexes=configured), origin
+    configured = runner.attempt("indexes", lambda: _settings(request, record), _unknown_settings)
+    itself = msgspec.structs.replace(record, **configured), origin
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
         why = modules.why
@@ -241,17 +239,17 @@ def _target(
     }
 
 
-def _unknown_indexes(why: str) -> tuple[str, ...] | Unknown:
-    return Unknown(why)
+def _unknown_settings(why: str) -> dict[str, Any]:
+    return dict.fromkeys(("indexes", "find_links", "no_index", "constraints"), Unknown(why))
 
 
-def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...] | Unknown:
-    """Return the package indexes that the settings of pip and uv name, those of the project in the current folder too."""
-    from attn_doctor.probes.indexes import indexes
+def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
+    """Return what the settings of pip and uv say of installations, those of the project in the current folder too."""
+    from attn_doctor.probes.indexes import settings
 
     prefix = itself.prefix if isinstance(itself.prefix, str) else ""
     folder = current_folder.where()
-    return indexes(request.root, request.environ, prefix, Path(folder) if folder else None)
+    return settings(request.root, request.environ, prefix, Path(folder) if folder else None)._asdict()
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:

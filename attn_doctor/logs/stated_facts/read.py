@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
-from attn_doctor.logs.stated_facts.values import installer_of, package, same_gpu, values
+from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
 
 _SIGNS = (
@@ -221,7 +220,7 @@ def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
     for claim in claims:
         if claim.weight == FRAME:
             frame = claim
-        elif _DLL in claim.place.text and built_packages.row_of(claim.value) is None:
+        elif _DLL in claim.place.text and not is_known(claim.value):
             near = frame is not None and claim.place.line - frame.place.line <= _ONE_FRAME
             if frame is not None and near:
                 claim = claim._replace(value=frame.value, how="implied")  # noqa: PLW2901

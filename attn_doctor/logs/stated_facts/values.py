@@ -15,6 +15,7 @@ _COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang
 _DISTRIBUTION_OF = {
     "flash-attn-3-cuda": "flash-attn-3",
     "flashattn-hopper-cuda": "flash-attn-3",
+    "flash-attn-interface": "flash-attn-3",
     "cv2": "opencv-python",
     "pil": "pillow",
     "yaml": "pyyaml",
@@ -41,6 +42,11 @@ def package(text: str) -> str:
     """Return the name of the distribution that a name of a distribution or a module stands for."""
     name = re.sub(r"[-_.]+", "-", text).lower()
     return _DISTRIBUTION_OF.get(name) or built_packages.of_module(name) or name
+
+
+def is_known(package: str) -> bool:
+    """Say whether this is a distribution of which the modules are known."""
+    return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
 def installer_of(command: str) -> str | None:
