@@ -8,8 +8,8 @@ import pytest
 from kit import Machine, ubuntu
 
 from attn_doctor.knowledge.jetson import jetpack_of
-from attn_doctor.model.facts import Pin, Unknown
-from attn_doctor.probes.indexes import settings
+from attn_doctor.model.facts import Unknown
+from attn_doctor.probes.indexes import indexes
 from attn_doctor.probes.system import system
 
 ORIN = "nvidia,p3737-0000+p3701-0005\0nvidia,p3701-0005\0nvidia,tegra234\0"
@@ -98,10 +98,10 @@ def test_indexes_of_variables_and_files_without_their_passwords(tmp_path):
             "project/pyproject.toml": '[project.urls]\nurl = "https://home.example"\n[[tool.uv.index]]\nurl = "https://torch.example/whl"\n',
         },
     )
-    told = settings(
+    told = indexes(
         root, {"HOME": "/home/user", "UV_INDEX": "a=https://named.example/simple"}, "/venv", Path("/project")
     )
-    assert told.indexes == (
+    assert told == (
         "https://named.example/simple",
         "https://nexus.example/simple",
         "https://one.example/simple",
@@ -115,42 +115,4 @@ def test_a_file_that_is_no_configuration_names_no_index(tmp_path):
     root = files(
         tmp_path, **{"etc/pip.conf": "index-url = https://a.example\n\x00[", "etc/uv/uv.toml": "[[index\nurl = 3"}
     )
-    assert settings(root, {}, "/venv", None).indexes == ()
-
-
-def test_folders_of_wheels_constraints_and_switches_of_variables_and_files(tmp_path):
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "requirements.txt").write_text("ultralytics\n-c pinned.txt  # ours\n")
-    (project / "pinned.txt").write_text("# none newer\ntorch==2.5.1\n")
-    (project / "pyproject.toml").write_text(
-        '[tool.uv]\nconstraint-dependencies = [\n  "numpy<2",\n  "torch[opt]>=2.4",\n]\noverride-dependencies = ["triton==3.1.0"]\n'
-        '[tool.uv.pip]\nno-index = false\n[tool.black]\nfind-links = "no"\n'
-    )
-    root = files(
-        tmp_path / "machine",
-        **{
-            "etc/pip.conf": "[global]\nfind-links =\n  /srv/wheels\n  https://bot:secret@wheels.example/page\nno-index = true\n",
-            "home/user/limits.txt": "numpy==1.26.4\n-e .\n",
-            "etc/uv/uv.toml": 'offline = true\nfind-links = ["/srv/uv"]\n',
-        },
-    )
-    environ = {
-        "HOME": "/home/user",
-        "PIP_CONSTRAINT": "/home/user/limits.txt https://limits.example/c.txt",
-        "UV_FIND_LINKS": "/srv/one,/srv/two",
-        "UV_NO_INDEX": "0",
-        "PIP_NO_INDEX": "1",
-    }
-    told = settings(root, environ, "/venv", project)
-    assert told.find_links == ("/srv/one", "/srv/two", "/srv/wheels", "https://wheels.example/page", "/srv/uv")
-    assert told.no_index == ("PIP_NO_INDEX", "/etc/pip.conf", "/etc/uv/uv.toml")
-    toml = str(project / "pyproject.toml")
-    assert told.constraints == (
-        Pin(file=f"{toml}, constraint-dependencies", line=3, requirement="numpy<2"),
-        Pin(file=f"{toml}, constraint-dependencies", line=4, requirement="torch[opt]>=2.4"),
-        Pin(file=f"{toml}, override-dependencies", line=6, requirement="triton==3.1.0"),
-        Pin(file="/home/user/limits.txt (PIP_CONSTRAINT)", line=1, requirement="numpy==1.26.4"),
-        Pin(file=f"{project / 'pinned.txt'} (requirements.txt)", line=2, requirement="torch==2.5.1"),
-    )
-    assert settings(files(tmp_path / "bare"), {}, "/venv", None) == ((), (), (), ())
+    assert indexes(root, {}, "/venv", None) == ()

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-from attn_doctor.commands.installers import own
+import itertools
+from collections.abc import Iterable
+
 from attn_doctor.fixes.pins import excluded
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, InstallerSettings
 from attn_doctor.model.steps import Install, Step
 
 
 def blocks(facts: Facts, step: Step) -> str | None:
-    """Return why the settings of the user stop this step, and what to change; None where they do not.
+    """Return why the settings of the user stop this step, and what to change; None where they do not, as far as is known.
 
-    A constraint makes the installer refuse another version, and PIP_NO_INDEX makes it find nothing, whatever the command says.
+    A constraint makes the installer refuse another version, and PIP_NO_INDEX makes it find nothing, whatever the command
+    says. A constraint under a condition (`numpy<2; python_version < "3.12"`) is left to the installer.
     """
-    if not isinstance(step, Install):
+    settings = _of(facts, step)
+    if settings is None or not isinstance(step, Install):
         return None
-    off = _off(facts)
-    if (
-        off
-        and not step.from_folder
-        and not _links(facts)
-        and not all(text.endswith(".whl") for text in step.requirements)
-    ):
-        return (
-            f"{off} keeps {own(facts)} from asking any index: unset it for this command, or put the wheels into a folder that "
-            f"{'UV' if own(facts) == 'uv' else 'PIP'}_FIND_LINKS names"
-        )
-    return next(
-        (f"{text}: change that line, or leave it out for this command" for text in _constrained(facts, step)), None
+    off = settings.no_index
+    folders = settings.find_links or step.find_links or step.from_folder
+    if off and not folders and not all(text.endswith(".whl") for text in step.requirements):
+        away = "take no-index out of it" if "/" in off or "\\" in off else "unset it for this command"
+        links = f"{settings.installer.upper()}_FIND_LINKS"
+        return f"{off} keeps {settings.installer} from asking any index: {away}, or name a folder with the wheels in {links}"
+    said = next(
+        (text for pin in settings.constraints if ";" not in pin.requirement for text in excluded(pin, step)), None
     )
+    return None if said is None else f"{said}: {settings.installer} refuses that until the line is changed"
 
 
-def notes(facts: Facts) -> tuple[str, ...]:
-    """Return what the reader of a plan has to know of the settings that hold for all of its steps."""
-    off, links = _off(facts), _links(facts)
-    return (f"{off} is set: only wheels that lie in {', '.join(links)} are found",) if off and links else ()
-
-
-def _off(facts: Facts) -> str | None:
-    """Return the setting by which the installer of the target asks no index; None where there is none."""
-    told = facts.interpreter.no_index
-    of_uv = own(facts) == "uv"
-    return next((name for name in (told if isinstance(told, tuple) else ()) if of_uv is _is_uvs(name)), None)
-
-
-def _is_uvs(name: str) -> bool:
-    return name.startswith("UV_") or name.endswith(("uv.toml", "pyproject.toml"))
-
-
-def _links(facts: Facts) -> tuple[str, ...]:
-    return facts.interpreter.find_links if isinstance(facts.interpreter.find_links, tuple) else ()
-
-
-def _constrained(facts: Facts, step: Install) -> tuple[str, ...]:
-    told = facts.interpreter.constraints
-    of_uv = own(facts) == "uv"
+def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
+    """Return a sentence for each installer of these steps that finds only the wheels of a few folders."""
+    found = dict.fromkeys(one for step in steps if (one := _of(facts, step)) and one.no_index and one.find_links)
     return tuple(
-        text
-        for pin in (told if isinstance(told, tuple) else ())
-        if of_uv or ("-dependencies" not in pin.file and "UV_" not in pin.file)
-        for text in excluded(pin, step)
+        f"{one.no_index} keeps {one.installer} from asking any index: it finds only wheels in {', '.join(one.find_links)}"
+        for one in found
     )
+
+
+def _of(facts: Facts, step: Step) -> InstallerSettings | None:
+    """Return the settings of the installer that carries out a step; None where that has none. pipx runs pip, Poetry and PDM do not."""
+    told = facts.interpreter.settings
+    if not isinstance(step, Install) or not isinstance(told, tuple):
+        return None
+    by_pip = step.argv[:1] == ("pipx",) or ("-m", "pip") in itertools.pairwise(step.argv)
+    name = "uv" if step.argv[:1] == ("uv",) else "pip" if by_pip else None
+    return next((one for one in told if one.installer == name), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,6 +14,7 @@ from attn_doctor.fixes.resolve import wanted
 from attn_doctor.model.facts import Facts, Pin, Unknown
 from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 
+_LOCAL = re.compile(r"\+[A-Za-z0-9._-]+")
 Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the installer was asked; the step
 
 
@@ -36,8 +38,7 @@ def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset
 
 def excluded(pin: Pin, step: Install) -> tuple[str, ...]:
     """Return a sentence where a constraint and what a step asks for exclude each other."""
-    said = _against(pin, _ends(None, step), "allows")
-    return tuple(said)
+    return tuple(_against(pin, _ends(None, step), "allows"))
 
 
 def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requirement | None]:
@@ -87,6 +88,7 @@ def _exclude(one: Requirement, other: Requirement) -> bool:
     """Return whether two requirements exclude each other, judged by their exact versions alone."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
-        if any(not _met(second, version) for version in exact):
+        bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 takes 2.5.1+cu124
+        if any(not _met(second if "+" in version else bare, version) for version in exact):
             return True
     return False

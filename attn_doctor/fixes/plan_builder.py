@@ -57,7 +57,7 @@ def make(
         f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} takes back what it did not add itself"
         for lock in beside
     )
-    notes += installer_settings.notes(facts)
+    notes += installer_settings.notes(facts, (one.step for way in ways for one in way.steps))
     return Plan(
         target=here.python,
         goal=goal,
@@ -130,8 +130,8 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, which the settings of pip and uv may stop: the installer says only that it found nothing."""
-    reason = installer_settings.blocks(facts, made.step)
+    """Return the step, which the settings of pip and uv may stop: an installer that was asked says only that it found nothing."""
+    reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 
 

@@ -202,8 +202,12 @@ def _target(
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
     record, origin = itself
-    configured = runner.attempt("indexes", lambda: _settings(request, record), _unknown_settings)
-    itself = msgspec.structs.replace(record, **configured), origin
+    itself = (
+        msgspec.structs.replace(
+            record, **runner.attempt("settings", lambda: _settings(request, record), _unknown_settings)
+        ),
+        origin,
+    )
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
         why = modules.why
@@ -240,16 +244,18 @@ def _target(
 
 
 def _unknown_settings(why: str) -> dict[str, Any]:
-    return dict.fromkeys(("indexes", "find_links", "no_index", "constraints"), Unknown(why))
+    return dict.fromkeys(("indexes", "settings"), Unknown(why))
 
 
 def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
-    """Return what the settings of pip and uv say of installations, those of the project in the current folder too."""
-    from attn_doctor.probes.indexes import settings
+    """Return the fields of what pip and uv are configured to do, by the project in the current folder too."""
+    from attn_doctor.probes.indexes import indexes
+    from attn_doctor.probes.installer_settings import installer_settings
 
     prefix = itself.prefix if isinstance(itself.prefix, str) else ""
-    folder = current_folder.where()
-    return settings(request.root, request.environ, prefix, Path(folder) if folder else None)._asdict()
+    where = current_folder.where()
+    asked = (request.root, request.environ, prefix, Path(where) if where else None)
+    return {"indexes": indexes(*asked), "settings": installer_settings(*asked)}
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:
