@@ -64,20 +64,21 @@ def test_variables_and_files_of_uv(tmp_path):
         tmp_path,
         **{
             "etc/uv/uv.toml": 'no-index = true\nfind-links = ["/srv/uv"]\n',
+            "limits.txt": "torch==2.5.1\n",
             "project/pyproject.toml": '[tool.uv]\nconstraint-dependencies = [\n  "rich<13",  # not asked for\n  "numpy<2",\n]\n'
             'override-dependencies = ["triton==3.1.0"]\n[tool.uv.pip]\nno-index = false\n[tool.black]\nfind-links = ["/no"]\n',
         },
     )
-    environ = {"UV_FIND_LINKS": "/srv/one,/srv/two", "UV_OFFLINE": "1"}
+    environ = {"UV_FIND_LINKS": "/srv/one,/srv/my wheels", "UV_NO_INDEX": "1", "UV_CONSTRAINT": "/limits.txt"}
     toml = "/project/pyproject.toml"
     assert installer_settings(root, environ, "/venv", Path("/project")) == (
         InstallerSettings(
             installer="uv",
-            find_links=("/srv/one", "/srv/two", "/srv/uv"),
-            no_index="UV_OFFLINE",
+            find_links=("/srv/one", "/srv/my wheels", "/srv/uv"),
             constraints=(
                 Pin(file=f"{toml}, constraint-dependencies", line=4, requirement="numpy<2"),
                 Pin(file=f"{toml}, override-dependencies", line=6, requirement="triton==3.1.0"),
+                Pin(file="/limits.txt (UV_CONSTRAINT)", line=1, requirement="torch==2.5.1"),
             ),
         ),
     )
@@ -98,6 +99,12 @@ def test_variables_and_files_of_uv(tmp_path):
 def test_the_switch_that_counts_is_the_last_one_that_is_set(tmp_path, environ, text, off):
     told = installer_settings(files(tmp_path, **{"etc/pip.conf": text}), environ, "/venv", None)
     assert [one.no_index for one in told] == ([off] if off else [])
+
+
+def test_a_file_of_uv_keeps_it_from_its_index(tmp_path):
+    root = files(tmp_path, **{"home/user/.config/uv/uv.toml": "[pip]\nno-index = true\n"})
+    told = installer_settings(root, {"HOME": "/home/user"}, "/venv", Path("/project"))
+    assert told == (InstallerSettings(installer="uv", no_index="/home/user/.config/uv/uv.toml"),)
 
 
 def test_without_settings_nothing_is_told(tmp_path):
@@ -134,11 +141,11 @@ OFF = "PIP_NO_INDEX keeps pip from asking any index: unset it for this command, 
         ({"no_index": "PIP_NO_INDEX", "find_links": ("/srv",)}, asks(), None),
         ({"no_index": "/etc/pip.conf"}, asks(), "/etc/pip.conf keeps pip from asking any index: take no-index out of it, or name a folder with the wheels in PIP_FIND_LINKS"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="numpy==2.1.0"),)}, asks(),
-         "/c.txt line 3 allows numpy==2.1.0, and this asks for numpy<2: pip refuses that until the line is changed"),
+         "/c.txt line 3 allows numpy==2.1.0, and this asks for numpy<2: pip goes by that line until it is changed"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="numpy==1.26.4"),)}, asks(), None),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="torch==2.5.1"),)}, asks(PIP, "torch==2.5.1+cu124"), None),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="torch==2.5.1+cpu"),)}, asks(PIP, "torch==2.5.1+cu124"),
-         "/c.txt line 3 allows torch==2.5.1+cpu, and this asks for torch==2.5.1+cu124: pip refuses that until the line is changed"),
+         "/c.txt line 3 allows torch==2.5.1+cpu, and this asks for torch==2.5.1+cu124: pip goes by that line until it is changed"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement='numpy==2.1.0; python_version < "3"'),)}, asks(), None),
     ],
 )  # fmt: skip
@@ -173,7 +180,7 @@ def test_a_way_that_a_constraint_stops_comes_last_and_names_the_line():
     assert last.title == free.ways[0].title
     assert last.impossible() == (
         f"/etc/limits.txt (PIP_CONSTRAINT) line 1 allows numpy==2.1.0, and this asks for {first.requirements[0]}: "
-        "pip refuses that until the line is changed"
+        "pip goes by that line until it is changed"
     )
 
 

@@ -22,13 +22,13 @@ def blocks(facts: Facts, step: Step) -> str | None:
     off = settings.no_index
     folders = settings.find_links or step.find_links or step.from_folder
     if off and not folders and not all(text.endswith(".whl") for text in step.requirements):
-        away = "take no-index out of it" if "/" in off or "\\" in off else "unset it for this command"
+        away = "unset it for this command" if off == "PIP_NO_INDEX" else "take no-index out of it"
         links = f"{settings.installer.upper()}_FIND_LINKS"
         return f"{off} keeps {settings.installer} from asking any index: {away}, or name a folder with the wheels in {links}"
     said = next(
         (text for pin in settings.constraints if ";" not in pin.requirement for text in excluded(pin, step)), None
     )
-    return None if said is None else f"{said}: {settings.installer} refuses that until the line is changed"
+    return None if said is None else f"{said}: {settings.installer} goes by that line until it is changed"
 
 
 def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:

@@ -47,34 +47,26 @@ def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | 
 
 
 def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> InstallerSettings:
-    links: list[str] = []
-    no_index: dict[str, str | None] = {}  # key -> where it is on
+    """Read uv's. It has no variable for `no-index` (0.13.9), and an overriding version it takes in the place of any other."""
+    links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
+    no_index: str | None = None
     constraints: list[Pin] = []
     for path in uv_files(environ, folder):
         text = tree.text(path) or ""
+        lines = text.splitlines()
         for table in _uv_tables(text, path):
             links += _texts(table.get("find-links"))
-            no_index |= {key: path if table[key] is True else None for key in ("no-index", "offline") if key in table}
+            if "no-index" in table:
+                no_index = path if table["no-index"] is True else None
             for key in ("constraint-dependencies", "override-dependencies"):
-                found = _wishes("\n".join(_texts(table.get(key))))
-                lines = text.splitlines()
+                texts = (pin.requirement for pin in _wishes("\n".join(_texts(table.get(key)))))
                 constraints += [
-                    Pin(
-                        file=f"{path}, {key}",
-                        line=toml_files.line_with(lines, pin.requirement),
-                        requirement=pin.requirement,
-                    )
-                    for pin in found
+                    Pin(file=f"{path}, {key}", line=toml_files.line_with(lines, one), requirement=one) for one in texts
                 ]
-    for key, name in (("no-index", "UV_NO_INDEX"), ("offline", "UV_OFFLINE")):
-        no_index |= {key: name if _is_on(environ[name]) else None} if environ.get(name) else {}
     for name in ("UV_CONSTRAINT", "UV_OVERRIDE"):
         constraints += [pin for file in environ.get(name, "").split() for pin in _in_file(tree, file, name, folder)]
     return InstallerSettings(
-        installer="uv",
-        find_links=_links([*re.split(r"[\s,]+", environ.get("UV_FIND_LINKS", "")), *links]),
-        no_index=next((where for where in no_index.values() if where), None),
-        constraints=tuple(constraints),
+        installer="uv", find_links=_links(links), no_index=no_index, constraints=tuple(constraints)
     )
 
 
