@@ -193,8 +193,9 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
             name,
             *torch_choice.same(torch),
             index_url=built_packages.wheel_index(row, *_torch(facts)),
+            upgrade=again,
             why=f"takes the release of {name} that was built for this torch",
-            changes=f"adds {name}",
+            changes=name if again else f"adds {name}",
         )
         return (step,)
     if torch is None:
