@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from fnmatch import fnmatchcase
 
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.tables import load
@@ -45,12 +46,8 @@ def gigabytes(name: str | None) -> int:
 def of_module(name: str) -> str | None:
     """Return the package that installs a module, by the module's normalised name; None where none of the table does."""
     rows = load(BuiltPackage)
-    found = next((row for row in rows for known in row.extensions if name == known or _begins(name, known)), None)
+    found = next((row for row in rows for known in row.extensions if fnmatchcase(name, known)), None)
     return found.name if found else None
-
-
-def _begins(name: str, known: str) -> bool:
-    return known.endswith("*") and name.startswith(known[:-1])
 
 
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:

@@ -368,7 +368,7 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     gigabytes: int  # of memory that one compiler takes at most
     # The newest release has its source at PyPI beside wheels: `--no-binary` compiles it. Without it pip goes back to an old release.
     source_at_pypi: bool = False
-    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; "gptqmodel-*" stands for all that begin so.
+    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` stands for any text: "gptqmodel-*".
     extensions: tuple[str, ...] = ()
     # Its setup.py downloads the wheel for this torch from `url`, and compiles where there is none. The variable with which it compiles nothing.
     setup_takes_wheel: str | None = None
