@@ -47,7 +47,9 @@ def test_offline_a_plan_is_made_and_its_way_can_be_applied_or_not(patient):
     made = workflow.suggest(request(patient, offline=True, verify=False), said)
     assert (made.here, made.plan.notes, [one.attempt for one in made.plan.ways]) == (
         True,
-        (),
+        (
+            f"PIP_NO_INDEX keeps pip from asking any index: it finds only wheels in {(patient.folder / 'house').as_uri()}",
+        ),
         [None] * len(made.plan.ways),
     )
     assert made.places == ask(str(patient.python), os.environ)

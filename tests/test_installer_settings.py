@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,7 @@ def test_variables_and_files_of_uv(tmp_path):
         ({"PIP_NO_INDEX": "0"}, "[global]\nno-index = yes\n", None),  # the variable wins
         ({"PIP_NO_INDEX": ""}, "[global]\nno-index = yes\n", "/etc/pip.conf"),  # pip takes an empty one as none
         ({}, "[global]\nno-index = yes\n[install]\nno_index = no\n", None),
+        ({"PIP_CONFIG_FILE": os.devnull}, "[global]\nno-index = yes\n", None),  # pip then reads no file
         ({}, "no-index = yes\n\x00[", None),  # this is no configuration
     ],
 )
@@ -225,7 +227,7 @@ def test_pip_obeys_its_settings_whatever_the_command_says(tmp_path, environ, wor
     off = [] if "--index-url" in words else ["--no-index"]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--dry-run", "--target", str(tmp_path / "t"), *off, *(w.format(**places) for w in words)],
-        env={"PATH": "", "HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null", **{k: v.format(**places) for k, v in environ.items()}},
+        env={"PATH": "", "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, **{k: v.format(**places) for k, v in environ.items()}},
         capture_output=True,
         text=True,
     )  # fmt: skip

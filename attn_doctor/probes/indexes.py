@@ -6,6 +6,7 @@ https://pip.pypa.io/en/stable/topics/configuration/, https://docs.astral.sh/uv/c
 from __future__ import annotations
 
 import configparser
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | 
 def pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return  # pip then reads no file at all
     yield from (
         *("/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{home}/.pip/pip.conf", f"{prefix}/pip.conf", f"{prefix}/pip.ini"),
         f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/pip/pip.conf",
