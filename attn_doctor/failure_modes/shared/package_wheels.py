@@ -116,11 +116,11 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
     if name == "torchvision":
         return (Fix(title="Install torch and torchvision together", steps=both, verify=verify),)
     asked = Install(
-        requirements=(torch_choice.of_the_torch_there("torchaudio"),),
+        requirements=(torch_choice.of_the_torch_there(name),),
         index_url=torch_choice.index_of("cu{cuda}"),
         reinstall=True,
         no_deps=True,
-        why="torchaudio has the numbers of torch, up to 2.11, its last",
+        why=f"{name} has the numbers of torch, up to 2.11, its last",
         changes=name,
     )
     return (Fix(title=title, steps=(commands.by_the_torch_there(facts, asked),), verify=verify),)
