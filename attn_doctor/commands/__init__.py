@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import chosen, context, in_order, python, rendered
+from attn_doctor.commands.installers import by_the_torch_there, chosen, context, in_order, python, rendered
 from attn_doctor.commands.shells import quoted, shell_of, shown
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -12,6 +12,7 @@ from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, 
 
 __all__ = [
     "by_hand",
+    "by_the_torch_there",
     "check",
     "install",
     "prepared",
@@ -35,12 +36,14 @@ def install(
     takes: str | None = None,
     index_url: str | None = None,
     from_folder: str | None = None,
+    find_links: str | None = None,
     upgrade: bool = False,
     reinstall: bool = False,
     no_deps: bool = False,
     no_build_isolation: bool = False,
     no_cache: bool = False,
     no_binary: bool = False,
+    only_binary: bool = False,
     verbose: bool = False,
 ) -> Step:
     """Build a step that installs requirements into the target."""
@@ -53,12 +56,14 @@ def install(
         takes=takes,
         index_url=index_url,
         from_folder=from_folder,
+        find_links=find_links,
         upgrade=upgrade,
         reinstall=reinstall,
         no_deps=no_deps,
         no_build_isolation=no_build_isolation,
         no_cache=no_cache,
         no_binary=no_binary,
+        only_binary=only_binary,
         verbose=verbose,
     )
 

@@ -36,6 +36,7 @@ class Context(Record, frozen=True, kw_only=True):
     in_pyproject: frozenset[str] = (
         frozenset()
     )  # those of a pyproject.toml beside whose uv environment no lock file lies
+    knows_origin: bool = True  # who installed each distribution was seen, and not only named by a log
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
@@ -185,11 +186,13 @@ _SWITCHES = {
 def options(step: Install) -> Argv:
     """Return options and requirements in the words that pip and uv share; an index stands last, as pytorch.org writes it."""
     folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
+    page = ("--find-links", step.find_links) if step.find_links else ()
     index = ("--index-url", step.index_url) if step.index_url else ()
     # https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-no-binary, https://docs.astral.sh/uv/reference/cli/#uv-pip-install
     source = tuple(word for name in step.names() if step.no_binary for word in ("--no-binary", name))
+    wheels = tuple(word for name in step.names() if step.only_binary for word in ("--only-binary", name))
     switches = (word for name, word in _SWITCHES.items() if getattr(step, name))
-    return (*switches, *source, *folder, *step.requirements, *index)
+    return (*switches, *source, *wheels, *folder, *step.requirements, *page, *index)
 
 
 class Pipx(Installer):
@@ -242,6 +245,8 @@ class Conda(Installer):
         if self._of_conda(step.requirements):
             return super().otherwise(step)
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
+        if not self.here.knows_origin:
+            return f"by the {tool} of this environment of conda; where `conda list` shows that a channel brought it, {tool} replaces that one"
         return f"conda did not install this, so the environment's own {tool} does it"
 
     def add_pip(self) -> Argv:

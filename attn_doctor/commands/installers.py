@@ -23,12 +23,13 @@ from attn_doctor.commands.environment_tools import (
 )
 from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
+from attn_doctor.model.steps import AddPip, Install, Run, RunByHand, Step, Uninstall, action, name_of
 
 __all__ = [
     "INSTALLERS",
     "KEEPERS",
     "Context",
+    "by_the_torch_there",
     "chosen",
     "context",
     "in_order",
@@ -143,6 +144,7 @@ def context(facts: Facts, name: str) -> Context:
         from_conda=frozenset(d.name for d in listed if d.installer == "conda"),
         declared=frozenset(found for pin in pins if (found := name_of(pin.requirement.split(" ")[0]))),
         in_pyproject=_in_pyproject(facts),
+        knows_origin=not isinstance(facts.packages.distributions, Unknown),
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
         of_system=target.externally_managed is True and target.kind not in ("venv", "uv", "conda", "pixi", "pipx"),
@@ -166,6 +168,28 @@ def _in_pyproject(facts: Facts) -> frozenset[str]:
 def rendered(facts: Facts, step: Step) -> Step:
     """Return the step with its command for the installer of the target."""
     return installer(context(facts, chosen(facts)[0])).rendered(step)
+
+
+# Runs the command that stands behind it, with what the torch there says of itself: its release, its minor, its CUDA ("124"). The program
+# holds no quotation mark, so that every shell passes it on as it is.
+_BY_TORCH = (
+    "import subprocess, sys, torch; v = torch.__version__.split(chr(43))[0]; "
+    "sys.exit(subprocess.call([a.format(torch=v, minor=chr(46).join(v.split(chr(46))[:2]), "
+    "cuda=torch.version.cuda.replace(chr(46), str())) for a in sys.argv[1:]]))"
+)
+
+
+def by_the_torch_there(facts: Facts, step: Install) -> Step:
+    """Return the step that installs what belongs to the torch there, where nobody knows which that is: the command asks it.
+
+    In requirements, index and page of the step "{torch}" stands for the release ("2.6.0"), "{minor}" for "2.6", "{cuda}" for "124".
+    """
+    made = of_packages(context(facts, chosen(facts)[0])).rendered(step)
+    argv = (python(facts), "-c", _BY_TORCH, *made.argv)
+    why = (
+        f"{made.why}; the first part puts the release of torch that is there, and its CUDA, in the place of the braces"
+    )
+    return RunByHand(argv=argv, why=why, changes=step.changes, risk=step.risk, takes=step.takes)
 
 
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:

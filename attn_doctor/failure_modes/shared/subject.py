@@ -31,6 +31,11 @@ def package(facts: Facts) -> str | None:
     return name
 
 
+def stated(facts: Facts) -> str | None:
+    """Return the package that a log names as the one that failed; None where none does."""
+    return package(facts) if isinstance(facts.subject.package, str) else None
+
+
 # An installer's command, and its options that take a value.
 _INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
 _WITH_VALUE = (

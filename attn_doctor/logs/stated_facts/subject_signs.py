@@ -47,7 +47,10 @@ _SUBJECTS = (
     Sign(("Could not run '",), r"Could not run '(?P<package>xformers|flash_attn|mamba_ssm|causal_conv1d|mmcv|detectron2|torchvision)::\w+' with arguments", _RUNNING, weight=TRIED),
     Sign(("is only supported on CUDA",), r"(?<![\w-])(?P<package>[A-Za-z]\w+)(?:-\d)? is only supported on CUDA \d", _BUILDING, weight=TRIED),
     Sign((": No CUDA toolkit found",), r"(?<![\w-])(?P<package>[A-Za-z]\w+): No CUDA toolkit found", _IMPORTING, weight=TRIED),
-    Sign(("was built for", "xFormers can't load"), r"WARNING\[(?P<package>XFORMERS)\]: xFormers can't load", _IMPORTING, weight=TRIED),
+    # Only xFormers prints these three; people also post them without "WARNING[XFORMERS]", and the last one alone.
+    Sign(("xFormers can't load", "xFormers wasn't build", "xFormers was built for"), r"xFormers (?:can't load C\+\+|wasn't build with CUDA|was built for)", {"package": "xformers", "doing": "importing"}, weight=TRIED),
+    Sign(("(you have ",), r"^PyTorch +\d[\w.+]* (?:with CUDA \S+ )?\(you have \d", {"package": "xformers", "doing": "importing"}, weight=TRIED),
+    Sign(("libtorchcodec",), r"Could not load libtorchcodec\b", {"package": "torchcodec", "doing": "importing"}, weight=TRIED),
     Sign(("DLL load failed while importing",), r"DLL load failed while importing (?P<package>\w+)", _IMPORTING, weight=TRIED),
     Sign(("Can't import ",), r"Can't import (?P<package>\w+): No module named", _IMPORTING, weight=TRIED),
     Sign(('Error loading "',), r"Error loading \"[^\"]{0,250}[\\/]+site-packages[\\/]+(?P<package>\w+)[\\/]", _IMPORTING, weight=TRIED),
