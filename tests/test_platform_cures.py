@@ -166,7 +166,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "torch's CUDA is not known": (
         system("Ubuntu 22.04.4 LTS") + UNSET,
-        ["python -c 'import torch; print(torch.version.cuda)'", None],
+        ["python3 -c 'import torch; print(torch.version.cuda)'", None],
     ),
     # A compiler, headers, libraries
     "no cl.exe, PowerShell": ("PS D:\\seg> pip install causal-conv1d\n" + NO_CL, [f"{BUILD_TOOLS} '{WORKLOAD}'", None]),
@@ -256,7 +256,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+        ["python3 -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),

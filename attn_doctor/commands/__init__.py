@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import chosen, context, in_order, python, rendered
+from attn_doctor.commands.installers import chosen, context, in_order, rendered
+from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
+from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import quoted, shell_of, shown
+from attn_doctor.commands.target_python import python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
@@ -23,7 +26,7 @@ __all__ = [
     "shell_of",
     "shown",
 ]
-__all__ += ["uninstall", "variable"]
+__all__ += ["ProjectBuild", "build_of_project", "fails_itself", "starting", "uninstall", "variable"]
 
 
 def install(

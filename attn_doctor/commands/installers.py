@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 import msgspec
 
+from attn_doctor.commands import target_python
 from attn_doctor.commands.environment_tools import (
     Conda,
     Context,
@@ -37,7 +38,6 @@ __all__ = [
     "kept_by_project",
     "of_packages",
     "own",
-    "python",
     "rendered",
 ]
 
@@ -76,11 +76,6 @@ def kept_by_project(here: Context, step: Step) -> frozenset[str]:
     tool = installer(here)
     keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
     return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
-
-
-def python(facts: Facts) -> str:
-    """Return the target's own interpreter."""
-    return facts.interpreter.python if isinstance(facts.interpreter.python, str) else "python"
 
 
 def _tools(facts: Facts) -> tuple[str, ...]:
@@ -136,7 +131,7 @@ def context(facts: Facts, name: str) -> Context:
     target = facts.interpreter
     return Context(
         installer=name,
-        python=python(facts),
+        python=target_python.python(facts),
         prefix=target.prefix if isinstance(target.prefix, str) else "",
         folder=next((folder for folder in folders if isinstance(folder, str)), ""),
         locks=() if isinstance(facts.project.locks, Unknown) else facts.project.locks,
@@ -145,8 +140,9 @@ def context(facts: Facts, name: str) -> Context:
         in_pyproject=_in_pyproject(facts),
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
-        of_system=target.externally_managed is True and target.kind not in ("venv", "uv", "conda", "pixi", "pipx"),
-        found_by_uv=not isinstance(target.python, str),
+        of_system=target_python.of_system(facts),
+        started_by=target_python.starting(facts),
+        uv_target=target_python.for_uv(facts),
     )
 
 
@@ -184,7 +180,7 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
             made += [*(tool.before(step) if isinstance(step, Install) else ()), tool.rendered(step)]
     kept = [step for place, step in enumerate(made) if not any(_done(tool, step, other) for other in made[:place])]
     asked = next((step for step in steps if isinstance(step, AddPip)), None)
-    if any(step.argv[:3] == (here.python, "-m", "pip") for step in kept) and (asked or not here.has_pip):
+    if any(step.argv[: len(here.pip)] == here.pip for step in kept) and (asked or not here.has_pip):
         return (tool.rendered(asked or AddPip(why="this environment has no pip", changes="adds pip")), *kept)
     return tuple(kept)
 

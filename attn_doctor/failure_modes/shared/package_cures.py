@@ -13,7 +13,7 @@ from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step, name_of
+from attn_doctor.model.steps import Install, Step, name_of
 
 SDPA = "PyTorch's own attention (SDPA) needs none of this"
 _GIGABYTE = 1 << 30
@@ -112,9 +112,27 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
     # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
+    if name is not None and commands.fails_itself(facts):
+        return _of_project(facts, name, why, *missing)
     # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
     steps = (*(torch_first(facts) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
+    """Return the fix for a package that the project itself asks for: its tool installs all else, and then builds it."""
+    imported = tools(facts, *missing)
+    wanted = commands.ProjectBuild(
+        name=name,
+        tools=imported.requirements if isinstance(imported, Install) else (),
+        torch=torch_steps.bare(),
+        limit=(fewer_jobs(facts),),
+        why=f"{why}; it may compile for hours",
+        takes=_takes(name),
+    )
+    steps = commands.build_of_project(facts, wanted)
+    title = "Install the rest of the project first, then build the package where torch is"
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
@@ -214,7 +232,7 @@ def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
 
 def _by_version(facts: Facts, name: str, row: BuiltPackage) -> tuple[Step, ...]:
     """Return the steps by hand where the torch that is there is not known: ask for it, then for the release that was built for it."""
-    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__)")
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__)")
     look = commands.by_hand(argv, "says which torch is there, and behind the + which build of it", "nothing", "none")
     index = (row.url or "").format(flavour="cu124")
     words = (
