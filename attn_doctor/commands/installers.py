@@ -170,7 +170,7 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     A pip is added once, first, where a command needs the target's pip and there is none. What is removed to be installed
     again stays in the project's files. A step that a project's tool has already done is left out.
     """
-    tool, made = installer(here), list[Step]()
+    tool, made = _for_all(here, steps), list[Step]()
     for place, step in enumerate(steps):
         if isinstance(step, AddPip):
             continue
@@ -183,6 +183,13 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     if any(step.argv[: len(here.pip)] == here.pip for step in kept) and (asked or not here.has_pip):
         return (tool.rendered(asked or AddPip(why="this environment has no pip", changes="adds pip")), *kept)
     return tuple(kept)
+
+
+def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
+    """Return the renderer of all these steps: once `uv add` has written uv.lock, its next sync removes what `uv pip` installed."""
+    tool = installer(here)
+    named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
+    return UvProject(here) if named else tool
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:

@@ -73,7 +73,9 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
         ),
     )
     # Without static metadata uv builds the package for the lock file already. flash-attn's at PyPI has them.
-    locked = facts.subject.locked is True or wanted.name == "flash-attn"
+    locked = facts.subject.locked is True or (
+        wanted.name == "flash-attn" and typed is not None and typed["verb"] != "lock"
+    )
     if not locked:
         made = RunByHand(
             argv=(*uv_pip, *wanted.torch, *wanted.tools),
@@ -123,9 +125,7 @@ def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
 
 
 def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    ensured = (*target_python.starting(facts), "-m", "ensurepip", "--upgrade")
     return (
-        RunByHand(argv=ensured, why="an environment of PDM has no pip", changes="adds pip"),
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
             why=f"the setup of {wanted.name} imports them; `pdm add` would end at {wanted.name} again",

@@ -24,6 +24,15 @@ _RUN: dict[str, Argv] = {
 }
 
 
+_CONDA_RUN = re.compile(
+    r"\b(?:conda|mamba|micromamba) run(?: (?:(?:-n|--name|-p|--prefix)[ =][\w./\\:-]+|--no-capture-output|--live-stream))+"
+)
+# Where uv installs only if it is told --system: Pythons that are no environment, and conda's base.
+_SYSTEM = re.compile(
+    r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
+)
+
+
 def python(facts: Facts) -> str:
     """Return the target's own interpreter: its path, or the name that is on PATH there."""
     if isinstance(facts.interpreter.python, str):
@@ -51,6 +60,11 @@ def starting(facts: Facts) -> Argv:
     """Return the words that start the target's Python."""
     if facts.grade != "stated":
         return (python(facts),)
+    command = facts.subject.command if isinstance(facts.subject.command, str) else ""
+    if typed := _CONDA_RUN.search(command):
+        return (*typed[0].split(), "python")
+    if launched := re.match(r"py(?:\.exe)? (-3\.\d{1,2})\b", command):
+        return ("py", launched[1])
     target, locks = facts.interpreter, facts.project.locks
     for lock in () if isinstance(locks, Unknown) else locks:
         if lock in _RUN:
@@ -107,4 +121,6 @@ def for_uv(facts: Facts) -> Argv:
         return ("--system",)
     if isinstance(facts.interpreter.python, str):
         return ("--python", facts.interpreter.python)
-    return ("--system",) if facts.grade == "stated" and facts.interpreter.kind == "system" else ()
+    prefix = facts.interpreter.prefix
+    apart = facts.interpreter.kind == "system" or (isinstance(prefix, str) and _SYSTEM.fullmatch(prefix.rstrip("\\/")))
+    return ("--system",) if facts.grade == "stated" and apart else ()

@@ -43,6 +43,8 @@ _ENVIRONMENTS = (
     Sign(("uv/tools/", "uv\\tools\\"), rf"(?:{_POSIX}(?P<environment>{_PATH}uv/tools/[\w.-]+)/{_SITE})", {"environment_kind": "venv"}, "implied"),
     Sign(("pipx/venvs/",), rf"{_POSIX}(?P<environment>{_PATH}pipx/venvs/[\w.-]+)/{_SITE}", {"environment_kind": "pipx"}, "implied"),
     Sign(("pipx\\venvs\\",), rf"{_WINDOWS}(?P<environment>{_DRIVE}pipx[\\/]{{1,2}}venvs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pipx"}, "implied"),
+    # A folder of any other name: its kind is not known, but its Python is.
+    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
     # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
     Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
@@ -54,6 +56,7 @@ _SYSTEMS = (
     Sign(("~/.local/lib/python",), rf"(?<!\S)~/\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
     Sign(("/Library/Python/",), r"/Users/[^/\s]+/Library/Python/(?P<python>3\.\d{1,2})/lib/python/site-packages", {"environment_kind": "user", "os": "darwin"}, "implied"),
     Sign(("\\Roaming\\Python\\",), r"\\{1,2}Roaming\\{1,2}Python\\{1,2}Python(?P<python>3\d{1,2})\\{1,2}site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
+    Sign(("\\LocalCache\\local-packages\\",), r"\\PythonSoftwareFoundation\.Python\.\S{1,60}\\local-packages\\Python(?P<python>3\d{1,2})\\site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
     Sign(("/usr/lib/python", "/usr/lib64/python", "/usr/local/lib/python", "/usr/local/lib64/python"), rf"(?<![\w.])(?P<environment>/usr(?:/local)?)/{_SITE}", {"environment_kind": "system"}, "implied"),
     Sign(("/opt/homebrew/", "/usr/local/Cellar/"), rf"(?<![\w.])(?P<environment>/opt/homebrew)/(?:\S{{1,80}}/)?{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
     Sign(("/Python.framework/",), rf"/Library/Frameworks/Python\.framework/Versions/3\.\d+/{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),

@@ -67,6 +67,12 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
     if isinstance(of, Stated) and kind in ("user", "system") and os != "windows":
         label = re.search(r"(?:[Pp]ython/?|Versions/)(3\.\d{1,2})(?:/|t/)", of.place.text)
         return _at(of, f"python{label[1]}") if label else None
+    if (
+        isinstance(of, Stated)
+        and kind == "user"
+        and (store := re.search(r"Foundation\.Python\.(3\.\d{1,2})_", of.place.text))
+    ):
+        return _at(of, f"python{store[1]}")  # the name that Microsoft's store puts on PATH
     if not isinstance(environment, Stated) or _CUT.search(environment.value) or kind == "pixi":
         return None
     folder = environment.value.rstrip("\\/")
@@ -78,4 +84,4 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
         slash = "/" if "\\" not in folder else "\\"
         inside = "" if kind in ("standalone", "system") else f"Scripts{slash}"
         return _at(environment, f"{folder}{slash}{inside}python.exe")
-    return _at(environment, f"{folder}/bin/python")
+    return _at(environment, f"{folder}/bin/python" + ("3" if kind in (None, "standalone") else ""))
