@@ -45,6 +45,7 @@ _ENVIRONMENTS = (
     Sign(("pipx\\venvs\\",), rf"{_WINDOWS}(?P<environment>{_DRIVE}pipx[\\/]{{1,2}}venvs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pipx"}, "implied"),
     # A folder of any other name: its kind is not known, but its Python is.
     Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
+    Sign(_POSIX_ENVIRONMENT, rf"File \"(?P<environment>/[^\":]{{1,200}}? [^\":]{{0,200}}?)/{_SITE}", {}, "implied"),
     # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
     Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),

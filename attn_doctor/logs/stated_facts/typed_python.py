@@ -11,7 +11,7 @@ from typing import Any
 from attn_doctor.model.stated_facts import Stated, StatedFacts
 
 _WORD = re.compile(
-    r"^(?:(?:sudo(?: -[EH])?|time|env|nohup|!|%|[A-Za-z_]\w*=\S*|\$env:\w+ ?= ?\S+;|set \w+=\S+ ?&&|&) ?)*"
+    r"^(?:(?:sudo(?: -[EH])?|time|env|nohup|[A-Za-z_]\w*=\S*|\$env:\w+ ?= ?\S+;|set \w+=\S+ ?&&) +|[!%]|& ?)*"
     r"(?P<folder>(?:[^\s'\"]*[\\/])?)(?P<name>python|pip|py)(?P<version>3?(?:\.\d{1,2})?)(?:\.exe)?(?: -(?P<launched>3\.\d{1,2}))?(?= |$)"
 )
 _OF_AN_ENVIRONMENT = ("venv", "uv", "conda", "pixi", "pipx")
@@ -23,6 +23,8 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
 
     In this order: a path that was typed; the active environment; a name that was typed; the folder of the environment.
     """
+    if _value(stated.surroundings) in ("colab", "kaggle"):
+        return None  # the notebook's own
     os, kind = _value(stated.os), _value(stated.environment_kind)
     command = stated.command if isinstance(stated.command, Stated) else None
     typed = _WORD.match(command.value) if command else None

@@ -1,0 +1,288 @@
+"""The environment that a log shows, and the command that reaches it from that person's prompt. Expectations by hand."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from attn_doctor import commands
+from attn_doctor.examination import log_reader
+from attn_doctor.logs.stated_facts import as_facts, stated_facts
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+READER = log_reader()
+STEP = commands.install("ninja<2", no_deps=True, why="why", changes="something")
+POSIX = (
+    '  File "{}/torchvision/__init__.py", line 9, in <module>\nRuntimeError: operator torchvision::nms does not exist\n'
+)
+WINDOWS = POSIX.replace("/", "\\")
+CMD = '"ninja<2"'
+BUILD = "ModuleNotFoundError: No module named 'torch'\n"
+PIP = f"Collecting flash-attn\n{BUILD}"
+UV = f"error: Failed to build `flash-attn==2.8.3`\n{BUILD}"
+
+
+def at(folder: str) -> str:
+    """A traceback whose last frame lies in these site-packages."""
+    return (WINDOWS if "\\" in folder else POSIX).format(folder)
+
+
+def facts_of(text: str) -> Facts:
+    return as_facts(stated_facts([READER.read(io.BytesIO(text.encode()), "log")]), Facts(grade="stated")).facts
+
+
+def first_lines(text: str) -> list[str | None]:
+    """The lines by which one package is installed without what it needs, for the shell of the log."""
+    facts = facts_of(text)
+    steps = commands.prepared(facts, Fix(title="t", steps=(STEP,), verify=())).steps
+    return [commands.shown(step, commands.shell_of(facts)) for step in steps]
+
+
+def pip(python: str, more: str = "", word: str = "'ninja<2'") -> list[str]:
+    """The lines of pip; Windows' shells share the double quotes alone."""
+    word = CMD if "\\" in python and "'" not in python else word
+    return [f"{python} -m pip install {more}--no-deps {word}"]
+
+
+# name: the log, and the lines for its prompt
+ENVIRONMENTS = {
+    # virtual environments of pip
+    "active": (f"(venv) me@box:~/p$ pip install flash-attn\n{PIP}", pip("python")),
+    "active, in a conda prompt": (f"(venv) (base) me@box:~/p$ pip install flash-attn\n{PIP}", pip("python")),
+    "a frame alone": (at("/home/me/p/venv/lib/python3.10/site-packages"), pip("/home/me/p/venv/bin/python")),
+    "a frame on a Mac": (at("/Users/me/p/.venv/lib/python3.11/site-packages"), pip("/Users/me/p/.venv/bin/python")),
+    "of any name": (at("/opt/tools/seg/lib/python3.10/site-packages"), pip("/opt/tools/seg/bin/python3")),
+    "with a space": (at("/home/me/my p/venv/lib/python3.10/site-packages"), pip("'/home/me/my p/venv/bin/python3'")),
+    "a hidden name": (at("/home/xxxx/p/venv/lib/python3.10/site-packages"), pip("python3")),
+    "already satisfied there": (
+        f"Requirement already satisfied: einops in /srv/p/env/lib/python3.10/site-packages (0.8)\n{PIP}",
+        pip("/srv/p/env/bin/python"),
+    ),
+    "already satisfied below": (
+        f"Requirement already satisfied: einops in ./env/lib/python3.10/site-packages (0.8)\n{PIP}",
+        pip("./env/bin/python"),
+    ),
+    "PowerShell, active": (f"(venv) PS C:\\p> pip install flash-attn\n{PIP}", pip("python", word=CMD)),
+    "cmd, active": (f"(venv) C:\\p>pip install flash-attn\n{PIP}", pip("python", word=CMD)),
+    "Windows, a frame alone": (at("C:\\p\\venv\\Lib\\site-packages"), pip("C:\\p\\venv\\Scripts\\python.exe")),
+    "Windows, a space": (at("C:\\p q\\venv\\Lib\\site-packages"), pip('& "C:\\p q\\venv\\Scripts\\python.exe"')),
+    "Windows, its interpreter": (
+        'venv "D:\\ui\\venv\\Scripts\\Python.exe"\nRuntimeError: operator torchvision::nms does not exist\n',
+        pip("D:\\ui\\venv\\Scripts\\python.exe"),
+    ),
+    "cmd, a path was typed": (
+        "C:\\p>env\\Scripts\\python.exe t.py\n" + at("C:\\p\\env\\Lib\\site-packages"),
+        pip("env\\Scripts\\python.exe", word=CMD),
+    ),
+    "PowerShell, pip by its path": (f"PS C:\\p> .\\.venv\\Scripts\\pip install x\n{PIP}", pip(".\\.venv\\Scripts\\python.exe")),
+    "Git Bash": (
+        "(venv)\nme@PC MINGW64 /c/p\n$ ./run.sh\n" + at("C:\\p\\venv\\Lib\\site-packages"),
+        pip("'C:\\p\\venv\\Scripts\\python.exe'"),
+    ),
+    # Pythons that are no environment
+    "packages of one user": (at("/home/me/.local/lib/python3.10/site-packages"), pip("python3.10")),
+    "packages of one user, beside an active environment": (
+        "(venv) me@box:~/p$ yolo train\n" + at("/home/me/.local/lib/python3.10/site-packages"),
+        pip("python3.10"),
+    ),
+    "packages of one user, PEP 668": (
+        at("/home/me/.local/lib/python3.12/site-packages"),
+        pip("python3.12", "--break-system-packages "),
+    ),
+    "packages of one user, Mac": (at("/Users/me/Library/Python/3.9/lib/python/site-packages"), pip("python3.9")),
+    "packages of one user, Windows": (
+        at("C:\\Users\\me\\AppData\\Roaming\\Python\\Python311\\site-packages"),
+        pip("py -3.11", word=CMD),
+    ),
+    "Microsoft's store": (
+        at("C:\\Users\\me\\AppData\\Local\\Packages\\PythonSoftwareFoundation.Python.3.11_q\\LocalCache\\local-packages\\Python311\\site-packages"),
+        pip("python3.11", word=CMD),
+    ),
+    "python.org's, Windows": (
+        at("C:\\Users\\me\\AppData\\Local\\Programs\\Python\\Python311\\Lib\\site-packages"),
+        pip("C:\\Users\\me\\AppData\\Local\\Programs\\Python\\Python311\\python.exe"),
+    ),
+    "the launcher was typed": (f"C:\\p>py -3.10 -m pip install x\n{PIP}", pip("py -3.10", word=CMD)),
+    "Debian's": (at("/usr/local/lib/python3.10/dist-packages"), pip("python3.10")),
+    "Debian's, PEP 668": (at("/usr/lib/python3.12/dist-packages"), pip("python3.12", "--break-system-packages ")),
+    "an image of python": (at("/usr/local/lib/python3.12/site-packages"), pip("python3.12")),
+    "Homebrew's": (at("/opt/homebrew/lib/python3.12/site-packages"), pip("python3.12", "--break-system-packages ")),
+    "pyenv's": (
+        at("/home/me/.pyenv/versions/3.10.13/lib/python3.10/site-packages"),
+        pip("/home/me/.pyenv/versions/3.10.13/bin/python3"),
+    ),
+    "python3.11 was typed": (f"$ python3.11 -m pip install x\n{PIP}", pip("python3.11")),
+    "pip3 was typed": (f"$ pip3 install x\n{PIP}", pip("python3")),
+    "pip3 on a Mac": (f"me@mac p % pip3 install x\n{PIP}", pip("python3")),
+    "pip on Ubuntu": (f'PRETTY_NAME="Ubuntu 22.04.4 LTS"\n$ pip install x\n{PIP}', pip("python3")),
+    "the option was typed": (
+        f"$ pip3 install --break-system-packages x\n{PIP}",
+        pip("python3", "--break-system-packages "),
+    ),
+    "a portable Python": (
+        at("D:\\ComfyUI\\python_embeded\\Lib\\site-packages"),
+        pip("D:\\ComfyUI\\python_embeded\\python.exe"),
+    ),
+    # conda, mamba, micromamba
+    "conda, active": (
+        "(seg) me@box:~$ python t.py\n" + at("/home/me/miniconda3/envs/seg/lib/python3.10/site-packages"),
+        pip("python"),
+    ),
+    "conda, a frame alone": (
+        at("/home/me/miniconda3/envs/myenv/lib/python3.10/site-packages"),
+        pip("/home/me/miniconda3/envs/myenv/bin/python"),
+    ),
+    "conda, another one is active": (
+        "(base) PS C:\\p> .\\run.bat\n" + at("C:\\Users\\me\\anaconda3\\envs\\seg\\lib\\site-packages"),
+        pip("conda run --prefix C:\\Users\\me\\anaconda3\\envs\\seg python"),
+    ),
+    "conda, base of an image": (at("/opt/conda/lib/python3.10/site-packages"), pip("/opt/conda/bin/python")),
+    "micromamba, Windows": (
+        at("C:\\Users\\me\\.local\\share\\mamba\\envs\\seg\\Lib\\site-packages"),
+        pip("micromamba run --prefix C:\\Users\\me\\.local\\share\\mamba\\envs\\seg python"),
+    ),
+    "conda run was typed": (
+        f"#9 [5/8] RUN conda run -n seg pip install x\n{PIP}",
+        pip("RUN conda run -n seg python"),
+    ),
+    # uv
+    "uv, its folder": (f"$ uv pip install x\nUsing Python 3.11.9 environment at: .venv\n{UV}", ["uv pip install --no-deps 'ninja<2'"]),
+    "uv, --system": (f"# uv pip install --system x\n{UV}", ["uv pip install --system --no-deps 'ninja<2'"]),
+    "uv, the system's Python": (
+        f"Using Python 3.10.12 environment at: /usr\n{UV}",
+        ["uv pip install --system --no-deps 'ninja<2'"],
+    ),
+    "uv, conda's base": (
+        f"Using Python 3.10.12 environment at: /opt/conda\n{UV}",
+        ["uv pip install --system --no-deps 'ninja<2'"],
+    ),
+    "uv, --python": (
+        f"$ uv pip install --python /opt/e/bin/python x\n{UV}",
+        ["uv pip install --python /opt/e/bin/python --no-deps 'ninja<2'"],
+    ),
+    "uv made it": (
+        '  File "/home/me/.local/share/uv/python/cpython-3.11.9-linux-x86_64-gnu/lib/python3.11/runpy.py", line 8, in run\n'
+        + at("/home/me/p/.venv/lib/python3.11/site-packages"),
+        ["uv pip install --python /home/me/p/.venv/bin/python --no-deps 'ninja<2'"],
+    ),
+    "a tool of uv": (
+        at("/home/me/.local/share/uv/tools/ultralytics/lib/python3.12/site-packages"),
+        ["uv pip install --python /home/me/.local/share/uv/tools/ultralytics/bin/python --no-deps 'ninja<2'"],
+    ),
+    "uv, a project": ("$ uv run t.py\n" + at("/home/me/p/.venv/lib/python3.11/site-packages"), ["uv add 'ninja<2'"]),
+    # tools of projects, and pipx
+    "Poetry": (
+        "$ poetry run python t.py\n" + at("/home/me/.cache/pypoetry/virtualenvs/p-x-py3.10/lib/python3.10/site-packages"),
+        pip("poetry run python"),
+    ),
+    "Poetry, a frame alone": (
+        at("C:\\Users\\me\\AppData\\Local\\pypoetry\\Cache\\virtualenvs\\p-x-py3.10\\Lib\\site-packages"),
+        pip("poetry run python", word=CMD),
+    ),
+    "PDM": (
+        "$ pdm run python t.py\n" + at("/home/me/p/.venv/lib/python3.10/site-packages"),
+        ["pdm run python -m ensurepip --upgrade", *pip("pdm run python")],
+    ),
+    "pixi": (at("/home/me/p/.pixi/envs/default/lib/python3.10/site-packages"), ["pixi add pip", *pip("pixi run python")]),
+    "pipx": (
+        at("C:\\Users\\me\\pipx\\venvs\\ultralytics\\Lib\\site-packages"),
+        [f"pipx runpip ultralytics install --no-deps {CMD}"],
+    ),
+    # images and notebooks
+    "a Dockerfile": (f"#9 [5/8] RUN pip install x\n{PIP}", pip("RUN python3")),
+    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), pip("!python")),
+    "WSL, active": (f"(venv) me@PC:/mnt/c/Users/me/p$ pip install x\n{PIP}", pip("python")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_first_command_reaches_the_environment_of_the_log(name):
+    text, said = ENVIRONMENTS[name]
+    assert first_lines(text) == said
+
+
+# Folders of tools that build, and the tool's own environment: nobody works in them.
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/home/me/.local/share/pypoetry/venv/lib/python3.10/site-packages",
+        "/tmp/tmpab12/.venv/lib/python3.10/site-packages",
+        "/tmp/pip-build-env-ab12/overlay/lib/python3.10/site-packages",
+        "/root/.cache/uv/builds-v0/.tmpab/lib/python3.10/site-packages",
+    ],
+)
+def test_a_folder_of_a_tool_is_no_environment(folder):
+    assert first_lines(f'  File "{folder}/setuptools/build_meta.py", line 3, in f\n{BUILD}')[0] in {
+        "python -m pip install --no-deps 'ninja<2'",
+        "python3 -m pip install --no-deps 'ninja<2'",
+        "uv pip install --no-deps 'ninja<2'",
+        "poetry run python -m pip install --no-deps 'ninja<2'",
+    }
+
+
+TOOLS = "setuptools wheel"
+# name: what was typed, the package, and the commands; the project's own tool failed, so that `uv add` would fail too
+PROJECTS = {
+    "uv": (
+        "$ uv sync --extra gpu --quiet\nResolved 9 packages in 3ms\n",
+        [
+            "uv sync --extra gpu --no-install-package flash-attn",
+            f"uv pip install {TOOLS}",
+            "uv sync --extra gpu --no-build-isolation-package flash-attn",
+        ],
+    ),
+    "uv run": (
+        "$ uv run t.py\n",
+        [
+            "uv sync --no-install-package flash-attn",
+            f"uv pip install {TOOLS}",
+            "uv sync --no-build-isolation-package flash-attn",
+        ],
+    ),
+    "uv lock": (
+        "$ uv lock\n",
+        [
+            f"uv pip install torch {TOOLS}",
+            "uv lock --no-build-isolation-package flash-attn",
+            "uv sync --no-install-package flash-attn",
+            f"uv pip install {TOOLS}",
+            "uv sync --no-build-isolation-package flash-attn",
+        ],
+    ),
+    "poetry": (
+        "$ poetry install\n  - Installing flash-attn (2.2.1): Failed\n",
+        [
+            f"poetry run python -m pip install torch {TOOLS}",
+            "poetry run python -m pip install --no-build-isolation flash-attn==2.2.1",
+        ],
+    ),
+    "pdm": (
+        "$ pdm install\n✖ Install flash-attn 2.8.3 failed\n",
+        [
+            "pdm run python -m ensurepip --upgrade",
+            f"pdm run python -m pip install torch {TOOLS}",
+            "pdm install --no-isolation",
+        ],
+    ),
+    "pixi": ("$ pixi install\n", ["", f"pixi add {TOOLS}"]),
+    # Such a command adds to the project: nothing of it is in pyproject.toml when it fails.
+    "uv add": ("$ uv add flash-attn\n", None),
+    "uv pip": ("$ uv pip install flash-attn\n", None),
+}
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_project_that_fails_at_its_own_package_gets_the_rest_first(name):
+    typed, said = PROJECTS[name]
+    facts = facts_of(f"{typed}{BUILD}")
+    assert (commands.fails_itself(facts) is None) == (said is None)
+    if said is not None:
+        wanted = commands.ProjectBuild(
+            name="flash-attn", tools=tuple(TOOLS.split()), torch=("torch",), why="why", takes=None
+        )
+        steps = commands.prepared(
+            facts, Fix(title="t", steps=commands.build_of_project(facts, wanted), verify=())
+        ).steps
+        assert [" ".join(step.argv) for step in steps] == said
