@@ -222,6 +222,36 @@ def test_a_folder_of_a_tool_is_no_environment(folder):
     }
 
 
+# How people fill in a form: none of these is a line of a tool.
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Operating System / 操作系统：Ubuntu20.04", ("ubuntu", "20.04")),
+        ("- **OS:** Debian 12", ("debian", "12")),
+        ("OS Platform and Distribution (e.g., Linux Ubuntu 16.04): Ubuntu 24.04.1", ("ubuntu", "24.04")),
+        ("| OS | Ubuntu 22.04 |", ("ubuntu", "22.04")),
+        ("Host OS: Fedora 41", ("fedora", "41")),
+        ("Environment: ubuntu 22.04, CUDA 12.4", ("ubuntu", "22.04")),
+        ("- OS: [e.g. Ubuntu 16.04]", None),
+        ("The system: Ubuntu 22.04 is what our image has", None),
+    ],
+)
+def test_a_form_says_the_distribution(line, said):
+    system = facts_of(f"{line}\n{BUILD}").system
+    assert said == (
+        None if not isinstance(system.distribution, str) else (system.distribution, system.distribution_version)
+    )
+
+
+def test_a_log_does_not_say_what_conda_installed():
+    facts = facts_of("(seg) me@box:~$ python t.py\n" + at("/home/me/miniconda3/envs/seg/lib/python3.10/site-packages"))
+    (step,) = commands.prepared(facts, Fix(title="t", steps=(STEP,), verify=())).steps
+    assert (
+        step.why
+        == "why; whether conda installed this is not known; the environment's own pip replaces it in both cases"
+    )
+
+
 TOOLS = "setuptools wheel"
 # name: what was typed, the package, and the commands; the project's own tool failed, so that `uv add` would fail too
 PROJECTS = {

@@ -32,6 +32,7 @@ class Context(Record, frozen=True, kw_only=True):
     folder: str = ""  # of the project; empty: where the command is typed
     locks: tuple[str, ...] = ()  # lock files of that project
     from_conda: frozenset[str] = frozenset()  # distributions that conda installed
+    all_listed: bool = True  # who installed each distribution was read; a log does not say it
     declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
     in_pyproject: frozenset[str] = (
         frozenset()
@@ -248,6 +249,8 @@ class Conda(Installer):
         if self._of_conda(step.requirements):
             return super().otherwise(step)
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
+        if not self.here.all_listed:
+            return f"whether conda installed this is not known; the environment's own {tool} replaces it in both cases"
         return f"conda did not install this, so the environment's own {tool} does it"
 
     def add_pip(self) -> Argv:

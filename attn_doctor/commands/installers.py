@@ -136,6 +136,7 @@ def context(facts: Facts, name: str) -> Context:
         folder=next((folder for folder in folders if isinstance(folder, str)), ""),
         locks=() if isinstance(facts.project.locks, Unknown) else facts.project.locks,
         from_conda=frozenset(d.name for d in listed if d.installer == "conda"),
+        all_listed=facts.grade != "stated" and not isinstance(facts.packages.distributions, Unknown),
         declared=frozenset(found for pin in pins if (found := name_of(pin.requirement.split(" ")[0]))),
         in_pyproject=_in_pyproject(facts),
         has_pip=_has_pip(facts),

@@ -11,6 +11,7 @@ from attn_doctor.model.steps import SetVariable, Step
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _PLAIN_ON_WINDOWS = re.compile(r"[A-Za-z0-9_@%+=:,./\\-]+")
+_NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShell or cmd reads inside of double quotes
 # Splatting, an alias, a list; and an unquoted -a.b or -a:b (but not -3.11) reaches a program as two words,
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
@@ -70,11 +71,12 @@ def _for_powershell(word: str) -> str:
     """Return a word for PowerShell, in double quotes where these need no care: cmd, which knows no others, takes the line then too."""
     if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
         return word
-    return _powershell(word) if re.search(r"[$`\"%]|\\$", word) or not word else f'"{word}"'
+    return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
 
 
 def _powershell(word: str) -> str:
-    return "'" + word.replace("'", "''") + "'"
+    # Four more characters than ' end such a word: CharExtensions.IsSingleQuote of PowerShell's tokenizer.
+    return "'" + re.sub("['‘’‚‛]", r"\g<0>\g<0>", word) + "'"
 
 
 def _assignment(name: str, value: str | None, shell: str) -> str:
