@@ -19,6 +19,7 @@ POSIX = (
 )
 WINDOWS = POSIX.replace("/", "\\")
 CMD = '"ninja<2"'
+MAMBA = "C:\\Users\\me\\.local\\share\\mamba\\envs\\seg"
 BUILD = "ModuleNotFoundError: No module named 'torch'\n"
 PIP = f"Collecting flash-attn\n{BUILD}"
 UV = f"error: Failed to build `flash-attn==2.8.3`\n{BUILD}"
@@ -140,8 +141,8 @@ ENVIRONMENTS = {
     ),
     "conda, base of an image": (at("/opt/conda/lib/python3.10/site-packages"), pip("/opt/conda/bin/python")),
     "micromamba, Windows": (
-        at("C:\\Users\\me\\.local\\share\\mamba\\envs\\seg\\Lib\\site-packages"),
-        pip("micromamba run --prefix C:\\Users\\me\\.local\\share\\mamba\\envs\\seg python"),
+        at(f"{MAMBA}\\Lib\\site-packages"),
+        pip(f"micromamba run --prefix {MAMBA} python"),
     ),
     "conda run was typed": (
         f"#9 [5/8] RUN conda run -n seg pip install x\n{PIP}",
@@ -250,6 +251,21 @@ def test_a_log_does_not_say_what_conda_installed():
         step.why
         == "why; whether conda installed this is not known; the environment's own pip replaces it in both cases"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a frame alone", "attn-doctor check --target /home/me/p/venv/bin/python"),
+        ("uv, a project", "attn-doctor check --target /home/me/p/.venv/bin/python"),
+        ("Poetry, a frame alone", "poetry run attn-doctor check"),
+        ("conda run was typed", "conda run -n seg attn-doctor check"),
+        ("micromamba, Windows", f"micromamba run --prefix {MAMBA} attn-doctor check"),
+        ("python3.11 was typed", "attn-doctor check --target python3.11"),
+    ],
+)
+def test_the_verification_examines_that_environment(name, said):
+    assert " ".join(commands.check(facts_of(ENVIRONMENTS[name][0]))) == f"{said} --no-trial"
 
 
 TOOLS = "setuptools wheel"

@@ -8,7 +8,7 @@ from attn_doctor.commands.installers import chosen, context, in_order, rendered
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import quoted, shell_of, shown
-from attn_doctor.commands.target_python import python, starting
+from attn_doctor.commands.target_python import examining, python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
@@ -140,4 +140,4 @@ def check(facts: Facts, *options: str) -> tuple[str, ...]:
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()
-    return ("attn-doctor", "check", "--target", python(facts), *gpu, *(options or ("--no-trial",)))
+    return (*examining(facts), *gpu, *(options or ("--no-trial",)))

@@ -81,6 +81,14 @@ def starting(facts: Facts) -> Argv:
     return (python(facts),)
 
 
+def examining(facts: Facts) -> Argv:
+    """Return the words that examine the target: `poetry run` and `conda run` show attn-doctor an environment of which no path is known."""
+    words, own = starting(facts), ("attn-doctor", "check")
+    known = isinstance(facts.interpreter.python, str) or _in_project(facts) is not None
+    inside = not known and words[-1] == "python" and len(words) > 1
+    return (*words[:-1], *own) if inside else (*own, "--target", python(facts))
+
+
 def of_system(facts: Facts) -> bool:
     """Say whether pip and uv refuse this Python without --break-system-packages (PEP 668).
 
