@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 
 from attn_doctor import commands
+from attn_doctor.commands.environment_tools import Context
+from attn_doctor.commands.installers import in_order
 from attn_doctor.examination import log_reader
+from attn_doctor.failure_modes.shared import package_cures
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -163,6 +167,12 @@ ENVIRONMENTS = {
         f"$ uv pip install --python /opt/e/bin/python x\n{UV}",
         ["uv pip install --python /opt/e/bin/python --no-deps 'ninja<2'"],
     ),
+    # uv takes a bare name for a virtual environment only: "No virtual environment found for executable name `python`"
+    "uv, active": (f"(p) PS C:\\p> uv pip install x\n{UV}", [f"uv pip install --no-deps {CMD}"]),
+    "uv, Debian's": (
+        UV + at("/usr/lib/python3.10/dist-packages"),
+        ["uv pip install --system --python python3.10 --no-deps 'ninja<2'"],
+    ),
     "uv made it": (
         '  File "/home/me/.local/share/uv/python/cpython-3.11.9-linux-x86_64-gnu/lib/python3.11/runpy.py", line 8, in run\n'
         + at("/home/me/p/.venv/lib/python3.11/site-packages"),
@@ -266,6 +276,21 @@ def test_a_log_does_not_say_what_conda_installed():
 )
 def test_the_verification_examines_that_environment(name, said):
     assert " ".join(commands.check(facts_of(ENVIRONMENTS[name][0]))) == f"{said} --no-trial"
+
+
+def test_a_notebook_keeps_the_torch_that_it_brings():
+    there = facts_of(f'  File "/content/x.py", line 1\n!pip install flash-attn\n{PIP}')
+    gone = msgspec.structs.replace(there, torch=msgspec.structs.replace(there.torch, version=None))
+    assert package_cures.torch_first(there) == ()
+    assert package_cures.torch_first(gone)[0].names()[0] == "torch"
+
+
+def test_a_step_that_uv_add_keeps_is_not_said_to_be_taken_out():
+    here = Context(installer="uv", python="p", in_pyproject=frozenset({"torch"}), has_pip=False, has_uv=True)
+    (alone,) = in_order(here, [STEP])
+    torch = commands.install("torch==2.11.0", why="why", changes="something")
+    assert [step.why for step in in_order(here, [torch, alone])] == ["why", "why"]
+    assert "takes it out again" in alone.why
 
 
 TOOLS = "setuptools wheel"

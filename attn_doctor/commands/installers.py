@@ -22,7 +22,7 @@ from attn_doctor.commands.environment_tools import (
     later_installed,
     of_packages,
 )
-from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject
+from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject, taken_in
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
 
@@ -172,6 +172,8 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     again stays in the project's files. A step that a project's tool has already done is left out.
     """
     tool, made = _for_all(here, steps), list[Step]()
+    if isinstance(tool, UvProject) and not isinstance(tool, UvPinned):
+        steps = [taken_in(step) for step in steps]
     for place, step in enumerate(steps):
         if isinstance(step, AddPip):
             continue

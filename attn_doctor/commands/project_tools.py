@@ -83,6 +83,11 @@ class UvProject(Project):
 _TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` takes it out again and `uv add` would keep it"
 
 
+def taken_in(step: Step) -> Step:
+    """Return a step as `uv add` has it, without what `UvPinned` said of it when it was rendered for its finding alone."""
+    return msgspec.structs.replace(step, why=step.why.replace(f"; {_TAKEN_OUT}", ""))
+
+
 class UvPinned(UvProject):
     """uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
 

@@ -127,8 +127,11 @@ def for_uv(facts: Facts) -> Argv:
         return ("--python", typed["python"])
     if "--system" in command.split():
         return ("--system",)
-    if isinstance(facts.interpreter.python, str):
-        return ("--python", facts.interpreter.python)
-    prefix = facts.interpreter.prefix
+    python, prefix = facts.interpreter.python, facts.interpreter.prefix
+    if facts.grade != "stated" or (isinstance(python, str) and re.search(r"[\\/]", python) and "uv pip" not in command):
+        return ("--python", python) if isinstance(python, str) else ()
     apart = facts.interpreter.kind == "system" or (isinstance(prefix, str) and _SYSTEM.fullmatch(prefix.rstrip("\\/")))
-    return ("--system",) if facts.grade == "stated" and apart else ()
+    if not apart or ("uv pip" in command and not isinstance(prefix, str)):
+        return ()  # an active environment, or one that the same words found: by a bare name uv finds no more than by none
+    named = isinstance(python, str) and python not in ("python", "python3")
+    return ("--system", "--python", str(python)) if named else ("--system",)

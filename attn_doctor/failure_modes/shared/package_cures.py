@@ -6,6 +6,7 @@ A build names all that its setup imports at once, torch included, and says how l
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared import subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages, pytorch, torch_choice
@@ -22,9 +23,9 @@ _JOBS = 2  # where nothing is known of the memory
 
 def torch_first(facts: Facts) -> tuple[Step, ...]:
     """Return the step that installs torch where it is missing, or may be: a build imports it. Empty where it is there."""
-    if isinstance(facts.torch.version, str):
-        return ()
     missing = facts.torch.version is None
+    if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
+        return ()  # such a notebook brings its own torch, and its driver and the packages there fit that one
     return torch_steps.newest_steps(
         facts, "the build imports torch" + ("" if missing else "; where it is installed already, leave this step out")
     )
