@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from attn_doctor import commands
+from attn_doctor.commands import system_tools
 from attn_doctor.commands.environment_tools import Context
 from attn_doctor.commands.installers import in_order
 from attn_doctor.examination import log_reader
@@ -291,6 +292,25 @@ def test_a_step_that_uv_add_keeps_is_not_said_to_be_taken_out():
     torch = commands.install("torch==2.11.0", why="why", changes="something")
     assert [step.why for step in in_order(here, [torch, alone])] == ["why", "why"]
     assert "takes it out again" in alone.why
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        (
+            "D:\\Comfy\\python_embeded\\Lib\\site-packages",
+            [
+                "curl.exe -L -o python.zip https://www.nuget.org/api/v2/package/python/3.12.10",
+                "tar.exe -xf python.zip -C D:\\Comfy\\python_embeded --strip-components 1 tools/include tools/libs",
+            ],
+        ),
+        (f"{MAMBA}\\Lib\\site-packages", [f"micromamba install --prefix {MAMBA} --yes -c conda-forge python=3.12"]),
+        ("D:\\p\\venv\\Lib\\site-packages", ["winget install --id Python.Python.3.12 -e"]),
+    ],
+)
+def test_headers_come_from_where_that_python_came_from(folder, said):
+    steps = system_tools.python_headers(facts_of(f"Python version: 3.12.10\n{at(folder)}"))
+    assert [commands.shown(step, "powershell") for step in steps] == said
 
 
 TOOLS = "setuptools wheel"

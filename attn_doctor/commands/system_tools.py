@@ -170,6 +170,9 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     label = f"{version[0]}.{version[1]}" if version else None
     if facts.system.os == "windows" and (folder := _portable(facts)) is not None:
         return _headers_beside(folder, label)
+    if places.environment_tool(facts):
+        exact = f"python={label}" if label else "python"
+        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
     if facts.system.os == "windows":
         return (
             commands.by_hand(
@@ -178,9 +181,6 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
                 "adds a whole Python",
             ),
         )
-    if places.environment_tool(facts):
-        exact = f"python={label}" if label else "python"
-        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
     if places.on_cluster(facts):
         return module(
             facts,
