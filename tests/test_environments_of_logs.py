@@ -60,6 +60,7 @@ ENVIRONMENTS = {
     "a frame alone": (at("/home/me/p/venv/lib/python3.10/site-packages"), pip("/home/me/p/venv/bin/python")),
     "a frame on a Mac": (at("/Users/me/p/.venv/lib/python3.11/site-packages"), pip("/Users/me/p/.venv/bin/python")),
     "of any name": (at("/opt/tools/seg/lib/python3.10/site-packages"), pip("/opt/tools/seg/bin/python3")),
+    "of an image": (at("/venv/lib/python3.11/site-packages"), pip("/venv/bin/python")),
     "with a space": (at("/home/me/my p/venv/lib/python3.10/site-packages"), pip("'/home/me/my p/venv/bin/python3'")),
     "a hidden name": (at("/home/xxxx/p/venv/lib/python3.10/site-packages"), pip("python3")),
     "already satisfied there": (
@@ -74,6 +75,14 @@ ENVIRONMENTS = {
     "cmd, active": (f"(venv) C:\\p>pip install flash-attn\n{PIP}", pip("python", word=CMD)),
     "Windows, a frame alone": (at("C:\\p\\venv\\Lib\\site-packages"), pip("C:\\p\\venv\\Scripts\\python.exe")),
     "Windows, a space": (at("C:\\p q\\venv\\Lib\\site-packages"), pip('& "C:\\p q\\venv\\Scripts\\python.exe"')),
+    "Windows, slashes": (
+        f'{at("C:/p/venv/lib/site-packages")}PS C:\\p> ',
+        pip("C:\\p\\venv\\Scripts\\python.exe"),
+    ),
+    "pipenv, Windows": (
+        at("C:\\Users\\me\\.virtualenvs\\p-Ab12\\Lib\\site-packages"),
+        pip("C:\\Users\\me\\.virtualenvs\\p-Ab12\\Scripts\\python.exe"),
+    ),
     "Windows, its interpreter": (
         'venv "D:\\ui\\venv\\Scripts\\Python.exe"\nRuntimeError: operator torchvision::nms does not exist\n',
         pip("D:\\ui\\venv\\Scripts\\python.exe"),
@@ -127,6 +136,18 @@ ENVIRONMENTS = {
         f"$ pip3 install --break-system-packages x\n{PIP}",
         pip("python3", "--break-system-packages "),
     ),
+    "python.org's, Windows in small letters": (
+        at("c:\\users\\me\\appdata\\local\\programs\\python\\python310\\lib\\site-packages"),
+        pip("c:\\users\\me\\appdata\\local\\programs\\python\\python310\\python.exe"),
+    ),
+    "pyenv's, Windows": (
+        at("C:\\Users\\me\\.pyenv\\pyenv-win\\versions\\3.10.11\\lib\\site-packages"),
+        pip("C:\\Users\\me\\.pyenv\\pyenv-win\\versions\\3.10.11\\python.exe"),
+    ),
+    "a program's own": (
+        at("D:\\ui\\system\\python\\lib\\site-packages"),
+        pip("D:\\ui\\system\\python\\python.exe"),
+    ),
     "a portable Python": (
         at("D:\\ComfyUI\\python_embeded\\Lib\\site-packages"),
         pip("D:\\ComfyUI\\python_embeded\\python.exe"),
@@ -139,6 +160,10 @@ ENVIRONMENTS = {
     "conda, a frame alone": (
         at("/home/me/miniconda3/envs/myenv/lib/python3.10/site-packages"),
         pip("/home/me/miniconda3/envs/myenv/bin/python"),
+    ),
+    "conda of Homebrew": (
+        at("/opt/homebrew/Caskroom/miniforge/base/envs/x/lib/python3.10/site-packages"),
+        pip("/opt/homebrew/Caskroom/miniforge/base/envs/x/bin/python"),
     ),
     "conda, another one is active": (
         "(base) PS C:\\p> .\\run.bat\n" + at("C:\\Users\\me\\anaconda3\\envs\\seg\\lib\\site-packages"),
@@ -182,6 +207,10 @@ ENVIRONMENTS = {
     "a tool of uv": (
         at("/home/me/.local/share/uv/tools/ultralytics/lib/python3.12/site-packages"),
         ["uv pip install --python /home/me/.local/share/uv/tools/ultralytics/bin/python --no-deps 'ninja<2'"],
+    ),
+    "a tool of uv, Windows": (
+        at("C:\\Users\\me\\AppData\\Roaming\\uv\\tools\\x\\Lib\\site-packages"),
+        [f"uv pip install --python C:\\Users\\me\\AppData\\Roaming\\uv\\tools\\x\\Scripts\\python.exe --no-deps {CMD}"],
     ),
     "uv, a project": ("$ uv run t.py\n" + at("/home/me/p/.venv/lib/python3.11/site-packages"), ["uv add 'ninja<2'"]),
     # tools of projects, and pipx

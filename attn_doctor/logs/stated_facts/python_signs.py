@@ -16,18 +16,18 @@ _DRIVE = r"[A-Za-z]:[\\/]{1,2}(?:[^\\/:*?\"<>|\r\n]{1,80}[\\/]{1,2}){0,12}?"
 _V3 = r"3\.\d{1,2}(?:\.\d{1,2})?(?:(?:a|b|rc)\d+)?"
 
 _POSIX_ENVIRONMENT = ("/lib/python", "/lib64/python")
-_WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages")
+_WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages", "/lib/site-packages")
 
 _ENVIRONMENTS = (
     Sign((".pixi/envs/",), rf"{_POSIX}(?P<environment>{_PATH}\.pixi/envs/[\w.-]+)/{_SITE}", {"environment_kind": "pixi"}, "implied"),
     Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
-    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>{_PATH}(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>(?:{_PATH}|/)(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
     Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
-    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}[\w.-]*v?env[\w.-]*)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
@@ -44,13 +44,15 @@ _ENVIRONMENTS = (
     Sign(("pipx/venvs/",), rf"{_POSIX}(?P<environment>{_PATH}pipx/venvs/[\w.-]+)/{_SITE}", {"environment_kind": "pipx"}, "implied"),
     Sign(("pipx\\venvs\\",), rf"{_WINDOWS}(?P<environment>{_DRIVE}pipx[\\/]{{1,2}}venvs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pipx"}, "implied"),
     # A folder of any other name: its kind is not known, but its Python is.
-    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
+    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/(?!Caskroom/)|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
     Sign(_POSIX_ENVIRONMENT, rf"File \"(?P<environment>/[^\":]{{1,200}}? [^\":]{{0,200}}?)/{_SITE}", {}, "implied"),
     # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
     Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
 )  # fmt: skip
 
+# pyenv-win's, a runner's of GitHub, and the one in the package of a program, "webui_forge\\system\\python".
+_OWN = r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python)"
 # Pythons that are no environment: of the system, of one user's packages, of pyenv, of python.org.
 _SYSTEMS = (
     Sign(("/.local/lib/python",), rf"{_POSIX}(?:{_PATH}|/)\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
@@ -59,10 +61,10 @@ _SYSTEMS = (
     Sign(("\\Roaming\\Python\\",), r"\\{1,2}Roaming\\{1,2}Python\\{1,2}Python(?P<python>3\d{1,2})\\{1,2}site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
     Sign(("\\LocalCache\\local-packages\\",), r"\\PythonSoftwareFoundation\.Python\.\S{1,60}\\local-packages\\Python(?P<python>3\d{1,2})\\site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
     Sign(("/usr/lib/python", "/usr/lib64/python", "/usr/local/lib/python", "/usr/local/lib64/python"), rf"(?<![\w.])(?P<environment>/usr(?:/local)?)/{_SITE}", {"environment_kind": "system"}, "implied"),
-    Sign(("/opt/homebrew/", "/usr/local/Cellar/"), rf"(?<![\w.])(?P<environment>/opt/homebrew)/(?:\S{{1,80}}/)?{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
+    Sign(("/opt/homebrew/", "/usr/local/Cellar/"), rf"(?<![\w.])(?P<environment>/opt/homebrew)/(?:(?!Caskroom/)\S{{1,80}}/)?{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
     Sign(("/Python.framework/",), rf"/Library/Frameworks/Python\.framework/Versions/3\.\d+/{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
     Sign(("/.pyenv/versions/",), rf"{_POSIX}(?P<environment>{_PATH}\.pyenv/versions/3[\w.-]+)/{_SITE}", {"environment_kind": "standalone"}, "implied"),
-    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}Python3\d{{1,2}})[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "standalone"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Pp]ython3\d{{1,2}}|{_OWN}))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "standalone"}, "implied"),
 )  # fmt: skip
 
 # A Python in a folder of its own, of which no installer keeps books: python.org's embeddable package, and programs that bring one.
@@ -144,7 +146,7 @@ _INSTALLERS = (
     _ran("pixi", (".pixi/envs", ".pixi\\envs", "pixi::"), r"\.pixi[\\/]envs[\\/]|\bpixi::"),
     _ran("pixi", ("failed to solve the pypi requirements",), r"failed to solve the (?:pypi|conda) requirements of"),
     Sign(("uv/python/", "uv\\python\\"), r"[\\/]uv[\\/]{1,2}python[\\/]{1,2}cpython-3", {"installer": "uv"}, "implied"),
-    Sign(("uv/tools/",), r"/uv/tools/\w", {"installer": "uv"}, "implied"),
+    Sign(("uv/tools/", "uv\\tools\\"), r"[\\/]uv[\\/]{1,2}tools[\\/]{1,2}\w", {"installer": "uv"}, "implied"),
     Sign(("pypoetry",), r"pypoetry[\\/]{1,2}(?:Cache[\\/]{1,2})?virtualenvs[\\/]", {"installer": "poetry"}, "implied"),
     _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), r"pipx[\\/]venvs[\\/]"),
 )  # fmt: skip

@@ -83,7 +83,7 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
     if os == "windows" or re.match(r"[A-Za-z]:|[^/]*\\", folder):
         if kind == "conda":
             return None  # only inside of the environment does it find its libraries
-        slash = "/" if "\\" not in folder else "\\"
-        inside = "" if kind in ("standalone", "system") else f"Scripts{slash}"
-        return _at(environment, f"{folder}{slash}{inside}python.exe")
+        folder = folder.replace("/", "\\")  # cmd reads a / in the name of a program as an option
+        inside = "" if kind in ("standalone", "system") else "Scripts\\"
+        return _at(environment, f"{folder}\\{inside}python.exe")
     return _at(environment, f"{folder}/bin/python" + ("3" if kind in (None, "standalone") else ""))
