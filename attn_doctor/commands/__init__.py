@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import by_the_torch_there, chosen, context, in_order, python, rendered
+from attn_doctor.commands.installers import by_the_torch_there, chosen, context, in_order, rendered
+from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
+from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import quoted, shell_of, shown
+from attn_doctor.commands.target_python import examining, python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
@@ -24,7 +27,7 @@ __all__ = [
     "shell_of",
     "shown",
 ]
-__all__ += ["uninstall", "variable"]
+__all__ += ["ProjectBuild", "build_of_project", "fails_itself", "starting", "uninstall", "variable"]
 
 
 def install(
@@ -142,4 +145,4 @@ def check(facts: Facts, *options: str) -> tuple[str, ...]:
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()
-    return ("attn-doctor", "check", "--target", python(facts), *gpu, *(options or ("--no-trial",)))
+    return (*examining(facts), *gpu, *(options or ("--no-trial",)))

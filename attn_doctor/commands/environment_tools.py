@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import ClassVar
 
 import msgspec
@@ -32,15 +32,21 @@ class Context(Record, frozen=True, kw_only=True):
     folder: str = ""  # of the project; empty: where the command is typed
     locks: tuple[str, ...] = ()  # lock files of that project
     from_conda: frozenset[str] = frozenset()  # distributions that conda installed
+    all_listed: bool = True  # who installed each distribution was read; a log does not say it
     declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
     in_pyproject: frozenset[str] = (
         frozenset()
     )  # those of a pyproject.toml beside whose uv environment no lock file lies
-    knows_origin: bool = True  # who installed each distribution was seen, and not only named by a log
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
-    found_by_uv: bool = False  # no path of a Python is known: uv finds the environment where it is typed
+    started_by: Argv = ()  # the words that start this Python where its path alone does not: ("poetry", "run", "python")
+    uv_target: Argv | None = None  # the words that tell uv the environment; None: --python and the path
+
+    @property
+    def pip(self) -> Argv:
+        """Return the words that start the target's own pip."""
+        return (*(self.started_by or (self.python,)), "-m", "pip")
 
 
 class Installer(ABC):
@@ -75,7 +81,7 @@ class Installer(ABC):
 
     def add_pip(self) -> Argv:
         """Return the command that puts a pip into an environment that has none."""
-        return (self.here.python, "-m", "ensurepip", "--upgrade")
+        return (*self.here.pip[:-1], "ensurepip", "--upgrade")
 
     def rendered(self, step: Step) -> Step:
         """Return the step with its command; of a variable, and of a command that is one already, the step as it is."""
@@ -111,9 +117,9 @@ def _also(why: str, said: str | None) -> str:
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
     """Return a command of the target's pip as uv has it, where the target has no pip."""
-    if here.has_pip or argv[:3] != (here.python, "-m", "pip") or not isinstance(of_packages(here), Uv):
+    if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
-    words = argv[3:]
+    words = argv[len(here.pip) :]
     if words[:2] == ("cache", "purge"):
         return ("uv", "cache", "clean")
     if words[:1] == ("check",):
@@ -129,11 +135,11 @@ class Pip(Installer):
 
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
-        return (self.here.python, "-m", "pip", "install", *_system(self.here), *options(step))
+        return (*self.here.pip, "install", *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
         """Return the command of a removal."""
-        return (self.here.python, "-m", "pip", "uninstall", "-y", *_system(self.here), *step.requirements)
+        return (*self.here.pip, "uninstall", "-y", *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
         """Say that this Python belongs to the operating system."""
@@ -170,7 +176,7 @@ class Uv(Installer):
 
 
 def _python(here: Context) -> Argv:
-    return () if here.found_by_uv else ("--python", here.python)
+    return ("--python", here.python) if here.uv_target is None else here.uv_target
 
 
 _SWITCHES = {
@@ -217,7 +223,7 @@ class Pipx(Installer):
 
     @property
     def _name(self) -> str:
-        return PurePath(self.here.prefix).name
+        return PureWindowsPath(self.here.prefix).name  # takes / and \\ alike
 
 
 class Conda(Installer):
@@ -245,8 +251,8 @@ class Conda(Installer):
         if self._of_conda(step.requirements):
             return super().otherwise(step)
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
-        if not self.here.knows_origin:
-            return f"by the {tool} of this environment of conda; where `conda list` shows that a channel brought it, {tool} replaces that one"
+        if not self.here.all_listed:
+            return f"whether conda installed this is not known; the environment's own {tool} replaces it in both cases"
         return f"conda did not install this, so the environment's own {tool} does it"
 
     def add_pip(self) -> Argv:

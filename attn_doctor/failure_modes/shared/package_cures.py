@@ -6,6 +6,7 @@ A build names all that its setup imports at once, torch included, and says how l
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared import package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
@@ -21,10 +22,11 @@ _JOBS = 2  # where nothing is known of the memory
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
     """Return the step that installs torch where it is missing, or may be: a build of `name` imports it. Empty where it is there."""
-    if isinstance(facts.torch.version, str):
-        return ()
+    missing = facts.torch.version is None
+    if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
+        return ()  # such a notebook brings its own torch, and its driver and the packages there fit that one
     why, flash_attn = "the build imports torch", name == FLASH_ATTN
-    if facts.torch.version is not None:
+    if not missing:
         return torch_steps.where_none_is(facts, why, flash_attn=flash_attn)
     return torch_steps.for_flash_attn(facts, why) if flash_attn else torch_steps.newest_steps(facts, why)
 
@@ -108,9 +110,27 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
     # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
+    if name is not None and commands.fails_itself(facts):
+        return _of_project(facts, name, why, *missing)
     # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
     steps = (*(torch_first(facts, name) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
+    """Return the fix for a package that the project itself asks for: its tool installs all else, and then builds it."""
+    imported = tools(facts, *missing)
+    wanted = commands.ProjectBuild(
+        name=name,
+        tools=imported.requirements if isinstance(imported, Install) else (),
+        torch=torch_steps.bare(),
+        limit=(fewer_jobs(facts),),
+        why=f"{why}; it may compile for hours",
+        takes=_takes(name),
+    )
+    steps = commands.build_of_project(facts, wanted)
+    title = "Install the rest of the project first, then build the package where torch is"
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 

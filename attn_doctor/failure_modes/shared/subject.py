@@ -133,4 +133,4 @@ def verify(facts: Facts) -> tuple[str, ...]:
     if name == FLASH_ATTN:
         return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
     row = built_packages.row_of(name) if name else None
-    return commands.check(facts) if row is None else (commands.python(facts), "-c", f"import {row.module}")
+    return commands.check(facts) if row is None else (*commands.starting(facts), "-c", f"import {row.module}")

@@ -121,6 +121,11 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
 
 
+def bare() -> tuple[str, ...]:
+    """Return the requirement of any torch, for a step that only has to import one."""
+    return ("torch",)
+
+
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
     """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
     found = choice(facts)

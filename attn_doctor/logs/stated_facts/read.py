@@ -170,7 +170,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
-    return int(value) if name == "wsl" else value == "yes" if name == "modules" else value
+    return int(value) if name == "wsl" else value == "yes" if name in ("modules", "locked") else value
 
 
 def _same(one: str, other: str) -> bool:

@@ -26,6 +26,7 @@ _SUBJECTS = (
     Sign(("Could not build wheels for",), rf"Could not build wheels for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("Running setup.py clean for",), rf"Running setup\.py clean for {_NAME}$", _BUILDING, weight=FAILED),
     Sign(("not a problem with poetry but with",), rf"not a problem with poetry but with {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
+    Sign(("✖ Install ", "✖ Update "), rf"^\s*✖ (?:Install|Update) {_NAME} (?P<asked>\d\S*) failed", _BUILDING, weight=FAILED),
     Sign(("No matching distribution found for",), rf"No matching distribution found for {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
     Sign(("satisfies the requirement",), rf"Could not find a version that satisfies the requirement {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
