@@ -17,7 +17,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import cuda_images, places
 from attn_doctor.commands.shells import kept, shell_of
-from attn_doctor.commands.system_tools import module
+from attn_doctor.commands.system_tools import compiler, module
 from attn_doctor.knowledge.cuda import releases
 from attn_doctor.knowledge.rows import Nvcc
 from attn_doctor.model.facts import Facts
@@ -193,13 +193,21 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         path = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{label}"
         get = commands.by_hand(
             ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", _WINGET.get(version, label)),
-            f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS}); Visual Studio has to be there first",
+            f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS})",
             f"adds CUDA {label}",
             takes="about 3 GB",
         )
-        return get, commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        studio = _studio(facts)
+        home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        return *studio[:1], get, *studio[1:], home
     found = packaged(facts, version)
     return found or (_any_way(facts, version),)
+
+
+def _studio(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that bring MSVC and open its prompt, where no cl.exe is known: nvcc runs nothing without it, and its installer comes after MSVC's."""
+    named = facts.toolchain.compilers
+    return () if isinstance(named, tuple) and any(c.name == "cl" for c in named) else compiler(facts)
 
 
 def _for_good(facts: Facts, path: str) -> str:
@@ -226,7 +234,8 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
     if not isinstance(prefix, str):
         return (get,)
     home = f"{prefix}\\Library" if facts.system.os == "windows" else prefix
-    return get, commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
+    studio = _studio(facts) if facts.system.os == "windows" else ()
+    return *studio[:1], get, *studio[1:], commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
 
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:

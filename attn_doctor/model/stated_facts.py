@@ -83,6 +83,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
+    available: Stated[bool] | Unknown = _NOT_SAID  # torch.cuda.is_available() said True; a False is not kept
     packages: tuple[StatedPackage, ...] = ()
     whole: bool = False  # `packages` are all that are installed there
     driver: Stated[str] | Unknown = _NOT_SAID
@@ -107,7 +108,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "interpreter", "python", "torch", "torch_flavour",
-    "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
+    "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
     "package", "doing", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))

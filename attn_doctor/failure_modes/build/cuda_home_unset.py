@@ -179,4 +179,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return toolkits.cures(facts)
+    kit = toolkits.shown(facts)
+    if kit is None or not isinstance(kit.version, str):
+        return toolkits.cures(facts)
+    title = f"Point CUDA_HOME at the CUDA {kit.version} that is there"
+    home = Fix(title=title, steps=(toolkits.point_at(facts, kit.version),), verify=building.verify(facts))
+    return (home, *toolkits.cures(facts))

@@ -12,6 +12,7 @@ from attn_doctor.commands import cuda_images, cuda_toolkits, places
 from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, pair
 
 _EXAMPLE = (12, 8)  # the release by which the commands are shown where torch's CUDA is not known
@@ -61,6 +62,38 @@ def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
         if need and version and version[0] == need[0] and version >= (least or version) and kit.missing_headers == ():
             return kit
     return None
+
+
+def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
+    """Return the toolkit that a log shows, where torch is of its major or not known; None where there is none."""
+    if facts.grade != "stated" or places.hosted(facts):
+        return None
+    need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
+    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if version and (need is None or version[0] == need[0]) and version >= (least or version):
+            return kit
+    return None
+
+
+def point_at(facts: Facts, nvcc: str) -> Step:
+    """Return the step that points CUDA_HOME at the toolkit of this release, by its path, or by the place where its installer puts it."""
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    root = next((kit.root for kit in kits if kit.version == nvcc and kit.root), None)
+    if root is not None:
+        return commands.variable("CUDA_HOME", root, f"the toolkit of CUDA {nvcc} is there")
+    prefix = facts.interpreter.prefix
+    if facts.system.os == "windows":
+        root, find = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{nvcc}", "where.exe nvcc"
+    elif places.environment_tool(facts) and isinstance(prefix, str):
+        root, find = prefix, "which nvcc"
+    elif places.jetson(facts) or places.dgx_spark(facts) or places.container(facts):
+        root, find = "/usr/local/cuda", "which nvcc"
+    else:
+        root, find = f"/usr/local/cuda-{nvcc}", "which nvcc"
+    return commands.variable(
+        "CUDA_HOME", root, f"nvcc {nvcc} is there: where `{find}` shows another place, take the folder above its bin"
+    )
 
 
 def _point_at(facts: Facts, kit: Toolkit) -> Fix:

@@ -12,7 +12,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
-from attn_doctor.knowledge.torch_machine import Maker
+from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Risk, Step
@@ -92,12 +92,17 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
     return () if isinstance(found, NoTorch) else _install(facts, found, why, reinstall=True)
 
 
-def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tuple[Step, ...]:
-    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there."""
+def release(
+    facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there.
+
+    `reinstall`: also where that release is there, because its build is another.
+    """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
-    return _install(facts, found, why)
+    return _install(facts, found, why, reinstall=reinstall)
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
@@ -111,11 +116,14 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
-    rows = [
-        row
-        for row in torch_choice.fitting_builds(machine_of(facts))
-        if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
-    ]
+    rows = sorted(
+        (
+            row
+            for row in torch_choice.fitting_builds(_with_gpu(facts))
+            if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
+        ),
+        key=lambda row: row.cuda != nvcc,
+    )
     if version is None or not rows:
         return ()
     bare, cuda = version.partition("+")[0], rows[0].cuda
@@ -124,13 +132,24 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     )
 
 
-def for_cuda_major(facts: Facts, major: int) -> tuple[Step, ...]:
-    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is."""
-    rows = [r for r in torch_choice.fitting_builds(machine_of(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+def _with_gpu(facts: Facts) -> Machine:
+    """Return the machine of somebody who compiles for CUDA: with an NVIDIA GPU, where none is known."""
+    machine = machine_of(facts)
+    return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
+
+
+def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
+    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is.
+
+    `nvcc`: the release of the toolkit; a torch of this very CUDA stands first.
+    """
+    rows = [r for r in torch_choice.fitting_builds(_with_gpu(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+    rows.sort(key=lambda row: row.cuda != nvcc)
     latest = pytorch.release(rows[0].torch) if rows else Unknown("")
     if isinstance(latest, Unknown):
         return ()
-    return release(facts, latest.latest, f"for CUDA {major}, as the toolkit that is here", rows[0].cuda)
+    why = f"for CUDA {major}, as the toolkit that is here"
+    return release(facts, latest.latest, why, rows[0].cuda, reinstall=nvcc is not None)
 
 
 def _install(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.knowledge.gpu import model
-from attn_doctor.knowledge.jetson import jetpack_of
+from attn_doctor.knowledge.jetson import jetpack_of, jetpack_of_kernel
 from attn_doctor.knowledge.pytorch import pypi_cuda
 from attn_doctor.model.facts import (
     AmdGpu,
@@ -48,6 +48,7 @@ _PATHS = {
     "torch": ("torch.version", "torch"),
     "torch_cuda": ("torch.cuda", "torch's CUDA"),
     "torch_hip": ("torch.hip", "torch's ROCm"),
+    "available": ("torch.available", "the GPU of torch"),
     "driver": ("graphics.driver", "the driver"),
     "driver_cuda": ("graphics.driver_cuda", "the driver's CUDA"),
     "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
@@ -90,6 +91,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.put(path, getattr(stated, name))
     if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
         made.set("system.jetpack", jetpack, stated.l4t)
+    if isinstance(stated.kernel, Stated) and (jetpack := jetpack_of_kernel(stated.kernel.value)):
+        made.set("system.jetpack", jetpack, stated.kernel)
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
@@ -105,7 +108,9 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
-        made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value),), stated.toolkit)
+        answered = any(words in stated.toolkit.place.text for words in _ANSWERS)
+        by: Any = {"found_by": ("PATH",)} if answered else {}
+        made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value, **by),), stated.toolkit)
     if isinstance(stated.compiler, Stated):
         name, _, version = stated.compiler.value.partition(" ")
         made.set("toolchain.compilers", (Compiler(name=name, path=name, version=version),), stated.compiler)
@@ -123,6 +128,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     return Filled(made.facts, contradictions)
 
 
+# Lines of `nvcc --version`, and of collect_env, which runs it: so an nvcc is on PATH.
+_ANSWERS = ("Cuda compilation tools", "CUDA runtime version")
 _OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
 
 

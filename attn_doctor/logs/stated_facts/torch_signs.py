@@ -5,6 +5,7 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import VERSION, Sign
 
 _TORCH = rf"(?P<torch>{VERSION})"
+_CUDA, _CUDA2 = r"(?P<torch_cuda>1[0-9]\.\d)", r"(?P<torch_cuda2>1[0-9]\.\d)"
 _END = r"(?=$|[\s,;)'\"\]])"
 _PACKAGES = (
     r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
@@ -19,13 +20,15 @@ _LINES = tuple(
 )
 
 _TORCHES = (
-    Sign(("torch.__version__",), rf"\btorch\.__version__\s*=+\s*'?{_TORCH}"),
+    Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
     Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
-    Sign(("orch: ", "orch : ", "orch  "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch\s{{0,20}}: v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("orch: ", "orch : ", "orch  ", "orch：", "orch="), rf"^(?:\S+ ){{0,2}}(?:[Pp]y)?[Tt]orch(?:[ _]?(?:[Vv]ersion|版本))?\s{{0,20}}(?:: |：|= ?)v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("orch版本", "orch 版本"), rf"[Tt]orch ?版本\s?[:：]\s?v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("CUDA available: True", "cuda available: True", "CUDA is available: True", "is_available(): True", "cuda_available: True"), r"(?:(?:CUDA|cuda)(?: is)?[ _]available|is_available\(\)): True\b", {"available": "yes"}),
     Sign(("already satisfied: torch",), rf"^Requirement already satisfied: torch(?:[=<>!~]\S*)? in .{{1,300}} \({_TORCH}\)$"),
     Sign(("Successfully installed ",), rf"^Successfully installed (?:.{{0,6000}} )?torch-{_TORCH}(?= |$)"),
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
@@ -50,6 +53,10 @@ _TORCHES = (
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
+    # Forms that people fill in: "CUDA built: 12.4", "PyTorch CUDA: 12.4", "torch 2.5.1 (CUDA 12.4)", "torch cuda version 12.4".
+    Sign(("CUDA buil", "cuda buil", "built with CUDA", "built for CUDA", "Built with CUDA", "compiled with CUDA"), rf"\b(?:CUDA|cuda) buil[dt](?: version)?\s?[:=]\s?{_CUDA}|\b(?:[Bb]uilt|compiled) (?:with|for) CUDA:? {_CUDA2}(?=$|[\s,;)|])", {}, "implied"),
+    Sign(("orch CUDA", "orch cuda", "orch's CUDA"), rf"\b(?:py|Py)?[Tt]orch(?:'s)?[ _](?:CUDA|cuda)(?: [Vv]ersion| build)?\s?(?:[:：=]|is)?\s?v?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
+    Sign(("orch",), rf"\b(?:[Pp]y)?[Tt]orch(?: version)?\s?[:：=]?\s?v?{_TORCH}\s?(?:,|\(|/|with|built for|for|\|)\s?(?:CUDA|cuda)\s?(?:version:? ?)?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
     # The folder in which torch builds an extension at its first use, _get_build_directory of torch/utils/cpp_extension.py
     Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip
