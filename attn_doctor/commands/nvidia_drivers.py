@@ -9,25 +9,21 @@ https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/dat
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, places
 from attn_doctor.commands.cuda_toolkits import repository
 from attn_doctor.commands.places import Argv
+from attn_doctor.knowledge import pci_gpu
 from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.machine import NVIDIA
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
-# Device ids grow with the architectures: GV100 is 1db1, TU102 1e02. https://pci-ids.ucw.cz/read/PC/10de
-_TURING_DEVICE = 0x1E00
 _CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
 
@@ -180,11 +176,7 @@ def _release(facts: Facts) -> int | None:
 def _before_turing(facts: Facts) -> bool:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = [pair(g.compute_capability) for g in gpus if isinstance(g.compute_capability, str)]
-    bus = facts.graphics.pci if not gpus and isinstance(facts.graphics.pci, tuple) else ()
-    cards = [device for device in bus if device.vendor == NVIDIA and device.pci_class.startswith("03")]
-    return any(c is not None and c < _OPEN_FROM for c in known) or any(
-        int(card.device, 16) < _TURING_DEVICE for card in cards if re.fullmatch("[0-9a-fA-F]{4}", card.device)
-    )
+    return any(c is not None and c < _OPEN_FROM for c in known) or (not gpus and pci_gpu.before_turing(facts))
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:

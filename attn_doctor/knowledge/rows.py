@@ -304,17 +304,6 @@ class Distribution(Row, frozen=True, kw_only=True):
     libtinfo5: bool | None  # a package of that name can be installed; None: not looked up
 
 
-class KnownBug(Row, frozen=True, kw_only=True):
-    """Describe a bug of torch itself, with the versions that were tested for it."""
-
-    TABLE: ClassVar[str] = "bugs"
-
-    name: str
-    what: str
-    seen: tuple[str, ...]
-    not_seen: tuple[str, ...]
-
-
 class Elsewhere(Row, frozen=True, kw_only=True):
     """Describe a source of FlashAttention other than the official release; the package "torch" stands for doing without."""
 

@@ -95,6 +95,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     toolkit: Stated[str] | Unknown = _NOT_SAID  # release of nvcc, "12.4"
     cuda_home: Stated[str] | Unknown = _NOT_SAID
     compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
+    yolo_location: Stated[str] | Unknown = _NOT_SAID  # the folder of the ultralytics whose frame stands last
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
@@ -108,7 +109,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "interpreter", "python", "torch", "torch_flavour",
-    "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
+    "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
     "package", "doing", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))

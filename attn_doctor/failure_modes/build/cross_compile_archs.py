@@ -29,18 +29,22 @@ References
 
 from __future__ import annotations
 
+import re
+
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
 from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts, Gpu, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability, dotted, pair, sm
 
@@ -60,7 +64,7 @@ MODE = FailureMode(
             sample="nvcc fatal   : Unsupported gpu architecture 'compute_120'",
         ),
         Sign(
-            pattern=r"Unknown CUDA arch \((?P<arch>[^)]{1,30})\) or GPU not supported",
+            pattern=r"Unknown CUDA arch \((?P<unknown>[^)]{1,30})\) or GPU not supported",
             literal="Unknown CUDA arch (",
             sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
         ),
@@ -134,6 +138,12 @@ class Refused(Variant, frozen=True, kw_only=True):
     device: str
 
 
+class TorchKnowsNot(Variant, frozen=True, kw_only=True):
+    """Hold the architecture that torch's own list lacks, as it was written: "12.0", "Ampere2"."""
+
+    arch: str
+
+
 class NoGpu(Variant, frozen=True, kw_only=True):
     """Say that no GPU was to be seen, so that PyTorch did not know the architecture: no toolkit is too old."""
 
@@ -149,6 +159,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
+    unknown = seen.group("unknown")
+    if unknown:
+        return Hit(
+            message=f"torch there does not know the CUDA architecture {unknown}: its list ends before it, or it is none.",
+            evidence=evidence,
+            variant=TorchKnowsNot(arch=unknown),
+        )
     arch = seen.group("arch")
     if arch:
         asked = sm(arch.replace("lto_", "sm_"))
@@ -165,6 +182,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, TorchKnowsNot):
+        return _of_torchs_list(facts, hit.variant.arch)
     refused = hit.variant.device if isinstance(hit.variant, Refused) else None
     first = cuda.first_release_for(refused) if refused else None
     if refused and first and _is_new(refused, first, here := _nvcc(facts)):
@@ -174,6 +193,40 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (*toolkits.cures(facts, floor=first, replace=True), _older(facts, refused, here))
     newer = toolkits.cures(facts, replace=True)
     return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
+
+
+def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
+    """Return the fixes for an architecture that torch's cpp_extension does not know: a newer torch where a GPU needs it, else another name.
+
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags, supported_arches)
+    """
+    wanted = _ARCH.fullmatch(arch)
+    if wanted is None or capability(wanted[1]) < _NEVER_DROPPED:
+        return (_named(facts),)
+    device = wanted[1]
+    here, first = _nvcc(facts), cuda.first_release_for(device)
+    if _devices(facts) and all(capability(other) < capability(device) for other in _devices(facts)):
+        return (_older(facts, device, here),)
+    steps = torch_steps.newest_steps(
+        _of_gpu(facts, device), f"a newer torch knows {device} when it compiles", reinstall=True
+    )
+    if here is not None and first is not None and _is_new(device, first, here):
+        version = pair(first)
+        kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
+        steps = (*steps, *kit)
+    newest = Fix(title=f"Install a torch that knows {device}", steps=steps, verify=building.verify(facts))
+    return (newest, _older(facts, device, here))
+
+
+def _of_gpu(facts: Facts, device: str) -> Facts:
+    """Return the facts with a GPU of this architecture, where none is known: it is the one that was asked for."""
+    if _devices(facts):
+        return facts
+    gpus = (Gpu(index=0, compute_capability=device),)
+    return msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, gpus=gpus))
+
+
+_ARCH = re.compile(r"(\d{1,2}\.\d)[af]?(?:\+PTX)?")
 
 
 def _is_new(refused: str, first: str, here: str | None) -> bool:

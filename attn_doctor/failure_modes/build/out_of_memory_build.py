@@ -293,4 +293,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()
         )
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
-    return (*building.without_compiling(facts), less)
+    return building.with_own_build(facts, less)

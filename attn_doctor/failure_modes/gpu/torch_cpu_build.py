@@ -75,22 +75,7 @@ MODE = FailureMode(
             sample="OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.",
             strength="hint",
         ),
-        # The environment of an isolated build: its torch is the registry's, which under Windows is a CPU build.
-        *(
-            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
-            for pattern, literal, sample in (
-                (
-                    r"[\\/](?P<isolated>pip-build-env-)",
-                    "pip-build-env-",
-                    "/var/tmp/pip-build-env-a6ru8u3d/overlay/torch/x.py",  # noqa: S108 - a line of a log
-                ),
-                (
-                    r"[\\/]uv[\\/].{0,12}(?P<isolated>builds-v)\d",
-                    "builds-v",
-                    "/home/me/.cache/uv/builds-v0/.tmpa6ru8u/lib/python3.11/site-packages/torch/x.py",
-                ),
-            )
-        ),
+        *building.ISOLATED,
         Sign(
             pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
             literal="expected string or bytes-like",

@@ -38,6 +38,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import pins_torch
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -171,11 +172,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _is_newer(facts: Facts) -> bool:
-    """Say whether the torch that would be chosen is newer than the one that is there, and so its Triton."""
+    """Say whether the torch that would be chosen is known to be newer than the one that is there, and so its Triton.
+
+    A server of models, such as vLLM, is built for one torch, and its image is there for the sake of that one.
+    """
     found, have = torch_steps.choice(facts), facts.torch.version
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
     there = parse(have) if isinstance(have, str) else None
-    return chosen is None or there is None or chosen.release[:2] > there.release[:2]
+    return chosen is not None and there is not None and chosen.release[:2] > there.release[:2] and not pins_torch(facts)
 
 
 def _ptxas(facts: Facts, since: str | None) -> str:

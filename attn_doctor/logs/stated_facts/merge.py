@@ -52,6 +52,7 @@ _PATHS = {
     "driver": ("graphics.driver", "the driver"),
     "driver_cuda": ("graphics.driver_cuda", "the driver's CUDA"),
     "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
+    "yolo_location": ("yolo.location", "the folder of ultralytics"),
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
     "command": ("subject.command", "the command"),
