@@ -76,11 +76,21 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     # A toolkit of a stated release
     "Windows, PowerShell": (
         "PS C:\\seg> pip install mamba-ssm\n" + CU128 + UNSET,
-        ["winget install --id Nvidia.CUDA -e --version 12.8", f"$Env:CUDA_HOME = '{WINDOWS_12_8}'"],
+        [
+            f"{BUILD_TOOLS} '{WORKLOAD}'",
+            "winget install --id Nvidia.CUDA -e --version 12.8",
+            f"$Env:CUDA_HOME = '{WINDOWS_12_8}'",
+            None,
+        ],
     ),
     "Windows, cmd": (
         "C:\\seg>pip install mamba-ssm\n" + CU128 + UNSET,
-        ["winget install --id Nvidia.CUDA -e --version 12.8", f'set "CUDA_HOME={WINDOWS_12_8}"'],
+        [
+            f'{BUILD_TOOLS} "{WORKLOAD}"',
+            "winget install --id Nvidia.CUDA -e --version 12.8",
+            f'set "CUDA_HOME={WINDOWS_12_8}"',
+            None,
+        ],
     ),
     "Windows, Anaconda prompt": (
         "(seg) C:\\Users\\user>pip install mamba-ssm\n"
@@ -88,7 +98,9 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         + CU128
         + UNSET,
         [
+            f'{BUILD_TOOLS} "{WORKLOAD}"',
             "conda install --prefix C:\\Users\\user\\miniconda3\\envs\\seg --yes -c conda-forge cuda-toolkit=12.8",
+            None,
             'set "CUDA_HOME=C:\\Users\\user\\miniconda3\\envs\\seg\\Library"',
         ],
     ),

@@ -169,7 +169,7 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     if there is not None:
         return (there,)
     steps, need = _steps(facts, version), torch_cuda(facts)
-    if need is not None and need != version:
+    if need is not None and need != version and isinstance(facts.torch.version, str):
         newer = f"; torch is built for CUDA {dotted(need)}, and takes every toolkit of CUDA {need[0]}"
         steps = (msgspec.structs.replace(steps[0], why=f"{steps[0].why}{newer}"), *steps[1:])
     made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
@@ -199,7 +199,12 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         )
         studio = _studio(facts)
         home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
-        return *studio[:1], get, *studio[1:], home
+        return (
+            *studio[:1],
+            get,
+            home,
+            *studio[1:],
+        )  # a new prompt knows CUDA_PATH, which NVIDIA's installer sets for all
     found = packaged(facts, version)
     return found or (_any_way(facts, version),)
 
@@ -304,7 +309,11 @@ def _any_way(facts: Facts, version: Version) -> Step:
         return commands.by_hand((), why, "another image")
     if places.manager(facts) == "pacman":
         why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
-        return commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, "adds /opt/cuda", takes=takes)
+        newest = releases()[0].cuda == label
+        argv = places.as_root(facts, "pacman", "-S", "cuda") if newest else ()
+        return commands.by_hand(
+            argv, why if newest else f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes
+        )
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
         why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
         return commands.by_hand((), why, adds, takes=takes)

@@ -24,6 +24,8 @@ from attn_doctor.model.versions import pair
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
+_RPM_FUSION = "https://mirrors.rpmfusion.org"
+_LAST = "driver 580 is the last for GPUs of before Turing: "
 _CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
 
@@ -86,6 +88,15 @@ def _windows(what: str) -> Step:
 def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     """Return the steps of this distribution, and the reboot after them."""
     lines = _lines(facts, least)
+    if not lines and facts.system.distribution == "arch":
+        get = commands.by_hand(
+            ("yay", "-S", "nvidia-580xx-dkms"),
+            f"{_LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
+            "the kernel driver",
+            risk="medium",
+            risk_text=_REBOOT,
+        )
+        return get, *by_hand(facts, ())
     if not lines:
         why = f"install {wanted}: the package of the distribution, or {PAGE}"
         if isinstance(facts.system.wsl, Unknown):
@@ -119,20 +130,33 @@ def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
     if name == "debian":
         return debian_drivers.newest(facts, least, old=old)
     if name == "fedora":
-        return (
-            (
-                ("dnf", "install", "-y", "akmod-nvidia", "xorg-x11-drv-nvidia-cuda"),
-                "from RPM Fusion (nonfree), which has to be set up first: https://rpmfusion.org/Configuration",
-            ),
+        branch = "-580xx" if old else ""
+        why = f"{_LAST if old else ''}from RPM Fusion: https://rpmfusion.org/Howto/NVIDIA"
+        install_it = ("dnf", "install", "-y", f"akmod-nvidia{branch}", f"xorg-x11-drv-nvidia{branch}-cuda")
+        fusion = tuple(
+            f"{_RPM_FUSION}/{kind}/fedora/rpmfusion-{kind}-release-{release}.noarch.rpm" for kind in ("free", "nonfree")
         )
+        sets_up = (
+            ((("dnf", "install", "-y", *fusion), "RPM Fusion, which has NVIDIA's driver for Fedora"),)
+            if release
+            else ()
+        )
+        if not release:
+            why += ", which has to be set up first: https://rpmfusion.org/Configuration"
+        return (*sets_up, (install_it, why))
     found = repository(facts)
     if places.manager(facts) == "dnf" and found is not None:
         file = f"{_CUDA_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}/cuda-{found.folder}.repo"
         stream = "580-dkms" if old else "open-dkms"
         package = "cuda-drivers" if old else "nvidia-open"
-        modular = (
+        modular: tuple[tuple[Argv, str], ...] = (
             ((("dnf", "module", "enable", "-y", f"nvidia-driver:{stream}"), "chooses the branch"),)
             if release and release != 10
+            else (
+                (("dnf", "install", "-y", "python3-dnf-plugin-versionlock"), "lets dnf stay at a branch"),
+                (("dnf", "versionlock", "add", "*nvidia*580*"), f"{_LAST}stays at it"),
+            )
+            if old
             else ()
         )
         return (
@@ -146,11 +170,11 @@ def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
         return (
             (("zypper", "addrepo", file), "NVIDIA's repository for this release"),
             (
-                ("zypper", "--gpg-auto-import-keys", "install", "-y", "cuda-drivers" if old else "nvidia-open"),
-                "the driver",
+                ("zypper", "--gpg-auto-import-keys", "install", "-y", "cuda-drivers-580" if old else "nvidia-open"),
+                f"{_LAST if old else ''}the driver",
             ),
         )
-    if name == "arch":
+    if name == "arch" and not old:
         why = "the driver of Turing and newer GPUs; older ones need nvidia-580xx-dkms of the AUR"
         return ((("pacman", "-S", "nvidia-open"), why),)
     return ()

@@ -130,13 +130,13 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
     # Running flash-attn needs a GPU, installing it does not: on a login node, in CI, in docker build.
     hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
     helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
-    # No build is appended to a look: it may show another cause.
-    helped = [(cause, tuple(fix for fix in fixes if not _only_looks(fix)) or fixes) for cause, fixes in helped]
     if hopeless:
         return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
     nowhere = next((f for f, _ in helped if f.slug in no_build_here()), None)
     if nowhere is not None:
         return _without_a_build(facts, helped, nowhere)
+    # No build is appended to a look: it may show another cause.
+    helped = [(cause, tuple(fix for fix in fixes if not _only_looks(fix)) or fixes) for cause, fixes in helped]
     made: list[Draft] = []
     left_out: dict[str, list[str]] = {}
     routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]

@@ -190,7 +190,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         need = cuda_toolkits.torch_cuda(facts)
         if need and (pair(first) or need)[0] > need[0]:
             return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
-        return (*toolkits.cures(facts, floor=first, replace=True), _older(facts, refused, here))
+        # torch refuses an nvcc of another major before it compiles: so torch is of this one's major.
+        known_major = toolkits.with_torch_cuda(facts, here) if facts.grade == "stated" else facts
+        same = pair(here or "") is not None and (pair(here or "") or (0, 0))[0] == (pair(first) or (1, 0))[0]
+        cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
+        return (*cures, _older(facts, refused, here))
     newer = toolkits.cures(facts, replace=True)
     return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
 

@@ -163,6 +163,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = nvidia_drivers.install(facts)
+    own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
+    if places.jetson(facts) and not places.container(facts) and not own:
+        # JetPack always has a driver; a torch for servers, as PyPI has it, does not find the board's.
+        return (*torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True), *made)
     if nvidia_drivers.not_here(facts) or facts.system.os != "linux":
         return made
     archive = _of_the_archive(facts)

@@ -196,18 +196,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     older = _older_torch(facts)
     # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    first = bool(older) and (theirs or _new_driver_is_no_help(facts))
+    first = bool(older) and (theirs or places.jetson(facts) or _new_driver_is_no_help(facts))
     return (*older, *newer) if first else (*newer, *older)
 
 
 def _older_torch(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
     if places.jetson(facts):
-        return ()  # its torch is NVIDIA's own
+        return (
+            ()
+            if _of_nvidia(facts)
+            else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
+        )
     found = torch_steps.choice(facts)
     if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
         return ()
     return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
+
+
+def _of_nvidia(facts: Facts) -> bool:
+    """Say whether the torch there is NVIDIA's own, which fits its JetPack."""
+    return isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 
 def _new_driver_is_no_help(facts: Facts) -> bool:

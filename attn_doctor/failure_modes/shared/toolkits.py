@@ -15,7 +15,8 @@ from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, pair
 
-_EXAMPLE = (12, 8)  # the release by which the commands are shown where torch's CUDA is not known
+# The releases by which the commands are shown where torch's CUDA is not known; the second: the first whole major that knows the DGX Spark.
+_EXAMPLE, _EXAMPLE_OF_SPARK = (12, 8), (13, 0)
 
 
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
@@ -108,7 +109,8 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     shell = commands.shell_of(facts)
-    example = cuda_toolkits.install(facts, _EXAMPLE)[-1]
+    version = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _EXAMPLE
+    example = cuda_toolkits.install(facts, version)[-1]
     lines = [line for step in example.steps if (line := commands.shown(step, shell))]
     how = "; ".join(lines) or example.steps[0].why
     least = f", and not older than {floor}" if floor else ""
@@ -117,7 +119,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
         *((cuda_images.another(facts, None, None),) if places.container(facts) else ()),
         commands.by_hand(
             (),
-            f"install the toolkit of that release{least}. For {dotted(_EXAMPLE)}, for example: {how}",
+            f"install the toolkit of that release{least}. For {dotted(version)}, for example: {how}",
             "adds a CUDA toolkit",
             takes="about 5 GB",
         ),

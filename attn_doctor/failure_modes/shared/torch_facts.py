@@ -157,10 +157,10 @@ def of_conda(facts: Facts, name: str) -> bool:
 _SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
 
 
-def pins_torch(facts: Facts) -> bool:
-    """Say whether a package is there that is built for the one torch beside it."""
+def pins_torch(facts: Facts) -> str | None:
+    """Return the package that is there and is built for the one torch beside it, "vllm"; None where none is known."""
     subject = text(facts.subject.package)
-    return subject in _SERVERS or any(distribution(facts, name) is not None for name in _SERVERS)
+    return next((name for name in _SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.torch_machine import Machine, Maker
@@ -42,6 +42,9 @@ def newest(
     `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
     that release is there, because its build is another.
     """
+    image = _another_image(facts)
+    if image is not None:
+        return (image,)
     found = choice(facts, maker)
     steps = newest_steps(facts, why, beside=beside, reinstall=reinstall, maker=maker)
     if not steps:
@@ -49,6 +52,35 @@ def newest(
     named = found.title if isinstance(found, NoTorch) else title
     fix = Fix(title=named, steps=steps, verify=commands.check(facts))
     return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def _another_image(facts: Facts) -> Fix | None:
+    """Return the fix inside an image that is there for the sake of its torch: a server's, or NVIDIA's own, whose constraints refuse another."""
+    inside = isinstance(facts.system.container, str)
+    version, server = text(facts.torch.version), pins_torch(facts)
+    built = version is not None and torch_choice.by_others(version) and facts.system.board != "jetson"
+    if not inside or not (built or server):
+        return None
+    if server in _IMAGES:
+        argv: tuple[str, ...] = ("docker", "pull", _IMAGES[server])
+        why = f"on the host: the image's torch is the one that {server} was built for, and another breaks it; then start the container from this image"
+    else:
+        argv = ()
+        why = (
+            "start from another image: this one's packages are built for its torch, and its pip refuses another. nvcr.io/nvidia/pytorch has a tag "
+            "for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ names the drivers and GPUs of each tag"
+        )
+    step = commands.by_hand(argv, why, "the image", "none", takes="10 to 20 GB")
+    return Fix(
+        title="Take another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
+    )
+
+
+_IMAGES = {
+    "vllm": "vllm/vllm-openai:latest",
+    "sglang": "lmsysorg/sglang:latest",
+    "lmdeploy": "openmmlab/lmdeploy:latest",
+}
 
 
 def newest_steps(

@@ -125,6 +125,7 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("system.board", "dgx-spark", stated.capability)
         made.set("system.machine", "aarch64", stated.capability)
         made.set("system.os", "linux", stated.capability)
+    _system_of_spark(made, stated)
     _graphics(made, stated)
     return Filled(made.facts, contradictions)
 
@@ -171,6 +172,20 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
     if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
         made.set("system.os", "linux", driver)
         made.set("system.wsl", None, driver)
+
+
+def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
+    """Set the system of a DGX Spark, where none is said: DGX OS 7 is Ubuntu 24.04.
+
+    https://docs.nvidia.com/dgx/dgx-spark/dgx-os.html
+    """
+    named = (*(gpu for gpu in stated.gpus if "GB10" in gpu.value), stated.board, stated.capability)
+    source = next((one for one in named if isinstance(one, Stated)), None)
+    system = made.facts.system
+    spark = system.board == "dgx-spark" or any("GB10" in gpu.value for gpu in stated.gpus)
+    if spark and source and isinstance(system.container, Unknown) and isinstance(system.distribution, Unknown):
+        made.set("system.distribution_version", "24.04", source)
+        made.set("system.distribution", "ubuntu", source)
 
 
 def _default_build(made: _Filling, stated: StatedFacts) -> None:
@@ -221,9 +236,15 @@ def _graphics(made: _Filling, stated: StatedFacts) -> None:
         made.set("graphics.amd", (one,), source)
 
 
+# The GPUs of Jetsons as their driver names them, https://developer.nvidia.com/cuda-gpus
+_OF_BOARDS = {"Orin": "8.7", "Xavier": "7.2", "Thor": "11.0"}
+
+
 def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown:
     if alone and isinstance(stated.capability, Stated):
         return stated.capability.value
+    if name.removeprefix("NVIDIA ") in _OF_BOARDS:
+        return _OF_BOARDS[name.removeprefix("NVIDIA ")]
     row = model(name)
     if isinstance(row, Unknown):
         row = model(f"GeForce {name}")
