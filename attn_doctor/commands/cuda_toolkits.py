@@ -309,7 +309,7 @@ def _any_way(facts: Facts, version: Version) -> Step:
         return commands.by_hand((), why, "another image")
     if places.manager(facts) == "pacman":
         why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
-        newest = releases()[0].cuda == label
+        newest = version == max(pair(row.cuda) or (0, 0) for row in releases())
         argv = places.as_root(facts, "pacman", "-S", "cuda") if newest else ()
         return commands.by_hand(
             argv, why if newest else f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes

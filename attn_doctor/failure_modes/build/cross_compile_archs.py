@@ -34,7 +34,7 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, host_compilers
+from attn_doctor.commands import cuda_toolkits, host_compilers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
@@ -276,6 +276,8 @@ def _named(facts: Facts) -> Fix:
 
 def _devices(facts: Facts) -> list[str]:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    if not gpus and places.jetson(facts) and str(facts.system.jetpack).startswith("6"):
+        return ["8.7"]  # JetPack 6 is for the Orin alone, https://developer.nvidia.com/embedded/jetpack-archive
     return sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
 
 

@@ -66,6 +66,8 @@ _INSTALLED = (
     Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
+    # A server of models that is built for one torch: by a frame of it.
+    Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
     Sign(("[pip",), rf"^\[pip3?\] torch=={_TORCH}$"),
     Sign(("[conda]",), rf"^\[conda\] (?:py)?torch\s+{_TORCH}\s"),
     Sign(("Ultralytics ",), r"\bUltralytics (?:YOLOv?)?(?P<ultralytics>\d+\.\d+\.\d+)\b.{0,12} Python-"),
