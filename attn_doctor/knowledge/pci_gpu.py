@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, PciDevice
 from attn_doctor.model.machine import NVIDIA
 
 _TURING, _TURING_16 = 0x1E00, range(0x2180, 0x2200)  # the second: GeForce GTX 16
 _AMPERE = 0x2080
 
 
+def is_card(device: PciDevice) -> bool:
+    """Say whether a device on the PCI bus is an NVIDIA display device, and not its audio."""
+    return device.vendor == NVIDIA and device.pci_class.startswith("03")
+
+
 def ids(facts: Facts) -> tuple[int, ...]:
     """Return the device ids of the NVIDIA display devices on the PCI bus; none where the bus is not known."""
     bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
-    cards = [device for device in bus if device.vendor == NVIDIA and device.pci_class.startswith("03")]
+    cards = [device for device in bus if is_card(device)]
     return tuple(int(card.device, 16) for card in cards if re.fullmatch("[0-9a-fA-F]{4}", card.device))
 
 

@@ -262,7 +262,7 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         sign = _SIGN.get(match.slug)
         if sign is None:
             continue
-        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics")}
+        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
         if "name" in match.groups:
             named[match.groups["name"]] = match.groups["version"]
         for text, version in named.items():

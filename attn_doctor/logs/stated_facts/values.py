@@ -199,4 +199,5 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
+    "vllm": _elsewhere,
 }
