@@ -31,20 +31,19 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import with_gpu
 from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Gpu, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import capability, dotted, pair, sm
 
@@ -212,22 +211,30 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
     if _devices(facts) and all(capability(other) < capability(device) for other in _devices(facts)):
         return (_older(facts, device, here),)
     steps = torch_steps.newest_steps(
-        _of_gpu(facts, device), f"a newer torch knows {device} when it compiles", reinstall=True
+        facts if _devices(facts) else with_gpu(facts, device),
+        f"a newer torch knows {device} when it compiles",
+        reinstall=True,
     )
     if here is not None and first is not None and _is_new(device, first, here):
         version = pair(first)
         kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
         steps = (*steps, *kit)
     newest = Fix(title=f"Install a torch that knows {device}", steps=steps, verify=building.verify(facts))
-    return (newest, _older(facts, device, here))
+    return (newest, _that_torch_knows(facts, device, here))
 
 
-def _of_gpu(facts: Facts, device: str) -> Facts:
-    """Return the facts with a GPU of this architecture, where none is known: it is the one that was asked for."""
-    if _devices(facts):
-        return facts
-    gpus = (Gpu(index=0, compute_capability=device),)
-    return msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, gpus=gpus))
+def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:
+    """Return the fix for a torch that stays: an older architecture that its list has, with PTX that the driver compiles for the newer GPU.
+
+    The list has 8.9 and 9.0 from torch 2.0 on, and what is newer from 2.7 on.
+    """
+    older = "9.0" if capability(device) > (9, 0) else "8.6"
+    of_nvcc = cuda.newest_device_of(here, device) if here else None
+    if of_nvcc and capability(of_nvcc) < capability(older):
+        older = of_nvcc
+    why = f"torch's list has it; the driver compiles its PTX for a GPU of compute capability {device} at the first run"
+    step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{older}+PTX", why)
+    return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))
 
 
 _ARCH = re.compile(r"(\d{1,2}\.\d)[af]?(?:\+PTX)?")

@@ -97,7 +97,7 @@ class Refused(Variant, frozen=True, kw_only=True):
 
 
 def detect(facts: Facts) -> Hit | None:
-    if (named := pci_gpu.too_old_for_flash_attn(facts)) and not facts.graphics.gpus:
+    if facts.graphics.gpus == () and (named := pci_gpu.too_old_for_flash_attn(facts)):
         return _by_pci(facts, named)
     gpus = [(i, g) for i, g in enumerate(known(facts.graphics.gpus)) if g.visible is not False]
     if not gpus:

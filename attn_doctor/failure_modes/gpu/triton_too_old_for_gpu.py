@@ -39,12 +39,12 @@ from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
-from attn_doctor.failure_modes.shared.torch_facts import pins_torch
+from attn_doctor.failure_modes.shared.torch_facts import pins_torch, with_gpu
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.versions import pair, parse
+from attn_doctor.model.versions import dotted, pair, parse, sm
 
 # The first CUDA whose ptxas knows these, by the release notes of PTX. An sm of another number is given none.
 _KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": "12.8", "sm_121": "12.9"}
@@ -163,9 +163,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
-    if _is_newer(facts, arch):
-        newer = torch_steps.newest(facts, "Take a torch with a newer Triton", why=why)
-        made = [*made, *newer] if _toolkit_is_there(facts) else [*newer, *made]
+    asked = sm(arch)
+    named = isinstance(facts.graphics.gpus, tuple) and facts.graphics.gpus
+    known = facts if named or asked is None else with_gpu(facts, dotted(asked))
+    if _is_newer(known, arch):
+        newer = torch_steps.newest(known, "Take a torch with a newer Triton", why=why)
+        made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
     )
@@ -201,10 +204,11 @@ _FIRST_TORCH = {
 }
 
 
-def _toolkit_is_there(facts: Facts) -> bool:
-    """Say whether a toolkit is known to be there, or may well be: in images and on a DGX Spark one is part of the system."""
+def _toolkit_is_there(facts: Facts, arch: str) -> bool:
+    """Say whether a toolkit is known to be there, or may well be: images, a DGX Spark and a Jetson bring one."""
     kits = facts.toolchain.toolkits
-    return bool(isinstance(kits, tuple) and kits) or places.dgx_spark(facts) or places.container(facts) is not None
+    of_a_board = arch.rstrip("af") in ("sm_121", "sm_110", "sm_101")  # DGX Spark and Jetson Thor
+    return bool(isinstance(kits, tuple) and kits) or of_a_board or places.container(facts) is not None
 
 
 def _ptxas(facts: Facts, since: str | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import msgspec
+
 from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
@@ -51,6 +53,12 @@ def machine_of(facts: Facts) -> Machine:
         glibc=text(system.glibc),
         musl=isinstance(system.musl, str),
     )
+
+
+def with_gpu(facts: Facts, capability: str) -> Facts:
+    """Return the facts with one NVIDIA GPU of this compute capability, "12.0", which an error names."""
+    gpus = (Gpu(index=0, compute_capability=capability),)
+    return msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, gpus=gpus))
 
 
 def _assumed_cuda(facts: Facts) -> str:
