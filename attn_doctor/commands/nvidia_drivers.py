@@ -3,7 +3,7 @@
 The driver is that of Windows under WSL, that of the host in a container, JetPack's on a Jetson, and the administrators' on a cluster.
 
 Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
-https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers; https://rpmfusion.org/Howto/NVIDIA;
+https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers;
 https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
 """
 
@@ -12,8 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import debian_drivers, places
-from attn_doctor.commands.cuda_toolkits import repository
+from attn_doctor.commands import debian_drivers, places, rpm_drivers
 from attn_doctor.commands.places import Argv
 from attn_doctor.knowledge import pci_gpu
 from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
@@ -24,10 +23,31 @@ from attn_doctor.model.versions import pair
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
-_RPM_FUSION = "https://mirrors.rpmfusion.org"
-_LAST = "driver 580 is the last for GPUs of before Turing: "
-_CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
+_UBUNTU = ((("ubuntu-drivers", "install"), "the driver that Ubuntu's tool recommends for this GPU"),)
+# A DGX Spark's driver comes with DGX OS. https://docs.nvidia.com/dgx/dgx-spark/os-and-component-update.html
+_OF_DGX_OS = (
+    (("apt-get", "update"), "a DGX Spark's driver is updated with DGX OS"),
+    (("apt-get", "dist-upgrade", "-y"), "brings DGX OS, and its driver, up to date"),
+)
+_OPENSUSE_NVIDIA = "openSUSE-repos-Tumbleweed-NVIDIA"
+# Distributions whose own tool or package finds the driver that the card takes, also an older one.
+# https://support.system76.com/articles/system76-driver/, https://www.kali.org/docs/general-use/install-nvidia-drivers-on-kali-linux/,
+# https://wiki.manjaro.org/index.php/Configure_Graphics_Cards, https://wiki.cachyos.org/features/chwd/, https://en.opensuse.org/SDB:NVIDIA_drivers
+_OWN_TOOL: dict[str, tuple[tuple[Argv, str], ...]] = {
+    **dict.fromkeys(("ubuntu", "linuxmint", "zorin", "elementary"), _UBUNTU),
+    "pop": ((("apt-get", "install", "-y", "system76-driver-nvidia"), "the driver that Pop!_OS keeps"),),
+    "kali": ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), "the driver that Kali keeps"),),
+    "manjaro": ((("mhwd", "-a", "pci", "nonfree", "0300"), "the driver that Manjaro's tool finds for this GPU"),),
+    "cachyos": ((("chwd", "-a"), "the driver that CachyOS's tool finds for this GPU"),),
+    "opensuse-tumbleweed": (
+        (("zypper", "install", "-y", _OPENSUSE_NVIDIA), "NVIDIA's repository for Tumbleweed"),
+        (
+            ("zypper", "--gpg-auto-import-keys", "install-new-recommends", "--repo", "repo-non-free"),
+            "the driver that the repository recommends for this GPU",
+        ),
+    ),
+}
 
 
 def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
@@ -88,10 +108,10 @@ def _windows(what: str) -> Step:
 def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     """Return the steps of this distribution, and the reboot after them."""
     lines = _lines(facts, least)
-    if not lines and facts.system.distribution == "arch":
+    if not lines and facts.system.distribution in ("arch", "endeavouros"):
         get = commands.by_hand(
             ("yay", "-S", "nvidia-580xx-dkms"),
-            f"{_LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
+            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
             "the kernel driver",
             risk="medium",
             risk_text=_REBOOT,
@@ -123,78 +143,20 @@ def by_hand(facts: Facts, lines: tuple[tuple[Argv, str], ...]) -> tuple[Step, ..
 
 
 def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
-    name, release = facts.system.distribution, _release(facts)
+    name = facts.system.distribution
     old = _before_turing(facts)
-    if name == "ubuntu":
-        return ((("ubuntu-drivers", "install"), "the driver that Ubuntu recommends for this GPU"),)
+    if places.dgx_spark(facts):
+        return _OF_DGX_OS
+    if name in _OWN_TOOL:
+        return _OWN_TOOL[name]
     if name == "debian":
         return debian_drivers.newest(facts, least, old=old)
-    if name == "fedora":
-        branch = "-580xx" if old else ""
-        why = f"{_LAST if old else ''}from RPM Fusion: https://rpmfusion.org/Howto/NVIDIA"
-        install_it = ("dnf", "install", "-y", f"akmod-nvidia{branch}", f"xorg-x11-drv-nvidia{branch}-cuda")
-        fusion = tuple(
-            f"{_RPM_FUSION}/{kind}/fedora/rpmfusion-{kind}-release-{release}.noarch.rpm" for kind in ("free", "nonfree")
-        )
-        sets_up = (
-            ((("dnf", "install", "-y", *fusion), "RPM Fusion, which has NVIDIA's driver for Fedora"),)
-            if release
-            else ()
-        )
-        if not release:
-            why += ", which has to be set up first: https://rpmfusion.org/Configuration"
-        return (*sets_up, (install_it, why))
-    found = repository(facts)
-    if places.manager(facts) == "dnf" and found is not None:
-        file = f"{_CUDA_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}/cuda-{found.folder}.repo"
-        stream = "580-dkms" if old else "open-dkms"
-        package = "cuda-drivers" if old else "nvidia-open"
-        modular: tuple[tuple[Argv, str], ...] = (
-            ((("dnf", "module", "enable", "-y", f"nvidia-driver:{stream}"), "chooses the branch"),)
-            if release and release != 10
-            else (
-                (("dnf", "install", "-y", "python3-dnf-plugin-versionlock"), "lets dnf stay at a branch"),
-                (("dnf", "versionlock", "add", "*nvidia*580*"), f"{_LAST}stays at it"),
-            )
-            if old
-            else ()
-        )
-        return (
-            *_dkms(facts, release),
-            (("dnf", "config-manager", "--add-repo", file), "NVIDIA's repository for this release"),
-            *modular,
-            (("dnf", "install", "-y", package), "the driver and its kernel modules, rebuilt for each new kernel"),
-        )
-    if places.manager(facts) == "zypper" and found is not None:
-        file = f"{_CUDA_REPOSITORIES}/{found.folder}/x86_64/cuda-{found.folder}.repo"
-        return (
-            (("zypper", "addrepo", file), "NVIDIA's repository for this release"),
-            (
-                ("zypper", "--gpg-auto-import-keys", "install", "-y", "cuda-drivers-580" if old else "nvidia-open"),
-                f"{_LAST if old else ''}the driver",
-            ),
-        )
-    if name == "arch" and not old:
+    if found := rpm_drivers.newest(facts, old=old):
+        return found
+    if name in ("arch", "endeavouros") and not old:
         why = "the driver of Turing and newer GPUs; older ones need nvidia-580xx-dkms of the AUR"
         return ((("pacman", "-S", "nvidia-open"), why),)
     return ()
-
-
-def _dkms(facts: Facts, release: int | None) -> tuple[tuple[Argv, str], ...]:
-    """Return what building the kernel modules takes: dkms, which is EPEL's on Red Hat, and the headers of the running kernel."""
-    kernel = facts.system.kernel
-    headers = f"kernel-devel-{kernel}" if isinstance(kernel, str) else "kernel-devel"
-    tools = (("dnf", "install", "-y", "dnf-plugins-core", headers), "the kernel's headers, and `dnf config-manager`")
-    epel = f"https://dl.fedoraproject.org/pub/epel/epel-release-latest-{release}.noarch.rpm"
-    if facts.system.distribution == "amzn" or release is None:
-        return (tools,)
-    return tools, (("dnf", "install", "-y", epel), "EPEL, which has dkms")
-
-
-def _release(facts: Facts) -> int | None:
-    text = facts.system.distribution_version
-    found = pair(text) if isinstance(text, str) else None
-    return found[0] if found else None
 
 
 def _before_turing(facts: Facts) -> bool:
