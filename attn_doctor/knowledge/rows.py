@@ -72,6 +72,8 @@ class JetsonTorch(Row, frozen=True, kw_only=True):
     url: str
     index: bool  # pip can install from it; else it is a folder of wheels, or a page
     python: str
+    wheel: str | None = None  # the file in that folder
+    torchvision: str | None = None  # the release that belongs to that wheel, which has to be compiled
 
 
 class TorchAbi(Row, frozen=True, kw_only=True):

@@ -210,6 +210,9 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
     here, first = _nvcc(facts), cuda.first_release_for(device)
     if _devices(facts) and all(capability(other) < capability(device) for other in _devices(facts)):
         return (_older(facts, device, here),)
+    older, image = _that_torch_knows(facts, device, here), torch_steps.another_image(facts)
+    if image is not None:
+        return (older, image)
     steps = torch_steps.newest_steps(
         facts if _devices(facts) else with_gpu(facts, device),
         f"a newer torch knows {device} when it compiles",
@@ -220,7 +223,7 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
         kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
         steps = (*steps, *kit)
     newest = Fix(title=f"Install a torch that knows {device}", steps=steps, verify=building.verify(facts))
-    return (newest, _that_torch_knows(facts, device, here))
+    return (newest, older)
 
 
 def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:

@@ -32,12 +32,13 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA, nvidia_present
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
     code="AD420",
@@ -151,7 +152,7 @@ def _card(facts: Facts) -> Evidence:
                 f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
             )
         name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
-        return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
+        return fact(facts, "graphics.gpus.0.name", f"this machine has {'an' if name[0] in 'AEIOU' else 'a'} {name}")
     if isinstance(facts.graphics.pci, tuple) and any(d.vendor == NVIDIA for d in facts.graphics.pci):
         index = next(i for i, d in enumerate(facts.graphics.pci) if d.vendor == NVIDIA)
         return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
@@ -222,7 +223,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.grade != "stated" or not isinstance(version, str):
         return newest
     # What else is there was built for this release: of a log nobody knows what that is.
-    bare = version.partition("+")[0]
+    bare, release = version.partition("+")[0], parse(version)
+    if release is None or release.is_prerelease or torch_choice.by_others(version):
+        return newest  # a nightly, or a build of one's own: no index has it for CUDA
     steps = torch_steps.for_gpu(
         facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
     )

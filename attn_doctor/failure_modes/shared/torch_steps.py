@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
@@ -42,7 +43,7 @@ def newest(
     `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
     that release is there, because its build is another.
     """
-    image = _another_image(facts)
+    image = another_image(facts)
     if image is not None:
         return (image,)
     found = choice(facts, maker)
@@ -54,7 +55,7 @@ def newest(
     return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
 
 
-def _another_image(facts: Facts) -> Fix | None:
+def another_image(facts: Facts) -> Fix | None:
     """Return the fix inside an image that is there for the sake of its torch: a server's, or NVIDIA's own, whose constraints refuse another."""
     inside = isinstance(facts.system.container, str)
     version, server = text(facts.torch.version), pins_torch(facts)
@@ -94,9 +95,44 @@ def newest_steps(
     """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
     found = choice(facts, maker)
     if isinstance(found, NoTorch):
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
+        return _without_index(facts, found)
     by_conda = _by_conda(facts, found)
     return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
+
+
+def _without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
+    """Return the steps of what is on no index: NVIDIA's own wheel with what it loads, and a torchvision compiled for it; else the words.
+
+    https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
+    """
+    if found.wheel is None:
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
+    blas = commands.by_hand(
+        places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
+        "the wheel loads OpenBLAS",
+        "adds OpenBLAS",
+    )
+    again = commands.install(
+        found.wheel, why=found.words, changes="torch, to NVIDIA's own", reinstall=True, no_deps=True, takes="1 GB"
+    )
+    needs = commands.install(
+        found.wheel,
+        "numpy<2",
+        why="what it needs and is not there; it was built for NumPy 1",
+        changes="what is missing",
+    )
+    if found.torchvision is None:
+        return blas, again, needs
+    vision = commands.install(
+        f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
+        why="no wheel of torchvision belongs to it: compiled on the board, with git",
+        changes=f"torchvision, to {found.torchvision}",
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=True,
+        takes="10 to 30 minutes",
+    )
+    return blas, again, needs, vision
 
 
 def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
