@@ -15,9 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, places
+from attn_doctor.commands import cuda_images, host_compilers, places
 from attn_doctor.commands.shells import kept, shell_of
-from attn_doctor.commands.system_tools import compiler, module
+from attn_doctor.commands.system_tools import module
 from attn_doctor.knowledge.cuda import releases
 from attn_doctor.knowledge.rows import Nvcc
 from attn_doctor.model.facts import Facts
@@ -197,7 +197,9 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
             f"adds CUDA {label}",
             takes="about 3 GB",
         )
-        studio = _studio(facts)
+        studio = host_compilers.studio(
+            facts, version
+        )  # nvcc runs nothing without MSVC, and its installer comes after that
         home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
         return (
             *studio[:1],
@@ -207,12 +209,6 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         )  # a new prompt knows CUDA_PATH, which NVIDIA's installer sets for all
     found = packaged(facts, version)
     return found or (_any_way(facts, version),)
-
-
-def _studio(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that bring MSVC and open its prompt, where no cl.exe is known: nvcc runs nothing without it, and its installer comes after MSVC's."""
-    named = facts.toolchain.compilers
-    return () if isinstance(named, tuple) and any(c.name == "cl" for c in named) else compiler(facts)
 
 
 def _for_good(facts: Facts, path: str) -> str:
@@ -239,7 +235,7 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
     if not isinstance(prefix, str):
         return (get,)
     home = f"{prefix}\\Library" if facts.system.os == "windows" else prefix
-    studio = _studio(facts) if facts.system.os == "windows" else ()
+    studio = host_compilers.studio(facts, version) if facts.system.os == "windows" else ()
     return *studio[:1], get, *studio[1:], commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
 
 
