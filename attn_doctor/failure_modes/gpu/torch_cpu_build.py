@@ -216,6 +216,8 @@ def _nvcc_on_path(facts: Facts) -> str | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if facts.system.os == "darwin":
+        return (_of_a_mac(facts),)
     newest = _newest(facts)
     version = facts.torch.version
     if isinstance(hit.variant, NoHome) and (made := _for_nvcc(facts, hit.variant.nvcc)):
@@ -231,6 +233,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     same = Fix(title=f"Install the CUDA build of torch {bare}", steps=steps, verify=commands.check(facts))
     return (same, *newest) if steps else newest
+
+
+def _of_a_mac(facts: Facts) -> Fix:
+    """Return the fix for a program that asks for CUDA on a Mac: https://docs.pytorch.org/docs/stable/notes/mps.html."""
+    step = commands.by_hand(
+        (),
+        'no torch for macOS has CUDA: write "mps" (the GPU of a Mac with an Apple chip) or "cpu" where the program says "cuda"; for yolo: device=mps',
+        "the settings of the program",
+        "none",
+    )
+    return Fix(title="Compute on the Mac's own GPU, or on its CPU", steps=(step,), verify=commands.check(facts))
 
 
 def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:

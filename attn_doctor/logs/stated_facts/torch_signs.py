@@ -68,6 +68,7 @@ _INSTALLED = (
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     # A server of models that is built for one torch: by a frame of it.
     Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
+    Sign(("/sgl-workspace/",), r"/sgl-workspace/(?P<name>sglang)(?P<version>)/", {}, "implied"),  # SGLang's image
     # vLLM's own log names its file: "ERROR 09-23 18:12:03 [core.py:654] ...", https://github.com/vllm-project/vllm/blob/main/vllm/logger.py
     Sign(("[core.py:", "[multiproc_executor.py:", "[async_llm.py:", "[gpu_worker.py:", "[gpu_model_runner.py:"), r"\b(?:INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[(?:core|multiproc_executor|async_llm|gpu_worker|gpu_model_runner)\.py:\d+\](?P<vllm>)", {}, "implied"),
     Sign(("[pip",), rf"^\[pip3?\] torch=={_TORCH}$"),
