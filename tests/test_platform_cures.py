@@ -471,3 +471,16 @@ def test_a_cluster_is_told_by_its_environment_and_its_paths_and_a_container_is_n
     assert places.on_cluster(machine(interpreter={"prefix": "/cvmfs/soft.example.org/python/3.11"}))
     assert not places.on_cluster(machine(interpreter={"prefix": "/home/user/.venv"}))
     assert not places.on_cluster(machine(system={"modules": True, "container": "docker"}))
+
+
+def test_a_distribution_that_is_made_of_an_ubuntu_takes_the_repository_of_that():
+    def steps(name, version, cuda=(12, 6)):
+        return lines(
+            machine(system=linux(name, version)),
+            cuda_toolkits.install(machine(system=linux(name, version)), cuda)[0].steps,
+        )
+
+    assert steps("linuxmint", "22.1") == [*by_apt("ubuntu2404", "12.6")[:4], "CUDA_HOME=/usr/local/cuda-12.6"]
+    assert steps("linuxmint", "21.3")[0].endswith("ubuntu2204/x86_64/" + KEYRING)
+    assert steps("pop", "22.04")[0].endswith("ubuntu2204/x86_64/" + KEYRING)
+    assert steps("arch", "", (13, 2)) == ["sudo pacman -S cuda", "CUDA_HOME=/opt/cuda"]

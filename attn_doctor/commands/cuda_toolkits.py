@@ -45,6 +45,18 @@ _OF_UBUNTU = {
     "24.04": _Repository("ubuntu2404", (12, 5)),
     "26.04": _Repository("ubuntu2604", (13, 3)),
 }
+# Releases of distributions that are made of an Ubuntu, by their major: https://linuxmint.com/download_all.php, https://support.system76.com,
+# https://help.zorin.com/docs/getting-started/, https://elementary.io/docs
+_BASES = {
+    ("linuxmint", 21): "22.04",
+    ("linuxmint", 22): "24.04",
+    ("pop", 22): "22.04",
+    ("pop", 24): "24.04",
+    ("zorin", 17): "22.04",
+    ("zorin", 18): "24.04",
+    ("elementary", 7): "22.04",
+    ("elementary", 8): "24.04",
+}
 _BY_MAJOR = {
     ("debian", 11): _Repository("debian11", (11, 5), (12, 9)),
     ("debian", 12): _Repository("debian12", (12, 3)),
@@ -82,6 +94,9 @@ def repository(facts: Facts) -> _Repository | None:
     if name == "ubuntu":
         return _OF_UBUNTU.get(text[:5])
     release = pair(text)
+    base = _BASES.get((name, release[0])) if release else None
+    if base is not None:
+        return _OF_UBUNTU[base]
     return _BY_MAJOR.get(("rhel" if name in _LIKE_RHEL else name, release[0])) if release else None
 
 
@@ -169,7 +184,7 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     if there is not None:
         return (there,)
     steps, need = _steps(facts, version), torch_cuda(facts)
-    if need is not None and need != version and isinstance(facts.torch.version, str):
+    if need is not None and need != version:
         newer = f"; torch is built for CUDA {dotted(need)}, and takes every toolkit of CUDA {need[0]}"
         steps = (msgspec.structs.replace(steps[0], why=f"{steps[0].why}{newer}"), *steps[1:])
     made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
@@ -208,7 +223,7 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
             *studio[1:],
         )  # a new prompt knows CUDA_PATH, which NVIDIA's installer sets for all
     found = packaged(facts, version)
-    return found or (_any_way(facts, version),)
+    return found or _any_way(facts, version)
 
 
 def _for_good(facts: Facts, path: str) -> str:
@@ -292,8 +307,8 @@ def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tup
     return *plugin, (root(facts, "dnf", "config-manager", *add), "NVIDIA's repository for this release")
 
 
-def _any_way(facts: Facts, version: Version) -> Step:
-    """Return the step for a Linux without a repository that has this release."""
+def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
+    """Return the steps for a Linux without a repository that has this release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
@@ -302,24 +317,23 @@ def _any_way(facts: Facts, version: Version) -> Step:
     if places.manager(facts) == "apk":
         tag = cuda_images.TAGS.get(version, f"{label}.0")
         why = f"NVIDIA has no CUDA for musl, as on Alpine: begin with an image of Ubuntu, nvidia/cuda:{tag}-devel-ubuntu22.04"
-        return commands.by_hand((), why, "another image")
+        return (commands.by_hand((), why, "another image"),)
     if places.manager(facts) == "pacman":
-        why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
-        newest = version == max(pair(row.cuda) or (0, 0) for row in releases())
-        argv = places.as_root(facts, "pacman", "-S", "cuda") if newest else ()
-        return commands.by_hand(
-            argv, why if newest else f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes
-        )
+        if version != max(pair(row.cuda) or (0, 0) for row in releases()):
+            return (commands.by_hand((), f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes),)
+        why = f"Arch has the newest CUDA only; where that is not {label}: {conda}, or {runfile}"
+        get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
+        return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
         why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
-        return commands.by_hand((), why, adds, takes=takes)
+        return (commands.by_hand((), why, adds, takes=takes),)
     here = f"{facts.system.distribution} {facts.system.distribution_version}"
     said = (
         f"NVIDIA has no repository for {here}"
         if place is None
         else f"NVIDIA's repository for {here} has no CUDA {label}"
     )
-    return commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes)
+    return (commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes),)
 
 
 def ask_torch(facts: Facts) -> Step:

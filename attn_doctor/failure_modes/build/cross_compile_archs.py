@@ -190,7 +190,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if need and (pair(first) or need)[0] > need[0]:
             return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
         # torch refuses an nvcc of another major before it compiles: so torch is of this one's major.
-        known_major = toolkits.with_torch_cuda(facts, here) if facts.grade == "stated" else facts
+        known_major = toolkits.with_torch_cuda(facts, first) if facts.grade == "stated" else facts
         same = pair(here or "") is not None and (pair(here or "") or (0, 0))[0] == (pair(first) or (1, 0))[0]
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
         return (*cures, _older(facts, refused, here))
