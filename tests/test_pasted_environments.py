@@ -120,7 +120,8 @@ def loud(text: str, goal: Goal = Goal.TRAIN) -> set[str]:
 
 
 ILL = {
-    "an old driver": (COLLECT_ENV.format(**SOUND | {"driver": "470.199.02"}), "driver-too-old"),
+    "an old driver": (
+        COLLECT_ENV.format(**SOUND | {"driver": "470.199.02"}).replace("CUDA available: True", "CUDA available: False"), "driver-too-old"),
     "torchvision of another torch": (COLLECT_ENV.format(**SOUND | {"torchvision": "0.17.0+cu121"}), "torchvision-mismatch"),
     "a GPU that is newer than torch": (
         COLLECT_ENV.format(**SOUND | {"gpu": "NVIDIA GeForce RTX 5080", "driver": "570.86.10"}), "no-kernel-image"),

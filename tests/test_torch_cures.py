@@ -30,6 +30,9 @@ CUDNN = (
 )
 REFUSED = "ValueError: Unknown CUDA arch ({}) or GPU not supported\n"
 
+LSPCI = "01:00.0 VGA compatible controller: NVIDIA Corporation GP106 [GeForce GTX 1060 6GB] (rev a1)\n"
+NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n"
+FUSION = "https://mirrors.rpmfusion.org"
 WHL = "https://download.pytorch.org/whl"
 REDIST = "https://developer.download.nvidia.com/compute/redist/jp/v60/pytorch"
 WHEEL_60 = f"{REDIST}/torch-2.4.0a0+07cecf4168.nv24.05.14710581-cp310-cp310-linux_aarch64.whl"
@@ -117,6 +120,36 @@ FIRST = {
     "an architecture that the GPU there does not need": (
         f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 3090\n{REFUSED.format('12.0')}",
         ["export TORCH_CUDA_ARCH_LIST=8.6"],
+    ),
+    "an image that asks for a newer CUDA": (
+        (
+            f"{UBUNTU}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.6, please update your driver to a newer version, or "
+            "use an earlier cuda container: unknown.\n"
+        ),
+        ["sudo ubuntu-drivers install", "sudo reboot"],
+    ),
+    "an old driver under a card that this torch has no code for": (
+        (
+            "Debian GNU/Linux 12 (bookworm)\nPyTorch version: 2.9.1+cu130\n| NVIDIA-SMI 535.183.01   Driver Version: 535.183.01   CUDA Version: "
+            "12.2     |\n|   0  Tesla P100-PCIE-16GB           On  | 00000000:00:04.0 Off |\nRuntimeError: The NVIDIA driver on your system is too "
+            "old (found version 12020). Please update your GPU driver\n"
+        ),
+        [f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126"],
+    ),
+    "no driver, a Pascal card of lspci, os-release": (
+        f'NAME="Fedora Linux"\nVERSION_ID=43\nID=fedora\n{LSPCI}{NO_DRIVER}',
+        [
+            (
+                f"sudo dnf install -y {FUSION}/free/fedora/rpmfusion-free-release-43.noarch.rpm "
+                f"{FUSION}/nonfree/fedora/rpmfusion-nonfree-release-43.noarch.rpm"
+            ),
+            "sudo dnf install -y akmod-nvidia-580xx xorg-x11-drv-nvidia-580xx-cuda",
+            "sudo reboot",
+        ],
+    ),
+    "no driver, a Pascal card of lspci, Arch by its kernel": (
+        f"Linux box 6.17.8-arch1-1 #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n{LSPCI}{NO_DRIVER}",
+        ["yay -S nvidia-580xx-dkms", "sudo reboot"],
     ),
     "a CPU build in SGLang's image": (
         (

@@ -38,6 +38,7 @@ SIGNS = (
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
     # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz
     Sign(("VGA compatible controller", "3D controller", "Display controller"), r"^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.\d (?:VGA compatible|3D|Display) controller(?: \[03\d\d\])?: (?P<pci>NVIDIA Corporation|Intel Corporation|Advanced Micro Devices)"),
+    Sign(("NVIDIA Corporation ",), r"NVIDIA Corporation \w{2,8} \[(?P<gpu>(?:GeForce|Quadro|Tesla|TITAN) [\w .-]{2,30}?)(?: \d{1,2} ?GB)?(?: (?:Lite Hash Rate|Max-Q|Mobile))*(?: / [\w /.-]{1,30})?\]", {}, "implied"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
     # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
     Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),

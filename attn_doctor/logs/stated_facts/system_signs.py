@@ -77,6 +77,12 @@ SIGNS = (
     Sign(("Linux ",), rf"^Linux \S+ (?P<kernel>\d+\.\d+\.\d+-\S+) #.{{0,120}}\b{_MACHINE}$", _LINUX),
     Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
     Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
+    # Lines of /etc/os-release beside PRETTY_NAME, a name that stands alone, and kernels that one distribution has.
+    Sign(("ID=",), r"^ID=\"?(?P<distribution>ubuntu|debian|fedora|arch|rocky|almalinux|centos|rhel|opensuse-leap|opensuse-tumbleweed|sles|linuxmint|pop|kali|manjaro|endeavouros|cachyos|amzn|alpine|ol)\"?$", _LINUX),
+    Sign(("VERSION_ID=",), r"^VERSION_ID=\"?(?P<distribution_version>\d+(?:\.\d+)?)", {}, "implied"),
+    Sign(("Debian GNU/Linux", "Fedora Linux", "Rocky Linux", "Linux Mint", "AlmaLinux", "Arch Linux"), r"^(?:NAME=\")?(?P<distribution>Debian|Fedora|Rocky|AlmaLinux|Linux Mint|Arch)(?: GNU/Linux| Linux)?(?: release)?(?: (?P<distribution_version>\d+(?:\.\d+)?))?(?: \([\w ]+\))?\"?$", _LINUX),
+    Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
+    Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
     Sign(_NAMES, rf"^{_FIELD}(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?))?(?!\w|\.\d\d\d)", _LINUX),
     Sign(("Windows", "windows", "Win1", "win1"), rf"^{_FIELD}(?:Microsoft )?(?:Windows ?|[Ww]in(?:dows)? ?)(?P<os_version>1[01])(?!\d)", _WINDOWS),

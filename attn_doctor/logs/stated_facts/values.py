@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 _WINDOWS_11 = 22000  # the first build of Windows 11; Python before 3.12 calls it Windows 10
 _MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "aarch64"}
-_DISTRIBUTIONS = {"red hat": "rhel", "rocky": "rocky", "almalinux": "almalinux", "opensuse": "opensuse-leap"}
+_DISTRIBUTIONS = {
+    "red hat": "rhel",
+    "rocky": "rocky",
+    "almalinux": "almalinux",
+    "opensuse": "opensuse-leap",
+    "linux mint": "linuxmint",
+}
 _COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang"}
 # Modules that are called otherwise than the distribution that brings them.
 _DISTRIBUTION_OF = {
