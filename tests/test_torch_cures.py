@@ -151,6 +151,10 @@ FIRST = {
         f"Linux box 6.17.8-arch1-1 #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n{LSPCI}{NO_DRIVER}",
         ["yay -S nvidia-580xx-dkms", "sudo reboot"],
     ),
+    "a module that Secure Boot refuses": (
+        f"{UBUNTU}modprobe: ERROR: could not insert 'nvidia': Key was rejected by service\n",
+        ["sudo mokutil --import /var/lib/shim-signed/mok/MOK.der", "sudo reboot"],
+    ),
     "a CPU build in SGLang's image": (
         (
             f"root@0123456789ab:/sgl-workspace# python3 -m sglang.launch_server\n  File "

@@ -159,6 +159,36 @@ def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
     return ()
 
 
+# Where the key lies that signs modules: Ubuntu's own, that of akmods (RPM Fusion), and that of DKMS.
+_KEYS = {
+    **dict.fromkeys(("ubuntu", "linuxmint", "pop", "zorin", "elementary"), "/var/lib/shim-signed/mok/MOK.der"),
+    "fedora": "/etc/pki/akmods/certs/public_key.der",
+}
+
+
+def enrol(facts: Facts) -> Fix:
+    """Return the fix that enrols the key which signs the driver's modules, where Secure Boot refuses them.
+
+    https://wiki.ubuntu.com/UEFI/SecureBoot/DKMS; https://rpmfusion.org/Howto/Secure%20Boot; https://github.com/dell/dkms#secure-boot
+    """
+    key = _KEYS.get(str(facts.system.distribution), "/var/lib/dkms/mok.pub")
+    ask = commands.by_hand(
+        places.as_root(facts, "mokutil", "--import", key),
+        "asks for a password of yours, which the next start asks for again; where this file is missing, `sudo dkms status` shows whose modules they are",
+        "the keys of Secure Boot, at the next start",
+        risk="medium",
+        risk_text=_REBOOT,
+    )
+    reboot = commands.by_hand(
+        places.as_root(facts, "reboot"),
+        "choose Enroll MOK in the blue menu before the system starts, and type that password",
+        "this machine",
+        risk="medium",
+        risk_text="stops everything on it",
+    )
+    return Fix(title="Enrol the key of the driver's module", steps=(ask, reboot), verify=commands.check(facts))
+
+
 def _before_turing(facts: Facts) -> bool:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = [pair(g.compute_capability) for g in gpus if isinstance(g.compute_capability, str)]

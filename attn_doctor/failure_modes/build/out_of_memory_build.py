@@ -61,7 +61,7 @@ MODE = FailureMode(
     explains=(building.FAILED, "build-timeout-hang"),
     signs=(
         Sign(
-            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>\w+)",
+            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>cc1plus|cc1|\w+)",
             literal="signal terminated program",
             sample="c++: fatal error: Killed signal terminated program cc1plus",
         ),

@@ -152,7 +152,7 @@ def _card(facts: Facts) -> Evidence:
                 f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
             )
         name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
-        return fact(facts, "graphics.gpus.0.name", f"this machine has {'an' if name[0] in 'AEIOU' else 'a'} {name}")
+        return fact(facts, "graphics.gpus.0.name", f"this machine has {'an' if name[0] in 'AEIOUN' else 'a'} {name}")
     if isinstance(facts.graphics.pci, tuple) and any(d.vendor == NVIDIA for d in facts.graphics.pci):
         index = next(i for i, d in enumerate(facts.graphics.pci) if d.vendor == NVIDIA)
         return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")

@@ -50,6 +50,7 @@ _TORCHES = (
     Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*None", {"torch_cuda": ""}),
     Sign(("torch.version.hip",), r"\btorch\.version\.hip\s*[:=]+\s*'?(?P<torch_hip>\d+\.\d+)"),
     Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
+    Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # also of an XPU build, whose version says so
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
