@@ -14,6 +14,8 @@ _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
 _ELSEWHERE = r"(?:conda/feedstock|runner/|builder/|actions-runner)"
 # A folder that stands for any in a help text.
 _ANY = r"(?:path|some|your|\.\.\.|<)"
+# What a form calls the system, also in two languages: "OS Version / 系统版本：Ubuntu 20.04.6 LTS".
+_LABEL = r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| Platform and Distribution)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment)|系统版本|系统|操作系统|运行环境|环境)"
 
 # The name of the field in which somebody wrote the system, in the languages of those who write most; "Operating System / 操作系统：" has two of them.
 _LABEL = (
@@ -84,6 +86,7 @@ SIGNS = (
     Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
     Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
+    Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
     Sign(_NAMES, rf"^{_FIELD}(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?))?(?!\w|\.\d\d\d)", _LINUX),
     Sign(("Windows", "windows", "Win1", "win1"), rf"^{_FIELD}(?:Microsoft )?(?:Windows ?|[Ww]in(?:dows)? ?)(?P<os_version>1[01])(?!\d)", _WINDOWS),
     Sign(("Windows", "windows"), rf"^{_FIELD}(?:Microsoft )?[Ww]indows(?!\w| ?1[01]| Subsystem)", _WINDOWS),
