@@ -168,7 +168,8 @@ FIRST = {
 @pytest.mark.parametrize("name", FIRST)
 def test_the_first_cure_fits_what_the_log_states(name):
     text, wanted = FIRST[name]
-    assert cures(text)[0] == wanted
+    # On Linux and a Jetson the interpreter is called python3, where nothing tells of an environment.
+    assert [line and line.replace("python3 -m", "python -m") for line in cures(text)[0]] == wanted
 
 
 def test_no_cure_takes_the_torch_of_a_server_of_models_away():
