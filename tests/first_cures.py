@@ -12,7 +12,7 @@ from attn_doctor.logs.stated_facts import PATTERNS, facts_of_logs
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
 
-READER = Reader((*patterns(), *PATTERNS))
+READER = Reader((*patterns(), *PATTERNS), keeps_end=True)
 
 
 def first(text: str) -> tuple[Facts, Finding]:

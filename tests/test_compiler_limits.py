@@ -4,10 +4,13 @@ release notes of CUDA for the first release that knows an architecture.
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from first_cures import cures, first
 
+from attn_doctor.commands import host_compilers
 from attn_doctor.knowledge import cuda
+from attn_doctor.model.facts import Facts
 
 STUDIO = (
     "C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v{0}\\include\\crt/host_config.h(157): fatal error C1189: #error:  -- unsupported "
@@ -77,15 +80,15 @@ def test_where_no_limit_is_known_the_limits_are_said():
 @pytest.mark.parametrize(
     ("text", "floor", "archs"),
     [
-        (RELEASE.format("11.3", "11.3") + REFUSED.format("89"), "11.8", "8.6+PTX"),
-        (RELEASE.format("12.4", "12.4") + REFUSED.format("120"), "12.8", "9.0+PTX"),
-        (REFUSED.format("86"), "11.1", None),
+        (RELEASE.format("11.3", "11.3") + REFUSED.format("89"), "Install the CUDA 11.8 toolkit", "8.6+PTX"),
+        (RELEASE.format("12.4", "12.4") + REFUSED.format("120"), "Install the CUDA 12.8 toolkit", "9.0+PTX"),
+        (REFUSED.format("86"), "not older than 11.1", None),  # of which major torch is, nothing tells
     ],
 )
 def test_the_toolkit_is_one_that_knows_the_architecture(text, floor, archs):
     _, finding = first(text)
     newer, older = finding.fixes
-    assert f"not older than {floor}" in newer.steps[1].why
+    assert floor in f"{newer.title} {newer.steps[-1].why}"
     assert cures(text)[-1] == [archs and f"export TORCH_CUDA_ARCH_LIST={archs}"]
     assert archs or "nvcc --list-gpu-arch" in older.steps[0].why
 
@@ -175,3 +178,22 @@ def test_a_host_without_an_nvidia_gpu_gets_no_toolkit_first(lines, way):
 def test_a_line_is_shown_once_as_evidence():
     _, finding = first(" cuda-toolkit-12-4 : Depends: libfoo but it is not installable\n")
     assert [(line.file, line.line) for line in finding.evidence] == [("log", 1)]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "cl", "component"),
+    [
+        ((12, 8), None, ["Microsoft.VisualStudio.Workload.VCTools"]),
+        ((12, 1), None, ["Microsoft.VisualStudio.Component.VC.14.38.17.8.x86.x64"]),
+        ((11, 8), "19.44.35211", ["Microsoft.VisualStudio.Component.VC.14.38.17.8.x86.x64"]),
+        ((11, 3), "19.38.33133", ["Microsoft.VisualStudio.Component.VC.14.29.16.11.x86.x64"]),
+        ((11, 8), "19.38.33133", []),  # this MSVC is taken
+        ((12, 8), "19.44.35211", []),
+    ],
+)
+def test_a_toolkit_for_windows_comes_with_an_msvc_that_it_takes(cuda, cl, component):
+    compilers = [{"name": "cl", "path": "cl.exe", "version": cl}] if cl else []
+    facts = msgspec.convert({"system": {"os": "windows"}, "toolchain": {"compilers": compilers}}, Facts)
+    steps = host_compilers.studio(facts, cuda)
+    words = " ".join(word for step in steps[:1] for word in step.argv).split()
+    assert [word for word in words if "VC" in word][-1:] == component

@@ -1,9 +1,9 @@
-"""SDPA's kernels, distributions and known bugs. Expectations by hand."""
+"""SDPA's kernels and distributions. Expectations by hand."""
 
 import msgspec
 import pytest
 
-from attn_doctor.knowledge import bugs, distributions, sdpa
+from attn_doctor.knowledge import distributions, sdpa
 from attn_doctor.knowledge.sdpa import Call
 from attn_doctor.model.facts import Unknown
 
@@ -91,16 +91,3 @@ def test_glibc(name, version, glibc):
 def test_a_distribution_that_no_table_knows():
     assert isinstance(distributions.glibc("ubuntu", "30.04"), Unknown)
     assert isinstance(distributions.glibc("alpine", "3.20"), Unknown)
-
-
-@pytest.mark.parametrize(
-    ("torch", "seen"), [("2.13.0+cpu", True), ("2.15.0+cu132", True), ("2.14.1", None), ("2.16.0", None)]
-)
-def test_the_batchnorm_gradient(torch, seen):
-    answer = bugs.has(bugs.CPU_BATCHNORM_GRADIENT, torch)
-    assert (None if isinstance(answer, Unknown) else answer.yes) is seen
-
-
-def test_an_unknown_bug():
-    assert isinstance(bugs.has("no-such-bug", "2.15.0"), Unknown)
-    assert isinstance(bugs.has(bugs.CPU_BATCHNORM_GRADIENT, "junk"), Unknown)

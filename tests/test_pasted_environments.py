@@ -120,7 +120,12 @@ def loud(text: str, goal: Goal = Goal.TRAIN) -> set[str]:
 
 
 ILL = {
-    "an old driver": (COLLECT_ENV.format(**SOUND | {"driver": "470.199.02"}), "driver-too-old"),
+    "an old driver": (
+        COLLECT_ENV.format(**SOUND | {"driver": "470.199.02"}).replace("CUDA available: True", "CUDA available: False"), "driver-too-old"),
+    "a torch that was built without CUDA, beside a GPU": (
+        ("Collecting environment information...\nPyTorch version: 2.9.1\nCUDA used to build PyTorch: None\nROCM used to build PyTorch: N/A\n"
+        "OS: Ubuntu 24.04.1 LTS (aarch64)\nPython platform: Linux-6.8.0-1013-nvidia-64k-aarch64-with-glibc2.39\nIs CUDA available: False\n"
+        "GPU models and configuration: GPU 0: NVIDIA GH200 480GB\nNvidia driver version: 580.95.05\n"), "torch-cpu-build"),
     "torchvision of another torch": (COLLECT_ENV.format(**SOUND | {"torchvision": "0.17.0+cu121"}), "torchvision-mismatch"),
     "a GPU that is newer than torch": (
         COLLECT_ENV.format(**SOUND | {"gpu": "NVIDIA GeForce RTX 5080", "driver": "570.86.10"}), "no-kernel-image"),

@@ -11,14 +11,12 @@ import pytest
 from first_cures import READER, cures
 
 from attn_doctor.commands import cuda_toolkits, host_compilers, nvidia_drivers, places, system_tools
-from attn_doctor.failure_modes.gpu import driver_missing
-from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.shared import pip_toolkit, toolkits
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
-from attn_doctor.model.steps import Install, SetVariable
+from attn_doctor.model.steps import SetVariable
 
 REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 KEYRING = "cuda-keyring_1.1-1_all.deb"
@@ -81,11 +79,21 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     # A toolkit of a stated release
     "Windows, PowerShell": (
         "PS C:\\seg> pip install mamba-ssm\n" + CU128 + UNSET,
-        ["winget install --id Nvidia.CUDA -e --version 12.8", f"$Env:CUDA_HOME = '{WINDOWS_12_8}'"],
+        [
+            f"{BUILD_TOOLS} '{WORKLOAD}'",
+            "winget install --id Nvidia.CUDA -e --version 12.8",
+            f"$Env:CUDA_HOME = '{WINDOWS_12_8}'",
+            None,
+        ],
     ),
     "Windows, cmd": (
         "C:\\seg>pip install mamba-ssm\n" + CU128 + UNSET,
-        ["winget install --id Nvidia.CUDA -e --version 12.8", f'set "CUDA_HOME={WINDOWS_12_8}"'],
+        [
+            f'{BUILD_TOOLS} "{WORKLOAD}"',
+            "winget install --id Nvidia.CUDA -e --version 12.8",
+            f'set "CUDA_HOME={WINDOWS_12_8}"',
+            None,
+        ],
     ),
     "Windows, Anaconda prompt": (
         "(seg) C:\\Users\\user>pip install mamba-ssm\n"
@@ -93,7 +101,9 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         + CU128
         + UNSET,
         [
+            f'{BUILD_TOOLS} "{WORKLOAD}"',
             "conda install --prefix C:\\Users\\user\\miniconda3\\envs\\seg --yes -c conda-forge cuda-toolkit=12.8",
+            None,
             'set "CUDA_HOME=C:\\Users\\user\\miniconda3\\envs\\seg\\Library"',
         ],
     ),
@@ -244,6 +254,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         system("Rocky Linux 9.5") + NO_DRIVER,
         [
             "sudo dnf install -y dnf-plugins-core kernel-devel",
+            "sudo dnf config-manager --set-enabled crb",
             "sudo dnf install -y https://dl.fedoraproject.org/pub/epel/epel-release-latest-9.noarch.rpm",
             f"sudo dnf config-manager --add-repo {REPOSITORIES}/rhel9/x86_64/cuda-rhel9.repo",
             "sudo dnf module enable -y nvidia-driver:open-dkms",
@@ -459,60 +470,6 @@ def test_an_older_gcc_is_one_that_the_distribution_has():
     assert first("ubuntu", "18.04", 11) == "sudo add-apt-repository -y ppa:ubuntu-toolchain-r/test"
 
 
-def test_a_gpu_older_than_turing_gets_the_driver_that_knows_it():
-    def packages(capability):
-        facts = machine(
-            system=linux("rhel", "9.4"), graphics={"gpus": [{"index": 0, "compute_capability": capability}]}
-        )
-        return lines(facts, nvidia_drivers.install(facts)[0].steps)
-
-    assert "sudo dnf module enable -y nvidia-driver:580-dkms" in packages("6.1")
-    assert "sudo dnf install -y nvidia-open" in packages("8.9")
-
-
-TURING = {"vendor": "10de", "device": "1f02", "pci_class": "0300"}
-PASCAL = {"vendor": "10de", "device": "1b81", "pci_class": "0300"}
-
-
-@pytest.mark.parametrize(
-    ("release", "cuda", "card", "first"),
-    [
-        ("12", "13.0", TURING, "debian12/x86_64/cuda-keyring_1.1-1_all.deb"),  # Debian 12 has 535, CUDA 13 needs 580
-        ("12", "12.1", TURING, "sudo apt-get install -y nvidia-driver linux-headers-amd64"),
-        ("13", "12.6", TURING, "sudo apt-get install -y nvidia-driver linux-headers-amd64"),
-        ("13", "13.0", TURING, "debian13/x86_64/cuda-keyring_1.1-1_all.deb"),
-        ("11", "13.0", TURING, "sudo apt-get install -y nvidia-driver linux-headers-amd64"),  # no 580 for it anywhere
-    ],
-)
-def test_a_driver_of_debian_is_one_that_the_torch_here_runs_on(release, cuda, card, first):
-    facts = machine(system=linux("debian", release), graphics={"gpus": [], "pci": [card]}, torch={"cuda": cuda})
-    assert lines(facts, nvidia_drivers.install(facts)[0].steps)[0].endswith(first)
-
-
-def test_the_driver_of_nvidias_repository_is_one_for_the_card():
-    def last(card):
-        facts = machine(system=linux("debian", "12"), graphics={"gpus": [], "pci": [card]}, torch={"cuda": "13.0"})
-        return lines(facts, nvidia_drivers.install(facts)[0].steps)[3]
-
-    assert last(TURING) == "sudo apt-get install -y nvidia-open linux-headers-amd64"
-    assert last(PASCAL) == "sudo apt-get install -y cuda-drivers-580 linux-headers-amd64"
-
-
-@pytest.mark.parametrize(("release", "index", "place"), [("12", "cu126", 1), ("11", "cu118", 0)])
-def test_the_archives_older_driver_comes_with_a_torch_that_it_runs(release, index, place):
-    facts = machine(
-        system=linux("debian", release, machine="x86_64"),
-        graphics={"gpus": [], "pci": [TURING]},
-        torch={"version": "2.9.1+cu130", "cuda": "13.0"},
-        interpreter={"version": "3.11.2", "platform": "linux-x86_64"},
-    )
-    fix = driver_missing.fixes(facts, Hit(message="", evidence=()))[place]
-    assert lines(facts, fix.steps)[0] == "sudo apt-get install -y nvidia-driver linux-headers-amd64"
-    indexes = {str(step.index_url) for step in fix.steps if isinstance(step, Install)}
-    assert len(indexes) == 1
-    assert indexes.pop().endswith(index)
-
-
 def test_without_a_compiler_a_program_may_do_without_torch_compile():
     text = "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.\n"
     log = READER.read(io.BytesIO(text.encode()), "log")
@@ -534,3 +491,16 @@ def test_a_cluster_is_told_by_its_environment_and_its_paths_and_a_container_is_n
     assert places.on_cluster(machine(interpreter={"prefix": "/cvmfs/soft.example.org/python/3.11"}))
     assert not places.on_cluster(machine(interpreter={"prefix": "/home/user/.venv"}))
     assert not places.on_cluster(machine(system={"modules": True, "container": "docker"}))
+
+
+def test_a_distribution_that_is_made_of_an_ubuntu_takes_the_repository_of_that():
+    def steps(name, version, cuda=(12, 6)):
+        return lines(
+            machine(system=linux(name, version)),
+            cuda_toolkits.install(machine(system=linux(name, version)), cuda)[0].steps,
+        )
+
+    assert steps("linuxmint", "22.1") == [*by_apt("ubuntu2404", "12.6")[:4], "CUDA_HOME=/usr/local/cuda-12.6"]
+    assert steps("linuxmint", "21.3")[0].endswith("ubuntu2204/x86_64/" + KEYRING)
+    assert steps("pop", "22.04")[0].endswith("ubuntu2204/x86_64/" + KEYRING)
+    assert steps("arch", "", (13, 2)) == ["sudo pacman -S cuda", "CUDA_HOME=/opt/cuda"]

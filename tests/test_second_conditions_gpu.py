@@ -304,7 +304,7 @@ def test_a_torch_that_was_built_for_the_cpu(changes, certainty):
 
 
 def test_the_card_that_a_cpu_build_does_not_use_is_named():
-    assert found("torch-cpu-build", cpu_torch(H)).evidence[1].text == "this machine has a NVIDIA GeForce RTX 4090"
+    assert found("torch-cpu-build", cpu_torch(H)).evidence[1].text == "this machine has an NVIDIA GeForce RTX 4090"
     on_the_bus = changed(cpu_torch(without_driver(H)), graphics__pci=(INTEL, CARD))
     assert found("torch-cpu-build", on_the_bus).evidence[1].path == "graphics.pci.1.vendor"
     stated = changed(cpu_torch(H), graphics__stated=True)

@@ -290,7 +290,22 @@ def test_where_no_torch_fits_it_is_said_what_to_do(name):
     found = choose(Machine(**facts))
     assert isinstance(found, NoTorch), found
     assert found.title == title
-    assert not [word for word in words.split() if word not in found.words]
+    assert not [word for word in words.split() if word not in f"{found.words} {found.wheel or ''}"]
+
+
+@pytest.mark.parametrize(
+    ("jetpack", "python", "wheel"),
+    [
+        ("6.0", "3.10", "jp/v60/pytorch/torch-2.4.0a0+07cecf4168.nv24.05.14710581-cp310-cp310-linux_aarch64.whl"),
+        ("5.1.2", "3.8", "jp/v512/pytorch/torch-2.1.0a0+41361538.nv23.06-cp38-cp38-linux_aarch64.whl"),
+        ("5.1.2", "3.10", None),  # the wheel is for Python 3.8 alone
+        ("4.6.1", "3.6", None),
+    ],
+)
+def test_the_wheel_of_a_jetson_is_that_of_its_jetpack_and_python(jetpack, python, wheel):
+    found = choose(Machine(**{**JETSON, "jetpack": jetpack, "python": python}))
+    assert isinstance(found, NoTorch)
+    assert found.wheel == (wheel and f"https://developer.download.nvidia.com/compute/redist/{wheel}")
 
 
 def test_a_driver_that_is_not_known_is_said_so_and_how_it_is_read():

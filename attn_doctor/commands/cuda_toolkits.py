@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, places
+from attn_doctor.commands import cuda_images, host_compilers, places
 from attn_doctor.commands.shells import kept, shell_of
 from attn_doctor.commands.system_tools import module
 from attn_doctor.knowledge.cuda import releases
@@ -44,6 +44,18 @@ _OF_UBUNTU = {
     "22.04": _Repository("ubuntu2204", (11, 7)),
     "24.04": _Repository("ubuntu2404", (12, 5)),
     "26.04": _Repository("ubuntu2604", (13, 3)),
+}
+# Releases of distributions that are made of an Ubuntu, by their major: https://linuxmint.com/download_all.php, https://support.system76.com,
+# https://help.zorin.com/docs/getting-started/, https://elementary.io/docs
+_BASES = {
+    ("linuxmint", 21): "22.04",
+    ("linuxmint", 22): "24.04",
+    ("pop", 22): "22.04",
+    ("pop", 24): "24.04",
+    ("zorin", 17): "22.04",
+    ("zorin", 18): "24.04",
+    ("elementary", 7): "22.04",
+    ("elementary", 8): "24.04",
 }
 _BY_MAJOR = {
     ("debian", 11): _Repository("debian11", (11, 5), (12, 9)),
@@ -82,6 +94,9 @@ def repository(facts: Facts) -> _Repository | None:
     if name == "ubuntu":
         return _OF_UBUNTU.get(text[:5])
     release = pair(text)
+    base = _BASES.get((name, release[0])) if release else None
+    if base is not None:
+        return _OF_UBUNTU[base]
     return _BY_MAJOR.get(("rhel" if name in _LIKE_RHEL else name, release[0])) if release else None
 
 
@@ -193,13 +208,22 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         path = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{label}"
         get = commands.by_hand(
             ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", _WINGET.get(version, label)),
-            f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS}); Visual Studio has to be there first",
+            f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS})",
             f"adds CUDA {label}",
             takes="about 3 GB",
         )
-        return get, commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        studio = host_compilers.studio(
+            facts, version
+        )  # nvcc runs nothing without MSVC, and its installer comes after that
+        home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        return (
+            *studio[:1],
+            get,
+            home,
+            *studio[1:],
+        )  # a new prompt knows CUDA_PATH, which NVIDIA's installer sets for all
     found = packaged(facts, version)
-    return found or (_any_way(facts, version),)
+    return found or _any_way(facts, version)
 
 
 def _for_good(facts: Facts, path: str) -> str:
@@ -226,7 +250,8 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
     if not isinstance(prefix, str):
         return (get,)
     home = f"{prefix}\\Library" if facts.system.os == "windows" else prefix
-    return get, commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
+    studio = host_compilers.studio(facts, version) if facts.system.os == "windows" else ()
+    return *studio[:1], get, *studio[1:], commands.variable("CUDA_HOME", home, "where conda puts its toolkit")
 
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
@@ -282,8 +307,8 @@ def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tup
     return *plugin, (root(facts, "dnf", "config-manager", *add), "NVIDIA's repository for this release")
 
 
-def _any_way(facts: Facts, version: Version) -> Step:
-    """Return the step for a Linux without a repository that has this release."""
+def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
+    """Return the steps for a Linux without a repository that has this release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
@@ -292,20 +317,23 @@ def _any_way(facts: Facts, version: Version) -> Step:
     if places.manager(facts) == "apk":
         tag = cuda_images.TAGS.get(version, f"{label}.0")
         why = f"NVIDIA has no CUDA for musl, as on Alpine: begin with an image of Ubuntu, nvidia/cuda:{tag}-devel-ubuntu22.04"
-        return commands.by_hand((), why, "another image")
+        return (commands.by_hand((), why, "another image"),)
     if places.manager(facts) == "pacman":
-        why = f"Arch has the newest CUDA only, in /opt/cuda; where that is not {label}: {conda}, or {runfile}"
-        return commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, "adds /opt/cuda", takes=takes)
+        if version != max(pair(row.cuda) or (0, 0) for row in releases()):
+            return (commands.by_hand((), f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes),)
+        why = f"Arch has the newest CUDA only; where that is not {label}: {conda}, or {runfile}"
+        get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
+        return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
         why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
-        return commands.by_hand((), why, adds, takes=takes)
+        return (commands.by_hand((), why, adds, takes=takes),)
     here = f"{facts.system.distribution} {facts.system.distribution_version}"
     said = (
         f"NVIDIA has no repository for {here}"
         if place is None
         else f"NVIDIA's repository for {here} has no CUDA {label}"
     )
-    return commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes)
+    return (commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes),)
 
 
 def ask_torch(facts: Facts) -> Step:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.commands.system_tools import NATIVE_PROMPT, conda_gcc, module, packages
+from attn_doctor.commands.system_tools import NATIVE_PROMPT, WORKLOAD, compiler, conda_gcc, module, packages
 from attn_doctor.knowledge.cuda import newest_gcc, releases
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
@@ -40,20 +40,26 @@ class _Msvc(NamedTuple):
     component: str
     studio: str
     takes: str
+    refused: tuple[int, int]  # the first cl.exe that nvcc refuses where it needs this toolset
 
 
 # The newest release of Visual Studio that each nvcc takes stands in its crt/host_config.h: CUDA 10.1 to 11.5 take 2017 and 2019 (_MSC_VER below
 # 1930), CUDA 11.6 and newer 2022 too (https://docs.nvidia.com/cuda/archive/11.6.2/pdf/CUDA_Features_Archive.pdf), and until 12.3 only up to
 # 17.9 (below 1940; STL1002 of Microsoft's headers says the same). Components:
 # https://learn.microsoft.com/en-us/visualstudio/install/workload-component-id-vs-build-tools
-_OF_2019 = _Msvc("14.29", "14.29.16.11.x86.x64", "2019 16.11", "CUDA 11.5 and older take no Visual Studio 2022")
+_OF_2019 = _Msvc(
+    "14.29", "14.29.16.11.x86.x64", "2019 16.11", "CUDA 11.5 and older take no Visual Studio 2022", (19, 30)
+)
 _OF_2022 = _Msvc(
     "14.38",
     "14.38.17.8.x86.x64",
     "2022 17.8",
     "every CUDA from 11.6 on takes it; CUDA older than 12.4 refuses MSVC 14.40 and newer",
+    (19, 40),
 )
-_FIRST_WITH_2022 = (11, 6)
+# No prompt of Visual Studio has it on PATH. https://learn.microsoft.com/en-us/cpp/build/building-on-the-command-line
+_VCVARSALL = r"C:\Program Files (x86)\Microsoft Visual Studio\2022\BuildTools\VC\Auxiliary\Build\vcvarsall.bat"
+_FIRST_WITH_2022, _FIRST_WITH_NEWEST = (11, 6), (12, 4)
 
 
 def newer(facts: Facts) -> tuple[Step, ...]:
@@ -175,7 +181,25 @@ def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
         if version or chosen is _OF_2019
         else f". For CUDA 11.5 or older write {_OF_2019.component} and {_OF_2019.version} instead"
     )
-    add = f"--wait --passive --add Microsoft.VisualStudio.Component.VC.{chosen.component}"
+    return _older_msvc(chosen, other)
+
+
+def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
+    """Return the steps that bring an MSVC which the nvcc of this CUDA release takes, and open its prompt; none where one is known to be there."""
+    chosen = None if cuda >= _FIRST_WITH_NEWEST else _OF_2022 if cuda >= _FIRST_WITH_2022 else _OF_2019
+    named = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
+    there = [c for c in named if c.name == "cl"]
+    versions = [pair(c.version) for c in there if isinstance(c.version, str)]
+    if there and (chosen is None or not any(v is not None and v >= chosen.refused for v in versions)):
+        return ()
+    if chosen is None:
+        return compiler(facts)
+    return _older_msvc(chosen, "", "--wait --passive " if there else f"{WORKLOAD} ")
+
+
+def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") -> tuple[Step, ...]:
+    """Return the steps that add a toolset of MSVC and open a prompt of it. `other`: what else may be meant. `before`: what else is installed."""
+    add = f"{before}--add Microsoft.VisualStudio.Component.VC.{chosen.component}"
     return (
         commands.by_hand(
             ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", add),
@@ -185,7 +209,8 @@ def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
         ),
         commands.by_hand(
             (),
-            f"open the {NATIVE_PROMPT}, type `vcvarsall x64 -vcvars_ver={chosen.version}` and `set DISTUTILS_USE_SDK=1`, and build in it",
+            f'open a Command Prompt, type `"{_VCVARSALL}" x64 -vcvars_ver={chosen.version}` and `set DISTUTILS_USE_SDK=1`, activate your '
+            "environment in it, and build there",
             "a new prompt",
             "none",
         ),

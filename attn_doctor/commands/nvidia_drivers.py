@@ -3,33 +3,51 @@
 The driver is that of Windows under WSL, that of the host in a container, JetPack's on a Jetson, and the administrators' on a cluster.
 
 Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
-https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers; https://rpmfusion.org/Howto/NVIDIA;
+https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers;
 https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
 """
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import debian_drivers, places
-from attn_doctor.commands.cuda_toolkits import repository
+from attn_doctor.commands import debian_drivers, places, rpm_drivers
 from attn_doctor.commands.places import Argv
+from attn_doctor.knowledge import pci_gpu
 from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.machine import NVIDIA
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
-# Device ids grow with the architectures: GV100 is 1db1, TU102 1e02. https://pci-ids.ucw.cz/read/PC/10de
-_TURING_DEVICE = 0x1E00
-_CUDA_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
+_UBUNTU = ((("ubuntu-drivers", "install"), "the driver that Ubuntu's tool recommends for this GPU"),)
+# A DGX Spark's driver comes with DGX OS. https://docs.nvidia.com/dgx/dgx-spark/os-and-component-update.html
+_OF_DGX_OS = (
+    (("apt-get", "update"), "a DGX Spark's driver is updated with DGX OS"),
+    (("apt-get", "dist-upgrade", "-y"), "brings DGX OS, and its driver, up to date"),
+)
+_OPENSUSE_NVIDIA = "openSUSE-repos-Tumbleweed-NVIDIA"
+# Distributions whose own tool or package finds the driver that the card takes, also an older one.
+# https://support.system76.com/articles/system76-driver/, https://www.kali.org/docs/general-use/install-nvidia-drivers-on-kali-linux/,
+# https://wiki.manjaro.org/index.php/Configure_Graphics_Cards, https://wiki.cachyos.org/features/chwd/, https://en.opensuse.org/SDB:NVIDIA_drivers
+_OWN_TOOL: dict[str, tuple[tuple[Argv, str], ...]] = {
+    **dict.fromkeys(("ubuntu", "linuxmint", "zorin", "elementary"), _UBUNTU),
+    "pop": ((("apt-get", "install", "-y", "system76-driver-nvidia"), "the driver that Pop!_OS keeps"),),
+    "kali": ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), "the driver that Kali keeps"),),
+    "manjaro": ((("mhwd", "-a", "pci", "nonfree", "0300"), "the driver that Manjaro's tool finds for this GPU"),),
+    "cachyos": ((("chwd", "-a"), "the driver that CachyOS's tool finds for this GPU"),),
+    "opensuse-tumbleweed": (
+        (("zypper", "install", "-y", _OPENSUSE_NVIDIA), "NVIDIA's repository for Tumbleweed"),
+        (
+            ("zypper", "--gpg-auto-import-keys", "install-new-recommends", "--repo", "repo-non-free"),
+            "the driver that the repository recommends for this GPU",
+        ),
+    ),
+}
 
 
 def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
@@ -90,6 +108,15 @@ def _windows(what: str) -> Step:
 def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     """Return the steps of this distribution, and the reboot after them."""
     lines = _lines(facts, least)
+    if not lines and facts.system.distribution in ("arch", "endeavouros"):
+        get = commands.by_hand(
+            ("yay", "-S", "nvidia-580xx-dkms"),
+            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
+            "the kernel driver",
+            risk="medium",
+            risk_text=_REBOOT,
+        )
+        return get, *by_hand(facts, ())
     if not lines:
         why = f"install {wanted}: the package of the distribution, or {PAGE}"
         if isinstance(facts.system.wsl, Unknown):
@@ -116,75 +143,56 @@ def by_hand(facts: Facts, lines: tuple[tuple[Argv, str], ...]) -> tuple[Step, ..
 
 
 def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
-    name, release = facts.system.distribution, _release(facts)
+    name = facts.system.distribution
     old = _before_turing(facts)
-    if name == "ubuntu":
-        return ((("ubuntu-drivers", "install"), "the driver that Ubuntu recommends for this GPU"),)
+    if places.dgx_spark(facts):
+        return _OF_DGX_OS
+    if name in _OWN_TOOL:
+        return _OWN_TOOL[name]
     if name == "debian":
         return debian_drivers.newest(facts, least, old=old)
-    if name == "fedora":
-        return (
-            (
-                ("dnf", "install", "-y", "akmod-nvidia", "xorg-x11-drv-nvidia-cuda"),
-                "from RPM Fusion (nonfree), which has to be set up first: https://rpmfusion.org/Configuration",
-            ),
-        )
-    found = repository(facts)
-    if places.manager(facts) == "dnf" and found is not None:
-        file = f"{_CUDA_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}/cuda-{found.folder}.repo"
-        stream = "580-dkms" if old else "open-dkms"
-        package = "cuda-drivers" if old else "nvidia-open"
-        modular = (
-            ((("dnf", "module", "enable", "-y", f"nvidia-driver:{stream}"), "chooses the branch"),)
-            if release and release != 10
-            else ()
-        )
-        return (
-            *_dkms(facts, release),
-            (("dnf", "config-manager", "--add-repo", file), "NVIDIA's repository for this release"),
-            *modular,
-            (("dnf", "install", "-y", package), "the driver and its kernel modules, rebuilt for each new kernel"),
-        )
-    if places.manager(facts) == "zypper" and found is not None:
-        file = f"{_CUDA_REPOSITORIES}/{found.folder}/x86_64/cuda-{found.folder}.repo"
-        return (
-            (("zypper", "addrepo", file), "NVIDIA's repository for this release"),
-            (
-                ("zypper", "--gpg-auto-import-keys", "install", "-y", "cuda-drivers" if old else "nvidia-open"),
-                "the driver",
-            ),
-        )
-    if name == "arch":
+    if found := rpm_drivers.newest(facts, old=old):
+        return found
+    if name in ("arch", "endeavouros") and not old:
         why = "the driver of Turing and newer GPUs; older ones need nvidia-580xx-dkms of the AUR"
         return ((("pacman", "-S", "nvidia-open"), why),)
     return ()
 
 
-def _dkms(facts: Facts, release: int | None) -> tuple[tuple[Argv, str], ...]:
-    """Return what building the kernel modules takes: dkms, which is EPEL's on Red Hat, and the headers of the running kernel."""
-    kernel = facts.system.kernel
-    headers = f"kernel-devel-{kernel}" if isinstance(kernel, str) else "kernel-devel"
-    tools = (("dnf", "install", "-y", "dnf-plugins-core", headers), "the kernel's headers, and `dnf config-manager`")
-    epel = f"https://dl.fedoraproject.org/pub/epel/epel-release-latest-{release}.noarch.rpm"
-    if facts.system.distribution == "amzn" or release is None:
-        return (tools,)
-    return tools, (("dnf", "install", "-y", epel), "EPEL, which has dkms")
+# Where the key lies that signs modules: Ubuntu's own, that of akmods (RPM Fusion), and that of DKMS.
+_KEYS = {
+    **dict.fromkeys(("ubuntu", "linuxmint", "pop", "zorin", "elementary"), "/var/lib/shim-signed/mok/MOK.der"),
+    "fedora": "/etc/pki/akmods/certs/public_key.der",
+}
 
 
-def _release(facts: Facts) -> int | None:
-    text = facts.system.distribution_version
-    found = pair(text) if isinstance(text, str) else None
-    return found[0] if found else None
+def enrol(facts: Facts) -> Fix:
+    """Return the fix that enrols the key which signs the driver's modules, where Secure Boot refuses them.
+
+    https://wiki.ubuntu.com/UEFI/SecureBoot/DKMS; https://rpmfusion.org/Howto/Secure%20Boot; https://github.com/dell/dkms#secure-boot
+    """
+    key = _KEYS.get(str(facts.system.distribution), "/var/lib/dkms/mok.pub")
+    ask = commands.by_hand(
+        places.as_root(facts, "mokutil", "--import", key),
+        "asks for a password of yours, which the next start asks for again; where this file is missing, `sudo dkms status` shows whose modules they are",
+        "the keys of Secure Boot, at the next start",
+        risk="medium",
+        risk_text=_REBOOT,
+    )
+    reboot = commands.by_hand(
+        places.as_root(facts, "reboot"),
+        "choose Enroll MOK in the blue menu before the system starts, and type that password",
+        "this machine",
+        risk="medium",
+        risk_text="stops everything on it",
+    )
+    return Fix(title="Enrol the key of the driver's module", steps=(ask, reboot), verify=commands.check(facts))
 
 
 def _before_turing(facts: Facts) -> bool:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = [pair(g.compute_capability) for g in gpus if isinstance(g.compute_capability, str)]
-    bus = facts.graphics.pci if not gpus and isinstance(facts.graphics.pci, tuple) else ()
-    cards = [device for device in bus if device.vendor == NVIDIA and device.pci_class.startswith("03")]
-    return any(c is not None and c < _OPEN_FROM for c in known) or any(
-        int(card.device, 16) < _TURING_DEVICE for card in cards if re.fullmatch("[0-9a-fA-F]{4}", card.device)
-    )
+    return any(c is not None and c < _OPEN_FROM for c in known) or (not gpus and pci_gpu.before_turing(facts))
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:

@@ -42,7 +42,7 @@ _PACKAGES: dict[Tool, dict[Manager, Argv]] = {
 }
 _WINGET: dict[Tool, str] = {"git": "Git.Git", "ninja": "Ninja-build.Ninja", "cmake": "Kitware.CMake"}
 _CONDA: dict[Tool, str] = {"git": "git", "ninja": "ninja", "cmake": "cmake"}
-_WORKLOAD = "--wait --passive --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"
+WORKLOAD = "--wait --passive --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"
 _INSTALL: dict[Manager, Argv] = {
     "apt-get": ("apt-get", "install", "-y"),
     "dnf": ("dnf", "install", "-y"),
@@ -107,7 +107,7 @@ def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) 
 
 def _visual_studio(facts: Facts) -> tuple[Step, ...]:
     install = commands.by_hand(
-        ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--override", _WORKLOAD),
+        ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--override", WORKLOAD),
         "Visual Studio Build Tools with the C++ workload (by hand: https://visualstudio.microsoft.com/visual-cpp-build-tools/, "
         "'Desktop development with C++')",
         "adds MSVC and the Windows SDK",

@@ -9,14 +9,17 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes import no_build_here, that_stop
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building, fact_queries
+from attn_doctor.failure_modes.shared import building, fact_queries, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.fixes import build_forecast, step_safety
 from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of
 from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.model.facts import Facts, Subject
+from attn_doctor.knowledge import pci_gpu, pytorch
+from attn_doctor.knowledge.other_wheel_sources import torch_with_wheels
+from attn_doctor.model.facts import Facts, Subject, Unknown
 from attn_doctor.model.findings import Finding, Fix, Goal
-from attn_doctor.model.machine import amd_gpus
+from attn_doctor.model.machine import amd_gpus, nvidia_present
 from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare, name_of
 
 MOST = 6  # ways in a plan; the findings list all fixes
@@ -35,7 +38,10 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
         return (draft_of(facts, [((cause.code,), fix)], goal),), (_LOOK_AGAIN,)
     made: list[Draft]
     notes: tuple[str, ...] = ()
-    if goal is Goal.TRAIN:
+    hidden = _hidden_gpu(facts, findings) if goal is Goal.FLASH_ATTN else None
+    if hidden is not None:
+        made, notes = hidden
+    elif goal is Goal.TRAIN:
         made = [draft_of(facts, chosen, goal) for chosen in _choose(_helped(findings, but=None))]
     else:
         made, notes = _working(facts, findings)
@@ -64,6 +70,35 @@ def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
         if fix is not None and all(isinstance(s, SetVariable) and s.name in _IN_FRONT for s in fix.steps):
             return finding, fix
     return None
+
+
+def _hidden_gpu(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]] | None:
+    """Return the ways to a driver, where a card is there that no driver shows; None where GPUs are known, or no card is.
+
+    Whether flash-attn runs on that card is not known, and so nothing is installed for it before the driver answers.
+    """
+    if facts.graphics.gpus != () or nvidia_present(facts) is not True:
+        return None
+    cause = next((f for f in findings if f.root_cause and f.slug in that_stop("gpu") and f.fixes), None)
+    if cause is None:
+        return None
+    fixes = [fix for fix in cause.fixes if not _only_looks(fix)] or list(cause.fixes)
+    made = [draft_of(facts, [((cause.code,), fix)], Goal.TRAIN) for fix in fixes]
+    named = pci_gpu.too_old_for_flash_attn(facts)
+    if named is not None:
+        return made, (f"flash-attn cannot run here, with a driver either: {named} is older than Ampere.", *(_WITHOUT,))
+    return made, (_ASK_THE_CARD,)
+
+
+_ASK_THE_CARD = (
+    "Examine again when the driver answers: only then it shows which GPU this is, and whether flash-attn has code for it. Until then nothing "
+    "is installed for it; `--gpu CC` plans for a GPU that you know."
+)
+
+
+def _only_looks(fix: Fix) -> bool:
+    """Say whether a fix changes nothing: it tells the reader where to look, and what comes after that is not known."""
+    return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 
 _IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
@@ -100,6 +135,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
     nowhere = next((f for f, _ in helped if f.slug in no_build_here()), None)
     if nowhere is not None:
         return _without_a_build(facts, helped, nowhere)
+    # No build is appended to a look: it may show another cause.
+    helped = [(cause, tuple(fix for fix in fixes if not _only_looks(fix)) or fixes) for cause, fixes in helped]
     made: list[Draft] = []
     left_out: dict[str, list[str]] = {}
     routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]
@@ -128,7 +165,7 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
     own = next(fixes for cause, fixes in helped if cause is nowhere)
     if facts.system.os != "windows":
         own = tuple(fix for fix in own if intent_of(fix.steps) == WORK or _of_the_installed(facts, fix))
-    beside = [((f.code,), fixes[0]) for f, fixes in helped if f is not nowhere and fixes]
+    beside = [((f.code,), _with_wheels(facts, fixes[0])) for f, fixes in helped if f is not nowhere and fixes]
     made = []
     for fix in own:
         leaves = any(isinstance(step, RunByHand) and step.elsewhere for step in fix.steps)
@@ -150,6 +187,20 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
     if nowhere.slug == "rocm-specific":
         return [], (_FOR_AMD,)
     return [], (f"flash-attn cannot be made to work here: {nowhere.message}",)
+
+
+def _with_wheels(facts: Facts, fix: Fix) -> Fix:
+    """Return a fix that installs torch with the torch for which others have built a flash-attn for Windows; any other fix unchanged."""
+    minor = torch_with_wheels(machine_of(facts).platform) if facts.system.os == "windows" else None
+    row = pytorch.release(minor) if minor else Unknown("")
+    brings = any(isinstance(step, Install) and "torch" in step.names() for step in fix.steps)
+    if isinstance(row, Unknown) or not brings:
+        return fix
+    why = f"the newest torch for which all those who build flash-attn for Windows have wheels, torch {minor}"
+    steps = torch_steps.release(facts, row.latest, why, reinstall=True)
+    if not any(isinstance(step, Install) for step in steps):
+        return fix
+    return msgspec.structs.replace(fix, title=f"Install torch {row.latest} for CUDA", steps=tuple(map(bare, steps)))
 
 
 _FOR_AMD = (

@@ -26,6 +26,7 @@ _WHEEL = re.compile(r"https://[\w.-]+/[\w./%+-]+\.whl")
 _SOURCE = re.compile(
     r"flash-attn @ git\+https://github\.com/Dao-AILab/flash-attention(?:\.git)?(?:@[\w.-]+)?"
     r"|ultralytics @ (?:git\+https://github\.com/sunsmarterjie/yolov12|https://github\.com/sunsmarterjie/yolov12/archive/refs/heads/main\.zip)"
+    r"|torchvision @ git\+https://github\.com/pytorch/vision\.git@v\d+\.\d+\.\d+"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The commands, other than installations, that fixes know; PYTHON is the target's own interpreter.

@@ -2,7 +2,7 @@
 
 The tables are the JSON files in `data/`; `tables` loads them, on demand and strictly. The other modules hold pure
 questions, one module for each subject: `gpu`, `cuda`, `pytorch`, `flash_attention`, `wheels`, `finder`, `build`,
-`sdpa`, `distributions`, `bugs`, `sonames`, and `cxx_names` for the names in binaries. None of them examines the
+`sdpa`, `distributions`, `sonames`, and `cxx_names` for the names in binaries. None of them examines the
 machine, and no version number stands in their code.
 
 A question returns an `Answer` (yes or no, with a sentence that gives the reason) or `Unknown(why)`. A version that is

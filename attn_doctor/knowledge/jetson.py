@@ -23,6 +23,28 @@ _FIRST = (
     ((32, 1), "4.2"),
 )
 
+# Kernels of Jetson Linux ("5.15.136-tegra"), which a container shares with its board. 36.4 to 36.4.4 have one kernel: 6.1 and 6.2 take the same torch.
+# https://docs.nvidia.com/jetson/archives/ (release notes, "Kernel")
+_KERNELS = (
+    ("6.8.12", "7.0"),
+    ("5.15.148", "6.1"),
+    ("5.15.136", "6.0"),
+    ("5.15.122", "6.0"),
+    ("5.10.", "5.1"),
+    ("4.9.253", "4.6"),
+    ("4.9.299", "4.6"),
+    ("4.9.337", "4.6"),
+    ("4.9.201", "4.5"),
+    ("4.9.140", "4.4"),
+)
+
+
+def jetpack_of_kernel(kernel: str) -> str | None:
+    """Return the JetPack to which the kernel of a board belongs: "6.0" for "5.15.136-tegra"; None where none is known."""
+    if "tegra" not in kernel:
+        return None
+    return next((name for begin, name in _KERNELS if kernel.startswith(begin)), None)
+
 
 def jetpack_of(l4t: str) -> str | None:
     """Return the JetPack that a release of Jetson Linux belongs to: "6.2" for "36.4.4"; None where none is known."""

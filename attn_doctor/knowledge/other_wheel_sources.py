@@ -24,6 +24,17 @@ def pointers(key: Key) -> tuple[Candidate, ...]:
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 
 
+def torch_with_wheels(platform: str) -> str | None:
+    """Return the newest minor of torch for which each builder of flash-attn for this platform has wheels, "2.8"; None where none is."""
+    rows = [
+        row
+        for row in load(Elsewhere)
+        if row.package == flash_attention.FLASH_ATTN and row.kind == "community" and platform in row.platforms
+    ]
+    lasts = [row.torch_last for row in rows if row.torch_last is not None]
+    return min(lasts, key=numbers, default=None)
+
+
 def _pointer(row: Elsewhere, key: Key) -> Candidate:
     parts = list(_parts(row, key))
     against = [part.why for part in parts if not isinstance(part, Unknown) and not part.yes]

@@ -72,6 +72,8 @@ class JetsonTorch(Row, frozen=True, kw_only=True):
     url: str
     index: bool  # pip can install from it; else it is a folder of wheels, or a page
     python: str
+    wheel: str | None = None  # the file in that folder
+    torchvision: str | None = None  # the release that belongs to that wheel, which has to be compiled
 
 
 class TorchAbi(Row, frozen=True, kw_only=True):
@@ -302,17 +304,6 @@ class Distribution(Row, frozen=True, kw_only=True):
     version: str
     glibc: str | None
     libtinfo5: bool | None  # a package of that name can be installed; None: not looked up
-
-
-class KnownBug(Row, frozen=True, kw_only=True):
-    """Describe a bug of torch itself, with the versions that were tested for it."""
-
-    TABLE: ClassVar[str] = "bugs"
-
-    name: str
-    what: str
-    seen: tuple[str, ...]
-    not_seen: tuple[str, ...]
 
 
 class Elsewhere(Row, frozen=True, kw_only=True):

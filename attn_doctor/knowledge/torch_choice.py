@@ -267,6 +267,9 @@ def _of_jetson(machine: Machine) -> Choice | NoTorch:
         words = f"NVIDIA's torch for JetPack {machine.jetpack} is for Python {row.python}, here {machine.python}: make an environment with that Python, then take it from {row.url}"
         return NoTorch(title=title, words=words)
     if not row.index:
+        if row.wheel is not None:
+            words = f"NVIDIA's build for JetPack {machine.jetpack} and Python {row.python}; how: {JETSON}"
+            return NoTorch(title=title, words=words, wheel=f"{row.url}{row.wheel}", torchvision=row.torchvision)
         words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {JETSON}"
         return NoTorch(title=title, words=words)
     return Choice(

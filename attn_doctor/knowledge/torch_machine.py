@@ -80,10 +80,12 @@ class Choice(Record, frozen=True, kw_only=True):
 
 
 class NoTorch(Record, frozen=True, kw_only=True):
-    """No wheel of PyTorch fits: what to do instead, in words."""
+    """No wheel of PyTorch fits: what to do instead, in words, and NVIDIA's own wheel where it is known."""
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str
+    wheel: str | None = None  # its address
+    torchvision: str | None = None  # the release that belongs to it: "0.19.0"
 
 
 def exactly(name: str, version: str | None) -> str:

@@ -26,7 +26,9 @@ def nvidia_on_bus(facts: Facts) -> tuple[PciDevice, ...] | Unknown:
 
 
 def nvidia_present(facts: Facts) -> bool | Unknown:
-    """Return whether the machine has an NVIDIA GPU, whether or not anything can use it."""
+    """Return whether the machine has an NVIDIA GPU, whether or not anything can use it. Each Jetson and DGX Spark has one."""
+    if facts.system.board in ("jetson", "dgx-spark"):
+        return True
     gpus, on_bus = facts.graphics.gpus, nvidia_on_bus(facts)
     for seen in (gpus, on_bus):
         if isinstance(seen, tuple) and seen:

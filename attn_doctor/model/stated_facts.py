@@ -88,6 +88,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
+    available: Stated[bool] | Unknown = _NOT_SAID  # torch.cuda.is_available() said True; a False is not kept
     packages: tuple[StatedPackage, ...] = ()
     whole: bool = False  # `packages` are all that are installed there
     driver: Stated[str] | Unknown = _NOT_SAID
@@ -99,6 +100,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     toolkit: Stated[str] | Unknown = _NOT_SAID  # release of nvcc, "12.4"
     cuda_home: Stated[str] | Unknown = _NOT_SAID
     compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
+    yolo_location: Stated[str] | Unknown = _NOT_SAID  # the folder of the ultralytics whose frame stands last
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
     asked: Stated[str] | Unknown = _NOT_SAID  # version of the package that a project's tool tried to build
@@ -114,7 +116,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "python", "torch", "torch_flavour",
-    "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
+    "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
     "package", "doing", "asked", "locked", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))

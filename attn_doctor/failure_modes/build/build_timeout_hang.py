@@ -170,4 +170,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps.append(package_cures.fewer_jobs(facts))
     steps.append(building.build(facts, "add -v to see it work"))
     quick = Fix(title="Build as quickly as this machine can", steps=tuple(steps), verify=building.verify(facts))
-    return (*building.without_compiling(facts), quick)
+    return building.with_own_build(facts, quick)

@@ -29,11 +29,14 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, host_compilers
+from attn_doctor.commands import cuda_toolkits, host_compilers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import with_gpu
 from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
 from attn_doctor.knowledge.build import archs_for
@@ -60,7 +63,7 @@ MODE = FailureMode(
             sample="nvcc fatal   : Unsupported gpu architecture 'compute_120'",
         ),
         Sign(
-            pattern=r"Unknown CUDA arch \((?P<arch>[^){]{1,30})\) or GPU not supported",
+            pattern=r"Unknown CUDA arch \((?P<unknown>[^){]{1,30})\) or GPU not supported",
             literal="Unknown CUDA arch (",
             sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
         ),
@@ -134,6 +137,12 @@ class Refused(Variant, frozen=True, kw_only=True):
     device: str
 
 
+class TorchKnowsNot(Variant, frozen=True, kw_only=True):
+    """Hold the architecture that torch's own list lacks, as it was written: "12.0", "Ampere2"."""
+
+    arch: str
+
+
 class NoGpu(Variant, frozen=True, kw_only=True):
     """Say that no GPU was to be seen, so that PyTorch did not know the architecture: no toolkit is too old."""
 
@@ -149,6 +158,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
+    unknown = seen.group("unknown")
+    if unknown:
+        return Hit(
+            message=f"torch there does not know the CUDA architecture {unknown}: its list ends before it, or it is none.",
+            evidence=evidence,
+            variant=TorchKnowsNot(arch=unknown),
+        )
     arch = seen.group("arch")
     if arch:
         asked = sm(arch.replace("lto_", "sm_"))
@@ -165,15 +181,66 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, TorchKnowsNot):
+        return _of_torchs_list(facts, hit.variant.arch)
     refused = hit.variant.device if isinstance(hit.variant, Refused) else None
     first = cuda.first_release_for(refused) if refused else None
     if refused and first and _is_new(refused, first, here := _nvcc(facts)):
         need = cuda_toolkits.torch_cuda(facts)
         if need and (pair(first) or need)[0] > need[0]:
             return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
-        return (*toolkits.cures(facts, floor=first, replace=True), _older(facts, refused, here))
+        # torch refuses an nvcc of another major before it compiles: so torch is of this one's major.
+        known_major = toolkits.with_torch_cuda(facts, first) if facts.grade == "stated" else facts
+        same = pair(here or "") is not None and (pair(here or "") or (0, 0))[0] == (pair(first) or (1, 0))[0]
+        cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
+        return (*cures, _older(facts, refused, here))
     newer = toolkits.cures(facts, replace=True)
     return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
+
+
+def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
+    """Return the fixes for an architecture that torch's cpp_extension does not know: a newer torch where a GPU needs it, else another name.
+
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags, supported_arches)
+    """
+    wanted = _ARCH.fullmatch(arch)
+    if wanted is None or capability(wanted[1]) < _NEVER_DROPPED:
+        return (_named(facts),)
+    device = wanted[1]
+    here, first = _nvcc(facts), cuda.first_release_for(device)
+    if _devices(facts) and all(capability(other) < capability(device) for other in _devices(facts)):
+        return (_older(facts, device, here),)
+    older, image = _that_torch_knows(facts, device, here), torch_steps.another_image(facts)
+    if image is not None:
+        return (older, image)
+    steps = torch_steps.newest_steps(
+        facts if _devices(facts) else with_gpu(facts, device),
+        f"a newer torch knows {device} when it compiles",
+        reinstall=True,
+    )
+    if here is not None and first is not None and _is_new(device, first, here):
+        version = pair(first)
+        kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
+        steps = (*steps, *kit)
+    newest = Fix(title=f"Install a torch that knows {device}", steps=steps, verify=building.verify(facts))
+    return (newest, older)
+
+
+def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:
+    """Return the fix for a torch that stays: an older architecture that its list has, with PTX that the driver compiles for the newer GPU.
+
+    The list has 8.9 and 9.0 from torch 2.0 on, and what is newer from 2.7 on.
+    """
+    older = "9.0" if capability(device) > (9, 0) else "8.6"
+    of_nvcc = cuda.newest_device_of(here, device) if here else None
+    if of_nvcc and capability(of_nvcc) < capability(older):
+        older = of_nvcc
+    why = f"torch's list has it; the driver compiles its PTX for a GPU of compute capability {device} at the first run"
+    step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{older}+PTX", why)
+    return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))
+
+
+_ARCH = re.compile(r"(\d{1,2}\.\d)[af]?(?:\+PTX)?")
 
 
 def _is_new(refused: str, first: str, here: str | None) -> bool:
@@ -219,6 +286,8 @@ def _named(facts: Facts) -> Fix:
 
 def _devices(facts: Facts) -> list[str]:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    if not gpus and places.jetson(facts) and str(facts.system.jetpack).startswith("6"):
+        return ["8.7"]  # JetPack 6 is for the Orin alone, https://developer.nvidia.com/embedded/jetpack-archive
     return sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
 
 

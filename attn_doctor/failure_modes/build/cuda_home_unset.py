@@ -30,7 +30,7 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -41,11 +41,12 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Without,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, toolkits
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD105",
@@ -107,6 +108,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         # Functions that raise one error only: that there is no CUDA_HOME.
+        *building.ISOLATED,
         cut_logs.frame(
             "raise_if_cuda_home_none",
             "raise_if_cuda_home_none",
@@ -146,6 +148,10 @@ MODE = FailureMode(
 )
 
 
+class Isolated(Variant, frozen=True, kw_only=True):
+    """Say that the build ran in an environment of its own, whose torch the installer took from the registry."""
+
+
 def detect(facts: Facts) -> Hit | None:
     home = facts.toolchain.cuda_home
     if not every(
@@ -175,8 +181,29 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="PyTorch found no CUDA toolkit there: CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda led to none.",
         evidence=evidence,
+        variant=Isolated() if seen.group("isolated") else None,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return toolkits.cures(facts)
+    if isinstance(hit.variant, Isolated) and facts.system.os == "windows":
+        step = building.build(
+            facts, "an isolated build takes PyPI's torch, which for Windows is a CPU build and looks for no toolkit"
+        )
+        title = "Build with the torch that is there, not in isolation"
+        return (
+            Fix(title=title, steps=(*_home(facts), package_cures.tools(facts), step), verify=building.verify(facts)),
+            *toolkits.cures(facts),
+        )
+    kit = toolkits.shown(facts)
+    if kit is None or not isinstance(kit.version, str):
+        return toolkits.cures(facts)
+    title = f"Point CUDA_HOME at the CUDA {kit.version} that is there"
+    home = Fix(title=title, steps=(toolkits.point_at(facts, kit.version),), verify=building.verify(facts))
+    return (home, *toolkits.cures(facts))
+
+
+def _home(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that points CUDA_HOME at the toolkit that a log shows; none where it shows none."""
+    kit = toolkits.shown(facts)
+    return (toolkits.point_at(facts, kit.version),) if kit is not None and isinstance(kit.version, str) else ()

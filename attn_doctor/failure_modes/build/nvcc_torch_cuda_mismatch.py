@@ -170,6 +170,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     said = hit.variant if isinstance(hit.variant, Majors) else Majors(nvcc=None, torch=None)
+    if places.jetson(facts) and said.torch is not None:
+        # JetPack's toolkit is the only one of the board: the torch is one for servers.
+        return torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
     facts = toolkits.with_torch_cuda(facts, said.torch)
     try:
         have = building.nvcc(facts)

@@ -61,7 +61,7 @@ MODE = FailureMode(
     explains=(building.FAILED, "build-timeout-hang"),
     signs=(
         Sign(
-            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>\w+)",
+            pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>cc1plus|cc1|\w+)",
             literal="signal terminated program",
             sample="c++: fatal error: Killed signal terminated program cc1plus",
         ),
@@ -293,4 +293,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()
         )
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
-    return (*building.without_compiling(facts), less)
+    return building.with_own_build(facts, less)

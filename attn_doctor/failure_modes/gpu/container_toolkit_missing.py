@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -60,7 +62,7 @@ MODE = FailureMode(
             sample="docker: Error response from daemon: unknown or invalid runtime name: nvidia.",
         ),
         Sign(
-            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error|ldcache error|mount error|detection error)",
+            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error: (?!unsatisfied condition: cuda)|ldcache error|mount error|detection error)",
             literal="nvidia-container-cli",
             sample="nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file",
         ),
@@ -93,12 +95,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
-    steps = nvidia_drivers.container_toolkit(facts, engine)
+    steps = nvidia_drivers.container_toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()
     title = "Install and configure nvidia-container-toolkit"
     if facts.system.os in ("windows", "darwin"):
         title = "Let Docker Desktop pass the GPU on"
     return (*without, Fix(title=title, steps=steps, verify=commands.check(facts)))
+
+
+def _of_the_host(facts: Facts) -> Facts:
+    """Return the facts of a log without the container: the engine printed this error on its host, before any container began."""
+    if facts.grade != "stated":
+        return facts
+    return msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
 
 
 def _has_none(facts: Facts) -> bool:

@@ -144,6 +144,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image of an "
             "older CUDA: the host's own driver is taken then"
         )
+        if facts.system.os == "windows" or places.hosted(facts) or places.jetson(facts):
+            why = "take /usr/local/cuda/compat off LD_LIBRARY_PATH: the machine's own driver is taken then"
         steps = (commands.by_hand((), why, "a new container", "none"),)
         off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)

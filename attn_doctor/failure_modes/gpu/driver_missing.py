@@ -30,7 +30,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
@@ -144,6 +144,10 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Unsigned(Variant, frozen=True):
+    """Say that Secure Boot refused the module: its key is not enrolled."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
@@ -154,15 +158,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if proofs or not none_seen
         else "CUDA found no GPU there: it is hidden, was not passed in, its driver is not loaded, or there is none."
     )
+    unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
+    if unsigned:
+        message = "Secure Boot refuses the driver's module there: the key that signed it is not enrolled."
     return Hit(
         message=message,
         evidence=evidence,
+        variant=Unsigned() if unsigned else None,
         confidence=Confidence.HIGH if proofs else Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = nvidia_drivers.install(facts)
+    if isinstance(hit.variant, Unsigned) and not nvidia_drivers.not_here(facts):
+        return (nvidia_drivers.enrol(facts), *made)
+    own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
+    if places.jetson(facts) and not places.container(facts) and not own:
+        # JetPack always has a driver; a torch for servers, as PyPI has it, does not find the board's.
+        return (*torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True), *made)
     if nvidia_drivers.not_here(facts) or facts.system.os != "linux":
         return made
     archive = _of_the_archive(facts)

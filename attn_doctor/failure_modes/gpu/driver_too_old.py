@@ -30,14 +30,17 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge import gpu, pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
@@ -67,6 +70,11 @@ MODE = FailureMode(
             pattern=r"\(found version (?P<found>\d{4,5})\)",
             literal="(found version ",
             sample="RuntimeError: The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver",
+        ),
+        Sign(
+            pattern=r"unsatisfied condition: cuda ?>= ?(?P<image>\d{1,2}\.\d)",
+            literal="unsatisfied condition: cuda",
+            sample="nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.6, please update your driver to a newer version",
         ),
         Sign(
             pattern=r"CUDA driver version is insufficient for CUDA runtime version",
@@ -167,8 +175,20 @@ def _driver(facts: Facts) -> str | None:
     return driver
 
 
+class OfImage(Variant, frozen=True, kw_only=True):
+    """Hold the CUDA release that an image asks of its host's driver, "12.6"."""
+
+    cuda: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    found = seen.group("found")
+    found, image = seen.group("found"), seen.group("image")
+    if image:
+        return Hit(
+            message=f"The image asks for a driver that runs CUDA {image}, and the driver of this host is older.",
+            evidence=evidence,
+            variant=OfImage(cuda=image),
+        )
     if found:
         number = int(found)
         message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer one."
@@ -189,31 +209,67 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfImage):
+        return _of_image(facts, hit.variant.cuda)
     os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
     newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
     older = _older_torch(facts)
+    if older and _new_driver_is_no_help(facts):
+        return older
     # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    first = bool(older) and (theirs or _new_driver_is_no_help(facts))
+    first = bool(older) and (theirs or places.jetson(facts))
     return (*older, *newer) if first else (*newer, *older)
+
+
+def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
+    """Return the fixes where the engine of a host refuses an image: it printed the error on the host, before any container began.
+
+    A driver runs every CUDA of its own major, and NVIDIA_DISABLE_REQUIRE leaves the comparison out.
+    https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
+    """
+    host = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
+    anyway = commands.by_hand(
+        ("docker", "run", "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1", "IMAGE"),
+        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major; IMAGE stands for yours",
+        "the container's environment",
+        "none",
+    )
+    return (
+        *nvidia_drivers.install(host),  # the newest: the image asks for its very release, and not for its major
+        Fix(title="Start this image without its comparison", steps=(anyway,), verify=commands.check(facts)),
+    )
 
 
 def _older_torch(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
     if places.jetson(facts):
-        return ()  # its torch is NVIDIA's own
+        return (
+            ()
+            if _of_nvidia(facts)
+            else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
+        )
     found = torch_steps.choice(facts)
     if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
         return ()
     return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
 
 
+def _of_nvidia(facts: Facts) -> bool:
+    """Say whether the torch there is NVIDIA's own, which fits its JetPack."""
+    return isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
+
+
 def _new_driver_is_no_help(facts: Facts) -> bool:
     """Say whether this torch holds no code for the GPU, so that it would not run on it with any driver."""
-    archs, cuda = facts.torch.archs, facts.torch.cuda
-    if not isinstance(archs, tuple) or not archs or not isinstance(cuda, str):
+    archs, cuda, version = facts.torch.archs, facts.torch.cuda, facts.torch.version
+    if not isinstance(cuda, str):
+        return False
+    if isinstance(archs, Unknown) and isinstance(version, str) and not torch_choice.by_others(version):
+        archs = pytorch.archs(version, cuda)  # a log names the build, and what it holds is in the tables
+    if not isinstance(archs, tuple) or not archs:
         return False
     cards = machine_of(facts).capabilities
     judged = [gpu.runs(archs, card, cuda=cuda) for card in cards]

@@ -39,7 +39,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, know
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import version
-from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge import flash_attention, pci_gpu
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -97,6 +97,8 @@ class Refused(Variant, frozen=True, kw_only=True):
 
 
 def detect(facts: Facts) -> Hit | None:
+    if facts.graphics.gpus == () and (named := pci_gpu.too_old_for_flash_attn(facts)):
+        return _by_pci(facts, named)
     gpus = [(i, g) for i, g in enumerate(known(facts.graphics.gpus)) if g.visible is not False]
     if not gpus:
         return None
@@ -111,6 +113,17 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{name[0].upper()}{name[1:]} has compute capability {card.compute_capability}, flash-attn 2 needs {needed} (Ampere) or newer.",
         evidence=(fact(facts, f"graphics.gpus.{index}.compute_capability", f"{name}: {card.compute_capability}"),),
         severity=None if every_one else Severity.INFO,
+    )
+
+
+def _by_pci(facts: Facts, named: str) -> Hit:
+    """Return the hit for a card without a driver: its PCI id tells that it is too old, whatever the driver will say."""
+    needed = flash_attention.latest().min_capability
+    bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
+    index = next(i for i, device in enumerate(bus) if pci_gpu.is_card(device))
+    return Hit(
+        message=f"{named[0].upper()}{named[1:]} is older than Ampere, flash-attn 2 needs compute capability {needed} (Ampere) or newer.",
+        evidence=(fact(facts, f"graphics.pci.{index}.device", named),),
     )
 
 

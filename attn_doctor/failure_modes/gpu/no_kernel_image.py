@@ -300,7 +300,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if isinstance(found, Choice) and found.cuda
         else "Install another torch"
     )
-    return torch_steps.newest(facts, title, why="it holds code for the GPU here")
+    unknown = isinstance(there, Unknown)  # pip takes the same release in another build for met
+    return torch_steps.newest(facts, title, why="it holds code for the GPU here", reinstall=unknown)
 
 
 def _card_is_known(facts: Facts) -> bool:

@@ -28,15 +28,17 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import NVIDIA, nvidia_present
+from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
     code="AD420",
@@ -61,28 +63,20 @@ MODE = FailureMode(
             literal="Torch not compiled with CUDA",
             sample="AssertionError: Torch not compiled with CUDA enabled",
         ),
+        # The version of a CPU build, however a tool prints it: "torch-2.13.0+cpu", "PyTorch version: 2.9.1+cpu".
         Sign(
-            pattern=r"torch\.__version__ {0,3}= {0,3}(?P<version>\d[\w.]*\+cpu)",
-            literal="torch.__version__",
-            sample="torch.__version__  = 2.13.0+cpu",
+            pattern=r"(?<![\w.])(?P<version>[1-9]\d?\.\d+\.\d+(?:\.dev\d+|a\d+|rc\d+)?\+cpu)(?!\w)",
+            literal="+cpu",
+            sample="Ultralytics 8.4.190 Python-3.11.7 torch-2.13.0+cpu CPU (AMD EPYC)",
             strength="hint",
         ),
-        # The environment of an isolated build: its torch is the registry's, which under Windows is a CPU build.
-        *(
-            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
-            for pattern, literal, sample in (
-                (
-                    r"[\\/](?P<isolated>pip-build-env-)",
-                    "pip-build-env-",
-                    "/var/tmp/pip-build-env-a6ru8u3d/overlay/torch/x.py",  # noqa: S108 - a line of a log
-                ),
-                (
-                    r"[\\/]uv[\\/].{0,12}(?P<isolated>builds-v)\d",
-                    "builds-v",
-                    "/home/me/.cache/uv/builds-v0/.tmpa6ru8u/lib/python3.11/site-packages/torch/x.py",
-                ),
-            )
+        Sign(
+            pattern=r"(?P<homeless>CUDA_HOME environment variable is not set)",
+            literal="CUDA_HOME environment variable is not set",
+            sample="OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.",
+            strength="hint",
         ),
+        *building.ISOLATED,
         Sign(
             pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
             literal="expected string or bytes-like",
@@ -99,12 +93,6 @@ MODE = FailureMode(
             pattern=r"(?P<asked>parse\(torch\.version\.cuda\))",
             literal="parse(torch.version.cuda)",
             sample="    torch_cuda_version = parse(torch.version.cuda)",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"\btorch-(?P<version>\d[\w.]*\+cpu)\b",
-            literal="torch-",
-            sample="Ultralytics 8.4.190 Python-3.11.7 torch-2.13.0+cpu CPU (AMD EPYC)",
             strength="hint",
         ),
         Sign(
@@ -164,40 +152,110 @@ def _card(facts: Facts) -> Evidence:
                 f"{gpus[0].name} (compute capability {gpus[0].compute_capability}), stated by --gpu",
             )
         name = gpus[0].name if isinstance(gpus[0].name, str) else "GPU that the driver shows"
-        return fact(facts, "graphics.gpus.0.name", f"this machine has a {name}")
-    index = next(i for i, d in enumerate(known(facts.graphics.pci)) if d.vendor == NVIDIA)
-    return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
+        return fact(facts, "graphics.gpus.0.name", f"this machine has {'an' if name[0] in 'AEIOUN' else 'a'} {name}")
+    if isinstance(facts.graphics.pci, tuple) and any(d.vendor == NVIDIA for d in facts.graphics.pci):
+        index = next(i for i, d in enumerate(facts.graphics.pci) if d.vendor == NVIDIA)
+        return fact(facts, f"graphics.pci.{index}.vendor", "an NVIDIA card is on the PCI bus")
+    return fact(
+        facts,
+        "system.board",
+        f"the board is a {'Jetson' if facts.system.board == 'jetson' else 'DGX Spark'}, which has an NVIDIA GPU",
+    )
+
+
+class NoHome(Variant, frozen=True, kw_only=True):
+    """Say that an nvcc of this release answered, "12.6", and torch found no CUDA_HOME all the same."""
+
+    nvcc: str
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
     wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
-    version = seen.group("version")
+    version = seen.group("version") or _stated_cpu(facts)
     parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
     alone = seen.group("isolated") is None
-    homeless = version and alone and any(log.of("cuda-home-unset") for log in seen.logs)
-    if not (proven or wanted or parsed or homeless):
-        return None
+    homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
+    beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
+    nvcc = _nvcc_on_path(facts) if homeless else None
+    if not (proven or wanted or parsed or (homeless and version) or beside):
+        if nvcc is None or not _mostly_cpu(facts):
+            return None
+        return Hit(
+            message=f"nvcc {nvcc} answers there, and torch found no CUDA_HOME: a torch for CUDA takes the nvcc on PATH, and a CPU build "
+            "of torch 2.6 or newer looks for none. The torch there is a CPU build, or the two lines are of different prompts.",
+            evidence=evidence,
+            variant=NoHome(nvcc=nvcc),
+            confidence=Confidence.MEDIUM,
+        )
     library = seen.group("library")
     return Hit(
         message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
+        variant=NoHome(nvcc=nvcc) if nvcc else None,
     )
 
 
+def _stated_cpu(facts: Facts) -> str | None:
+    """Return the version of the torch there, where it is known to be built without CUDA and ROCm; else None."""
+    version = facts.torch.version
+    cpu = isinstance(version, str) and facts.torch.cuda is None and facts.torch.hip is None
+    return str(version) if cpu and not str(version).endswith("+xpu") and facts.system.os != "darwin" else None
+
+
+def _mostly_cpu(facts: Facts) -> bool:
+    """Say whether the torch that pip brings by itself is a CPU build there, and it is not known which one there is."""
+    unknown = isinstance(facts.torch.cuda, Unknown) and isinstance(facts.torch.hip, Unknown)
+    return unknown and (facts.system.os == "windows" or facts.system.board == "jetson")
+
+
+def _nvcc_on_path(facts: Facts) -> str | None:
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    return next((kit.version for kit in kits if kit.found_by == ("PATH",) and isinstance(kit.version, str)), None)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if facts.system.os == "darwin":
+        return (_of_a_mac(facts),)
     newest = _newest(facts)
     version = facts.torch.version
+    if isinstance(hit.variant, NoHome) and (made := _for_nvcc(facts, hit.variant.nvcc)):
+        return (made, *newest)
     if facts.grade != "stated" or not isinstance(version, str):
         return newest
     # What else is there was built for this release: of a log nobody knows what that is.
-    bare = version.partition("+")[0]
+    bare, release = version.partition("+")[0], parse(version)
+    if release is None or release.is_prerelease or torch_choice.by_others(version):
+        return newest  # a nightly, or a build of one's own: no index has it for CUDA
     steps = torch_steps.for_gpu(
         facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
     )
     same = Fix(title=f"Install the CUDA build of torch {bare}", steps=steps, verify=commands.check(facts))
     return (same, *newest) if steps else newest
+
+
+def _of_a_mac(facts: Facts) -> Fix:
+    """Return the fix for a program that asks for CUDA on a Mac: https://docs.pytorch.org/docs/stable/notes/mps.html."""
+    step = commands.by_hand(
+        (),
+        'no torch for macOS has CUDA: write "mps" (the GPU of a Mac with an Apple chip) or "cpu" where the program says "cuda"; for yolo: device=mps',
+        "the settings of the program",
+        "none",
+    )
+    return Fix(title="Compute on the Mac's own GPU, or on its CPU", steps=(step,), verify=commands.check(facts))
+
+
+def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
+    """Return the fix that brings a torch of the CUDA major of the toolkit that is there, and points CUDA_HOME at it."""
+    if facts.system.board == "jetson":
+        return None
+    steps = torch_steps.for_toolkit(facts, nvcc) or torch_steps.for_cuda_major(facts, (pair(nvcc) or (0, 0))[0], nvcc)
+    if not steps:
+        return None
+    home = toolkits.point_at(facts, nvcc)
+    title = f"Install a torch for the CUDA {nvcc} that is there, and point CUDA_HOME at it"
+    return Fix(title=title, steps=(*steps, home), verify=building.verify(facts))
 
 
 def _newest(facts: Facts) -> tuple[Fix, ...]:

@@ -35,14 +35,16 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import pins_torch, with_gpu
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.versions import pair, parse
+from attn_doctor.model.versions import dotted, pair, parse, sm
 
 # The first CUDA whose ptxas knows these, by the release notes of PTX. An sm of another number is given none.
 _KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": "12.8", "sm_121": "12.9"}
@@ -161,8 +163,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
-    if _is_newer(facts):
-        made += torch_steps.newest(facts, "Take a torch with a newer Triton", why=why)
+    asked = sm(arch)
+    named = isinstance(facts.graphics.gpus, tuple) and facts.graphics.gpus
+    known = facts if named or asked is None else with_gpu(facts, dotted(asked))
+    if _is_newer(known, arch):
+        newer = torch_steps.newest(known, "Take a torch with a newer Triton", why=why)
+        made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
     )
@@ -170,12 +176,39 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return tuple(made)
 
 
-def _is_newer(facts: Facts) -> bool:
-    """Say whether the torch that would be chosen is newer than the one that is there, and so its Triton."""
+def _is_newer(facts: Facts, arch: str) -> bool:
+    """Say whether the torch that would be chosen is known to be newer than the one that is there, and so its Triton.
+
+    A server of models, such as vLLM, is built for one torch, and its image is there for the sake of that one.
+    """
     found, have = torch_steps.choice(facts), facts.torch.version
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
-    there = parse(have) if isinstance(have, str) else None
-    return chosen is None or there is None or chosen.release[:2] > there.release[:2]
+    if chosen is None or pins_torch(facts) is not None:
+        return False
+    if isinstance(have, str):
+        there = parse(have)
+        return there is not None and chosen.release[:2] > there.release[:2]
+    first = _FIRST_TORCH.get(arch.rstrip("af"))
+    return first is not None and chosen.release[:2] >= first and places.container(facts) is None
+
+
+# The first torch whose Triton knows an architecture: a torch whose Triton does not know it is older. Releases of Triton: 3.3 with torch 2.7 knows
+# sm_100 and sm_120, 3.5 with torch 2.9 brings the ptxas of CUDA 12.9. https://github.com/triton-lang/triton/releases
+_FIRST_TORCH = {
+    "sm_100": (2, 7),
+    "sm_120": (2, 7),
+    "sm_101": (2, 7),
+    "sm_103": (2, 9),
+    "sm_110": (2, 9),
+    "sm_121": (2, 9),
+}
+
+
+def _toolkit_is_there(facts: Facts, arch: str) -> bool:
+    """Say whether a toolkit is known to be there, or may well be: images, a DGX Spark and a Jetson bring one."""
+    kits = facts.toolchain.toolkits
+    of_a_board = arch.rstrip("af") in ("sm_121", "sm_110", "sm_101")  # DGX Spark and Jetson Thor
+    return bool(isinstance(kits, tuple) and kits) or of_a_board or places.container(facts) is not None
 
 
 def _ptxas(facts: Facts, since: str | None) -> str:

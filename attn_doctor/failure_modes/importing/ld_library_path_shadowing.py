@@ -45,6 +45,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
+from attn_doctor.commands.places import Argv, Manager
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
 from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps
@@ -124,6 +125,13 @@ MODE = FailureMode(
             literal="cudnn",
             sample="Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!",
         ),
+        # A folder in which the loader looks by itself: no variable put this copy in front.
+        Sign(
+            pattern=r"(?<![\w.-])(?P<system>/(?:usr/)?lib(?:64|/x86_64-linux-gnu|/aarch64-linux-gnu)?)/libcudnn\w*\.so",
+            literal="/libcudnn",
+            sample="      5580:     calling init: /lib/x86_64-linux-gnu/libcudnn_engines_tensor_ir.so.9",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="loads a library under a LD_LIBRARY_PATH that puts an older CUDA in front",
@@ -148,6 +156,7 @@ class InFront(Variant, frozen=True, kw_only=True):
     """Say whose library another copy stands in front of."""
 
     of: Literal["cuda", "cudnn"]
+    folder: str | None = None  # of the system, "/lib/x86_64-linux-gnu": the loader looks there without being told
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -238,7 +247,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own."
     if seen.group("parts"):
         message = "cuDNN did not find its own parts, or found those of another cuDNN in front of them."
-    return Hit(message=message, evidence=evidence, variant=InFront(of="cudnn" if cudnn else "cuda"))
+    return Hit(
+        message=message,
+        evidence=evidence,
+        variant=InFront(of="cudnn" if cudnn else "cuda", folder=seen.group("system")),
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -249,6 +262,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cudnn = isinstance(hit.variant, InFront) and hit.variant.of == "cudnn"
     if facts.system.os == "windows":
         return (_on_windows(facts),)
+    if isinstance(hit.variant, InFront) and hit.variant.folder and hit.variant.of == "cudnn":
+        return (_without_the_systems(facts, hit.variant.folder), _newer_cudnn(facts))
     made = []
     if _may_be_set(facts):
         rest = _kept(facts)
@@ -264,6 +279,55 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
         made.append(_one_index(facts))
     return tuple(made)
+
+
+# Packages of cuDNN: NVIDIA's repository (libcudnn9-cuda-12, held in its images), Debian's and Ubuntu's nvidia-cudnn, Arch's cudnn.
+# https://docs.nvidia.com/deeplearning/cudnn/installation/latest/linux.html
+_REMOVE: dict[Manager, Argv] = {
+    "apt-get": ("apt-get", "remove", "-y", "--allow-change-held-packages", "libcudnn*"),
+    "dnf": ("dnf", "remove", "-y", "*cudnn*"),
+    "zypper": ("zypper", "remove", "-y", "*cudnn*"),
+    "pacman": ("pacman", "-R", "cudnn"),
+}
+
+
+def _without_the_systems(facts: Facts, folder: str) -> Fix:
+    """Return the way for a cuDNN of the system that the loader finds by itself: torch brings a whole one of its own."""
+    manager = places.manager(facts) or (
+        "apt-get" if "linux-gnu" in folder else "pacman" if folder == "/usr/lib" else "dnf"
+    )
+    owner = {"apt-get": "dpkg -S", "dnf": "rpm -qf", "zypper": "rpm -qf", "pacman": "pacman -Qo"}.get(
+        manager, "dpkg -S"
+    )
+    why = (
+        f"the parts in {folder} are loaded beside those of torch's own cuDNN; no variable is the cause, and torch needs none of them "
+        f"(`{owner} {folder}/libcudnn*` names their package)"
+    )
+    step = commands.by_hand(
+        places.as_root(facts, *_REMOVE.get(manager, _REMOVE["apt-get"])),
+        why,
+        "the system's cuDNN",
+        "medium",
+        risk_text="programs outside this environment may use it",
+    )
+    return Fix(title="Remove the system's cuDNN", steps=(step,), verify=commands.check(facts))
+
+
+def _newer_cudnn(facts: Facts) -> Fix:
+    """Return the way without root: a cuDNN of the environment that has the part which the system's has."""
+    cuda = facts.torch.cuda
+    name = f"nvidia-cudnn-cu{cuda.partition('.')[0]}" if isinstance(cuda, str) else "nvidia-cudnn-cu12"
+    step = commands.install(
+        name,
+        upgrade=True,
+        no_deps=True,
+        why="without root: a newer cuDNN 9 in the environment, which has these parts itself; torch takes each cuDNN of its major",
+        changes=name,
+        risk="medium",
+        risk_text="torch names one release of it, and pip check complains",
+        takes="about 700 MB",
+    )
+    return Fix(title="Install a newer cuDNN beside torch", steps=(step,), verify=commands.check(facts))
 
 
 def _one_index(facts: Facts) -> Fix:

@@ -40,6 +40,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
+from attn_doctor.failure_modes.shared import yolo12_code
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model import versions
@@ -207,12 +208,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ),
         verify=verify,
     )
-    if _is_checkout(facts):
-        return (forced, newer)  # an upgrade would put a release in the place of the user's own copy
+    copy = yolo12_code.own_copy(facts)
+    if copy is not None:  # an upgrade would put a release in the place of the user's own copy, or beside it
+        return (forced, _in_the_copy(copy, verify)) if isinstance(facts.yolo.location, str) else (forced, newer)
     return (newer, own) if variant.call == "unknown" else (newer, forced)
 
 
-def _is_checkout(facts: Facts) -> bool:
-    """Say whether ultralytics was installed from a folder or a repository: a fork, or a copy with changes."""
-    listed = facts.packages.distributions
-    return isinstance(listed, tuple) and any(d.name == "ultralytics" and isinstance(d.direct_url, str) for d in listed)
+def _in_the_copy(copy: str, verify: tuple[str, ...]) -> Fix:
+    """Return the fix for good: the project's own copy of ultralytics says what releases have said since."""
+    why = f'for good: in {copy}, file nn/tasks.py, write torch.load(file, map_location="cpu", weights_only=False), if you trust your files'
+    step = commands.by_hand((), why, "one line of the project's own ultralytics", "low")
+    return Fix(title="Let the project's own ultralytics load all of each file", steps=(step,), verify=verify)

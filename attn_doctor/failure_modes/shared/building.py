@@ -9,11 +9,11 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Unsure, every, known, present
+from attn_doctor.failure_modes.mode import Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import flash_attention, wheels
+from attn_doctor.knowledge import built_packages, flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.wheel_key import Key, key_of
@@ -28,6 +28,23 @@ from attn_doctor.model.versions import pair
 
 FLASH_ATTN = subject.FLASH_ATTN
 FAILED = "build-failed-unspecified"  # its signs are lines that every failed build prints
+
+# Paths of the environment of an isolated build: its torch is the registry's, which under Windows is a CPU build.
+ISOLATED = tuple(
+    Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
+    for pattern, literal, sample in (
+        (
+            r"[\\/](?P<isolated>pip-build-env-)",
+            "pip-build-env-",
+            "/var/tmp/pip-build-env-a6ru8u3d/overlay/torch/x.py",  # noqa: S108 - a line of a log
+        ),
+        (
+            r"[\\/]uv[\\/].{0,12}(?P<isolated>builds-v)\d",
+            "builds-v",
+            "/home/me/.cache/uv/builds-v0/.tmpa6ru8u/lib/python3.11/site-packages/torch/x.py",
+        ),
+    )
+)
 
 
 def works(facts: Facts) -> bool:
@@ -270,6 +287,21 @@ def without_compiling(facts: Facts) -> tuple[Fix, ...]:
     """
     name = subject.package(facts)
     return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
+
+
+def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
+    """Return the fixes of a build that only has to be gentler, and those that compile nothing: a wheel for the torch that is there first.
+
+    A way that puts another torch in the place of one that works, or that nobody knows, comes after the build.
+    """
+    ready = without_compiling(facts)
+    name = subject.package(facts)
+    row = built_packages.row_of(name) if name else None
+    if name == FLASH_ATTN:
+        keeps = wheel_fixes.fitting(facts) is not None
+    else:
+        keeps = isinstance(facts.torch.version, str) or row is None or not row.torch_bound
+    return (*ready, own) if keeps else (own, *ready)
 
 
 def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:

@@ -12,9 +12,11 @@ from attn_doctor.commands import cuda_images, cuda_toolkits, places
 from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, pair
 
-_EXAMPLE = (12, 8)  # the release by which the commands are shown where torch's CUDA is not known
+# The releases by which the commands are shown where torch's CUDA is not known; the second: the first whole major that knows the DGX Spark.
+_EXAMPLE, _EXAMPLE_OF_SPARK = (12, 8), (13, 0)
 
 
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
@@ -63,6 +65,38 @@ def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
     return None
 
 
+def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
+    """Return the toolkit that a log shows, where torch is of its major or not known; None where there is none."""
+    if facts.grade != "stated" or places.hosted(facts):
+        return None
+    need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
+    for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
+        version = pair(kit.version) if isinstance(kit.version, str) else None
+        if version and (need is None or version[0] == need[0]) and version >= (least or version):
+            return kit
+    return None
+
+
+def point_at(facts: Facts, nvcc: str) -> Step:
+    """Return the step that points CUDA_HOME at the toolkit of this release, by its path, or by the place where its installer puts it."""
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    root = next((kit.root for kit in kits if kit.version == nvcc and kit.root), None)
+    if root is not None:
+        return commands.variable("CUDA_HOME", root, f"the toolkit of CUDA {nvcc} is there")
+    prefix = facts.interpreter.prefix
+    if facts.system.os == "windows":
+        root, find = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{nvcc}", "where.exe nvcc"
+    elif places.environment_tool(facts) and isinstance(prefix, str):
+        root, find = prefix, "which nvcc"
+    elif places.jetson(facts) or places.dgx_spark(facts) or places.container(facts):
+        root, find = "/usr/local/cuda", "which nvcc"
+    else:
+        root, find = f"/usr/local/cuda-{nvcc}", "which nvcc"
+    return commands.variable(
+        "CUDA_HOME", root, f"nvcc {nvcc} is there: where `{find}` shows another place, take the folder above its bin"
+    )
+
+
 def _point_at(facts: Facts, kit: Toolkit) -> Fix:
     why = f"CUDA {kit.version} is there and whole, and torch is built for {facts.torch.cuda}"
     step = commands.variable("CUDA_HOME", kit.root, why)
@@ -75,7 +109,8 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     shell = commands.shell_of(facts)
-    example = cuda_toolkits.install(facts, _EXAMPLE)[-1]
+    version = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _EXAMPLE
+    example = cuda_toolkits.install(facts, version)[-1]
     lines = [line for step in example.steps if (line := commands.shown(step, shell))]
     how = "; ".join(lines) or example.steps[0].why
     least = f", and not older than {floor}" if floor else ""
@@ -84,7 +119,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
         *((cuda_images.another(facts, None, None),) if places.container(facts) else ()),
         commands.by_hand(
             (),
-            f"install the toolkit of that release{least}. For {dotted(_EXAMPLE)}, for example: {how}",
+            f"install the toolkit of that release{least}. For {dotted(version)}, for example: {how}",
             "adds a CUDA toolkit",
             takes="about 5 GB",
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import msgspec
+
 from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
@@ -45,13 +47,29 @@ def machine_of(facts: Facts) -> Machine:
         driver=driver,
         driver_os="windows" if wsl or system.os == "windows" else "linux",
         driver_cuda=None if driver else cuda,
-        # Who has a torch for CUDA 11 may have a driver for it: its builds run on every newer one too.
-        assumed_cuda="11.8" if (text(facts.torch.cuda) or "").startswith("11.") else "12.0",
+        assumed_cuda=_assumed_cuda(facts),
         rocm=text(graphics.rocm) or text(facts.torch.hip),
         python=key.python if isinstance(key.python, str) else None,
         glibc=text(system.glibc),
         musl=isinstance(system.musl, str),
     )
+
+
+def with_gpu(facts: Facts, capability: str) -> Facts:
+    """Return the facts with one NVIDIA GPU of this compute capability, "12.0", which an error names."""
+    gpus = (Gpu(index=0, compute_capability=capability),)
+    return msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, gpus=gpus))
+
+
+def _assumed_cuda(facts: Facts) -> str:
+    """Return the CUDA that a driver of which nothing is known runs at least: the DGX Spark came with driver 580.
+
+    Who has a torch for CUDA 11 may have a driver for it: its builds run on every newer one too.
+    https://docs.nvidia.com/dgx/dgx-spark/release-notes.html
+    """
+    if facts.system.board == "dgx-spark":
+        return "13.0"
+    return "11.8" if (text(facts.torch.cuda) or "").startswith("11.") else "12.0"
 
 
 def own_index(facts: Facts) -> str | None:
@@ -141,6 +159,16 @@ def of_conda(facts: Facts, name: str) -> bool:
     """Say whether conda installed a distribution."""
     found = distribution(facts, name)
     return found is not None and found.installer == "conda"
+
+
+# Servers of models that are built for one torch; pip would replace it without a word, and they would not import any more.
+_SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
+
+
+def pins_torch(facts: Facts) -> str | None:
+    """Return the package that is there and is built for the one torch beside it, "vllm"; None where none is known."""
+    subject = text(facts.subject.package)
+    return next((name for name in _SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:

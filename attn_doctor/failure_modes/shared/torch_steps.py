@@ -9,11 +9,12 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.commands.installers import chosen, context, keeps_books
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
-from attn_doctor.knowledge.torch_machine import Maker
+from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Risk, Step
@@ -43,6 +44,9 @@ def newest(
     `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
     that release is there, because its build is another.
     """
+    image = another_image(facts)
+    if image is not None:
+        return (image,)
     found = choice(facts, maker)
     steps = newest_steps(facts, why, beside=beside, reinstall=reinstall, maker=maker)
     if not steps:
@@ -50,6 +54,35 @@ def newest(
     named = found.title if isinstance(found, NoTorch) else title
     fix = Fix(title=named, steps=steps, verify=commands.check(facts))
     return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def another_image(facts: Facts) -> Fix | None:
+    """Return the fix inside an image that is there for the sake of its torch: a server's, or NVIDIA's own, whose constraints refuse another."""
+    inside = isinstance(facts.system.container, str)
+    version, server = text(facts.torch.version), pins_torch(facts)
+    built = version is not None and torch_choice.by_others(version) and facts.system.board != "jetson"
+    if not inside or not (built or server):
+        return None
+    if server in _IMAGES:
+        argv: tuple[str, ...] = ("docker", "pull", _IMAGES[server])
+        why = f"on the host: the image's torch is the one that {server} was built for, and another breaks it; then start the container from this image"
+    else:
+        argv = ()
+        why = (
+            "start from another image: this one's packages are built for its torch, and its pip refuses another. nvcr.io/nvidia/pytorch has a tag "
+            "for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ names the drivers and GPUs of each tag"
+        )
+    step = commands.by_hand(argv, why, "the image", "none", takes="10 to 20 GB")
+    return Fix(
+        title="Take another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
+    )
+
+
+_IMAGES = {
+    "vllm": "vllm/vllm-openai:latest",
+    "sglang": "lmsysorg/sglang:latest",
+    "lmdeploy": "openmmlab/lmdeploy:latest",
+}
 
 
 def newest_steps(
@@ -63,9 +96,44 @@ def newest_steps(
     """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
     found = choice(facts, maker)
     if isinstance(found, NoTorch):
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
+        return _without_index(facts, found)
     by_conda = _by_conda(facts, found)
     return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
+
+
+def _without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
+    """Return the steps of what is on no index: NVIDIA's own wheel with what it loads, and a torchvision compiled for it; else the words.
+
+    https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
+    """
+    if found.wheel is None:
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
+    blas = commands.by_hand(
+        places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
+        "the wheel loads OpenBLAS",
+        "adds OpenBLAS",
+    )
+    again = commands.install(
+        found.wheel, why=found.words, changes="torch, to NVIDIA's own", reinstall=True, no_deps=True, takes="1 GB"
+    )
+    needs = commands.install(
+        found.wheel,
+        "numpy<2",
+        why="what it needs and is not there; it was built for NumPy 1",
+        changes="what is missing",
+    )
+    if found.torchvision is None:
+        return blas, again, needs
+    vision = commands.install(
+        f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
+        why="no wheel of torchvision belongs to it: compiled on the board, with git",
+        changes=f"torchvision, to {found.torchvision}",
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=True,
+        takes="10 to 30 minutes",
+    )
+    return blas, again, needs, vision
 
 
 def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False) -> tuple[Step, ...]:
@@ -132,12 +200,17 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
     return () if isinstance(found, NoTorch) else _install(facts, found, why, reinstall=True)
 
 
-def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tuple[Step, ...]:
-    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there."""
+def release(
+    facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there.
+
+    `reinstall`: also where that release is there, because its build is another.
+    """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
-    return _install(facts, found, why)
+    return _install(facts, found, why, reinstall=reinstall)
 
 
 def for_flash_attn(facts: Facts, why: str) -> tuple[Step, ...]:
@@ -177,11 +250,14 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
-    rows = [
-        row
-        for row in torch_choice.fitting_builds(machine_of(facts))
-        if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
-    ]
+    rows = sorted(
+        (
+            row
+            for row in torch_choice.fitting_builds(_with_gpu(facts))
+            if version and pair(row.torch) == pair(version) and (pair(row.cuda) or (1, 0))[0] == major
+        ),
+        key=lambda row: row.cuda != nvcc,
+    )
     if version is None or not rows:
         return ()
     bare, cuda = version.partition("+")[0], rows[0].cuda
@@ -190,13 +266,24 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     )
 
 
-def for_cuda_major(facts: Facts, major: int) -> tuple[Step, ...]:
-    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is."""
-    rows = [r for r in torch_choice.fitting_builds(machine_of(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+def _with_gpu(facts: Facts) -> Machine:
+    """Return the machine of somebody who compiles for CUDA: with an NVIDIA GPU, where none is known."""
+    machine = machine_of(facts)
+    return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
+
+
+def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
+    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is.
+
+    `nvcc`: the release of the toolkit; a torch of this very CUDA stands first.
+    """
+    rows = [r for r in torch_choice.fitting_builds(_with_gpu(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
+    rows.sort(key=lambda row: row.cuda != nvcc)
     latest = pytorch.release(rows[0].torch) if rows else Unknown("")
     if isinstance(latest, Unknown):
         return ()
-    return release(facts, latest.latest, f"for CUDA {major}, as the toolkit that is here", rows[0].cuda)
+    why = f"for CUDA {major}, as the toolkit that is here"
+    return release(facts, latest.latest, why, rows[0].cuda, reinstall=nvcc is not None)
 
 
 def _install(

@@ -118,7 +118,15 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
         risk_text=text if fork else None,
     )
     title = "Use these weights with ultralytics itself" if fork else f"Install ultralytics {least} or newer"
-    return Fix(title=title, steps=(step, *(_out_of_the_clone(facts) if fork else ())), verify=verify)
+    copy = own_copy(facts) if isinstance(facts.yolo.location, str) else None
+    away = _out_of_the_clone(facts) if fork else _without_copy(copy) if copy else ()
+    return Fix(title=title, steps=(step, *away), verify=verify)
+
+
+def _without_copy(copy: str) -> tuple[Step, ...]:
+    """Return the step without which the release stays unused: the project's own copy comes before it."""
+    why = f"rename the folder {copy}, or start your program outside of its folder: it is found before the release that pip installs"
+    return (commands.by_hand((), why, "the project's own copy of ultralytics"),)
 
 
 def newest(verify: tuple[str, ...]) -> Fix:
@@ -135,6 +143,20 @@ def new_enough(facts: Facts) -> tuple[Step, ...]:
         return ()
     why = f"YOLO12 came with ultralytics {FIRST_WITH_YOLO12}"
     return (commands.install(f"ultralytics>={FIRST_WITH_YOLO12}", upgrade=True, why=why, changes="ultralytics"),)
+
+
+def own_copy(facts: Facts) -> str | None:
+    """Return the folder of the ultralytics in use where it is none of an installed release: a project's own copy, a clone, a checkout.
+
+    A release that is installed beside it is not imported: the folder of the program comes first on sys.path.
+    """
+    place, listed = facts.yolo.location, facts.packages.distributions
+    if isinstance(place, str):
+        return None if re.search(r"(?:site|dist)-packages", place) else place
+    checkout = isinstance(listed, tuple) and any(
+        d.name == "ultralytics" and isinstance(d.direct_url, str) for d in listed
+    )
+    return "the checkout of ultralytics" if checkout else None
 
 
 def _out_of_the_clone(facts: Facts) -> tuple[Step, ...]:

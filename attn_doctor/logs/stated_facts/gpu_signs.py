@@ -18,6 +18,7 @@ SIGNS = (
     Sign(("CUDA:",), r"\bCUDA:\d \((?P<gpu>(?!cpu)[^(),|]{3,60}(?:\(TM\)[^(),]{0,30})?), ?\d+Mi?B\)"),
     Sign(("UUID:",), r"\bGPU \d+: (?P<gpu>[^():]{3,60}) \(UUID: (?:GPU|MIG)-"),
     Sign(("GPU ",), rf"^(?:GPU models and configuration: )?GPU \d+: (?P<gpu>{_CARD}|{_AMD})$"),
+    Sign(("(nvgpu)",), r"(?P<gpu>(?:NVIDIA )?(?:Orin|Xavier|Thor)) \(nvgpu\)"),
     Sign(("GPU ",), r"^GPU {8,}(?P<gpu>\w[^,]{2,60}), \d+Mi?B$"),
     Sign(_NVIDIA, rf"\|\s+\d+\s+(?P<gpu>{_CARD})\s*(?:\.\.\.)?\s+(?:On|Off|N/A|WDDM|TCC)?\s*\|"),
     Sign(("with CUDA capability",), rf"(?P<gpu>{_CARD}|\w[\w .-]{{3,50}}) with CUDA capability (?P<capability>sm_\d{{2,3}}) is not compatible"),
@@ -37,6 +38,7 @@ SIGNS = (
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
     # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz
     Sign(("VGA compatible controller", "3D controller", "Display controller"), r"^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.\d (?:VGA compatible|3D|Display) controller(?: \[03\d\d\])?: (?P<pci>NVIDIA Corporation|Intel Corporation|Advanced Micro Devices)"),
+    Sign(("NVIDIA Corporation ",), r"NVIDIA Corporation \w{2,8} \[(?P<gpu>(?:GeForce|Quadro|Tesla|TITAN) [\w .-]{2,30}?)(?: \d{1,2} ?GB)?(?: (?:Lite Hash Rate|Max-Q|Mobile))*(?: / [\w /.-]{1,30})?\]", {}, "implied"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
     # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
     Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
@@ -44,6 +46,8 @@ SIGNS = (
     Sign(("NVRM version",), r"NVRM version: NVIDIA UNIX .{0,60}Kernel Module\D{0,40}\s(?P<driver>\d{3}\.\d+(?:\.\d+)?)\s"),
     Sign(("driver on your system is too old",), r"driver on your system is too old \(found version (?P<driver_cuda>\d{4,5})\)"),
     Sign(("Driver: ", "driver: "), r"^(?:NVIDIA )?[Dd]river(?: [Vv]ersion)?: (?P<driver>\d{3}(?:\.\d+){0,2})(?: open)?$", {}, "implied"),
+    # In somebody's own words: "(driver 570.124.06 from NVIDIA)", "驱动版本：550.54.14"; not "needs driver 525.60.13 or newer".
+    Sign(("river ", "river:", "river：", "river=", "驱动", "드라이버", "ドライバ", "драйвер", "Treiber"), r"(?<!eeds )(?<!equires )(?<!inimum )(?<!nstall )(?<![/\w-])(?:[Dd]river(?:[ _][Vv]ersion)?|驱动(?:程序)?(?:版本)?|드라이버(?: 버전)?|ドライバー?(?:バージョン)?|драйвера?|Treiber)\s?[:：=]?\s?v?(?P<driver>[3-9]\d{2}\.\d{2,3}(?:\.\d{2})?)(?!\.?\d| ?(?:or (?:newer|later|higher)|and (?:newer|later|above)|\+|以上))", {}, "implied"),
     # The toolkit
     Sign(("Cuda compilation tools",), r"Cuda compilation tools, release (?P<toolkit>\d+\.\d+)"),
     Sign(("detected CUDA version",), r"detected CUDA version \((?P<toolkit>\d+\.\d+)\)"),

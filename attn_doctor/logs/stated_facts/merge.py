@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.knowledge.gpu import model
-from attn_doctor.knowledge.jetson import jetpack_of
+from attn_doctor.knowledge.jetson import jetpack_of, jetpack_of_kernel
 from attn_doctor.knowledge.pytorch import pypi_cuda
 from attn_doctor.logs.stated_facts.typed_python import interpreter
 from attn_doctor.model.facts import (
@@ -48,9 +48,11 @@ _PATHS = {
     "torch": ("torch.version", "torch"),
     "torch_cuda": ("torch.cuda", "torch's CUDA"),
     "torch_hip": ("torch.hip", "torch's ROCm"),
+    "available": ("torch.available", "the GPU of torch"),
     "driver": ("graphics.driver", "the driver"),
     "driver_cuda": ("graphics.driver_cuda", "the driver's CUDA"),
     "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
+    "yolo_location": ("yolo.location", "the folder of ultralytics"),
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
     "asked": ("subject.asked", "the version"),
@@ -97,6 +99,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("interpreter.python", word.value, word)
     if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
         made.set("system.jetpack", jetpack, stated.l4t)
+    if isinstance(stated.kernel, Stated) and (jetpack := jetpack_of_kernel(stated.kernel.value)):
+        made.set("system.jetpack", jetpack, stated.kernel)
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
@@ -115,7 +119,9 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
-        made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value),), stated.toolkit)
+        answered = any(words in stated.toolkit.place.text for words in _ANSWERS)
+        by: Any = {"found_by": ("PATH",)} if answered else {}
+        made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value, **by),), stated.toolkit)
     if isinstance(stated.compiler, Stated):
         name, _, version = stated.compiler.value.partition(" ")
         made.set("toolchain.compilers", (Compiler(name=name, path=name, version=version),), stated.compiler)
@@ -129,10 +135,13 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("system.board", "dgx-spark", stated.capability)
         made.set("system.machine", "aarch64", stated.capability)
         made.set("system.os", "linux", stated.capability)
+    _system_of_spark(made, stated)
     _graphics(made, stated)
     return Filled(made.facts, contradictions)
 
 
+# Lines of `nvcc --version`, and of collect_env, which runs it: so an nvcc is on PATH.
+_ANSWERS = ("Cuda compilation tools", "CUDA runtime version")
 _OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
 
 
@@ -173,6 +182,20 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
     if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
         made.set("system.os", "linux", driver)
         made.set("system.wsl", None, driver)
+
+
+def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
+    """Set the system of a DGX Spark, where none is said: DGX OS 7 is Ubuntu 24.04.
+
+    https://docs.nvidia.com/dgx/dgx-spark/dgx-os.html
+    """
+    named = (*(gpu for gpu in stated.gpus if "GB10" in gpu.value), stated.board, stated.capability)
+    source = next((one for one in named if isinstance(one, Stated)), None)
+    system = made.facts.system
+    spark = system.board == "dgx-spark" or any("GB10" in gpu.value for gpu in stated.gpus)
+    if spark and source and isinstance(system.container, Unknown) and isinstance(system.distribution, Unknown):
+        made.set("system.distribution_version", "24.04", source)
+        made.set("system.distribution", "ubuntu", source)
 
 
 def _default_build(made: _Filling, stated: StatedFacts) -> None:
@@ -223,9 +246,15 @@ def _graphics(made: _Filling, stated: StatedFacts) -> None:
         made.set("graphics.amd", (one,), source)
 
 
+# The GPUs of Jetsons as their driver names them, https://developer.nvidia.com/cuda-gpus
+_OF_BOARDS = {"Orin": "8.7", "Xavier": "7.2", "Thor": "11.0"}
+
+
 def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown:
     if alone and isinstance(stated.capability, Stated):
         return stated.capability.value
+    if name.removeprefix("NVIDIA ") in _OF_BOARDS:
+        return _OF_BOARDS[name.removeprefix("NVIDIA ")]
     row = model(name)
     if isinstance(row, Unknown):
         row = model(f"GeForce {name}")

@@ -12,6 +12,7 @@ from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
+from attn_doctor.logs.stated_facts.typed import Answer, answers
 from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
 
@@ -63,7 +64,9 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     whole = False
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
-        claims = sorted([*_claims(log), *_of_docker(log), *_of_conda(lists)], key=lambda claim: claim.place.line)
+        told = tuple(answers(log.end, log.file))
+        made = [*_claims(log), *_of_docker(log), *_of_conda(lists), *_of_answers(told)]
+        claims = sorted(made, key=lambda claim: claim.place.line)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)
@@ -76,7 +79,14 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
             singles.setdefault(name, []).append(chosen)
         gpus |= _gpus([c for c in claims if c.fact == "gpu"])
         pci |= {c.value: Stated(value=c.value, place=c.place, how=c.how) for c in claims if c.fact == "pci"}
-        packages |= _packages(log, error) | {package.name: package for each in lists for package in each.packages}
+        packages |= _packages(log, error) | {one.name: one for each in lists for one in each.packages}
+        packages |= {
+            package(answer.package): StatedPackage(
+                name=package(answer.package), version=answer.value, place=answer.place
+            )
+            for answer in told
+            if answer.package
+        }
         whole = whole or any(each.whole for each in lists)
     return StatedFacts(
         **{name: _of_several(stated) for name, stated in singles.items()},
@@ -134,6 +144,17 @@ def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
                     yield _Claim(fact, value, one.place, "said")
 
 
+def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
+    """Yield the facts that a Python printed for the expressions typed before."""
+    for answer in told:
+        if not answer.fact or answer.value == "False" or (answer.fact == "torch_hip" and answer.value == "None"):
+            continue
+        text = "" if answer.value == "None" else "yes" if answer.value == "True" else answer.value
+        for fact, value in values({answer.fact: text}):
+            if value:
+                yield _Claim(fact, value, answer.place, "said")
+
+
 def _error(log: Log) -> tuple[int, int]:
     """The last line of the last error, else of the log; and the last line before it that says that something went well."""
     errors = log_end(log).errors
@@ -170,7 +191,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
-    return int(value) if name == "wsl" else value == "yes" if name in ("modules", "locked") else value
+    return int(value) if name == "wsl" else value == "yes" if name in ("modules", "available", "locked") else value
 
 
 def _same(one: str, other: str) -> bool:
@@ -269,7 +290,7 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         sign = _SIGN.get(match.slug)
         if sign is None:
             continue
-        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics")}
+        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
         if "name" in match.groups:
             named[match.groups["name"]] = match.groups["version"]
         for text, version in named.items():

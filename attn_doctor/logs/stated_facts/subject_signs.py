@@ -85,4 +85,11 @@ _COMMAND = (
     Sign(("] RUN ", " : RUN ", "RUN "), rf"^(?:=> )?(?:ERROR )?(?:\[(?:[\w.-]+ )?\d+/\d+\] |Step \d+/\d+ : |>>> |\d+ \| >>> )?RUN (?P<command>(?!--mount){_ANY})"),
 )  # fmt: skip
 
-SIGNS = (*_SUBJECTS, *_COMMAND)
+_OF_YOLO = Sign(
+    ("ultralytics",),
+    r"File \"(?P<yolo_location>(?:[^\"\n]{1,250}[\\/])?ultralytics)[\\/](?:nn|engine|utils|models|cfg|data|trackers|hub|solutions)[\\/][^\"]{1,120}\", line \d",
+    {},
+    "implied",
+)
+
+SIGNS = (*_SUBJECTS, *_COMMAND, _OF_YOLO)

@@ -17,6 +17,16 @@ _ANY = r"(?:path|some|your|\.\.\.|<)"
 # What a form calls the system, also in two languages: "OS Version / 系统版本：Ubuntu 20.04.6 LTS".
 _LABEL = r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| Platform and Distribution)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment)|系统版本|系统|操作系统|运行环境|环境)"
 
+# The name of the field in which somebody wrote the system, in the languages of those who write most; "Operating System / 操作系统：" has two of them.
+_LABEL = (
+    r"(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| [Nn]ame)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Hh]ost OS|"
+    r"操作系统(?:版本)?|系统(?:版本|环境)?|作業系統(?:版本)?|系統(?:版本|環境)?|运行环境|环境|環境|オペレーティングシステム|システム|"
+    r"운영 ?체제(?: 버전)?|시스템|환경|ОС|[Оо]перационная система|[Сс]истема|[Ss]istema [Oo]perativo|[Ss]istema [Oo]peracional|SO|"
+    r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
+)
+_FIELD = rf"\W{{0,6}}(?:[\w() ]{{1,24}} ?/ ?)?{_LABEL}(?: ?/ ?{_LABEL})?(?: ?[(（][^)）]{{1,24}}[)）])?\W{{0,3}}?\s?[:：=]\W{{0,4}}"
+_NAMES = ("Ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE", "Arch")
+
 SIGNS = (
     # Windows
     Sign(
@@ -69,8 +79,19 @@ SIGNS = (
     Sign(("Linux ",), rf"^Linux \S+ (?P<kernel>\d+\.\d+\.\d+-\S+) #.{{0,120}}\b{_MACHINE}$", _LINUX),
     Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
     Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
+    # Lines of /etc/os-release beside PRETTY_NAME, a name that stands alone, and kernels that one distribution has.
+    Sign(("ID=",), r"^ID=\"?(?P<distribution>ubuntu|debian|fedora|arch|rocky|almalinux|centos|rhel|opensuse-leap|opensuse-tumbleweed|sles|linuxmint|pop|kali|manjaro|endeavouros|cachyos|amzn|alpine|ol)\"?$", _LINUX),
+    Sign(("VERSION_ID=",), r"^VERSION_ID=\"?(?P<distribution_version>\d+(?:\.\d+)?)", {}, "implied"),
+    Sign(("Debian GNU/Linux", "Fedora Linux", "Rocky Linux", "Linux Mint", "AlmaLinux", "Arch Linux"), r"^(?:NAME=\")?(?P<distribution>Debian|Fedora|Rocky|AlmaLinux|Linux Mint|Arch)(?: GNU/Linux| Linux)?(?: release)?(?: (?P<distribution_version>\d+(?:\.\d+)?))?(?: \([\w ]+\))?\"?$", _LINUX),
+    Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
+    Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
     Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
+    Sign(_NAMES, rf"^{_FIELD}(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?))?(?!\w|\.\d\d\d)", _LINUX),
+    Sign(("Windows", "windows", "Win1", "win1"), rf"^{_FIELD}(?:Microsoft )?(?:Windows ?|[Ww]in(?:dows)? ?)(?P<os_version>1[01])(?!\d)", _WINDOWS),
+    Sign(("Windows", "windows"), rf"^{_FIELD}(?:Microsoft )?[Ww]indows(?!\w| ?1[01]| Subsystem)", _WINDOWS),
+    Sign(("macOS", "MacOS", "Mac OS"), rf"^{_FIELD}[Mm]ac ?OS(?: [A-Z]\w+)?(?: (?P<os_version>\d+(?:\.\d+)*))?", _MAC),
+    Sign(("WSL",), rf"^{_FIELD}.{{0,40}}\bWSL ?-?2?(?!\w)", {**_LINUX, "wsl": "2"}),
     Sign(("OS version: ", "OS Version: "), r"^\W{0,4}OS [Vv]ersion: (?P<distribution_version>\d{1,2}(?:\.\d+)?)$", {}, "implied"),
     Sign(("Ubuntu ",), r"^(?:Jetson \w+, )?(?P<distribution>Ubuntu) (?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?(?: LTS)?$", _LINUX),
     Sign(("(Ubuntu ",), r"\(Ubuntu [\d.]+-[\w.]+~(?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?\)", {**_LINUX, "distribution": "ubuntu"}),
@@ -123,6 +144,8 @@ SIGNS = (
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
     Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
     Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),
+    # The processor as ultralytics prints it beside a CPU torch: the Cortex-A78AE is that of the Orin, Carmel that of the Xavier.
+    Sign(("Cortex-A78AE", "Carmel"), r"\bCPU \((?:Cortex-A78AE|.{0,30}Carmel)", _JETSON, "implied"),
     Sign((".nv",), r"(?:[-+=]|\btorch )\d[\w.+]*\.nv\d\d\.\d\d\b(?:-cp3\d+-cp3\d+m?-linux_aarch64)", _JETSON, "implied"),
     Sign(("GB10", "DGX Spark"), r"\bNVIDIA GB10\b|\bDGX Spark\b", {"os": "linux", "machine": "aarch64", "board": "dgx-spark"}),
 )  # fmt: skip

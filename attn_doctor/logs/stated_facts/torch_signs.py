@@ -5,6 +5,7 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import VERSION, Sign
 
 _TORCH = rf"(?P<torch>{VERSION})"
+_CUDA, _CUDA2 = r"(?P<torch_cuda>1[0-9]\.\d)", r"(?P<torch_cuda2>1[0-9]\.\d)"
 _END = r"(?=$|[\s,;)'\"\]])"
 _PACKAGES = (
     r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
@@ -19,13 +20,15 @@ _LINES = tuple(
 )
 
 _TORCHES = (
-    Sign(("torch.__version__",), rf"\btorch\.__version__\s*=+\s*'?{_TORCH}"),
+    Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
     Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
-    Sign(("orch: ", "orch : ", "orch  "), rf"^(?:\S+ )?(?:[Pp]y)?[Tt]orch\s{{0,20}}: v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("orch: ", "orch : ", "orch  ", "orch：", "orch="), rf"^(?:\S+ ){{0,2}}(?:[Pp]y)?[Tt]orch(?:[ _]?(?:[Vv]ersion|版本))?\s{{0,20}}(?:: |：|= ?)v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("orch版本", "orch 版本"), rf"[Tt]orch ?版本\s?[:：]\s?v?{_TORCH}{_END}", {}, "implied"),
+    Sign(("CUDA available: True", "cuda available: True", "CUDA is available: True", "is_available(): True", "cuda_available: True"), r"(?:(?:CUDA|cuda)(?: is)?[ _]available|is_available\(\)): True\b", {"available": "yes"}),
     Sign(("already satisfied: torch",), rf"^Requirement already satisfied: torch(?:[=<>!~]\S*)? in .{{1,300}} \({_TORCH}\)$"),
     Sign(("Successfully installed ",), rf"^Successfully installed (?:.{{0,6000}} )?torch-{_TORCH}(?= |$)"),
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
@@ -47,9 +50,14 @@ _TORCHES = (
     Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*None", {"torch_cuda": ""}),
     Sign(("torch.version.hip",), r"\btorch\.version\.hip\s*[:=]+\s*'?(?P<torch_hip>\d+\.\d+)"),
     Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
+    Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # also of an XPU build, whose version says so
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
+    # Forms that people fill in: "CUDA built: 12.4", "PyTorch CUDA: 12.4", "torch 2.5.1 (CUDA 12.4)", "torch cuda version 12.4".
+    Sign(("CUDA buil", "cuda buil", "built with CUDA", "built for CUDA", "Built with CUDA", "compiled with CUDA"), rf"\b(?:CUDA|cuda) buil[dt](?: version)?\s?[:=]\s?{_CUDA}|\b(?:[Bb]uilt|compiled) (?:with|for) CUDA:? {_CUDA2}(?=$|[\s,;)|])", {}, "implied"),
+    Sign(("orch CUDA", "orch cuda", "orch's CUDA"), rf"\b(?:py|Py)?[Tt]orch(?:'s)?[ _](?:CUDA|cuda)(?: [Vv]ersion| build)?\s?(?:[:：=]|is)?\s?v?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
+    Sign(("orch",), rf"\b(?:[Pp]y)?[Tt]orch(?: version)?\s?[:：=]?\s?v?{_TORCH}\s?(?:,|\(|/|with|built for|for|\|)\s?(?:CUDA|cuda)\s?(?:version:? ?)?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
     # The folder in which torch builds an extension at its first use, _get_build_directory of torch/utils/cpp_extension.py
     Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip
@@ -59,6 +67,11 @@ _INSTALLED = (
     Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
+    # A server of models that is built for one torch: by a frame of it.
+    Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
+    Sign(("/sgl-workspace/",), r"/sgl-workspace/(?P<name>sglang)(?P<version>)/", {}, "implied"),  # SGLang's image
+    # vLLM's own log names its file: "ERROR 09-23 18:12:03 [core.py:654] ...", https://github.com/vllm-project/vllm/blob/main/vllm/logger.py
+    Sign(("[core.py:", "[multiproc_executor.py:", "[async_llm.py:", "[gpu_worker.py:", "[gpu_model_runner.py:"), r"\b(?:INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[(?:core|multiproc_executor|async_llm|gpu_worker|gpu_model_runner)\.py:\d+\](?P<vllm>)", {}, "implied"),
     Sign(("[pip",), rf"^\[pip3?\] torch=={_TORCH}$"),
     Sign(("[conda]",), rf"^\[conda\] (?:py)?torch\s+{_TORCH}\s"),
     Sign(("Ultralytics ",), r"\bUltralytics (?:YOLOv?)?(?P<ultralytics>\d+\.\d+\.\d+)\b.{0,12} Python-"),

@@ -9,7 +9,13 @@ from attn_doctor.knowledge import built_packages
 
 _WINDOWS_11 = 22000  # the first build of Windows 11; Python before 3.12 calls it Windows 10
 _MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "aarch64"}
-_DISTRIBUTIONS = {"red hat": "rhel", "rocky": "rocky", "almalinux": "almalinux", "opensuse": "opensuse-leap"}
+_DISTRIBUTIONS = {
+    "red hat": "rhel",
+    "rocky": "rocky",
+    "almalinux": "almalinux",
+    "opensuse": "opensuse-leap",
+    "linux mint": "linuxmint",
+}
 _COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang"}
 # Modules that are called otherwise than the distribution that brings them.
 _DISTRIBUTION_OF = {
@@ -192,4 +198,5 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
+    "vllm": _elsewhere,
 }

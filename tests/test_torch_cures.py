@@ -1,0 +1,197 @@
+"""What a log states of torch, its board and its image, and the cure that follows from it: one kind a case, written by hand."""
+
+from __future__ import annotations
+
+import pytest
+from first_cures import cures, first
+
+from attn_doctor.logs.stated_facts.typed import answers
+
+NO_HOME = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
+NVCC = "Cuda compilation tools, release 12.6, V12.6.20\n"
+NO_CUDA = "AssertionError: Torch not compiled with CUDA enabled\n"
+UBUNTU = "OS: Ubuntu 22.04.5 LTS (x86_64)\n"
+TEGRA = "Python platform: Linux-{}-tegra-aarch64-with-glibc2.35\n"
+ORIN = (
+    "PyTorch version: 2.9.0+cpu\nCUDA used to build PyTorch: None\nPython version: 3.10.12 (main) (64-bit runtime)\n"
+    + TEGRA
+)
+NMS = "RuntimeError: operator torchvision::nms does not exist\n"
+PTXAS = (
+    '  File "/x/triton/backends/nvidia/compiler.py", line 442, in make_cubin\n'
+    "triton.runtime.errors.PTXASError: PTXAS error: Internal Triton PTX codegen error\n"
+    "ptxas fatal   : Value 'sm_{}' is not defined for option 'gpu-name'\n"
+)
+KILLED = "#12 411.2   Killed\n#12 411.2   ninja: build stopped: subcommand failed.\n#12 411.3 ERROR: Failed building wheel for flash-attn\n"
+CUDNN = (
+    "RuntimeError: cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH\n"
+    "  77:     calling init: /home/me/v/lib/python3.12/site-packages/nvidia/cudnn/lib/libcudnn.so.9\n"
+    "  77:     calling init: /lib/x86_64-linux-gnu/libcudnn_ops.so.9\n"
+)
+REFUSED = "ValueError: Unknown CUDA arch ({}) or GPU not supported\n"
+
+LSPCI = "01:00.0 VGA compatible controller: NVIDIA Corporation GP106 [GeForce GTX 1060 6GB] (rev a1)\n"
+NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n"
+FUSION = "https://mirrors.rpmfusion.org"
+WHL = "https://download.pytorch.org/whl"
+REDIST = "https://developer.download.nvidia.com/compute/redist/jp/v60/pytorch"
+WHEEL_60 = f"{REDIST}/torch-2.4.0a0+07cecf4168.nv24.05.14710581-cp310-cp310-linux_aarch64.whl"
+AGAIN = "python -m pip install --force-reinstall --no-deps "
+PTXAS_HERE = [
+    "export TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas",
+    "export TRITON_PTXAS_BLACKWELL_PATH=/usr/local/cuda/bin/ptxas",
+]
+
+
+def of_vllm(text: str) -> str:
+    return "".join(f"(EngineCore_DP0 pid=91) ERROR 03-02 10:11:12 [core.py:720] {line}\n" for line in text.splitlines())
+
+
+# The log -> the lines of the first cure.
+FIRST = {
+    "an nvcc answers, and torch found no CUDA_HOME": (
+        f"C:\\work\\rast>python setup.py install\n{NO_HOME}\nC:\\work\\rast>nvcc --version\n{NVCC}",
+        [
+            f"{AGAIN}torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            'set "CUDA_HOME=C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v12.6"',
+        ],
+    ),
+    "collect_env of an Orin, JetPack 6.2": (
+        ORIN.format("5.15.148"),
+        [
+            f"{AGAIN}torch torchvision --index-url https://pypi.jetson-ai-lab.io/jp6/cu126",
+            "python -m pip install torch torchvision --index-url https://pypi.jetson-ai-lab.io/jp6/cu126",
+        ],
+    ),
+    "collect_env of an Orin, JetPack 6.0": (
+        ORIN.format("5.15.136"),
+        [
+            "sudo apt-get install -y libopenblas-dev",
+            f"{AGAIN}{WHEEL_60}",
+            f"python -m pip install {WHEEL_60} 'numpy<2'",
+            f"{AGAIN}--no-build-isolation 'torchvision @ git+https://github.com/pytorch/vision.git@v0.19.0'",
+        ],
+    ),
+    "JetPack's nvcc, and a torch for servers": (
+        (
+            f"{TEGRA.format('5.15.148')}RuntimeError: The detected CUDA version (12.6) mismatches the version that was used to compile PyTorch (13.0). "
+            "Please make sure to use the same CUDA versions.\n"
+        ),
+        [
+            f"{AGAIN}torch torchvision --index-url https://pypi.jetson-ai-lab.io/jp6/cu126",
+            "python -m pip install torch torchvision --index-url https://pypi.jetson-ai-lab.io/jp6/cu126",
+        ],
+    ),
+    "a CPU build on a Mac": (f"Python platform: macOS-15.1-arm64-arm-64bit\n{NO_CUDA}", [None]),
+    "a CPU build of a release": (
+        f"torch.__version__: 2.6.0+cpu\n{UBUNTU}{NO_CUDA}",
+        [f"{AGAIN}torch==2.6.0 torchvision==0.21.0", "python -m pip install torch==2.6.0 torchvision==0.21.0"],
+    ),
+    "a CPU build of a nightly, which no index has for CUDA": (
+        f"torch.__version__: 2.10.0.dev20251101+cpu\n{UBUNTU}{NO_CUDA}",
+        [
+            f"{AGAIN}torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+        ],
+    ),
+    "versions that a session of Python answered": (
+        f">>> import torch; print(torch.__version__, torch.cuda.is_available())\n2.5.1 True\n>>> import torchvision\n{NMS}",
+        [f"{AGAIN}torchvision==0.20.1"],
+    ),
+    "a Triton that is too old, in vLLM": (of_vllm(PTXAS.format("121a")), PTXAS_HERE),
+    "a Triton that is too old, on a Thor": (TEGRA.format("6.8.12") + PTXAS.format("110a"), PTXAS_HERE),
+    "a Triton that is too old for an RTX 50": (
+        f"{UBUNTU}PyTorch version: 2.6.0+cu124\n{PTXAS.format('120')}",
+        [f"python -m pip install torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128"],
+    ),
+    "a build that was killed": (
+        KILLED,
+        ['ENV MAX_JOBS="1"', 'ENV NVCC_THREADS="1"', "RUN python -m pip install --no-build-isolation flash-attn"],
+    ),
+    "parts of the system's cuDNN": (CUDNN, ["sudo apt-get remove -y --allow-change-held-packages 'libcudnn*'"]),
+    "an architecture that torch does not know": (
+        f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 5080\n{REFUSED.format('12.0')}",
+        [
+            f"{AGAIN}torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128",
+            f"python -m pip install torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128",
+        ],
+    ),
+    "an architecture that the GPU there does not need": (
+        f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 3090\n{REFUSED.format('12.0')}",
+        ["export TORCH_CUDA_ARCH_LIST=8.6"],
+    ),
+    "an image that asks for a newer CUDA": (
+        (
+            f"{UBUNTU}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.6, please update your driver to a newer version, or "
+            "use an earlier cuda container: unknown.\n"
+        ),
+        ["sudo ubuntu-drivers install", "sudo reboot"],
+    ),
+    "an old driver under a card that this torch has no code for": (
+        (
+            "Debian GNU/Linux 12 (bookworm)\nPyTorch version: 2.9.1+cu130\n| NVIDIA-SMI 535.183.01   Driver Version: 535.183.01   CUDA Version: "
+            "12.2     |\n|   0  Tesla P100-PCIE-16GB           On  | 00000000:00:04.0 Off |\nRuntimeError: The NVIDIA driver on your system is too "
+            "old (found version 12020). Please update your GPU driver\n"
+        ),
+        [f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126"],
+    ),
+    "no driver, a Pascal card of lspci, os-release": (
+        f'NAME="Fedora Linux"\nVERSION_ID=43\nID=fedora\n{LSPCI}{NO_DRIVER}',
+        [
+            (
+                f"sudo dnf install -y {FUSION}/free/fedora/rpmfusion-free-release-43.noarch.rpm "
+                f"{FUSION}/nonfree/fedora/rpmfusion-nonfree-release-43.noarch.rpm"
+            ),
+            "sudo dnf install -y akmod-nvidia-580xx xorg-x11-drv-nvidia-580xx-cuda",
+            "sudo reboot",
+        ],
+    ),
+    "no driver, a Pascal card of lspci, Arch by its kernel": (
+        f"Linux box 6.17.8-arch1-1 #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux\n{LSPCI}{NO_DRIVER}",
+        ["yay -S nvidia-580xx-dkms", "sudo reboot"],
+    ),
+    "a module that Secure Boot refuses": (
+        f"{UBUNTU}modprobe: ERROR: could not insert 'nvidia': Key was rejected by service\n",
+        ["sudo mokutil --import /var/lib/shim-signed/mok/MOK.der", "sudo reboot"],
+    ),
+    "a CPU build in SGLang's image": (
+        (
+            f"root@0123456789ab:/sgl-workspace# python3 -m sglang.launch_server\n  File "
+            f'"/sgl-workspace/sglang/python/sglang/srt/utils.py", line 2\n{NO_CUDA}'
+        ),
+        ["docker pull lmsysorg/sglang:latest"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_cure_fits_what_the_log_states(name):
+    text, wanted = FIRST[name]
+    # On Linux and a Jetson the interpreter is called python3, where nothing tells of an environment.
+    assert [line and line.replace("python3 -m", "python -m") for line in cures(text)[0]] == wanted
+
+
+def test_no_cure_takes_the_torch_of_a_server_of_models_away():
+    _, finding = first(of_vllm(PTXAS.format("120")))
+    assert [fix.title for fix in finding.fixes] == ["Point Triton at the toolkit's ptxas", "Do without torch.compile"]
+
+
+TYPED = {
+    ">>> print(torch.__version__, torch.cuda.is_available())\n2.6.0 True": {"torch": "2.6.0", "available": "True"},
+    ">>> torch.__version__\n'2.6.0+cu124'": {"torch": "2.6.0+cu124"},
+    "In [3]: torch.version.cuda\nOut[3]: '12.4'": {"torch_cuda": "12.4"},
+    "print(f'torch {torch.__version__}')\ntorch 2.7.1+cu128": {"torch": "2.7.1+cu128"},
+    '$ python -c "import torch; print(torch.__version__)"\nsite.py: warn\n2.4.0': {"torch": "2.4.0"},
+    ">>> torch.cuda.get_device_capability()\n(8, 9)": {"capability": "(8, 9)"},
+    # an answer to nothing, an error in place of the answer, an answer that stands too far below
+    "2.6.0 True": {},
+    ">>> torch.__version__\nNameError: name 'torch' is not defined": {},
+    ">>> print(torch.__version__)\n" + "\n".join(["x"] * 12) + "\n2.6.0": {},
+}
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_an_answer_is_read_by_the_expression_that_was_typed(text):
+    found = answers(list(enumerate(text.splitlines(), 1)), "log")
+    assert {answer.fact: answer.value for answer in found} == TYPED[text]
