@@ -257,7 +257,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=ByMake() if _made_by_make(seen) else None,
         )
-    hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
+    typed = facts.subject.command
+    installs = isinstance(typed, str) and _INSTALL.search(typed) is not None
+    hints = tuple(m for m in seen.matches if installs or building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
         return Hit(
