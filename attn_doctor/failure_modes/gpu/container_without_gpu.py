@@ -33,7 +33,7 @@ from attn_doctor.failure_modes.recipe import ASK_DRIVER, Hidden, PlayedMachine, 
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
@@ -133,6 +133,7 @@ MODE = FailureMode(
         run=(ASK_DRIVER,),
         shows="libcuda.so.1: cannot open shared object file",
         examine=("--no-trial",),
+        goal=Goal.TRAIN,
         seconds=8,
         stands_in=("the container", "the card of its host"),
     ),

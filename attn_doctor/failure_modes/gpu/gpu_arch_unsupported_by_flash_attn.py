@@ -89,7 +89,11 @@ MODE = FailureMode(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "1eb8", "nvidia"),), module="580.95.05"),
             StubDriver(
-                cuda="13.0", version="580.95.05", nvml=True, gpus=(StubGpu("Tesla T4", "7.5", 15360, ecc=True),)
+                cuda="13.0",
+                version="580.95.05",
+                nvml=True,
+                gpus=(StubGpu("Tesla T4", "7.5", 15360, ecc=True),),
+                runtime=True,
             ),
         ),
         run=(ASK_DRIVER,),

@@ -35,7 +35,7 @@ from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 
 MODE = FailureMode(
     code="AD410",
@@ -106,6 +106,7 @@ MODE = FailureMode(
         run=(ASK_DRIVER,),
         shows="cuInit: 100",  # CUDA_ERROR_NO_DEVICE
         examine=("--no-trial",),
+        goal=Goal.TRAIN,
         seconds=8,
         stands_in=("the GPU", "its driver"),
     ),

@@ -30,7 +30,7 @@ from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, Hidden, PlayedMachine, Recipe, Torch
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import AMD, NVIDIA
 
 MODE = FailureMode(
@@ -54,6 +54,7 @@ MODE = FailureMode(
         run=(ASK_DRIVER,),
         shows="libcuda.so.1: cannot open shared object file",
         examine=("--no-trial",),
+        goal=Goal.TRAIN,
         seconds=8,
         stands_in=("the laptop",),
     ),

@@ -42,7 +42,7 @@ from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import NVIDIA
 from attn_doctor.model.steps import Step
 
@@ -164,6 +164,7 @@ MODE = FailureMode(
         run=(START_CUDA,),
         shows="Found no NVIDIA driver",
         examine=("--no-trial",),
+        goal=Goal.TRAIN,
         seconds=15,
         stands_in=("the AMD GPU", "its driver", "ROCm"),
     ),

@@ -37,7 +37,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.steps import Step
 
 _WSL_FOLDER = "/usr/lib/wsl/"
@@ -159,6 +159,7 @@ MODE = FailureMode(
         run=(ASK_DRIVER,),
         shows="cuInit: 100",  # CUDA_ERROR_NO_DEVICE
         examine=("--no-trial",),
+        goal=Goal.TRAIN,
         seconds=8,
         stands_in=("WSL2", "the driver"),
     ),
