@@ -13,12 +13,11 @@ from targets import add_metadata, make_target, site_packages
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, examine, facts_of
-from attn_doctor.model.facts import Unknown
+from attn_doctor.model.facts import NOT_ASKED, Unknown
 from attn_doctor.probes.ask import STATIC_SCRIPTS
 from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.probes.graphics import graphics
-from attn_doctor.probes.root import NOT_ASKED
 from attn_doctor.probes.toolchain import toolchain
 from attn_doctor.report.outline import outline
 

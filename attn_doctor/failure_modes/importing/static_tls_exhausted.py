@@ -65,6 +65,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import flash_attn_2_cuda"),),
         shows="cannot allocate memory in static TLS block",
+        seconds=2,
     ),
 )
 
