@@ -130,7 +130,7 @@ class Bench:
     def install(self, wanted: Sequence[str], options: Sequence[str] = ()) -> None:
         requirements = [self.filled(requirement) for requirement in wanted]
         self.say(f"installing {', '.join(requirements)} into it")
-        command = [str(self.python), "-m", "pip", "install", "-q", *options, *requirements]
+        command = [str(self.python), "-m", "pip", "install", "-q", *map(self.filled, options), *requirements]
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
     def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
