@@ -234,6 +234,8 @@ GITHUB = ("github.com", "objects.githubusercontent.com", "release-assets.githubu
 START_CUDA = ("{python}", "-c", "import torch; torch.ones(1).cuda()")
 # The driver is asked as torch asks it, where no torch is needed: prints CUDA's number for a refusal, or the loader's words.
 ASK_DRIVER = ("{python}", "-c", "import ctypes; print('cuInit:', ctypes.CDLL('libcuda.so.1').cuInit(0))")
+# The folders in which the loader of an x86-64 or arm64 Linux looks for libraries of the system.
+_LOADED_FROM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64")
 LOOKS_LIKE_CUDA = "a torch that only looks like a CUDA build"
 
 
@@ -256,3 +258,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     downloads: int = 0  # megabytes that the commands themselves download
     deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
     stands_in: tuple[str, ...] = ()  # the parts that are not real, in words
+
+
+def no_system_library(names: str) -> tuple[Hidden, ...]:
+    """Return the conditions under which the loader finds no such library of the system: "libcuda.so*"."""
+    return tuple(Hidden(folder=folder, names=names) for folder in _LOADED_FROM)

@@ -29,7 +29,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
-from attn_doctor.failure_modes.recipe import ASK_DRIVER, Hidden, PlayedMachine, Recipe, Torch, Variable
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -125,10 +125,7 @@ MODE = FailureMode(
                 ),
             ),
             Variable(name="NVIDIA_VISIBLE_DEVICES", value="all"),
-            *(
-                Hidden(folder=folder, names="libcuda.so*")
-                for folder in ("/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64")
-            ),
+            *no_system_library("libcuda.so*"),
         ),
         run=(ASK_DRIVER,),
         shows="libcuda.so.1: cannot open shared object file",

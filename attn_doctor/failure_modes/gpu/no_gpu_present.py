@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
-from attn_doctor.failure_modes.recipe import ASK_DRIVER, Hidden, PlayedMachine, Recipe, Torch
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import AMD, NVIDIA
@@ -46,10 +46,7 @@ MODE = FailureMode(
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("8086", "9a49", "i915"),)),
-            *(
-                Hidden(folder=folder, names="libcuda.so*")
-                for folder in ("/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64")
-            ),
+            *no_system_library("libcuda.so*"),
         ),
         run=(ASK_DRIVER,),
         shows="libcuda.so.1: cannot open shared object file",

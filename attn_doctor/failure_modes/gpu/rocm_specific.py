@@ -37,7 +37,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
-from attn_doctor.failure_modes.recipe import START_CUDA, Hidden, PlayedMachine, Recipe, Torch
+from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
 from attn_doctor.logs.reader import Seen
@@ -156,10 +156,7 @@ MODE = FailureMode(
                     ("/opt/rocm/.info/version", "6.2.4-139\n"),
                 ),
             ),
-            *(
-                Hidden(folder=folder, names="libcuda.so*")
-                for folder in ("/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64")
-            ),
+            *no_system_library("libcuda.so*"),
         ),
         run=(START_CUDA,),
         shows="Found no NVIDIA driver",
