@@ -16,6 +16,7 @@ import pytest
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
+from attn_doctor.model.findings import Severity
 from attn_doctor.probes.binaries import torch_static
 from attn_doctor.reproduction import host_abilities
 from attn_doctor.reproduction.plan import plan
@@ -134,5 +135,6 @@ def no_amd(part: of.Ingredient) -> of.Ingredient:
 def test_the_same_machine_without_the_fault_is_not_accused_of_it(slug, change):
     done = happen(changed(slug, change))
     assert done.reproduced, done.why_not
-    assert slug not in {finding.slug for finding in done.diagnosis.findings}
+    accused = {finding.slug for finding in done.diagnosis.findings if finding.severity is not Severity.INFO}
+    assert slug not in accused  # a note is none: instances of MIG are told of where they work, too
     assert re.search(rb"attn-doctor check", done.log)
