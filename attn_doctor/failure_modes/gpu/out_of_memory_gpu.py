@@ -88,7 +88,7 @@ MODE = FailureMode(
         does="asks a stand-in GPU for a million gigabytes",
         of=(
             Torch(build="cuda"),
-            # Without NVML: PyTorch 2.15 asks it for NVLink before it raises this error, which the stand-in does not answer.
+            # Without NVML: PyTorch 2.14 asks it for NVLink before it raises this error, which the stand-in does not answer.
             StubDriver(cuda="13.9", gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
         ),
         run=(("{python}", "-c", "import torch; torch.empty(1 << 50, dtype=torch.uint8, device='cuda')"),),
