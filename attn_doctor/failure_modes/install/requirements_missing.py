@@ -17,7 +17,8 @@ What to do
     Install all missing packages in one command, so that the resolver sees all requirements.
 
 How to reproduce
-    `attn-doctor reproduce requirements-missing` installs ultralytics beside torch, without what else it needs. It downloads 1 MB.
+    `attn-doctor reproduce requirements-missing` installs ultralytics beside torch, without what else it needs. It downloads 1 MB, and a
+    CPU build of torch (200 MB) where the target has none.
 
 References
     https://pip.pypa.io/en/stable/cli/pip_check/

@@ -20,8 +20,8 @@ What to do
     turn it off (XFORMERS_DISABLED=1 for DINOv2).
 
 How to reproduce
-    `attn-doctor reproduce export-of-flash-attn` exports to ONNX a model that calls an operator with flash-attn's name, by the target's own
-    torch. Stand-in: the operator, which has flash-attn's name and copies its input.
+    `attn-doctor reproduce export-of-flash-attn` exports to ONNX a model that calls an operator with flash-attn's name. Stand-in: the
+    operator, which has flash-attn's name and copies its input. It downloads a CPU build of torch (200 MB) where the target has none.
 
 References
     https://github.com/NVlabs/FoundationStereo/issues/34
