@@ -143,9 +143,9 @@ def test_on_windows_community_builds_stand_for_official_wheels():
 
 def test_torch_is_installed_first_where_it_is_missing_and_never_where_it_is_there():
     there = stated(subject=Subject(package="apex"), torch=Torch(version="2.5.1+cu124"))
-    assert package_cures.torch_first(there) == ()
+    assert package_cures.torch_first(there, "apex") == ()
     for facts in (stated(subject=Subject(package="apex")), stated(torch=Torch(version=None))):
-        (step,) = package_cures.torch_first(facts)
+        (step,) = package_cures.torch_first(facts, "apex")
         assert isinstance(step, Install)
         assert "torch" in step.names()
 
@@ -200,6 +200,7 @@ def test_the_command_in_a_log_says_what_to_ask_for_but_no_password_is_repeated()
         ("pip install 'mamba_ssm[causal-conv1d]>=2'", "mamba_ssm[causal-conv1d]>=2"),
         ("pip install git+https://github.com/state-spaces/mamba-ssm.git@v2", "git+https://github.com/state-spaces/mamba-ssm.git@v2"),
         ("pip install git+https://me:secret@example.org/mamba-ssm.git", "mamba-ssm"),
+        ("pip install --no-binary mamba-ssm mamba-ssm==2.2.4", "mamba-ssm==2.2.4"),
         ("pip install -r requirements.txt", "mamba-ssm"),
     ):  # fmt: skip
         assert subject.requirement(stated(subject=Subject(package="mamba-ssm", command=command))) == wanted
@@ -217,9 +218,20 @@ def test_where_nothing_else_names_the_package_the_one_of_the_typed_command_count
         assert subject.package(stated(subject=Subject(command=command))) == package
 
 
+def test_before_flash_attn_a_torch_is_installed_that_it_has_wheels_for():
+    """flash-attn 2.8.3.post2 does not compile against torch 2.14: its setup passes C++17, torch's headers need C++20."""
+    facts = stated(torch=Torch(version=None), system=System(os="linux"))
+    (step,) = package_cures.torch_first(facts, "flash-attn")
+    assert isinstance(step, Install)
+    assert step.requirements[0] == "torch==2.8.0"
+    (step,) = package_cures.torch_first(facts, "apex")
+    assert isinstance(step, Install)
+    assert step.requirements[0] == "torch==2.14.1"
+
+
 def test_on_windows_torch_is_never_the_default_of_the_registry():
     facts = stated(subject=Subject(package="apex"), system=System(os="windows"))
-    for step in package_cures.torch_first(facts):
+    for step in package_cures.torch_first(facts, "apex"):
         assert not isinstance(step, Install) or step.index_url
 
 

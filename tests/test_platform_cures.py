@@ -72,6 +72,11 @@ BUILD_TOOLS = "winget install --id Microsoft.VisualStudio.2022.BuildTools -e --o
 WORKLOAD = "--wait --passive --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"
 
 # What a log says -> the lines of its first cure; None for a step that only hands can do.
+ULTRALYTICS = (
+    "Ultralytics 8.4.190 🚀 Python-3.11.7 torch-2.9.1+cu128 CUDA:0 (NVIDIA GeForce RTX 3090, 24240MiB)\n"
+    '  File "/home/user/v/lib/python3.11/site-packages/ultralytics/{file}", line 27, in <module>\n'
+    "ModuleNotFoundError: No module named '{module}'\n"
+)
 LOGS: dict[str, tuple[str, list[str | None]]] = {
     # A toolkit of a stated release
     "Windows, PowerShell": (
@@ -268,6 +273,14 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
             "sudo nvidia-ctk runtime configure --runtime=docker",
             "sudo systemctl restart docker",
         ],
+    ),
+    "no torchvision beside torch of CUDA 12.8": (
+        ULTRALYTICS.format(file="utils/nms.py", module="torchvision"),
+        ["python -m pip install torchvision==0.24.1"],  # PyPI's build of torch 2.9 is that of CUDA 12.8
+    ),
+    "no tqdm in a project of uv": (
+        "$ uv run yolo train\n" + ULTRALYTICS.format(file="utils/__init__.py", module="tqdm"),
+        ["uv add ultralytics"],
     ),
 }
 

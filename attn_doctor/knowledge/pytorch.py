@@ -169,6 +169,11 @@ def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
     return row.cxx_minimum_msvc if compiler == "msvc" else row.cxx_minimum
 
 
+def first_with_cxx(standard: int) -> str | None:
+    """Return the first minor of torch whose headers need this C++ standard: "2.14" for 20; None where none of the table does."""
+    return next((row.minor for row in load(TorchRelease) if row.cxx_minimum >= standard), None)
+
+
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
     """Return the oldest driver for the torch on PyPI; None: PyPI has a CPU build."""
     cuda = pypi_cuda(torch, platform)

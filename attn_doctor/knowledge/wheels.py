@@ -96,6 +96,21 @@ def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
     )
 
 
+@functools.cache
+def torches(python: str | None) -> tuple[str, ...]:
+    """Return the minors of torch that official wheels for Linux on x86-64 were built for, the newest first: "2.8", "2.7".
+
+    `python`: the wheels for this one alone; None: it is not known, so those minors count that have a wheel for most Pythons.
+    """
+    pythons: dict[str, set[str]] = {}
+    for wheel in official():
+        if wheel.platform == "linux_x86_64" and not wheel.nightly:
+            pythons.setdefault(wheel.torch, set()).add(wheel.python)
+    few = max(map(len, pythons.values())) // 2
+    fit = [torch for torch, have in pythons.items() if (python in have if python else len(have) > few)]
+    return tuple(sorted(fit, key=lambda torch: pair(torch) or (0, 0), reverse=True))
+
+
 def matrix(release: str) -> WheelMatrix | Unknown:
     wanted = parse(release)
     row = _matrices().get(wanted.public) if wanted is not None else None

@@ -35,6 +35,8 @@ _PASSED_ON = re.compile(
     r"subprocess-exited-with-error|[Ff]ailed building wheel|[Cc]ould not build wheels|metadata-generation-failed|failed to solve|"
     r"exit(?:ed)? (?:with )?(?:code|status)|exit status|[Nn]on-?zero|returned 1 exit|Process completed|Job failed|"
     r"Failed to build installable|could not compile `|make: |\*\*\*|ChildFailedError|CalledProcessError|Aborting due to"
+    # Setups ask git for their version, and go on without it: flash-attn, xformers.
+    r"|fatal: not a git repository"
 )
 
 

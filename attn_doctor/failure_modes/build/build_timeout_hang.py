@@ -84,6 +84,7 @@ MODE = FailureMode(
                     "exceeded the maximum execution time",
                     "The job has exceeded the maximum execution time of 360 minutes.",
                 ),
+                ("timeout: sending signal ", "timeout: sending signal TERM to command 'pip'"),
                 ("Operation cancelled by user", "ERROR: Operation cancelled by user"),
                 ("context deadline exceeded", "ERROR: failed to solve: context deadline exceeded"),
             )
@@ -113,7 +114,12 @@ _ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
     r"|(?:^|\s)Building (?:flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40})\s*$"
+    # With -v the last line is that of the compiler that runs, or of the step that comes before it.
+    r"|^(?:DEBUG )?\s*(?:building '[\w.]+' extension$|(?:adding|copying|creating) '?\S+\.(?:py|so|h|txt)\b|creating \S*build/temp\.|\[\d+/\d+\] \S*(?:nvcc|g\+\+|c\+\+|cc) "
+    r"|(?:\S*/)?(?:[\w-]{0,30}(?:g\+\+|gcc|c\+\+)|cc|nvcc) .{0,4000}(?: -c |-[ID]\S))"
 )
+# A log that was cut behind an error, within the compiler's command.
+_FAILED = re.compile(r"finished with status 'error'|^\s*FAILED: ")
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -150,9 +156,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _unfinished(log: Log) -> bool:
-    """Say whether the last line of a log says that a wheel is being built."""
+    """Say whether the last line of a log says that a wheel is being built, and none before it that the build failed."""
     rest = [line for line in log.tail if not _ENDED.match(line)]
-    return bool(rest) and bool(_WAITING.search(rest[-1]))
+    return bool(rest) and bool(_WAITING.search(rest[-1])) and not any(_FAILED.search(line) for line in rest)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -168,6 +168,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "CUDA_HOME", None, "it names a folder that does not exist, and hides a toolkit that PyTorch would find"
         )
         return (Fix(title="Unset CUDA_HOME", steps=(unset,), verify=verify), *toolkits.cures(facts))
+    value = hit.variant.value if isinstance(hit.variant, Value) else None
+    usual = None if value is None else _USUAL.get(value.rstrip("/") or "/")
+    if folder is None and usual is not None and facts.system.os != "windows":
+        why = (
+            f"the usual folder, which holds include/cuda_runtime.h: an nvcc in {str(value).rstrip('/')}/bin is a link or a script "
+            "that calls the toolkit's; where it is not there, find / -name cuda_runtime.h shows the folder"
+        )
+        step = commands.variable("CUDA_HOME", usual, why)
+        return (Fix(title=f"Set CUDA_HOME to {usual}", steps=(step,), verify=verify),)
     if folder is None:
         look = commands.by_hand(
             ("sh", "-c", 'readlink -f "$(command -v nvcc)"'),
@@ -196,4 +205,8 @@ def _root(text: str) -> str:
     return re.sub(r"(?:/bin)?/nvcc$|/bin$", "", text)
 
 
+# Where the toolkit lies whose nvcc is found in a folder of the system: NVIDIA's packages and images, Arch Linux, Debian's own package.
+# https://docs.nvidia.com/cuda/cuda-installation-guide-linux/, https://archlinux.org/packages/extra/x86_64/cuda/
+# https://packages.debian.org/bookworm/amd64/nvidia-cuda-dev/filelist
+_USUAL = {"/usr/local": "/usr/local/cuda", "/opt": "/opt/cuda", "/": "/usr"}
 _NO_TOOLKIT = ("/usr", "/usr/local", "/opt", "/bin", "/usr/bin", "/usr/local/bin", "/")

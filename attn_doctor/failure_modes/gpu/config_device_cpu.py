@@ -28,8 +28,10 @@ References
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch, Variable
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
@@ -87,6 +89,12 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
+            pattern=r"os\.environ\['CUDA_VISIBLE_DEVICES'\]: (?P<unset>None)\b",
+            literal="CUDA_VISIBLE_DEVICES",
+            sample="os.environ['CUDA_VISIBLE_DEVICES']: None",
+            strength="context",
+        ),
+        Sign(
             pattern=r"torch\.cuda\.device_count\(\): (?P<count>\d+)",
             literal="torch.cuda.device_count()",
             sample="torch.cuda.device_count(): 1",
@@ -140,28 +148,68 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Cause(Variant, frozen=True, kw_only=True):
+    """Hold why the program saw no such GPU."""
+
+    why: Literal[
+        "hidden", "number", "unseen", "unknown"
+    ]  # a variable hides it; no GPU has this number; nothing hides one
+    count: int | None = None  # the GPUs that torch saw
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     hidden = any("hidden" in m.groups for m in seen.matches)
     proven = [m for m in seen.matches if m.strength == "proof"]
-    none_seen = any(m.strength == "context" and "count" not in m.groups for m in seen.matches)
+    none_seen = any("No CUDA GPUs" in m.text for m in seen.matches)
     if not proven and not (hidden and none_seen):
         return None
     device, count = seen.group("device"), seen.group("count")
+    confidence = Confidence.HIGH
     if hidden:
-        message, confidence = f"{_VARIABLE} hides every GPU from the program there.", Confidence.HIGH
+        cause, message = Cause(why="hidden"), f"{_VARIABLE} hides every GPU from the program there."
     elif device is not None and count not in (None, "0"):
-        message, confidence = (
-            f"The program there was told to use device {device}, and sees {count} GPU(s).",
-            Confidence.HIGH,
-        )
+        cause = Cause(why="number", count=int(count))
+        message = f"The program there was told to use device {device}, and sees {count} GPU(s)."
     elif any("ordinal" in m.text for m in proven):
-        message, confidence = "A program there named a GPU by a number that no GPU has.", Confidence.HIGH
+        cause, message = Cause(why="number"), "A program there named a GPU by a number that no GPU has."
+    elif count == "0" and any("unset" in m.groups for m in seen.matches):
+        cause = Cause(why="unseen")
+        message = f"torch sees no GPU there, and {_VARIABLE} hides none: no driver works for it, or this machine has no NVIDIA GPU."
+        confidence = Confidence.MEDIUM
     else:
+        cause = Cause(why="unknown")
         message = "The program there sees no GPU: it is hidden, or torch cannot use it, or there is none."
         confidence = Confidence.MEDIUM
-    return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR)
+    return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    cause = hit.variant if isinstance(hit.variant, Cause) else Cause(why="hidden")
     unset = commands.variable(_VARIABLE, None, "then every GPU is seen")
-    return (Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts)),)
+    unhide = Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts))
+    if cause.why == "unseen":
+        return (_look(facts), _on_the_cpu(facts))
+    if cause.why != "number":
+        return (unhide,)
+    last = None if cause.count is None else cause.count - 1
+    named = "device=0" if last in (None, 0) else f"device=0 to device={last}"
+    words = f"name a GPU that torch sees, {named}, in the command or the program: the numbers begin with 0"
+    name = Fix(
+        title="Name a GPU that is there",
+        steps=(commands.by_hand((), words, "nothing", "none"),),
+        verify=commands.check(facts),
+    )
+    return (name, unhide)
+
+
+def _look(facts: Facts) -> Fix:
+    """Return the fix that finds out which of the two it is: a driver that does not work, or no GPU."""
+    words = "lists the NVIDIA GPUs for which a driver works; where it fails or lists none, install the driver: https://www.nvidia.com/drivers"
+    step = commands.by_hand(("nvidia-smi",), words, "nothing", "none")
+    return Fix(title="Look whether a driver works for a GPU", steps=(step,), verify=commands.check(facts))
+
+
+def _on_the_cpu(facts: Facts) -> Fix:
+    words = "without an NVIDIA GPU: repeat the command with device=cpu; training is many times slower there"
+    step = commands.by_hand((), words, "nothing", "none")
+    return Fix(title="Compute on the CPU", steps=(step,), verify=commands.check(facts))

@@ -57,9 +57,31 @@ MODE = FailureMode(
         "sdist-packaging-bug",
     ),
     signs=(
+        # The file that could not be written is one of those that an installer or a compiler puts into TMPDIR.
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
+            for pattern, literal, sample in (
+                (
+                    r"pip/_internal/network/download\.py\", line \d+, in (?P<temporary>__call__|_\w+)",
+                    "_internal/network/download.py",
+                    '  File "/v/lib/python3.11/site-packages/pip/_internal/network/download.py", line 148, in __call__',
+                ),
+                (
+                    r"(?P<temporary>/tmp/)\S{1,200}?'?:? No space left on device",
+                    "o space left on device",
+                    "/usr/bin/as: unable to write /tmp/ccX1Y2Z3.o: No space left on device",
+                ),
+            )
+        ),
         *(
             Sign(pattern=pattern, literal=literal, sample=sample)
             for pattern, literal, sample in (
+                (r"\[Errno 27\]", "[Errno 27]", "OSError: [Errno 27] File too large"),
+                (
+                    r"File size limit exceeded",
+                    "File size limit exceeded",
+                    "bash: line 1: 6597 File size limit exceeded(core dumped) pip install torch",
+                ),
                 (
                     r"\[Errno 28\]",
                     "[Errno 28]",
@@ -132,19 +154,33 @@ def _what(purpose: str) -> str:
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Name the installer whose words the log has: it has a cache of its own."""
+    """Name the installer whose words the log has: it has a cache of its own. And what was full, where the log tells."""
 
     of: Literal["uv", "conda", "another"]
+    what: Literal["disk", "temporary", "limit"] = "disk"  # the disk of TMPDIR; the largest file that the shell allows
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = [m.text for m in seen.matches]
     conda = any("NoSpaceLeftError" in text for text in said)
     uv = any("(os error" in text for text in said)  # the words of programs in Rust: uv, and pixi
+    proofs = [m.text for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    limit = all("Errno 27]" in text or "File size" in text for text in proofs)
+    temporary = any("temporary" in m.groups for m in seen.matches)
+    message = "The quota was used up." if all("uota" in text for text in proofs) else "The disk was full."
+    if limit:
+        message = "A file became larger than the shell there allows (ulimit -f), or than its disk can hold."
+    elif temporary:
+        message = "The disk of the temporary files (TMPDIR) was full."
     return Hit(
-        message="The quota was used up." if all("uota" in text for text in said) else "The disk was full.",
+        message=message,
         evidence=evidence,
-        variant=Full(of="conda" if conda else "uv" if uv else "another"),
+        variant=Full(
+            of="conda" if conda else "uv" if uv else "another",
+            what="limit" if limit else "temporary" if temporary else "disk",
+        ),
     )
 
 
@@ -152,12 +188,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     disks = facts.system.disks if isinstance(facts.system.disks, tuple) else ()
     roomy = [d for d in disks if isinstance(d.free_bytes, int) and d.free_bytes >= ROOM and d.purpose != "tmp"]
     made = []
+    what = hit.variant.what if isinstance(hit.variant, Full) else "disk"
+    if what == "limit":
+        # "unlimited" sets the hard limit too, which only root may raise: bash then says "Operation not permitted".
+        why = (
+            "raises the shell's limit as far as its hard limit allows; where ulimit -H -f shows a number, open a new shell, or let the "
+            "operator of the container or cluster raise it"
+        )
+        step = commands.by_hand(("ulimit", "-S", "-f", "hard"), why, "the limit of this shell", "none")
+        return (Fix(title="Allow larger files in this shell", steps=(step,), verify=building.verify(facts)),)
+    if what == "temporary" and not roomy and facts.system.os != "windows":
+        why = "the installer downloads and unpacks there: this folder lies on a disk, where /tmp is often a small one in memory; df -h /var/tmp shows its room"
+        step = commands.variable("TMPDIR", "/var/tmp", why)  # noqa: S108 -- no file is made here
+        made.append(Fix(title="Put temporary files on another disk", steps=(step,), verify=building.verify(facts)))
     if roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
         step = commands.variable(name, folder, "there is room, and the installer unpacks into it")
         made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
-    made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
+    if not _without_cache(facts):
+        made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
     if not roomy:
         move = commands.by_hand(
             (),
@@ -168,6 +218,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Use another disk", steps=(move,), verify=building.verify(facts)))
     return tuple(made)
+
+
+def _without_cache(facts: Facts) -> bool:
+    """Say whether the command was told to keep no cache, as in an image that is built: there is nothing to clear then."""
+    command = facts.subject.command
+    return isinstance(command, str) and "--no-cache" in command
 
 
 def _purge(facts: Facts, hit: Hit) -> Step:

@@ -28,15 +28,20 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import requirements
+from attn_doctor.failure_modes.shared import building, requirements, torch_here
 from attn_doctor.failure_modes.shared.culprit import culprit
 from attn_doctor.failure_modes.shared.fact_queries import message
-from attn_doctor.knowledge.modules import distribution_of
+from attn_doctor.knowledge.modules import MODULE_OF, OF_TRAINING, distribution_of
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
+
+# A log names one module that is missing. These are failure modes of their own, or other builds bring them.
+_OTHERS = {"google", "numpy", "setuptools", "torch", "triton"}
+_MODULES = sorted({"ultralytics", *OF_TRAINING, *MODULE_OF.values()} - _OTHERS)
 
 MODE = FailureMode(
     code="AD215",
@@ -44,6 +49,20 @@ MODE = FailureMode(
     title="A requirement is missing, or does not import",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
+    signs=(
+        Sign(
+            pattern=rf"(?:ModuleNotFoundError: |ImportError: |❌ )No module named '?(?P<module>{'|'.join(_MODULES)})'?\s*$",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'matplotlib'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"[\\/](?:site|dist)-packages[\\/]ultralytics[\\/][\w\\/]+\.py\"",
+            literal="ultralytics",
+            sample='File "/home/user/v/lib/python3.11/site-packages/ultralytics/utils/__init__.py", line 27, in <module>',
+            strength="context",
+        ),
+    ),
     recipe=Recipe(
         does="installs ultralytics without what it needs",
         of=(
@@ -57,6 +76,13 @@ MODE = FailureMode(
         seconds=15,
     ),
 )
+
+
+class Named(Variant, frozen=True, kw_only=True):
+    """Name the module that an error says is missing, and whether an ultralytics that pip or uv installed imported it."""
+
+    module: str
+    by_ultralytics: bool
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -121,6 +147,28 @@ def _failed(facts: Facts) -> bool:
     return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried(facts))
 
 
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Find the module that an error names. A build that misses one is a failure mode of its own."""
+    raised = [m for m in seen.matches if m.strength == "hint" and not building.in_build(seen, m)]
+    if not raised:
+        return None
+    module = raised[0].groups["module"]
+    # ultralytics that is missing itself is asked for by the program.
+    asks = module != "ultralytics" and any(
+        m.strength == "context" and m.file == raised[0].file and m.line < raised[0].line for m in seen.matches
+    )
+    if module in ("packaging", "psutil") and not asks:
+        return None  # setup.py of flash-attn and others import these: packaging-missing-at-build
+    brings = distribution_of(module) or module
+    named = module if brings == module else f"{module} ({brings})"
+    return Hit(
+        message=f"{named} is not installed there, and {'ultralytics' if asks else 'the program'} imports it.",
+        evidence=building.lines(raised),
+        variant=Named(module=module, by_ultralytics=asks),
+        severity=Severity.ERROR,
+    )
+
+
 def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
     text = f"{lack.asked_by} requires {lack.name}{lack.specifier}, which is not installed"
     return fact(facts, f"packages.conflicts.{lack.place}.requires", text)
@@ -129,6 +177,8 @@ def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     lacks = requirements.missing(facts)
     verify = commands.check(facts)
+    if isinstance(hit.variant, Named) and not lacks:
+        return (_named(facts, hit.variant),)
     made = []
     if lacks:
         title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
@@ -146,3 +196,30 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             steps = requirements.afresh(facts, name)
             made.append(Fix(title=f"Install {name} afresh", steps=steps, verify=verify))
     return tuple(made)
+
+
+def _named(facts: Facts, named: Named) -> Fix:
+    """Return the fix for the module that a log names. Its error names one, and others may be missing as well.
+
+    pip and uv leave a release that is there as it is, and install all that it requires and that is missing. A checkout
+    of ultralytics is not installed so: PyPI's release would come beside it.
+    """
+    verify = commands.check(facts)
+    if named.module == "torchvision":
+        step = torch_here.vision(facts, reinstall=False)
+        if step is None:
+            words = "install the torchvision that belongs to your torch: https://github.com/pytorch/vision#installation"
+            step = commands.by_hand((), words, "adds torchvision")
+        return Fix(title="Install the torchvision of this torch", steps=(step,), verify=verify)
+    if named.module == "ultralytics":
+        step = commands.install(
+            "ultralytics", why="the newest release; it needs torch, and brings it", changes="ultralytics"
+        )
+        return Fix(title="Install ultralytics", steps=(step,), verify=verify)
+    if named.by_ultralytics:
+        why = "the release of ultralytics that is there stays; all that it requires and that is missing is installed"
+        step = commands.install("ultralytics", why=why, changes="adds what ultralytics requires")
+        return Fix(title="Install all that ultralytics requires", steps=(step,), verify=verify)
+    name = distribution_of(named.module) or named.module
+    step = commands.install(name, why=f"brings the module {named.module}", changes=f"adds {name}")
+    return Fix(title=f"Install {name}", steps=(step,), verify=verify)

@@ -141,6 +141,20 @@ MODE = FailureMode(
                 ("Successfully installed ", "Successfully installed flash-attn-2.8.3"),
             )
         ),
+        # The environments in which uv and pip build in isolation: the torch there is the newest, and not the user's.
+        *(
+            Sign(pattern=rf"{literal}[\w.]{{4,}}(?P<isolated>/)", literal=literal, sample=sample, strength="context")
+            for literal, sample in (
+                (
+                    "/builds-v0/.tmp",
+                    'DEBUG   File "/home/user/.cache/uv/builds-v0/.tmpYBpv2X/lib/python3.11/site.py", line 3, in run',
+                ),
+                (
+                    "/pip-build-env-",
+                    '  File "/tmp/pip-build-env-7p2xk0a1/overlay/lib/python3.11/site.py", line 3, in run',
+                ),
+            )
+        ),
     ),
     recipe=Recipe(
         does="runs the setup.py of flash-attn 2.5.8 without a network",
@@ -162,9 +176,13 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Name the file that was asked for: its address, None where no line of the log has it whole."""
+    """Name the file that was asked for: its address, None where no line of the log has it whole.
+
+    `isolated`: for a torch of an environment that pip or uv made for the build alone, which need not be the user's.
+    """
 
     url: str | None
+    isolated: bool = False
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -172,7 +190,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     fatal = proofs or [m for m in seen.matches if m.strength == "hint" and _ended_it(m, seen)] or _asked_for_ever(seen)
     if not fatal:
         return None
-    wanted = Wanted(url=_address(seen))
+    wanted = Wanted(url=_address(seen), isolated=any("isolated" in m.groups for m in seen.matches))
     if any("is invalid" in m.text for m in proofs):
         message = "The wheel that was fetched is no wheel: cut short, or a web page instead of the file."
         return _observed(message, fatal, wanted)
@@ -224,7 +242,8 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     asked = hit.variant.url if isinstance(hit.variant, Wanted) else None
     if not subject.is_flash_attn(facts) and subject.package(facts) is not None:
-        return _of_another(facts, subject.words(facts), asked)
+        isolated = isinstance(hit.variant, Wanted) and hit.variant.isolated
+        return _of_another(facts, subject.words(facts), None if isolated else asked, build_first=isolated)
     fitting = wheel_fixes.fitting(facts)
     url = asked or (fitting.url if fitting else None)
     why, changes = "the file that you copied, by its own name", "adds flash-attn"
@@ -245,8 +264,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (Fix(title="Carry the wheel over by hand", steps=tuple(steps), verify=verify),)
 
 
-def _of_another(facts: Facts, name: str, url: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile."""
+def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) -> tuple[Fix, ...]:
+    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile.
+
+    `build_first`: which file fits the user's torch is not known.
+    """
     row = built_packages.row_of(name)
     where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
     words = (
@@ -266,9 +288,10 @@ def _of_another(facts: Facts, name: str, url: str | None) -> tuple[Fix, ...]:
     force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
     if force is not None:
         steps = (
+            *((package_cures.tools(facts),) if build_first else ()),
             commands.variable(force, "TRUE", "the setup compiles and asks nobody for a wheel"),
             package_cures.fewer_jobs(facts),
             package_cures.build(facts, "compiled here, without a download of the wheel"),
         )
         made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
-    return tuple(made)
+    return tuple(reversed(made) if build_first else made)

@@ -5,6 +5,7 @@ Each question raises Unsure where the answer is not known.
 
 from __future__ import annotations
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
@@ -306,12 +307,25 @@ def _verify(facts: Facts) -> tuple[str, ...]:
     return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
 
 
+def _likely(key: Key, facts: Facts) -> Key:
+    """Return the key with x86-64 as the processor where a log does not say which, and its torch has no wheel on any Linux.
+
+    On another processor pip refuses the file by its name.
+    """
+    linux = facts.system.os == "linux" and isinstance(key.platform, Unknown) and facts.system.board != "jetson"
+    if not linux or not isinstance(key.torch, str) or not isinstance(key.python, str):
+        return key
+    if any(pair(torch) == pair(key.torch) for torch in wheels.torches(key.python)):
+        return key
+    return msgspec.structs.replace(key, platform="linux_x86_64")
+
+
 def _other_torch(facts: Facts) -> Fix | None:
     graphics, system = facts.graphics, facts.system
     if machine_of(facts).maker == "amd":
         return None  # the project's wheels are for CUDA
     nearest = nearest_torch(
-        key_of(facts),
+        _likely(key_of(facts), facts),
         driver=graphics.driver if isinstance(graphics.driver, str) else None,
         os=system.os if isinstance(system.os, str) else "linux",
     )
@@ -322,6 +336,9 @@ def _other_torch(facts: Facts) -> Fix | None:
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
     )
-    return Fix(
-        title=f"Change to torch {nearest.torch}, which has a wheel", steps=(*torch, wheel), verify=_verify(facts)
+    title = (
+        f"Change to torch {nearest.torch}, which has a wheel"
+        if torch
+        else f"Take flash-attn {nearest.wheel.release}, which has a wheel for this torch"
     )
+    return Fix(title=title, steps=(*torch, wheel), verify=_verify(facts))

@@ -20,14 +20,19 @@ _GIGABYTE = 1 << 30
 _JOBS = 2  # where nothing is known of the memory
 
 
-def torch_first(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that installs torch where it is missing, or may be: a build imports it. Empty where it is there."""
+def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
+    """Return the step that installs torch where it is missing, or may be: a build of `name` imports it. Empty where it is there."""
     if isinstance(facts.torch.version, str):
         return ()
-    missing = facts.torch.version is None
-    return torch_steps.newest_steps(
-        facts, "the build imports torch" + ("" if missing else "; where it is installed already, leave this step out")
-    )
+    why = "the build imports torch"
+    if facts.torch.version is not None:
+        # flash-attn does not compile against the headers of a torch that needs C++20.
+        newer = pytorch.first_with_cxx(20) if name == FLASH_ATTN else None
+        which = f"a torch older than {newer}" if newer else "it"
+        why += f"; where {which} is installed already, leave this step out"
+    if name == FLASH_ATTN:
+        return torch_steps.for_flash_attn(facts, why)
+    return torch_steps.newest_steps(facts, why)
 
 
 def _default_serves(facts: Facts) -> bool:
@@ -114,7 +119,7 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
     name = subject.package(facts)
     # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
-    steps = (*(torch_first(facts) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    steps = (*(torch_first(facts, name) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
@@ -130,7 +135,7 @@ def from_source(facts: Facts, name: str) -> Fix:
         no_build_isolation=True,
         takes=_takes(name),
     )
-    steps = (*torch_first(facts), tools(facts), fewer_jobs(facts), step)
+    steps = (*torch_first(facts, name), tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
 
 

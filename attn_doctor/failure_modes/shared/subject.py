@@ -45,6 +45,7 @@ _WITH_VALUE = (
     "--target",
     "--no-binary",
     "--only-binary",
+    "--no-build-isolation-package",
 )
 
 
@@ -110,7 +111,10 @@ def _typed(facts: Facts, name: str) -> str | None:
     command = facts.subject.command
     if not isinstance(command, str):
         return None
-    for word in command.replace("'", " ").replace('"', " ").split():
+    words = command.replace("'", " ").replace('"', " ").split()
+    for before, word in zip(("", *words), words, strict=False):
+        if before in _WITH_VALUE:
+            continue  # --no-binary xformers xformers==0.0.29
         if _REPOSITORY.fullmatch(word) and name in word.lower().replace("_", "-"):
             return word
         if not word.endswith(".whl") and name_of(word) == name:

@@ -10,7 +10,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.torch_machine import Maker
 from attn_doctor.model.facts import Facts, Unknown
@@ -98,6 +98,26 @@ def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tup
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
     return _install(facts, found, why)
+
+
+def for_flash_attn(facts: Facts, why: str) -> tuple[Step, ...]:
+    """Return the steps to the newest torch with which flash-attn can be installed here, where none is there yet.
+
+    That is one of which its releases have a finished wheel for this Python, else one whose headers its setup can compile: not the
+    newest torch, as flash-attn follows it by months.
+    """
+    machine = machine_of(facts)
+    if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
+        return newest_steps(facts, why)
+    for minor in wheels.torches(machine.python):
+        row = pytorch.release(minor)
+        found = torch_choice.choose_release(machine, minor if isinstance(row, Unknown) else row.latest)
+        if isinstance(found, Choice):
+            return _install(
+                facts, found, f"{why}; flash-attn has finished wheels for this torch, and none for the newest"
+            )
+    older = torch_choice.choose(machine, below=pytorch.first_with_cxx(20))
+    return newest_steps(facts, why) if isinstance(older, NoTorch) else _install(facts, older, why)
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
