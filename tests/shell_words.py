@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SINGLE = "'‘’‚‛"
+
 
 def fish_words(line: str) -> list[str]:
     """What fish makes of a line of plain words and single quotes: inside them only \\\\ and \\' are escapes."""
@@ -28,7 +30,10 @@ def fish_words(line: str) -> list[str]:
 
 
 def powershell_words(line: str) -> list[str]:
-    """What PowerShell makes of a line of plain words and single quotes: a quote inside is doubled."""
+    """What PowerShell makes of a line of plain words and quotes: a single quote inside of single ones is doubled.
+
+    Four characters are single quotes to it: https://github.com/PowerShell/PowerShell, CharExtensions.IsSingleQuote.
+    """
     words, at = [], 0
     while at < len(line):
         if line[at] == " ":
@@ -37,17 +42,22 @@ def powershell_words(line: str) -> list[str]:
         word, start = "", at
         if line[at] == "'":
             at += 1
-            while line[at] != "'" or line[at + 1 : at + 2] == "'":
-                at += 1 if line[at] != "'" else 2
-                word += line[at - 1]
+            while line[at] not in SINGLE or (line[at + 1 : at + 2] and line[at + 1 : at + 2] in SINGLE):
+                word += line[at]
+                at += 1 if line[at] not in SINGLE else 2
             at += 1
+        elif line[at] == '"':
+            end = line.index('"', at + 1)
+            word, at = line[at + 1 : end], end + 1
+            assert not set(word) & set("$`“”„"), line
         else:
             while at < len(line) and line[at] != " ":
                 assert line[at] not in "`\"'$,;&|<>(){}#*?", line
                 word += line[at]
                 at += 1
             assert start == at or not (
-                word.startswith(("@", "%")) or (word.startswith("-") and set(word) & set(".:"))
+                word.startswith(("@", "%"))
+                or (word.startswith("-") and not word[1:2].isdigit() and set(word) & set(".:"))
             ), line
         words.append(word)
     return words

@@ -40,6 +40,7 @@ ODD = [
     "a&b|c>d",
     "torch,numpy",
     "é",
+    "D:\\O’Brien’s env\\",
     "#x",
     "!",
 ]
@@ -70,9 +71,9 @@ def test_a_line_for_another_shell_comes_back_too(shell, read):
 
 
 def test_powershell_starts_a_quoted_program_with_an_ampersand():
-    assert commands.quoted(("C:/My Env/python.exe", "-m", "pip"), "powershell") == "& 'C:/My Env/python.exe' -m pip"
-    assert commands.quoted(("x", "--index-url=https://a.b"), "powershell") == "x '--index-url=https://a.b'"
-    assert commands.quoted(("x", "torch,torchvision"), "powershell") == "x 'torch,torchvision'"
+    assert commands.quoted(("C:/My Env/python.exe", "-m", "pip"), "powershell") == '& "C:/My Env/python.exe" -m pip'
+    assert commands.quoted(("x", "--index-url=https://a.b"), "powershell") == 'x "--index-url=https://a.b"'
+    assert commands.quoted(("x", "torch,torchvision"), "powershell") == 'x "torch,torchvision"'
 
 
 @pytest.mark.parametrize(

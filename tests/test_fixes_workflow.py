@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from little_plans import WORDS, Said, bare, cause, install_numpy_1, python, report, way
 from patients import Patient, ill
+from recorded_machines import MACHINES, read
 from snapshots import snapshot
 from whole_machines import RTX_4090, changed
 
@@ -45,7 +47,9 @@ def test_offline_a_plan_is_made_and_its_way_can_be_applied_or_not(patient):
     made = workflow.suggest(request(patient, offline=True, verify=False), said)
     assert (made.here, made.plan.notes, [one.attempt for one in made.plan.ways]) == (
         True,
-        (),
+        (
+            f"PIP_NO_INDEX keeps pip from asking any index: it finds only wheels in {(patient.folder / 'house').as_uri()}",
+        ),
         [None] * len(made.plan.ways),
     )
     assert made.places == ask(str(patient.python), os.environ)
@@ -144,6 +148,43 @@ def test_a_report_of_another_machine_or_another_goal(patient, tmp_path):
         assert (there.here, there.places) == (False, None)
         assert there.plan.notes[-1] == "This plan is for the machine that wrote the report."
         assert asked(verify=True).plan.notes[-1].endswith("and is not tried here.")
+
+
+def test_recorded_facts_of_another_machine_are_judged_and_nobody_here_is_asked(tmp_path):
+    machine = next(folder for folder in MACHINES if folder.name == "windows-11-gtx-1660-cpu-torch")
+    facts = machine / "facts.json"
+    nobody = FixRequest(environ={}, target=str(tmp_path / "no" / "python"))
+    made = workflow.suggest(nobody._replace(facts=str(facts)), said := Said())
+    assert (made.here, made.places, made.facts) == (False, None, read(machine)[0])
+    assert made.plan.notes[-1] == "This plan is for the machine of these facts."
+    assert "asking the installer what it would change" not in said
+    install = next(one for one in made.plan.ways[0].steps if isinstance(one.step, Install))
+    assert "torch" in " ".join(install.step.argv)
+    assert "download.pytorch.org/whl/cu" in " ".join(install.step.argv)
+    assert (install.changes, install.unresolved) == (None, "the installer was not asked")
+    saved = tmp_path / "report.json"
+    saved.write_bytes(encode(report(facts=made.facts)))  # which names no finding: its facts are judged anew
+    again = workflow.suggest(nobody._replace(facts=str(saved), goal=Goal.FLASH_ATTN), Said())
+    assert (again.plan.goal, made.plan.goal) == (Goal.FLASH_ATTN, Goal.TRAIN)
+    by_report = workflow.suggest(nobody._replace(facts=str(saved), goal=made.plan.goal), Said())
+    assert by_report.plan.ways == made.plan.ways
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--apply", "--yes"], "--facts describes another machine: it is for --suggest"),
+        (["--undo"], "--facts describes another machine: it is for --suggest"),
+        (["--suggest", "--verify"], "--verify tries a plan on the machine that it is for: --facts describes another one"),
+        (["--suggest", "--report", "r.json"], "not allowed with argument --report"),
+        (["--suggest"], "no-such-file.json"),
+    ],
+)  # fmt: skip
+def test_facts_of_another_machine_are_for_a_suggestion_alone(tmp_path, words, why):
+    argv = [sys.executable, "-m", "attn_doctor", "fix", *words, "--facts", str(tmp_path / "no-such-file.json")]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert why in done.stderr
 
 
 def test_the_names_of_this_machine_are_put_back_into_its_report():

@@ -41,7 +41,10 @@ CASES = {
     "cuda-home-unset/gsplat-import": ("gsplat|https://docs.gsplat.studio/whl/", ""),
     "cuda-home-unset/deepspeed-op": ("CUDA", ""),
     "abi-mismatch-torch-version/detectron2-nested": ("--force-reinstall|git+https://github.com/facebookresearch/detectron2.git", "detectron2"),
-    "abi-mismatch-torch-version/xformers-cuda-backend": ("xformers|torch.__version__|https://download.pytorch.org/whl/cu124", "xformers"),
+    "abi-mismatch-torch-version/xformers-cuda-backend": ("--upgrade xformers torch=={torch}|torch.__version__|https://download.pytorch.org/whl/cu{cuda}", "xformers"),
+    "abi-mismatch-torch-version/windows-pytorch3d": ("--force-reinstall|git+https://github.com/facebookresearch/pytorch3d.git@stable", "pytorch3d"),
+    "abi-mismatch-torch-version/xformers-says-it-alone": ("--upgrade xformers torch==2.4.1 --index-url https://download.pytorch.org/whl/cu124", "xformers"),
+    "nvcc-torch-cuda-mismatch/deepspeed-windows": ("DS_BUILD_OPS=0|pip install --no-cache-dir deepspeed", "11.8|12.4"),
     "build-timeout-hang/xformers-uv": ("xformers", ""),
     "abi-mismatch-torch-version/deformable-egg": ("models/ops", "multiscaledeformableattention"),
     "abi-mismatch-cxx11/mmcv-ext": ("mmcv", "mmcv"),
@@ -88,6 +91,11 @@ def test_the_first_cure_is_of_the_package_that_the_log_names(name):
     for fix in finding.fixes:
         assert not any(isinstance(step, Install) and "flash-attn" in step.names() for step in fix.steps), said(fix)
         assert "attn-doctor wheels" not in said(fix)
+
+
+def test_flash_attns_wheel_of_the_other_abi_is_named_where_the_log_states_torch_and_python():
+    finding = first((LOGS / "abi-mismatch-cxx11" / "torch-and-python-stated.log").read_bytes())
+    assert "flash_attn-2.8.3.post1+cu12torch2.5cxx11abiFALSE-cp311-cp311-linux_x86_64.whl" in said(finding.fixes[0])
 
 
 NAMELESS = (
@@ -181,7 +189,7 @@ def test_a_wheel_is_offered_only_for_a_platform_python_and_torch_that_it_is_made
     assert ways("detectron2") == ()
     assert ways("nobody-knows-this") == ()
     assert ways("causal-conv1d", platform="linux-aarch64") == ()
-    assert "Python 3.10" in said(ways("causal-conv1d")[0])
+    assert "CAUSAL_CONV1D_SKIP_CUDA_BUILD=TRUE" in said(ways("causal-conv1d")[0])
 
 
 def test_a_build_says_how_much_memory_it_takes_and_fits_the_machine():

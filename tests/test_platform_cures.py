@@ -171,10 +171,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "torch's CUDA is not known": (
         system("Ubuntu 22.04.4 LTS") + UNSET,
-        ["python -c 'import torch; print(torch.version.cuda)'", None],
+        ["python3 -c 'import torch; print(torch.version.cuda)'", None],
     ),
     # A compiler, headers, libraries
-    "no cl.exe, PowerShell": ("PS D:\\seg> pip install causal-conv1d\n" + NO_CL, [f"{BUILD_TOOLS} '{WORKLOAD}'", None]),
+    "no cl.exe, PowerShell": ("PS D:\\seg> pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),
     "no cl.exe, cmd": ("D:\\seg>pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),
     "no gcc in a container": (
         DOCKER + 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' + NO_GCC,
@@ -236,7 +236,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "torch.compile finds no cl.exe": (
         "PS D:\\seg> python train.py\ntorch._inductor.exc.InductorError: RuntimeError: Compiler: cl is not found.\n",
-        [f"{BUILD_TOOLS} '{WORKLOAD}'", None],
+        [f'{BUILD_TOOLS} "{WORKLOAD}"', None],
     ),
     # The driver, and what passes a GPU on
     "no driver, Ubuntu": (system("Ubuntu 22.04.4 LTS") + NO_DRIVER, ["sudo ubuntu-drivers install", "sudo reboot"]),
@@ -261,7 +261,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+        ["python3 -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),
@@ -338,6 +338,7 @@ def linux(name: str, version: str, **system_facts) -> dict:
 def test_a_compiler_comes_from_the_package_manager_of_the_distribution():
     of = {
         ("amzn", "2023"): ["sudo dnf install -y gcc gcc-c++ make"],
+        ("rocky", "8.10"): ["sudo dnf install -y gcc gcc-c++ make"],
         ("sles", "15.6"): ["sudo zypper install -y gcc gcc-c++ make"],
         ("alpine", "3.20.1"): ["sudo apk add build-base"],
         ("arch", ""): ["sudo pacman -S --needed base-devel"],
@@ -346,6 +347,12 @@ def test_a_compiler_comes_from_the_package_manager_of_the_distribution():
     for (name, version), wanted in of.items():
         facts = machine(system=linux(name, version))
         assert lines(facts, system_tools.compiler(facts)) == wanted
+
+
+def test_a_distribution_before_dnf_gets_no_dnf():
+    for name, version in (("centos", "7.9"), ("amzn", "2"), ("rhel", "7")):
+        facts = machine(system=linux(name, version))
+        assert "dnf" not in str(lines(facts, system_tools.compiler(facts)))
 
 
 def test_root_types_no_sudo():

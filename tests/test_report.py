@@ -191,7 +191,7 @@ def test_commands_are_never_wrapped_or_cut():
     [
         ("bash", "'/o p/py' '-x;rm' 'it'\"'\"'s' '$HOME'"),
         ("fish", "'/o p/py' '-x;rm' 'it\\'s' '$HOME'"),
-        ("powershell", "& '/o p/py' '-x;rm' 'it''s' '$HOME'"),
+        ("powershell", """& "/o p/py" "-x;rm" "it's" '$HOME'"""),
     ],
 )
 def test_an_argv_is_shown_so_that_it_can_be_pasted(shell, expected):

@@ -35,7 +35,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         choices=("train", "flash-attn"),
         help="train with what is here, or have flash-attn installed and working (default: as the environment implies)",
     )
-    parser.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
+    source.add_argument(
+        "--facts",
+        metavar="FILE",
+        help="with --suggest: make the plan from recorded facts (or a report) of another machine",
+    )
     parser.add_argument(
         "--installer",
         choices=("pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"),
@@ -73,6 +79,10 @@ def execute(arguments: argparse.Namespace) -> int:
     check_outputs(arguments)
     if arguments.apply and arguments.report:
         raise Cannot("--apply examines the machine itself: --report is for --suggest")
+    if arguments.facts and not arguments.suggest:
+        raise Cannot("--facts describes another machine: it is for --suggest")
+    if arguments.facts and arguments.verify:
+        raise Cannot("--verify tries a plan on the machine that it is for: --facts describes another one")
     if arguments.gpu and arguments.report:
         raise Cannot("a report has been judged already: name --gpu where it is made, in `attn-doctor check`")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
@@ -84,6 +94,7 @@ def execute(arguments: argparse.Namespace) -> int:
         target=options.target,
         goal=Goal(arguments.goal) if arguments.goal else None,
         report=arguments.report,
+        facts=arguments.facts,
         gpu=arguments.gpu,
         installer=arguments.installer,
         verify=arguments.verify,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import chosen, context, in_order, python, rendered
+from attn_doctor.commands.installers import by_the_torch_there, chosen, context, in_order, rendered
+from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
+from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import quoted, shell_of, shown
+from attn_doctor.commands.target_python import examining, python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
 
 __all__ = [
     "by_hand",
+    "by_the_torch_there",
     "check",
     "install",
     "prepared",
@@ -23,7 +27,7 @@ __all__ = [
     "shell_of",
     "shown",
 ]
-__all__ += ["uninstall", "variable"]
+__all__ += ["ProjectBuild", "build_of_project", "fails_itself", "starting", "uninstall", "variable"]
 
 
 def install(
@@ -35,12 +39,14 @@ def install(
     takes: str | None = None,
     index_url: str | None = None,
     from_folder: str | None = None,
+    find_links: str | None = None,
     upgrade: bool = False,
     reinstall: bool = False,
     no_deps: bool = False,
     no_build_isolation: bool = False,
     no_cache: bool = False,
     no_binary: bool = False,
+    only_binary: bool = False,
     verbose: bool = False,
 ) -> Step:
     """Build a step that installs requirements into the target."""
@@ -53,12 +59,14 @@ def install(
         takes=takes,
         index_url=index_url,
         from_folder=from_folder,
+        find_links=find_links,
         upgrade=upgrade,
         reinstall=reinstall,
         no_deps=no_deps,
         no_build_isolation=no_build_isolation,
         no_cache=no_cache,
         no_binary=no_binary,
+        only_binary=only_binary,
         verbose=verbose,
     )
 
@@ -137,4 +145,4 @@ def check(facts: Facts, *options: str) -> tuple[str, ...]:
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()
-    return ("attn-doctor", "check", "--target", python(facts), *gpu, *(options or ("--no-trial",)))
+    return (*examining(facts), *gpu, *(options or ("--no-trial",)))

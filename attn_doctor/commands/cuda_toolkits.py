@@ -311,7 +311,7 @@ def _any_way(facts: Facts, version: Version) -> Step:
 def ask_torch(facts: Facts) -> Step:
     """Return the step that says which CUDA torch was built for."""
     return commands.by_hand(
-        (commands.python(facts), "-c", "import torch; print(torch.version.cuda)"),
+        (*commands.starting(facts), "-c", "import torch; print(torch.version.cuda)"),
         "says for which CUDA torch was built: the toolkit has to be of this major",
         "nothing",
         "none",

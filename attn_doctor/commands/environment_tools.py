@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import ClassVar
 
 import msgspec
@@ -32,6 +32,7 @@ class Context(Record, frozen=True, kw_only=True):
     folder: str = ""  # of the project; empty: where the command is typed
     locks: tuple[str, ...] = ()  # lock files of that project
     from_conda: frozenset[str] = frozenset()  # distributions that conda installed
+    all_listed: bool = True  # who installed each distribution was read; a log does not say it
     declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
     in_pyproject: frozenset[str] = (
         frozenset()
@@ -39,7 +40,13 @@ class Context(Record, frozen=True, kw_only=True):
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
-    found_by_uv: bool = False  # no path of a Python is known: uv finds the environment where it is typed
+    started_by: Argv = ()  # the words that start this Python where its path alone does not: ("poetry", "run", "python")
+    uv_target: Argv | None = None  # the words that tell uv the environment; None: --python and the path
+
+    @property
+    def pip(self) -> Argv:
+        """Return the words that start the target's own pip."""
+        return (*(self.started_by or (self.python,)), "-m", "pip")
 
 
 class Installer(ABC):
@@ -74,7 +81,7 @@ class Installer(ABC):
 
     def add_pip(self) -> Argv:
         """Return the command that puts a pip into an environment that has none."""
-        return (self.here.python, "-m", "ensurepip", "--upgrade")
+        return (*self.here.pip[:-1], "ensurepip", "--upgrade")
 
     def rendered(self, step: Step) -> Step:
         """Return the step with its command; of a variable, and of a command that is one already, the step as it is."""
@@ -110,9 +117,9 @@ def _also(why: str, said: str | None) -> str:
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
     """Return a command of the target's pip as uv has it, where the target has no pip."""
-    if here.has_pip or argv[:3] != (here.python, "-m", "pip") or not isinstance(of_packages(here), Uv):
+    if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
-    words = argv[3:]
+    words = argv[len(here.pip) :]
     if words[:2] == ("cache", "purge"):
         return ("uv", "cache", "clean")
     if words[:1] == ("check",):
@@ -128,11 +135,11 @@ class Pip(Installer):
 
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
-        return (self.here.python, "-m", "pip", "install", *_system(self.here), *options(step))
+        return (*self.here.pip, "install", *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
         """Return the command of a removal."""
-        return (self.here.python, "-m", "pip", "uninstall", "-y", *_system(self.here), *step.requirements)
+        return (*self.here.pip, "uninstall", "-y", *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
         """Say that this Python belongs to the operating system."""
@@ -169,7 +176,7 @@ class Uv(Installer):
 
 
 def _python(here: Context) -> Argv:
-    return () if here.found_by_uv else ("--python", here.python)
+    return ("--python", here.python) if here.uv_target is None else here.uv_target
 
 
 _SWITCHES = {
@@ -185,11 +192,13 @@ _SWITCHES = {
 def options(step: Install) -> Argv:
     """Return options and requirements in the words that pip and uv share; an index stands last, as pytorch.org writes it."""
     folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
+    page = ("--find-links", step.find_links) if step.find_links else ()
     index = ("--index-url", step.index_url) if step.index_url else ()
     # https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-no-binary, https://docs.astral.sh/uv/reference/cli/#uv-pip-install
     source = tuple(word for name in step.names() if step.no_binary for word in ("--no-binary", name))
+    wheels = tuple(word for name in step.names() if step.only_binary for word in ("--only-binary", name))
     switches = (word for name, word in _SWITCHES.items() if getattr(step, name))
-    return (*switches, *source, *folder, *step.requirements, *index)
+    return (*switches, *source, *wheels, *folder, *step.requirements, *page, *index)
 
 
 class Pipx(Installer):
@@ -214,7 +223,7 @@ class Pipx(Installer):
 
     @property
     def _name(self) -> str:
-        return PurePath(self.here.prefix).name
+        return PureWindowsPath(self.here.prefix).name  # takes / and \\ alike
 
 
 class Conda(Installer):
@@ -242,6 +251,8 @@ class Conda(Installer):
         if self._of_conda(step.requirements):
             return super().otherwise(step)
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
+        if not self.here.all_listed:
+            return f"whether conda installed this is not known; the environment's own {tool} replaces it in both cases"
         return f"conda did not install this, so the environment's own {tool} does it"
 
     def add_pip(self) -> Argv:

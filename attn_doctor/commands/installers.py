@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 import msgspec
 
+from attn_doctor.commands import target_python
 from attn_doctor.commands.environment_tools import (
     Conda,
     Context,
@@ -21,14 +22,15 @@ from attn_doctor.commands.environment_tools import (
     later_installed,
     of_packages,
 )
-from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject
+from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject, taken_in
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
+from attn_doctor.model.steps import AddPip, Install, Run, RunByHand, Step, Uninstall, action, name_of
 
 __all__ = [
     "INSTALLERS",
     "KEEPERS",
     "Context",
+    "by_the_torch_there",
     "chosen",
     "context",
     "in_order",
@@ -37,7 +39,6 @@ __all__ = [
     "kept_by_project",
     "of_packages",
     "own",
-    "python",
     "rendered",
 ]
 
@@ -76,11 +77,6 @@ def kept_by_project(here: Context, step: Step) -> frozenset[str]:
     tool = installer(here)
     keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
     return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
-
-
-def python(facts: Facts) -> str:
-    """Return the target's own interpreter."""
-    return facts.interpreter.python if isinstance(facts.interpreter.python, str) else "python"
 
 
 def _tools(facts: Facts) -> tuple[str, ...]:
@@ -136,17 +132,19 @@ def context(facts: Facts, name: str) -> Context:
     target = facts.interpreter
     return Context(
         installer=name,
-        python=python(facts),
+        python=target_python.python(facts),
         prefix=target.prefix if isinstance(target.prefix, str) else "",
         folder=next((folder for folder in folders if isinstance(folder, str)), ""),
         locks=() if isinstance(facts.project.locks, Unknown) else facts.project.locks,
         from_conda=frozenset(d.name for d in listed if d.installer == "conda"),
+        all_listed=facts.grade != "stated" and not isinstance(facts.packages.distributions, Unknown),
         declared=frozenset(found for pin in pins if (found := name_of(pin.requirement.split(" ")[0]))),
         in_pyproject=_in_pyproject(facts),
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
-        of_system=target.externally_managed is True and target.kind not in ("venv", "uv", "conda", "pixi", "pipx"),
-        found_by_uv=not isinstance(target.python, str),
+        of_system=target_python.of_system(facts),
+        started_by=target_python.starting(facts),
+        uv_target=target_python.for_uv(facts),
     )
 
 
@@ -168,13 +166,37 @@ def rendered(facts: Facts, step: Step) -> Step:
     return installer(context(facts, chosen(facts)[0])).rendered(step)
 
 
+# Runs the command that stands behind it, with what the torch there says of itself: its release, its minor, its CUDA ("124"). The program
+# holds no quotation mark, so that every shell passes it on as it is.
+_BY_TORCH = (
+    "import subprocess, sys, torch; v = torch.__version__.split(chr(43))[0]; "
+    "sys.exit(subprocess.call([a.format(torch=v, minor=chr(46).join(v.split(chr(46))[:2]), "
+    "cuda=torch.version.cuda.replace(chr(46), str())) for a in sys.argv[1:]]))"
+)
+
+
+def by_the_torch_there(facts: Facts, step: Install) -> Step:
+    """Return the step that installs what belongs to the torch there, where nobody knows which that is: the command asks it.
+
+    In requirements, index and page of the step "{torch}" stands for the release ("2.6.0"), "{minor}" for "2.6", "{cuda}" for "124".
+    """
+    made = of_packages(context(facts, chosen(facts)[0])).rendered(step)
+    argv = (*target_python.starting(facts), "-c", _BY_TORCH, *made.argv)
+    why = (
+        f"{made.why}; the first part puts the release of torch that is there, and its CUDA, in the place of the braces"
+    )
+    return RunByHand(argv=argv, why=why, changes=step.changes, risk=step.risk, takes=step.takes)
+
+
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return steps with their commands, in this order, and what the installer needs before them.
 
     A pip is added once, first, where a command needs the target's pip and there is none. What is removed to be installed
     again stays in the project's files. A step that a project's tool has already done is left out.
     """
-    tool, made = installer(here), list[Step]()
+    tool, made = _for_all(here, steps), list[Step]()
+    if isinstance(tool, UvProject) and not isinstance(tool, UvPinned):
+        steps = [taken_in(step) for step in steps]
     for place, step in enumerate(steps):
         if isinstance(step, AddPip):
             continue
@@ -184,9 +206,16 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
             made += [*(tool.before(step) if isinstance(step, Install) else ()), tool.rendered(step)]
     kept = [step for place, step in enumerate(made) if not any(_done(tool, step, other) for other in made[:place])]
     asked = next((step for step in steps if isinstance(step, AddPip)), None)
-    if any(step.argv[:3] == (here.python, "-m", "pip") for step in kept) and (asked or not here.has_pip):
+    if any(step.argv[: len(here.pip)] == here.pip for step in kept) and (asked or not here.has_pip):
         return (tool.rendered(asked or AddPip(why="this environment has no pip", changes="adds pip")), *kept)
     return tuple(kept)
+
+
+def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
+    """Return the renderer of all these steps: once `uv add` has written uv.lock, its next sync removes what `uv pip` installed."""
+    tool = installer(here)
+    named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
+    return UvProject(here) if named else tool
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:

@@ -35,7 +35,11 @@ def manager(facts: Facts) -> Manager | None:
     name = facts.system.distribution
     found = _MANAGERS.get(name) if isinstance(name, str) and facts.system.os not in ("windows", "darwin") else None
     version = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
-    return None if found == "dnf" and name == "amzn" and version is not None and version[0] == 2 else found
+    if found == "dnf" and version is not None and name != "fedora":
+        return (
+            found if version[0] >= (3 if name in ("amzn", "azurelinux") else 8) else None
+        )  # older ones have yum alone
+    return found
 
 
 def container(facts: Facts) -> str | None:

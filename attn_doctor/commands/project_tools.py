@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+import msgspec
+
 from attn_doctor.commands.environment_tools import Argv, Installer, all_bare, kept, of_packages
 from attn_doctor.model.steps import Install, Run, Step, Uninstall, name_of
 
@@ -78,13 +80,25 @@ class UvProject(Project):
         return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None
 
 
+_TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` takes it out again and `uv add` would keep it"
+
+
+def taken_in(step: Step) -> Step:
+    """Return a step as `uv add` has it, without what `UvPinned` said of it when it was rendered for its finding alone."""
+    return msgspec.structs.replace(step, why=step.why.replace(f"; {_TAKEN_OUT}", ""))
+
+
 class UvPinned(UvProject):
     """uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
 
     def rendered(self, step: Step) -> Step:
         """Return the step with its command: `uv pip` takes what pyproject.toml does not name."""
         named = isinstance(step, Install | Uninstall) and self.here.in_pyproject & set(step.names())
-        return super().rendered(step) if named else of_packages(self.here).rendered(step)
+        if named:
+            return super().rendered(step)
+        if isinstance(step, Install) and _TAKEN_OUT not in step.why:
+            step = msgspec.structs.replace(step, why=f"{step.why}; {_TAKEN_OUT}")
+        return of_packages(self.here).rendered(step)
 
     def keeps(self, step: Install) -> bool:
         """Return whether what a step installs is written into the project's files."""

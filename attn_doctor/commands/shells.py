@@ -10,9 +10,11 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import SetVariable, Step
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-# Splatting, an alias, a list; and an unquoted -a.b or -a:b reaches a program as two words,
+_PLAIN_ON_WINDOWS = re.compile(r"[A-Za-z0-9_@%+=:,./\\-]+")
+_NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShell or cmd reads inside of double quotes
+# Splatting, an alias, a list; and an unquoted -a.b or -a:b (but not -3.11) reaches a program as two words,
 # https://github.com/PowerShell/PowerShell/issues/6291
-_POWERSHELL_ODD = re.compile(r"^[@%]|,|^-.*[.:]")
+_POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
 _CMD_ODD = re.compile(r"[&<>()@^|]")
 # Programs of the host, which are no step of an image.
@@ -42,8 +44,8 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell" or "cmd"."""
     if shell == "powershell":
-        words = [a if _PLAIN.fullmatch(a) and not _POWERSHELL_ODD.search(a) else _powershell(a) for a in argv]
-        return ("& " if words and words[0].startswith("'") else "") + " ".join(words)
+        words = [_for_powershell(a) for a in argv]
+        return ("& " if words and words[0][:1] in ("'", '"') else "") + " ".join(words)
     if shell == "cmd":
         return " ".join(map(_cmd, argv))
     if shell == "fish":
@@ -65,8 +67,16 @@ def _cmd(word: str) -> str:
     return plain
 
 
+def _for_powershell(word: str) -> str:
+    """Return a word for PowerShell, in double quotes where these need no care: cmd, which knows no others, takes the line then too."""
+    if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
+        return word
+    return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
+
+
 def _powershell(word: str) -> str:
-    return "'" + word.replace("'", "''") + "'"
+    # Four more characters than ' end such a word: CharExtensions.IsSingleQuote of PowerShell's tokenizer.
+    return "'" + re.sub("['‘’‚‛]", r"\g<0>\g<0>", word) + "'"
 
 
 def _assignment(name: str, value: str | None, shell: str) -> str:

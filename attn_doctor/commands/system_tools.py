@@ -10,6 +10,7 @@ The C++ workload of Build Tools: https://learn.microsoft.com/visualstudio/instal
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor import commands
@@ -167,6 +168,11 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     """Return the steps that give exactly this Python its headers."""
     version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     label = f"{version[0]}.{version[1]}" if version else None
+    if facts.system.os == "windows" and (folder := _portable(facts)) is not None:
+        return _headers_beside(folder, label)
+    if places.environment_tool(facts):
+        exact = f"python={label}" if label else "python"
+        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
     if facts.system.os == "windows":
         return (
             commands.by_hand(
@@ -175,9 +181,6 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
                 "adds a whole Python",
             ),
         )
-    if places.environment_tool(facts):
-        exact = f"python={label}" if label else "python"
-        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
     if places.on_cluster(facts):
         return module(
             facts,
@@ -191,6 +194,49 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     names: dict[Manager, Argv] = {"apt-get": (f"python{label or '3'}-dev",), "dnf": ("python3-devel",)}
     why = f"install the headers of exactly this Python: {every_manager(names)}; or take a Python of conda or uv, which has them"
     return (commands.by_hand((), why, "adds Python.h"),)
+
+
+# The last release of each Python that python.org built for Windows; of the later ones the first: headers fit all of one minor version.
+_WINDOWS_RELEASES = {
+    "3.9": "3.9.13",
+    "3.10": "3.10.11",
+    "3.11": "3.11.9",
+    "3.12": "3.12.10",
+    "3.13": "3.13.0",
+    "3.14": "3.14.0",
+}
+_PORTABLE = re.compile(
+    r"(?P<folder>.*(?:python_embed+ed|python_standalone|-embed-\w+|python[-_]portable))[\\/]python\.exe", re.IGNORECASE
+)
+
+
+def _portable(facts: Facts) -> str | None:
+    """Return the folder of an embeddable Python of Windows; None where it is another one."""
+    path = facts.interpreter.python
+    found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
+    return found["folder"] if found else None
+
+
+def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
+    """Return the steps that put Include and libs of the same Python into an embeddable one: NuGet's package has both, under tools.
+
+    https://docs.python.org/3/using/windows.html#the-nuget-org-packages
+    """
+    release = _WINDOWS_RELEASES.get(label or "", label or "3.12.10")
+    exactly = "" if label else f"; take the release of {folder}\\python.exe --version in place of {release}"
+    return (
+        commands.by_hand(
+            ("curl.exe", "-L", "-o", "python.zip", f"https://www.nuget.org/api/v2/package/python/{release}"),
+            f"the whole Python {release}, with the headers and libraries that the embeddable package leaves out{exactly}",
+            "a file python.zip",
+            takes="15 MB",
+        ),
+        commands.by_hand(
+            ("tar.exe", "-xf", "python.zip", "-C", folder, "--strip-components", "1", "tools/include", "tools/libs"),
+            "puts its folders include and libs beside python.exe, where triton and compilers look for them",
+            f"adds include and libs to {folder}",
+        ),
+    )
 
 
 # The Python that "python3" is, by distribution and version: only this one has its headers under the name without a version.

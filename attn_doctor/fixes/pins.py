@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,6 +14,7 @@ from attn_doctor.fixes.resolve import wanted
 from attn_doctor.model.facts import Facts, Pin, Unknown
 from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 
+_LOCAL = re.compile(r"\+[A-Za-z0-9._-]+")
 Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the installer was asked; the step
 
 
@@ -34,6 +36,11 @@ def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset
     return tuple(dict.fromkeys(found))
 
 
+def excluded(pin: Pin, step: Install) -> tuple[str, ...]:
+    """Return a sentence where a constraint and what a step asks for exclude each other."""
+    return tuple(_against(pin, _ends(None, step), "allows"))
+
+
 def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requirement | None]:
     if changes is not None:
         return {change.package: change.after for change in changes}
@@ -44,12 +51,12 @@ def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requi
     return {name: asked for name, text in wanted(step).items() if (asked := _read(text)) is not None}
 
 
-def _against(pin: Pin, ends: dict[str, str | Requirement | None]) -> Iterator[str]:
+def _against(pin: Pin, ends: dict[str, str | Requirement | None], says: str = "asks for") -> Iterator[str]:
     requirement = _read(pin.requirement)
     name = canonicalize_name(requirement.name) if requirement else name_of(pin.requirement)
     if name is None or name not in ends:
         return
-    where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
+    where = f"{pin.file} line {pin.line} {says} {pin.requirement}"
     end = ends[name]
     if end is None:
         yield f"{where}, and this removes it"
@@ -81,6 +88,7 @@ def _exclude(one: Requirement, other: Requirement) -> bool:
     """Return whether two requirements exclude each other, judged by their exact versions alone."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
-        if any(not _met(second, version) for version in exact):
+        bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 takes 2.5.1+cu124
+        if any(not _met(second if "+" in version else bare, version) for version in exact):
             return True
     return False

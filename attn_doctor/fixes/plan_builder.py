@@ -8,7 +8,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, kept_by_project, of_packages
-from attn_doctor.fixes import pins
+from attn_doctor.fixes import installer_settings, pins
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
 from attn_doctor.fixes.resolve import Resolved
@@ -57,6 +57,7 @@ def make(
         f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} takes back what it did not add itself"
         for lock in beside
     )
+    notes += installer_settings.notes(facts, (one.step for way in ways for one in way.steps))
     return Plan(
         target=here.python,
         goal=goal,
@@ -107,7 +108,10 @@ def _told(way: Way) -> dict[int, dict[str, str | None]]:
 
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
-    resolved = [_resolved(planned(s, draft.verify), here, resolver, settings) for s in in_order(here, draft.steps)]
+    resolved = [
+        _allowed(facts, _resolved(planned(s, draft.verify), here, resolver, settings))
+        for s in in_order(here, draft.steps)
+    ]
     steps = changes_in_order(resolved, records(facts), here)
     return Way(
         name="",
@@ -123,6 +127,12 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
         ),
         notes=draft.notes,
     )
+
+
+def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
+    """Return the step, which the settings of pip and uv may stop: an installer that was asked says only that it found nothing."""
+    reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
+    return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 
 
 def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Mapping[str, str | None]) -> PlannedStep:

@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from attn_doctor import commands
+from attn_doctor.knowledge import built_packages
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, Step, Uninstall
 
@@ -55,7 +56,7 @@ def fault(step: Step, facts: Facts) -> str | None:
 def _words(step: Step) -> tuple[str, ...]:
     """Return all words of a step that end up in a command or in a line for a shell."""
     if isinstance(step, Install):
-        return (*step.requirements, *(word for word in (step.index_url, step.from_folder) if word))
+        return (*step.requirements, *(word for word in (step.index_url, step.from_folder, step.find_links) if word))
     if isinstance(step, Uninstall):
         return step.requirements
     if isinstance(step, Remove):
@@ -73,6 +74,8 @@ def _in_requirements(step: Install | Uninstall) -> str | None:
 def _in_options(step: Install) -> str | None:
     if step.index_url is not None and not _INDEX.fullmatch(step.index_url):
         return f"{step.index_url!r} is no index that a plan names"
+    if step.find_links is not None and not built_packages.is_page(step.find_links):
+        return f"{step.find_links!r} is no page of wheels that a plan names"
     if step.from_folder not in (None, "wheels"):
         return f"{step.from_folder!r} is no folder of wheels that a plan names"
     return None

@@ -45,6 +45,7 @@ class FixRequest(NamedTuple):
     target: str | None = None
     goal: Goal | None = None
     report: str | None = None
+    facts: str | None = None  # recorded facts of another machine
     gpu: str | None = None  # judge for this GPU, which is in another machine
     installer: str | None = None
     verify: bool = False
@@ -80,7 +81,7 @@ def suggest(request: FixRequest, say: Say) -> Suggested:
     resolver = unresolved if places is None else _resolver(report.facts, request, say)
     plan = make(report.facts, report.findings, report.goal, installer=request.installer, resolver=resolver)
     if not here:
-        note = "This plan is for the machine that wrote the report" + (
+        note = f"This plan is for the machine {'of these facts' if request.facts else 'that wrote the report'}" + (
             ", and is not tried here." if request.verify else "."
         )
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
@@ -114,6 +115,7 @@ def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
         options = Options(
             target=request.target,
             goal=request.goal,
+            facts=request.facts,
             gpu=request.gpu,
             trial=False,
             timeout=request.timeout,
@@ -121,7 +123,7 @@ def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
             environ={**request.environ, **QUIET},
             root=request.root,
         )
-        return examine(options, say), True
+        return examine(options, say), request.facts is None
     report = decode_report(read_file(request.report), request.report)
     if request.goal not in (None, report.goal):
         raise Cannot(f"{request.report} was made with --goal {report.goal.value}: make one with the other goal")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from fnmatch import fnmatchcase
 
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.tables import load
@@ -41,12 +43,39 @@ def gigabytes(name: str | None) -> int:
     return row.gigabytes if row else _USUAL_GIGABYTES
 
 
+def of_module(name: str) -> str | None:
+    """Return the package that installs a module, by the module's normalised name; None where none of the table does."""
+    rows = load(BuiltPackage)
+    found = next((row for row in rows for known in row.extensions if fnmatchcase(name, known)), None)
+    return found.name if found else None
+
+
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index of the wheels for this torch; None where there is none, or the flavour has to be known.
+    """Return the index, or the page of links, of the wheels for this torch; None where there is none, or the flavour has to be known.
 
     `flavour`: "cu124", where the version of torch does not say it.
     """
     minor, flavour = pair(torch), local(torch) or flavour
-    if row.url is None or row.wheels not in ("index", "pytorch-index") or minor is None or flavour is None:
+    if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
         return None
-    return row.url.format(torch=f"{minor[0]}{minor[1]}", flavour=flavour)
+    return row.url.format(torch=f"{minor[0]}{minor[1]}", minor=f"{minor[0]}.{minor[1]}", flavour=flavour)
+
+
+def is_page(url: str) -> bool:
+    """Say whether this is a page of links that the table names, for some torch and CUDA."""
+    pages = [re.escape(row.url) for row in load(BuiltPackage) if row.wheels == "links" and row.url]
+    return any(
+        re.fullmatch(page.replace(r"\{minor\}", r"\d+\.\d+").replace(r"\{flavour\}", r"(?:cu\d{2,3}|cpu)"), url)
+        for page in pages
+    )
+
+
+def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
+    """Return the requirement of the release that was built for this torch: "torchcodec==0.7.*"; None where none is listed."""
+    minor, flavour = pair(torch), local(torch) or flavour
+    release = row.pins.get(f"{minor[0]}.{minor[1]}") if minor else None
+    if minor is None or release is None or (row.pin is not None and flavour is None):
+        return None
+    if row.pin is None:
+        return f"{row.name}=={release}"
+    return row.pin.format(release=release, digits=f"{minor[0]}{minor[1]}", flavour=flavour)

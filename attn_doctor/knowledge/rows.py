@@ -351,10 +351,10 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     name: str  # normalised: "mamba-ssm"
     also: tuple[str, ...]  # other names of the same package
     module: str
-    # "pytorch-index" and "index": `url` is an index; "releases": `url` is a page with wheels to choose from by hand
-    wheels: Literal["pypi", "pytorch-index", "index", "releases", "none"]
+    # "pytorch-index" and "index": `url` is an index; "links": a page for --find-links; "releases": a page with wheels to choose from by hand
+    wheels: Literal["pypi", "pytorch-index", "index", "links", "releases", "none"]
     platforms: tuple[str, ...]  # of the wheels
-    url: str | None  # "{flavour}": "cu124"; "{torch}": "24" for torch 2.4
+    url: str | None  # "{flavour}": "cu124"; for torch 2.4 "{torch}" is "24", and "{minor}" is "2.4"
     get: str | None  # requirement that a build is asked for, where it is not the name
     imports: tuple[str, ...]  # distributions that its setup imports, torch among them
     torch_bound: bool  # a wheel is for one minor release of torch
@@ -368,3 +368,14 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     gigabytes: int  # of memory that one compiler takes at most
     # The newest release has its source at PyPI beside wheels: `--no-binary` compiles it. Without it pip goes back to an old release.
     source_at_pypi: bool = False
+    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` stands for any text: "gptqmodel-*".
+    extensions: tuple[str, ...] = ()
+    # Its setup.py downloads the wheel for this torch from `url`, and compiles where there is none. The variable with which it compiles nothing.
+    setup_takes_wheel: str | None = None
+    linux_only: bool = False  # its authors support no other system
+    only_wheels: bool = False  # PyPI's source is newer than the wheels, and would be taken in place of them
+    pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
+    # How a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    pin: str | None = None
+    compiled: str | None = None  # the distribution that holds what is compiled, where it is another one
+    compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works

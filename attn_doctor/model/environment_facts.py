@@ -36,6 +36,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     indexes: tuple[str, ...] | Unknown = (
         UNRECORDED  # addresses of package indexes in settings of pip and uv, no passwords
     )
+    settings: tuple[InstallerSettings, ...] | Unknown = UNRECORDED  # of pip and of uv, where they say anything
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED
@@ -47,6 +48,17 @@ class Interpreter(Record, frozen=True, kw_only=True):
         UNRECORDED  # files on PYTHONPATH that hide modules of the standard library
     )
     broken_pth: tuple[str, ...] | Unknown = UNRECORDED
+
+
+class InstallerSettings(Record, frozen=True, kw_only=True):
+    """Hold what variables and configuration files say of every installation by pip, or by uv, beside the indexes."""
+
+    installer: Literal["pip", "uv"]
+    find_links: tuple[str, ...] = ()  # folders and pages of wheels, no passwords
+    no_index: str | None = None  # the setting that keeps it from asking any index: "PIP_NO_INDEX", "/etc/pip.conf"
+    constraints: tuple[
+        Pin, ...
+    ] = ()  # versions that it may take; `file` names the setting too where that is another place
 
 
 class Distribution(Record, frozen=True, kw_only=True):

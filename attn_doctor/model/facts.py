@@ -22,6 +22,7 @@ from attn_doctor.model.environment_facts import (
     Distribution,
     FlashAttention,
     Import,
+    InstallerSettings,
     Interpreter,
     InterpreterKind,
     ModelFile,
@@ -95,6 +96,7 @@ __all__ = [
     "Graphics",
     "Hosted",
     "Import",
+    "InstallerSettings",
     "Interpreter",
     "InterpreterKind",
     "ModelFile",
@@ -151,6 +153,8 @@ class Subject(Record, frozen=True, kw_only=True):
         UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
     )
     command: Text = UNRECORDED
+    asked: Text = UNRECORDED  # the version of it that a project's tool tried to build, "2.8.3"
+    locked: Flag = UNRECORDED  # uv had resolved the project before it failed
     address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
 
 

@@ -16,9 +16,11 @@ FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are a few pins, and no
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted
-Shell = Literal["powershell", "cmd"]
+Shell = Literal["powershell", "cmd", "bash"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
-EnvironmentKind = Literal["venv", "conda", "pixi", "system"]
+# "user": packages of one user beside a Python of the system, ~/.local/lib/python3.10.
+EnvironmentKind = Literal["venv", "conda", "pixi", "pipx", "system", "standalone", "user"]
+CondaTool = Literal["conda", "mamba", "micromamba"]
 Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
 How = Literal["said", "implied"]  # a tool prints the value itself; or it is read off a path, a file name, an error text
 
@@ -78,6 +80,8 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     installer: Stated[Installer] | Unknown = _NOT_SAID  # the one that ran last before the error
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
+    prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"
+    conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # the one of its family that is there
     interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
     python: Stated[str] | Unknown = _NOT_SAID
     torch: Stated[str] | Unknown = _NOT_SAID  # as told, "2.5.1+cu124"
@@ -97,6 +101,8 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
+    asked: Stated[str] | Unknown = _NOT_SAID  # version of the package that a project's tool tried to build
+    locked: Stated[bool] | Unknown = _NOT_SAID  # uv had resolved the project
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
     address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
 
@@ -107,9 +113,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
-    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "interpreter", "python", "torch", "torch_flavour",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler",
-    "package", "doing", "command", "address",
+    "package", "doing", "asked", "locked", "command", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

@@ -67,12 +67,14 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
     requirements: tuple[str, ...]  # names with versions, addresses of wheels, a repository of sources
     index_url: str | None = None
     from_folder: str | None = None  # take wheels from this folder, and from no index
+    find_links: str | None = None  # a page of wheels, beside the index
     upgrade: bool = False
     reinstall: bool = False  # also where the version is there
     no_deps: bool = False
     no_build_isolation: bool = False
     no_cache: bool = False
     no_binary: bool = False  # compile these packages, also where the index has a finished wheel
+    only_binary: bool = False  # take these packages as wheels, also where a newer source is there
     verbose: bool = False
 
     def names(self) -> tuple[str, ...]:
@@ -92,7 +94,9 @@ OPTIONS = (
     "no_build_isolation",
     "no_cache",
     "no_binary",
+    "only_binary",
     "from_folder",
+    "find_links",
     "index_url",
 )
 

@@ -202,10 +202,12 @@ def _target(
         lambda: interpreter.interpreter(request.choice, answer, isolated, distributions, request.environ),
     )
     record, origin = itself
-    configured: tuple[str, ...] | Unknown = runner.attempt(
-        "indexes", lambda: _indexes(request, record), _unknown_indexes
+    itself = (
+        msgspec.structs.replace(
+            record, **runner.attempt("settings", lambda: _settings(request, record), _unknown_settings)
+        ),
+        origin,
     )
-    itself = msgspec.structs.replace(record, indexes=configured), origin
     sections: dict[str, Section[Any]] = {"packages": installed, "interpreter": itself}
     if isinstance(modules, Unknown):
         why = modules.why
@@ -241,17 +243,19 @@ def _target(
     }
 
 
-def _unknown_indexes(why: str) -> tuple[str, ...] | Unknown:
-    return Unknown(why)
+def _unknown_settings(why: str) -> dict[str, Any]:
+    return dict.fromkeys(("indexes", "settings"), Unknown(why))
 
 
-def _indexes(request: GatherRequest, itself: Interpreter) -> tuple[str, ...] | Unknown:
-    """Return the package indexes that the settings of pip and uv name, those of the project in the current folder too."""
+def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
+    """Return the fields of what pip and uv are configured to do, by the project in the current folder too."""
     from attn_doctor.probes.indexes import indexes
+    from attn_doctor.probes.installer_settings import installer_settings
 
     prefix = itself.prefix if isinstance(itself.prefix, str) else ""
-    folder = current_folder.where()
-    return indexes(request.root, request.environ, prefix, Path(folder) if folder else None)
+    where = current_folder.where()
+    asked = (request.root, request.environ, prefix, Path(where) if where else None)
+    return {"indexes": indexes(*asked), "settings": installer_settings(*asked)}
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:

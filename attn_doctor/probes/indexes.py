@@ -6,6 +6,7 @@ https://pip.pypa.io/en/stable/topics/configuration/, https://docs.astral.sh/uv/c
 from __future__ import annotations
 
 import configparser
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,16 +34,18 @@ def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | 
     """Return the addresses, each once. `prefix`: of the target; `folder`: of the project."""
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     found = [url for name in _VARIABLES for url in _URL.findall(environ.get(name, ""))]
-    for path in _pip_files(environ, prefix):
+    for path in pip_files(environ, prefix):
         found += _of_pip(tree.text(path) or "")
-    for path in _uv_files(environ, folder):
+    for path in uv_files(environ, folder):
         found += _of_toml(tree.text(path) or "", whole=path.endswith("uv.toml"))
-    return tuple(dict.fromkeys(_bare(url) for url in found))
+    return tuple(dict.fromkeys(bare(url) for url in found))
 
 
-def _pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+def pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return  # pip then reads no file at all
     yield from (
         *("/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{home}/.pip/pip.conf", f"{prefix}/pip.conf", f"{prefix}/pip.ini"),
         f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/pip/pip.conf",
@@ -53,7 +56,7 @@ def _pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
         yield named
 
 
-def _uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
+def uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     yield from ("/etc/uv/uv.toml", f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/uv/uv.toml")
     if environ.get("APPDATA"):
@@ -84,7 +87,7 @@ def _of_toml(text: str, *, whole: bool) -> list[str]:
     return [url for match in _KEY.finditer("\n".join(parts)) for url in _URL.findall(match["value"])]
 
 
-def _bare(url: str) -> str:
+def bare(url: str) -> str:
     """Return an address without name and password."""
     try:
         parts = urlsplit(url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -61,7 +61,7 @@ def pyproject(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
     wishes = [
         wish
         for value in _texts([project.get("dependencies"), project.get("optional-dependencies"), document.get("dependency-groups")])
-        if (wish := wish_of(value, _line_with(lines, value)))
+        if (wish := wish_of(value, line_with(lines, value)))
     ]  # fmt: skip
     poetry = _table(document, "tool", "poetry")
     wishes += _of_poetry(poetry, lines)
@@ -92,7 +92,7 @@ def _of_poetry(poetry: Mapping[str, Any], lines: list[str]) -> Iterator[Wish]:
 def _index(document: Mapping[str, Any], text: str) -> Said | None:
     """Return the flavour of the one index of PyTorch that uv's or poetry's tables name; None for none or several."""
     tables = [_table(document, "tool", "uv").get("index"), _table(document, "tool", "poetry").get("source")]
-    found = [f for value in _texts(tables) if (f := flavour_of(value, _line_with(text.splitlines(), value)))]
+    found = [f for value in _texts(tables) if (f := flavour_of(value, line_with(text.splitlines(), value)))]
     return found[0] if len({f.value for f in found}) == 1 else None
 
 
@@ -105,7 +105,7 @@ def _python(value: object, text: str) -> Said | None:
     except InvalidSpecifier:
         return None
     minors = [f"3.{minor}" for minor in range(6, 21) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 9, 99))]
-    return Said(value=minors[0], line=_line_with(text.splitlines(), value)) if len(minors) == 1 else None
+    return Said(value=minors[0], line=line_with(text.splitlines(), value)) if len(minors) == 1 else None
 
 
 def _table(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -126,7 +126,8 @@ def _texts(value: object) -> Iterator[str]:
         yield from (text for item in value for text in _texts(item))
 
 
-def _line_with(lines: list[str], value: str) -> int:
+def line_with(lines: Sequence[str], value: str) -> int:
+    """Return the number of the first line that holds a text, 1 where none does."""
     return next((number for number, line in enumerate(lines, 1) if value in line), 1)
 
 

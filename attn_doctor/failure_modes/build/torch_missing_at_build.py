@@ -129,7 +129,7 @@ def _of_setup(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    missing = not isinstance(facts.torch.version, str)
+    missing = package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(
         facts,
         "Install torch and the build tools, then build where they are"

@@ -140,7 +140,7 @@ def _how(crashes: tuple[Match, ...]) -> str:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        (commands.python(facts), "-X", "faulthandler", "PROGRAM"),
+        (*commands.starting(facts), "-X", "faulthandler", "PROGRAM"),
         "prints the Python lines at which it dies",
         "nothing",
         "none",

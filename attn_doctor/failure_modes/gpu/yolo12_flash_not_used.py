@@ -109,6 +109,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    argv = (commands.python(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
+    argv = (*commands.starting(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
     step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
     return (Fix(title="See why flash_attn does not import", steps=(step,), verify=commands.check(facts)),)

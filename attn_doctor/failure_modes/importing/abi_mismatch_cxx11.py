@@ -27,7 +27,7 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
@@ -119,15 +119,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not mangled:
         return None
     symbol = mangled[0].groups["symbol"]
+    strings = symbols.explain(symbol).new_strings
     lines = {m.line for m in mangled}
     return Hit(
         message=_sentence(
             symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension", symbol, "the torch there"
         ),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        variant=OfTorch(new_abi=not strings) if strings is not None and symbols.of_abi(symbol) else None,
         confidence=Confidence.HIGH if symbols.of_abi(symbol) else Confidence.MEDIUM,
     )
 
 
+class OfTorch(Variant, frozen=True, kw_only=True):
+    """Say which C++ ABI the torch has that lacks a function: the other one than the function's."""
+
+    new_abi: bool
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return wheel_fixes.fixes(facts, "it has another C++ ABI than this torch")
+    abi = hit.variant.new_abi if isinstance(hit.variant, OfTorch) else None
+    return wheel_fixes.fixes(facts, "it has another C++ ABI than this torch", abi=abi)

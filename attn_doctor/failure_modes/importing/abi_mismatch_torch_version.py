@@ -174,9 +174,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _torn(seen)
     seen = cut_logs.told(seen)
     for match in seen.matches:
-        hit = _of_line(match, _extension(match) or subject.package(facts) or "An extension")
+        hit = _of_line(match, _extension(match) or subject.package(facts), subject.stated(facts))
         if hit is not None:
-            counted = [m for m in seen.matches if _of_line(m, "")]
+            counted = [m for m in seen.matches if _of_line(m)]
             lines = {m.line for m in counted}
             kept = tuple(e for e in evidence if e.line in lines)
             names = tuple(dict.fromkeys(name for m in counted if (name := _extension(m))))
@@ -220,8 +220,8 @@ def _torn(seen: Seen) -> Hit:
     )
 
 
-def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
-    symbol, groups = match.groups.get("symbol"), match.groups
+def _of_line(match: Match, named: str | None = None, stated: str | None = None) -> tuple[str, Confidence] | None:
+    symbol, groups, who = match.groups.get("symbol"), match.groups, named or "An extension"
     if "torn" in groups:
         return None
     if symbol is not None:
@@ -247,8 +247,10 @@ def _of_line(match: Match, who: str) -> tuple[str, Confidence] | None:
             r"gsplat|fused|apex|amp_C|MultiScale|deepspeed|vllm|tinycudann|nvdiffrast|spconv|diff_gaussian|simple_knn",
             name,
         )
-        text = f"{name} was built for another torch: a function that it calls is not in the libraries there."
-        return text, Confidence.HIGH if ours else Confidence.LOW
+        package = stated if stated and built_packages.row_of(stated) else None
+        whose = f"{name} of {package}" if package and name not in package.replace("-", "_") else name
+        text = f"{whose} was built for another torch: a function that it calls is not in the libraries there."
+        return text, Confidence.HIGH if ours or package else Confidence.LOW
     return f"{who} was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
 
 

@@ -241,7 +241,7 @@ def _host_cpu(facts: Facts) -> Fix:
 
 def _where(facts: Facts) -> Fix:
     step = commands.by_hand(
-        (commands.python(facts), "-X", "faulthandler", "PROGRAM"),
+        (*commands.starting(facts), "-X", "faulthandler", "PROGRAM"),
         "the last line of a package is the one that uses the instruction: take a release or a build of that package for this CPU; `lscpu` "
         "lists what it has",
         "nothing",
@@ -252,7 +252,7 @@ def _where(facts: Facts) -> Fix:
 
 def _own_python(facts: Facts) -> Fix:
     step = commands.by_hand(
-        (commands.python(facts), "-c", "import platform; print(platform.machine())"),
+        (*commands.starting(facts), "-c", "import platform; print(platform.machine())"),
         "x86_64 on a Mac with Apple silicon means that Rosetta translates it, which knows no AVX: make the environment anew with a Python "
         "for arm64",
         "nothing",

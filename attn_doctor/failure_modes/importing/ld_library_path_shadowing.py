@@ -300,7 +300,7 @@ def _release_of_torch(facts: Facts, cudnn: bool) -> Fix:
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
     step = commands.run(
-        (*checks, commands.python(facts)) if checks else (commands.python(facts), "-m", "pip", "check"),
+        (*checks, commands.python(facts)) if checks else (*commands.starting(facts), "-m", "pip", "check"),
         f"names the {name} package that is of another release than torch asks for; install exactly the release that it names",
         "nothing",
         "none",

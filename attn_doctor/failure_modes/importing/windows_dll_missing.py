@@ -210,7 +210,7 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
     """
     if facts.system.os != "windows" or isinstance(facts.torch.cuda, str):
         return ()
-    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     look = commands.by_hand(
         argv, "None, or +cpu, is a CPU build: then, and only then, take the next step", "nothing", "none"
     )

@@ -238,4 +238,6 @@ def _purge(facts: Facts, hit: Hit) -> Step:
         return commands.run((tool, "clean", "--all", "--yes"), why, f"empties {tool}'s cache of packages")
     if of == "uv" or own(facts) == "uv":
         return commands.run(("uv", "cache", "clean"), why, "empties uv's cache")
-    return commands.run((commands.python(facts), "-m", "pip", "cache", "purge"), why=why, changes="empties pip's cache")
+    return commands.run(
+        (*commands.starting(facts), "-m", "pip", "cache", "purge"), why=why, changes="empties pip's cache"
+    )

@@ -405,11 +405,14 @@ def _left_over(facts: Facts) -> Part:
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     told = commands.by_hand(
-        (commands.python(facts), "-m", "pip", "check"), "lists which packages contradict each other", "nothing", "none"
+        (*commands.starting(facts), "-m", "pip", "check"),
+        "lists which packages contradict each other",
+        "nothing",
+        "none",
     )
     folder = "fresh\\Scripts\\python.exe" if facts.system.os == "windows" else "fresh/bin/python"
     fresh = commands.by_hand(
-        (commands.python(facts), "-m", "venv", "fresh"),
+        (*commands.starting(facts), "-m", "venv", "fresh"),
         "an environment in which nothing was replaced yet",
         "a new folder",
     )

@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, package_cures
+from attn_doctor.failure_modes.shared import building, package_cures, package_wheels
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -202,5 +202,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
     listed = Fix(title=f"Ask for a version of {name} that exists", steps=steps, verify=building.verify(facts))
-    ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_cures.ready(facts, name)
+    ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
     return (*ready, listed)

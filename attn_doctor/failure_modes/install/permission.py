@@ -135,14 +135,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    python = commands.python(facts)
+    windows = facts.system.os == "windows"
     make = commands.run(
-        (python, "-m", "venv", ".venv"),
+        (*commands.starting(facts), "-m", "venv", ".venv"),
         why="an environment of your own, that you may write to",
         changes="a new folder .venv",
         risk="none",
         undo=("rm", "-r", ".venv"),
     )
-    use = commands.by_hand((), "activate it (. .venv/bin/activate), and install there again", "this shell")
-    verify = ("attn-doctor", "check", "--target", ".venv/bin/python", "--no-trial")
+    activate = ".venv\\Scripts\\activate" if windows else ". .venv/bin/activate"
+    use = commands.by_hand((), f"activate it ({activate}), and install there again", "this shell")
+    verify = (
+        "attn-doctor",
+        "check",
+        "--target",
+        ".venv\\Scripts\\python.exe" if windows else ".venv/bin/python",
+        "--no-trial",
+    )
     return (Fix(title="Use a virtual environment", steps=(make, use), verify=verify),)

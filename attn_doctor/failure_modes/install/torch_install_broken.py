@@ -333,7 +333,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _which(facts: Facts) -> Step:
     """Return the step that shows what Python takes for torch, and says what to do with it."""
-    argv = (commands.python(facts), "-c", "import torch; print(torch.__path__)")
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
     words = (
         "says where Python finds it. If that is a folder or file of your own, rename it; else remove that folder: pip may not write there, "
         "or left it behind"

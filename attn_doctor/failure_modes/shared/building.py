@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign, Unsure, every, known, present
-from attn_doctor.failure_modes.shared import package_cures, subject, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import flash_attention, translated_messages, wheels
@@ -283,7 +283,7 @@ def without_compiling(facts: Facts) -> tuple[Fix, ...]:
     For flash-attn a wheel that fits this torch, or a torch that a wheel exists for.
     """
     name = subject.package(facts)
-    return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_cures.ready(facts, name)
+    return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
 
 
 def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:

@@ -6,14 +6,14 @@ A build names all that its setup imports at once, torch included, and says how l
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.commands import places
+from attn_doctor.failure_modes.shared import package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
-from attn_doctor.knowledge import built_packages, pytorch, torch_choice
+from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
-from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step, name_of
+from attn_doctor.model.steps import Install, Step
 
 SDPA = "PyTorch's own attention (SDPA) needs none of this"
 _GIGABYTE = 1 << 30
@@ -22,22 +22,13 @@ _JOBS = 2  # where nothing is known of the memory
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
     """Return the step that installs torch where it is missing, or may be: a build of `name` imports it. Empty where it is there."""
-    if isinstance(facts.torch.version, str):
-        return ()
-    why = "the build imports torch"
-    if facts.torch.version is not None:
-        # flash-attn does not compile against the headers of a torch that needs C++20.
-        newer = pytorch.first_with_cxx(20) if name == FLASH_ATTN else None
-        which = f"a torch older than {newer}" if newer else "it"
-        why += f"; where {which} is installed already, leave this step out"
-    if name == FLASH_ATTN:
-        return torch_steps.for_flash_attn(facts, why)
-    return torch_steps.newest_steps(facts, why)
-
-
-def _default_serves(facts: Facts) -> bool:
-    """Say whether the registry's torch is one for the GPU there: for Windows it is a CPU build, and a Jetson has NVIDIA's own."""
-    return facts.system.os != "windows" and facts.system.board != "jetson"
+    missing = facts.torch.version is None
+    if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
+        return ()  # such a notebook brings its own torch, and its driver and the packages there fit that one
+    why, flash_attn = "the build imports torch", name == FLASH_ATTN
+    if not missing:
+        return torch_steps.where_none_is(facts, why, flash_attn=flash_attn)
+    return torch_steps.for_flash_attn(facts, why) if flash_attn else torch_steps.newest_steps(facts, why)
 
 
 def tools(facts: Facts, *missing: str) -> Step:
@@ -70,6 +61,8 @@ def build(
     why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
         why = f"{why}, and {SDPA}"
+    elif package_wheels.taken_by_setup(facts, row):
+        why += f"; its setup takes the finished wheel of {name} for this torch where there is one"
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
@@ -117,9 +110,27 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
     # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
+    if name is not None and commands.fails_itself(facts):
+        return _of_project(facts, name, why, *missing)
     # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
     steps = (*(torch_first(facts, name) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
+    """Return the fix for a package that the project itself asks for: its tool installs all else, and then builds it."""
+    imported = tools(facts, *missing)
+    wanted = commands.ProjectBuild(
+        name=name,
+        tools=imported.requirements if isinstance(imported, Install) else (),
+        torch=torch_steps.bare(),
+        limit=(fewer_jobs(facts),),
+        why=f"{why}; it may compile for hours",
+        takes=_takes(name),
+    )
+    steps = commands.build_of_project(facts, wanted)
+    title = "Install the rest of the project first, then build the package where torch is"
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
@@ -139,133 +150,15 @@ def from_source(facts: Facts, name: str) -> Fix:
     return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
 
 
-def ready(facts: Facts, name: str | None) -> tuple[Fix, ...]:
-    """Return the fixes that install a finished wheel of this package, not flash-attn's. Empty where none is known."""
-    row = built_packages.row_of(name) if name else None
-    if name is None or row is None or not _may_fit(facts, row):
-        return ()
-    if row.wheels == "pytorch-index":
-        return (_bound(facts, name, row),)
-    if row.wheels == "pypi" and not row.compiles_at_run_time:
-        if _no_wheel_was_taken(facts, name):
-            return ()
-        fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
-        step = commands.install(
-            row.get or name,
-            why="a finished wheel: nothing is compiled" + (fresh if row.torch_bound else ""),
-            changes=f"adds {name}" + (", and may change torch" if row.torch_bound else ""),
-            risk="medium" if row.torch_bound else "low",
-        )
-        return (Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts)),)
-    if row.wheels == "index":
-        index = built_packages.wheel_index(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
-        if index is not None:
-            return (_of_index(facts, name, row, index),)
-    return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
-
-
-def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
-    """Say whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
-    asked = subject.requirement(facts)
-    return (
-        facts.subject.doing == "building"
-        and isinstance(facts.subject.command, str)
-        and asked is not None
-        and name_of(asked) == asked.lower().replace("_", "-")
-        and not any(word in facts.subject.command for word in ("--no-binary", "setup.py", " -r ", "git+"))
-        and name in facts.subject.command.lower().replace("_", "-")
-    )
-
-
-def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
-    """Say whether nothing that is known of the machine speaks against a wheel."""
-    key = key_of(facts)
-    if isinstance(key.platform, str) and key.platform not in row.platforms:
-        return False
-    if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
-        return False
-    if not isinstance(key.torch, str):
-        return True
-    first, last = row.torch_first, row.torch_last
-    return (first is None or numbers(key.torch) >= numbers(first)) and (
-        last is None or numbers(key.torch) <= numbers(last)
-    )
-
-
-def _torch(facts: Facts) -> tuple[str, str | None]:
-    cuda = facts.torch.cuda
-    return str(facts.torch.version), pytorch.flavour(cuda) if isinstance(cuda, str) else None
-
-
-def _bound(facts: Facts, name: str, row: BuiltPackage) -> Fix:
-    """Return the fix for a wheel of which each release is for one torch: the torch that is there is named with it."""
-    torch = facts.torch.version
-    if isinstance(torch, str):
-        step = commands.install(
-            name,
-            *torch_choice.same(torch),
-            index_url=built_packages.wheel_index(row, *_torch(facts)),
-            why=f"takes the release of {name} that was built for this torch",
-            changes=f"adds {name}",
-        )
-    else:
-        if torch is not None:
-            title, verify = f"Install {name}'s finished wheel", subject.verify(facts)
-            return Fix(title=title, steps=_by_version(facts, name, row), verify=verify)
-        first = torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
-        return Fix(title=f"Install {name}'s finished wheel", steps=first, verify=subject.verify(facts))
-    return Fix(title=f"Install {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
-
-
-def _by_version(facts: Facts, name: str, row: BuiltPackage) -> tuple[Step, ...]:
-    """Return the steps by hand where the torch that is there is not known: ask for it, then for the release that was built for it."""
-    argv = (commands.python(facts), "-c", "import torch; print(torch.__version__)")
-    look = commands.by_hand(argv, "says which torch is there, and behind the + which build of it", "nothing", "none")
-    index = (row.url or "").format(flavour="cu124")
-    words = (
-        f"install {name} together with torch== that version, by one command: the release that was built for it is chosen. The build "
-        f"names the index: {index} for +cu124"
-    )
-    return (look, commands.by_hand((), words, f"adds {name}"))
-
-
-def _of_index(facts: Facts, name: str, row: BuiltPackage, index: str) -> Fix:
-    small = tuple(text for text in row.imports if text != "torch")
-    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
-    step = commands.install(
-        name,
-        index_url=index,
-        reinstall=True,
-        no_deps=True,
-        why="compiled for this torch and CUDA, where that index has this Python",
-        changes=f"{name}",
-    )
-    return Fix(title=f"Install {name}'s finished wheel", steps=(needs, step), verify=subject.verify(facts))
-
-
-def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
-    key = key_of(facts)
-    known = (
-        f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",
-        f"CUDA {key.cuda}" if isinstance(key.cuda, str) else "its CUDA",
-        f"Python {key.python}" if isinstance(key.python, str) else "your Python",
-    )
-    url = (row.url or "").partition("pt{")[0]
-    words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
-    if row.note is not None:
-        words += f" ({row.note})"
-    step = commands.by_hand((), words, f"adds {name}")
-    return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
-
-
 def again(facts: Facts, because: str) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
 
     `because`: why the installed one has to go.
     """
+    if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
+        return package_wheels.of_the_family(facts, facts.subject.package)
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None
-    made = list(ready(facts, name))
     if name == "flash-attn-3":
         return _of_hopper(facts, because)
     if name is None:
@@ -275,16 +168,42 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         )
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
+    made = list(package_wheels.ready(facts, name, again=True))
+    if row is not None and row.linux_only and facts.system.os in ("windows", "darwin"):
+        return tuple(made)
+    if row is not None and row.compiles_at_run_time and row.wheels == "releases":
+        newest = commands.install(
+            name,
+            upgrade=True,
+            no_build_isolation=True,
+            why="compiled at its first use, for the torch there",
+            changes=name,
+        )
+        made = [Fix(title=f"Upgrade {name}", steps=(tools(facts), newest), verify=subject.verify(facts))]
     if row is not None and row.compiles_at_run_time:
-        made.append(_compiled_anew(facts, name))
+        kept = _compiled_anew(facts, name)
+        runs = any(isinstance(step, Install) for fix in made for step in fix.steps)
+        made = [*made, kept] if runs else [kept]
     elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
         why = f"compiles it against the torch that is there now: {because}"
-        steps = (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
-        made.append(Fix(title=f"Build {name} again, for this torch", steps=steps, verify=subject.verify(facts)))
+        built = Fix(
+            title=f"Build {name} again, for this torch", steps=_anew(facts, why, row), verify=subject.verify(facts)
+        )
+        made.insert(0 if row is not None and row.wheels == "releases" else len(made), built)
     if row is not None and row.attention:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
     return tuple(made)
+
+
+def _anew(facts: Facts, why: str, row: BuiltPackage | None) -> tuple[Step, ...]:
+    """Return the steps of a new build of an installed package."""
+    if row is None or row.compiled is None:
+        return (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
+    gone = commands.uninstall(
+        row.compiled, why="holds what was compiled for another torch: the next step brings it for this one"
+    )
+    return (tools(facts), fewer_jobs(facts), gone, build(facts, why, fresh=True))
 
 
 def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:

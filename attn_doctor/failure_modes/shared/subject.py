@@ -31,6 +31,11 @@ def package(facts: Facts) -> str | None:
     return name
 
 
+def stated(facts: Facts) -> str | None:
+    """Return the package that a log names as the one that failed; None where none does."""
+    return package(facts) if isinstance(facts.subject.package, str) else None
+
+
 # An installer's command, and its options that take a value.
 _INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
 _WITH_VALUE = (
@@ -128,4 +133,4 @@ def verify(facts: Facts) -> tuple[str, ...]:
     if name == FLASH_ATTN:
         return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
     row = built_packages.row_of(name) if name else None
-    return commands.check(facts) if row is None else (commands.python(facts), "-c", f"import {row.module}")
+    return commands.check(facts) if row is None else (*commands.starting(facts), "-c", f"import {row.module}")

@@ -59,7 +59,6 @@ class Explanation(NamedTuple):
     torch: tuple[str, ...] | None  # minors that have it, oldest first; None: not told by this name
 
 
-_BY_LIBRARY = {"flash-attn-2-cuda": "flash-attn", "selective-scan-cuda": "mamba-ssm"}
 _LIBRARY = re.compile(
     r"(?:[\\/](?:site|dist)-packages[\\/](?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}\.so: "
 )
@@ -72,7 +71,7 @@ def package_of(text: str) -> str | None:
         return None
     name = canonicalize_name(found["folder"] or found["file"])
     row = built_packages.row_of(name) or built_packages.row_of(re.sub(r"(?:-\d)?-(?:cuda|c|ext)$", "", name))
-    return row.name if row else _BY_LIBRARY.get(name, name)
+    return row.name if row else built_packages.of_module(name) or name
 
 
 def undefined(text: str) -> str | None:

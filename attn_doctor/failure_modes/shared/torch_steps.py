@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import chosen, context, keeps_books
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
@@ -67,6 +68,40 @@ def newest_steps(
     return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
 
 
+def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False) -> tuple[Step, ...]:
+    """Return the steps that bring a torch only where there is none: nothing is known of one, and one that is there stays.
+
+    A name without a version is met by every torch that is installed. For flash-attn the name has an upper bound, such as
+    "torch<2.9": a newer one has no finished wheel. A tool that keeps the books of a project would write the name down again, so
+    there the reader decides.
+    """
+    found, reason = _for_flash_attn(facts) if flash_attn else (choice(facts), None)
+    if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
+        leave = f"{why}; where it is installed already, leave this step out"
+        return for_flash_attn(facts, leave) if flash_attn else newest_steps(facts, leave)
+    bound = _next_minor(found.torch) if flash_attn else None
+    stays = f"a torch older than {bound} stays" if bound else "a torch that is there stays, whichever it is"
+    step = commands.install(
+        f"torch<{bound}" if bound else "torch",
+        *(["torchvision"] if bound else []),
+        index_url=found.index_url,
+        why="; ".join(
+            part for part in (f"{why}: {stays}; where there is none it comes", reason, found.why, found.doubt) if part
+        ),
+        changes=f"adds torch, or an older one in place of {bound} and newer"
+        if bound
+        else "adds torch, where there is none",
+        takes=found.takes,
+    )
+    return (step,)
+
+
+def _next_minor(version: str) -> str:
+    """Return the minor after that of a version: "2.9" for "2.8.0"."""
+    major, minor = pair(version) or (0, 0)
+    return f"{major}.{minor + 1}"
+
+
 def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     """Return the second way for a Linux without a GPU, where PyTorch's own index is out of reach: the registry's CUDA build computes on the CPU too."""
     if (
@@ -86,6 +121,11 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
 
 
+def bare() -> tuple[str, ...]:
+    """Return the requirement of any torch, for a step that only has to import one."""
+    return ("torch",)
+
+
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
     """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
     found = choice(facts)
@@ -101,23 +141,29 @@ def release(facts: Facts, wanted: str, why: str, cuda: str | None = None) -> tup
 
 
 def for_flash_attn(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the steps to the newest torch with which flash-attn can be installed here, where none is there yet.
+    """Return the steps to the newest torch with which flash-attn can be installed here, where none is there yet."""
+    found, reason = _for_flash_attn(facts)
+    if isinstance(found, NoTorch):
+        return newest_steps(facts, why)
+    return _install(facts, found, f"{why}; {reason}" if reason else why)
+
+
+def _for_flash_attn(facts: Facts) -> tuple[Choice | NoTorch, str | None]:
+    """Return the torch for flash-attn, and the reason where it is not the newest of this machine.
 
     That is one of which its releases have a finished wheel for this Python, else one whose headers its setup can compile: not the
     newest torch, as flash-attn follows it by months.
     """
     machine = machine_of(facts)
     if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
-        return newest_steps(facts, why)
+        return choice(facts), None
     for minor in wheels.torches(machine.python):
         row = pytorch.release(minor)
         found = torch_choice.choose_release(machine, minor if isinstance(row, Unknown) else row.latest)
         if isinstance(found, Choice):
-            return _install(
-                facts, found, f"{why}; flash-attn has finished wheels for this torch, and none for the newest"
-            )
+            return found, "flash-attn has finished wheels for this torch, and none for the newest"
     older = torch_choice.choose(machine, below=pytorch.first_with_cxx(20))
-    return newest_steps(facts, why) if isinstance(older, NoTorch) else _install(facts, older, why)
+    return (choice(facts), None) if isinstance(older, NoTorch) else (older, None)
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:

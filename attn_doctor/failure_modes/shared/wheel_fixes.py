@@ -11,6 +11,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, wheels
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
@@ -33,22 +34,24 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
         return None
 
 
-def fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
+def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit: flash-attn, or the one that a log names.
 
-    `because`: why the installed one has to go, for the step that removes it.
+    `because`: why the installed one has to go, for the step that removes it. `abi`: torch's, as the error shows it.
     """
-    return flash_attn_fixes(facts, because) if subject.is_flash_attn(facts) else package_cures.again(facts, because)
+    if subject.is_flash_attn(facts):
+        return flash_attn_fixes(facts, because, abi=abi)
+    return package_cures.again(facts, because)
 
 
-def flash_attn_fixes(facts: Facts, because: str) -> tuple[Fix, ...]:
+def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
     """Return the fixes for an installed flash-attn that does not fit: the wheel that does, or doing without it."""
     made = []
-    wheel = fitting(facts)
+    wheel = fitting(facts) or likely(facts, abi)
     if wheel is not None:
         steps = (*_removal(facts, because), _installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
-    elif isinstance(facts.torch.version, Unknown) or (facts.grade == "stated" and not official(facts)):
+    elif isinstance(facts.torch.version, Unknown) or facts.grade == "stated":
         made.append(look_it_up(facts))
     removal = _removal(facts, f"{because}, and PyTorch's own fused attention needs no package")
     if removal:
@@ -60,6 +63,39 @@ def fitting(facts: Facts) -> Candidate | None:
     """Return the best official wheel of which every part is known to agree with this machine; None where there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
+
+
+def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
+    """Return the wheel for a machine that a log describes, where torch and Python are stated and the rest follows from them.
+
+    PyPI's build of a torch has one CUDA and one C++ ABI. `abi`: torch's, as the error shows it. The C library and the GPU, which logs
+    seldom name, are taken to be new enough. None where too little is stated, or no wheel fits.
+    """
+    key, torch = key_of(facts), facts.torch.version
+    if facts.grade != "stated" or not isinstance(torch, str) or not isinstance(key.python, str) or not official(facts):
+        return None
+    cuda = (
+        key.cuda if isinstance(key.cuda, str) else pytorch.pypi_cuda(torch) if isinstance(key.cuda, Unknown) else None
+    )
+    if not isinstance(cuda, str):
+        return None
+    known = abi if abi is not None else key.cxx11_abi if isinstance(key.cxx11_abi, bool) else None
+    answer = pytorch.cxx11_abi(torch, cuda)
+    if known is None and not isinstance(answer, Unknown):
+        known = answer.yes
+    key = msgspec.structs.replace(
+        key,
+        cuda=cuda,
+        cxx11_abi=known,
+        platform=key.platform if isinstance(key.platform, str) else machine_of(facts).platform,
+        glibc=key.glibc if isinstance(key.glibc, str) else _NEW_GLIBC,
+        gpus=() if isinstance(key.gpus, Unknown) else key.gpus,
+    )
+    best = finder.find(key).candidates[:1]
+    return best[0] if best and best[0].fits and best[0].filename else None
+
+
+_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: what a log does not name is taken to be new
 
 
 def official(facts: Facts) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from attn_doctor.knowledge.gpu import model
 from attn_doctor.knowledge.jetson import jetpack_of
 from attn_doctor.knowledge.pytorch import pypi_cuda
+from attn_doctor.logs.stated_facts.typed_python import interpreter
 from attn_doctor.model.facts import (
     AmdGpu,
     Compiler,
@@ -42,7 +43,6 @@ _PATHS = {
     "jetpack": ("system.jetpack", "JetPack"),
     "glibc": ("system.glibc", "glibc"),
     "environment": ("interpreter.prefix", "the environment"),
-    "environment_kind": ("interpreter.kind", "the kind of environment"),
     "interpreter": ("interpreter.python", "the interpreter"),
     "python": ("interpreter.version", "Python"),
     "torch": ("torch.version", "torch"),
@@ -53,6 +53,8 @@ _PATHS = {
     "cuda_home": ("toolchain.cuda_home", "CUDA_HOME"),
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
+    "asked": ("subject.asked", "the version"),
+    "locked": ("subject.locked", "whether uv had resolved"),
     "command": ("subject.command", "the command"),
     "address": ("subject.address", "the address of the package"),
 }
@@ -88,6 +90,11 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     made = _Filling(base)
     for name, (path, _) in _PATHS.items():
         made.put(path, getattr(stated, name))
+    if isinstance(stated.environment_kind, Stated):
+        kind = stated.environment_kind
+        made.set("interpreter.kind", "system" if kind.value == "user" else kind.value, kind)
+    if (word := interpreter(stated)) is not None:
+        made.set("interpreter.python", word.value, word)
     if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
         made.set("system.jetpack", jetpack, stated.l4t)
     if isinstance(stated.torch_flavour, Stated):
@@ -98,10 +105,13 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.os, Stated) and isinstance(stated.machine, Stated):
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)
     if isinstance(stated.installer, Stated):
-        made.set("interpreter.installers", (stated.installer.value,), stated.installer)
+        tools = (stated.installer.value, *((stated.conda_tool.value,) if isinstance(stated.conda_tool, Stated) else ()))
+        made.set("interpreter.installers", tuple(dict.fromkeys(tools)), stated.installer)
         lock = _lock(stated)
         if lock:
             made.set("project.locks", (lock,), stated.installer)
+    elif isinstance(stated.conda_tool, Stated):
+        made.set("interpreter.installers", (stated.conda_tool.value,), stated.conda_tool)
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""

@@ -5,34 +5,66 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import Sign
 
 # The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
-_ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp))"
+_ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp|/pypoetry/venv/|/tmp/tmp))"
 _POSIX = rf"(?:(?<![\w.\-/\\:])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
-_WINDOWS = r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp))"
+_WINDOWS = (
+    r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp|\\pypoetry\\venv\\|\\Temp\\tmp))"
+)
 _SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
 _PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder and those above it
 _DRIVE = r"[A-Za-z]:[\\/]{1,2}(?:[^\\/:*?\"<>|\r\n]{1,80}[\\/]{1,2}){0,12}?"
 _V3 = r"3\.\d{1,2}(?:\.\d{1,2})?(?:(?:a|b|rc)\d+)?"
 
 _POSIX_ENVIRONMENT = ("/lib/python", "/lib64/python")
-_WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages")
+_WINDOWS_ENVIRONMENT = ("\\site-packages", "/Lib/site-packages", "/lib/site-packages")
 
 _ENVIRONMENTS = (
     Sign((".pixi/envs/",), rf"{_POSIX}(?P<environment>{_PATH}\.pixi/envs/[\w.-]+)/{_SITE}", {"environment_kind": "pixi"}, "implied"),
     Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
-    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>{_PATH}(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>(?:{_PATH}|/)(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
     Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
-    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}[\w.-]*v?env[\w.-]*)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
     Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
+    # The interpreter itself: "venv "C:\\webui\\venv\\Scripts\\Python.exe"", and what pip and subprocess say that they run.
+    Sign((".exe",), rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}(?:Scripts[\\/]{{1,2}}\w{{1,40}}|[Pp]ython)\.exe\b", {"environment_kind": "conda"}, "implied"),
+    Sign(("\\Scripts\\", "/Scripts/"), rf"{_WINDOWS}(?!\S{{0,200}}[\\/]envs[\\/])(?P<environment>{_DRIVE}(?!Python3|(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge))[\w .-]{{1,60}}?)[\\/]{{1,2}}Scripts[\\/]{{1,2}}(?:[Pp]ython|pip|yolo)[\d.]*\.exe\b", {"environment_kind": "venv"}, "implied"),
+    Sign(("/bin/python", "/bin/yolo", "/bin/pip"), rf"{_POSIX}(?!/tmp/)(?P<environment>{_PATH}[\w.-]*v?env[\w.-]*)/bin/(?:python|pip|yolo)[\d.]*\b", {"environment_kind": "venv"}, "implied"),
+    Sign(("/envs/",), rf"{_POSIX}(?!/tmp/)(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/bin/(?:python|pip|yolo)[\d.]*\b", {"environment_kind": "conda"}, "implied"),
+    # pip writes a path below the current folder from there on: "in ./venv/lib/python3.11/site-packages".
+    Sign((" in ./",), rf"^Requirement already satisfied: .{{1,200}} in (?P<environment>\./(?:[\w.-]+/){{0,4}}?[\w.-]+)/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    Sign((" in .\\",), r"^Requirement already satisfied: .{1,200} in (?P<environment>\.\\(?:[\w.-]+\\){0,4}?[\w.-]+)\\[Ll]ib\\site-packages", {"environment_kind": "venv", "os": "windows"}, "implied"),
+    Sign(("uv/tools/", "uv\\tools\\"), rf"(?:{_POSIX}(?P<environment>{_PATH}uv/tools/[\w.-]+)/{_SITE})", {"environment_kind": "venv"}, "implied"),
+    Sign(("pipx/venvs/",), rf"{_POSIX}(?P<environment>{_PATH}pipx/venvs/[\w.-]+)/{_SITE}", {"environment_kind": "pipx"}, "implied"),
+    Sign(("pipx\\venvs\\",), rf"{_WINDOWS}(?P<environment>{_DRIVE}pipx[\\/]{{1,2}}venvs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pipx"}, "implied"),
+    # A folder of any other name: its kind is not known, but its Python is.
+    Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/(?!Caskroom/)|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
+    Sign(_POSIX_ENVIRONMENT, rf"File \"(?P<environment>/[^\":]{{1,200}}? [^\":]{{0,200}}?)/{_SITE}", {}, "implied"),
     # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
     Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
+)  # fmt: skip
+
+# pyenv-win's, a runner's of GitHub, and the one in the package of a program, "webui_forge\\system\\python".
+_OWN = r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python)"
+# Pythons that are no environment: of the system, of one user's packages, of pyenv, of python.org.
+_SYSTEMS = (
+    Sign(("/.local/lib/python",), rf"{_POSIX}(?:{_PATH}|/)\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
+    Sign(("~/.local/lib/python",), rf"(?<!\S)~/\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
+    Sign(("/Library/Python/",), r"/Users/[^/\s]+/Library/Python/(?P<python>3\.\d{1,2})/lib/python/site-packages", {"environment_kind": "user", "os": "darwin"}, "implied"),
+    Sign(("\\Roaming\\Python\\",), r"\\{1,2}Roaming\\{1,2}Python\\{1,2}Python(?P<python>3\d{1,2})\\{1,2}site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
+    Sign(("\\LocalCache\\local-packages\\",), r"\\PythonSoftwareFoundation\.Python\.\S{1,60}\\local-packages\\Python(?P<python>3\d{1,2})\\site-packages", {"environment_kind": "user", "os": "windows"}, "implied"),
+    Sign(("/usr/lib/python", "/usr/lib64/python", "/usr/local/lib/python", "/usr/local/lib64/python"), rf"(?<![\w.])(?P<environment>/usr(?:/local)?)/{_SITE}", {"environment_kind": "system"}, "implied"),
+    Sign(("/opt/homebrew/", "/usr/local/Cellar/"), rf"(?<![\w.])(?P<environment>/opt/homebrew)/(?:(?!Caskroom/)\S{{1,80}}/)?{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
+    Sign(("/Python.framework/",), rf"/Library/Frameworks/Python\.framework/Versions/3\.\d+/{_SITE}", {"environment_kind": "system", "os": "darwin"}, "implied"),
+    Sign(("/.pyenv/versions/",), rf"{_POSIX}(?P<environment>{_PATH}\.pyenv/versions/3[\w.-]+)/{_SITE}", {"environment_kind": "standalone"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Pp]ython3\d{{1,2}}|{_OWN}))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "standalone"}, "implied"),
 )  # fmt: skip
 
 # A Python in a folder of its own, of which no installer keeps books: python.org's embeddable package, and programs that bring one.
@@ -63,6 +95,22 @@ _PYTHONS = (
 )  # fmt: skip
 
 
+_PROMPT = r"(?:\([^()\s]{1,80}\) ?){0,2}(?:PS [A-Za-z]:\\|[A-Za-z]:\\[^<>|:\n]{0,150}>|\[?[\w.-]+@[\w.-]+[: ]|[$#%❯➜] )"
+_ACTIVE = (
+    Sign((") PS ", ":\\", "$ ", "# ", "% ", "❯ ", "➜ "), rf"^\((?P<prompt>[\w.-]{{1,60}})\) ?{_PROMPT}"),
+    # Git Bash shows the environment in a line of its own.
+    Sign((" MINGW64 ", " MSYS "), r"^(?:\([^()\s]{1,60}\) ?)?[\w.-]+@[\w.-]+ (?:MINGW64|MSYS) ", {"os": "windows", "shell": "bash"}, weight=1),
+)  # fmt: skip
+
+# micromamba's own folder is ~/.local/share/mamba, before its version 2 ~/micromamba,
+# https://mamba.readthedocs.io/en/latest/user_guide/concepts.html#root-prefix
+_CONDAS = (
+    Sign(("share/mamba/", "share\\mamba\\", "micromamba"), r"[\\/]share[\\/]{1,2}mamba[\\/]|\bmicromamba\b", {"conda_tool": "micromamba"}, "implied"),
+    Sign(("mamba ",), r"(?:^|[$#>;&] ?)mamba (?:install|create|activate|env|run|update|list)\b", {"conda_tool": "mamba"}),
+    Sign(("conda ",), r"(?:^|[$#>;&!] ?)conda (?:install|create|activate|env|run|update|list)\b", {"conda_tool": "conda"}),
+)  # fmt: skip
+
+
 def _ran(installer: str, literals: tuple[str, ...], pattern: str) -> Sign:
     """A line that only this installer prints."""
     return Sign(literals, pattern, {"installer": installer})
@@ -79,6 +127,8 @@ _INSTALLERS = (
     _ran("pip", ("ing wheel for",), r"^Building wheel for [\w.-]+ \((?:setup\.py|pyproject\.toml)\)"),
     _ran("pip", ("dependency resolver does not",), r"pip's dependency resolver does not"),
     _ran("uv", ("Resolved ", "Prepared ", "Audited ", "Installed "), r"^(?:Resolved|Prepared|Audited) \d+ packages? in \d|^Installed \d+ packages? in \d"),
+    Sign(("Resolved ",), r"^Resolved \d+ packages? in \d", {"locked": "yes"}),
+    Sign(("problem with poetry but with", "Installing "), r"(?:problem with poetry but with|^\s*[•-] Installing) [\w.-]+ \((?P<asked>\d[\w.+]*)\)(?:: Failed| not supporting)"),
     _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
     _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
     _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
@@ -95,7 +145,10 @@ _INSTALLERS = (
     _ran("pdm", ("Install ", "Lock successful"), r"^(?:[✔✖] (?:Install|Update) \S+ \d\S*(?: successful| failed)?|🔒 Lock successful)"),
     _ran("pixi", (".pixi/envs", ".pixi\\envs", "pixi::"), r"\.pixi[\\/]envs[\\/]|\bpixi::"),
     _ran("pixi", ("failed to solve the pypi requirements",), r"failed to solve the (?:pypi|conda) requirements of"),
+    Sign(("uv/python/", "uv\\python\\"), r"[\\/]uv[\\/]{1,2}python[\\/]{1,2}cpython-3", {"installer": "uv"}, "implied"),
+    Sign(("uv/tools/", "uv\\tools\\"), r"[\\/]uv[\\/]{1,2}tools[\\/]{1,2}\w", {"installer": "uv"}, "implied"),
+    Sign(("pypoetry",), r"pypoetry[\\/]{1,2}(?:Cache[\\/]{1,2})?virtualenvs[\\/]", {"installer": "poetry"}, "implied"),
     _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), r"pipx[\\/]venvs[\\/]"),
 )  # fmt: skip
 
-SIGNS = (*_ENVIRONMENTS, *_PORTABLE, *_PYTHONS, *_INSTALLERS)
+SIGNS = (*_ENVIRONMENTS, *_SYSTEMS, *_PORTABLE, *_ACTIVE, *_CONDAS, *_PYTHONS, *_INSTALLERS)

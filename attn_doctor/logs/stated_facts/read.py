@@ -12,7 +12,7 @@ from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
-from attn_doctor.logs.stated_facts.values import installer_of, package, same_gpu, values
+from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
 
 _SIGNS = (
@@ -38,6 +38,8 @@ _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:build
 # How long a step of BuildKit took, at the end of its line: "RUN pip install flash-attn      1420.1s".
 _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
+_ONE_FRAME = 4  # lines between a frame and the error that ends its traceback: its source, marks under it, a blank
+_DLL = "DLL load failed while importing"
 
 
 class _Claim(NamedTuple):
@@ -171,7 +173,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
-    return int(value) if name == "wsl" else value == "yes" if name == "modules" else value
+    return int(value) if name == "wsl" else value == "yes" if name in ("modules", "locked") else value
 
 
 def _same(one: str, other: str) -> bool:
@@ -196,19 +198,45 @@ def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, State
     """The package that failed, and what was being done with it."""
     open_ = [c for c in claims if c.place.line > good]
     failed = [c for c in open_ if c.weight == FAILED]
-    others = [c for c in open_ if c.place.line <= error]
+    others = _of_packages([c for c in open_ if c.place.line <= error])
     heaviest = max((c.weight for c in others), default=0)
     rest = [c for c in others if c.weight == heaviest]
     if failed:
         chosen = failed[-1]
     elif rest:
-        chosen = _frame(rest) if heaviest == FRAME else rest[-1]
+        chosen = _frame(rest) if heaviest == FRAME else _surest(rest)
     else:
         return {}
     return {
         "package": Stated(value=chosen.value, place=chosen.place, how=chosen.how),
         "doing": Stated(value=chosen.doing, place=chosen.place, how=chosen.how),
     }
+
+
+def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
+    """Return the claims, of a module that Windows cannot load the package in whose file it is imported.
+
+    "_C" and "core_cc" are modules of many packages, and no package is called so. The frame above the error names the one.
+    A module that is known to be a package's own, such as "exllamav2_ext", says more than that frame.
+    """
+    made, frame = list[_Claim](), None
+    for claim in claims:
+        if claim.weight == FRAME:
+            frame = claim
+        elif _DLL in claim.place.text and not is_known(claim.value):
+            near = frame is not None and claim.place.line - frame.place.line <= _ONE_FRAME
+            if frame is not None and near:
+                claim = claim._replace(value=frame.value, how="implied")  # noqa: PLW2901
+            elif claim.value.startswith("-"):
+                continue
+        made.append(claim)
+    return made
+
+
+def _surest(claims: Sequence[_Claim]) -> _Claim:
+    """Return the last claim; of several of one line the one that says it before those that imply it."""
+    last = [c for c in claims if c.place.line == claims[-1].place.line]
+    return next((c for c in reversed(last) if c.how == "said"), last[-1])
 
 
 def _frame(frames: Sequence[_Claim]) -> _Claim:

@@ -14,6 +14,8 @@ _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
 _ELSEWHERE = r"(?:conda/feedstock|runner/|builder/|actions-runner)"
 # A folder that stands for any in a help text.
 _ANY = r"(?:path|some|your|\.\.\.|<)"
+# What a form calls the system, also in two languages: "OS Version / 系统版本：Ubuntu 20.04.6 LTS".
+_LABEL = r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| Platform and Distribution)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment)|系统版本|系统|操作系统|运行环境|环境)"
 
 SIGNS = (
     # Windows
@@ -68,7 +70,7 @@ SIGNS = (
     Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
     Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
-    Sign(("Ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), r"^\W{0,4}(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|系统版本|系统|操作系统)\s?[:：]\s?(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)\S*)?(?: LTS)?(?: \(?\w+\)?)?$", _LINUX),
+    Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
     Sign(("OS version: ", "OS Version: "), r"^\W{0,4}OS [Vv]ersion: (?P<distribution_version>\d{1,2}(?:\.\d+)?)$", {}, "implied"),
     Sign(("Ubuntu ",), r"^(?:Jetson \w+, )?(?P<distribution>Ubuntu) (?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?(?: LTS)?$", _LINUX),
     Sign(("(Ubuntu ",), r"\(Ubuntu [\d.]+-[\w.]+~(?P<distribution_version>\d\d\.\d\d)(?:\.\d+)?\)", {**_LINUX, "distribution": "ubuntu"}),

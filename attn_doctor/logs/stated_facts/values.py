@@ -5,29 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from attn_doctor.knowledge import built_packages
+
 _WINDOWS_11 = 22000  # the first build of Windows 11; Python before 3.12 calls it Windows 10
 _MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "aarch64"}
 _DISTRIBUTIONS = {"red hat": "rhel", "rocky": "rocky", "almalinux": "almalinux", "opensuse": "opensuse-leap"}
 _COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang"}
 # Modules that are called otherwise than the distribution that brings them.
 _DISTRIBUTION_OF = {
-    "flash-attn-2-cuda": "flash-attn",
-    "flash-attn-cuda": "flash-attn",
     "flash-attn-3-cuda": "flash-attn-3",
     "flashattn-hopper-cuda": "flash-attn-3",
-    "causal-conv1d-cuda": "causal-conv1d",
-    "selective-scan-cuda": "mamba-ssm",
-    "flashattention": "flash-attn",
-    "flash-attention": "flash-attn",
-    "flashinfer": "flashinfer-python",
-    "autogptq-cuda-64": "auto-gptq",
-    "autogptq-cuda-256": "auto-gptq",
-    "exllama-kernels": "auto-gptq",
-    "amp-c": "apex",
-    "fused-layer-norm-cuda": "apex",
-    "exllamav2-ext": "exllamav2",
-    "awq-ext": "autoawq-kernels",
-    "autogptq": "auto-gptq",
+    "flash-attn-interface": "flash-attn-3",
     "cv2": "opencv-python",
     "pil": "pillow",
     "yaml": "pyyaml",
@@ -53,7 +41,12 @@ def values(groups: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def package(text: str) -> str:
     """Return the name of the distribution that a name of a distribution or a module stands for."""
     name = re.sub(r"[-_.]+", "-", text).lower()
-    return _DISTRIBUTION_OF.get(name, name)
+    return _DISTRIBUTION_OF.get(name) or built_packages.of_module(name) or name
+
+
+def is_known(package: str) -> bool:
+    """Say whether this is a distribution of which the modules are known."""
+    return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
 def installer_of(command: str) -> str | None:

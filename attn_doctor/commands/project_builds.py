@@ -1,0 +1,156 @@
+"""Builds a package that a project's own files ask for, where the tool of the project failed at it: uv, Poetry, PDM, pixi. Pure.
+
+`uv add torch` is no help there: it installs the whole project, and ends at the same package. Tried with uv 0.13 and a package
+whose setup.py imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.commands import target_python
+from attn_doctor.model.facts import Facts, Record, Unknown
+from attn_doctor.model.steps import RunByHand, Step
+
+Argv = tuple[str, ...]
+_OWN = re.compile(
+    r"\b(?P<tool>uv|poetry|pdm|pixi) (?P<verb>sync|run|lock|install|update|i|shell)\b(?P<rest>[^&|;\r\n]*)"
+)
+# Options of `uv sync` that say what of the project is installed, https://docs.astral.sh/uv/reference/cli/#uv-sync
+_KEPT = re.compile(
+    r"(?<= )(?:--(?:extra|group|only-group|package|python)[ =][\w./+-]+|-p [\w./+-]+|--(?:all-extras|all-groups|all-packages|no-dev|no-default-groups|active)\b)"
+)
+_CHANGES = "the environment of the project"
+
+
+def fails_itself(facts: Facts) -> str | None:
+    """Return the tool of which a log shows that it failed at its own project: "uv sync" and "poetry install", not "uv add"."""
+    command, locks = facts.subject.command, facts.project.locks
+    found = _OWN.search(command) if isinstance(command, str) else None
+    if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
+        return None
+    return found["tool"] if f"{found['tool']}.lock" in locks else None
+
+
+class ProjectBuild(Record, frozen=True, kw_only=True):
+    """Describe a package that a project asks for and that does not build in isolation."""
+
+    name: str
+    tools: Argv  # what its setup imports beside torch
+    torch: Argv  # the requirement of any torch
+    limit: tuple[Step, ...] = ()  # limits the compilers at once
+    why: str
+    takes: str | None = None
+
+
+def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
+    """Return the steps that build one package of the project without isolation, and install all else before it.
+
+    Raises KeyError where no tool failed at its own project.
+    """
+    return _TOOLS[fails_itself(facts) or ""](facts, wanted)
+
+
+def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
+    command = str(facts.subject.command)
+    typed = _OWN.search(command)
+    options = (
+        tuple(word for part in _KEPT.findall(f"{typed['rest']} ") for word in part.split())
+        if typed and typed["verb"] == "sync"
+        else ()
+    )
+    uv_pip = ("uv", "pip", "install", *target_python.for_uv(facts))
+    before: tuple[Step, ...] = (
+        RunByHand(
+            argv=("uv", "sync", *options, "--no-install-package", wanted.name),
+            why=f"installs the project's torch and all else that it asks for, and leaves {wanted.name} out",
+            changes=_CHANGES,
+        ),
+        RunByHand(
+            argv=(*uv_pip, *wanted.tools),
+            why=f"the setup of {wanted.name} imports them",
+            changes="adds build tools for the next step",
+        ),
+    )
+    # Without static metadata uv builds the package for the lock file already. flash-attn's at PyPI has them.
+    locked = facts.subject.locked is True or (
+        wanted.name == "flash-attn" and typed is not None and typed["verb"] != "lock"
+    )
+    if not locked:
+        made = RunByHand(
+            argv=(*uv_pip, *wanted.torch, *wanted.tools),
+            why=f"uv asks the setup of {wanted.name} before it can write uv.lock",
+            changes=_CHANGES,
+        )
+        lock = RunByHand(
+            argv=("uv", "lock", "--no-build-isolation-package", wanted.name), why="writes uv.lock", changes="uv.lock"
+        )
+        before = (made, lock, *before)
+    kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml keeps the option'
+    last = RunByHand(
+        argv=("uv", "sync", *options, "--no-build-isolation-package", wanted.name),
+        why=f"{wanted.why}; uv takes the build tools out again; {kept}",
+        changes=f"adds {wanted.name}",
+        takes=wanted.takes,
+    )
+    return (*before, *wanted.limit, last)
+
+
+def _pip(facts: Facts, *words: str) -> Argv:
+    return (*target_python.starting(facts), "-m", "pip", *words)
+
+
+def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
+    """Return what a setup imports. A torch that is there stays as it is; for Windows the registry's torch is a CPU build."""
+    return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
+
+
+def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
+    """Poetry builds in isolation always. It installs torch before what depends on it, so torch is mostly there when the build fails."""
+    asked = f"{wanted.name}=={facts.subject.asked}" if isinstance(facts.subject.asked, str) else wanted.name
+    return (
+        RunByHand(
+            argv=_pip(facts, "install", *_imported(facts, wanted)),
+            why=f"the setup of {wanted.name} imports them; a torch that poetry installed before it failed stays as it is",
+            changes="adds build tools",
+        ),
+        *wanted.limit,
+        RunByHand(
+            argv=_pip(facts, "install", "--no-build-isolation", asked),
+            why=f"{wanted.why}; poetry has no word for it; `poetry install` then finds the version of poetry.lock installed",
+            changes=f"adds {wanted.name}",
+            takes=wanted.takes,
+        ),
+    )
+
+
+def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
+    return (
+        RunByHand(
+            argv=_pip(facts, "install", *_imported(facts, wanted)),
+            why=f"the setup of {wanted.name} imports them; `pdm add` would end at {wanted.name} again",
+            changes="adds build tools",
+        ),
+        *wanted.limit,
+        RunByHand(
+            argv=("pdm", "install", "--no-isolation"), why=wanted.why, changes=f"adds {wanted.name}", takes=wanted.takes
+        ),
+    )
+
+
+def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG001
+    """Pixi has no option for it: https://pixi.sh/latest/reference/pixi_manifest/#no-build-isolation."""
+    line = f'write no-build-isolation = ["{wanted.name}"] under [pypi-options] of pixi.toml ([tool.pixi.pypi-options] of pyproject.toml)'
+    return (
+        RunByHand(argv=(), why=f"{line}: {wanted.why}", changes="pixi.toml"),
+        *wanted.limit,
+        RunByHand(
+            argv=("pixi", "add", *wanted.tools),
+            why=f"the setup of {wanted.name} imports them; pixi then installs all, {wanted.name} last",
+            changes=_CHANGES,
+            takes=wanted.takes,
+        ),
+    )
+
+
+_TOOLS = {"uv": _uv, "poetry": _poetry, "pdm": _pdm, "pixi": _pixi}

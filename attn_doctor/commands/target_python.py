@@ -1,0 +1,137 @@
+"""Gives the words that start the target's Python, and those that tell uv which environment it is. Pure.
+
+Of a machine that was examined the path of the interpreter is known. Of a log it is what the log shows: a path, an active
+environment, a tool of projects that starts it (`poetry run python`), or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.commands import places
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.versions import pair
+
+Argv = tuple[str, ...]
+_MANAGED = (3, 12)  # Debian 12's 3.11 is managed too, but its first pip does not know the option everywhere
+# Lock file -> the words that start the Python of its project. https://python-poetry.org/docs/cli/#run,
+# https://pdm-project.org/latest/usage/scripts/, https://pixi.sh/latest/reference/cli/pixi/run/, https://docs.astral.sh/uv/reference/cli/#uv-run
+_RUN: dict[str, Argv] = {
+    "poetry.lock": ("poetry", "run", "python"),
+    "pdm.lock": ("pdm", "run", "python"),
+    "pixi.lock": ("pixi", "run", "python"),
+    "uv.lock": ("uv", "run", "--no-sync", "python"),
+}
+
+
+_CONDA_RUN = re.compile(
+    r"\b(?:conda|mamba|micromamba) run(?: (?:(?:-n|--name|-p|--prefix)[ =][\w./\\:-]+|--no-capture-output|--live-stream))+"
+)
+# Where uv installs only if it is told --system: Pythons that are no environment, and conda's base.
+_SYSTEM = re.compile(
+    r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
+)
+
+
+def python(facts: Facts) -> str:
+    """Return the target's own interpreter: its path, or the name that is on PATH there."""
+    if isinstance(facts.interpreter.python, str):
+        return facts.interpreter.python
+    if facts.grade == "stated" and (inside := _in_project(facts)):
+        return inside
+    # Ubuntu, Debian and macOS have no `python`; environments of all makers have both names there.
+    here = facts.grade == "stated" and facts.system.os in ("linux", "darwin") and places.hosted(facts) is None
+    return "python3" if here and facts.interpreter.kind not in ("conda", "pixi") else "python"
+
+
+def _in_project(facts: Facts) -> str | None:
+    """Return the interpreter of a project of uv, PDM or pixi, whose environment lies in its folder; None for others."""
+    locks, windows = facts.project.locks, facts.system.os == "windows"
+    if isinstance(locks, Unknown):
+        return None
+    if "pixi.lock" in locks:
+        return ".pixi\\envs\\default\\python.exe" if windows else ".pixi/envs/default/bin/python"
+    if "uv.lock" in locks or "pdm.lock" in locks:
+        return ".venv\\Scripts\\python.exe" if windows else ".venv/bin/python"
+    return None
+
+
+def starting(facts: Facts) -> Argv:
+    """Return the words that start the target's Python."""
+    if facts.grade != "stated":
+        return (python(facts),)
+    command = facts.subject.command if isinstance(facts.subject.command, str) else ""
+    if typed := _CONDA_RUN.search(command):
+        return (*typed[0].split(), "python")
+    if launched := re.match(r"py(?:\.exe)? (-3\.\d{1,2})\b", command):
+        return ("py", launched[1])
+    target, locks = facts.interpreter, facts.project.locks
+    for lock in () if isinstance(locks, Unknown) else locks:
+        if lock in _RUN:
+            return _RUN[lock]
+    if isinstance(target.python, str) or facts.system.os != "windows":
+        return (python(facts),)
+    tool = places.environment_tool(facts)
+    if tool and tool != "pixi" and isinstance(target.prefix, str):
+        # conda's Python finds the libraries of Library\bin (of ssl, for pip) only where its environment is active.
+        return (tool, "run", "--prefix", target.prefix, "python")
+    version = pair(target.version) if isinstance(target.version, str) else None
+    if target.kind == "system" and isinstance(target.prefix, Unknown) and version:
+        return ("py", f"-{version[0]}.{version[1]}")  # packages of the user lie apart from every Python
+    return (python(facts),)
+
+
+def examining(facts: Facts) -> Argv:
+    """Return the words that examine the target: `poetry run` and `conda run` show attn-doctor an environment of which no path is known."""
+    words, own = starting(facts), ("attn-doctor", "check")
+    known = isinstance(facts.interpreter.python, str) or _in_project(facts) is not None
+    inside = not known and words[-1] == "python" and len(words) > 1
+    return (*words[:-1], *own) if inside else (*own, "--target", python(facts))
+
+
+def of_system(facts: Facts) -> bool:
+    """Say whether pip and uv refuse this Python without --break-system-packages (PEP 668).
+
+    Of a log: its command has the option, or it is a Python of Debian, Ubuntu or Homebrew that knows the option.
+    """
+    target, command = facts.interpreter, facts.subject.command
+    if isinstance(command, str) and "--break-system-packages" in command:
+        return True
+    if target.kind in ("venv", "uv", "conda", "pixi", "pipx"):
+        return False
+    if facts.grade != "stated" or isinstance(target.externally_managed, bool):
+        return target.externally_managed is True
+    version = pair(target.version) if isinstance(target.version, str) else None
+    managed = isinstance(target.prefix, Unknown) or target.prefix in ("/usr", "/opt/homebrew")
+    return (
+        target.kind == "system"
+        and facts.system.os in ("linux", "darwin")
+        and places.hosted(facts) is None
+        and managed
+        and version is not None
+        and version >= _MANAGED
+    )
+
+
+_NAMED = re.compile(r" (?:--python|-p)[ =](?P<python>[^\s'\"]+)")
+
+
+def for_uv(facts: Facts) -> Argv:
+    """Return the words that tell `uv pip` the environment: none where uv finds it by itself, where the command is typed.
+
+    https://docs.astral.sh/uv/pip/environments/
+    """
+    command = facts.subject.command if isinstance(facts.subject.command, str) else ""
+    typed = _NAMED.search(command) if "uv pip" in command else None
+    if typed:
+        return ("--python", typed["python"])
+    if "--system" in command.split():
+        return ("--system",)
+    python, prefix = facts.interpreter.python, facts.interpreter.prefix
+    if facts.grade != "stated" or (isinstance(python, str) and re.search(r"[\\/]", python) and "uv pip" not in command):
+        return ("--python", python) if isinstance(python, str) else ()
+    apart = facts.interpreter.kind == "system" or (isinstance(prefix, str) and _SYSTEM.fullmatch(prefix.rstrip("\\/")))
+    if not apart or ("uv pip" in command and not isinstance(prefix, str)):
+        return ()  # an active environment, or one that the same words found: by a bare name uv finds no more than by none
+    named = isinstance(python, str) and python not in ("python", "python3")
+    return ("--system", "--python", str(python)) if named else ("--system",)

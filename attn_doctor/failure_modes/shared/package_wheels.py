@@ -1,0 +1,267 @@
+"""Give the fixes that install the finished wheel of a package beside torch, from where its authors publish it. Pure.
+
+A wheel belongs to one minor of torch and one CUDA. Where both are known they stand in the command; where a log tells
+neither, the command asks the torch that is there, and needs no reading of versions by hand.
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, text
+from attn_doctor.knowledge import built_packages, pytorch, torch_choice
+from attn_doctor.knowledge.rows import BuiltPackage
+from attn_doctor.knowledge.wheel_key import key_of, numbers
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Install, Step, name_of
+
+
+def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, ...]:
+    """Return the fixes that install a finished wheel of this package, not flash-attn's. Empty where none is known.
+
+    `again`: one that does not fit is installed.
+    """
+    row = built_packages.row_of(name) if name else None
+    if name is None or row is None:
+        return ()
+    if row.linux_only and facts.system.os in ("windows", "darwin"):
+        return (_under_linux(facts, name),)
+    if row.compiles_nothing and not again:
+        return (_without_compiling(facts, name, row.compiles_nothing),)
+    if not _may_fit(facts, row):
+        return ()
+    made: tuple[Step, ...] = ()
+    if row.wheels == "pytorch-index":
+        made = _bound(facts, name, row, again=again)
+    elif row.wheels == "links":
+        made = _linked(facts, name, row, again=again)
+    elif row.wheels == "pypi" and not row.compiles_at_run_time:
+        made = () if _no_wheel_was_taken(facts, name) else _of_registry(facts, name, row, again=again)
+    elif row.wheels == "index":
+        index = built_packages.wheel_index(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+        if index is not None:
+            made = _of_index(name, row, index)
+    if made:
+        title = f"Install {name}'s finished wheel" if row.wheels != "pypi" or not again else f"Upgrade {name}"
+        return (Fix(title=title, steps=made, verify=subject.verify(facts)),)
+    if row.setup_takes_wheel is not None:
+        return () if again or facts.torch.version is None else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+    return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
+    """Return the fix that lets the package's own setup fetch the wheel for the torch there, and compile nothing."""
+    small = tuple(text for text in row.imports if text != "torch")
+    steps = (
+        commands.install(*small, why="its setup imports them", changes="adds small packages"),
+        commands.variable(skip, "TRUE", f"the setup of {name} compiles nothing, and needs no nvcc"),
+        commands.install(
+            subject.requirement(facts) or name,
+            no_build_isolation=True,
+            no_cache=True,
+            why=f"its setup asks the torch that is there, and takes the finished wheel for it from {row.url}. Where there is none, "
+            f"`import {row.module}` fails afterwards: then build it without that variable",
+            changes=f"adds {name}",
+        ),
+    )
+    return Fix(title=f"Let {name}'s setup take its finished wheel", steps=steps, verify=subject.verify(facts))
+
+
+def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
+    """Return the fix for a package that can leave its kernels to their first use."""
+    steps = (
+        *(
+            commands.variable(key, value, f"nothing of {name} is compiled when it is installed, but at its first use")
+            for key, value in variables.items()
+        ),
+        commands.install(
+            subject.requirement(facts) or name,
+            no_cache=True,
+            why="its Python code alone; what is used of its kernels is compiled then, and needs a toolkit of torch's CUDA",
+            changes=f"adds {name}",
+        ),
+    )
+    return Fix(title=f"Install {name} without compiling its kernels", steps=steps, verify=subject.verify(facts))
+
+
+def _under_linux(facts: Facts, name: str) -> Fix:
+    where = "in WSL (`wsl --install`, then in its Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
+    step = commands.by_hand(
+        (), f"install and run {name} {where}: its authors support Linux alone", "nothing here", elsewhere=True
+    )
+    return Fix(title=f"Use {name} under Linux", steps=(step,), verify=subject.verify(facts))
+
+
+def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
+    """Say whether an installation without isolation takes the finished wheel for the torch there by itself, where there is one."""
+    return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
+
+
+def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a torchvision or torchaudio that was built for another torch than the one there."""
+    torch = text(facts.torch.version)
+    title, verify = f"Install the {name} that belongs to this torch", commands.check(facts)
+    if torch is not None:
+        step: Step = commands.install(
+            *torch_choice.same(torch, name)[1:],
+            index_url=torch_choice.index_of_build(torch, machine_of(facts)),
+            reinstall=True,
+            no_deps=True,
+            why=f"belongs to torch {torch.partition('+')[0]}",
+            changes=name,
+        )
+        return (Fix(title=title, steps=(step,), verify=verify),)
+    both = torch_steps.newest_steps(facts, "both from one index, so that they belong together", reinstall=True)
+    if name == "torchvision":
+        return (Fix(title="Install torch and torchvision together", steps=both, verify=verify),)
+    asked = Install(
+        requirements=(torch_choice.of_the_torch_there(name),),
+        index_url=torch_choice.index_of("cu{cuda}"),
+        reinstall=True,
+        no_deps=True,
+        why=f"{name} has the numbers of torch, up to 2.11, its last",
+        changes=name,
+    )
+    return (Fix(title=title, steps=(commands.by_the_torch_there(facts, asked),), verify=verify),)
+
+
+def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
+    """Say whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
+    asked = subject.requirement(facts)
+    return (
+        facts.subject.doing == "building"
+        and isinstance(facts.subject.command, str)
+        and asked is not None
+        and name_of(asked) == asked.lower().replace("_", "-")
+        and not any(word in facts.subject.command for word in ("--no-binary", "setup.py", " -r ", "git+"))
+        and name in facts.subject.command.lower().replace("_", "-")
+    )
+
+
+def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
+    """Say whether nothing that is known of the machine speaks against a wheel."""
+    key = key_of(facts)
+    if facts.system.board == "jetson" or (facts.system.os == "darwin" and row.wheels != "none"):
+        return False  # wheels for ARM servers do not fit a Jetson's torch
+    known = isinstance(key.platform, str) or isinstance(facts.system.os, str)
+    if (
+        known
+        and row.platforms
+        and (key.platform if isinstance(key.platform, str) else machine_of(facts).platform) not in row.platforms
+    ):
+        return False
+    if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
+        return False
+    if not isinstance(key.torch, str):
+        return row.torch_last is None or row.wheels != "pypi"
+    first, last = row.torch_first, row.torch_last
+    return (first is None or numbers(key.torch) >= numbers(first)) and (
+        last is None or numbers(key.torch) <= numbers(last)
+    )
+
+
+def _torch(facts: Facts) -> tuple[str, str | None]:
+    """Return the version of torch, and its build where that is known: PyPI's own where the version names none."""
+    cuda, torch = facts.torch.cuda, str(facts.torch.version)
+    if isinstance(cuda, Unknown) and "+" not in torch and facts.system.os == "linux":
+        cuda = pytorch.pypi_cuda(torch)
+    return torch, pytorch.flavour(cuda) if isinstance(cuda, str) else None
+
+
+def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
+    exact = built_packages.pinned(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+    fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
+    bound = row.torch_bound and not row.pins
+    step = commands.install(
+        exact or row.get or name,
+        upgrade=again and exact is None,
+        why="the release that was built for this torch"
+        if exact
+        else "a finished wheel: nothing is compiled" + (fresh if bound else ""),
+        changes=name if again else f"adds {name}" + (", and may change torch" if bound else ""),
+        risk="medium" if bound else "low",
+    )
+    return (step,)
+
+
+def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
+    """Return the steps to a wheel of which each release is for one torch: the torch that is there is named with it."""
+    torch = facts.torch.version
+    if isinstance(torch, str):
+        step = commands.install(
+            name,
+            *torch_choice.same(torch),
+            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            upgrade=again,
+            why=f"takes the release of {name} that was built for this torch",
+            changes=name if again else f"adds {name}",
+        )
+        return (step,)
+    if torch is None:
+        return torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
+    asking = Install(
+        requirements=(name, torch_choice.of_the_torch_there()),
+        index_url=(row.url or "").format(flavour="cu{cuda}"),
+        upgrade=again,
+        why=f"takes the release of {name} that was built for the torch that is there",
+        changes=name,
+    )
+    return (commands.by_the_torch_there(facts, asking),)
+
+
+def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
+    """Return the steps to a wheel of a page of links. Where the page has none, pip builds the source that PyPI has, beside torch."""
+    if facts.torch.version is None:
+        return ()
+    known = isinstance(facts.torch.version, str)
+    page = (
+        built_packages.wheel_index(row, *_torch(facts))
+        if known
+        else (row.url or "").format(flavour="cu{cuda}", minor="{minor}")
+    )
+    exact = built_packages.pinned(row, *_torch(facts)) if known else None
+    if page is None or (row.pins and exact is None):
+        return ()
+    step = Install(
+        requirements=(exact or name,),
+        find_links=page,
+        no_build_isolation=not row.only_wheels,
+        only_binary=row.only_wheels,
+        reinstall=again,
+        no_deps=again,
+        no_cache=again,
+        why=f"{name}'s wheel for this torch and CUDA"
+        + ("" if row.only_wheels else "; where that page has none, it is compiled"),
+        changes=f"adds {name}",
+    )
+    return (step if known else commands.by_the_torch_there(facts, step),)
+
+
+def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
+    small = tuple(text for text in row.imports if text != "torch")
+    needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
+    step = commands.install(
+        name,
+        index_url=index,
+        reinstall=True,
+        no_deps=True,
+        why="compiled for this torch and CUDA, where that index has this Python",
+        changes=f"{name}",
+    )
+    return (needs, step)
+
+
+def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    key = key_of(facts)
+    known = (
+        f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",
+        f"CUDA {key.cuda}" if isinstance(key.cuda, str) else "its CUDA",
+        f"Python {key.python}" if isinstance(key.python, str) else "your Python",
+    )
+    url = (row.url or "").partition("pt{")[0]
+    words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    if row.note is not None:
+        words += f" ({row.note})"
+    step = commands.by_hand((), words, f"adds {name}")
+    return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))

@@ -1,0 +1,130 @@
+"""Read the settings of pip and uv that decide what any command of theirs finds: folders of wheels, no index, constraints.
+
+A variable wins over the files, a later file over an earlier one. https://pip.pypa.io/en/stable/topics/configuration/,
+https://docs.astral.sh/uv/reference/environment/, https://docs.astral.sh/uv/reference/settings/
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attn_doctor.errors import NotExamined
+from attn_doctor.model.facts import InstallerSettings, Pin
+from attn_doctor.probes.indexes import bare, pip_files, uv_files
+from attn_doctor.probes.project import RELEVANT
+from attn_doctor.probes.root import Root
+from attn_doctor.project_files import requirements, toml_files
+
+_ON = ("1", "true", "yes", "on", "y", "t")
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def installer_settings(
+    root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None
+) -> tuple[InstallerSettings, ...]:
+    """Return the settings of pip and of uv, of each if it has any. `prefix`: of the target; `folder`: of the project."""
+    tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
+    read = (_of_pip(tree, environ, prefix, folder), _of_uv(tree, environ, folder))
+    return tuple(one for one in read if one != InstallerSettings(installer=one.installer))
+
+
+def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | None) -> InstallerSettings:
+    said = {key: (value, path) for path in pip_files(environ, prefix) for key, value in _ini(tree.text(path) or "")}
+    variables = {name: (f"PIP_{name.replace('-', '_').upper()}") for name in ("find-links", "no-index", "constraint")}
+    said |= {key: (environ[name], name) for key, name in variables.items() if environ.get(name)}
+    off, where_off = said.get("no-index", ("", None))
+    files, where = said.get("constraint", ("", ""))
+    return InstallerSettings(
+        installer="pip",
+        find_links=_links(said.get("find-links", ("", ""))[0].split()),
+        no_index=where_off if _is_on(off) else None,
+        constraints=tuple(pin for name in files.split() for pin in _in_file(tree, name, where, folder)),
+    )
+
+
+def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> InstallerSettings:
+    """Read uv's. It has no variable for `no-index` (0.13.9), and an overriding version it takes in the place of any other."""
+    links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
+    no_index: str | None = None
+    constraints: list[Pin] = []
+    for path in uv_files(environ, folder):
+        text = tree.text(path) or ""
+        lines = text.splitlines()
+        for table in _uv_tables(text, path):
+            links += _texts(table.get("find-links"))
+            if "no-index" in table:
+                no_index = path if table["no-index"] is True else None
+            for key in ("constraint-dependencies", "override-dependencies"):
+                texts = (pin.requirement for pin in _wishes("\n".join(_texts(table.get(key)))))
+                constraints += [
+                    Pin(file=f"{path}, {key}", line=toml_files.line_with(lines, one), requirement=one) for one in texts
+                ]
+    for name in ("UV_CONSTRAINT", "UV_OVERRIDE"):
+        constraints += [pin for file in environ.get(name, "").split() for pin in _in_file(tree, file, name, folder)]
+    return InstallerSettings(
+        installer="uv", find_links=_links(links), no_index=no_index, constraints=tuple(constraints)
+    )
+
+
+def _is_on(value: str) -> bool:
+    return value.strip().lower() in _ON
+
+
+def _links(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(bare(word) for word in words if word))
+
+
+def _ini(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of a pip.conf that hold for `pip install`, those of its own section last."""
+    read = configparser.RawConfigParser(strict=False)
+    try:
+        read.read_string(text)
+    except configparser.Error:
+        return
+    for name in ("global", "install"):
+        if read.has_section(name):
+            yield from ((key.replace("_", "-"), value) for key, value in read.items(name) if value)
+
+
+def _uv_tables(text: str, path: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the tables of a uv.toml, or those of uv in a pyproject.toml; none of a file that is no TOML."""
+    try:
+        document: Any = toml_files.parse(text, path)
+    except NotExamined:
+        return
+    if path.endswith("pyproject.toml"):
+        tool = document.get("tool")
+        document = tool.get("uv") if isinstance(tool, dict) else None
+    for table in (document, document.get("pip") if isinstance(document, dict) else None):
+        if isinstance(table, dict):
+            yield table
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin]:
+    """Return the constraints of a file; of one that lies in the network none, for it is not fetched."""
+    path = name.removeprefix("file://")
+    if "://" in path:
+        return []
+    path = str(folder / path) if folder else path  # a relative one is read from where the installer is started
+    return [
+        Pin(file=f"{path} ({where})", line=pin.line, requirement=pin.requirement)
+        for pin in _wishes(tree.text(path) or "")
+    ]
+
+
+def _wishes(text: str) -> list[Pin]:
+    """Return the requirements of these lines that a failure mode uses."""
+    found = requirements.read(text, "").wishes
+    return [
+        Pin(file="", line=wish.line, requirement=_LOGIN.sub("", wish.requirement))
+        for wish in found
+        if wish.name in RELEVANT
+    ]
