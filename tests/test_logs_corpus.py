@@ -80,7 +80,7 @@ def test_the_lines_of_evidence_are_lines_of_the_log(case):
             if line.kind == "log":
                 said = line.text.strip("…").strip()
                 assert line.line is not None
-                assert said[:40] in lines[line.line - 1].replace("\t", " "), (finding.slug, line)
+                assert said[:40] in lines[line.line - 1].replace("\t", " ").replace("\xa0", " "), (finding.slug, line)
 
 
 def test_every_log_is_expected_and_its_origin_told():

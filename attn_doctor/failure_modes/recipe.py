@@ -28,6 +28,7 @@ class Torch(Record, frozen=True, kw_only=True):
     cuda: str | None = None  # looks, to a setup.py, like a build for this CUDA: what is compiled for it is not run
     without: tuple[str, ...] = ()  # distributions that must not be installed beside it
     besides: tuple[str, ...] = ()  # distributions of the target that are also used
+    if_there: bool = False  # only the target's own: where that does not fit, the recipe runs without any torch
 
 
 class Packages(Record, frozen=True, kw_only=True):
@@ -146,11 +147,50 @@ class Memory(Record, frozen=True, kw_only=True):
     megabytes: int
 
 
+class StubGpu(Record, frozen=True):
+    """Describe one GPU of a stand-in driver. None stands for what this model does not have at all."""
+
+    name: str
+    capability: str  # "8.9"
+    memory_mib: int  # 0: shared with the machine, as on GB10; NVML tells nothing then
+    free_mib: int | None = None
+    uuid: str | None = None
+    mig: bool | None = None
+    mig_slices: int = 0
+    ecc: bool | None = None
+    power_watts: float | None = 100.0
+    error: int = 0  # the answer of NVML when it is asked for this GPU: 15, GPU is lost
+    fabric: int = 0  # 1 not started, 2 in progress, 3 completed
+
+
 class StubDriver(Record, frozen=True, kw_only=True):
-    """Provide a stand-in for libcuda.so.1: it says which CUDA it supports, and fails with an error code."""
+    """Provide stand-ins for libcuda.so.1 and libnvidia-ml.so.1, compiled here and put in front by LD_LIBRARY_PATH.
+
+    On a played machine, which stands before it in the recipe, they are that machine's driver.
+
+    With `runtime` a library in front of the CUDA runtime lets torch make tensors on a GPU of them; no kernel ever runs, and a launch
+    fails as the variable STUB_LAUNCH says (209, no kernel image, where it is not set).
+    """
 
     cuda: str
-    refusal: int = 0
+    refusal: int = 0  # of cuInit
+    version: str = "580.65.06"
+    gpus: tuple[StubGpu, ...] = ()
+    nvml: bool = False
+    nvml_error: int = 0
+    runtime: bool = False
+
+
+class PlayedMachine(Record, frozen=True, kw_only=True):
+    """Play another Linux machine: the doctor reads a folder of files in place of /proc, /sys, /dev and /etc of this one.
+
+    The environment, its Python and the loader stay the real ones. See docs/testing.md.
+    """
+
+    wsl: bool = False
+    pci: tuple[tuple[str, str, str | None], ...] = ()  # vendor, device, kernel driver: ("10de", "2684", "nvidia")
+    module: str | None = None  # version of NVIDIA's kernel module; it brings the device nodes
+    files: tuple[tuple[str, str], ...] = ()
 
 
 class Apt(Record, frozen=True, kw_only=True):
@@ -179,6 +219,7 @@ Ingredient = (
     | Network
     | Memory
     | StubDriver
+    | PlayedMachine
     | Apt
 )
 
@@ -190,6 +231,11 @@ PIP = ("{python}", "-m", "pip")
 INSTALL = (*PIP, "install", "--no-build-isolation", "--no-deps")
 INSTALL_SOURCE = (*INSTALL, "{source}")
 GITHUB = ("github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com")
+START_CUDA = ("{python}", "-c", "import torch; torch.ones(1).cuda()")
+# The driver is asked as torch asks it, where no torch is needed: prints CUDA's number for a refusal, or the loader's words.
+ASK_DRIVER = ("{python}", "-c", "import ctypes; print('cuInit:', ctypes.CDLL('libcuda.so.1').cuInit(0))")
+# The folders in which the loader of an x86-64 or arm64 Linux looks for libraries of the system.
+_LOADED_FROM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64")
 LOOKS_LIKE_CUDA = "a torch that only looks like a CUDA build"
 
 
@@ -212,3 +258,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     downloads: int = 0  # megabytes that the commands themselves download
     deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
     stands_in: tuple[str, ...] = ()  # the parts that are not real, in words
+
+
+def no_system_library(names: str) -> tuple[Hidden, ...]:
+    """Return the conditions under which the loader finds no such library of the system: "libcuda.so*"."""
+    return tuple(Hidden(folder=folder, names=names) for folder in _LOADED_FROM)

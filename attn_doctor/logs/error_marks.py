@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from attn_doctor.knowledge import translated_messages
+from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Pattern
 
 ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
@@ -94,6 +96,34 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Permission denied (",), r"Permission denied \((?:publickey|password)"),
 )  # fmt: skip
 
+# gcc's word for an error in its translations: https://gcc.gnu.org/git/?p=gcc.git;a=tree;f=gcc/po
+_GCC_ERRORS = (
+    "错误：",
+    "錯誤：",
+    "エラー: ",
+    "오류: ",
+    "Fehler: ",
+    "erreur: ",
+    "erreur : ",
+    "erro: ",
+    "errore: ",
+    "ошибка: ",
+)
+_TRANSLATED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (translations("command not found"), rf"[:：]\s?{translated_messages.pattern('command not found')}\.?$"),
+    (
+        translations("is not recognized as an internal or external command"),
+        rf"['\"]\s?{translated_messages.pattern('is not recognized as an internal or external command')}",
+    ),
+    (
+        translations("is not recognized as the name of a cmdlet"),
+        rf" : .{{1,200}}{translated_messages.pattern('is not recognized as the name of a cmdlet')}",
+    ),
+    (translations("(core dumped)"), rf"{translated_messages.pattern('(core dumped)')}(?:$|\s{{2,}})"),
+    (translations("No space left on device"), rf": {translated_messages.pattern('No space left on device')}"),
+    (_GCC_ERRORS, rf":\d{{1,7}}(?::\d{{1,5}})?: .{{0,20}}(?:{'|'.join(_GCC_ERRORS)})\S"),
+)
+
 # The last line of a tool, whatever the cause.
 _WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* \[(?!.*\(ignored\)$)"),
@@ -141,7 +171,13 @@ _ENVIRONMENT: tuple[tuple[tuple[str, ...], str], ...] = (
 
 PATTERNS = tuple(
     Pattern(slug, literal.encode(), re.compile(pattern), "context")
-    for slug, table in ((ERROR, _ERRORS), (WEAK, _WEAK), (GOOD, _GOOD), (ENVIRONMENT, _ENVIRONMENT))
+    for slug, table in (
+        (ERROR, _ERRORS),
+        (ERROR, _TRANSLATED),
+        (WEAK, _WEAK),
+        (GOOD, _GOOD),
+        (ENVIRONMENT, _ENVIRONMENT),
+    )
     for literals, pattern in table
     for literal in literals
 )

@@ -32,9 +32,10 @@ def without(bench: Bench, made: of.Without) -> None:
 
 def hidden(bench: Bench, made: of.Hidden) -> None:
     """Hide the files that a recipe names. If there are none, nothing is done: no namespace is needed then."""
-    folder = Path(bench.filled(made.folder))
-    if any(folder.glob(made.names)):
-        bench.conditions.setdefault("hidden", []).append([str(folder), made.names])
+    folder = Path(bench.filled(made.folder)).resolve()  # /lib64 can be /usr/lib64, which is hidden once
+    entry = [str(folder), made.names]
+    if entry not in bench.conditions.get("hidden", ()) and any(folder.glob(made.names)):
+        bench.conditions.setdefault("hidden", []).append(entry)
 
 
 def disk(bench: Bench, made: of.SmallDisk) -> None:

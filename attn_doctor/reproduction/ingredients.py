@@ -16,14 +16,15 @@ from attn_doctor.errors import NotExamined
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.knowledge import flash_attention, pytorch
 from attn_doctor.knowledge.torch_choice import index_of
-from attn_doctor.reproduction import host_abilities, native, target_torch
+from attn_doctor.reproduction import host_abilities, native, stub_drivers, target_torch
+from attn_doctor.reproduction.machine_folder import DRIVER, Machine, ubuntu, wsl2
 from attn_doctor.reproduction.throwaway import Ended, Throwaway
 from attn_doctor.system import platforms
 
 PREPARING = 1800.0  # seconds for one step of preparation: enough for a slow network and a large wheel
 _REFUSED = 125
 # Variables that put a stand-in in place. They are not part of the command that a user would type.
-_UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA")
+_UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA", "ATTN_DOCTOR_ROOT")
 
 
 class CannotReproduce(NotExamined):
@@ -49,6 +50,7 @@ class Bench:
         self.variables: dict[str, str | None] = {}
         self.conditions: dict[str, Any] = {}
         self.gone: list[Path] = []
+        self.played: Machine | None = None
         self.words = {
             "folder": str(self.folder),
             "python": str(self.python),
@@ -128,7 +130,7 @@ class Bench:
     def install(self, wanted: Sequence[str], options: Sequence[str] = ()) -> None:
         requirements = [self.filled(requirement) for requirement in wanted]
         self.say(f"installing {', '.join(requirements)} into it")
-        command = [str(self.python), "-m", "pip", "install", "-q", *options, *requirements]
+        command = [str(self.python), "-m", "pip", "install", "-q", *map(self.filled, options), *requirements]
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
     def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
@@ -248,14 +250,44 @@ class Bench:
         self.compile(self.site / (made.name + self.lender.suffix), native.extension(made), made.needs)
 
     def driver(self, made: of.StubDriver) -> None:
-        major, minor = made.cuda.split(".")
-        source = self.throwaway.program("driver.c")
-        place = self.folder / "driver" / "libcuda.so.1"
-        place.parent.mkdir()
-        command = native.argv("gcc", source, place)
-        command += [f"-DSUPPORTS={int(major) * 1000 + int(minor) * 10}", f"-DREFUSAL={made.refusal}"]
-        self.prepare("the stand-in driver cannot be compiled", command)
-        self.variables["LD_LIBRARY_PATH"] = str(place.parent)
+        compiled = self.folder / "compiled" / "drivers"
+        self.say("compiling a stand-in driver")
+        said = self.lender.torch.cuda if self.lender.torch else None
+        stub_drivers.compile_into(
+            compiled,
+            lambda argv: self.prepare("the stand-in driver cannot be compiled", argv),
+            runtime_of="12" if said and said.startswith("12.") else "13",
+        )
+        environ = stub_drivers.put(
+            self.played.path(DRIVER) if self.played else self.folder / "driver",
+            compiled,
+            made.gpus,
+            driver=made.version,
+            cuda=made.cuda,
+            cuinit=made.refusal,
+            nvml=made.nvml,
+            nvml_error=made.nvml_error,
+            runtime=made.runtime,
+        )
+        self.variables.update(environ)
+        if self.played:
+            self.played.knows(DRIVER)
+
+    def machine(self, made: of.PlayedMachine) -> None:
+        """Write the folder of a played machine; the doctor takes it as its root."""
+        machine = Machine(self.folder / "machine")
+        ubuntu(machine)
+        if made.wsl:
+            wsl2(machine)
+            self.variables.update({name: machine.environ[name] for name in ("WSL_DISTRO_NAME", "WSL_INTEROP")})
+        for vendor, device, driver in made.pci:
+            machine.pci(vendor, device, driver=driver)
+        if made.module:
+            machine.driver(made.module)
+        for path, text in made.files:
+            machine.file(path, text)
+        self.variables["ATTN_DOCTOR_ROOT"] = str(machine.root)
+        self.played = machine
 
     def compile(self, place: Path, text: str, needs: Sequence[str], script: str | None = None) -> None:
         self.say(f"compiling {place.name}")

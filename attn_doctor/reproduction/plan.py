@@ -96,7 +96,11 @@ def plan(
     parts = [part for ingredient in recipe.of if (part := _costs(ingredient, made, torch))]
     if recipe.downloads:
         parts.append(("what its commands ask for", recipe.downloads, recipe.downloads))
-    obstacles = tuple(reason for wanted in torches if torch is None and (reason := _not_borrowed(made, wanted)))
+    obstacles = tuple(
+        reason
+        for wanted in torches
+        if torch is None and not wanted.if_there and (reason := _not_borrowed(made, wanted))
+    )
     if obstacles:
         return made._replace(obstacles=obstacles)
     disk = sum(part[2] for part in parts) + ENVIRONMENT[1]
@@ -133,7 +137,7 @@ def needs_pip(recipe: Recipe, made: ReproductionPlan, torch: str | None) -> bool
 
 def _costs(ingredient: of.Ingredient, made: ReproductionPlan, torch: str | None) -> tuple[str, int, int] | None:
     """Return (name, megabytes to download, megabytes of disk) of an ingredient that is downloaded."""
-    if isinstance(ingredient, of.Torch) and (torch or not made.borrowed(ingredient)):
+    if isinstance(ingredient, of.Torch) and (torch or not (ingredient.if_there or made.borrowed(ingredient))):
         what = (
             f"{torch} (a CPU build; a CUDA build is many times that)"
             if torch
@@ -158,6 +162,8 @@ def _missing(ingredient: of.Ingredient) -> Iterator[str]:
             yield "its libraries are made for Linux"
         elif host_abilities.program("gcc") is None:
             yield "there is no gcc here"
+    if isinstance(ingredient, of.PlayedMachine) and not platforms.LINUX:
+        yield "another machine is played on Linux only"
     needs_namespace = isinstance(ingredient, of.SmallDisk | of.ReadOnly | of.Network) or (
         isinstance(ingredient, of.Hidden) and bool(list(_matches(ingredient)))
     )

@@ -99,7 +99,9 @@ def prepare(bench: Bench, made: of.Ingredient, plan: ReproductionPlan, torch: st
     """Prepare one ingredient. Raises CannotReproduce."""
     match made:
         case of.Torch():
-            bench.torch(made, None if torch else plan.borrowed(made))
+            borrowed = None if torch else plan.borrowed(made)
+            if torch or borrowed or not made.if_there:
+                bench.torch(made, borrowed)
         case of.Packages():
             bench.install(made.requirements, made.options)
         case of.Source():
@@ -116,6 +118,8 @@ def prepare(bench: Bench, made: of.Ingredient, plan: ReproductionPlan, torch: st
             bench.extension(made)
         case of.StubDriver():
             bench.driver(made)
+        case of.PlayedMachine():
+            bench.machine(made)
         case of.Gone():
             bench.gone.append(bench.path(made.path))
         case of.Variable():

@@ -11,7 +11,8 @@
 A probe takes `machine.root` as the root folder, so every file it reads is the machine's; programs are found on the
 machine's own PATH and are really started. Paths in the results are the machine's ("/usr/local/cuda"), not the test's.
 
-The stubs (drivers/*.c) are libraries, compiled once a session with gcc. `stub_drivers` puts them into any folder, with
+The folder and the stubs are those of `attn_doctor reproduce` (attn_doctor/reproduction: machine_folder, stub_drivers,
+programs/drivers/*.c). The stubs are libraries, compiled once a session with gcc. `stub_drivers` puts them into any folder, with
 the file names of a real driver and a file that says what to play; it returns the environment that puts them in front.
 The real nvidia-ml-py, ctypes, the CUDA runtime and PyTorch load them without knowing.
 

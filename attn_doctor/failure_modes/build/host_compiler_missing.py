@@ -34,6 +34,7 @@ from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
 from attn_doctor.failure_modes.shared import building, cut_logs
+from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -95,13 +96,10 @@ MODE = FailureMode(
             )
             for literal, sample in (
                 (": command not found", "/bin/bash: line 1: g++: command not found"),
-                ("未找到命令", "bash: gcc: 未找到命令"),
-                (" nicht gefunden", "bash: gcc: Kommando nicht gefunden."),
-                ("commande introuvable", "bash: g++: commande introuvable"),
-                (" no encontrad", "bash: gcc: orden no encontrada"),
-                ("команда не найдена", "bash: gcc: команда не найдена"),
+                *((word, f"bash: gcc: {word}") for word in translations("command not found")),
             )
         ),
+        *building.unknown_to_windows("cl", "compiler"),
         Sign(
             pattern=r"nvcc fatal\s*: Cannot find compiler '(?P<compiler>[^']{1,40})' in PATH",
             literal="Cannot find compiler '",

@@ -40,6 +40,7 @@ from attn_doctor.failure_modes.recipe import (
     Variable,
 )
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
+from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -76,7 +77,7 @@ MODE = FailureMode(
             sample="subprocess.CalledProcessError: Command '['/usr/local/bin/nvcc', '-V']' returned non-zero exit status 127.",
         ),
         Sign(
-            pattern=r"(?<!\S)(?P<nvcc>[^\s':]{0,300}nvcc): (?:Permission denied|cannot execute|Exec format error)",
+            pattern=rf"(?<!\S)(?P<nvcc>[^\s':]{{0,300}}nvcc)\s?: (?:{translated_messages.pattern('Permission denied')}|cannot execute|Exec format error)",
             literal="nvcc: ",
             sample="/bin/sh: 1: /usr/local/cuda/bin/nvcc: Permission denied",
         ),
@@ -106,6 +107,17 @@ MODE = FailureMode(
             literal="nvcc：",
             sample="bash: nvcc：未找到命令",
         ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc :",
+            sample="bash: nvcc : commande introuvable",
+        ),
+        Sign(
+            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            literal="nvcc\xa0:",
+            sample="bash: nvcc\xa0: commande introuvable",
+        ),
+        *building.unknown_to_windows("nvcc", "nvcc"),
         # flash-attn, apex, mamba and causal-conv1d ask nvcc for its version in this function of their setup.py.
         cut_logs.frame(
             "get_cuda_bare_metal_version",

@@ -35,18 +35,23 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
 from attn_doctor.failure_modes.shared import building, package_cures, subject
+from attn_doctor.knowledge import translated_messages
 from attn_doctor.knowledge.build import GIGABYTE, predict
+from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 
-# "Killed" as shells print it in other languages: glibc's translations (po/*.po, "Killed"). zh_CN's second word is "Terminated", as
-# a guard of the memory ends programs before the kernel does.
-_KILLED = (
-    "已杀死", "已终止", "已殺死", "已砍掉", "強制結束", "強制終了", "죽었음", "Getötet", "Processus arrêté", "Terminado (killed)", "Matado",
-    "Ucciso", "Morto", "Убито", "Вбито", "Unicestwiony", "Geëlimineerd", "Dödad", "Zabit (SIGKILL)",
+# zh_CN's last word is "Terminated": a guard of the memory ends programs before the kernel does.
+_KILLED = (*translations("Killed"), "已终止")
+_SIGKILL = translated_messages.pattern("Killed")
+# The exit code as people and tools of other languages write it, and make's "Error 137" (its po files).
+_EXIT_CODE = (
+    "退出码", "退出代码", "返回码", "返回值", "結束代碼", "終了コード", "종료 코드", "Exit-Code", "Rückgabewert", "Exitcode", "code de sortie",
+    "code de retour", "código de salida", "código de saída", "codice di uscita", "код выхода", "кодом выхода", "кодом возврата", "код завершения",
+    "错误", "錯誤", "エラー", "오류", "Fehler", "Erreur", "Erro", "Errore", "Ошибка",
 )  # fmt: skip
 _COMPILER = r"(?:cicc|cc1plus|cc1|cudafe\+\+|ptxas|nvcc|fatbinary|ld|collect2|lto1|cl)"
 
@@ -69,6 +74,27 @@ MODE = FailureMode(
             pattern=r"信号终止了程序 ?(?P<program>\w+)",
             literal="信号终止了程序",
             sample="c++: 致命错误：已杀死 信号终止了程序 cc1plus",
+        ),
+        # gcc's translations: https://gcc.gnu.org/git/?p=gcc.git;a=tree;f=gcc/po
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    rf"{_SIGKILL}.{{0,30}} hat Programm (?P<program>\w+) beendet",
+                    " hat Programm ",
+                    "c++: schwerwiegender Fehler: Signal Getötet hat Programm cc1plus beendet",
+                ),
+                (
+                    rf"{_SIGKILL}.{{0,30}} a terminé le programme (?P<program>\w+)",
+                    " le programme ",
+                    "c++: erreur fatale: le signal Processus arrêté a terminé le programme cc1plus",
+                ),
+                (
+                    rf"{_SIGKILL}.{{0,30}} terminó el programa (?P<program>\w+)",
+                    " el programa ",
+                    "g++: error fatal: la señal Terminado (killed) terminó el programa cc1plus",
+                ),
+            )
         ),
         Sign(
             pattern=rf"\(program (?P<program>{_COMPILER})\)",
@@ -171,6 +197,15 @@ MODE = FailureMode(
                 ("OOM Killed", "Some of the step tasks have been OOM Killed."),
             )
         ),
+        *(
+            Sign(
+                pattern=rf"(?<!\w){word}\s?[:：]?\s?(?:为|是|は)?\s?137\b",
+                literal=word,
+                sample=f"{word} 137",
+                strength="hint",
+            )
+            for word in _EXIT_CODE
+        ),
         Sign(
             pattern=r"std::bad_alloc",
             literal="std::bad_alloc",
@@ -222,7 +257,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=ByMake() if _made_by_make(seen) else None,
         )
-    hints = tuple(m for m in seen.matches if building.in_build(seen, m) or _INSTALL.search(m.text))
+    typed = facts.subject.command
+    installs = isinstance(typed, str) and _INSTALL.search(typed) is not None
+    hints = tuple(m for m in seen.matches if installs or building.in_build(seen, m) or _INSTALL.search(m.text))
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
         return Hit(

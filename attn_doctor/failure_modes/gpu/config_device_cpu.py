@@ -18,8 +18,8 @@ What to do
     Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. Name device 0 in the program.
 
 How to reproduce
-    `attn-doctor reproduce config-device-cpu` judges a machine whose GPU is hidden by CUDA_VISIBLE_DEVICES: a simulated
-    machine, on which nothing is run.
+    `attn-doctor reproduce config-device-cpu` asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that.
+    Stand-in: the GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
@@ -32,12 +32,12 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch, Variable
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -108,8 +108,21 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine whose GPU is hidden by CUDA_VISIBLE_DEVICES",
-        seconds=1,
+        does="asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(pci=(("10de", "2684", "nvidia"),), module="580.95.05"),
+            StubDriver(
+                cuda="13.0", version="580.95.05", nvml=True, gpus=(StubGpu("NVIDIA GeForce RTX 4090", "8.9", 24564),)
+            ),
+            Variable(name="CUDA_VISIBLE_DEVICES", value="-1"),
+        ),
+        run=(ASK_DRIVER,),
+        shows="cuInit: 100",  # CUDA_ERROR_NO_DEVICE
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

@@ -15,8 +15,9 @@ What to do
     nvidia.com/gpu=all` (podman) or --nv (apptainer). Compile for named architectures during `docker build`, test at run time.
 
 How to reproduce
-    `attn-doctor reproduce container-without-gpu` judges a container that was started without --gpus: a simulated machine, on
-    which nothing is run.
+    `attn-doctor reproduce container-without-gpu` looks for a driver in a played container that was started without --gpus, and
+    examines that. Stand-in: the container; the card of its host. Both are a folder of files. Where that cannot be had, a simulated
+    machine is judged.
 
 References
     https://docs.docker.com/engine/containers/gpu/
@@ -28,11 +29,11 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import NVIDIA
 
 MODE = FailureMode(
@@ -113,8 +114,25 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a container that was started without --gpus",
-        seconds=1,
+        does="looks for a driver in a played container that was started without --gpus, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(
+                pci=(("10de", "2684", "nvidia"),),
+                files=(
+                    ("/.dockerenv", ""),
+                    ("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05\n"),
+                ),
+            ),
+            Variable(name="NVIDIA_VISIBLE_DEVICES", value="all"),
+            *no_system_library("libcuda.so*"),
+        ),
+        run=(ASK_DRIVER,),
+        shows="libcuda.so.1: cannot open shared object file",
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("the container", "the card of its host"),
     ),
 )
 

@@ -18,7 +18,8 @@ What to do
     that failed, and a run on the CPU its true error. If every program fails: unset LD_LIBRARY_PATH.
 
 How to reproduce
-    There is no recipe: it takes a GPU whose memory is full.
+    `attn-doctor reproduce cuda-library-not-initialized` starts cuDNN on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
+    driver. It takes gcc and a CUDA build of torch in the target.
 
 References
     https://discuss.pytorch.org/t/cuda-error-cublas-status-not-initialized-when-calling-cublascreate-handle/125450
@@ -30,9 +31,10 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 
 MODE = FailureMode(
     code="AD436",
@@ -62,6 +64,24 @@ MODE = FailureMode(
             sample="../aten/src/ATen/native/cuda/Loss.cu:250: Assertion `t >= 0 && t < n_classes` failed.",
             strength="context",
         ),
+    ),
+    recipe=Recipe(
+        does="starts cuDNN on a stand-in GPU, on which it cannot start",
+        of=(
+            Torch(build="cuda"),
+            StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
+        ),
+        run=(
+            (
+                "{python}",
+                "-c",
+                "import torch; torch.nn.functional.conv2d(*(torch.empty(1, 3, 8, 8, device='cuda') for _ in 'ab'))",
+            ),
+        ),
+        shows="CUDNN_STATUS_NOT_INITIALIZED",
+        goal=Goal.TRAIN,
+        seconds=10,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

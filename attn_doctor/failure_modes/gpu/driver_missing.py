@@ -31,7 +31,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
-from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -113,8 +113,8 @@ MODE = FailureMode(
     ),
     recipe=Recipe(
         does="starts torch's CUDA on a machine without a driver",
-        of=(Torch(build="cuda"),),
-        run=(("{python}", "-c", "import torch; torch.ones(1).cuda()"),),
+        of=(Torch(build="cuda"), *no_system_library("libcuda.so*")),
+        run=(START_CUDA,),
         shows="Found no NVIDIA driver",
         seconds=5,
     ),

@@ -20,8 +20,8 @@ What to do
     xformers: float16 in place of bfloat16, for which it has a kernel on older GPUs, or PyTorch's own attention.
 
 How to reproduce
-    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` judges a machine with a Tesla T4: a simulated machine, on
-    which nothing is run.
+    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` asks a stand-in driver for a Tesla T4, and examines that. Stand-in: the
+    GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
 
 References
     https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
@@ -36,7 +36,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known, present
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention, pci_gpu
@@ -84,8 +84,23 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine with a Tesla T4",
-        seconds=1,
+        does="asks a stand-in driver for a Tesla T4, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(pci=(("10de", "1eb8", "nvidia"),), module="580.95.05"),
+            StubDriver(
+                cuda="13.0",
+                version="580.95.05",
+                nvml=True,
+                gpus=(StubGpu("Tesla T4", "7.5", 15360, ecc=True),),
+                runtime=True,
+            ),
+        ),
+        run=(ASK_DRIVER,),
+        shows="cuInit: 0",
+        examine=("--no-trial",),
+        seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

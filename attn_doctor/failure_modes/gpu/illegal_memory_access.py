@@ -16,7 +16,8 @@ What to do
     install the newest release, and compare with PyTorch's own fused attention.
 
 How to reproduce
-    There is no recipe: it takes a GPU and a faulty kernel.
+    `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU that refuses it with this error. Stand-in:
+    the GPU; its driver. It takes gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/compute-sanitizer/ComputeSanitizer/index.html
@@ -27,9 +28,10 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch, Variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 
 MODE = FailureMode(
     code="AD423",
@@ -65,6 +67,19 @@ MODE = FailureMode(
             sample='  File "/venv/lib/python3.11/site-packages/flash_attn/flash_attn_interface.py", line 91, in _flash_attn_forward',
             strength="context",
         ),
+    ),
+    recipe=Recipe(
+        does="starts a kernel of torch on a stand-in GPU that refuses it with this error",
+        of=(
+            Torch(build="cuda"),
+            StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
+            Variable(name="STUB_LAUNCH", value="700"),
+        ),
+        run=(("{python}", "-c", "import torch; torch.ones(1, device='cuda')"),),
+        shows="an illegal memory access was encountered",
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

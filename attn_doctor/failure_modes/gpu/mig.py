@@ -16,8 +16,8 @@ What to do
     Name one instance: CUDA_VISIBLE_DEVICES=MIG-... from nvidia-smi -L. For training over several GPUs, switch MIG off.
 
 How to reproduce
-    `attn-doctor reproduce mig` judges a machine whose GPU is in MIG mode without an instance: a simulated machine, on which
-    nothing is run.
+    `attn-doctor reproduce mig` asks a stand-in driver for a GPU in MIG mode without an instance, and examines that. Stand-in: the GPU;
+    its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/mig-user-guide/
@@ -30,12 +30,12 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 
 MODE = FailureMode(
     code="AD410",
@@ -91,8 +91,24 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine whose GPU is in MIG mode without an instance",
-        seconds=1,
+        does="asks a stand-in driver for a GPU in MIG mode without an instance, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(pci=(("10de", "20b2", "nvidia"),), module="580.95.05"),
+            StubDriver(
+                cuda="13.0",
+                version="580.95.05",
+                refusal=100,
+                nvml=True,
+                gpus=(StubGpu("NVIDIA A100-SXM4-80GB", "8.0", 81920, mig=True, mig_slices=0, ecc=True),),
+            ),
+        ),
+        run=(ASK_DRIVER,),
+        shows="cuInit: 100",  # CUDA_ERROR_NO_DEVICE
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

@@ -19,7 +19,8 @@ What to do
     NCCL_SOCKET_IFNAME. Duplicate GPU: one process a GPU.
 
 How to reproduce
-    There is no recipe: it takes two GPUs. `torchrun --nproc-per-node 2` on a machine with one GPU shows "Duplicate GPU detected".
+    `attn-doctor reproduce nccl-error` reduces a tensor by NCCL on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
+    driver. It takes gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting.html
@@ -32,9 +33,10 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import File, Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 
 MODE = FailureMode(
     code="AD437",
@@ -94,6 +96,24 @@ MODE = FailureMode(
             literal="DistBackendError: NCCL error",
             sample="torch.distributed.DistBackendError: NCCL error in: ../torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:1970",
         ),
+    ),
+    recipe=Recipe(
+        does="reduces a tensor by NCCL on a stand-in GPU, on which it cannot start",
+        of=(
+            Torch(build="cuda"),
+            StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
+            File(
+                path="reduce.py",
+                text="import torch\nimport torch.distributed as processes\n"
+                "processes.init_process_group('nccl', init_method='file://{folder}/meeting', rank=0, world_size=1)\n"
+                "processes.all_reduce(torch.empty(1, device='cuda'))\n",
+            ),
+        ),
+        run=(("{python}", "reduce.py"),),
+        shows="NCCL error",
+        goal=Goal.TRAIN,
+        seconds=10,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

@@ -17,7 +17,8 @@ What to do
     as "RTX 4090").
 
 How to reproduce
-    `attn-doctor reproduce no-gpu-present` judges a laptop without a GPU: a simulated machine, on which nothing is run.
+    `attn-doctor reproduce no-gpu-present` looks for a driver on a played laptop without a GPU, and examines that. Stand-in: the
+    laptop, which is a folder of files. Where that cannot be had, a simulated machine is judged.
 
 References
     https://github.com/FunAudioLLM/FunMusic/issues/30
@@ -27,9 +28,9 @@ from __future__ import annotations
 
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import AMD, NVIDIA
 
 MODE = FailureMode(
@@ -41,8 +42,18 @@ MODE = FailureMode(
     stops="gpu",
     explains=("cuda-init-error", "config-device-cpu"),  # a build never lacks a GPU
     recipe=Recipe(
-        does="judges a laptop without a GPU",
-        seconds=1,
+        does="looks for a driver on a played laptop without a GPU, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(pci=(("8086", "9a49", "i915"),)),
+            *no_system_library("libcuda.so*"),
+        ),
+        run=(ASK_DRIVER,),
+        shows="libcuda.so.1: cannot open shared object file",
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("the laptop",),
     ),
 )
 

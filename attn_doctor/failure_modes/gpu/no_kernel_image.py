@@ -18,8 +18,8 @@ What to do
     For torch, install a build that holds code for the card. For an extension, install a release or a build that does.
 
 How to reproduce
-    `attn-doctor reproduce no-kernel-image` judges a machine with a GPU that is newer than its torch: a simulated machine, on
-    which nothing is run.
+    `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which it holds no code. Stand-in: the GPU;
+    its driver. It takes gcc and a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
@@ -30,7 +30,7 @@ References
 from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import cuda_start, package_cures, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
 from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
@@ -110,8 +110,15 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine with a GPU that is newer than its torch",
-        seconds=1,
+        does="starts a kernel of torch on a stand-in GPU for which it holds no code",
+        of=(
+            Torch(build="cuda"),
+            StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("Tesla K80", "3.7", 11441),), runtime=True),
+        ),
+        run=(("{python}", "-c", "import torch; torch.ones(1, device='cuda')"),),
+        shows="no kernel image is available",
+        seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 

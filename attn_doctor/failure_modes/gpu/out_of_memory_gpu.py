@@ -17,8 +17,8 @@ What to do
     choose.
 
 How to reproduce
-    `attn-doctor reproduce out-of-memory-gpu` asks the GPU for a million gigabytes. It takes a CUDA build of torch in the
-    target.
+    `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It takes
+    gcc and a CUDA build of torch in the target.
 
 References
     https://pytorch.org/docs/stable/notes/cuda.html#memory-management
@@ -31,7 +31,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.recipe import Recipe, Torch
+from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -85,11 +85,16 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks the GPU for a million gigabytes",
-        of=(Torch(build="cuda"),),
+        does="asks a stand-in GPU for a million gigabytes",
+        of=(
+            Torch(build="cuda"),
+            # Without NVML: PyTorch 2.14 asks it for NVLink before it raises this error, which the stand-in does not answer.
+            StubDriver(cuda="13.9", gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
+        ),
         run=(("{python}", "-c", "import torch; torch.empty(1 << 50, dtype=torch.uint8, device='cuda')"),),
         shows="out of memory",
         seconds=8,
+        stands_in=("the GPU", "its driver"),
     ),
 )
 # There is no `detect`: no fact says how much memory a program will need.

@@ -19,8 +19,9 @@ What to do
     AMD GPU: take one from the ROCm index. A HIP error that names no missing code: AMD_SERIALIZE_KERNEL=3 makes it name the call.
 
 How to reproduce
-    `attn-doctor reproduce rocm-specific` judges a machine with an AMD GPU and a torch for NVIDIA's: a simulated machine, on
-    which nothing is run.
+    `attn-doctor reproduce rocm-specific` starts torch on a played machine with an AMD GPU and ROCm, and examines that. Stand-in: the AMD
+    GPU; its driver; ROCm. All are a folder of files. It takes a CUDA build of torch in the target. Where that cannot be had, a
+    simulated machine is judged.
 
 References
     https://github.com/Dao-AILab/flash-attention#amd-rocm-support
@@ -36,14 +37,16 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import NVIDIA
 from attn_doctor.model.steps import Step
+
+_NODES = "/sys/class/kfd/kfd/topology/nodes"
 
 MODE = FailureMode(
     code="AD421",
@@ -141,8 +144,26 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine with an AMD GPU and a torch for NVIDIA's",
-        seconds=1,
+        does="starts torch on a played machine with an AMD GPU and ROCm, and examines that",
+        of=(
+            Torch(build="cuda"),
+            PlayedMachine(
+                pci=(("1002", "744c", "amdgpu"),),
+                files=(
+                    (f"{_NODES}/0/properties", "cpu_cores_count 16\ngfx_target_version 0\n"),
+                    (f"{_NODES}/1/properties", "simd_count 192\ngfx_target_version 110000\n"),
+                    (f"{_NODES}/1/name", "ip discovery\n"),
+                    ("/opt/rocm/.info/version", "6.2.4-139\n"),
+                ),
+            ),
+            *no_system_library("libcuda.so*"),
+        ),
+        run=(START_CUDA,),
+        shows="Found no NVIDIA driver",
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=15,
+        stands_in=("the AMD GPU", "its driver", "ROCm"),
     ),
 )
 

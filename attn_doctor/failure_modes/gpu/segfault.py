@@ -28,7 +28,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Extension, Recipe
-from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash
+from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash, in_other_languages
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -71,24 +71,9 @@ MODE = FailureMode(
             sample="Segmentation fault (core dumped)",
             strength="hint",
         ),
-        Sign(
-            pattern=r"段错误 \(",
-            literal="段错误 (",
-            sample="段错误 (核心已转储)",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"Speicherzugriffsfehler",
-            literal="Speicherzugriffsfehler",
-            sample="Speicherzugriffsfehler (Speicherabzug geschrieben)",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"Erreur de segmentation",
-            literal="Erreur de segmentation",
-            sample="Erreur de segmentation (core dumped)",
-            strength="hint",
-        ),
+        *in_other_languages("Segmentation fault"),
+        *in_other_languages("Bus error", name="bus_error", dumped=True),
+        *in_other_languages("Aborted", name="aborted", dumped=True),
         Sign(
             pattern=r"(?P<how>Bus error|Aborted)(?: {1,12}| )\(core dumped\)",
             literal="(core dumped)",
@@ -146,7 +131,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _how(crashes: tuple[Match, ...]) -> str:
-    return next((m.groups["how"] for m in crashes if "how" in m.groups), "segmentation fault").lower()
+    for match in crashes:
+        for name in ("how", "bus_error", "aborted"):
+            if name in match.groups:
+                return match.groups[name].lower() if name == "how" else name.replace("_", " ")
+    return "segmentation fault"
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

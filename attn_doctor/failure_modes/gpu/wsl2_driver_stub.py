@@ -17,8 +17,9 @@ What to do
     driver in Windows.
 
 How to reproduce
-    `attn-doctor reproduce wsl2-driver-stub` judges a machine with WSL2 in which a Linux driver hides Windows' own: a
-    simulated machine, on which nothing is run.
+    `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that. Stand-in: WSL2,
+    whose kernel, /dev/dxg and /usr/lib/wsl/lib are a folder of files; the driver, which is compiled here. It takes gcc. Where
+    that cannot be had, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
@@ -33,11 +34,13 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
-from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.steps import Step
+
+_WSL_FOLDER = "/usr/lib/wsl/"
 
 MODE = FailureMode(
     code="AD409",
@@ -145,12 +148,22 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="judges a machine with WSL2 in which a Linux driver hides Windows' own",
-        seconds=1,
+        does="asks a Linux driver for GPUs on a played WSL2, and examines that",
+        of=(
+            Torch(build="cuda", if_there=True),
+            PlayedMachine(
+                wsl=True, files=((f"{_WSL_FOLDER}lib/libcuda.so.1", ""), (f"{_WSL_FOLDER}lib/libdxcore.so", ""))
+            ),
+            StubDriver(cuda="12.2", version="535.183.01", refusal=100, nvml=True, nvml_error=9),
+        ),
+        run=(ASK_DRIVER,),
+        shows="cuInit: 100",  # CUDA_ERROR_NO_DEVICE
+        examine=("--no-trial",),
+        goal=Goal.TRAIN,
+        seconds=8,
+        stands_in=("WSL2", "the driver"),
     ),
 )
-
-_WSL_FOLDER = "/usr/lib/wsl/"
 
 
 def detect(facts: Facts) -> Hit | None:

@@ -37,7 +37,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Recipe
 from attn_doctor.failure_modes.shared import wheel_fixes
-from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash
+from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash, in_other_languages
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -94,12 +94,6 @@ MODE = FailureMode(
                     "illegal hardware instruction",
                     "zsh: illegal hardware instruction  python train.py",
                 ),
-                (r"非法指令 \(", "非法指令 (", "非法指令 (核心已转储)"),
-                (
-                    r"Ungültiger Maschinenbefehl",
-                    "ltiger Maschinenbefehl",
-                    "Ungültiger Maschinenbefehl (Speicherabzug geschrieben)",
-                ),
                 (r"exit(?:ed with)? code 132\b", "code 132", "container exited with code 132"),
                 (r"\bSIGILL\b", "SIGILL", "Process finished with exit code 132 (interrupted by signal 4: SIGILL)"),
                 (r"exitcode *: *-4\b", "exitcode", "  exitcode  : -4 (pid: 1234)"),
@@ -110,6 +104,7 @@ MODE = FailureMode(
                 ),
             )
         ),
+        *in_other_languages("Illegal instruction"),
         *CONTEXT,
     ),
     recipe=Recipe(

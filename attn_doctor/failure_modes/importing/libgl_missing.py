@@ -30,7 +30,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, known
-from attn_doctor.failure_modes.recipe import Packages, Recipe
+from attn_doctor.failure_modes.recipe import Packages, Recipe, no_system_library
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of, version
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -54,7 +54,7 @@ MODE = FailureMode(
     ),
     recipe=Recipe(
         does="imports OpenCV where there is no libGL",
-        of=(Packages(requirements=("opencv-python", "numpy"), megabytes=90),),
+        of=(Packages(requirements=("opencv-python", "numpy"), megabytes=90), *no_system_library("libGL.so*")),
         run=(("{python}", "-c", "import cv2"),),
         shows="libGL",
         seconds=15,

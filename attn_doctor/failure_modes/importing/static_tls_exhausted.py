@@ -17,8 +17,8 @@ What to do
     glibc 2.32 or newer: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
 
 How to reproduce
-    There is no recipe: on x86-64 torch's own libraries fit into the reserve. On a Jetson with glibc 2.27, `python3 -c "import cv2,
-    torch"` shows it.
+    `attn-doctor reproduce static-tls-exhausted` imports a module of C that asks for 1 MB in the static TLS block, which is compiled here. On
+    a Jetson with glibc 2.27, `python3 -c "import cv2, torch"` shows it with no stand-in.
 
 References
     https://github.com/NVIDIA-AI-IOT/trt_pose/issues/111
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import Extension, Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -53,6 +54,18 @@ MODE = FailureMode(
             literal="cannot allocate memory in static TLS block",
             sample="ImportError: libgomp-d22c30c5.so.1.0.0: cannot allocate memory in static TLS block",
         ),
+    ),
+    recipe=Recipe(
+        does="imports a module of C that asks for 1 MB in the static TLS block",
+        of=(
+            Extension(
+                name="flash_attn_2_cuda",
+                body='static __thread char block[1 << 20] __attribute__((tls_model("initial-exec"))); block[0] = 1;',
+            ),
+        ),
+        run=(("{python}", "-c", "import flash_attn_2_cuda"),),
+        shows="cannot allocate memory in static TLS block",
+        seconds=2,
     ),
 )
 

@@ -25,6 +25,7 @@ References
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor import commands
@@ -33,6 +34,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE
+from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -91,17 +93,6 @@ MODE = FailureMode(
                     "o space left on device",
                     "cp: error writing '/tmp/b': No space left on device",
                 ),
-                (r"设备上没有空间", "设备上没有空间", "/usr/bin/ld: final link failed: 设备上没有空间"),
-                (
-                    r"kein Speicherplatz mehr verfügbar",
-                    "kein Speicherplatz mehr",
-                    "cp: Fehler beim Schreiben von '/tmp/b': Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
-                ),
-                (
-                    r"Aucun espace disponible sur le périphérique",
-                    "Aucun espace disponible sur",
-                    "cp: erreur d'écriture de '/tmp/b': Aucun espace disponible sur le périphérique",
-                ),
                 (r"\(os error (?:28|122|112)\)", "(os error ", "cause: No space left on device (os error 28)"),
                 (r"[Dd]isk quota exceeded", "isk quota exceeded", "tar: write error: Disk quota exceeded"),
                 (r"NoSpaceLeftError", "NoSpaceLeftError", "NoSpaceLeftError: No space left on devices."),
@@ -111,6 +102,10 @@ MODE = FailureMode(
                     "OSError: [WinError 112] There is not enough space on the disk",
                 ),
             )
+        ),
+        *(
+            Sign(pattern=re.escape(word), literal=word, sample=f"/usr/bin/ld: final link failed: {word}")
+            for word in translations("No space left on device")
         ),
     ),
     recipe=Recipe(

@@ -17,7 +17,8 @@ What to do
     Install all missing packages in one command, so that the resolver sees all requirements.
 
 How to reproduce
-    `attn-doctor reproduce requirements-missing` installs ultralytics alone, without what it needs. It downloads 1 MB.
+    `attn-doctor reproduce requirements-missing` installs ultralytics beside torch, without what else it needs. It downloads 1 MB, and a
+    CPU build of torch (200 MB) where the target has none.
 
 References
     https://pip.pypa.io/en/stable/cli/pip_check/
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
+from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import building, requirements, torch_here
 from attn_doctor.failure_modes.shared.culprit import culprit
 from attn_doctor.failure_modes.shared.fact_queries import message
@@ -64,7 +65,10 @@ MODE = FailureMode(
     ),
     recipe=Recipe(
         does="installs ultralytics without what it needs",
-        of=(Packages(requirements=("ultralytics==8.4.190",), megabytes=2, options=("--no-deps",)),),
+        of=(
+            Torch(),
+            Packages(requirements=("ultralytics==8.4.190",), megabytes=2, options=("--no-deps",)),
+        ),
         run=((*PIP, "check"),),
         shows="requires matplotlib, which is not installed",
         examine=("--static",),

@@ -18,8 +18,9 @@ What to do
     attempts.
 
 How to reproduce
-    There is no recipe: a failed attempt depends on the network. `YOLO_AUTOINSTALL=false yolo export model=yolo12n.yaml format=onnx`
-    without onnx shows the last of the sentences.
+    `attn-doctor reproduce ultralytics-autoupdate-failed` has ultralytics install what it lacks, without a network. It takes ultralytics in
+    the target, and a machine that lets users make namespaces. With a network, `YOLO_AUTOINSTALL=false yolo export model=yolo12n.yaml
+    format=onnx` without onnx shows the last of the sentences.
 
 References
     https://docs.ultralytics.com/quickstart/
@@ -32,9 +33,10 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.recipe import Network, Recipe, Torch, Variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Goal, Severity
 from attn_doctor.model.steps import name_of
 
 MODE = FailureMode(
@@ -66,6 +68,25 @@ MODE = FailureMode(
             sample="requirements: Ultralytics requirements ['onnx>=1.12.0', 'onnxslim>=0.1.59'] not found, attempting AutoUpdate...",
             strength="context",
         ),
+    ),
+    recipe=Recipe(
+        does="has ultralytics install what it lacks, without a network",
+        of=(
+            Torch(besides=("ultralytics",)),
+            Variable(name="YOLO_OFFLINE", value=None),
+            Variable(name="YOLO_AUTOINSTALL", value="true"),
+            Network(kind="none"),
+        ),
+        run=(
+            (
+                "{python}",
+                "-c",
+                "from ultralytics.utils.checks import check_requirements; check_requirements('attn-doctor-nowhere')",
+            ),
+        ),
+        shows="AutoUpdate skipped|requirements: ",
+        goal=Goal.TRAIN,
+        seconds=15,
     ),
 )
 

@@ -17,8 +17,8 @@ What to do
     has NumPy 2 save the weights alone. A torch older than 2.3 is built for NumPy 1 and cannot take NumPy 2.
 
 How to reproduce
-    There is no recipe: it takes an environment with NumPy 1 and a file written with NumPy 2. `python -c "import pickle, numpy;
-    pickle.dump(numpy.float64(1), open('x', 'wb'))"` with NumPy 2 writes one; pickle.load with NumPy 1 shows it.
+    `attn-doctor reproduce checkpoint-needs-numpy-2` writes a pickle with NumPy 2, and reads it with NumPy 1 (downloads 35 MB). It takes
+    Python 3.10 to 3.12: these have finished wheels of both.
 
 References
     https://numpy.org/devdocs/numpy_2_0_migration_guide.html#numpy-core-to-numpy-core-renaming
@@ -30,9 +30,10 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import File, Packages, Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -53,6 +54,31 @@ MODE = FailureMode(
             sample="    cache = torch.load(cache_path)  # load",
             strength="context",
         ),
+    ),
+    recipe=Recipe(
+        does="writes a pickle with NumPy 2, and reads it with NumPy 1",
+        of=(
+            Packages(
+                requirements=("numpy==2.2.6",),
+                megabytes=17,
+                options=("--target", "{folder}/newer", "--only-binary", ":all:"),
+            ),
+            Packages(requirements=("numpy==1.26.4",), megabytes=18, options=("--only-binary", ":all:")),
+            File(
+                path="write.py",
+                # Protocol 5 names numpy._core.numeric. NumPy 1.26 has stand-ins for what older protocols name:
+                # https://github.com/numpy/numpy/tree/v1.26.4/numpy/_core
+                text="import sys\nsys.path.insert(0, '{folder}/newer')\nimport pickle, numpy\n"
+                "pickle.dump(numpy.ones(2), open('weights.pkl', 'wb'), protocol=5)\n",
+            ),
+        ),
+        run=(
+            ("{python}", "write.py"),
+            ("{python}", "-c", "import pickle; pickle.load(open('weights.pkl', 'rb'))"),
+        ),
+        shows=r"No module named 'numpy\._core",
+        goal=Goal.TRAIN,
+        seconds=15,
     ),
 )
 

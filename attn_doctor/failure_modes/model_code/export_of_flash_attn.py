@@ -20,8 +20,8 @@ What to do
     turn it off (XFORMERS_DISABLED=1 for DINOv2).
 
 How to reproduce
-    There is no recipe: tracing flash-attn needs an NVIDIA GPU. torch.onnx.export of any module that calls flash_attn_func on a GPU
-    shows it.
+    `attn-doctor reproduce export-of-flash-attn` exports to ONNX a model that calls an operator with flash-attn's name. Stand-in: the
+    operator, which has flash-attn's name and copies its input. It downloads a CPU build of torch (200 MB) where the target has none.
 
 References
     https://github.com/NVlabs/FoundationStereo/issues/34
@@ -33,8 +33,9 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.recipe import File, Recipe, Torch
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.findings import Fix, Goal, Severity
 
 _OPERATOR = r"(?P<operator>(?:flash_attn\w*|xformers|vllm_flash_attn)(?:::|\.)\w+)"
 
@@ -67,6 +68,26 @@ MODE = FailureMode(
             literal="export Python operator FlashAttn",
             sample="RuntimeError: ONNX export failed: Couldn't export Python operator FlashAttnFunc",
         ),
+    ),
+    recipe=Recipe(
+        does="exports to ONNX a model that calls an operator with flash-attn's name",
+        of=(
+            Torch(versions=">=2.5"),
+            File(
+                path="export.py",
+                text="import torch\n\n\n"
+                '@torch.library.custom_op("flash_attn::_flash_attn_forward", mutates_args=())\n'
+                "def forward(q: torch.Tensor) -> torch.Tensor:\n    return q.clone()\n\n\n"
+                "class Model(torch.nn.Module):\n    def forward(self, q):\n"
+                "        return torch.ops.flash_attn._flash_attn_forward(q)\n\n\n"
+                'torch.onnx.export(Model(), (torch.ones(2),), "model.onnx", dynamo=False)\n',
+            ),
+        ),
+        run=(("{python}", "export.py"),),
+        shows="unrecognized namespace",
+        goal=Goal.TRAIN,
+        seconds=6,
+        stands_in=("the operator, which has flash-attn's name and copies its input",),
     ),
 )
 

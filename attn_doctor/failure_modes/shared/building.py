@@ -13,7 +13,7 @@ from attn_doctor.failure_modes.mode import Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import built_packages, flash_attention, wheels
+from attn_doctor.knowledge import built_packages, flash_attention, translated_messages, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.wheel_key import Key, key_of
@@ -263,11 +263,25 @@ def missing_header(names: str) -> str:
     )
 
 
-# Messages of shells for a program that they do not find. Python and the dynamic loader always speak English; gcc and shells do not.
-NO_COMMAND = (
-    r"\s?[:：]\s?(?:(?:command )?not found|未找到命令|找不到命令|Kommando nicht gefunden|Befehl nicht gefunden|commande introuvable|"
-    r"orden no encontrada|comando no encontrado|comando não encontrado|コマンドが見つかりません|команда не найдена)"
-)
+# What bash, zsh and dash say of a program that they do not find, behind its name.
+NO_COMMAND = rf"\s?[:：]\s?(?:not found|{translated_messages.pattern('command not found')})"
+
+
+def unknown_to_windows(program: str, group: str) -> tuple[Sign, ...]:
+    """Return the signs by which cmd.exe and PowerShell say, in any language, that there is no such program.
+
+    `group`: the named group that holds the program.
+    """
+    shells = ("is not recognized as an internal or external command", "is not recognized as the name of a cmdlet")
+    words = rf"(?:is not recognized as |{translated_messages.pattern(*shells)})"
+    return tuple(
+        Sign(
+            pattern=rf"['\"“«‘]\s?(?P<{group}>{program}(?:\.exe)?)\s?['\"”»’].{{0,20}}?{words}",
+            literal=program + end,
+            sample=f"'{program}{end} is not recognized as an internal or external command,",
+        )
+        for end in ("'", '"', "”", "»", " »", ".exe'", '.exe"', ".exe”")
+    )
 
 
 def verify(facts: Facts) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from attn_doctor.failure_modes.mode import Sign
+from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.findings import Confidence, Evidence, Severity
 
@@ -44,6 +45,23 @@ CONTEXT = (
         strength="context",
     ),
 )
+
+# The end of what bash prints: nothing, that the core was dumped, or the command.
+_ENDS = r"(?:\s?[(（]|\s*$|\s+(?:python|yolo|/))"
+
+
+def in_other_languages(english: str, *, name: str | None = None, dumped: bool = False) -> tuple[Sign, ...]:
+    """Return the signs of a signal's name as bash prints it in other languages; all are hints.
+
+    `name`: the group in which the word is kept. `dumped`: it counts only with "(core dumped)", as the word alone is an everyday one.
+    """
+    end = r"\s?" + translated_messages.pattern("(core dumped)") if dumped else _ENDS
+    group = f"?P<{name}>" if name else "?:"
+    return tuple(
+        Sign(pattern=rf"({group}{re.escape(word)}){end}", literal=word, sample=f"{word} (core dumped)", strength="hint")
+        for word in translated_messages.translations(english)
+    )
+
 
 # Its driver says so in the same line.
 _COMPILER = re.compile(r"compiler error|terminated program|died due to|cc1plus|cicc|ptxas|nvcc|clang|\bld:")

@@ -36,6 +36,8 @@ _DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
 _LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, and of these that have to be there
 # A build in an environment of its own: the torch of which its setup.py speaks is another than the user's.
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
+# How long a step of BuildKit took, at the end of its line: "RUN pip install flash-attn      1420.1s".
+_BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
 _ONE_FRAME = 4  # lines between a frame and the error that ends its traceback: its source, marks under it, a blank
 _DLL = "DLL load failed while importing"
@@ -106,7 +108,8 @@ def _claims(log: Log) -> Iterator[_Claim]:
         said = {**sign.says, **match.groups}
         doing = said.pop("doing", "")
         if "command" in said:  # the pattern holds its first word
-            said["command"] = match.text[max(0, match.text.find(said["command"])) :]
+            typed = match.text[max(0, match.text.find(said["command"])) :]
+            said["command"] = _BUILDKIT_SECONDS.sub("", typed)
             if tool := installer_of(said["command"]):
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):
