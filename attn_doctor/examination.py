@@ -25,13 +25,15 @@ from attn_doctor.logs.reader import Log, Reader, read_bytes
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
+from attn_doctor.model.machine import implied_goal
+from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
-from attn_doctor.model.trials import Trials, refused
+from attn_doctor.model.trials import TrialOptions, Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, streams
-from attn_doctor.trials.plan import TrialOptions, check_model
+from attn_doctor.trials.plan import check_model
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -93,7 +95,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         facts = as_facts(stated_facts(logs), facts).facts
     so_far["facts"] = facts
     # A log shows the goal of its program.
-    goal = options.goal or (goals.implied_by(logs) if logs else goals.implied(facts)[0])
+    goal = options.goal or (goals.implied_by(logs) if logs else implied_goal(facts)[0])
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
@@ -130,13 +132,27 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
 
 
 def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ...]:
-    """Judge the project files of the current folder, unless the facts are of another machine."""
+    """Return the errors that the project files of the current folder would cause on this machine.
+
+    Each file is judged alone: requirements-cpu.txt and requirements-gpu.txt exclude each other. A Dockerfile is judged for its
+    own image, all others for the system, the GPU, the driver and the toolkit of `facts`. Facts of another machine have no folder.
+    """
     folder = facts.project.folder
     if options.facts or not isinstance(folder, str):
         return ()
-    from attn_doctor.project_files.folder import judged_files
+    from attn_doctor.project_files.folder import files_in
 
-    return judged_files(Path(folder), facts, goal)
+    found: list[Finding] = []
+    for file in files_in(Path(folder)):
+        base = Facts(grade="stated") if file.kind == "dockerfile" else facts
+        judged = project_files.in_files(diagnose(project_files.as_facts([file], base), goal), [file])
+        found += [
+            finding
+            for finding in judged.findings
+            if finding.severity is Severity.ERROR
+            and any(e.file == file.file and e.line in file.lines() for e in finding.evidence)
+        ]
+    return tuple(found)
 
 
 def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
@@ -239,7 +255,7 @@ class Texts(NamedTuple):
     """The files that a user gave to be read: logs, descriptions of an environment, and project files."""
 
     logs: tuple[Log, ...] = ()
-    files: tuple[project_files.Asked, ...] = ()
+    files: tuple[ProjectFile, ...] = ()
 
 
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
@@ -266,7 +282,7 @@ def read_texts(paths: Iterable[str]) -> Texts:
     )
 
 
-def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | project_files.Asked:
+def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFile:
     head = stream.read(BLOCK)
     if project_files.might_be_one(as_text(head), name):
         head += stream.read(project_files.MOST)

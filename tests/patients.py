@@ -35,12 +35,13 @@ class Patient:
     environ: dict[str, str] = field(default_factory=dict)
     goal: str | None = None
     slug: str = ""  # the root cause that it has
+    pip: bool = True  # whether a pip is in it, which takes seconds to make
 
     def __post_init__(self) -> None:
         self.house, self.project, self.prefix = (self.folder / name for name in ("house", "project", "env"))
         self.house.mkdir(parents=True)
         self.project.mkdir()
-        shutil.copytree(template(), self.prefix, symlinks=True, copy_function=os.link)
+        shutil.copytree(template(self.pip), self.prefix, symlinks=True, copy_function=os.link)
         self.python = self.prefix / "bin" / "python"
         self.site = site_packages(self.prefix)
         for name in ("home", "tmp"):
@@ -358,15 +359,16 @@ ILL: dict[str, Callable[[Patient], str]] = {
 
 
 @functools.cache
-def template() -> Path:
-    """A virtual environment with pip, made once for this process; every patient is a copy."""
+def template(pip: bool = True) -> Path:
+    """A virtual environment, made once for this process; every patient is a copy."""
     folder = Path(tempfile.mkdtemp(prefix="patients-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
+    options = [] if pip else ["--without-pip"]
+    subprocess.run([sys.executable, "-m", "venv", *options, str(folder / "env")], check=True)
     return folder / "env"
 
 
-def ill(name: str, folder: Path) -> Patient:
-    patient = Patient(folder)
+def ill(name: str, folder: Path, pip: bool = True) -> Patient:
+    patient = Patient(folder, pip=pip)
     patient.slug = ILL[name](patient)
     return patient

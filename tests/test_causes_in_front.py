@@ -9,9 +9,9 @@ from whole_machines import RTX_4090, changed, packages
 from attn_doctor.failure_modes import find
 from attn_doctor.fixes.plan_builder import make
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Binary, Conflict, Facts, Fault, Import, Shadow, Unknown
 from attn_doctor.model.findings import Finding, Goal, Severity
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.probes.ask import Module
 from attn_doctor.probes.torch import from_files
 from attn_doctor.report import machine_summary
@@ -211,12 +211,12 @@ FLASH = Binary(
 
 def test_a_flash_attn_that_cannot_load_by_its_files_implies_the_goal_that_a_failed_import_does():
     read = changed(RTX_4090, flash_attention__version="2.7.4.post1", binaries=(FLASH,))
-    goal, why = implied(static(read))
+    goal, why = implied_goal(static(read))
     assert goal is Goal.FLASH_ATTN
     assert "by its files" in why
     errors = {f.slug for f in diagnose(static(read), goal).findings if f.severity is Severity.ERROR}
     assert "abi-mismatch-torch-version" in errors
-    assert implied(read)[0] is Goal.TRAIN  # it was imported, and nothing failed
+    assert implied_goal(read)[0] is Goal.TRAIN  # it was imported, and nothing failed
 
 
 def _flash(**more: object) -> str:
@@ -228,8 +228,8 @@ def test_the_row_says_which_kind_of_flash_attn_is_not_there():
     assert _flash() == "not installed"
     assert _flash(imports=(failed,)) == "no package of that name; a module flash_attn is there, and does not import"
     assert _flash(flash_attention__namespace_only=True).endswith("a folder flash_attn without code is there")
-    assert "does not import" in implied(changed(RTX_4090, imports=(failed,)))[1]
-    assert "installed" not in implied(changed(RTX_4090, imports=(failed,)))[1]
+    assert "does not import" in implied_goal(changed(RTX_4090, imports=(failed,)))[1]
+    assert "installed" not in implied_goal(changed(RTX_4090, imports=(failed,)))[1]
 
 
 # -- CUDA_HOME

@@ -6,10 +6,9 @@ import pytest
 from attn_doctor import child
 from attn_doctor.child import _message
 from attn_doctor.model import listed_values
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.model.report import Unreadable, decode_facts, decode_report
 from attn_doctor.probes import ask
-from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.interpreter import interpreter
 
 UNKNOWN = Unknown("attn-doctor does not know the value 'new'")
@@ -67,7 +66,7 @@ def test_a_target_that_names_another_kind_of_environment_is_examined():
     said = {"interpreter": {"kind": "new", "prefix": "/opt", "version": "3.12.0"}, "modules": []}
     outcome = child.Outcome([], None, "", None, 0.0, 0)
     answer = ask.Answer(interpreter=ask._interpreter("/opt/bin/python", said, outcome, ""))
-    record, _ = interpreter(Choice("/opt/bin/python", "it was named"), answer, [], [], {})
+    record, _ = interpreter(ChosenPython("/opt/bin/python", "it was named"), answer, [], [], {})
     assert record.kind == UNKNOWN
     assert record.version == "3.12.0"
 

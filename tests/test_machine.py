@@ -7,7 +7,6 @@ import pytest
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.facts import (
     AmdGpu,
@@ -23,7 +22,7 @@ from attn_doctor.model.facts import (
     Unknown,
 )
 from attn_doctor.model.findings import Goal
-from attn_doctor.model.machine import amd_gpus, first_gpu, flash_attn, nvidia_present
+from attn_doctor.model.machine import amd_gpus, first_gpu, flash_attn, implied_goal, nvidia_present
 from attn_doctor.model.trials import Trials
 from attn_doctor.report.machine_summary import at_a_glance
 
@@ -111,7 +110,7 @@ BAD_FILE = Binary(module="flash_attn_2_cuda", path="x.so", verdict="fails")
 def test_all_say_the_same_of_flash_attn(facts, state, works, goal):
     assert flash_attn(facts) == state
     assert building.works(facts) is works
-    assert implied(facts)[0] is goal
+    assert implied_goal(facts)[0] is goal
 
 
 def test_an_unknown_version_is_no_answer():

@@ -16,10 +16,10 @@ from recorded_machines import MACHINES, expected, read
 from attn_doctor.failure_modes import ALL, find
 from attn_doctor.failure_modes.mode import FromFacts, Unsure
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.facts import Facts, Unknown, walk
 from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.steps import SetVariable
 
 _BUILT = {"flash-attn-2", "flash-attn-3"}
@@ -54,6 +54,7 @@ def test_exactly_what_is_expected(folder, goal):
     assert said == set(wanted["findings"])
     roots = [f.slug for f in diagnosis.findings if f.root_cause]
     assert (roots[0] if roots else "") == wanted["root"]
+    assert roots == wanted.get("roots", [wanted["root"]] if wanted["root"] else [])
     infos = {f.slug for f in diagnosis.findings if f.severity is Severity.INFO}
     assert set(wanted.get("info", [])) <= infos
     assert set(wanted.get("undetermined", [])) <= {u.slug for u in diagnosis.undetermined}
@@ -63,7 +64,7 @@ def test_exactly_what_is_expected(folder, goal):
     assert (advice.backend or "") == wanted["backend"]
     assert advice.install_flash_attn == wanted["install_flash_attn"]
     if "goal" in table:
-        assert implied(facts)[0].value == table["goal"]
+        assert implied_goal(facts)[0].value == table["goal"]
 
 
 @pytest.mark.parametrize(("folder", "goal"), CASES)
@@ -75,6 +76,9 @@ def test_each_finding_blocks_what_it_does_and_the_root_cause_has_its_cure(folder
     assert {f.slug: set(f.blocks) for f in said if f.blocks} == {
         slug: GROUPS[group] for slug, group in wanted["blocks"].items()
     }
+    assert {f.slug: f.message for f in diagnosis.findings if f.slug in wanted.get("says", ())} == wanted.get("says", {})
+    ways = {f.slug: [fix.title for fix in f.fixes] for f in diagnosis.findings if f.slug in wanted.get("ways", ())}
+    assert ways == wanted.get("ways", {})
     cures = next((f.fixes for f in said if f.root_cause), ())
     assert ([_shown(step, cures[0].title) for step in cures[0].steps] if cures else []) == wanted["fixes"]
 

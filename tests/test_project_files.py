@@ -13,14 +13,15 @@ from attn_doctor.examination import read_texts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal, Severity
+from attn_doctor.model.project_file import ProjectFile
+from attn_doctor.probes.project import project
 from attn_doctor.project_files import as_facts, might_be_one, read
-from attn_doctor.project_files.asked import Asked
 
 CU121 = "https://download.pytorch.org/whl/cu121"
 WHEEL = "https://github.com/Dao-AILab/flash-attention/releases/download/v2.6.3/flash_attn-2.6.3+cu123torch{}cxx11abiFALSE-cp311-cp311-linux_x86_64.whl"
 
 
-def asked(text: str, name: str) -> Asked:
+def asked(text: str, name: str) -> ProjectFile:
     found = read(text, name)
     assert found is not None, name
     return found
@@ -267,3 +268,27 @@ def test_check_says_what_the_project_asks_for_and_judges_the_environment_alone(t
     shown = " ".join(capsys.readouterr().out.split())
     assert "This project asks for what would not work here" in shown
     assert "requirements.txt, line 2: numpy<2 in the place of numpy==2.1.0" in shown
+
+
+def test_check_lists_what_the_project_asks_for_in_the_words_of_pip(tmp_path):
+    """YAML may be written in one line, and conda names packages in its own way."""
+    wheel = "flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"
+    (tmp_path / "environment.yml").write_text(
+        "dependencies: [python=3.11, pytorch=2.5=py3.11_cuda, 'conda-forge::numpy>=1.26', {pip: [flash-attn==2.7.4]}]\n"
+    )
+    (tmp_path / "environment-broken.yml").write_text("dependencies: [torch\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["torch>=2", "rich"]\n')
+    (tmp_path / "requirements.txt").write_text(
+        f"torch==2.5.1 \\\n  --hash=sha256:00\nnumpy<2  # old\nflash-attn @ https://example.org/{wheel}\n"
+    )
+    (tmp_path / "uv.lock").write_text('version = 1\n[[package]]\nname = "torch"\nversion = "2.4.0"\n')
+    found = project(tmp_path, str(tmp_path / ".venv"), {})[0]
+    assert [(pin.file, pin.line, pin.requirement) for pin in found.pins] == [
+        ("environment.yml", 1, "torch==2.5.*"),
+        ("environment.yml", 1, "numpy>=1.26"),
+        ("environment.yml", 1, "flash-attn==2.7.4"),
+        ("pyproject.toml", 2, "torch>=2"),
+        ("requirements.txt", 1, "torch==2.5.1"),
+        ("requirements.txt", 3, "numpy<2"),
+        ("requirements.txt", 4, f"https://example.org/{wheel}"),
+    ]

@@ -24,6 +24,7 @@ from attn_doctor.model.findings import (
     Severity,
     Unrecognised,
 )
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.trials import Trial, Trials
 from attn_doctor.trials.statistics import interval
 
@@ -303,7 +304,7 @@ def test_any_log_may_tell_the_goal():
     ],
 )
 def test_the_goal_that_a_machine_implies(facts, goal, said):
-    implied, why = goals.implied(facts)
+    implied, why = implied_goal(facts)
     assert implied is goal
     assert said in why
 
@@ -323,6 +324,6 @@ def test_a_requirement_of_the_project_tells_the_goal(required, goal):
         Pin(file="requirements.txt", line=1, requirement="torch"),
         Pin(file="requirements.txt", line=2, requirement=required),
     )
-    implied, why = goals.implied(changed(WELL, project__pins=pins))
+    implied, why = implied_goal(changed(WELL, project__pins=pins))
     assert implied is goal
     assert goal is Goal.TRAIN or why == f"requirements.txt line 2 requires {required}"

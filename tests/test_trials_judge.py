@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from attn_doctor.model.facts import Facts, Torch, Yolo
+from attn_doctor.model.trials import TrialOptions
 from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.judge_rows import Judged, inaccurate, other_kernel, rows
-from attn_doctor.trials.plan import TrialOptions, plan
+from attn_doctor.trials.plan import plan
 
 FLASH = {
     "forward": ["aten::_scaled_dot_product_flash_attention_for_cpu"],

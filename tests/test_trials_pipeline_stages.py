@@ -6,13 +6,12 @@ import sys
 
 import pytest
 
-from attn_doctor.model.trials import Interval, OptimisedStep, Stages, Trial, TrialRun
+from attn_doctor.model.trials import Interval, OptimisedStep, Stages, Trial, TrialOptions, TrialRun
 from attn_doctor.report.blocks import Table
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials import process
 from attn_doctor.trials.long_trial import Study
 from attn_doctor.trials.pipeline_stages import PipelineTimes, measure
-from attn_doctor.trials.plan import TrialOptions
 
 OPTIONS = TrialOptions(imgsz=64, batch=2, rounds=3, device="cpu")
 

@@ -19,8 +19,9 @@ from attn_doctor.model.facts import (
     Unknown,
     Yolo,
 )
+from attn_doctor.model.trials import TrialOptions
 from attn_doctor.trials.backends import ALL
-from attn_doctor.trials.plan import BadRequest, TrialOptions, TrialPlan, check, plan
+from attn_doctor.trials.plan import BadRequest, TrialPlan, check, plan
 from attn_doctor.trials.shapes import shapes
 
 CPU = Torch(version="2.9.0+cpu", cuda=None, hip=None, importable=True, available=False, mps=False, devices=())

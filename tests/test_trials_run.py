@@ -12,11 +12,11 @@ import pytest
 from trying import ALONE, CORE, FACTS, add_script, by_backend, go, small
 
 from attn_doctor import child
-from attn_doctor.model.trials import Trials
+from attn_doctor.model.trials import Shape, Trials
 from attn_doctor.trials import run as runner
 from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.judge_rows import count, other_kernel
-from attn_doctor.trials.plan import Shape, plan
+from attn_doctor.trials.plan import plan
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from attn_doctor.model.facts import Facts, System, Torch
-from attn_doctor.model.trials import Gain, Interval, KernelShare, Trial
+from attn_doctor.model.trials import Gain, Interval, KernelShare, Trial, TrialOptions
 from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
 from attn_doctor.report.kernel_notes import short
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials.long_trial import Study, StudyRequest, check_request, grid
-from attn_doctor.trials.plan import BadRequest, TrialOptions
+from attn_doctor.trials.plan import BadRequest
 from attn_doctor.trials.process import load, waiting_policy
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
 from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores

@@ -12,13 +12,13 @@ from kit import Gpu, stub_drivers
 
 from attn_doctor.model import facts
 from attn_doctor.model.facts import Facts, Graphics, Torch, Unknown, Yolo
-from attn_doctor.model.trials import GpuWatch, Range, TrialRun
+from attn_doctor.model.trials import GpuWatch, Range, TrialOptions, TrialRun
 from attn_doctor.report.blocks import Notes
 from attn_doctor.report.machine_summary import watched
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials import run as runner
 from attn_doctor.trials.long_trial import Study
-from attn_doctor.trials.plan import TrialOptions, plan
+from attn_doctor.trials.plan import plan
 from attn_doctor.trials.watch import Watching, Window, gpu_to_watch, summary
 
 UUID = "GPU-11111111-0000-4000-8000-000000000000"

@@ -18,11 +18,11 @@ from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import FromFacts, Hit, Unsure
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.judging.goals import implied
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.logs.reader import Reader
 from attn_doctor.model.facts import Facts, Record, System, Toolkit, Unknown
 from attn_doctor.model.findings import Goal
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.trials import Trials
 from attn_doctor.report import machine_summary
 from attn_doctor.report.outline import problems
@@ -93,7 +93,7 @@ def _answered(facts: Facts, logs: tuple = ()) -> Iterator[object]:
     yield problems(diagnosis.findings, facts)
     yield drafts(facts, diagnosis.findings, Goal.FLASH_ATTN)
     yield recommend(facts, diagnosis, SKIPPED)
-    yield implied(facts)
+    yield implied_goal(facts)
     yield machine_summary.at_a_glance(facts)
     yield installers.own(facts), commands.shell_of(facts)
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from attn_doctor.model.facts import Facts, Torch, Yolo
-from attn_doctor.model.trials import Trial, Trials
+from attn_doctor.model.trials import Trial, TrialOptions, Trials
 from attn_doctor.trials import run as runner
-from attn_doctor.trials.plan import TrialOptions, plan
+from attn_doctor.trials.plan import plan
 
 TORCH = Torch(version="installed", cuda=None, hip=None, importable=True, available=False, mps=False)
 FACTS = Facts(torch=TORCH, yolo=Yolo(version="installed"))

@@ -14,8 +14,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="examine this machine, try the attention backends, and say what to do",
         description="Examines the target environment, runs a short YOLOv12 training under every attention backend that "
         "this machine can run, and says what is wrong, what to do and which backend to use.",
-        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 the target did not "
-        "answer at all; 130 interrupted.",
+        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 something that "
+        "was asked for could not be examined, or a log holds an error that is not known; 70 attn-doctor itself failed; "
+        "130 interrupted.",
         formatter_class=formatter,
     )
     add_target(parser)
@@ -67,7 +68,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal
-    from attn_doctor.trials.plan import TrialOptions
+    from attn_doctor.model.trials import TrialOptions
 
     check_outputs(arguments)
     check_names(arguments.ignore)

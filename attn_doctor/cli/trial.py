@@ -85,9 +85,10 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
+    from attn_doctor.model.trials import Shape, TrialOptions
     from attn_doctor.report.trial_outline import outline
     from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
-    from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions
+    from attn_doctor.trials.plan import BadRequest
 
     check_outputs(arguments)
     shapes: tuple[Shape, ...] = ()

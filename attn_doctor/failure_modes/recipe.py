@@ -201,6 +201,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     """
 
     does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."
+    seconds: int  # that it takes, about, without downloads
     of: tuple[Ingredient, ...] = ()
     run: tuple[tuple[str, ...], ...] = ()
     shows: str = ""  # a pattern that the output holds if the failure did happen
@@ -209,6 +210,5 @@ class Recipe(Record, frozen=True, kw_only=True):
     )
     goal: Goal = Goal.FLASH_ATTN
     downloads: int = 0  # megabytes that the commands themselves download
-    seconds: int = 2  # about, without downloads
     deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
     stands_in: tuple[str, ...] = ()  # the parts that are not real, in words

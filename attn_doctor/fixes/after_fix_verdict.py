@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from attn_doctor.errors import AttnDoctorError, NoAnswer
+from attn_doctor.errors import AttnDoctorError, NoAnswer, Refused
 from attn_doctor.examination import Options, read_logs
 from attn_doctor.examination import examine as examine_target
 from attn_doctor.fixes.plan import WITHOUT, Way
@@ -14,8 +14,8 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
 from attn_doctor.model.machine import flash_attn
 from attn_doctor.model.report import Report
+from attn_doctor.model.trials import TrialOptions
 from attn_doctor.probes.ask import QUIET
-from attn_doctor.trials.plan import BadRequest, TrialOptions
 
 Say = Callable[[str], None]
 _MOST_WORDS = 200  # characters of an installer's message: pip prints whole addresses in it
@@ -84,7 +84,7 @@ def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root:
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
         report = examine(python, way.goal, environ, timeout, wanted, root=root)
-    except (NoAnswer, BadRequest):
+    except (NoAnswer, Refused):
         return ()
     return tuple(dict.fromkeys(row.backend for row in report.trials if row.status == "ok"))
 

@@ -1,4 +1,7 @@
-"""Work out the user's goal if none is given: train with the present packages, or get flash-attn to work. Pure."""
+"""Work out the goal of the people who wrote a log: to train, or to get flash-attn to work. Pure.
+
+The goal that the state of a machine implies is `model.machine.implied_goal`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,7 @@ from collections.abc import Iterable
 
 from attn_doctor.failure_modes import ALL
 from attn_doctor.logs.reader import Log, Pattern
-from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal, Severity
-from attn_doctor.model.machine import failed_flash_attn, flash_attn_cannot_load
-
-_FLASH_REQUIREMENT = re.compile(r"(?i)^flash[-_]attn\b|(?:^|/)flash_attn-")
 
 _NAMED, _TRAINING = "names flash-attn", "a run of ultralytics"
 # What in a log tells what was wanted; searched for together with the signs.
@@ -47,20 +46,3 @@ def implied_by(logs: Iterable[Log]) -> Goal:
             ):
                 return Goal.FLASH_ATTN
     return Goal.TRAIN
-
-
-def implied(facts: Facts) -> tuple[Goal, str]:
-    """Return the goal that this machine's state implies, and the reason in one phrase."""
-    failed = failed_flash_attn(facts)
-    if failed is not None:
-        installed = isinstance(facts.flash_attention.version, str)
-        what = "flash-attn is installed but" if installed else f"a module {failed.module} is there, which"
-        return Goal.FLASH_ATTN, f"{what} does not import"
-    if flash_attn_cannot_load(facts):
-        return Goal.FLASH_ATTN, "flash-attn is installed, and by its files it cannot load"
-    for pin in () if isinstance(facts.project.pins, Unknown) else facts.project.pins:
-        if _FLASH_REQUIREMENT.search(pin.requirement):
-            return Goal.FLASH_ATTN, f"{pin.file} line {pin.line} requires {pin.requirement}"
-    if facts.yolo.kind == "fork":
-        return Goal.FLASH_ATTN, "the installed ultralytics is a fork that uses flash-attn"
-    return Goal.TRAIN, "train and predict with what is here"

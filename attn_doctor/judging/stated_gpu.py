@@ -8,9 +8,9 @@ import msgspec
 
 from attn_doctor.errors import Refused
 from attn_doctor.model.facts import Facts, Gpu, Unknown, all_unknown
+from attn_doctor.model.machine import NAMELESS
 
 ELSEWHERE = "the GPU is elsewhere"
-NAMELESS = "the stated GPU"  # what it is called of which only the compute capability was stated
 _CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?(?:(\d{1,2})\.(\d)|(\d{1,2})(\d))[af]?", re.IGNORECASE)
 _OLDEST, _MOST = (3, 0), (12, 9)  # majors of NVIDIA's list; 13 may come, so a number beyond it is only unlikely
 

@@ -1,15 +1,20 @@
-"""Answers that several rooms need of the facts: which GPU there is, which imports went how, whether flash-attn works. Pure.
+"""Answers that several rooms need of the facts: which GPU there is, which imports went how, whether flash-attn works, the goal. Pure.
 
 Each is worked out here and nowhere else. No answer raises: it is Unknown where the facts do not tell.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor.model.facts import AmdGpu, Facts, Gpu, Import, PciDevice, Unknown
+from attn_doctor.model.findings import Goal
 
+_FLASH_REQUIREMENT = re.compile(r"(?i)^flash[-_]attn\b|(?:^|/)flash_attn-")
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"  # PCI vendors, https://pci-ids.ucw.cz
+
+NAMELESS = "the stated GPU"  # the name of a GPU of which only the compute capability was stated (--gpu 8.9)
 
 FlashAttn = Literal["absent", "fails", "works", "not tried"]
 
@@ -81,3 +86,20 @@ def flash_attn_cannot_load(facts: Facts) -> bool:
     """Return whether, where nothing was imported, the file of flash-attn 2 says that it cannot load."""
     files = facts.binaries if isinstance(facts.imports, Unknown) and isinstance(facts.binaries, tuple) else ()
     return any(binary.module == "flash_attn_2_cuda" and binary.verdict == "fails" for binary in files)
+
+
+def implied_goal(facts: Facts) -> tuple[Goal, str]:
+    """Return the goal that this machine's state implies, and the reason in one phrase."""
+    failed = failed_flash_attn(facts)
+    if failed is not None:
+        installed = isinstance(facts.flash_attention.version, str)
+        what = "flash-attn is installed but" if installed else f"a module {failed.module} is there, which"
+        return Goal.FLASH_ATTN, f"{what} does not import"
+    if flash_attn_cannot_load(facts):
+        return Goal.FLASH_ATTN, "flash-attn is installed, and by its files it cannot load"
+    for pin in () if isinstance(facts.project.pins, Unknown) else facts.project.pins:
+        if _FLASH_REQUIREMENT.search(pin.requirement):
+            return Goal.FLASH_ATTN, f"{pin.file} line {pin.line} requires {pin.requirement}"
+    if facts.yolo.kind == "fork":
+        return Goal.FLASH_ATTN, "the installed ultralytics is a fork that uses flash-attn"
+    return Goal.TRAIN, "train and predict with what is here"

@@ -12,6 +12,7 @@ import msgspec
 from attn_doctor.model.facts import Board, Doing, Hosted, OsName, Record, Unknown
 
 NOT_SAID = "the log does not say"
+FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are a few pins, and no list of an environment
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted

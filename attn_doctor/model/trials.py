@@ -1,4 +1,4 @@
-"""The record types of a trial's results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
+"""The record types of a trial: what is asked for, and its results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,37 @@ GainVerdict = Literal["faster", "slower", "no difference", "undecided", "dropped
 Status = Literal["ok", "wrong", "other-kernel", "ruled-out", "failed", "timeout", "out-of-memory"]
 Dtype = Literal["float32", "float16", "bfloat16"]  # below float32: under autocast
 Scope = Literal["model", "attention"]  # "attention": the model's attention shapes alone, without ultralytics
+
+
+class Shape(Record, frozen=True, kw_only=True):
+    """Describe one attention call: self-attention of `tokens` in `heads` of this width."""
+
+    batch: int
+    heads: int
+    tokens: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.heads}x{self.tokens}x{self.width}"
+
+
+class TrialOptions(Record, frozen=True, kw_only=True):
+    """Hold the user's request. Sizes in pixels, times in seconds."""
+
+    model: str = "yolo12n.yaml"
+    imgsz: int = 640
+    batch: int = 2
+    device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N" | "mps"
+    backends: tuple[str, ...] = ()  # empty: all
+    dtypes: tuple[Dtype, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
+    shapes: tuple[Shape, ...] = ()  # not empty: only these attention calls, one by one, and no model
+    rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
+    seconds: float = (
+        20.0  # for the measured steps of one dtype, and 0.4 of that for its forward passes; three rounds at least
+    )
+    reference: bool = True  # finite differences and the whole model in float64
+    thorough: bool = False  # `trial`: slower parts too, FlexAttention's compilation and profiles on the CPU
+    seed: int = 0
 
 
 class Interval(Record, frozen=True, kw_only=True):

@@ -24,9 +24,7 @@ class NothingToRun(Refused):
 
 def names() -> tuple[str, ...]:
     """Return the backends that can be put into a program."""
-    from attn_doctor.trials.backends import BY_NAME
-
-    return ("auto", *(name for name, backend in BY_NAME.items() if backend.exchanged or backend.family == "eager"))
+    return ("auto", *(name for name, traits in TRAITS.items() if traits.exchanged or traits.family == "eager"))
 
 
 def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:

@@ -10,9 +10,9 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from attn_doctor.errors import NoAnswer
+from attn_doctor.model.facts import ChosenPython
 from attn_doctor.model.foreign_text import text
 
 # Files by which tools mark an environment that they made for one program: pipx, `uv tool install`.
@@ -25,17 +25,12 @@ _PATIENTS = ("torch", "ultralytics", "flash_attn")
 _SHOWN = 200  # characters of a name in a message
 
 
-class Choice(NamedTuple):
-    python: str
-    why: str
-
-
 def choose(
     named: str | None, environ: Mapping[str, str], own_prefix: str = sys.prefix, own: str = sys.executable
-) -> Choice:
+) -> ChosenPython:
     """Return the interpreter to examine. Raises NoAnswer when one was named that cannot be it."""
     if named is not None:
-        return Choice(_check(named, environ), "named with --target")
+        return ChosenPython(_check(named, environ), "named with --target")
     for variable, what in (
         ("VIRTUAL_ENV", "the active virtual environment"),
         ("CONDA_PREFIX", "the active conda environment"),
@@ -44,17 +39,17 @@ def choose(
         if prefix and not is_holder(prefix):
             python = _python_in(Path(prefix))
             if python:
-                return Choice(python, f"{what} ({variable})")
+                return ChosenPython(python, f"{what} ({variable})")
     if not is_holder(own_prefix) and _holds_patient(Path(own_prefix)):
         # `.venv/bin/attn-doctor check` without activating: the doctor is installed beside the torch that the user
         # means.
-        return Choice(own, "the environment that attn-doctor is installed in, which holds PyTorch")
+        return ChosenPython(own, "the environment that attn-doctor is installed in, which holds PyTorch")
     for name in ("python", "python3"):
         for folder in environ.get("PATH", os.defpath).split(os.pathsep):
             found = shutil.which(name, path=folder) if folder else None
             if found and not is_holder(str(Path(found).parent.parent)):
-                return Choice(found, f"`{name}` on PATH")
-    return Choice(own, "the interpreter that attn-doctor runs in: no other Python was found")
+                return ChosenPython(found, f"`{name}` on PATH")
+    return ChosenPython(own, "the interpreter that attn-doctor runs in: no other Python was found")
 
 
 def is_holder(prefix: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from attn_doctor import child
-from attn_doctor.model.facts import Cpu, Text, Unknown, all_unknown
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.model.facts import NOT_ASKED, Cpu, Text, Unknown, all_unknown
+from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms, windows
 
 # The instruction sets that PyTorch requires for its AVX-512 kernels (aten/src/ATen/native/DispatchStub.cpp).

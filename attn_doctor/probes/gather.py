@@ -19,6 +19,7 @@ from attn_doctor.errors import NoAnswer
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import (
     Binary,
+    ChosenPython,
     Cpu,
     Facts,
     FlashAttention,
@@ -40,7 +41,6 @@ from attn_doctor.model.facts import (
 from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
-from attn_doctor.probes.choose import Choice
 from attn_doctor.system import current_folder
 
 R = TypeVar("R", bound=Record)
@@ -70,7 +70,7 @@ VARIABLES = (
 
 
 class GatherRequest(NamedTuple):
-    choice: Choice
+    choice: ChosenPython
     environ: Mapping[str, str]
     static: bool = False  # run nothing of the target: its Python is started once, without site
     tools: bool = True  # run tools and ask the driver; otherwise only files are read

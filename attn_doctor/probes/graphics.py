@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.model.facts import AmdGpu, Flag, Gpu, Graphics, Text, Unknown
+from attn_doctor.model.facts import NOT_ASKED, AmdGpu, Flag, Gpu, Graphics, Text, Unknown
 from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
 from attn_doctor.probes.library_search import LibrarySearch
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
 from attn_doctor.system import platforms

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from attn_doctor.model.facts import Gpu, Text, Unknown, all_unknown
+from attn_doctor.model.facts import NOT_ASKED, Gpu, Text, Unknown, all_unknown
 from attn_doctor.probes.driver_files import DriverFiles, version_in_name
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.probes.root import Root
 
 _GPUS = "/proc/driver/nvidia/gpus"  # one folder for each GPU of the loaded module, named by its place on the bus
 

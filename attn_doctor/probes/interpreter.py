@@ -9,13 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from attn_doctor.model.facts import Distribution, Interpreter, Unknown
+from attn_doctor.model.facts import ChosenPython, Distribution, Interpreter, Unknown
 from attn_doctor.probes.ask import Answer, Module
-from attn_doctor.probes.choose import Choice
 
 
 def interpreter(
-    choice: Choice,
+    choice: ChosenPython,
     answer: Answer,
     isolated: Sequence[Module] | Unknown,
     distributions: Sequence[Distribution],

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.model.facts import Number, Real, Unknown
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.model.facts import NOT_ASKED, Number, Real, Unknown
+from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms, windows
 
 _PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages

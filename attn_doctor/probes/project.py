@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
+from attn_doctor.errors import NotExamined
 from attn_doctor.model.facts import Pin, Project, Unknown, all_unknown
 from attn_doctor.probes import environments
+from attn_doctor.project_files.read import read
 
 # Requirements that a failure mode uses. All others are left out of the report.
 RELEVANT = frozenset(
@@ -71,75 +69,10 @@ def _is_requirement_file(name: str) -> bool:
 
 
 def _pins(path: Path) -> Iterator[Pin]:
-    text = path.read_text("utf-8", "replace")
-    if path.suffix == ".toml":
-        yield from _toml(path, text)
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = re.sub(r"(^|\s)#.*", "", line).strip()
-        if path.suffix in (".yml", ".yaml"):
-            bare = _conda(bare)
-        requirement = _relevant(bare)
-        if requirement:
-            yield Pin(file=path.name, line=number, requirement=requirement)
-
-
-if sys.version_info >= (3, 11):
-    import tomllib
-
-    def _toml(path: Path, text: str) -> Iterator[Pin]:
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError:
-            return
-        lines = text.splitlines()
-        tables = data.get("project", {})
-        asked = [tables.get("dependencies"), tables.get("optional-dependencies"), data.get("dependency-groups")]
-        for value in _strings(asked):
-            requirement = _relevant(value)
-            if requirement:
-                line = next((n for n, content in enumerate(lines, 1) if value in content), 1)
-                yield Pin(file=path.name, line=line, requirement=requirement)
-        for name, value in data.get("tool", {}).get("poetry", {}).get("dependencies", {}).items():
-            if canonicalize_name(name) in RELEVANT and isinstance(value, str):
-                line = next((n for n, content in enumerate(lines, 1) if content.strip().startswith(name)), 1)
-                yield Pin(file=path.name, line=line, requirement=f"{name} {value}")
-
-else:
-
-    def _toml(path: Path, text: str) -> Iterator[Pin]:  # noqa: ARG001
-        """Return nothing."""
-        return iter(())
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [text for item in value for text in _strings(item)] if isinstance(value, list) else []
-
-
-def _conda(line: str) -> str:
-    """Return a list item of an environment.yml as a requirement: torch==2.5.* for "- pytorch=2.5=py3.11_cuda"."""
-    item = line.removeprefix("-").strip().strip("'\"")
-    match = re.fullmatch(r"([\w.-]+)\s*={1,2}\s*([\w.*]+)(?:=[\w.*]+)?", item)
-    if not match:
-        return item
-    name = "torch" if match[1].lower() == "pytorch" else match[1]
-    return f"{name}=={match[2].removesuffix('.*').removesuffix('*')}.*" if "==" not in item else f"{name}=={match[2]}"
-
-
-def _relevant(text: str) -> str | None:
-    """Return the requirement, where it names a distribution in the list above.
-
-    The name or URL of a wheel counts too.
-    """
-    wheel = re.search(r"(?:^|/)(flash_attn[\w.]*-[\w.+]+-cp\d+-\w+-\w+\.whl)", text)
-    if wheel:
-        return text
     try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return None
-    return text if canonicalize_name(requirement.name) in RELEVANT else None
+        file = read(path.read_text("utf-8", "replace"), path.name)
+    except NotExamined:
+        return  # the syntax is wrong; `diagnose FILE` says where
+    for wish in file.wishes if file else ():
+        if wish.name in RELEVANT:
+            yield Pin(file=path.name, line=wish.line, requirement=wish.requirement)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from attn_doctor.system import platforms
 
-# The reason of a value that only a program, or the driver's library, could report.
-NOT_ASKED = "not read: --static starts no tool"
 _MOST_LINKS = 40  # as in the kernel
 
 

@@ -12,10 +12,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 from attn_doctor import child
-from attn_doctor.model.facts import Compiler, Flag, Shadow, Text, Toolchain, Unknown
+from attn_doctor.model.facts import NOT_ASKED, Compiler, Flag, Shadow, Text, Toolchain, Unknown
 from attn_doctor.probes.cuda_home import cuda_home, with_toolkits
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import CUDA_LIBRARY
 from attn_doctor.probes.toolkits import toolkits
 from attn_doctor.system import platforms, windows

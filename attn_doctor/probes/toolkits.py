@@ -14,9 +14,9 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.model.facts import Number, Text, Toolkit, Unknown
+from attn_doctor.model.facts import NOT_ASKED, Number, Text, Toolkit, Unknown
 from attn_doctor.model.versions import dotted, sm
-from attn_doctor.probes.root import NOT_ASKED, Root
+from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms
 
 # Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the

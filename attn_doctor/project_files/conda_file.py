@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from attn_doctor.errors import NotExamined
-from attn_doctor.project_files.asked import Asked, Said, Wish
+from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.project_files.requirements import flavour_of, wish_of
 
 _PYPI_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python", "pytorch-gpu": "torch"}
@@ -36,7 +36,7 @@ def parse(text: str, file: str) -> dict[str, Any] | None:
     return None
 
 
-def read(document: dict[str, Any], file: str) -> Asked:
+def read(document: dict[str, Any], file: str) -> ProjectFile:
     """Read the dependencies of conda, and those of pip in them."""
     wishes, flavour = [], None
     for item, line in _items(document["dependencies"]):
@@ -48,7 +48,7 @@ def read(document: dict[str, Any], file: str) -> Asked:
                 if wish := wish_of(str(text), at):
                     wishes.append(wish)
     python = next((w for w in wishes if w.name == "python" and w.version), None)
-    return Asked(
+    return ProjectFile(
         file=file,
         kind="conda",
         wishes=tuple(w for w in wishes if w.name != "python"),

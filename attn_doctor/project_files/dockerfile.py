@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from attn_doctor.model.facts import Variable
-from attn_doctor.project_files.asked import Asked, Image, Said, Wish
+from attn_doctor.model.project_file import Image, ProjectFile, Said, Wish
 from attn_doctor.project_files.requirements import flavour_of, of_command, wish_of, words_of
 
 _FROM = re.compile(r"(?i)^(?:--platform=\S+\s+)?(?P<image>\S+)(?:\s+AS\s+(?P<alias>\S+))?\s*$")
@@ -49,7 +49,7 @@ class _Stage(NamedTuple):
     commands: list[tuple[str, int]]
 
 
-def read(text: str, file: str) -> Asked | None:
+def read(text: str, file: str) -> ProjectFile | None:
     """Read the last stage that installs packages, with the stages that it builds on; None where there is no FROM."""
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))
@@ -79,7 +79,7 @@ def read(text: str, file: str) -> Asked | None:
     )
     if kit:
         toolkit, without = (kit.version or toolkit), False
-    return Asked(
+    return ProjectFile(
         file=file,
         kind="dockerfile",
         wishes=tuple(wishes),

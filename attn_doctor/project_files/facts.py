@@ -28,15 +28,15 @@ from attn_doctor.model.facts import (
     Unknown,
     Yolo,
 )
+from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.versions import flash_build, pair
-from attn_doctor.project_files.asked import Asked, Said, Wish
 
 NOT_ASKED = "the file does not settle it"
 _IN_IMAGE = "/usr/local/cuda"  # https://hub.docker.com/r/nvidia/cuda: where its images have the toolkit
 _CUDA_OF = ("pytorch-cuda", "cudatoolkit")  # conda's packages that choose the CUDA of torch
 
 
-def as_facts(files: Sequence[Asked], base: Facts) -> Facts:
+def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
     """Return the facts of the grade "stated" of the environment that these files would make on the machine of `base`."""
     made = _Making(files, base)
     made.system()
@@ -49,7 +49,7 @@ def as_facts(files: Sequence[Asked], base: Facts) -> Facts:
 class _Making:
     """Facts that are being made of files; of a package that several ask for, the last file counts."""
 
-    def __init__(self, files: Sequence[Asked], base: Facts) -> None:
+    def __init__(self, files: Sequence[ProjectFile], base: Facts) -> None:
         self.files = files
         self.facts = Facts(
             grade="stated",

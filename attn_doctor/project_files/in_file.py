@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from attn_doctor.model.findings import Diagnosis, Evidence, Fix
+from attn_doctor.model.project_file import ProjectFile, Wish
 from attn_doctor.model.steps import Install, RunByHand, Step, Uninstall, name_of
-from attn_doctor.project_files.asked import Asked, Wish
 
 
-def in_files(diagnosis: Diagnosis, files: Sequence[Asked]) -> Diagnosis:
+def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
     """Return the diagnosis with each step that installs or removes what a file asks for as a change of that line."""
     findings = tuple(
         msgspec.structs.replace(
@@ -27,18 +27,18 @@ def in_files(diagnosis: Diagnosis, files: Sequence[Asked]) -> Diagnosis:
     return msgspec.structs.replace(diagnosis, findings=findings)
 
 
-def _evidence(evidence: Evidence, files: Sequence[Asked]) -> Evidence:
+def _evidence(evidence: Evidence, files: Sequence[ProjectFile]) -> Evidence:
     """Return the evidence with the text of its line, where a package is asked for there: nothing is installed yet."""
     found = next((w for f in files if f.file == evidence.file for w in f.wishes if w.line == evidence.line), None)
     return msgspec.structs.replace(evidence, text=found.text) if found else evidence
 
 
-def _fix(fix: Fix, files: Sequence[Asked]) -> Fix:
+def _fix(fix: Fix, files: Sequence[ProjectFile]) -> Fix:
     steps = tuple(made for step in fix.steps for made in _steps(step, files))
     return msgspec.structs.replace(fix, steps=steps) if steps != fix.steps else fix
 
 
-def _steps(step: Step, files: Sequence[Asked]) -> Iterator[Step]:
+def _steps(step: Step, files: Sequence[ProjectFile]) -> Iterator[Step]:
     if not isinstance(step, Install | Uninstall):
         yield step
         return
@@ -66,13 +66,13 @@ def _steps(step: Step, files: Sequence[Asked]) -> Iterator[Step]:
         yield RunByHand(why=f"let these be taken from {step.index_url}", changes=files[-1].file, risk=step.risk)
 
 
-def _asking(name: str | None, files: Iterable[Asked]) -> Iterator[tuple[Wish, Asked]]:
+def _asking(name: str | None, files: Iterable[ProjectFile]) -> Iterator[tuple[Wish, ProjectFile]]:
     for file in files:
         if name is not None and (wish := file.wish(name)):
             yield wish, file
 
 
-def _written(text: str, wish: Wish, file: Asked) -> str:
+def _written(text: str, wish: Wish, file: ProjectFile) -> str:
     """Return a requirement as this file writes it: "pytorch=2.1.2" where conda's name stood."""
     if wish.conda and file.kind == "conda" and "==" in text:
         name = wish.text.partition("=")[0].partition("<")[0].partition(">")[0].strip()

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import PurePath
 
-from attn_doctor.logs.stated_facts.package_lists import FEWEST_FROZEN
+from attn_doctor.model.project_file import ProjectFile
+from attn_doctor.model.stated_facts import FEWEST_FROZEN
 from attn_doctor.project_files import requirements
-from attn_doctor.project_files.asked import Asked
 
 MOST = 32 << 20  # bytes; a lock file of a large project has some hundred thousand lines
 _HEAD = 1 << 16  # characters in which the form of a text is recognised
@@ -27,7 +27,7 @@ _TOML = re.compile(
 )
 
 
-def read(text: str, name: str) -> Asked | None:
+def read(text: str, name: str) -> ProjectFile | None:
     """Return what a project file asks for; None for a text that is none. Raises NotExamined where its syntax is wrong.
 
     `name`: the file's name, or the words that stand for it ("standard input").
@@ -41,7 +41,7 @@ def might_be_one(head: str, name: str) -> bool:
     return _reader(head[:_HEAD], name) is not None
 
 
-def _reader(head: str, name: str) -> Callable[[str, str], Asked | None] | None:
+def _reader(head: str, name: str) -> Callable[[str, str], ProjectFile | None] | None:
     base = PurePath(name.replace("\\", "/")).name.lower()
     # "#12 34.5 ERROR: ..." is no comment: docker begins the lines of a build so.
     lines = [line for line in head.splitlines() if line.strip() and not re.match(r"\s*#(?!\d+ )", line)]
@@ -89,7 +89,7 @@ def _is_requirements(lines: list[str]) -> bool:
     return sure and all(_REQUIREMENT.match(line) or line.lstrip().startswith("--hash=") for line in lines)
 
 
-def _toml(text: str, name: str) -> Asked | None:
+def _toml(text: str, name: str) -> ProjectFile | None:
     from attn_doctor.project_files import toml_files
 
     document = toml_files.parse(text, name)
@@ -100,13 +100,13 @@ def _toml(text: str, name: str) -> Asked | None:
     return None
 
 
-def _dockerfile(text: str, name: str) -> Asked | None:
+def _dockerfile(text: str, name: str) -> ProjectFile | None:
     from attn_doctor.project_files import dockerfile
 
     return dockerfile.read(text, name)
 
 
-def _conda(text: str, name: str) -> Asked | None:
+def _conda(text: str, name: str) -> ProjectFile | None:
     from attn_doctor.project_files import conda_file
 
     document = conda_file.parse(text, name)

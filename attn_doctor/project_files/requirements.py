@@ -10,7 +10,7 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from attn_doctor.project_files.asked import Asked, Said, Wish
+from attn_doctor.model.project_file import ProjectFile, Said, Wish
 
 _INDEX = re.compile(r"download\.pytorch\.org/whl/(?:nightly/)?(?P<flavour>cu\d{2,3}|cpu|xpu|rocm\d+\.\d+(?:\.\d+)?)\b")
 _WITH_VALUE = {
@@ -58,7 +58,7 @@ def flavour_of(text: str, line: int) -> Said | None:
     return Said(value=found["flavour"], line=line) if found else None
 
 
-def read(text: str, file: str) -> Asked:
+def read(text: str, file: str) -> ProjectFile:
     """Read a requirements.txt or constraints.txt."""
     wishes, flavour = [], None
     for number, line in enumerate(text.splitlines(), 1):
@@ -67,7 +67,7 @@ def read(text: str, file: str) -> Asked:
         bare = re.sub(r"\s--hash=\S+", "", bare)
         if bare and not bare.startswith("-") and (wish := wish_of(bare, number)):
             wishes.append(wish)
-    return Asked(file=file, kind="requirements", wishes=tuple(wishes), flavour=flavour)
+    return ProjectFile(file=file, kind="requirements", wishes=tuple(wishes), flavour=flavour)
 
 
 def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:

@@ -11,7 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from attn_doctor.errors import NotExamined
-from attn_doctor.project_files.asked import Asked, Said, Wish
+from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.project_files.requirements import flavour_of, wish_of
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ def is_lock(document: Mapping[str, Any]) -> bool:
     return isinstance(packages, list) and all(isinstance(p, dict) and "name" in p for p in packages)
 
 
-def lock(document: Mapping[str, Any], text: str, file: str) -> Asked:
+def lock(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
     """Read uv.lock, poetry.lock or pdm.lock: all packages, each in one version."""
     lines = _places(text)
     wishes = []
@@ -51,10 +51,10 @@ def lock(document: Mapping[str, Any], text: str, file: str) -> Asked:
     metadata = document.get("metadata")
     if python is None and isinstance(metadata, dict):
         python = metadata.get("python-versions") or metadata.get("requires_python")
-    return Asked(file=file, kind="lock", wishes=tuple(wishes), whole=True, python=_python(python, text))
+    return ProjectFile(file=file, kind="lock", wishes=tuple(wishes), whole=True, python=_python(python, text))
 
 
-def pyproject(document: Mapping[str, Any], text: str, file: str) -> Asked:
+def pyproject(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
     """Read pyproject.toml: [project], dependency groups, and poetry's own table."""
     lines = text.splitlines()
     project = _table(document, "project")
@@ -66,7 +66,7 @@ def pyproject(document: Mapping[str, Any], text: str, file: str) -> Asked:
     poetry = _table(document, "tool", "poetry")
     wishes += _of_poetry(poetry, lines)
     python = project.get("requires-python") or _table(poetry, "dependencies").get("python")
-    return Asked(
+    return ProjectFile(
         file=file,
         kind="pyproject",
         wishes=tuple(wishes),

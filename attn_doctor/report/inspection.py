@@ -10,11 +10,12 @@ import msgspec
 from attn_doctor.knowledge import gpu as question
 from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.knowledge.yes_no_unknown import Judgement
-from attn_doctor.model.facts import Binary, Unknown
-from attn_doctor.probes.choose import Choice
+from attn_doctor.model.facts import Binary, ChosenPython, Unknown
 
 
-def as_data(choice: Choice, torch: str | None, records: Iterable[Binary], gpus: Sequence[str] = ()) -> dict[str, Any]:
+def as_data(
+    choice: ChosenPython, torch: str | None, records: Iterable[Binary], gpus: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return plain data: the target, and an entry for each file. `gpus` are compute capabilities, "8.9"."""
     return {
         "target": {"python": choice.python, "why": choice.why, "torch": torch},

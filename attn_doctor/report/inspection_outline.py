@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from attn_doctor.model import foreign_text
-from attn_doctor.model.facts import Binary, BinaryVerdict, Unknown
-from attn_doctor.probes.choose import Choice
+from attn_doctor.model.facts import Binary, BinaryVerdict, ChosenPython, Unknown
 from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
 from attn_doctor.report.inspection import runs_on
 
@@ -17,7 +16,7 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 }
 
 
-def outline(choice: Choice, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
+def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
     """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
     blocks: list[Block] = [Fields((Field("against", _printable(f"{choice.python} ({choice.why})")),))]
     for record in records:

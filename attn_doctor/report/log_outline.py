@@ -11,14 +11,16 @@ from attn_doctor.logs.stated_facts import is_environment, stated_facts
 from attn_doctor.logs.stated_facts.summary import words
 from attn_doctor.model.facts import Facts, Unknown, lookup
 from attn_doctor.model.findings import Diagnosis
-from attn_doctor.project_files import Asked
+from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
 
 _FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
 
 
-def of_diagnosis(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[Asked] = ()) -> list[Block]:
+def of_diagnosis(
+    diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[ProjectFile] = ()
+) -> list[Block]:
     """Return the blocks of `diagnose`: findings, unknown errors, and differences between logs and facts."""
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
@@ -62,7 +64,7 @@ def _not_stated(facts: Facts) -> str:
     return f" Not told: {', '.join(missing)}." if missing else ""
 
 
-def _of_files(facts: Facts, files: Sequence[Asked]) -> Verdict:
+def _of_files(facts: Facts, files: Sequence[ProjectFile]) -> Verdict:
     names = ", ".join(file.file for file in files)
     return Verdict(f"Nothing that {names} would install keeps training from working.{_not_stated(facts)}", "")
 

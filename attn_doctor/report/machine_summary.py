@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attn_doctor.judging.stated_gpu import NAMELESS
 from attn_doctor.model.facts import Facts, Gpu, Graphics, ModelFile, Unknown
-from attn_doctor.model.machine import AMD, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
+from attn_doctor.model.machine import AMD, NAMELESS, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
 from attn_doctor.model.trials import GpuWatch, Range
 from attn_doctor.report.blocks import Field, Tone
 

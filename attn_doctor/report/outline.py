@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.areas import BUILD, area_of
-from attn_doctor.judging.goals import implied
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import RunByHand
 from attn_doctor.model.trials import Interval, Status, Trial
@@ -65,10 +65,10 @@ def outline(report: Report) -> tuple[Block, ...]:
 
 def _target(report: Report) -> tuple[Field, ...]:
     version = f"Python {report.target.version}, " if report.target.version else ""
-    implied_goal, why = implied(report.facts)
+    implied, why = implied_goal(report.facts)
     return (
         Field("target", f"{report.target.python} ({version}{report.target.why})"),
-        Field("goal", f"{report.goal.value} ({why})" if implied_goal is report.goal else report.goal.value),
+        Field("goal", f"{report.goal.value} ({why})" if implied is report.goal else report.goal.value),
     )
 
 

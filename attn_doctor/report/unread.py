@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.probes.root import NOT_ASKED
+from attn_doctor.model.facts import NOT_ASKED, Facts, Unknown
 from attn_doctor.report.blocks import Block, Notes
 
 

@@ -79,7 +79,9 @@ def plan(
     recipe = mode.recipe
     if recipe is None:
         why = f"it has no recipe; `attn-doctor explain {mode.slug}` says how it is met"
-        return ReproductionPlan(mode, Recipe(does="is met in the wild"), None, (), 0, 0, (why,), None, environ)
+        return ReproductionPlan(
+            mode, Recipe(does="is met in the wild", seconds=0), None, (), 0, 0, (why,), None, environ
+        )
     machine = simulated_machine(mode.slug)
     made = ReproductionPlan(mode, recipe, None, (), 0, 0, (), machine, environ)
     if not recipe.run:

@@ -8,11 +8,11 @@ from itertools import product
 import msgspec
 
 from attn_doctor.model.facts import Facts, Fault, Record
-from attn_doctor.model.trials import Dtype, Trial, TrialRun
+from attn_doctor.model.trials import Dtype, Shape, Trial, TrialOptions, TrialRun
 from attn_doctor.trials import pipeline_stages
 from attn_doctor.trials import tune as tuning
 from attn_doctor.trials.best import Why, best, training_dtype
-from attn_doctor.trials.plan import BadRequest, Shape, TrialOptions, TrialPlan, check, choose_device, plan
+from attn_doctor.trials.plan import BadRequest, TrialPlan, check, choose_device, plan
 from attn_doctor.trials.run import run
 from attn_doctor.trials.scaling import Ceiling, CostGrowth, ceilings, growth
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
-from attn_doctor.model.trials import OptimisedStep, Stages, Trial
-from attn_doctor.trials.plan import TrialOptions, model_file
+from attn_doctor.model.trials import OptimisedStep, Stages, Trial, TrialOptions
+from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.process import in_words, run_separately
 from attn_doctor.trials.statistics import interval
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attn_doctor.errors import Refused
 from attn_doctor.model.facts import Facts, Record, Unknown
-from attn_doctor.model.trials import Dtype, Scope
+from attn_doctor.model.trials import Dtype, Scope, Shape, TrialOptions
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 
@@ -26,37 +26,6 @@ _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 class BadRequest(Refused):
     """Report that the requested trial cannot run on any machine: one sentence, with a value that would."""
-
-
-class Shape(Record, frozen=True, kw_only=True):
-    """Describe one attention call: self-attention of `tokens` in `heads` of this width."""
-
-    batch: int
-    heads: int
-    tokens: int
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.batch}x{self.heads}x{self.tokens}x{self.width}"
-
-
-class TrialOptions(Record, frozen=True, kw_only=True):
-    """Hold the user's request. Sizes in pixels, times in seconds."""
-
-    model: str = "yolo12n.yaml"
-    imgsz: int = 640
-    batch: int = 2
-    device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N" | "mps"
-    backends: tuple[str, ...] = ()  # empty: all
-    dtypes: tuple[Dtype, ...] = ()  # empty: float32, and on a GPU float16 and bfloat16 too
-    shapes: tuple[Shape, ...] = ()  # not empty: only these attention calls, one by one, and no model
-    rounds: int | None = None  # None: 9 on a CPU, 30 on a GPU
-    seconds: float = (
-        20.0  # for the measured steps of one dtype, and 0.4 of that for its forward passes; three rounds at least
-    )
-    reference: bool = True  # finite differences and the whole model in float64
-    thorough: bool = False  # `trial`: slower parts too, FlexAttention's compilation and profiles on the CPU
-    seed: int = 0
 
 
 class TrialCell(Record, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from planted import ALL, LAUNCHER, before_our_first_line, plant
 from targets import make_target, torch_of
 
 from attn_doctor.fixes import step_runner
-from attn_doctor.probes.choose import Choice
+from attn_doctor.model.facts import ChosenPython
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import current_folder
 from attn_doctor.trials.plan import model_file
@@ -91,7 +91,7 @@ def test_a_python_path_that_means_the_current_folder_runs_nothing_of_it(place, v
     monkeypatch.chdir(folder / "here")
     monkeypatch.setenv("PYTHONPATH", value)
     for static in (False, True):
-        facts = gather(GatherRequest(Choice(words["python"], "a test"), os.environ, static=static, timeout=60))
+        facts = gather(GatherRequest(ChosenPython(words["python"], "a test"), os.environ, static=static, timeout=60))
         assert facts.interpreter.differs_isolated == ()
         assert facts.torch.version == "2.6.0+cu124"
     assert marker.read_text() == ""
@@ -117,7 +117,9 @@ def test_what_hides_a_module_is_recorded_and_what_hides_none_is_not(place, monke
     folder, _, words = place
     monkeypatch.chdir(folder / "here")
     hidden = set(
-        gather(GatherRequest(Choice(words["python"], "a test"), os.environ, static=True)).interpreter.shadowed_here
+        gather(
+            GatherRequest(ChosenPython(words["python"], "a test"), os.environ, static=True)
+        ).interpreter.shadowed_here
     )
     assert {
         "json.py",

@@ -13,12 +13,10 @@ from targets import add_metadata, make_target, site_packages
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.examination import Options, examine, facts_of
-from attn_doctor.model.facts import Unknown
+from attn_doctor.model.facts import NOT_ASKED, ChosenPython, Unknown
 from attn_doctor.probes.ask import STATIC_SCRIPTS
-from attn_doctor.probes.choose import Choice
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.probes.graphics import graphics
-from attn_doctor.probes.root import NOT_ASKED
 from attn_doctor.probes.toolchain import toolchain
 from attn_doctor.report.outline import outline
 
@@ -105,7 +103,7 @@ def test_code_that_ends_every_python_of_the_target_does_not_end_static(tmp_path,
     (site_packages(tmp_path / "env") / where).write_text(
         text if where.endswith(".py") else f"import os; exec({text!r})\n"
     )
-    facts = gather(GatherRequest(Choice(str(python), "a test"), os.environ, static=True, tools=False, timeout=60))
+    facts = gather(GatherRequest(ChosenPython(str(python), "a test"), os.environ, static=True, tools=False, timeout=60))
     assert facts.torch.version == "2.6.0+cu124"
     assert facts.interpreter.prefix == str(tmp_path / "env")
 
@@ -189,7 +187,7 @@ def test_an_editable_install_is_found_by_the_table_of_its_finder(tmp_path):
     (site / f"{finder}.py").write_text(
         f"from __future__ import annotations\nMAPPING: dict[str, str] = {{'ultralytics': {str(source)!r}}}\nNAMESPACES = {{}}\n"
     )
-    request = GatherRequest(Choice(str(python), "a test"), os.environ, static=True, tools=False)
+    request = GatherRequest(ChosenPython(str(python), "a test"), os.environ, static=True, tools=False)
     assert gather(request).yolo.location == str(source)
     (site / f"{finder}.py").write_text("MAPPING = dict(ultralytics=1)\n")
     assert isinstance(gather(request).yolo.version, Unknown)

@@ -60,7 +60,7 @@ MODE = FailureMode(
             sample="nvcc fatal   : Unsupported gpu architecture 'compute_120'",
         ),
         Sign(
-            pattern=r"Unknown CUDA arch \((?P<arch>[^)]{1,30})\) or GPU not supported",
+            pattern=r"Unknown CUDA arch \((?P<arch>[^){]{1,30})\) or GPU not supported",
             literal="Unknown CUDA arch (",
             sample="ValueError: Unknown CUDA arch (12.0) or GPU not supported",
         ),

@@ -167,7 +167,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "setup.py asked nvcc for its version there. Probably CUDA's folder holds no nvcc, or no folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
         )
-    nvcc = seen.group("nvcc")
+    nvcc = (seen.group("nvcc") or "").replace("\\\\", "\\")  # a path of Windows, as Python's repr writes it
     if nvcc:
         message = f"{nvcc}, which the build called, is not there or does not run."
     else:

@@ -63,7 +63,7 @@ MODE = FailureMode(
             "CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be zero.",
         ),
         Sign(
-            pattern=r"Unexpected error from cudaGetDeviceCount\(\)(?:.{0,160}Error (?P<code>\d{1,3}): (?P<said>[^(\n]{1,80}))?",
+            pattern=r"Unexpected error from cudaGetDeviceCount\(\)(?:.{0,160}Error (?P<code>\d{1,3}): (?P<said>(?:[^(\n]|\(s\)){1,80}))?",
             literal="Unexpected error from cudaGetDeviceCount",
             sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
             "NumCudaDevices() that might have already set an error? Error 304: OS call failed or operation not supported on this OS",

@@ -108,6 +108,7 @@ MODE = FailureMode(
         of=(Extension(name="flash_attn_2_cuda", body="*(volatile int *)0 = 0;"),),
         run=(("{python}", "-X", "faulthandler", "-c", "import flash_attn_2_cuda"),),
         shows="Segmentation fault",
+        seconds=2,
     ),
 )
 

@@ -272,9 +272,9 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         )
         back = (commands.by_hand((), words, "torch and torchvision"),)
     verify = commands.check(facts)
-    first = (
-        (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),) if moved.alike else ()
-    )
+    first: tuple[Fix, ...] = ()
+    if moved.alike and back:  # no release that is known has that build: then there is nothing to bring back
+        first = (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),)
     rows = [built_packages.row_of(name) for name in moved.packages]
     if not all(row and (row.get or row.wheels != "none") for row in rows):
         return first or wheel_fixes.fixes(facts, "it does not fit this torch")

@@ -58,6 +58,7 @@ MODE = FailureMode(
         of=(File(path="{site}/flash_attn/cute/__init__.py"),),
         run=(("{python}", "-c", "from flash_attn import flash_attn_func"),),
         shows="unknown location",
+        seconds=2,
     ),
 )
 

@@ -72,6 +72,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import flash_attn_2_cuda"),),
         shows="version `GLIBC_2.99' not found",
+        seconds=2,
     ),
 )
 

@@ -76,6 +76,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import flash_attn_2_cuda"),),
         shows="version `GLIBCXX_3.4.99' not found",
+        seconds=2,
     ),
 )
 

@@ -117,6 +117,7 @@ MODE = FailureMode(
         of=(Extension(name="flash_attn_2_cuda", body="extern int raise(int); raise(4);"),),
         run=(("{python}", "-X", "faulthandler", "-c", "import flash_attn_2_cuda"),),
         shows="Illegal instruction",
+        seconds=2,
     ),
 )
 

@@ -137,6 +137,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import ctypes; ctypes.CDLL('torch/libcusparse.so.12')"),),
         shows="undefined symbol: __nvJitLink",
+        seconds=2,
     ),
 )
 

@@ -87,6 +87,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import flash_attn_2_cuda"),),
         shows="libcudart.so.11.0: cannot open",
+        seconds=2,
     ),
 )
 

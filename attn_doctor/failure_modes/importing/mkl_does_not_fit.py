@@ -91,6 +91,7 @@ MODE = FailureMode(
         ),
         run=(("{python}", "-c", "import ctypes; ctypes.CDLL('./libmkl_core.so.2'); ctypes.CDLL('./libtorch_cpu.so')"),),
         shows="undefined symbol: iJIT_NotifyEvent",
+        seconds=2,
     ),
 )
 

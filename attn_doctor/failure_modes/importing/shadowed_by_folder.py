@@ -45,6 +45,7 @@ MODE = FailureMode(
         shows="module 'torch' has no attribute 'nn'",
         examine=("--static",),
         goal=Goal.TRAIN,
+        seconds=2,
     ),
 )
 

@@ -122,5 +122,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         (), 'set attn_implementation="sdpa" where the model is loaded', "the program that loads the model", "none"
     )
     use = Fix(title="Use PyTorch's own fused attention", steps=(step,), verify=commands.check(facts))
-    wheel = wheel_fixes.flash_attn_fixes(facts, "") if wheel_fixes.fitting(facts) else ()
+    because = "transformers did not accept the flash-attn that is installed"
+    wheel = wheel_fixes.flash_attn_fixes(facts, because) if wheel_fixes.fitting(facts) else ()
     return (use, *wheel[:1])

@@ -66,6 +66,7 @@ MODE = FailureMode(
         of=(SmallDisk(path="other", megabytes=1), File(path="flash_attn.whl")),
         run=(("{python}", "-c", "import os; os.rename('flash_attn.whl', 'other/flash_attn.whl')"),),
         shows="Errno 18",
+        seconds=2,
     ),
 )
 

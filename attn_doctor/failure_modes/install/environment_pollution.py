@@ -86,7 +86,7 @@ MODE = FailureMode(
     ),
     signs=(
         Sign(
-            pattern=r"(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60}).{0,300}, but you"
+            pattern=r"(?:\bconflicts\.)?(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60}).{0,300}, but you"
             r"(?:'ll)? have (?P<have>[\w.-]{1,60} ?[\w.!+-]{0,60})",
             literal=", but you",
             sample="torchvision 0.17.2 requires torch==2.2.2, but you have torch 2.3.0 which is incompatible.",
@@ -265,7 +265,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if ours:
         first = ours[0].groups
         return Hit(
-            message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip()}).",
+            message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip(' .')}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
         )
     sure = any(m.strength == "proof" for m in seen.matches)

@@ -92,6 +92,7 @@ MODE = FailureMode(
         of=(File(path="{site}/newer/__init__.py", text=('type Names = list[str]\nshown = t"{Names}"\n')),),
         run=(("{python}", "-c", "import newer"),),
         shows="SyntaxError: invalid syntax",
+        seconds=2,
     ),
 )
 

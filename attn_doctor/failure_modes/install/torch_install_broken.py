@@ -157,6 +157,7 @@ MODE = FailureMode(
         of=(File(path="{site}/torch/README"),),
         run=(("{python}", "-c", "import torch; torch.__version__"),),
         shows="has no attribute '__version__'",
+        seconds=2,
     ),
 )
 
@@ -324,7 +325,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if instead is None:
         return (*made, *whole)
     fixes, never = instead
-    return (*made, *fixes) if never else (*made, *whole, *fixes)
+    if never:
+        return (*made, *fixes)
+    titles = {fix.title for fix in whole}  # the first cure on a hosted notebook is in both
+    return (*made, *whole, *(fix for fix in fixes if fix.title not in titles))
 
 
 def _which(facts: Facts) -> Step:

@@ -44,6 +44,7 @@ MODE = FailureMode(
         shows="No module named 'torch'",
         examine=("--static",),
         goal=Goal.TRAIN,
+        seconds=2,
     ),
 )
 

@@ -179,7 +179,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
         return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, wanted, Confidence.MEDIUM)
-    message = f"{subject.words(facts)}'s wheel could not be fetched from GitHub" + (f": {why}." if why else ".")
+    message = f"{subject.words(facts)}'s wheel could not be fetched from GitHub" + (
+        f": {why.rstrip('.')}." if why else "."
+    )
     return _observed(message, fatal, wanted)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
 
-from attn_doctor.model.stated_facts import Place, StatedPackage
+from attn_doctor.model.stated_facts import FEWEST_FROZEN, Place, StatedPackage
 
 Line = tuple[int, str]  # its number, and its text
 
@@ -23,7 +23,6 @@ _VERSION_LINE = re.compile(rf"^Version: (?P<version>{_VERSION})$")
 _CONDA_HEAD = re.compile(r"^#\s+Name\s+Version\s+Build(?:\s+Channel)?$")
 _CONDA_ROW = re.compile(rf"^(?P<name>_?{_NAME})\s+(?P<version>{_VERSION})\s+(?P<build>\S+)(?:\s+(?P<channel>\S+))?$")
 _FROZEN = re.compile(rf"^(?P<name>{_NAME})(?:==(?P<version>{_VERSION})| @ \S+)$|^-e \S+$|^# Editable install")
-FEWEST_FROZEN = 8  # fewer such lines in a row are a few pins, and no list of an environment
 _NOT_FROZEN = ("pip", "setuptools", "wheel")
 # A list is sorted by name. One that ends before this name may have been cut, and says nothing of what would come later.
 _LATE = "ultralytics"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor.model.facts import OsName, Record, Variable
@@ -19,6 +20,15 @@ class Wish(Record, frozen=True, kw_only=True):
     conda: bool = False
     isolated: bool = True  # False: installed with --no-build-isolation
     build: str | None = None  # of conda: "py3.10_cuda12.1_cudnn8_0"
+
+    @property
+    def requirement(self) -> str:
+        """Return the wish in pip's words: "torch==2.1.*" for "pytorch=2.1" in environment.yml."""
+        if not self.conda:
+            return self.text
+        if self.version:
+            return f"{self.name}=={self.version}" + ("" if "==" in self.text else ".*")
+        return self.name + re.sub(r"^[^\s<>=!~]*", "", self.text)
 
 
 class Said(Record, frozen=True, kw_only=True):
@@ -38,8 +48,8 @@ class Image(Record, frozen=True, kw_only=True):
     compiler: bool | None = None  # None: its name does not tell
 
 
-class Asked(Record, frozen=True, kw_only=True):
-    """What one file asks for."""
+class ProjectFile(Record, frozen=True, kw_only=True):
+    """Hold what one file asks for."""
 
     file: str
     kind: Kind
@@ -52,6 +62,10 @@ class Asked(Record, frozen=True, kw_only=True):
     distribution: Said | None = None  # "ubuntu 22.04"
     musl: bool = False
     variables: tuple[Variable, ...] = ()  # of a Dockerfile
+
+    def lines(self) -> set[int]:
+        """Return the lines that ask for a package or name the image."""
+        return {wish.line for wish in self.wishes} | ({self.image.line} if self.image else set())
 
     def wish(self, name: str) -> Wish | None:
         """Return the last wish for a package: in a Dockerfile the later command decides."""

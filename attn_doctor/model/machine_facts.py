@@ -1,0 +1,166 @@
+"""Define the facts of a machine: system, processor, GPUs, toolkits and compilers. Others import them from `model.facts`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attn_doctor.model.record import UNRECORDED, Flag, Number, Real, Record, Text, Unknown
+
+Purpose = Literal["tmp", "cache", "site-packages"]
+
+
+class Disk(Record, frozen=True, kw_only=True):
+    """Describe the file system under a folder that an installation or a build writes to."""
+
+    purpose: Purpose
+    path: str
+    free_bytes: Number = UNRECORDED
+    device: int | str | Unknown | None = UNRECORDED
+    writable: Flag = UNRECORDED
+    noexec: Flag = UNRECORDED
+
+
+OsName = Literal["linux", "windows", "darwin"]
+Board = Literal["jetson", "dgx-spark"]  # machines whose torch is another than a desktop's or a server's
+Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebooks whose system belongs to somebody else
+
+
+class System(Record, frozen=True, kw_only=True):
+    os: OsName | Unknown | None = UNRECORDED
+    distribution: Text = UNRECORDED  # os-release ID
+    distribution_version: Text = UNRECORDED
+    distribution_name: Text = UNRECORDED
+    kernel: Text = UNRECORDED
+    machine: Text = UNRECORDED  # as `uname -m`
+    glibc: Text = UNRECORDED  # None: another libc
+    musl: Text = UNRECORDED
+    libstdcxx: Text = UNRECORDED  # path of the libstdc++ that would be loaded
+    glibcxx: Text = UNRECORDED  # newest GLIBCXX_ version in it
+    cxxabi: Text = UNRECORDED
+    wsl: Number = UNRECORDED  # 1, 2 or None
+    wsl_driver_folder: Flag = UNRECORDED  # /usr/lib/wsl/lib
+    dxg: Flag = UNRECORDED  # /dev/dxg
+    board: Board | Unknown | None = UNRECORDED
+    jetpack: Text = UNRECORDED  # "6.2": NVIDIA's system of a Jetson
+    hosted: Hosted | Unknown | None = UNRECORDED
+    container: Text = (
+        UNRECORDED  # "docker", "podman", "kubernetes", "apptainer", "lxc", or what the container calls itself
+    )
+    cores: Number = UNRECORDED
+    cores_allowed: Number = UNRECORDED  # affinity mask
+    cgroup_cpus: Real = UNRECORDED  # quota in cores; None: no limit
+    memory_bytes: Number = UNRECORDED
+    available_bytes: Number = UNRECORDED
+    swap_bytes: Number = UNRECORDED
+    cgroup_memory_bytes: Number = UNRECORDED  # None: no limit
+    disks: tuple[Disk, ...] | Unknown = UNRECORDED
+    loader_cache: tuple[str, ...] | Unknown = UNRECORDED  # CUDA-related entries of ld.so.cache, "soname => path"
+    shell: Text = UNRECORDED
+    modules: Flag = UNRECORDED  # `module load` is there, as on clusters
+
+
+class Cpu(Record, frozen=True, kw_only=True):
+    model: Text = UNRECORDED
+    avx2: Flag = UNRECORDED
+    avx512: Flag = UNRECORDED
+    amx: Flag = UNRECORDED
+    bf16: Flag = UNRECORDED
+
+
+class Variable(Record, frozen=True, kw_only=True):
+    name: str
+    value: str
+
+
+class PciDevice(Record, frozen=True, kw_only=True):
+    """Describe a display or accelerator function on the PCI bus."""
+
+    vendor: str  # "10de" NVIDIA, "1002" AMD, "8086" Intel
+    device: str
+    pci_class: str  # e.g. "0300" VGA, "0302" 3D
+    driver: Text = UNRECORDED  # kernel driver bound to it
+
+
+class Gpu(Record, frozen=True, kw_only=True):
+    index: int
+    name: Text = UNRECORDED
+    compute_capability: Text = UNRECORDED  # "8.9"
+    memory_bytes: Number = UNRECORDED
+    free_bytes: Number = UNRECORDED
+    uuid: Text = UNRECORDED
+    mig: Flag = UNRECORDED  # MIG mode on
+    mig_slices: Number = UNRECORDED
+    ecc: Flag = UNRECORDED
+    power_limit_watts: Real = UNRECORDED
+    visible: Flag = UNRECORDED  # False: hidden by CUDA_VISIBLE_DEVICES
+
+
+class AmdGpu(Record, frozen=True, kw_only=True):
+    name: Text = UNRECORDED
+    gfx: Text = UNRECORDED  # "gfx942"
+
+
+class Graphics(Record, frozen=True, kw_only=True):
+    """Describe GPUs, and what stands between them and a program."""
+
+    pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
+    gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
+    stated: Flag = False  # the GPU was stated by --gpu: it is elsewhere, and nothing of this section was seen of it
+    driver: Text = UNRECORDED  # "580.65.06"; None: no NVIDIA driver
+    driver_cuda: Text = UNRECORDED  # most that the driver supports, "13.0"
+    kernel_module: Text = UNRECORDED  # version of the loaded module; None: not loaded
+    libcuda: Text = UNRECORDED  # path of the libcuda.so.1 that the loader would take
+    libcuda_version: Text = UNRECORDED
+    nvml_error: Text = UNRECORDED  # None: NVML answered
+    nvml_code: Number = UNRECORDED
+    nvidia_smi: Text = UNRECORDED  # path
+    nvidia_smi_error: Text = UNRECORDED
+    device_nodes: tuple[str, ...] | Unknown = UNRECORDED  # /dev/nvidia*
+    uvm: Flag = UNRECORDED  # /dev/nvidia-uvm
+    fabric_manager: Text = UNRECORDED  # "active", "inactive", ...; None: no NVSwitch here
+    cuda_error: Text = UNRECORDED  # what cuInit answered, e.g. "803 system has unsupported ..."; None: it worked
+    amd: tuple[AmdGpu, ...] | Unknown = UNRECORDED
+    rocm: Text = UNRECORDED
+    apple: Flag = UNRECORDED  # Apple silicon
+
+
+class Toolkit(Record, frozen=True, kw_only=True):
+    """Describe one CUDA toolkit, counted once whatever links lead to it."""
+
+    root: str
+    found_by: tuple[str, ...] = ()  # "CUDA_HOME", "PATH", "/usr/local/cuda", "conda", "pip"
+    nvcc: Text = UNRECORDED
+    version: Text = UNRECORDED
+    problem: Text = UNRECORDED  # why nvcc gave no version; None: it did
+    missing_headers: tuple[str, ...] | Unknown = UNRECORDED
+    archs: tuple[str, ...] | Unknown = UNRECORDED  # nvcc --list-gpu-arch, "8.0"
+    max_gcc: Number = UNRECORDED  # from its own crt/host_config.h
+
+
+class Compiler(Record, frozen=True, kw_only=True):
+    name: str  # "gcc", "g++", "clang", "clang++", "cl", or a name that CC or CXX gives
+    path: str
+    version: Text = UNRECORDED
+
+
+class Shadow(Record, frozen=True, kw_only=True):
+    """Describe a search-path entry that holds CUDA libraries."""
+
+    folder: str
+    libraries: tuple[str, ...] = ()
+
+
+class Toolchain(Record, frozen=True, kw_only=True):
+    toolkits: tuple[Toolkit, ...] | Unknown = UNRECORDED
+    nvcc_on_path: Text = UNRECORDED
+    cuda_home: Text = UNRECORDED  # what torch's cpp_extension would choose
+    cuda_home_by: Text = UNRECORDED  # "CUDA_HOME", "CUDA_PATH", "nvcc on PATH", "/usr/local/cuda"
+    cuda_home_problem: Text = (
+        UNRECORDED  # "is a list", "is a file", "does not exist", "has no bin/nvcc", ...; None: sound
+    )
+    compilers: tuple[Compiler, ...] | Unknown = UNRECORDED
+    ninja: Text = UNRECORDED
+    cmake: Text = UNRECORDED
+    git: Text = UNRECORDED
+    library_path: tuple[Shadow, ...] | Unknown = UNRECORDED  # LD_LIBRARY_PATH entries with CUDA libraries
+    long_paths: Flag = UNRECORDED  # Windows LongPathsEnabled

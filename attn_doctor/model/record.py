@@ -1,0 +1,87 @@
+"""Define the base of all records, the value of what could not be told, and how foreign code ends."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+
+class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stand for a value that could not be told. In JSON: ``{"unknown": why}``.
+
+    It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
+    container. Its truth value raises TypeError.
+    """
+
+    unknown: str
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"an unknown fact ({self.unknown}) is neither true nor false: ask known(fact), isinstance(fact, Unknown) or "
+            "`is True`"
+        )
+
+    @property
+    def why(self) -> str:
+        return self.unknown
+
+
+# The reason of a value that only a program, or the driver's library, could report.
+NOT_ASKED = "not read: --static starts no tool"
+
+
+def _unrecorded() -> Unknown:
+    return Unknown("not recorded")
+
+
+# A fresh object at each place, so that an Unknown can be traced back to the field that holds it (see `paths_of`).
+UNRECORDED: Any = msgspec.field(default_factory=_unrecorded)
+
+Text = str | None | Unknown
+Flag = bool | None | Unknown
+Number = int | None | Unknown
+Real = float | int | None | Unknown
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Define the base of all fact records: immutable, keyword only, compared by value."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def all_unknown(kind: type[R], why: str, **known: Any) -> R:
+    """Return a record of this kind with every field unknown that can be, for one reason."""
+    blank = kind(**known)
+    fields = {
+        name: Unknown(why)
+        for name in kind.__struct_fields__
+        if name not in known and isinstance(getattr(blank, name), Unknown)
+    }
+    return msgspec.structs.replace(blank, **fields)
+
+
+# How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised so, in a trial.
+FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of-memory"]
+
+
+class Fault(Record, frozen=True, kw_only=True):
+    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
+
+    kind: FaultKind
+    type: str | None = None  # exception type, e.g. "ImportError"
+    message: str | None = None
+    signal: str | None = None  # e.g. "SIGSEGV"
+    exit_code: int | None = None
+    where: str | None = None  # innermost frame or open section
+    traceback: str | None = None
+    seconds: float | None = None
+
+    @property
+    def headline(self) -> str:
+        """Return the line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
+        text = (self.message or "").strip()
+        original = text.partition("Original error was:")[2].strip()
+        lines = (original or text).splitlines()
+        return lines[0] if lines else ""
