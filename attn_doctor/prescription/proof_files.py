@@ -15,36 +15,41 @@ if TYPE_CHECKING:
 MOST_FILES = 32  # settings (threads, variables, torch) of which results are kept
 
 
+def place() -> Path:
+    """Return the folder of the results, which need not exist."""
+    return cache_folder() / "proofs"
+
+
 def folder(*, make: bool = False) -> Path | None:
     """Return the folder of the results if only this user can write to it, else None; `make` creates it. Raises OSError."""
-    place = cache_folder() / "proofs"
-    if not place.is_absolute():
+    path = place()
+    if not path.is_absolute():
         return None
     if make:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700)
+            path.mkdir(mode=0o700)
     try:
-        seen = place.lstat()
+        seen = path.lstat()
     except OSError:
         return None
     mine = stat.S_ISDIR(seen.st_mode) and is_own(seen) and not others_may_write(seen)
-    return place if mine else None
+    return path if mine else None
 
 
 def stored() -> list[Path]:
     """Return the files of results."""
-    place = folder()
-    return sorted(place.glob("*.json")) if place is not None else []
+    mine = folder()
+    return sorted(mine.glob("*.json")) if mine is not None else []
 
 
 def forget() -> int:
     """Remove all results, and return how many files there were. Raises OSError."""
-    place = folder()
-    files = [] if place is None else [*place.glob("*.json"), *place.glob("*.new")]
+    mine = folder()
+    files = [] if mine is None else [*mine.glob("*.json"), *mine.glob("*.new")]
     for file in files:
         file.unlink()
-    if place is not None:
+    if mine is not None:
         with contextlib.suppress(OSError):
-            place.rmdir()
+            mine.rmdir()
     return len(files)
