@@ -238,13 +238,19 @@ def test_a_kernels_name_is_what_is_left_without_its_arguments(name, shown):
 
 
 @pytest.mark.parametrize(
-    ("environ", "busy", "set_"),
-    [({}, 0.3, False), ({}, 4.0, True), ({"GOMP_SPINCOUNT": "1"}, 4.0, False), ({}, None, False)],
+    ("environ", "busy", "set_", "told"),
+    [
+        ({}, 0.3, False, False),
+        ({}, 4.0, True, True),
+        ({"GOMP_SPINCOUNT": "1"}, 4.0, False, True),
+        ({"OMP_WAIT_POLICY": "active"}, 0.3, False, False),
+        ({}, None, False, False),
+    ],
 )
-def test_on_a_busy_machine_threads_sleep_while_they_wait(environ, busy, set_):
+def test_on_a_busy_machine_threads_sleep_while_they_wait(environ, busy, set_, told):
     given, notes = waiting_policy(environ, busy, 2)
     assert (given == {"OMP_WAIT_POLICY": "passive"}) is set_
-    assert bool(notes) is set_
+    assert bool(notes) is told
 
 
 def test_how_busy_the_machine_is_now_not_what_it_was_a_minute_ago():

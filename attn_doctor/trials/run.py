@@ -255,7 +255,7 @@ class _Supervisor:
         if message.at != "fact":
             return
         self.told[message.section] = message.data
-        if message.section in ("torch", "subject"):
+        if message.section in ("torch", "subject", "threads"):
             self.about[message.section] = message.data
         self.seen.take(message.section, message.data)
         if message.section == "fault" and message.data.get("poisoned"):
@@ -347,6 +347,12 @@ class _Supervisor:
             for cell, other in self.seen.together.items()
         ]
         self.notes += dropped(self.seen.samples, self.seen.measured)
+        threads = self.about.get("threads") or {}
+        if threads.get("training", 0) < threads.get("default", 0):
+            self.notes.append(
+                f"ultralytics sets {threads['training']} of {threads['default']} threads for training and predicting on this machine, and so "
+                "does this trial"
+            )
         if self.unsteady:
             self.notes.append("the times had not become steady when measuring began")
         return Trials(
@@ -355,7 +361,7 @@ class _Supervisor:
                 self.seen,
                 scope=subject.get("scope", self.scope),
                 model=subject.get("model", None if self.scope == "attention" else self.plan.options.model),
-                threads=torch.get("threads"),
+                threads=threads.get("training", torch.get("threads")),
                 ended=self.ended,
                 refused=self.refused,
             ),
