@@ -16,9 +16,8 @@ from attn_doctor.model.facts import Facts, Fault, Graphics, Interpreter, System,
 from attn_doctor.model.findings import Goal, Severity
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.trials import Gain, ReferenceCheck, Trial, TrialRun, Trials
-from attn_doctor.trials import statistics
 from attn_doctor.trials.best import beats, best, training_dtype
-from attn_doctor.trials.judge_rows import with_gains
+from attn_doctor.trials.gains import with_gains
 from attn_doctor.trials.statistics import LEVEL, interval
 
 NAMES = ("sdpa", "sdpa-flash", "sdpa-math", "sdpa-efficient", "sdpa-cudnn", "flash-attn-2", "xformers", "flex")
@@ -30,12 +29,6 @@ FACTS = Facts(
     yolo=Yolo(version="8.4.190", kind="mainline"),
     interpreter=Interpreter(python="/venv/bin/python", installers=("pip 26",)),
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_bootstrap(monkeypatch):
-    """Intervals decide nothing here, and 2,000 resamples of each would take minutes."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 3)
 
 
 STEADY = (100.0, 101.0, 99.0, 100.5, 99.5, 100.2, 99.8, 100.1, 99.9)

@@ -9,7 +9,7 @@ from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.facts import Facts, Gpu, Graphics, System, Torch, Unknown, Yolo
 from attn_doctor.model.findings import Diagnosis
 from attn_doctor.model.trials import Gain, Trial, Trials
-from attn_doctor.trials.judge_rows import with_gains
+from attn_doctor.trials.gains import with_gains
 from attn_doctor.trials.statistics import interval
 
 NOTHING = Diagnosis(findings=())
@@ -103,6 +103,18 @@ def test_too_few_rounds_are_called_so():
     made = advice(machine("8.9"), row("eager", 200.0, 90.0, 400.0), busy)
     assert made.backend == "eager"
     assert "no difference can be told" in made.summary
+
+
+def test_the_likely_winner_is_named_with_the_rounds_that_would_settle_it():
+    """1280 pixels: three rounds with one winner. Seven are needed for one comparison at half the level: 2 / 2**6 < 0.05."""
+    slow = [msgspec.structs.replace(row(name), model="yolo12n.yaml", imgsz=1280, batch=1) for name in ("eager", "sdpa")]
+    made = [
+        msgspec.structs.replace(r, step_ms=interval(t), step_samples=t)
+        for r, t in zip(slow, ((2000.0, 2100.0, 2050.0), (1000.0, 1000.0, 1025.0)), strict=True)
+    ]
+    said = advice(machine("8.9"), *made).summary
+    assert "sdpa is likely 2.00 times as fast, but 3 rounds do not prove it; about 3 more (9 s) would settle it" in said
+    assert "attn-doctor trial --model yolo12n.yaml --imgsz 1280 --batch 1 --backend sdpa --repeats 6" in said
 
 
 def test_how_to_take_it_is_said_where_there_is_something_to_exchange():

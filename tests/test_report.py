@@ -99,7 +99,7 @@ def test_the_json_has_what_the_contract_names():
         "backend", "status", "reason", "scope", "model", "device", "dtype", "batch", "imgsz", "threads", "kernels",
         "attention_calls", "forward_ms", "step_ms", "peak_bytes", "output_error", "gradient_error", "attention_share",
     }  # fmt: skip
-    assert set(data["trials"][0]["step_ms"]) == {"median", "low", "high", "n"}
+    assert set(data["trials"][0]["step_ms"]) == {"median", "low", "high", "n", "coverage"}
     assert set(data["recommendation"]) == {"backend", "install_flash_attn", "measured", "summary", "because", "do"}
     assert data["facts"]["torch"]["version"] == {"unknown": "not recorded"}
 

@@ -196,7 +196,7 @@ def test_why_eager_is_kept():
     assert "no other backend ran to its end" in advice(base, row("sdpa", status="wrong")).summary
     assert "no other backend is measurably faster" in advice(base, row("sdpa", verdict="slower")).summary
     few = advice(base, row("sdpa", verdict="undecided"))
-    assert "in so few rounds (9) no difference can be told" in few.summary
+    assert "in 9 rounds no difference can be told" in few.summary
     assert advice(base, row("sdpa", verdict="slower")).measured
 
 

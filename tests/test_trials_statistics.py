@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from attn_doctor.trials.statistics import compare, decide, holm, interval, median
+from attn_doctor.trials.paired_rounds import bounds, holm, median, more_rounds
+from attn_doctor.trials.statistics import compare, decide, interval, settled_by
 
 
 def test_median_of_odd_and_even_numbers_of_values():
@@ -16,21 +17,30 @@ def test_median_of_odd_and_even_numbers_of_values():
         median([])
 
 
-def test_an_interval_holds_its_median_and_stays_within_the_samples():
-    found = interval([10.0, 11.0, 12.0, 13.0, 50.0])
-    assert found.median == 12.0
-    assert found.n == 5
-    assert 10.0 <= found.low <= 12.0 <= found.high <= 50.0
+def test_an_interval_of_few_values_is_their_range_and_says_how_sure_it_is():
+    # The median of the machine lies outside the range of n values in 2 of 2**n cases: all above it, or all below it.
+    for n, coverage in ((1, 0.0), (2, 0.5), (3, 0.75), (4, 0.875), (5, 0.9375)):
+        found = interval([10.0 + i for i in range(n)])
+        assert (found.low, found.high, found.coverage, found.n) == (10.0, 9.0 + n, coverage, n)
 
 
-def test_an_interval_of_one_value_is_that_value():
-    found = interval([7.0])
-    assert (found.low, found.median, found.high, found.n) == (7.0, 7.0, 7.0, 1)
+def test_from_six_values_on_an_interval_is_of_95_percent():
+    # Six values: the range has 96.9 %, the second to the fifth 78.1 %. Interpolated weight: part = (0.96875 - 0.95) /
+    # 0.1875 = 0.1; weight = 5 x 0.1 / (1 + 4 x 0.1) = 0.357.
+    found = interval([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.coverage == 0.95
+    assert (found.low, found.high) == (pytest.approx(0.357, abs=1e-3), pytest.approx(4.643, abs=1e-3))
+    assert interval([10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 50.0]).high < 50.0
 
 
-def test_the_same_samples_always_give_the_same_interval():
-    values = [float(i % 7) for i in range(20)]
-    assert interval(values) == interval(values)
+def test_intervals_hold_the_median_as_often_as_they_say():
+    chance = random.Random(3)
+    for n in (3, 5, 6, 7, 8, 9, 15, 30):
+        held = 0
+        for _ in range(2000):
+            low, high, coverage = bounds([chance.lognormvariate(0, 0.5) for _ in range(n)])
+            held += low <= 1.0 <= high
+        assert held / 2000 == pytest.approx(coverage, abs=0.017), n
 
 
 def test_a_ratio_above_one_is_faster():
@@ -109,3 +119,13 @@ def test_a_planted_slowdown_of_five_percent_is_found_in_thirty_rounds():
     verdicts = [decide([compare(*_machine(chance, 30, 1.05))])[0].verdict for _ in range(100)]
     assert verdicts.count("slower") >= 90
     assert "faster" not in verdicts
+
+
+def test_how_many_more_rounds_would_settle_it():
+    # One winner in n rounds has p = 2 / 2**n: two comparisons need 2 x 2 / 2**n <= 0.05, so n = 7.
+    assert settled_by([2.0] * 3, [1.0] * 3, comparisons=2) == 4
+    assert settled_by([2.0] * 3, [1.0] * 3, comparisons=1) == 3
+    assert settled_by([2.0] * 3, [2.0] * 3, comparisons=1) is None
+    assert more_rounds([], 1, 0.05) is None
+    # Ranks 1, 2 against 3 of the same size: as often above as below.
+    assert settled_by([1.0, 1.0, 1.0], [0.99, 0.98, 1.5], comparisons=1) is None

@@ -12,10 +12,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "run",
         help="run a program with a faster attention in its YOLO models",
-        description="Runs a program with another backend in the attention of its YOLO models. The program is not edited and "
-        "nothing is written: the environment alone tells every Python that it starts, the processes of multi-GPU training "
+        description="Runs a program with another backend in the attention of its YOLO models. The program is not edited: "
+        "the environment alone tells every Python that it starts, the processes of multi-GPU training "
         "included, to exchange the attention when ultralytics is imported. The backend proves itself on the device where "
-        "it is first used; if its numbers are not right there, the attention stays as installed, and a line says so.",
+        "it is first used; if its numbers are not right there, the attention stays as installed, and a line says so. What was proven is kept "
+        "in your cache folder (--forget removes it), so that the next program need not prove it again.",
         epilog="Example: attn-doctor run --attention auto -- yolo detect train model=yolo12n.yaml data=coco8.yaml. Exit codes: "
         "those of the program; 2 wrong usage; 126 it cannot be executed; 127 there is no such program.",
         formatter_class=formatter,
@@ -26,6 +27,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="NAME",
         help="auto (the quickest that proves itself), or a backend such as sdpa-flash (default: auto)",
     )
+    parser.add_argument(
+        "--forget", action="store_true", help="remove what was proven and kept; alone, or before a program is run"
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
     parser.set_defaults(execute=execute)
 
@@ -34,10 +38,15 @@ def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
 
+    from attn_doctor.cli import OK
     from attn_doctor.prescription.launch import NothingToRun, environment
     from attn_doctor.system import processes
 
+    if arguments.forget:
+        _forget()
     argv = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    if not argv and arguments.forget:
+        return OK
     if not argv:
         raise NothingToRun(
             "name a program to run. For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
@@ -50,3 +59,21 @@ def execute(arguments: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}\n")
         return NOT_EXECUTABLE
+
+
+def _forget() -> None:
+    import sys
+
+    from attn_doctor.errors import Refused
+    from attn_doctor.prescription import proof_files
+
+    place = proof_files.place()
+    try:
+        count = proof_files.forget()
+    except OSError as error:
+        raise Refused(f"{place} cannot be removed: {error.strerror or error}") from error
+    sys.stderr.write(
+        f"attn-doctor: {count} file(s) of proofs removed from {place}\n"
+        if count
+        else f"attn-doctor: no proofs are kept in {place}\n"
+    )

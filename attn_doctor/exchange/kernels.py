@@ -225,6 +225,11 @@ _MAKERS: dict[str, Callable[[], Kernel]] = {
 NAMES: tuple[str, ...] = tuple(_MAKERS)
 
 
+def maker(name: str) -> Any:
+    """Return the function that makes the kernel of a backend."""
+    return _MAKERS[name]
+
+
 def kernel(name: str) -> Kernel:
     """Return the kernel of a backend. Raises Unavailable, or KeyError for a name that is not in NAMES."""
     return _MAKERS[name]()

@@ -85,11 +85,25 @@ def _image(x: Any, batch: int, height: int, width: int) -> Any:
     return x.transpose(1, 2).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
+def _shape_of_areas(self: Any, x: Any) -> tuple[int, int, int, int, int]:
+    batch, _, height, width = x.shape
+    return batch * self.area, self.num_heads, height * width // self.area, self.head_dim, self.head_dim
+
+
+def _shape_of_narrow(self: Any, x: Any) -> tuple[int, int, int, int, int]:
+    batch, _, height, width = x.shape
+    return batch, self.num_heads, height * width, self.key_dim, self.head_dim
+
+
 class Layout(NamedTuple):
-    """Describe a class of attention: the attributes that tell it, and the arguments of a small instance to try it."""
+    """Describe a class of attention: the attributes that tell it, and the arguments of a small instance to try it.
+
+    `shape` gives for a layer and its input the (batch, heads, tokens, width of query and key, width of value) of the kernel's call.
+    """
 
     name: str
     forward: Callable[[Any, Any, Kernel], Any]
+    shape: Callable[[Any, Any], tuple[int, int, int, int, int]]
     convolutions: tuple[str, ...]
     numbers: tuple[str, ...]
     arguments: tuple[Any, ...]  # arguments of a small instance
@@ -97,9 +111,24 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
-    Layout("area", _area, ("qkv", "proj", "pe"), ("area", "num_heads", "head_dim"), (64, 2, 4)),
-    Layout("area, split", _area_split, ("qk", "v", "proj", "pe"), ("area", "num_heads", "head_dim"), (64, 2, 4)),
-    Layout("narrow", _narrow, ("qkv", "proj", "pe"), ("num_heads", "key_dim", "head_dim", "scale"), (64, 1), True),
+    Layout("area", _area, _shape_of_areas, ("qkv", "proj", "pe"), ("area", "num_heads", "head_dim"), (64, 2, 4)),
+    Layout(
+        "area, split",
+        _area_split,
+        _shape_of_areas,
+        ("qk", "v", "proj", "pe"),
+        ("area", "num_heads", "head_dim"),
+        (64, 2, 4),
+    ),
+    Layout(
+        "narrow",
+        _narrow,
+        _shape_of_narrow,
+        ("qkv", "proj", "pe"),
+        ("num_heads", "key_dim", "head_dim", "scale"),
+        (64, 1),
+        True,
+    ),
 )
 
 
@@ -184,6 +213,19 @@ def classes() -> tuple[type, ...]:
     return tuple(getattr(block, name) for name in NAMES if isinstance(getattr(block, name, None), type))
 
 
+def layout_of(cls: type) -> str | None:
+    """Return the name of the layout that this class was recognised as in this process."""
+    layout = _layouts.get(cls)
+    return None if layout is None else layout.name
+
+
+def remember(cls: type, name: str) -> None:
+    """Take a class for what an earlier process recognised it as. The caller answers for its code being the same."""
+    for layout in LAYOUTS:
+        if layout.name == name:
+            _layouts.setdefault(cls, layout)
+
+
 class _Entry(NamedTuple):
     kernel: Kernel
     classes: tuple[type, ...]
@@ -202,13 +244,13 @@ class Exchange:
 
     The exchange holds for the whole process, because classes do. Several may be active, and may end in any order: a
     thread uses the newest that it made itself, and a thread that made none uses the newest of all. A kernel may have a
-    method `ready(x)`: where it returns False, the layer computes as installed. It may have `start` and `stop`, for
-    process settings.
+    method `choose(layer, x, shape)`, which returns the kernel for this input, or None where the layer computes as installed. It may
+    have `start` and `stop`, for process settings. An empty batch and the transforms of torch.func are computed as installed.
 
     Raises Refused for an unknown class, ImportError where there is no ultralytics.
     """
 
-    def __init__(self, kernel: Kernel, only: tuple[type, ...] | None = None) -> None:
+    def __init__(self, kernel: Any, only: tuple[type, ...] | None = None) -> None:
         wanted = classes() if only is None else only
         refused = []
         known = []
@@ -271,18 +313,32 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
     own = {entry.thread: entry.kernel for entry in entries}
 
     def exchanged(self: Any, x: Any, *, kernel: Kernel = newest) -> Any:
-        if _exporting() or (layout.other and getattr(self, "format", None) == "coreml"):
+        if (
+            _exporting()
+            or x.shape[0] == 0
+            or _transformed(x)
+            or (layout.other and getattr(self, "format", None) == "coreml")
+        ):
             return original(self, x)
-        ready = getattr(kernel, "ready", None)
-        if ready is not None and not ready(x):
-            return original(self, x)
-        return compute(self, x, kernel)
+        choose = getattr(kernel, "choose", None)
+        chosen = kernel if choose is None else choose(self, x, layout.shape)
+        return original(self, x) if chosen is None else compute(self, x, chosen)
 
     def by_thread(self: Any, x: Any) -> Any:
         return exchanged(self, x, kernel=own.get(threading.get_ident(), newest))
 
     # With one thread, the usual case, no lookup is needed: torch.compile then sees plain code.
     return exchanged if len(own) == 1 else by_thread
+
+
+def _transformed(x: Any) -> bool:
+    """Return whether this is a tensor inside torch.func (vmap, grad, jvp): fused kernels have no rule for some of these."""
+    functorch = getattr(torch._C, "_functorch", None)  # noqa: SLF001 - torch has no public name for it
+    told = getattr(functorch, "is_functorch_wrapped_tensor", None)
+    compiler = getattr(torch, "compiler", None)
+    if told is None or (compiler is not None and getattr(compiler, "is_compiling", bool)()):
+        return False
+    return bool(told(x))
 
 
 def _exporting() -> bool:

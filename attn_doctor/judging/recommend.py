@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from attn_doctor.failure_modes import UnknownName, find
@@ -16,6 +17,7 @@ from attn_doctor.model.trials import Trial, Trials, refused
 from attn_doctor.model.versions import capability
 from attn_doctor.trials.backends import ALL, BY_NAME
 from attn_doctor.trials.best import beats, best, training_dtype
+from attn_doctor.trials.statistics import WORTH_NAMING
 
 YOLO12_HEAD_DIM = 32
 _ONLY_ON_A_GPU = {b.name for b in ALL if b.family == "pytorch" and b.gpu_only}
@@ -147,8 +149,9 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
         )
     others = [(i, r) for i, r in rows if r is not row and r.status == "ok" and r.step_ms]
     why = "no other backend is measurably faster"
-    if any(r.step_gain and r.step_gain.verdict == "undecided" for _, r in others):
-        why = f"in so few rounds ({row.step_ms.n if row.step_ms else 0}) no difference can be told; `attn-doctor trial` takes more"
+    undecided = [r for _, r in others if r.step_gain and r.step_gain.verdict == "undecided"]
+    if undecided:
+        why = _open_question(row, max(undecided, key=lambda r: r.step_gain.ratio if r.step_gain else 0.0))
     elif not others:
         why = "no other backend ran to its end with right numbers"
     return _Advice(
@@ -156,6 +159,21 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
         said=f"Keep eager, the attention as installed: {why} ({where}).",
         because=(_reason(index, row), *[_reason(i, r) for i, r in others[:2]], *_leaner(others, row)),
         measured=True,
+    )
+
+
+def _open_question(eager: Trial, other: Trial) -> str:
+    """Say which backend is probably faster, and the command with the rounds that would settle it."""
+    gain = other.step_gain
+    assert gain
+    if gain.ratio < 1 + WORTH_NAMING or gain.more_rounds is None or not (eager.step_ms and other.step_ms):
+        return f"in {gain.n} rounds no difference can be told"
+    seconds = gain.more_rounds * (eager.step_ms.median + other.step_ms.median) / 1e3
+    model = f" --model {shlex.quote(other.model)}" if other.model else ""
+    return (
+        f"{other.backend} is likely {gain.ratio:.2f} times as fast, but {gain.n} rounds do not prove it; about {gain.more_rounds}"
+        f" more ({max(1.0, seconds):.0f} s) would settle it: attn-doctor trial{model} --imgsz {other.imgsz} --batch {other.batch}"
+        f" --backend {other.backend} --repeats {gain.n + gain.more_rounds}"
     )
 
 

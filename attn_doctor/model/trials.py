@@ -7,7 +7,8 @@ from typing import Literal
 
 from attn_doctor.model.facts import Fault, Record
 
-GainVerdict = Literal["faster", "slower", "no difference", "undecided"]  # "undecided": too few rounds
+# "undecided": too few rounds · "dropped": it lost every round to another backend, so the time went to the rest
+GainVerdict = Literal["faster", "slower", "no difference", "undecided", "dropped"]
 Status = Literal["ok", "wrong", "other-kernel", "ruled-out", "failed", "timeout", "out-of-memory"]
 Dtype = Literal["float32", "float16", "bfloat16"]  # below float32: under autocast
 Scope = Literal["model", "attention"]  # "attention": the model's attention shapes alone, without ultralytics
@@ -45,12 +46,13 @@ class TrialOptions(Record, frozen=True, kw_only=True):
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """Hold a median with its 95 % bootstrap interval over `n` samples."""
+    """Hold a median over `n` samples with its interval: of 100 such intervals, 100 x `coverage` hold the true median."""
 
     median: float
     low: float
     high: float
     n: int
+    coverage: float = 0.95  # less below six samples: 0.75 for three
 
 
 class Gain(Record, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class Gain(Record, frozen=True, kw_only=True):
     n: int
     p: float  # after Holm's correction over the backends of this dtype
     verdict: GainVerdict | None = None
+    coverage: float = 0.95  # of the interval from `low` to `high`
+    more_rounds: int | None = None  # that would settle an undecided comparison, about; None: not known
 
 
 class AttentionCalls(Record, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,19 +16,15 @@ from typing import Any
 import torch
 
 from attn_doctor.exchange import kernels, layers
-from attn_doctor.exchange.accuracy import Reference, noise
 from attn_doctor.exchange.alone import is_wrong_alone
-from attn_doctor.exchange.tolerance import limit
 from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
+from attn_doctor.prescription.proof import Case, NotProven, prove, quickest
+from attn_doctor.prescription.stored_proofs import StoredProofs, code_of
 
 AUTO = "auto"
 AS_INSTALLED = "eager"
-_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
-_REPEATS = 7
-
-
-class NotProven(RuntimeError):
-    """Report that the backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
+# Calls of YOLO12 and YOLO11 at 640 pixels: (images x areas, heads, tokens, width of query and key, width of value).
+_USUAL = ((8, 2, 400, 32, 32), (2, 2, 400, 32, 64))
 
 
 class Attention:
@@ -41,9 +36,8 @@ class Attention:
 
     @property
     def backend(self) -> str:
-        """Return the backend in use: "eager" for the installed attention, "auto" while none has been chosen yet."""
-        taken = [name for name, _ in self._choice.taken.values()]
-        return taken[-1] if taken else self._choice.asked
+        """Return the backend that computed the last attention; "eager" is the installed one, "none" that none was computed yet."""
+        return self._choice.used or "none"
 
     def restore(self) -> None:
         if self._exchange is not None:
@@ -56,7 +50,8 @@ class Attention:
         self.restore()
 
     def __repr__(self) -> str:
-        return f"<attn_doctor.attention {self.backend!r}>"
+        used = f"computed by {self.backend!r}" if self._choice.used else "nothing computed yet"
+        return f"<attn_doctor.attention, asked {self._choice.asked!r}, {used}>"
 
 
 def prescribe(
@@ -68,11 +63,12 @@ def prescribe(
 ) -> Attention:
     """Exchange the attention of the installed ultralytics for every thread, until `restore`.
 
-    `backend` is one of the doctor's names or "auto", which takes the fastest of those that prove themselves. The proof
-    is made on `device` ("cpu", "cuda:0"), at once. Without a device it is made on the CPU or an Apple GPU at once; on a
-    CUDA device at the first call there, because using a GPU now would fix which GPUs this process sees before a trainer
-    does (`train(device=1)`). `now=False` delays every proof to the first call. A later failure is reported in one
-    sentence (`say`, by default a warning), and the attention stays as installed.
+    `backend` is one of the doctor's names or "auto", which takes for each kind of call (device, dtype, shape, with or without
+    gradients) the fastest backend that proves itself. The usual shapes are proven on `device` ("cpu", "cuda:0") at once, and every
+    other kind at its first call. Without a device that is the CPU or an Apple GPU. A CUDA device is used at the first call there,
+    because using a GPU now would fix which GPUs this process sees before a trainer does (`train(device=1)`). `now=False` delays every
+    proof to the first call. Results are kept for the next program (see `stored_proofs`). A later failure is reported in one
+    sentence (`say`, by default a warning), and that kind of call is computed as installed.
 
     Raises ValueError for an unknown name, ImportError where there is no ultralytics or the backend's package does not
     import, `layers.Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
@@ -87,11 +83,9 @@ def prescribe(
     choice = _Choice(backend, say)
     where = device or _default_device()
     if now and where is not None:
-        torch_device = torch.device(where)
-        for dtype in _dtypes(torch_device):
-            choice.take(torch_device, dtype)
+        choice.prove_usual(torch.device(where))
     try:
-        return Attention(choice, layers.Exchange(choice))
+        return Attention(choice, choice.exchange())
     except layers.Refused:
         if backend == AS_INSTALLED:
             return Attention(choice, None)
@@ -99,107 +93,165 @@ def prescribe(
 
 
 class _Choice:
-    """The kernel of an exchange: for each device and dtype the proven backend.
-
-    A backend is proven at the latest at the first call on its device.
-    """
+    """The kernel of an exchange: for each kind of call the proven backend, chosen at the latest at the first such call."""
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
-        self.taken: dict[Any, tuple[str, Any]] = {}
-        self._named = kernels.sdpa if asked == AUTO else _kernel(asked)
+        self.used: str | None = None
+        self._kernels: dict[str, Any] = {AS_INSTALLED: kernels.eager}
+        self._chosen: dict[tuple[Case, bool], str] = {}  # the flag: a batch of one image
+        self._usual: dict[tuple[str, Any, bool], str] = {}  # device, dtype, with gradients
+        self._wrong_alone: dict[str, bool] = {}
+        self._said: set[str] = set()
         self._say = say
         self._lock = threading.Lock()
+        self._stored = StoredProofs()
+        if asked != AUTO:
+            self._kernel(asked)
 
-    def ready(self, x: Any) -> bool:
-        """Return whether a layer with this input is computed with the kernel, and not as installed."""
+    def choose(self, layer: Any, x: Any, shape: Callable[[Any, Any], tuple[int, ...]]) -> Any:
+        """Return the kernel for this layer and input, None where it is computed as installed."""
         if self.asked == AS_INSTALLED:
-            return False
-        if kernels.compiling():  # no proof can run while a graph is traced: only known results count
-            return True
-        return self._is_proven(x) or (
-            # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
-            x.shape[0] == 1 and torch.is_grad_enabled() and self._is_right_alone(x)
-        )
-
-    def _is_right_alone(self, x: Any) -> bool:
-        """Return whether a batch of one is exchanged although larger ones are not.
-
-        The installed attention may be wrong for a batch of one only.
-        """
-        key = _key(x.device, _computed_in(x))
-        alone = (*key, "alone")
-        with self._lock:
-            if alone not in self.taken:
-                found = _right_alone(x.device, key[2], without=self.asked) if is_wrong_alone(x.device) else None
-                if found is not None and self._say:
-                    self._say(
-                        f"a batch of one is computed by {found[0]} on {x.device}: as installed, its gradients are wrong here"
-                    )
-                self.taken[alone] = found or self.taken[key]
-        return self.taken[alone][0] != AS_INSTALLED
-
-    def _is_proven(self, x: Any) -> bool:
-        key = _key(x.device, _computed_in(x))
-        if key not in self.taken:
-            if x.is_cuda and torch.cuda.is_current_stream_capturing():
-                return False
-            self._try(x.device, key[2])
-        return self.taken[key][0] != AS_INSTALLED
-
-    def __call__(self, query: Any, key: Any, value: Any, scale: float) -> Any:
-        where = _key(query.device, query.dtype)
-        taken = self.taken.get(where)
-        if taken is not None and taken[0] == AS_INSTALLED:  # this call is for a batch of one
-            taken = self.taken.get((*where, "alone"), taken)
-        kernel = self._named if taken is None else taken[1]
-        return kernel(query, key, value, scale)
+            name = AS_INSTALLED
+        elif kernels.compiling():  # no proof can run while a graph is traced: only known results count
+            usual = self._usual.get((_place(x.device), _computed_in(x), torch.is_grad_enabled()))
+            name = usual or ("sdpa" if self.asked == AUTO else self.asked)
+            self.used = name
+            return None if name == AS_INSTALLED else self._kernel(name)
+        else:
+            case = Case(_place(x.device), _computed_in(x), _has_gradients(layer, x), *shape(layer, x))
+            alone = case.gradients and x.shape[0] == 1
+            found = self._chosen.get((case, alone))
+            if found is None:
+                if x.is_cuda and torch.cuda.is_current_stream_capturing():
+                    return None
+                found = self._find(case, alone=alone)
+            name = found
+        self.used = name
+        return None if name == AS_INSTALLED else self._kernels[name]
 
     def start(self) -> None:
-        if hasattr(self._named, "start"):
-            self._named.start()
+        for kernel in list(self._kernels.values()):
+            if hasattr(kernel, "start"):
+                kernel.start()
 
     def stop(self) -> None:
-        if hasattr(self._named, "stop"):
-            self._named.stop()
+        for kernel in list(self._kernels.values()):
+            if hasattr(kernel, "stop"):
+                kernel.stop()
 
-    def take(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Prove or choose a backend, and store it. Raises NotProven."""
-        if self.asked == AUTO:
-            found = _quickest(device, dtype)
-        else:
-            found = (self.asked, self._named)
-            if self.asked != AS_INSTALLED:
-                _prove(self.asked, self._named, device, dtype)
-        self.taken[_key(device, dtype)] = found
+    def exchange(self) -> layers.Exchange:
+        """Put this choice into the classes of ultralytics. Raises `layers.Refused` and ImportError."""
+        codes = {cls: code_of(cls) for cls in layers.classes()}
+        for cls, code in codes.items():
+            known = self._stored.layout(code) if code else None
+            if known is not None:
+                layers.remember(cls, known)
+        made = layers.Exchange(self)
+        for cls in made.classes:
+            code, name = codes.get(cls), layers.layout_of(cls)
+            if code and name and self._stored.layout(code) is None:
+                self._stored.store_layout(code, name)
+        return made
 
-    def _try(self, device: torch.device, dtype: torch.dtype) -> None:
+    def prove_usual(self, device: torch.device) -> None:
+        """Prove or choose a backend for the shapes of YOLO12 and YOLO11 at 640 pixels. Raises NotProven."""
+        if self.asked == AS_INSTALLED:
+            return
+        shapes = _USUAL[:1] if self.asked == AUTO else _USUAL
+        for dtype in _dtypes(device):
+            for gradients in (True, False):
+                for shape in reversed(shapes):
+                    case = Case(_place(device), dtype, gradients, *shape)
+                    name = self._stored.find(self.asked, case) or self._take(case)
+                    self._kernel(name)
+                    self._chosen[case, False] = self._usual[case.device, dtype, gradients] = name
+
+    def _find(self, case: Case, *, alone: bool) -> str:
         """Prove or choose a backend inside a running program: no error may end it."""
-        key = _key(device, dtype)
         with self._lock:
-            if key in self.taken:
-                return
-            where = f"{device}, {str(dtype).partition('.')[2]}"
+            if (case, alone) in self._chosen:
+                return self._chosen[case, alone]
+            # The program may be predicting in inference mode, or training under autocast.
+            with torch.inference_mode(mode=False), torch.autocast(case.device.partition(":")[0], enabled=False):
+                try:
+                    # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
+                    alone_only = alone and self._is_wrong_alone(case.device)
+                    asked = f"{self.asked}, alone" if alone_only else self.asked
+                    name = self._stored.find(asked, case) or self._take(case, alone_only=alone_only)
+                except (NotProven, RuntimeError, NotImplementedError) as error:
+                    self._chosen[case, alone] = AS_INSTALLED
+                    self._tell(str(error), warn=True)
+                    return AS_INSTALLED
+                self._kernel(name)
+            self._chosen[case, alone] = name
+            kept = f" for {case.words} (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
+            if alone_only and name != self.asked:
+                self._tell(
+                    f"a batch of one is computed by {name} on {case.device}: as installed, its gradients are wrong here"
+                )
+            else:
+                self._tell(f"the attention is computed by {name} on {case}{kept}")
+            return name
+
+    def _take(self, case: Case, *, alone_only: bool = False) -> str:
+        """Return the backend for this case, proven, and store it. Raises NotProven.
+
+        `alone_only`: the installed attention is wrong for this case, so that any backend that is right is better.
+        """
+        if self.asked == AUTO or alone_only:
+            names = candidates(case.device.partition(":")[0]) or ["sdpa"]
+            first = [self.asked] if self.asked != AUTO else []
+            proven, reason = {} if alone_only else {AS_INSTALLED: kernels.eager}, None
+            for name in dict.fromkeys((*first, *names, *(candidates_alone() if alone_only else ()))):
+                if alone_only and proven:
+                    break
+                try:
+                    prove(name, self._kernel(name), case)
+                    proven[name] = self._kernels[name]
+                except (ImportError, NotProven) as error:
+                    reason = reason or error
+            if not proven:
+                raise NotProven(str(reason))
+            name = quickest(proven, case) if len(proven) > 1 else next(iter(proven))
+        else:
+            name = self.asked
+            prove(name, self._kernels[name], case)
+        self._stored.store(f"{self.asked}, alone" if alone_only else self.asked, case, name)
+        return name
+
+    def _is_wrong_alone(self, device: str) -> bool:
+        if device not in self._wrong_alone:
+            self._wrong_alone[device] = is_wrong_alone(device)
+        return self._wrong_alone[device]
+
+    def _kernel(self, name: str) -> Any:
+        """Return the kernel of a backend. Raises ImportError."""
+        if name not in self._kernels:
             try:
-                # The program may be predicting in inference mode, or training under autocast.
-                with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
-                    self.take(device, dtype)
-            except (NotProven, RuntimeError, NotImplementedError) as error:
-                self.taken[key] = (AS_INSTALLED, kernels.eager)
-                if self._say is None:
-                    warnings.warn(f"attn-doctor: {error}", RuntimeWarning, stacklevel=2)
-                else:
-                    self._say(str(error))
-                return
-            if self._say:
-                name = self.taken[key][0]
-                kept = " (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
-                self._say(f"the attention is computed by {name} on {where}{kept}")
+                self._kernels[name] = kernels.kernel(name)
+            except kernels.Unavailable as error:
+                raise ImportError(f"{name} cannot be had here: {error}") from error
+        return self._kernels[name]
+
+    def _tell(self, text: str, *, warn: bool = False) -> None:
+        """Say a sentence once. Without `say` only failures are told, as warnings."""
+        if text in self._said:
+            return
+        self._said.add(text)
+        if self._say is not None:
+            self._say(text)
+        elif warn:
+            warnings.warn(f"attn-doctor: {text}", RuntimeWarning, stacklevel=2)
 
 
-def _key(device: torch.device, dtype: torch.dtype) -> tuple[str, int | None, torch.dtype]:
+def _place(device: torch.device) -> str:
     # torch treats a device without index and the tensors on it (index 0) as different; here they are the same.
-    return device.type, device.index or 0, dtype
+    return device.type if device.type in ("cpu", "mps") else f"{device.type}:{device.index or 0}"
+
+
+def _has_gradients(layer: Any, x: Any) -> bool:
+    return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in layer.parameters()))
 
 
 def _computed_in(x: Any) -> Any:
@@ -245,105 +297,6 @@ def _is_there_cuda() -> bool:
             os.environ[name] = before
 
 
-def _kernel(backend: str) -> Any:
-    try:
-        return kernels.kernel(backend)
-    except kernels.Unavailable as error:
-        raise ImportError(f"{backend} cannot be had here: {error}") from error
-
-
 def _dtypes(device: torch.device) -> tuple[torch.dtype, ...]:
     """Return the dtypes in which ultralytics trains and predicts on this device."""
     return (torch.float32,) if device.type != "cuda" else (torch.float32, torch.float16)
-
-
-def _calls(device: torch.device, dtype: torch.dtype) -> list[tuple[Any, Any, Any, float]]:
-    """Return calls with the shapes of YOLO12 and of YOLO11 at 640 pixels, in the layout of the exchange."""
-    made = []
-    for place, (batch, heads, tokens, narrow, wide) in enumerate(
-        ((8, 2, 400, 32, 32), (2, 4, 400, 32, 32), (2, 2, 400, 32, 64))
-    ):
-        packed = noise((batch, tokens, heads, 2 * narrow + wide), place, device, dtype).transpose(1, 2)
-        query, key, value = packed.split((narrow, narrow, wide), dim=3)
-        made.append((query, key, value, narrow**-0.5))
-    return made
-
-
-def _prove(backend: str, kernel: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Compare output and gradients with float64. Raises NotProven."""
-    calls = _calls(device, dtype)
-    reference = Reference(kernels.eager, calls, seed=0)
-    base = reference.errors(kernels.eager)
-    try:
-        with kernels.in_force(kernel):
-            mine = reference.errors(kernel)
-    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise NotProven(f"{backend} does not run on {device} here, the attention was left as it is: {said}") from error
-    for place, call in enumerate(calls):
-        for index, what in enumerate(("output", "gradient")):
-            most = limit(base[place][index], torch.finfo(dtype).eps, call[1].shape[2])
-            if not mine[place][index] <= most:
-                raise NotProven(
-                    f"{backend} gives wrong numbers on {device} ({what} error {mine[place][index]:.2g}, at most {most:.2g}"
-                    " is right): the attention was left as it is"
-                )
-
-
-def _quickest(device: torch.device, dtype: torch.dtype) -> tuple[str, Any]:
-    """Return the fastest backend that proves itself, or eager where none is faster."""
-    reference = Reference(kernels.eager, _calls(device, dtype)[:2], seed=0)
-    proven = {AS_INSTALLED: kernels.eager}
-    for name in candidates(device.type) or ["sdpa"]:
-        try:
-            kernel = _kernel(name)
-            _prove(name, kernel, device, dtype)
-            proven[name] = kernel
-        except (ImportError, NotProven):
-            continue
-    seconds = _race({name: lambda kernel=kernel: reference.run(kernel) for name, kernel in proven.items()}, device)  # type: ignore[misc]
-    best = AS_INSTALLED
-    for name in proven:
-        if seconds[name] * (1.0 if best == AS_INSTALLED else _WORTH_IT) < seconds[best]:
-            best = name
-    return best, proven[best]
-
-
-def _right_alone(device: torch.device, dtype: torch.dtype, without: str) -> tuple[str, Any] | None:
-    """Return a backend that proves itself, whatever its speed; None where none does."""
-    names = dict.fromkeys((*candidates(device.type), *candidates_alone()))
-    with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
-        for name in names:
-            if name == without:  # it was already refused, or it would have been taken
-                continue
-            try:
-                kernel = _kernel(name)
-                _prove(name, kernel, device, dtype)
-            except (ImportError, NotProven):
-                continue
-            return name, kernel
-    return None
-
-
-def _race(works: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
-    """Return for each candidate the seconds of its fastest run, after a warm-up.
-
-    The runs alternate. The minimum is used, because a disturbance only adds time.
-    """
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        elif device.type == "mps":
-            torch.mps.synchronize()
-
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(_REPEATS + 1):
-        for name, work in works.items():
-            wait()
-            started = time.perf_counter()
-            work()
-            wait()
-            if number:
-                taken[name].append(time.perf_counter() - started)
-    return {name: min(times) for name, times in taken.items()}

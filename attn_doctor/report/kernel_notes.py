@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from attn_doctor.model.trials import ReferenceCheck, Trial
 from attn_doctor.report.blocks import Block, Notes
+from attn_doctor.trials.paired_rounds import COVERAGE
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
 _LEAST = 0.001  # share of a step: smaller ones only prepare for a kernel
@@ -32,6 +33,19 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
         return []
     what = "GPU kernels" if any(row.device.startswith("cuda") for row in rows) else "operators"
     return [Notes(f"Attention's {what}, and their share of a training step (torch.profiler)", tuple(items))]
+
+
+def ranges(rows: Iterable[Trial]) -> list[str]:
+    """Return one line on the ranges behind the times: how sure they are, by the number of rounds."""
+    found = {(t.n, round(t.coverage, 4)) for row in rows for t in (row.forward_ms, row.step_ms) if t and t.n > 1}
+    if not found:
+        return []
+    few = sorted(pair for pair in found if pair[1] < COVERAGE)
+    said = [f"{coverage:.0%} where n is {n}" for n, coverage in few]
+    whole = ["95 %" + (" in the rest" if few else "")] if len(few) < len(found) else []
+    return [
+        f"in brackets: an interval of the median, which holds it in {', '.join([*said, *whole])}; n: measured rounds"
+    ]
 
 
 def short(name: str) -> str:

@@ -27,7 +27,7 @@ from attn_doctor.report.blocks import (
     Tone,
     Verdict,
 )
-from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.kernel_notes import by_reason, kernels, ranges, repeats, wrong_reference
 from attn_doctor.report.machine_summary import at_a_glance, size, watched
 from attn_doctor.report.unread import unread
 from attn_doctor.report.verdict import verdict
@@ -171,8 +171,18 @@ def _trials(report: Report) -> list[Block]:
     caption = f"Attention backends: {where}, image size {first.imgsz}, batch {first.batch}, {first.device}"
     if first.threads and first.device == "cpu":
         caption += f", {first.threads} threads"
-    columns = ("backend", "dtype", "forward", "training step", "step vs eager", "attention calls", "memory", "result")
-    notes = (*by_reason(ran), *repeats(ran), *by_reason(ruled_out))
+    columns = (
+        "backend",
+        "dtype",
+        "forward",
+        "training step",
+        "n",
+        "step vs eager",
+        "attention calls",
+        "memory",
+        "result",
+    )
+    notes = (*by_reason(ran), *repeats(ran), *ranges(ran), *by_reason(ruled_out))
     if report.trial_run:
         check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
         if check and check.note not in told:  # not where a failure mode has already reported it
@@ -194,6 +204,7 @@ def _row(trial: Trial) -> tuple[Cell, ...]:
         Cell(trial.dtype),
         Cell(_milliseconds(trial.forward_ms)),
         Cell(_milliseconds(trial.step_ms)),
+        Cell(str(trial.step_ms.n) if trial.step_ms else ""),
         Cell(_against_eager(trial)),
         Cell(counted),
         Cell(size(trial.peak_bytes) if trial.peak_bytes is not None else ""),
@@ -207,9 +218,9 @@ def _against_eager(trial: Trial) -> str:
     if gain is None:
         return ""
     ratio = f"{gain.ratio:.2f}× as fast"
-    if gain.verdict in ("no difference", "undecided"):
-        return gain.verdict if gain.verdict == "no difference" else f"{ratio}, undecided"
-    return ratio
+    if gain.verdict == "no difference":
+        return gain.verdict
+    return f"{ratio}, {gain.verdict}" if gain.verdict in ("undecided", "dropped") else ratio
 
 
 def _milliseconds(interval: Interval | None) -> str:

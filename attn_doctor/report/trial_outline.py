@@ -7,7 +7,7 @@ import shlex
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Tone, Verdict
-from attn_doctor.report.kernel_notes import by_reason, kernels, repeats, wrong_reference
+from attn_doctor.report.kernel_notes import by_reason, kernels, ranges, repeats, wrong_reference
 from attn_doctor.report.machine_summary import size, watched
 from attn_doctor.report.outline import STATUS_TONE
 from attn_doctor.trials.long_trial import Study
@@ -74,6 +74,7 @@ def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> T
         *(["shape"] if alone else []),
         "forward, ms",
         "training step, ms",
+        "n",
         "step against eager",
     ]
     columns += ["tokens/s"] if alone else ["calls"]
@@ -82,7 +83,7 @@ def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> T
         f"{where}{batch}, {first.device}{threads}",
         tuple(columns),
         tuple(_row(row, alone=alone) for row in ran),
-        (*by_reason(ran), *repeats(ran), *(by_reason(ruled_out) if last else ())),
+        (*by_reason(ran), *repeats(ran), *ranges(ran), *(by_reason(ruled_out) if last else ())),
     )
 
 
@@ -96,6 +97,7 @@ def _row(row: Trial, *, alone: bool) -> tuple[Cell, ...]:
         *([Cell(row.shape or "")] if alone else []),
         Cell(_milliseconds(row.forward_ms)),
         Cell(_milliseconds(row.step_ms)),
+        Cell(str(row.step_ms.n) if row.step_ms else ""),
         _gain(row.step_gain),
         Cell(_tokens(row) if alone else ", ".join(f"{n} {kind}" for n, kind in kinds if n)),
         Cell(size(row.peak_bytes) if row.peak_bytes is not None else ""),

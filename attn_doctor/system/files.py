@@ -46,6 +46,11 @@ def is_own(status: os.stat_result) -> bool:
     return sys.platform == "win32" or status.st_uid == os.getuid()
 
 
+def others_may_write(status: os.stat_result) -> bool:
+    """Return whether the mode lets other users write to a file. Windows has no such bits: always False there."""
+    return sys.platform != "win32" and bool(status.st_mode & 0o022)
+
+
 def default_mode() -> int:
     """Return the mode of a new file of this process: 0o644 under the umask 022.
 

@@ -1,14 +1,12 @@
 # One trial process: every backend on one subject, in the target. Sends records, and decides only how long it measures.
 #
-# Runs last, after channel.py, exchange/ and the other scripts of the trial, in one namespace with them. A step that may
-# end the whole process runs in a section with its cell's name; the doctor then starts again without that cell.
+# Runs last, after channel.py, exchange/, trials/paired_rounds.py and the other scripts of the trial, in one namespace with
+# them. A step that may end the whole process runs in a section with its cell's name; the doctor then starts again without that cell.
 import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
 WARM_UPS = 3  # passes at most
 SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes about four times as long
-LEAST_ROUNDS = 3
-LONGEST = 3  # times the budget: after that, fewer rounds than planned are accepted
 
 
 def make_subject():
@@ -205,17 +203,23 @@ def measure(subject, cells, clock, what):
     gc.collect()
     gc.freeze()  # keeps existing objects out of garbage collection: scanning them takes a tenth of a second a round
     gc.disable()
-    for number in range(CONFIG["rounds"]):
-        spent = time.monotonic() - started
-        if number >= LEAST_ROUNDS and spent + spent / number > budget:
-            break
-        if number and spent > LONGEST * budget:  # on a machine this busy three more rounds decide nothing
-            break
-        for cell in cells:
+    running = {cell.name: cell for cell in cells if cell.alive}
+    base = next((name for name, cell in running.items() if cell.backend == "eager"), None)
+    race = Race(list(running), base, CONFIG["rounds"], budget, fixed=CONFIG["fixed"])
+    number, another = 0, bool(running)
+    while another:
+        for name in list(race.left):
+            cell = running[name]
             taken = cell.attempt("measuring", lambda: one_pass(subject, cell, clock, what))
             if taken:
-                tell("sample", {"cell": cell.name, "round": number, "what": what, "ms": taken})
+                race.add(name, taken)
+                tell("sample", {"cell": name, "round": number, "what": what, "ms": taken})
+            else:
+                race.failed(name)
         gc.collect()
+        another = race.end_round(time.monotonic() - started)
+        number += 1
+    tell("race", {"cells": list(running), "what": what, "level": race.level, "dropped": race.dropped})
     gc.enable()
     gc.unfreeze()
 
@@ -290,12 +294,29 @@ def trial():
             subject = make_subject()
         if subject is None:
             return
+        if subject.scope == "model" and subject.device.type == "cpu":
+            take_training_threads()
         tell("subject", {"scope": subject.scope, "model": subject.name})
         if measuring:
             measured = measure_all(subject, cells)
         else:
             prove_from(subject, cells, first=True)
     tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
+
+
+def take_training_threads():
+    """Let ultralytics set the number of threads as it does at the start of `yolo train` and `yolo predict` on a CPU.
+
+    In 8.4.190 select_device sets one thread less than there are cores, and at most eight: one thread on two cores.
+    """
+    default = torch.get_num_threads()
+    try:
+        from ultralytics.utils.torch_utils import select_device
+
+        select_device("cpu", verbose=False)
+    except Exception:  # noqa: BLE001 - releases differ: then the threads stay as they are
+        return
+    tell("threads", {"training": torch.get_num_threads(), "default": default})
 
 
 def prove_from(subject, cells, first):

@@ -13,10 +13,11 @@ import msgspec
 
 from attn_doctor.exchange.tolerance import limit
 from attn_doctor.model.facts import Fault, FaultKind
-from attn_doctor.model.trials import AttentionCalls, Gain, KernelShare, Scope, Status, Trial
+from attn_doctor.model.trials import AttentionCalls, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
+from attn_doctor.trials.gains import Measured, with_gains
 from attn_doctor.trials.plan import TrialCell, TrialPlan
-from attn_doctor.trials.statistics import compare, decide, interval
+from attn_doctor.trials.statistics import interval
 
 TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
 OUTLIER = 0.1  # relative error of a whole model's gradients in float32; rounding causes a thousandth of it
@@ -56,6 +57,7 @@ class Judged:
         self.samples: dict[
             tuple[str, str], list[float]
         ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
+        self.measured: dict[tuple[str, str], Measured] = {}  # by the same keys
         self.together: dict[str, str] = {}  # cells that run the same operators as another, which was measured for both
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
@@ -67,6 +69,9 @@ class Judged:
             self.faults[data["cell"]] = data
         elif section == "sample":
             self.samples.setdefault((data["cell"], data["what"]), []).append(data["ms"])
+        elif section == "race":
+            for cell in data["cells"]:
+                self.measured[cell, data["what"]] = Measured(data["level"], data["dropped"].get(cell))
         elif section == "together":
             self.together[data["cell"]] = data["with"]
         elif section == "eager-errors":
@@ -82,6 +87,7 @@ class Judged:
         The returned cells shared the samples of a cell that is not left.
         """
         self.samples.clear()
+        self.measured.clear()
         alone = [cell for cell, other in self.together.items() if other not in left]
         for cell in alone:
             del self.together[cell]
@@ -116,7 +122,7 @@ def rows(
         "imgsz": plan.options.imgsz,
         "threads": threads,
     }
-    return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]))
+    return with_gains(_without_outliers([_row(cell, seen, unknown, common) for cell in plan.cells]), seen.measured)
 
 
 def _row(cell: TrialCell, seen: Judged, unknown: _End, common: dict[str, Any]) -> Trial:
@@ -356,25 +362,3 @@ def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
                 row = msgspec.structs.replace(row, status="wrong", reason=reason, wrong_by=mine)  # noqa: PLW2901
         judged.append(row)
     return judged
-
-
-def with_gains(rows: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the rows with their gains over eager in the same dtype and shape, decided together.
-
-    No other code compares speeds.
-    """
-    gains: dict[int, dict[str, Gain]] = {}
-    for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
-        base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
-        if base is None:
-            continue
-        others = [(i, row) for i, row in enumerate(rows) if (row.dtype, row.shape) == group and row is not base]
-        for samples, field in (("forward_samples", "forward_gain"), ("step_samples", "step_gain")):
-            rounds = len(getattr(base, samples))
-            mine = [(i, row) for i, row in others if rounds and len(getattr(row, samples)) == rounds]
-            # Backends that were measured together are one comparison, not two.
-            distinct = list(dict.fromkeys(getattr(row, samples) for _, row in mine))
-            decided = decide([compare(getattr(base, samples), other) for other in distinct])
-            for index, row in mine:
-                gains.setdefault(index, {})[field] = decided[distinct.index(getattr(row, samples))]
-    return tuple(msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows))

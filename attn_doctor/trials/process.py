@@ -78,10 +78,10 @@ def waiting_policy(
     PyTorch's threads (GNU OpenMP) spin at every barrier. With one core too few, a step of YOLO12n took 4 to 15 times as
     long as with threads that sleep. On a quiet machine spinning is slightly faster, and is left on.
     """
-    if any(name in environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")) or busy is None or not cores:
+    if busy is None or not cores or busy <= cores / 2:
         return {}, []
-    if busy <= cores / 2:
-        return {}, []
+    if any(name in environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")):  # the user's own setting stays
+        return {}, ["other programs are busy on this machine: times vary"]
     note = "other programs are busy on this machine: threads sleep while they wait for each other, and times vary"
     return {"OMP_WAIT_POLICY": "passive"}, [note]
 

@@ -21,6 +21,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
 from attn_doctor.system import own_path
+from attn_doctor.trials.gains import dropped
 from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
@@ -29,7 +30,7 @@ from attn_doctor.trials.watch import Watching, Window, summary
 
 Say = Callable[[str], None]
 
-SCRIPTS = (*COMMON, "target/trial.py")
+SCRIPTS = (*COMMON, "trials/paired_rounds.py", "target/trial.py")
 _CPU_DEADLINE = 15.0
 _DAY = 24 * 3600.0
 _MEMORY = re.compile(r"out of memory|can't allocate memory|Storage size calculation overflowed")
@@ -225,6 +226,7 @@ class _Supervisor:
             "reference": self.reference,
             "profile": options.thorough and not options.shapes,
             "rounds": self.plan.rounds,
+            "fixed": options.rounds is not None,
             "seconds": options.seconds,
             "cells": [[name, cell.backend, cell.dtype, self._place(cell)] for name, cell in self.left.items()],
             "grid": [[s.batch, s.heads, s.tokens, s.width] for s in options.shapes],
@@ -253,7 +255,7 @@ class _Supervisor:
         if message.at != "fact":
             return
         self.told[message.section] = message.data
-        if message.section in ("torch", "subject"):
+        if message.section in ("torch", "subject", "threads"):
             self.about[message.section] = message.data
         self.seen.take(message.section, message.data)
         if message.section == "fault" and message.data.get("poisoned"):
@@ -287,7 +289,8 @@ class _Supervisor:
         if (what, number) != self.round:
             self.round = (what, number)
             named = {"forward": "inference", "step": "training steps"}[what]
-            self.say(f"measuring {named}, round {number} of {self.plan.rounds} at most")
+            planned = f" of {self.plan.rounds}" if number <= self.plan.rounds else ""
+            self.say(f"measuring {named}, round {number}{planned}")
 
     def _no_model(self, fault: Fault, *, has_run: bool) -> None:
         if fault.type == "NoAttention":
@@ -343,6 +346,13 @@ class _Supervisor:
             f"{cell} is served by the same operators as {other}: measured together"
             for cell, other in self.seen.together.items()
         ]
+        self.notes += dropped(self.seen.samples, self.seen.measured)
+        threads = self.about.get("threads") or {}
+        if threads.get("training", 0) < threads.get("default", 0):
+            self.notes.append(
+                f"ultralytics sets {threads['training']} of {threads['default']} threads for training and predicting on this machine, and so "
+                "does this trial"
+            )
         if self.unsteady:
             self.notes.append("the times had not become steady when measuring began")
         return Trials(
@@ -351,7 +361,7 @@ class _Supervisor:
                 self.seen,
                 scope=subject.get("scope", self.scope),
                 model=subject.get("model", None if self.scope == "attention" else self.plan.options.model),
-                threads=torch.get("threads"),
+                threads=threads.get("training", torch.get("threads")),
                 ended=self.ended,
                 refused=self.refused,
             ),

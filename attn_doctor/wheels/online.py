@@ -25,6 +25,7 @@ from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.knowledge.wheel_key import Candidate, Key
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.model.versions import parse
+from attn_doctor.system.cache_folder import cache_folder
 
 RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases?per_page=20"
 REGISTRY = "https://pypi.org/pypi/flash-attn/json"
@@ -180,8 +181,7 @@ def _words(reason: object) -> str:
 
 
 def _place(url: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "attn-doctor" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    return cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
 
 def _cached(url: str) -> Page | None:

@@ -26,9 +26,20 @@ def exchange():
         load_package()
         from attn_doctor.prescription.prescribe import prescribe
 
-        prescribe(backend, now=False, say=say)
+        attention = prescribe(backend, now=False, say=say)
     except Exception as error:
         say("the attention is left as installed: " + str(error))
+        return
+    if backend != "eager":
+        import atexit
+
+        atexit.register(tell_if_unused, attention, os.getpid())
+
+
+def tell_if_unused(attention, process):
+    """Say at the end of a program that none of the exchanged attention was ever computed: its model has another one."""
+    if attention.backend == "none" and os.getpid() == process:
+        say("nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows")
 
 
 def load_package():

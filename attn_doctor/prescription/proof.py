@@ -1,0 +1,183 @@
+"""Prove and time a backend for one kind of attention call: its device, dtype, pass and shape.
+
+The kernel runs at the full shape, because a kernel may be wrong for one image or for 1,600 tokens only. The float64 reference is
+computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all would not fit.
+torch and `exchange` only, Python 3.8.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from attn_doctor.exchange import kernels
+from attn_doctor.exchange.accuracy import in_double, passes, worst_error
+from attn_doctor.exchange.tolerance import limit
+
+if TYPE_CHECKING:  # names for readers: Python 3.8 cannot subscript them
+    from collections.abc import Mapping, Sequence
+
+    Call = tuple[Any, Any, Any, float]  # query, key, value, scale
+
+_HEADS = 4  # heads that are compared with float64
+_LARGEST = 2**24  # elements of the float64 attention matrices that are compared: 128 MB
+_ROUNDS = 7
+_ENOUGH_SECONDS, _MOST_SECONDS = 0.25, 1.5  # of a race: after the first it ends as soon as one backend leads clearly
+_CLEAR = 1.3
+_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
+
+
+class NotProven(RuntimeError):
+    """Report that the backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
+
+
+class Case(NamedTuple):
+    """Name a kind of call. For example YOLO12n at 640 pixels, batch 2: cpu, float32, with gradients, 8 x 2 x 400 x 32, 32."""
+
+    device: str  # "cpu", "cuda:0"
+    dtype: Any
+    gradients: bool
+    batch: int  # images x areas
+    heads: int
+    tokens: int
+    narrow: int  # width of query and key
+    wide: int  # width of value
+
+    def call(self) -> Call:
+        """Return random query, key and value in the layout of the exchange: side by side for each token."""
+        generator = torch.Generator(self.device).manual_seed(self.tokens)
+        shape = (self.batch, self.tokens, self.heads, 2 * self.narrow + self.wide)
+        packed = torch.randn(shape, generator=generator, device=self.device).to(self.dtype).transpose(1, 2)
+        query, key, value = packed.split((self.narrow, self.narrow, self.wide), dim=3)
+        return query, key, value, self.narrow**-0.5
+
+    def __str__(self) -> str:
+        return f"{self.device}, {str(self.dtype).partition('.')[2]}"
+
+    @property
+    def words(self) -> str:
+        return f"{self.tokens} tokens {'with' if self.gradients else 'without'} gradients"
+
+
+def prove(name: str, kernel: Any, case: Case) -> None:
+    """Compare the output, and where it is used the gradients, with float64. Raises NotProven.
+
+    Where the memory does not hold the whole shape, a single image of it is compared.
+    """
+    try:
+        _prove(name, kernel, case)
+    except _no_memory():
+        if case.batch == 1:
+            raise
+        _prove(name, kernel, case._replace(batch=1))
+
+
+def _no_memory() -> type[BaseException]:
+    error: type[BaseException] = getattr(torch.cuda, "OutOfMemoryError", MemoryError)
+    return error
+
+
+def _prove(name: str, kernel: Any, case: Case) -> None:
+    query, key, value, scale = case.call()
+    cotangent = torch.randn(
+        (*query.shape[:-1], value.shape[-1]), generator=torch.Generator(case.device).manual_seed(1), device=case.device
+    ).to(case.dtype)
+    try:
+        with kernels.in_force(kernel):
+            got = _run(kernel, (query, key, value, scale), cotangent, gradients=case.gradients)
+    except _no_memory():
+        raise
+    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise NotProven(
+            f"{name} does not run on {case.device} here, the attention was left as it is: {said}"
+        ) from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in got):
+        raise NotProven(
+            f"{name} gives values that are no numbers on {case.device} ({case.words}): the attention was left as it is"
+        )
+    # Apple GPUs have no float64.
+    reference = "cpu" if case.device.startswith("mps") else case.device
+    for image, head in _compared(case):
+        place = slice(image, image + 1), slice(head, head + 1)
+        call = query[place], key[place], value[place], scale
+        weights = cotangent[place]
+        expected = _run(
+            kernels.eager, in_double(call, reference), weights.to(reference, torch.float64), gradients=case.gradients
+        )
+        base = _run(kernels.eager, call, weights, gradients=case.gradients)
+        for index, tensor in enumerate(expected):
+            off = worst_error(got[index][place], tensor)
+            most = limit(worst_error(base[index], tensor), torch.finfo(case.dtype).eps, case.tokens)
+            if not off <= most:
+                raise NotProven(
+                    f"{name} gives wrong numbers on {case.device} ({'gradient' if index else 'output'} error {off:.2g}, at most "
+                    f"{most:.2g} is right; {case.words}): the attention was left as it is"
+                )
+
+
+def _run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
+    if gradients:
+        return passes(kernel, call, cotangent)
+    with torch.no_grad():
+        return [kernel(*call)]
+
+
+def _compared(case: Case) -> list[tuple[int, int]]:
+    """Return the heads to compare as (image, head): the first, the last, and others between."""
+    count = max(1, min(_HEADS, _LARGEST // case.tokens**2))
+    last = case.batch - 1, case.heads - 1
+    drawn = random.Random(case.tokens)  # noqa: S311 - no secret; its own, because the program's must not move
+    others = [(drawn.randrange(case.batch), drawn.randrange(case.heads)) for _ in range(count)]
+    return list(dict.fromkeys([last, (0, 0), *others]))[:count]
+
+
+def quickest(works: Mapping[str, Any], case: Case) -> str:
+    """Return the name of the fastest kernel for this case; the first of them where none is measurably faster.
+
+    The runs alternate, and the minimum of each counts, because a disturbance only adds time. A kernel for which the memory does not
+    suffice is no candidate.
+    """
+    call, best = case.call(), {name: float("inf") for name in works}
+    started = time.perf_counter()
+    for number in range(_ROUNDS + 1):
+        for name, kernel in works.items():
+            if number == 0 or best[name] != float("inf"):
+                best[name] = min(best[name], _seconds(kernel, call, case)) if number else _first(kernel, call, case)
+        taken = time.perf_counter() - started
+        times = sorted(best.values())
+        if taken > _MOST_SECONDS or (taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0])):
+            break
+    names = list(works)
+    chosen = names[0]
+    for name in names[1:]:
+        if best[name] * (1.0 if chosen == names[0] else _WORTH_IT) < best[chosen]:
+            chosen = name
+    return chosen
+
+
+def _first(kernel: Any, call: Call, case: Case) -> float:
+    """Return the seconds of the first run, which also warms the kernel up: later rounds lower it."""
+    try:
+        return _seconds(kernel, call, case)
+    except _no_memory():
+        return float("inf")
+
+
+def _seconds(kernel: Any, call: Call, case: Case) -> float:
+    _wait(case.device)
+    started = time.perf_counter()
+    with kernels.in_force(kernel):
+        _run(kernel, call, 1.0, gradients=case.gradients)
+        _wait(case.device)
+    return time.perf_counter() - started
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()

@@ -1,0 +1,55 @@
+"""Say where the results of proofs are kept, and remove them. The standard library only, Python 3.8: no torch is needed for this."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from typing import TYPE_CHECKING
+
+from attn_doctor.system.cache_folder import cache_folder
+from attn_doctor.system.files import is_own, others_may_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_FILES = 32  # settings (threads, variables, torch) of which results are kept
+
+
+def place() -> Path:
+    """Return the folder of the results, which need not exist."""
+    return cache_folder() / "proofs"
+
+
+def folder(*, make: bool = False) -> Path | None:
+    """Return the folder of the results if only this user can write to it, else None; `make` creates it. Raises OSError."""
+    path = place()
+    if not path.is_absolute():
+        return None
+    if make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+    try:
+        seen = path.lstat()
+    except OSError:
+        return None
+    mine = stat.S_ISDIR(seen.st_mode) and is_own(seen) and not others_may_write(seen)
+    return path if mine else None
+
+
+def stored() -> list[Path]:
+    """Return the files of results."""
+    mine = folder()
+    return sorted(mine.glob("*.json")) if mine is not None else []
+
+
+def forget() -> int:
+    """Remove all results, and return how many files there were. Raises OSError."""
+    mine = folder()
+    files = [] if mine is None else [*mine.glob("*.json"), *mine.glob("*.new")]
+    for file in files:
+        file.unlink()
+    if mine is not None:
+        with contextlib.suppress(OSError):
+            mine.rmdir()
+    return len(files)

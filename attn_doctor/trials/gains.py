@@ -1,0 +1,78 @@
+"""Compare every backend of a trial with eager, by the rounds that both were measured in. No other code compares speeds.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor.model.trials import Gain, Trial
+from attn_doctor.trials.paired_rounds import LEVEL
+from attn_doctor.trials.statistics import compare, decide, settled_by
+
+
+class Measured(NamedTuple):
+    """How the rounds of a cell ended."""
+
+    level: float = LEVEL  # of the last look
+    lost_to: str | None = None  # the cell that won every round, where this one was dropped
+
+
+def name_of_row(row: Trial) -> str:
+    """Return the name of a row's cell."""
+    return f"{row.backend} {row.dtype}" + (f" {row.shape}" if row.shape else "")
+
+
+def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measured] | None = None) -> tuple[Trial, ...]:
+    """Return the rows with their gains over eager in the same dtype and shape, decided together.
+
+    `measured`: how the rounds of each cell ended, by (name, "forward" | "step"). No other code compares speeds.
+    """
+    gains: dict[int, dict[str, Gain]] = {}
+    for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
+        base = next((row for row in rows if row.backend == "eager" and (row.dtype, row.shape) == group), None)
+        if base is None:
+            continue
+        others = [(i, row) for i, row in enumerate(rows) if (row.dtype, row.shape) == group and row is not base]
+        for what in ("forward", "step"):
+            level = (measured or {}).get((name_of_row(base), what), Measured()).level
+            times = {index: getattr(row, f"{what}_samples") for index, row in others}
+            for index, gain in _decided(getattr(base, f"{what}_samples"), times, level).items():
+                gains.setdefault(index, {})[f"{what}_gain"] = gain
+    return tuple(msgspec.structs.replace(row, **gains.get(index, {})) for index, row in enumerate(rows))
+
+
+def dropped(
+    samples: Mapping[tuple[str, str], Sequence[float]], measured: Mapping[tuple[str, str], Measured]
+) -> list[str]:
+    """Return one line for each cell that was measured in fewer rounds than the others."""
+    named = {"forward": "inference", "step": "training steps"}
+    return [
+        f"{cell}: {named[what]} were measured in {len(samples.get((cell, what), ()))} rounds only, because"
+        f" {found.lost_to} was faster in each of them; the time went to the others"
+        for (cell, what), found in measured.items()
+        if found.lost_to
+    ]
+
+
+def _decided(base: tuple[float, ...], others: Mapping[int, tuple[float, ...]], level: float) -> dict[int, Gain]:
+    """Return the gain of each backend that was measured in the same rounds as `base`, or was dropped after some of them."""
+    whole = {index: times for index, times in others.items() if base and len(times) == len(base)}
+    dropped = {index: times for index, times in others.items() if 0 < len(times) < len(base)}
+    # Backends that were measured together are one comparison, not two.
+    distinct = list(dict.fromkeys(whole.values()))
+    lost = len(set(dropped.values()))
+    decided = decide([compare(base, times) for times in distinct], level, lost)
+    found = {}
+    for index, times in whole.items():
+        gain = decided[distinct.index(times)]
+        if gain.verdict == "undecided":
+            gain = msgspec.structs.replace(gain, more_rounds=settled_by(base, times, len(distinct) + lost))
+        found[index] = gain
+    for index, times in dropped.items():
+        found[index] = msgspec.structs.replace(compare(base[: len(times)], times), verdict="dropped")
+    return found

@@ -1,0 +1,216 @@
+"""Each kind of attention call is proven by itself, and what was proven is kept for the next program."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import warnings
+
+import pytest
+
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("yolo")))
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("mpl")))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("ultralytics.nn.tasks")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "attn-doctor" / "proofs"
+
+
+@pytest.fixture
+def prescribe():
+    from attn_doctor.prescription.prescribe import prescribe
+
+    return prescribe
+
+
+def layer(area=4):
+    import torch
+    from ultralytics.nn.modules import block
+
+    torch.manual_seed(0)
+    return block.AAttn(64, 2, area).eval()
+
+
+# name: (when the planted kernel is wrong, by query and whether gradients are wanted; area; input that meets it; one that does not)
+WRONG = {
+    "1600 tokens": (lambda q, _: q.shape[2] == 1600, 4, (1, 64, 80, 80), (1, 64, 8, 8)),
+    "one image": (lambda q, _: q.shape[0] == 1, 1, (1, 64, 8, 8), (2, 64, 8, 8)),
+    "odd tokens": (lambda q, _: q.shape[2] % 2 == 1, 1, (2, 64, 9, 9), (2, 64, 8, 8)),
+    "without gradients": (lambda _, grad: not grad, 4, (2, 64, 8, 8), None),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_kernel_that_is_wrong_for_some_calls_only_is_left_out_of_these(prescribe, monkeypatch, name):
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    wrong, area, met, other = WRONG[name]
+
+    def planted(query, key, value, scale):
+        grad = torch.is_grad_enabled() and query.requires_grad
+        return kernels.sdpa(query, key, value, scale * (1.002 if wrong(query, grad) else 1.0))
+
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted)
+    module, said = layer(area), []
+    x = torch.rand(met)
+    with torch.no_grad():
+        expected = module(x)
+        with prescribe("sdpa-flash", now=False, say=said.append) as attention:
+            assert torch.equal(module(x), expected)
+            assert attention.backend == "eager"
+            assert len(said) == 1
+            assert said[0].startswith("sdpa-flash gives wrong numbers on cpu (output error 0.0")
+            assert said[0].endswith(": the attention was left as it is")
+            if other:
+                module(torch.rand(other))
+                assert attention.backend == "sdpa-flash"
+    if other is None:
+        with prescribe("sdpa-flash", now=False, say=said.append) as attention:
+            module(x)
+            assert attention.backend == "sdpa-flash"
+
+
+def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
+    """Planted: slow with gradients, quick without."""
+    import time
+
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    def eager(query, key, value, scale):
+        time.sleep(0.02)
+        return kernels.sdpa(query, key, value, scale)
+
+    def planted(query, key, value, scale):
+        time.sleep(0.06 if query.requires_grad else 0)
+        return kernels.sdpa(query, key, value, scale)
+
+    monkeypatch.setattr(kernels, "eager", eager)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted)
+    module, x = layer(), torch.rand(2, 64, 8, 8)
+    with prescribe("auto", now=False, say=[].append) as attention:
+        module(x)
+        assert attention.backend == "eager"
+        with torch.no_grad():
+            module(x)
+        assert attention.backend == "sdpa-flash"
+
+
+def test_an_empty_batch_and_vmap_are_computed_as_installed(prescribe):
+    import torch
+
+    module, x = layer(), torch.rand(3, 2, 64, 8, 8)
+    with torch.no_grad():
+        expected = torch.func.vmap(module)(x)
+        with prescribe("sdpa-flash"):
+            assert module(torch.rand(0, 64, 8, 8)).shape == (0, 64, 8, 8)
+            assert torch.equal(torch.func.vmap(module)(x), expected)
+
+
+def test_what_was_proven_is_kept_for_the_next_program(prescribe, cache, monkeypatch):
+    import torch
+
+    module, x = layer(), torch.rand(2, 64, 8, 8)
+    with prescribe("sdpa-flash"):
+        module(x)
+    (file,) = cache.glob("*.json")
+    assert (cache.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+
+    def never(*_):
+        raise RuntimeError("proven again")
+
+    monkeypatch.setattr("attn_doctor.prescription.prescribe.prove", never)
+    monkeypatch.setattr("attn_doctor.exchange.layers.recognise", never)
+    monkeypatch.setattr("attn_doctor.exchange.layers._layouts", {})
+    with prescribe("sdpa-flash") as attention:
+        module(x)
+        assert attention.backend == "sdpa-flash"
+        with pytest.warns(RuntimeWarning, match="proven again"), torch.autocast("cpu", dtype=torch.bfloat16):
+            pass_ = module(x)
+        assert pass_.shape == x.shape
+
+
+@pytest.mark.parametrize("ill", ["numbers", "backend", "no json", "another owner may write", "not a folder", "threads"])
+def test_what_was_kept_is_not_believed(prescribe, cache, monkeypatch, ill):
+    import torch
+
+    with prescribe("sdpa-flash"):
+        pass
+    (file,) = cache.glob("*.json")
+    entries = json.loads(file.read_text())
+    for entry in entries.values():
+        if isinstance(entry, dict) and ill == "numbers":
+            entry["numbers"][3] += 0.01
+        elif isinstance(entry, dict) and ill == "backend":
+            entry["backend"] = "flash-attn-9"
+    file.write_text("{" if ill == "no json" else json.dumps(entries))
+    if ill == "another owner may write":
+        cache.chmod(0o777)
+    elif ill == "not a folder":
+        cache.rename(cache.with_name("moved"))
+        cache.symlink_to(cache.with_name("moved"))
+    from attn_doctor.prescription.proof import prove
+
+    proven, threads = [], torch.get_num_threads()
+
+    def counted(name, kernel, case):
+        proven.append(case)
+        prove(name, kernel, case)
+
+    monkeypatch.setattr("attn_doctor.prescription.prescribe.prove", counted)
+    try:
+        if ill == "threads":
+            torch.set_num_threads(threads + 1)
+        with prescribe("sdpa-flash"):
+            pass
+    finally:
+        torch.set_num_threads(threads)
+    assert len(proven) == 4  # two shapes, with and without gradients
+
+
+def test_a_patched_torch_keeps_nothing(prescribe, cache, monkeypatch):
+    import torch
+    from torch.nn import functional
+
+    well = functional.scaled_dot_product_attention
+
+    def patched(*arguments, **options):
+        return well(*arguments, **options)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", patched)
+    with prescribe("sdpa-flash"):
+        layer()(torch.rand(2, 64, 8, 8))
+    assert not list(cache.glob("*.json"))
+
+
+def test_the_files_are_few_and_forgotten_on_demand(prescribe, cache):
+    from attn_doctor.prescription import proof_files
+
+    with prescribe("sdpa-flash"):
+        pass
+    for number in range(40):
+        (cache / f"{number}.json").write_text("{}")
+        os.utime(cache / f"{number}.json", (number, number))
+    with prescribe("sdpa-math"):
+        pass
+    assert len(proof_files.stored()) == proof_files.MOST_FILES
+    assert proof_files.forget() == proof_files.MOST_FILES
+    assert not cache.exists()
+    assert proof_files.forget() == 0

@@ -1,0 +1,106 @@
+"""How many rounds a trial measures, on machines made of random numbers: seconds, drops, and the rate of false differences."""
+
+from __future__ import annotations
+
+import random
+
+from attn_doctor.model.trials import Gain
+from attn_doctor.trials.gains import _decided
+from attn_doctor.trials.paired_rounds import LEAST, LEVEL, Race
+
+
+def race(
+    seconds: dict[str, float],
+    *,
+    seed: int = 0,
+    noise: float = 0.02,
+    rounds: int = 9,
+    budget: float = 20.0,
+    fixed: bool = False,
+) -> tuple[Race, float]:
+    """Run a race on a machine whose load drifts; `seconds`: of a step of each backend. Returns it and the seconds spent."""
+    chance = random.Random(seed)
+    run = Race(list(seconds), "eager", rounds, budget, fixed=fixed)
+    spent, drift, another = 0.0, 1.0, True
+    while another:
+        drift *= chance.lognormvariate(0, 0.05)
+        for name in list(run.left):
+            spike = 1.5 if chance.random() < 0.05 else 1.0
+            taken = seconds[name] * drift * spike * chance.lognormvariate(0, noise)
+            run.add(name, 1e3 * taken)
+            spent += taken
+        another = run.end_round(spent)
+    return run, spent
+
+
+def verdicts(run: Race) -> dict[str, str | None]:
+    others = [name for name in run.times if name != "eager"]
+    found: dict[int, Gain] = _decided(
+        tuple(run.times["eager"]), {place: tuple(run.times[name]) for place, name in enumerate(others)}, run.level
+    )
+    return {others[place]: gain.verdict for place, gain in found.items()}
+
+
+def test_a_quick_subject_gets_the_planned_rounds():
+    run, spent = race({"eager": 0.2, "sdpa": 0.1, "sdpa-math": 0.2})
+    assert {len(times) for times in run.times.values()} == {9}
+    assert spent < 20
+    assert run.dropped == {}
+
+
+def test_a_slow_subject_is_decided_and_its_loser_dropped():
+    """1280 pixels on two cores: a round of all three takes longer than a quarter of the budget."""
+    for seed in range(20):
+        run, spent = race({"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0}, seed=seed)
+        assert verdicts(run) == {"sdpa": "faster", "sdpa-math": "dropped"}, seed
+        assert run.dropped == {"sdpa-math": "sdpa"}
+        assert len(run.times["sdpa-math"]) == LEAST
+        assert spent < 60
+
+
+def test_a_subject_that_is_too_slow_for_a_decision_ends_after_the_least_rounds():
+    run, _ = race({"eager": 30.0, "sdpa": 20.0}, noise=0.01)
+    assert len(run.times["eager"]) == LEAST
+    assert verdicts(run) == {"sdpa": "undecided"}
+
+
+def test_eager_is_never_dropped_however_slow_it_is():
+    run, _ = race({"eager": 5.0, "sdpa": 1.0})
+    assert len(run.times["eager"]) == len(run.times["sdpa"]) == 7
+
+
+def test_a_number_of_rounds_that_was_asked_for_is_measured():
+    run, spent = race({"eager": 5.0, "sdpa": 1.0, "sdpa-math": 5.0}, rounds=12, budget=24 * 3600.0, fixed=True)
+    assert {len(times) for times in run.times.values()} == {12}
+    assert run.level == LEVEL
+    assert spent > 100
+
+
+def test_looks_do_not_add_false_differences():
+    for sizes in ({"eager": 0.2, "sdpa": 0.2, "sdpa-math": 0.2}, {"eager": 1.5, "sdpa": 1.5}):
+        false = sum(
+            any(v in ("faster", "slower") for v in verdicts(race(sizes, seed=seed)[0]).values()) for seed in range(200)
+        )
+        assert false <= 0.05 * 200 + 6, sizes  # 6: two standard deviations
+
+
+def test_a_small_difference_on_a_quick_machine_gets_more_rounds():
+    longer = [len(race({"eager": 0.3, "sdpa": 0.28}, seed=seed)[0].times["eager"]) for seed in range(40)]
+    assert max(longer) > 9
+    assert min(longer) == 9
+
+
+def test_a_backend_that_raises_leaves_the_others_to_finish():
+    run = Race(["eager", "sdpa", "flex"], "eager", 9, 20.0, fixed=False)
+    for number in range(9):
+        run.add("eager", 100.0 + number)
+        run.add("sdpa", 50.0 + number)
+        if number == 2:
+            run.failed("flex")
+        elif number < 2:
+            run.add("flex", 70.0)
+        assert run.end_round(0.3 * (number + 1)) is (number < 8)
+    run = Race(["eager", "sdpa"], "eager", 9, 20.0, fixed=False)
+    run.failed("eager")
+    run.failed("sdpa")
+    assert run.end_round(1.0) is False
