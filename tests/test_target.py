@@ -10,13 +10,12 @@ import pytest
 from targets import add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.probes.choose import Choice
+from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.probes.gather import GatherRequest, gather
 
 
 def examine(python: Path, **options) -> Facts:
-    return gather(GatherRequest(Choice(str(python), "for the test"), os.environ, **options))
+    return gather(GatherRequest(ChosenPython(str(python), "for the test"), os.environ, **options))
 
 
 @pytest.mark.parametrize(
