@@ -80,7 +80,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "Windows, PowerShell": (
         "PS C:\\seg> pip install mamba-ssm\n" + CU128 + UNSET,
         [
-            f"{BUILD_TOOLS} '{WORKLOAD}'",
+            f'{BUILD_TOOLS} "{WORKLOAD}"',
             "winget install --id Nvidia.CUDA -e --version 12.8",
             f"$Env:CUDA_HOME = '{WINDOWS_12_8}'",
             None,
