@@ -11,7 +11,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.report import Report
-from attn_doctor.model.steps import RunByHand
+from attn_doctor.model.steps import RunByHand, Step
 from attn_doctor.model.trials import Interval, Status, Trial
 from attn_doctor.report.blocks import (
     Block,
@@ -155,8 +155,14 @@ def evidence(item: Evidence) -> str:
 
 
 def cure(fix: Fix, shell: str) -> Cure:
-    lines = [Command(commands.shown(step, shell), step.why, isinstance(step, RunByHand)) for step in fix.steps]
+    lines = [Command(commands.shown(step, shell), _why(step, shell), isinstance(step, RunByHand)) for step in fix.steps]
     return Cure(fix.title, tuple(lines))
+
+
+def _why(step: Step, shell: str) -> str:
+    """Return the reason of a step, and what another shell of the same system wants otherwise."""
+    other = commands.in_powershell(step, shell)
+    return f"{step.why}; {other}" if other else step.why
 
 
 def _trials(report: Report) -> list[Block]:
