@@ -49,6 +49,26 @@ def test_a_known_error_is_a_problem_and_needs_no_verdict():
     assert verdicts(blocks) == []
 
 
+NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
+IN_DOCKER = "$ docker run -it image python train.py"
+
+
+def consequences(*lines: str) -> tuple[str, ...]:
+    return next(block.consequences for block in outline(log("a.log", *lines)) if isinstance(block, Problem))
+
+
+def test_another_reading_of_the_same_line_is_no_consequence():
+    """ "No NVIDIA driver works there" would contradict "the container was not given the GPU"."""
+    assert consequences(IN_DOCKER, NO_DRIVER) == ()
+
+
+def test_a_consequence_in_a_log_is_the_line_that_its_cause_explains():
+    refused = "x.py:1: UserWarning: Flash attention kernel not used because: (Triggered internally at a.cpp:1.)"
+    assert consequences(refused, "RuntimeError: No available kernel. Aborting execution.") == (
+        f"AD427 sdpa-silent-math-fallback: a.log:1: {refused}",
+    )
+
+
 def test_an_unknown_error_is_quoted_with_its_line():
     blocks = outline(log("a.log", "started", UNKNOWN))
     assert slugs(blocks) == []

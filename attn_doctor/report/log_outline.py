@@ -83,7 +83,9 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
     if caught:
         log, error = caught
         return Verdict(
-            f"No error ends these {lines}, but they continue after one: {log.file}:{error.line}: {error.text}", "warn"
+            f"Line {error.line} of {lines} is an error, and the program went on after it. If it is what you ask about, it is not "
+            f"recognised: {log.file}:{error.line}: {error.text}",
+            "warn",
         )
     if facts.grade == "stated" and is_environment(logs):
         return Verdict(f"Nothing that these {lines} state keeps training from working.{_not_stated(facts)}", "")

@@ -134,10 +134,22 @@ def problem(finding: Finding, consequences: list[Finding], shell: str) -> Proble
         qualifiers=f"{finding.severity.value}, {finding.certainty.value}{sure}",
         message=finding.message,
         evidence=tuple(evidence(e) for e in finding.evidence if not _is_in_message(e.text, finding.message)),
-        consequences=tuple(f"{f.code} {f.slug}: {f.message}" for f in consequences),
+        consequences=tuple(text for f in consequences if (text := _goes_with(f, finding))),
         cures=tuple(cure(fix, shell) for fix in finding.fixes),
         docs=finding.docs,
     )
+
+
+def _goes_with(effect: Finding, cause: Finding) -> str | None:
+    """Return what a consequence adds to its cause; None for another reading of the lines that are quoted for the cause.
+
+    Of a log its line is quoted: its message would name a cause of its own, which is not so.
+    """
+    if any(e.kind != "log" for e in effect.evidence):
+        return f"{effect.code} {effect.slug}: {effect.message}"
+    quoted = {(e.file, e.line) for e in cause.evidence}
+    own = next((e for e in effect.evidence if (e.file, e.line) not in quoted), None)
+    return f"{effect.code} {effect.slug}: {evidence(own)}" if own else None
 
 
 def _is_in_message(text: str, message: str) -> bool:
