@@ -108,7 +108,7 @@ def test_a_requirement_stands_in_double_quotes_in_every_shell(word, shell):
 @pytest.mark.parametrize(
     ("step", "line", "other"),
     [
-        (commands.variable("MAX_JOBS", "1", ""), 'set "MAX_JOBS=1"', "in PowerShell: $Env:MAX_JOBS = '1'"),
+        (commands.variable("MAX_JOBS", "1", ""), 'set "MAX_JOBS=1"', "in PowerShell: $Env:MAX_JOBS='1'"),
         (commands.variable("MAX_JOBS", None, ""), "set MAX_JOBS=", "in PowerShell: Remove-Item Env:MAX_JOBS"),
         (
             commands.run(("D:\\a b\\python.exe", "x"), "", ""),

@@ -37,7 +37,7 @@ def in_words(fix: Fix) -> str:
     steps = [
         (f"unset {step.name}" if step.value is None else f"{step.name}={step.value}")
         if isinstance(step, SetVariable)
-        else " ".join(step.argv)
+        else " ".join((*step.argv, *(("> " + step.into,) if step.into else ())))
         for step in fix.steps
     ]
     return ": ".join([fix.title, *filter(None, [" ; ".join(filter(None, steps))])])

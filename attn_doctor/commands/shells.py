@@ -40,6 +40,8 @@ def in_powershell(step: Step, shell: str) -> str | None:
     other = shown(step, "powershell") if shell == "windows" else line
     if line is None or other is None or line == other:
         return None
+    if isinstance(step, SetVariable):
+        other = other.replace(" = ", "=", 1)  # one word, which no line break tears apart
     return "in PowerShell write & and a space before it" if other == f"& {line}" else f"in PowerShell: {other}"
 
 

@@ -83,8 +83,8 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
     if caught:
         log, error = caught
         return Verdict(
-            f"Line {error.line} of {lines} is an error, and the program went on after it. If it is what you ask about, it is not "
-            f"recognised: {log.file}:{error.line}: {error.text}",
+            f"No error at the end of {lines}. Line {error.line} is an error, and the program went on after it: "
+            f"{log.file}:{error.line}: {error.text}",
             "warn",
         )
     if facts.grade == "stated" and is_environment(logs):

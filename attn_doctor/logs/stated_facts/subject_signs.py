@@ -92,4 +92,14 @@ _OF_YOLO = Sign(
     "implied",
 )
 
-SIGNS = (*_SUBJECTS, *_COMMAND, _OF_YOLO)
+# Sources that are built where they lie; not those that an installer unpacked into a folder of its own.
+_UNPACKED = r"(?![^\"]{0,250}(?:pip-install-|pip-req-build-|pip-build-|pip-modern-|builds-v\d|sdists-v\d|(?:site|dist)-packages|[\\/](?:tmp|Temp|TEMP)[\\/]))"
+_PATH = r"(?:/|[A-Za-z]:[\\/])"
+_FOLDER = (
+    Sign(("setup.py", ), rf"^File \"{_UNPACKED}(?P<folder>{_PATH}[^\"]{{1,250}}?)[\\/]setup\.py\", line \d", {}, "implied"),
+    Sign(("Obtaining file://",), rf"^Obtaining file://(?:/(?=[A-Za-z]:))?(?P<folder>{_PATH}\S{{0,250}}[^\s/])"),
+    Sign(("Processing ",), rf"^Processing (?P<folder>{_PATH}(?!\S*\.(?:whl|zip|gz|bz2)\b)\S{{0,250}}[^\s/])(?: \(from |$)"),
+    Sign(("ninja: Entering directory",), rf"^ninja: Entering directory [`']{_UNPACKED}(?P<folder>{_PATH}[^`']{{1,250}}?)[\\/]build[\\/]temp\.", {}, "implied"),
+)  # fmt: skip
+
+SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, _OF_YOLO)
