@@ -100,3 +100,16 @@ def test_with_facts_the_log_is_held_against_them_instead():
     blocks = outline(log("a.log", OF_PYTHON_310, OF_TORCH_26, KNOWN), facts=RTX_4090)
     assert notes(blocks, "The log is of") == []
     assert len(notes(blocks, "The log and this machine disagree")) == 1
+
+
+GTX = ("PyTorch version: 2.0.1+cu117", "GPU 0: NVIDIA GeForce GTX 1050 Ti", "OS: Microsoft Windows 11 Pro")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [((), False), (("flash-attn 2.5.8",), True), (("FlashAttention is not available",), True)]
+)
+def test_what_flash_attn_needs_is_told_where_somebody_names_it(more, told):
+    read = log("a.log", *GTX, *more)
+    facts = facts_of_logs([read])
+    blocks = of_diagnosis(diagnose(facts, Goal.TRAIN, logs=[read]), facts, [read])
+    assert any("flash-attn 2 needs 8.0" in item for found in notes(blocks, "Good to know") for item in found) is told

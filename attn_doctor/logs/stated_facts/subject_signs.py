@@ -67,7 +67,9 @@ _SUBJECTS = (
 
 _TOOL = r"(?:python[\d.]*(?:\.exe)? -m )?(?:pip[\d.]*|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)"
 _VERBS = r"(?:install|sync|add|pip|run|create|lock|update|tool|env|wheel|download|remove)"
-_TYPED = rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ )?\w+=)"
+_TYPED = (
+    rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ ){{0,2}}\w+=)"
+)
 _ANY = r"\S+"  # its first word: the rest is taken from the line, which may have been put together wrongly with the next
 _ENVIRONMENT = r"(?:\([^()\s]{1,80}\) ?){0,3}"
 _COMMANDS = ("pip install", "pip3 install", "uv pip", "uv sync", "uv add", "uv run", "uv lock", "uv tool", "conda install", "conda create", "conda env", "mamba install", "mamba create", "pixi add", "pixi install", "pixi run", "poetry add", "poetry install", "poetry lock", "pdm add", "pdm install", "pdm sync", "pipx install", "setup.py ", "yolo ")  # fmt: skip
