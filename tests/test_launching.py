@@ -81,6 +81,11 @@ def run(*argv: str | Path, cwd: Path | None = None, **environ: str) -> subproces
     )
 
 
+@pytest.fixture(autouse=True)
+def _proofs_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     """An interpreter of its own with torch and without attn_doctor, and the program beside it."""

@@ -214,3 +214,22 @@ def test_the_files_are_few_and_forgotten_on_demand(prescribe, cache):
     assert proof_files.forget() == proof_files.MOST_FILES
     assert not cache.exists()
     assert proof_files.forget() == 0
+
+
+def test_check_says_where_they_are_kept(cache, monkeypatch):
+    from attn_doctor import examination
+    from attn_doctor.model.facts import Facts, Interpreter
+    from attn_doctor.model.trials import Trials
+
+    monkeypatch.setattr("attn_doctor.trials.run.run", lambda *_, **__: Trials(attempted=True))
+    facts = Facts(interpreter=Interpreter(python="/no/such/python"))
+
+    def notes():
+        return examination._prove(facts, examination.Options(), [].append).run.notes
+
+    assert notes() == ()
+    cache.mkdir(parents=True, mode=0o700)
+    (cache / "one.json").write_text("{}")
+    assert notes() == (
+        f"what `attn-doctor run` has proven here is kept in {cache}: `attn-doctor run --forget` removes it",
+    )
