@@ -136,6 +136,26 @@ def test_a_program_without_attn_doctor_gets_the_exchange(program):
     assert sorted(site_packages(program.parent.parent).rglob("*")) == before
 
 
+def test_a_program_whose_model_has_another_attention_is_told_so(program):
+    done = run("--", program, "-c", "import ultralytics.nn.modules.block", PYTHONPATH=path_of(program))
+    assert done.returncode == 0
+    assert done.stderr == (
+        "attn-doctor: nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows\n"
+    )
+
+
+def test_what_was_proven_is_kept_and_forgotten(program, tmp_path):
+    folder = tmp_path / "cache" / "attn-doctor" / "proofs"
+    run("--attention", "sdpa-flash", "--", program, script(program), PYTHONPATH=path_of(program))
+    assert list(folder.glob("*.json"))
+    done = run("--forget", "--", program, "-c", "print('it ran')")
+    assert (done.stdout, done.returncode) == ("it ran\n", 0)
+    assert f"of proofs removed from {folder}" in done.stderr
+    assert not folder.exists()
+    done = run("--forget")
+    assert (done.stderr, done.returncode) == (f"attn-doctor: no proofs are kept in {folder}\n", 0)
+
+
 def test_children_get_it_too(program):
     """As a trainer starts the processes of multi-GPU training: the same interpreter, the environment passed on."""
     parent = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {str(script(program))!r}]))"
