@@ -95,11 +95,11 @@ def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
     from attn_doctor.exchange import kernels
 
     def eager(query, key, value, scale):
-        time.sleep(0.02)
+        time.sleep(0.2)
         return kernels.sdpa(query, key, value, scale)
 
     def planted(query, key, value, scale):
-        time.sleep(0.06 if query.requires_grad else 0)
+        time.sleep(0.8 if query.requires_grad else 0)
         return kernels.sdpa(query, key, value, scale)
 
     monkeypatch.setattr(kernels, "eager", eager)
