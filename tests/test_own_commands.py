@@ -102,3 +102,12 @@ def test_linux_is_not_told_of_to_windows(line, slug):
     )
     assert finding.slug == slug
     assert not [word for word in ("/usr/", "libcuda.so", "gcc", "ldconfig", "apt", "sudo") if word in words]
+
+
+def test_no_torch_brings_triton_to_windows():
+    """No wheel of torch for Windows asks for triton: triton-windows is installed by itself."""
+    line = "ptxas fatal   : Value 'sm_120' is not defined for option 'gpu-name'"
+    finding = judged("PS C:\\p> python t.py", "torch 2.6.0+cu126", line)
+    newer = next(fix for fix in finding.fixes if fix.title == "Take a torch with a newer Triton")
+    assert newer.steps[-1].argv[-3:] == ("install", "--upgrade", "triton-windows")
+    assert "brings a newer Triton" not in newer.steps[0].why
