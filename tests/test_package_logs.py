@@ -1,0 +1,55 @@
+"""Logs of packages beside torch, read as the command line reads them: the message, and the lines of the first cure. By hand."""
+
+from __future__ import annotations
+
+import pytest
+from first_cures import cures, first
+
+ASK = "import sys, sysconfig, platform; print(sys.version, sysconfig.get_platform(), platform.libc_ver())"
+REFUSED = "is not a supported wheel on this platform."
+
+# name: (log, slug, the end of the message, the lines of the first fix; None: a step for hands)
+CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
+    "a wheel of this system, another Python": (
+        f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
+        "wheel-platform-mismatch",
+        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so the Python there is probably another, or one of 32 bits.",
+        [f'python -c "{ASK}"', None],
+    ),
+    "a wheel of Linux, Windows": (
+        f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
+        "wheel-platform-mismatch",
+        "is for Python 3.12 on Linux (linux_x86_64), and this is Windows.",
+        [None],
+    ),
+    "a wheel of another package": (
+        f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
+        "wheel-platform-mismatch",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not say which of the two is another there.",
+        [f"python -c '{ASK}'", None],
+    ),
+    "uv tells the Python": (
+        "Using Python 3.13.2 environment at: lab\nerror: Failed to determine installation plan\n"
+        "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp311-cp311-linux_x86_64.whl\n",
+        "wheel-platform-mismatch",
+        "is for Python 3.11 on Linux (linux_x86_64), and the Python there is 3.13.",
+        ["attn-doctor wheels"],
+    ),
+    "uv, Linux's wheel on Windows": (
+        "error: Failed to determine installation plan\n"
+        "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp312-cp312-linux_x86_64.whl\n"
+        "hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)\n",
+        "wheel-platform-mismatch",
+        "The wheel is for Linux (`linux_x86_64`), and the system there is Windows (`win_amd64`).",
+        [None],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_log_of_a_package_and_its_first_cure(name):
+    text, slug, said, lines = CASES[name]
+    finding = first(text)[1]
+    assert finding.slug == slug
+    assert finding.message.endswith(said)
+    assert cures(text)[0] == lines
