@@ -29,16 +29,20 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         [f"python -c '{ASK}'", None],
     ),
     "uv tells the Python": (
-        "Using Python 3.13.2 environment at: lab\nerror: Failed to determine installation plan\n"
-        "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp311-cp311-linux_x86_64.whl\n",
+        (
+            "Using Python 3.13.2 environment at: lab\nerror: Failed to determine installation plan\n"
+            "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp311-cp311-linux_x86_64.whl\n"
+        ),
         "wheel-platform-mismatch",
         "is for Python 3.11 on Linux (linux_x86_64), and the Python there is 3.13.",
         ["attn-doctor wheels"],
     ),
     "uv, Linux's wheel on Windows": (
-        "error: Failed to determine installation plan\n"
-        "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp312-cp312-linux_x86_64.whl\n"
-        "hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)\n",
+        (
+            "error: Failed to determine installation plan\n"
+            "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp312-cp312-linux_x86_64.whl\n"
+            "hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)\n"
+        ),
         "wheel-platform-mismatch",
         "The wheel is for Linux (`linux_x86_64`), and the system there is Windows (`win_amd64`).",
         [None],

@@ -126,14 +126,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Named(file=file),
         )
-    module = seen.group("namespace")
-    if module is None:
+    named = seen.group("namespace")
+    if named is None:
         return None
     return Hit(
-        message=f"Python took a folder {module} without an __init__.py for the package {module}: {seen.group('name')} is not in it.",
+        message=f"Python took a folder {named} without an __init__.py for the package {named}: {seen.group('name')} is not in it.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
-        variant=Namespace(module=module),
+        variant=Namespace(module=named),
     )
 
 

@@ -225,7 +225,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
         and _python_of(wheel) != f"{minor[0]}.{minor[1]}"
     ):
         return "python", f", and the Python there is {minor[0]}.{minor[1]}"
-    if system and have == system:
+    if system and isinstance(have, str) and have == system:
         other = {"windows": "one of 32 bits", "linux": "the processor or the C library is"}.get(
             system, "the processor is"
         )
