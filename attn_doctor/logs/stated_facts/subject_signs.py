@@ -43,6 +43,11 @@ _SUBJECTS = (
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
+    # A compiled part that is not there.
+    Sign(("No module named '",), r"Error: No module named '(?P<package>(?!torch)[A-Za-z]\w*)\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+)'", _IMPORTING, weight=TRIED),
+    Sign(("No module named '",), r"Error: No module named '(?P<package>selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|tinycudann_bindings|libnatten)'", _IMPORTING, weight=TRIED),
+    Sign(("cannot import name '_",), r"cannot import name '_(?:C|ext)' from (?:partially initialized module )?'(?P<package>(?!torch)[A-Za-z]\w*)'", _IMPORTING, weight=TRIED),
+    Sign(("ms_deform_attn.py",), r"[\\/](?P<package>groundingdino)[\\/]models[\\/]\w+[\\/]ms_deform_attn\.py", _IMPORTING, weight=TRIED),
     # A setup, or a package at its import or call, that names itself.
     Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
     Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
