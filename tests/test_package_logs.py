@@ -47,6 +47,17 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         "The wheel is for Linux (`linux_x86_64`), and the system there is Windows (`win_amd64`).",
         [None],
     ),
+    "torch alone was exchanged, and xFormers is of another CUDA": (
+        (
+            "torchvision 0.17.0+cu118 requires torch==2.2.0, but you have torch 2.3.0+cu118 which is incompatible.\n"
+            "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
+        ),
+        "environment-pollution",
+        "torch 2.3.0+cu118 is there now, and torchvision belongs to torch 2.2.0: torch was exchanged alone.",
+        [
+            "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
+        ],
+    ),
 }
 
 
