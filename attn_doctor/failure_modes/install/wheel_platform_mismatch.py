@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
-    "A URL dependency is incompatible with the current platform"; "is not a valid wheel filename" for a file that was renamed. A library
+    "A URL dependency is incompatible with the current platform", or of a lock "only has wheels for the following platform: `linux_aarch64`";
+    "is not a valid wheel filename" for a file that was renamed. A library
     that was carried over from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on Windows, one for
     another processor "%1 is not a valid Win32 application".
 
@@ -36,7 +37,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
-from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -55,6 +56,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace"),
     signs=(
+        *uv_lock.SIGNS,
         Sign(
             pattern=r"(?<!\S)(?P<wheel>\S{1,300}\.whl) is not a supported wheel on this platform",
             literal="is not a supported wheel on this platform",
@@ -135,6 +137,16 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    locked = uv_lock.told(seen.matches)
+    if locked is not None:
+        return Hit(
+            message=uv_lock.sentence(locked),
+            evidence=building.lines(seen.matches),
+            variant=locked,
+            severity=Severity.ERROR,
+        )
+    if not any(m.strength == "proof" for m in seen.matches):
+        return None
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
@@ -250,6 +262,8 @@ def _which(facts: Facts, refused: Refused) -> Step:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, uv_lock.Locked):
+        return uv_lock.fixes(facts, hit.variant)
     refused = hit.variant if isinstance(hit.variant, Refused) else None
     asks = (_which(facts, refused),) if refused is not None and refused.differs == "unknown" else ()
     if not subject.is_flash_attn(facts):
