@@ -58,6 +58,36 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],
     ),
+    "sources for Linux, a package with a repository": (
+        "pytorch3d\\csrc\\utils\\timing.cpp(31): error C3861: 'gettimeofday': identifier not found\nninja: build stopped: subcommand failed.\n",
+        "source-for-linux",
+        "The sources of pytorch3d use gettimeofday, which Linux has and Microsoft's compiler has not: they were written for Linux.",
+        [
+            "git pull",
+            "python -m pip install --no-build-isolation 'pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable'",
+        ],
+    ),
+    "sources for Linux, DeepSpeed": (
+        (
+            "C:\\p>pip install deepspeed\nLINK : fatal error LNK1181: impossible d'ouvrir le fichier 'aio.lib'\n"
+            "AssertionError: Unable to pre-compile async_io\n"
+        ),
+        "source-for-linux",
+        "the sources of deepspeed were written for Linux.",
+        ['set "DS_BUILD_OPS=0"', "python -m pip install --no-cache-dir deepspeed"],
+    ),
+    "a compiled part that is missing, with the wheel for the torch of the log": (
+        "$ pip list\ntorch 2.3.0+cu121\nmmcv 2.2.0\n$ python a.py\nModuleNotFoundError: No module named 'mmcv._ext'\n",
+        "extension-not-built",
+        "mmcv._ext, the compiled part of mmcv, is not there: it was installed without it.",
+        [
+            "python -m pip uninstall -y mmcv mmcv-lite mmcv-full",
+            (
+                "python -m pip install --force-reinstall --no-deps --no-cache-dir --only-binary mmcv mmcv "
+                "--find-links https://download.openmmlab.com/mmcv/dist/cu121/torch2.3.0/index.html"
+            ),
+        ],
+    ),
 }
 
 
