@@ -36,6 +36,7 @@ _SUBJECTS = (
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
+    Sign(("Collecting flash",), r"^Collecting flash[_-]attn==(?P<asked>\d[\w.]*)(?=$|[\s;])"),
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
