@@ -21,7 +21,7 @@ SIGNS = (
         pattern=r"Distribution `(?P<locked>[\w.-]+)==(?P<version>[\w.+!]+) @ registry\+(?P<index>[^`]{1,200})` can't be installed because it doesn't "
         r"have a source distribution or wheel for the current platform",
         literal="source distribution or wheel for the current platform",
-        sample="error: Distribution `torch==2.6.0 @ registry+https://download.pytorch.org/whl/cu126` can't be installed because it doesn't have a "
+        sample="error: Distribution `triton==3.2.0 @ registry+https://pypi.org/simple` can't be installed because it doesn't have a "
         "source distribution or wheel for the current platform",
         strength="hint",
     ),
