@@ -96,7 +96,7 @@ def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes where the first error is not known: find it; no build at all; another MSVC."""
     verify = building.verify(facts)
     again = package_cures.build(
-        facts, "writes all errors; keep them in a file (2>&1 | tee build.log)", verbose=True, fresh=True
+        facts, "writes all errors; keep them in a file: > build.log 2>&1 behind the command", verbose=True, fresh=True
     )
     read = commands.by_hand(
         ("attn-doctor", "diagnose", "build.log"),
