@@ -69,8 +69,8 @@ FIRST = {
         [
             "sudo apt-get install -y libopenblas-dev",
             f"{AGAIN}{WHEEL_60}",
-            f"python -m pip install {WHEEL_60} 'numpy<2'",
-            f"{AGAIN}--no-build-isolation 'torchvision @ git+https://github.com/pytorch/vision.git@v0.19.0'",
+            f'python -m pip install {WHEEL_60} "numpy<2"',
+            f'{AGAIN}--no-build-isolation "torchvision @ git+https://github.com/pytorch/vision.git@v0.19.0"',
         ],
     ),
     "JetPack's nvcc, and a torch for servers": (
@@ -109,7 +109,7 @@ FIRST = {
         KILLED,
         ['ENV MAX_JOBS="1"', 'ENV NVCC_THREADS="1"', "RUN python -m pip install --no-build-isolation flash-attn"],
     ),
-    "parts of the system's cuDNN": (CUDNN, ["sudo apt-get remove -y --allow-change-held-packages 'libcudnn*'"]),
+    "parts of the system's cuDNN": (CUDNN, ['sudo apt-get remove -y --allow-change-held-packages "libcudnn*"']),
     "an architecture that torch does not know": (
         f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 5080\n{REFUSED.format('12.0')}",
         [

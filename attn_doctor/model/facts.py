@@ -155,6 +155,7 @@ class Subject(Record, frozen=True, kw_only=True):
     command: Text = UNRECORDED
     asked: Text = UNRECORDED  # the version of it that a project's tool tried to build, "2.8.3"
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
+    folder: Text = UNRECORDED  # of the sources that were built where they lie: a checkout
     address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
 
 

@@ -58,6 +58,7 @@ _PATHS = {
     "asked": ("subject.asked", "the version"),
     "locked": ("subject.locked", "whether uv had resolved"),
     "command": ("subject.command", "the command"),
+    "folder": ("subject.folder", "the folder of the sources"),
     "address": ("subject.address", "the address of the package"),
 }
 _COMPARED = {"os", "machine"}  # exactly

@@ -38,6 +38,8 @@ _LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, an
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
 # How long a step of BuildKit took, at the end of its line: "RUN pip install flash-attn      1420.1s".
 _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
+# A long command may have been put together with the line below it, as if a terminal had broken one line.
+_NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
 _ONE_FRAME = 4  # lines between a frame and the error that ends its traceback: its source, marks under it, a blank
 _DLL = "DLL load failed while importing"
@@ -109,7 +111,7 @@ def _claims(log: Log) -> Iterator[_Claim]:
         doing = said.pop("doing", "")
         if "command" in said:  # the pattern holds its first word
             typed = match.text[max(0, match.text.find(said["command"])) :]
-            said["command"] = _BUILDKIT_SECONDS.sub("", typed)
+            said["command"] = _NEXT_LINE.split(_BUILDKIT_SECONDS.sub("", typed))[0]
             if tool := installer_of(said["command"]):
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):
