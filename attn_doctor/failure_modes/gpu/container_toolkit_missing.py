@@ -44,7 +44,7 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
+    explains=("torch-sees-no-gpu", "container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
     signs=(
         Sign(
             pattern=r"could not select device driver .{0,20} with capabilities: \[\[.{0,10}gpu",

@@ -46,6 +46,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "cuda-init-error",
         "no-gpu-present",
         "config-device-cpu",

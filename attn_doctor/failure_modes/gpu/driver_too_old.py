@@ -56,6 +56,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "eager-fails",
         "model-not-built",
         "cuda-init-error",

@@ -53,7 +53,14 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=(building.FAILED, "rocm-specific", "segfault", "illegal-memory-access", "no-kernel-image"),
+    explains=(
+        "torch-sees-no-gpu",
+        building.FAILED,
+        "rocm-specific",
+        "segfault",
+        "illegal-memory-access",
+        "no-kernel-image",
+    ),
     signs=(
         Sign(
             pattern=rf"HIP error: {_HIP}",

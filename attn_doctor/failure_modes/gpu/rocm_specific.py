@@ -56,6 +56,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "flash-attn-stub-namespace",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",

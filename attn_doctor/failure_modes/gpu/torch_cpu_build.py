@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import building, toolkits, torch_facts, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
@@ -48,6 +48,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "cuda-home-unset",
         "nvcc-missing",
         "build-failed-unspecified",
@@ -172,7 +173,10 @@ class NoHome(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
-    wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
+    # A program that stops without a GPU wants one; so does the owner of an NVIDIA driver, GPU or toolkit who is told that CUDA is not there.
+    stopped = ("config-device-cpu", "torch-sees-no-gpu")
+    wanted = any(m.strength == "proof" for log in seen.logs for slug in stopped for m in log.of(slug))
+    wanted |= torch_facts.wants_gpu(facts) and any(log.of("torch-sees-no-gpu") for log in seen.logs)
     version = seen.group("version") or _stated_cpu(facts)
     parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
     alone = seen.group("isolated") is None

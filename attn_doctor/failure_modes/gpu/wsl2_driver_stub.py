@@ -50,6 +50,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "driver-missing",
         "driver-library-mismatch",
         "container-without-gpu",

@@ -55,6 +55,13 @@ def machine_of(facts: Facts) -> Machine:
     )
 
 
+def wants_gpu(facts: Facts) -> bool:
+    """Say whether somebody has an NVIDIA GPU to compute on: the GPU is known, or its driver, or a CUDA toolkit."""
+    kits = facts.toolchain.toolkits
+    there = nvidia_present(facts) is True or isinstance(facts.graphics.driver, str)
+    return there or (isinstance(kits, tuple) and bool(kits))
+
+
 def with_gpu(facts: Facts, capability: str) -> Facts:
     """Return the facts with one NVIDIA GPU of this compute capability, "12.0", which an error names."""
     gpus = (Gpu(index=0, compute_capability=capability),)
