@@ -44,7 +44,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.machine import amd_gpus
+from attn_doctor.model.machine import amd_gpus, nvidia_present
 from attn_doctor.model.steps import Step
 
 _SAID = r"(?:Error|Exception|ERROR|CRITICAL|FATAL)\b.{0,60}?(?<![\w-])"  # the sentence ends a program: an exception, or a line of its log
@@ -187,9 +187,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     fits = _fits(facts)
     torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The torch there"
+    driven = isinstance(facts.graphics.driver, str)
+    why_not = (
+        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+        if driven
+        else "it is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
+    )
     message = {
-        "nothing": "torch sees no GPU there, and the log does not say why: it is a CPU build, or no NVIDIA driver works, or the driver is "
-        "older than torch's CUDA, or there is no NVIDIA GPU.",
+        "nothing": f"torch sees no GPU there, and the log does not say why: {why_not}",
         "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or it is "
         "older than that CUDA, or the GPU is hidden, or there is none.",
         "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there runs it, and torch sees no GPU; the "
@@ -228,12 +233,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
     build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
     # The words of the driver's own fix are for a driver that is known to be missing.
-    driver = nvidia_drivers.install(facts) if fits != "driver" else ()
+    driver = nvidia_drivers.install(facts) if not isinstance(facts.graphics.driver, str) else ()
     return (
         ask,
         *_titled(build, "If that torch is a CPU build: install a CUDA build"),
         *_titled(driver, "If nvidia-smi fails or shows an older CUDA: install the driver"),
-        _on_the_cpu(facts),
+        *(() if nvidia_present(facts) is True else (_on_the_cpu(facts),)),
     )
 
 

@@ -1,0 +1,110 @@
+"""Logs of GPUs that a program does not see, does not serve or does not reach: what is said, and the first cure, by what the log states."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from attn_doctor.commands import shown
+from attn_doctor.examination import log_reader
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.stated_facts import facts_of_logs
+from attn_doctor.model.findings import Confidence, Finding, Goal, Severity
+
+_READER = log_reader()
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "logs"
+ASK = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
+
+
+def finding(text: str) -> Finding:
+    """Return the first finding of a log."""
+    log = _READER.read(io.BytesIO(text.encode()), "output.log")
+    made = diagnose(facts_of_logs([log]), Goal.TRAIN, logs=[log])
+    loud = [f for f in made.findings if f.root_cause]
+    assert loud, made
+    return loud[0]
+
+
+def silent(text: str) -> bool:
+    """Say whether nothing above an info is found in a log."""
+    log = _READER.read(io.BytesIO(text.encode()), "output.log")
+    made = diagnose(facts_of_logs([log]), Goal.TRAIN, logs=[log])
+    return all(f.severity is Severity.INFO for f in made.findings)
+
+
+def lines(found: Finding, at: int = 0) -> list[str]:
+    """Return the commands of a fix, "" for a step that is words alone."""
+    return [shown(step, "sh") for step in found.fixes[at].steps]
+
+
+def reasons(found: Finding, at: int = 0) -> str:
+    return " | ".join(step.why for step in found.fixes[at].steps)
+
+
+def test_a_program_that_sees_no_gpu_asks_its_own_python_before_anything_is_installed():
+    found = finding((FIXTURES / "torch-sees-no-gpu" / "webui.log").read_text())
+    assert lines(found) == [f'D:\\apps\\webui\\venv\\Scripts\\python.exe -c "{ASK}"', "nvidia-smi"] or lines(found) == [
+        f"'D:\\apps\\webui\\venv\\Scripts\\python.exe' -c '{ASK}'",
+        "nvidia-smi",
+    ]
+    assert [fix.title for fix in found.fixes] == [
+        "Ask the Python of that program, and the driver",
+        "If that torch is a CPU build: install a CUDA build",
+        "If nvidia-smi fails or shows an older CUDA: install the driver",
+        "Without an NVIDIA GPU: compute on the CPU",
+    ]
+
+
+TYPED = """\
+>>> import torch
+>>> torch.cuda.is_available()
+False
+"""
+SMI = """\
+| NVIDIA-SMI {0}              Driver Version: {0}      CUDA Version: {1}     |
+|   0  NVIDIA GeForce RTX 4070        Off | 00000000:01:00.0  On |                  N/A |
+"""
+
+
+def test_a_false_beside_a_driver_is_a_warning_and_alone_it_is_none():
+    found = finding(TYPED + SMI.format("550.90.07", "12.4"))
+    assert (found.slug, found.severity, found.confidence) == ("torch-sees-no-gpu", Severity.WARNING, Confidence.LOW)
+    assert found.message.endswith(
+        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+    )
+    assert silent(TYPED)
+    assert silent("torch.cuda.is_available(): False\nusing device: cpu\n")
+
+
+def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
+    found = finding(
+        "torch.__version__: 2.4.1+cu124\ntorch.cuda.is_available(): False\n" + SMI.format("560.35.03", "12.6")
+    )
+    assert found.message == (
+        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there runs it, and torch sees no GPU; the log does not say why: the "
+        "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
+    )
+    assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]
+
+
+def test_a_cpu_torch_beside_nvcc_is_the_cause():
+    text = """\
+PyTorch version: 2.3.1+cpu
+OS: Microsoft Windows 11 Pro
+Is CUDA available: False
+Cuda compilation tools, release 12.1, V12.1.105
+"""
+    found = finding(text)
+    assert (found.slug, found.fixes[0].title) == ("torch-cpu-build", "Install the CUDA build of torch 2.3.1")
+    assert silent("PyTorch version: 2.3.1+cpu\nOS: Microsoft Windows 11 Pro\nIs CUDA available: False\n")
+
+
+def test_an_amd_card_gets_amds_torch_and_no_driver_of_nvidia():
+    found = finding(
+        "GPU: AMD Radeon RX 7800 XT\nOS: Windows 11\nRuntimeError: Torch is not able to use GPU; add --skip-torch\n"
+    )
+    assert [fix.title for fix in found.fixes] == [
+        "Ask the Python of that program, and the driver",
+        "Install AMD's torch for Windows",
+    ]
+    assert lines(found) == [f"python -c '{ASK}'"]
