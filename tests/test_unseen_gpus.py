@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
+
 from attn_doctor.commands import shown
 from attn_doctor.examination import log_reader
 from attn_doctor.judging.diagnose import diagnose
@@ -108,3 +110,35 @@ def test_an_amd_card_gets_amds_torch_and_no_driver_of_nvidia():
         "Install AMD's torch for Windows",
     ]
     assert lines(found) == [f"python -c '{ASK}'"]
+
+
+CUDNN = "Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory\nAborted\n"
+BITSANDBYTES = "CUDA SETUP: WARNING! libcuda.so not found! Do you have a CUDA driver installed? If you are on a cluster, look there!\n"
+
+
+@pytest.mark.parametrize(
+    "said", [CUDNN, BITSANDBYTES, "OSError: libcuda.so: cannot open shared object file: No such file or directory\n"]
+)
+@pytest.mark.parametrize(
+    "where",
+    [
+        "WSL\n",
+        "Windows 11 WSL2\n",
+        "user@DESKTOP-A1B2C3D:~$ python run.py\n",
+        "Linux host 5.15.90.1-microsoft-standard-WSL2 #1 SMP\n",
+    ],
+)
+def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
+    found = finding(where + said)
+    assert found.slug == "wsl2-driver-stub"
+    assert found.message == (
+        "libcuda.so is not found under WSL there: it lies in /usr/lib/wsl/lib, which is not on the loader's path."
+    )
+    assert lines(found) == ["export LD_LIBRARY_PATH=/usr/lib/wsl/lib", "ls -l /usr/lib/wsl/lib/"]
+
+
+def test_libcuda_that_is_not_found_elsewhere_is_a_link_or_a_driver_that_is_missing():
+    found = finding(CUDNN)
+    assert (found.slug, found.confidence) == ("driver-missing", Confidence.MEDIUM)
+    assert lines(found)[0] == "ldconfig -p | grep libcuda.so"
+    assert "export LD_LIBRARY_PATH=/usr/lib/wsl/lib" in reasons(found)

@@ -105,6 +105,19 @@ MODE = FailureMode(
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
+        # cuDNN 8 looks for the name without .1, which a driver without its developers' package may lack.
+        Sign(
+            pattern=r"(?:Error: |OSError: |ImportError: )(?P<unlinked>libcuda\.so): cannot open shared object file",
+            literal="libcuda.so: cannot open",
+            sample="Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"libcuda\.so not found! Do you have a CUDA driver installed",
+            literal="libcuda.so not found!",
+            sample="CUDA SETUP: WARNING! libcuda.so not found! Do you have a CUDA driver installed?",
+            strength="hint",
+        ),
         Sign(
             pattern=r"(?:CUDA error: |-> )no CUDA-capable device is detected",
             literal="no CUDA-capable device is detected",
@@ -145,6 +158,10 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Unlinked(Variant, frozen=True):
+    """Say that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
+
+
 class Unsigned(Variant, frozen=True):
     """Say that Secure Boot refused the module: its key is not enrolled."""
 
@@ -154,6 +171,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
+    if not proofs and any("unlinked" in m.groups for m in seen.matches):
+        return Hit(
+            message="libcuda.so is not found there: it is a link to the driver's libcuda.so.1, which is missing, or there is no driver.",
+            evidence=evidence,
+            variant=Unlinked(),
+            confidence=Confidence.MEDIUM,
+        )
     message = (
         "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
@@ -172,6 +196,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = nvidia_drivers.install(facts)
+    if isinstance(hit.variant, Unlinked):
+        return (_link(facts), *made)
     if isinstance(hit.variant, Unsigned) and not nvidia_drivers.not_here(facts):
         return (nvidia_drivers.enrol(facts), *made)
     own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
@@ -189,6 +215,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+
+
+def _link(facts: Facts) -> Fix:
+    """Return the fix that makes the link which is missing; under WSL the library lies in a folder of its own.
+
+    https://github.com/microsoft/WSL/issues/8587, https://github.com/facebookresearch/nougat/issues/105
+    """
+    look = commands.by_hand(
+        ("sh", "-c", "ldconfig -p | grep libcuda.so"),
+        "names the folder of libcuda.so.1; where it prints nothing, the driver is missing: take the other fix. Under WSL: "
+        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib, and nothing else",
+        "nothing",
+        "none",
+    )
+    folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
+    link = commands.by_hand(
+        places.as_root(facts, "ln", "-s", "libcuda.so.1", f"{folder}/libcuda.so"),
+        f"{folder} is the folder on Ubuntu and Debian: put there the one that the line before names",
+        "adds a link",
+    )
+    return Fix(title="Link libcuda.so to the driver's library", steps=(look, link), verify=commands.check(facts))
 
 
 def _of_the_archive(facts: Facts) -> tuple[Fix, ...]:

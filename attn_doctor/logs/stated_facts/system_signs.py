@@ -105,6 +105,9 @@ SIGNS = (
     Sign(("GLIBC ",), r"\bldd \([^)]*GLIBC [^)]*\) (?P<glibc>\d\.\d+)", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
     # WSL
+    # Windows names its machines so, and WSL keeps the name.
+    Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
     Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
     Sign(("/usr/lib/wsl/",), r"(?<!\w)/usr/lib/wsl/", {**_LINUX, "wsl": "2"}, "implied"),
