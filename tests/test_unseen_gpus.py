@@ -36,7 +36,7 @@ def silent(text: str) -> bool:
 
 def lines(found: Finding, at: int = 0) -> list[str]:
     """Return the commands of a fix, "" for a step that is words alone."""
-    return [shown(step, "sh") for step in found.fixes[at].steps]
+    return [shown(step, "sh") or "" for step in found.fixes[at].steps]
 
 
 def reasons(found: Finding, at: int = 0) -> str:
@@ -142,3 +142,83 @@ def test_libcuda_that_is_not_found_elsewhere_is_a_link_or_a_driver_that_is_missi
     assert (found.slug, found.confidence) == ("driver-missing", Confidence.MEDIUM)
     assert lines(found)[0] == "ldconfig -p | grep libcuda.so"
     assert "export LD_LIBRARY_PATH=/usr/lib/wsl/lib" in reasons(found)
+
+
+CRASH = """\
+{card}
+Segmentation fault (core dumped)
+Thread 1 "python3" received signal SIGSEGV, Segmentation fault.
+#0  0x00007f11d0e534c5 in ?? () from /opt/rocm/lib/libamdhip64.so.6
+"""
+
+
+def test_a_crash_inside_of_hip_with_a_card_that_rocm_serves_no_more():
+    found = finding(CRASH.format(card="Radeon RX 580 Series"))
+    assert (found.slug, found.confidence) == ("rocm-gfx-not-in-build", Confidence.MEDIUM)
+    assert "since 4.0" in found.message
+    assert [fix.title for fix in found.fixes] == ["Compute on the CPU, or on a newer GPU"]
+
+
+def test_a_crash_inside_of_hip_with_another_card_asks_for_the_build_first():
+    found = finding(CRASH.format(card="GPU: AMD Radeon RX 6900 XT"))
+    assert (found.slug, found.confidence) == ("rocm-gfx-not-in-build", Confidence.LOW)
+    assert lines(found)[1:] == ["rocminfo"]
+    assert "get_arch_list" in lines(found)[0]
+
+
+def test_a_frame_of_hip_without_a_crash_is_none():
+    assert silent("#0  0x00007f11d0e534c5 in ?? () from /opt/rocm/lib/libamdhip64.so.6\nresumed\n")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "RuntimeError: HIP error: hipErrorLaunchFailure",
+        "RuntimeError: HIP error: hipErrorIllegalAddress",
+        "torch.AcceleratorError: HIP error: unspecified launch failure",
+        "hipMemcpy failed with error code 719 (hipErrorLaunchFailure)",
+    ],
+)
+def test_an_error_of_hip_names_the_gpu_before_anything_is_installed(said):
+    found = finding(f"6900xt, rocm/pytorch:latest\n{said}\n")
+    assert (found.slug, found.severity) == ("rocm-specific", Severity.ERROR)
+    assert [fix.title for fix in found.fixes] == [
+        "See whether this torch is for the GPU",
+        "Take an image of a newer ROCm",
+        "See which call fails",
+    ]
+    assert lines(found, 1) == ["docker pull rocm/pytorch:latest"]
+
+
+@pytest.mark.parametrize("card", ["7900xt", "RX 6800", "my Radeon RX 7800 XT", "AMD Radeon(TM) RX 6700 XT"])
+def test_an_amd_card_in_words_gets_amds_torch_on_windows(card):
+    found = finding(
+        f"{card}, Windows\nC:\\ai\\venv\\Scripts\\python.exe main.py\nAssertionError: Torch not compiled with CUDA enabled\n"
+    )
+    assert (found.slug, found.fixes[0].title) == ("torch-cpu-build", "Install AMD's torch for Windows")
+    assert not any("download.pytorch.org" in line for fix in range(len(found.fixes)) for line in lines(found, fix))
+
+
+@pytest.mark.parametrize(
+    "words", ["it supports the RX 6800 and newer", "RTX 4090", "4090", "version 7900", "needs an RX 7900 XTX or later"]
+)
+def test_other_words_name_no_amd_card(words):
+    found = finding(f"{words}\nAssertionError: Torch not compiled with CUDA enabled\n")
+    assert found.fixes[0].title == "Install a CUDA build of torch"
+
+
+NVRTC = (
+    'OSError: [WinError 126] The specified module could not be found. Error loading "D:\\ai\\{0}\\venv\\Lib\\site-packages\\torch\\lib\\{1}" '
+    "or one of its dependencies.\n"
+)
+
+
+@pytest.mark.parametrize("dll", ["caffe2_nvrtc.dll", "cublas64_11.dll", "cusparse64_11.dll"])
+def test_zluda_needs_amds_hip_sdk(dll):
+    found = finding(NVRTC.format("ComfyUI-Zluda", dll))
+    assert (found.slug, found.fixes[0].title) == ("windows-dll-missing", "Put AMD's HIP SDK on PATH")
+    assert lines(found)[0] == "hipInfo.exe"
+    assert (
+        finding("AMD Radeon RX 7900 XTX\n" + NVRTC.format("ComfyUI", dll)).fixes[0].title == "Put AMD's HIP SDK on PATH"
+    )
+    assert finding(NVRTC.format("ComfyUI", "caffe2_nvrtc.dll")).slug == "torch-install-broken"

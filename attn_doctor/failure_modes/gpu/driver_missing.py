@@ -177,6 +177,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Unlinked(),
             confidence=Confidence.MEDIUM,
+            explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
     message = (
         "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."

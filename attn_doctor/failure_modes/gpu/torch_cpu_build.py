@@ -27,6 +27,8 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
@@ -37,7 +39,7 @@ from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA, nvidia_present
+from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
 from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
@@ -269,4 +271,14 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
         title = "Install NVIDIA's torch for this JetPack"
     elif isinstance(found, Choice) and found.flavour and found.flavour.startswith(("rocm", "xpu")):
         title = f"Install the {found.flavour} build of torch"
-    return torch_steps.newest(facts, title, reinstall=True)
+    made = torch_steps.newest(facts, title, reinstall=True)
+    if facts.grade != "stated" or not amd_gpus(facts):
+        return made
+    # Who has an AMD card has often installed its torch already, in another environment than the one of the program.
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
+        "with the very Python that runs the program: None behind the version is no build for AMD GPUs; another Python may have one",
+        "nothing",
+        "none",
+    )
+    return tuple(msgspec.structs.replace(fix, steps=(look, *fix.steps)) for fix in made)

@@ -237,6 +237,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=building.lines(unfound),
             variant=Unfound(),
             confidence=Confidence.MEDIUM,
+            explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
     return Hit(
         message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
