@@ -222,3 +222,53 @@ def test_zluda_needs_amds_hip_sdk(dll):
         finding("AMD Radeon RX 7900 XTX\n" + NVRTC.format("ComfyUI", dll)).fixes[0].title == "Put AMD's HIP SDK on PATH"
     )
     assert finding(NVRTC.format("ComfyUI", "caffe2_nvrtc.dll")).slug == "torch-install-broken"
+
+
+OLD = """\
+PyTorch version: {torch}
+CUDA used to build PyTorch: {cuda}
+OS: CentOS Linux 7 (Core)
+Python version: 3.7
+Is CUDA available: {available}
+GPU 0: Tesla V100-PCIE-16GB
+Nvidia driver version: {driver}
+[pip3] torch=={torch}
+"""
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda", "driver", "requirements"),
+    [
+        ("1.6.0", "10.2", "418.87", "torch==1.6.0+cu101 torchvision==0.7.0+cu101"),
+        ("1.7.1", "10.2", "396.82", "torch==1.7.1+cu92 torchvision==0.8.2+cu92"),
+        ("1.9.0+cu111", "11.1", "440.64", "torch==1.9.0+cu102 torchvision==0.10.0+cu102"),
+        ("1.13.1", "11.7", "440.64", "torch==1.12.1+cu102 torchvision==0.13.1+cu102"),  # 1.13 has no CUDA 10
+    ],
+)
+def test_an_old_torch_is_for_a_newer_cuda_than_its_driver(torch, cuda, driver, requirements):
+    found = finding(OLD.format(torch=torch, cuda=cuda, driver=driver, available="False"))
+    assert found.slug == "driver-too-old"
+    cure = next(at for at, fix in enumerate(found.fixes) if fix.title.startswith("Install a torch for CUDA"))
+    assert lines(found, cure) == [
+        f"python3 -m pip install {requirements} --find-links https://download.pytorch.org/whl/torch_stable.html"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda", "driver"), [("1.6.0", "10.1", "418.39"), ("1.6.0", "10.2", "440.33"), ("1.4.0", "9.2", "396.26")]
+)
+def test_an_old_driver_runs_the_cuda_that_it_came_with(torch, cuda, driver):
+    assert silent(OLD.format(torch=torch, cuda=cuda, driver=driver, available="True"))
+
+
+def test_the_same_release_for_cuda_in_place_of_an_old_cpu_build():
+    found = finding(
+        "PyTorch version: 1.8.1+cpu\nOS: Windows 10\nAssertionError: Torch not compiled with CUDA enabled\n"
+    )
+    assert lines(found) == [
+        "python -m pip install torch==1.8.1+cu111 torchvision==0.9.1+cu111 --find-links https://download.pytorch.org/whl/torch_stable.html"
+    ]
+    found = finding(
+        "PyTorch version: 1.12.1+cpu\nOS: Windows 10\n440.97 driver\nNvidia driver version: 441.22\nRuntimeError: No GPU found\n"
+    )
+    assert not any("cu102" in line for at in range(len(found.fixes)) for line in lines(found, at))  # none for Windows

@@ -32,7 +32,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, toolkits, torch_facts, torch_steps
+from attn_doctor.failure_modes.shared import building, old_torch_steps, toolkits, torch_facts, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
@@ -234,6 +234,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     bare, release = version.partition("+")[0], parse(version)
     if release is None or release.is_prerelease or torch_choice.by_others(version):
         return newest  # a nightly, or a build of one's own: no index has it for CUDA
+    if (old := old_torch_steps.same_release(facts)) is not None:
+        title = f"Install the CUDA build of torch {bare}"
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)), *newest)
     steps = torch_steps.for_gpu(
         facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
     )
