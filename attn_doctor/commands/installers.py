@@ -129,10 +129,11 @@ def context(facts: Facts, name: str) -> Context:
     listed = () if isinstance(facts.packages.distributions, Unknown) else facts.packages.distributions
     pins = () if isinstance(facts.project.pins, Unknown) else facts.project.pins
     folders = (facts.project.environment_of, facts.project.folder)
-    target = facts.interpreter
+    target, path = facts.interpreter, target_python.python(facts)
+    starting, for_uv = target_python.starting(facts), target_python.for_uv(facts)
     return Context(
         installer=name,
-        python=target_python.python(facts),
+        python=path,
         prefix=target.prefix if isinstance(target.prefix, str) else "",
         folder=next((folder for folder in folders if isinstance(folder, str)), ""),
         locks=() if isinstance(facts.project.locks, Unknown) else facts.project.locks,
@@ -143,8 +144,9 @@ def context(facts: Facts, name: str) -> Context:
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
         of_system=target_python.of_system(facts),
-        started_by=target_python.starting(facts),
-        uv_target=target_python.for_uv(facts),
+        # Empty where the path says it all: a throw-away copy has the same context with another path.
+        started_by=() if starting == (path,) else starting,
+        uv_target=None if for_uv == ("--python", path) else for_uv,
     )
 
 
