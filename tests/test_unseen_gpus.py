@@ -272,3 +272,67 @@ def test_the_same_release_for_cuda_in_place_of_an_old_cpu_build():
         "PyTorch version: 1.12.1+cpu\nOS: Windows 10\n440.97 driver\nNvidia driver version: 441.22\nRuntimeError: No GPU found\n"
     )
     assert not any("cu102" in line for at in range(len(found.fixes)) for line in lines(found, at))  # none for Windows
+
+
+DOCKER = 'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].\n'
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["Driver Version                            : 451.67\n", "PS C:\\work> docker compose up\n", "OS: Windows 11\n"],
+)
+def test_docker_on_windows_passes_a_gpu_on_through_wsl_2(told):
+    found = finding(told + DOCKER)
+    assert found.slug == "container-toolkit-missing"
+    assert found.message.endswith(
+        "Docker Desktop does so under its WSL 2 engine alone, with a driver that is new enough."
+    )
+    assert lines(found) == [
+        "wsl --update",
+        "",
+        "",
+        "docker run --rm --gpus all nvidia/cuda:12.4.1-base-ubuntu22.04 nvidia-smi",
+    ]
+
+
+def test_docker_in_wsl_is_restarted_without_systemd():
+    found = finding("| NVIDIA-SMI 525.147.05   Driver Version: 546.17       CUDA Version: 12.3     |\n" + DOCKER)
+    assert lines(found)[-1] == "sudo service docker restart"
+    assert lines(found)[1] == "sudo apt-get update"
+    assert found.fixes[1].title == "Where it is Docker Desktop on Windows: let it pass the GPU on"
+
+
+def test_docker_on_linux_hears_nothing_of_windows():
+    found = finding("$ docker run --gpus all ubuntu\nDriver Version: 550.54.14\nOS: Ubuntu 22.04\n" + DOCKER)
+    assert len(found.fixes) == 1
+    assert lines(found)[-1] == "sudo systemctl restart docker"
+
+
+def test_an_amd_card_has_no_driver_of_nvidia():
+    found = finding(
+        "my Radeon RX 7800 XT\nC:\\ai\\main.py\nRuntimeError: Found no NVIDIA driver on your system. Please check\n"
+    )
+    assert (
+        found.message == "The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD: AMD Radeon RX 7800 XT."
+    )
+    assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
+
+
+def test_the_source_line_of_a_traceback_says_it_in_any_program():
+    found = finding(
+        '  File "/opt/app/run.py", line 3, in <module>\n    assert torch.cuda.is_available()\nAssertionError: sorry\n'
+    )
+    assert (found.slug, found.confidence) == ("torch-sees-no-gpu", Confidence.LOW)
+
+
+def test_workers_that_end_on_windows_need_the_page_file_and_no_shared_memory():
+    found = finding(
+        "PS D:\\\\yolo> python train.py\nRuntimeError: DataLoader worker (pid(s) 4100) exited unexpectedly\n"
+    )
+    assert (found.slug, found.confidence) == ("dataloader-worker-ended", Confidence.LOW)
+    assert [fix.title for fix in found.fixes] == ["Load the data without workers", "Make the page file larger"]
+    assert "/dev/shm" not in reasons(found, 0) + reasons(found, 1)
+    linux = finding(
+        "user@host:~$ python3 train.py\n/home/user/yolo\nRuntimeError: DataLoader worker (pid 4100) exited unexpectedly\n"
+    )
+    assert lines(linux, 1) == ["sudo dmesg", "df -h /dev/shm"]

@@ -211,6 +211,8 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
     served_no_more = next((row for gfx in machine.gfx if (row := amd.override(gfx)) and row.dropped), None)
     if served_no_more:
         words = f"ROCm has not served {served_no_more.gfx} since {served_no_more.dropped}, and no torch has code for it: use the CPU or a newer GPU"
+        if machine.os == "windows":
+            words += "; torch-directml (pip install torch-directml; ComfyUI: --directml) computes on it, for programs that know DirectML"
         return NoTorch(title="Compute on the CPU, or on a newer GPU", words=words)
     if machine.os == "windows" or machine.wsl:
         place, name = ("windows", "Windows") if machine.os == "windows" else ("wsl", "WSL")

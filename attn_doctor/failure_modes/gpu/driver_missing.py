@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.machine import NVIDIA, amd_gpus
 
 MODE = FailureMode(
     code="AD402",
@@ -158,6 +158,10 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class OfAmd(Variant, frozen=True):
+    """Say that the GPU there is one of AMD, for which no driver of NVIDIA is."""
+
+
 class Unlinked(Variant, frozen=True):
     """Say that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
 
@@ -171,6 +175,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
+    cards = amd_gpus(facts)
+    if proofs and cards:
+        named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
+        return Hit(
+            message=f"The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD{named}.",
+            evidence=evidence,
+            variant=OfAmd(),
+        )
     if not proofs and any("unlinked" in m.groups for m in seen.matches):
         return Hit(
             message="libcuda.so is not found there: it is a link to the driver's libcuda.so.1, which is missing, or there is no driver.",
@@ -196,6 +208,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfAmd):
+        return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
     made = nvidia_drivers.install(facts)
     if isinstance(hit.variant, Unlinked):
         return (_link(facts), *made)

@@ -124,6 +124,19 @@ MODE = FailureMode(
             for words in _WORDS
         ),
         *(Sign(pattern=_SAID + words, literal=words, sample=f"RuntimeError: {words}") for words in _NONE),
+        # The source line in a traceback, whichever the program and its words.
+        Sign(
+            pattern=r"^(?P<asserted>assert torch\.cuda\.is_available\(\).{0,200})$",
+            literal="assert torch.cuda.is_available()",
+            sample="    assert torch.cuda.is_available(), 'this program needs a GPU'",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^(?P<failed>AssertionError\b.{0,200})$",
+            literal="AssertionError",
+            sample="AssertionError: this program needs a GPU",
+            strength="hint",
+        ),
         # What programs print and go on: it counts where the log shows NVIDIA's driver, GPU or toolkit.
         Sign(
             pattern=r"\b(?:CUDA|[Cc]uda|GPU)(?: support)?(?: is)? not available",
@@ -173,15 +186,21 @@ class Unseen(Variant, frozen=True, kw_only=True):
     fits: Literal["nothing", "torch", "driver"]
 
 
-_NEAR = 3  # lines between a question that was typed and its answer
+_NEAR = 3  # lines between a question that was typed and its answer, or a source line and its error
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cuda_start.works(facts) or facts.system.os == "darwin":
         return None
-    proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    proofs = tuple(
+        m for m in seen.matches if m.strength == "proof" or ("failed" in m.groups and _after(seen, m, "asserted"))
+    )
     hints = tuple(
-        m for m in seen.matches if m.strength == "hint" and ("answered" not in m.groups or _of_torch(seen, m))
+        m
+        for m in seen.matches
+        if m.strength == "hint"
+        and "failed" not in m.groups
+        and ("answered" not in m.groups or _after(seen, m, "asked"))
     )
     if not proofs and not (hints and torch_facts.wants_gpu(facts)):
         return None
@@ -209,11 +228,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-def _of_torch(seen: Seen, answer: Match) -> bool:
-    """Say whether a False that stands alone is the answer to torch.cuda.is_available(), which was typed above it."""
-    return any(
-        "asked" in m.groups and m.file == answer.file and 0 < answer.line - m.line <= _NEAR for m in seen.matches
-    )
+def _after(seen: Seen, match: Match, group: str) -> bool:
+    """Say whether a line stands close below one of this group: an answer below its question, an error below its source line."""
+    return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 
 def _fits(facts: Facts) -> Literal["nothing", "torch", "driver"]:

@@ -55,6 +55,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
     explains=(
+        "dataloader-worker-ended",
         "torch-install-broken",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",

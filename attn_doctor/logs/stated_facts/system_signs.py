@@ -103,6 +103,9 @@ SIGNS = (
     Sign(("GLIBC ",), r"\bldd \([^)]*GLIBC [^)]*\) (?P<glibc>\d\.\d+)", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
     # WSL
+    # Linux's nvidia-smi with a driver of Windows: of another branch, or without a third number. Beside Linux's own driver both are the same.
+    Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI (\d{3})\.\d+(?:\.\d+)? +Driver Version: (?!\1)\d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI \d{3}\.\d+\.\d+ +Driver Version: \d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
     # Windows names its machines so, and WSL keeps the name.
     Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
