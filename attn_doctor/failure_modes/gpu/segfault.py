@@ -41,7 +41,7 @@ MODE = FailureMode(
     title="A crash in compiled code",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    explains=("yolo12-flash-not-used"),
+    explains=("yolo12-flash-not-used",),
     signs=(
         Sign(
             pattern=r"Fatal Python error: (?P<how>Segmentation fault|Aborted|Bus error|Floating[ -]point exception)",
