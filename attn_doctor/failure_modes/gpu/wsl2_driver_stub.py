@@ -228,7 +228,8 @@ class Unfound(Variant, frozen=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    if not proven and not places.wsl(facts) and not any(m.strength == "context" for m in seen.matches):
+    named = any(m.strength == "context" for m in seen.matches)
+    if not proven and not named and not places.wsl(facts):
         return None  # no line shows that this was WSL
     unfound = [m for m in seen.matches if "unfound" in m.groups]
     if unfound and not proven:
@@ -239,6 +240,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
+    reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
+    if not proven and not named and reached:
+        return None  # the driver answered there, or it was asked for in a container
     return Hit(
         message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
         evidence=evidence,
