@@ -59,7 +59,6 @@ _SENTENCES = (
     "`CUDAAccelerator` can not run on your system",
     "can only be used on CUDA devices",
     "fp16 mixed precision requires a GPU",
-    "Your setup doesn't support bf16/gpu",
     "Failed to infer device type",
     "Cannot access accelerator device when none is available",
     "Expected a cuda device, but got: cpu",
