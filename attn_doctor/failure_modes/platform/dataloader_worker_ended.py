@@ -6,12 +6,10 @@ What it is
 
 How it shows
     "RuntimeError: DataLoader worker (pid(s) 16144) exited unexpectedly", "... exited unexpectedly with exit code 1. Details are lost due to
-    multiprocessing", "... is killed by signal: Segmentation fault"; on Windows and macOS also "An attempt has been made to start a new
-    process before the current process has finished its bootstrapping phase".
+    multiprocessing", "... is killed by signal: Segmentation fault".
 
 Why it happens
-    Windows: each worker is a new Python that loads torch again, and the page file has no room for so many; or the script has no
-    `if __name__ == "__main__":`, and each worker runs the whole script. Linux: the kernel ended it for want of memory, or /dev/shm was
+    Windows: each worker is a new Python that loads torch again, and the page file has no room for so many. Linux: the kernel ended it for want of memory, or /dev/shm was
     full. Everywhere: compiled code in the worker (OpenCV, a decoder of images) crashed.
 
 What to do
@@ -22,7 +20,6 @@ How to reproduce
 
 References
     https://github.com/pytorch/pytorch/blob/main/torch/utils/data/dataloader.py
-    https://docs.pytorch.org/docs/stable/notes/windows.html#multiprocessing-error-without-if-clause-protection
     https://github.com/pytorch/pytorch/issues/5301
 """
 
@@ -58,30 +55,19 @@ MODE = FailureMode(
             literal="is killed by signal: ",
             sample="RuntimeError: DataLoader worker (pid 4711) is killed by signal: Segmentation fault.",
         ),
-        Sign(
-            pattern=r"(?P<unguarded>current process has finished its bootstrapping phase)",
-            literal="finished its bootstrapping phase",
-            sample="current process has finished its bootstrapping phase.",
-        ),
     ),
 )
 # There is no `detect`: no fact says how a process will end.
 
 
 class Ended(Variant, frozen=True, kw_only=True):
-    """Say how it is known to have ended: "unguarded" is a script without `if __name__ == "__main__":`."""
+    """Say whether it is known how the process ended: a signal is named, or nothing."""
 
-    how: Literal["unknown", "signal", "unguarded"]
+    how: Literal["unknown", "signal"]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
-    if any("unguarded" in m.groups for m in proofs):
-        return Hit(
-            message='Each worker ran the whole script there, and began workers of its own: the script has no `if __name__ == "__main__":`.',
-            evidence=evidence,
-            variant=Ended(how="unguarded"),
-        )
     if not proofs:
         return None
     signal = seen.group("signal")
@@ -108,8 +94,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     how = hit.variant.how if isinstance(hit.variant, Ended) else "unknown"
-    if how == "unguarded":
-        return (_guard(facts), data_workers.none(facts))
     known = facts.system.os if isinstance(facts.system.os, str) else None
     page_file = (data_workers.larger_page_file(facts),) if known == "windows" and how == "unknown" else ()
     memory = (_memory(facts),) if known != "windows" and how == "unknown" else ()
@@ -121,15 +105,6 @@ def _crash(facts: Facts) -> Fix:
     argv = (*commands.starting(facts), "-X", "faulthandler", "PROGRAM")
     step = commands.by_hand(argv, "with no workers: prints the Python lines at which it dies", "nothing", "none")
     return Fix(title="See where it dies", steps=(step,), verify=commands.check(facts))
-
-
-def _guard(facts: Facts) -> Fix:
-    words = (
-        'put what the script does into a function, and its call behind `if __name__ == "__main__":` at the end: each worker imports the script, '
-        "and would run it again"
-    )
-    step = commands.by_hand((), words, "the script", "none")
-    return Fix(title='Guard the script with if __name__ == "__main__":', steps=(step,), verify=commands.check(facts))
 
 
 def _memory(facts: Facts) -> Fix:
