@@ -14,8 +14,10 @@ Why it happens
     an old transformer-engine, xformers or apex imports a function that only one release has.
 
 What to do
-    Take a newer version of the program, or change the names (unpadded to varlen). Only where the program cannot be changed:
-    install flash-attn 1.0.9, which builds only with an old torch.
+    Old program, new flash-attn: take a newer version of the program, or change the names (unpadded to varlen). Only where the program
+    cannot be changed: install flash-attn 1.0.9, which builds only with an old torch. New program, old flash-attn ("missing 1 required
+    positional argument: 'max_s'" is flash-attn 0.x and 1.x): install flash-attn 2 with a torch that it has wheels for, 2.2 or newer.
+    YOLO12's code also runs without flash-attn.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-api-version` imports a function of flash-attn 1 from flash-attn 2. It downloads 10 MB,
@@ -32,11 +34,13 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Source, Torch
+from attn_doctor.failure_modes.shared import torch_steps, wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD309",
@@ -68,6 +72,17 @@ MODE = FailureMode(
             pattern=r"module '(?P<place>flash_attn[\w.]*)' has no attribute '(?P<name>\w+)'",
             literal="module 'flash_attn",
             sample="AttributeError: module 'flash_attn.flash_attn_interface' has no attribute 'flash_attn_unpadded_func'",
+        ),
+        Sign(
+            pattern=r"flash_attn\w*\(\) missing \d+ required positional arguments?: .{0,80}'(?P<first>max_s|cu_seqlens)'",
+            literal="required positional argument",
+            sample="TypeError: flash_attn_func() missing 1 required positional argument: 'max_s'",
+        ),
+        Sign(
+            pattern=r"\bflash[-_]attn(?:-|==)(?P<installed>[01]\.\d[\w.]*)",
+            literal="attn",
+            sample="Successfully installed flash-attn-1.0.9",
+            strength="context",
         ),
         Sign(
             pattern=r"flash_attn\w*\(\) (?:expected at most \d+ argument|missing \d+ required|takes \d+ positional|takes from \d+)",
@@ -131,14 +146,67 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
             severity=Severity.ERROR,
         )
+    wants = _wants(seen)
+    if seen.group("first"):
+        message = "The flash_attn there is of release 0.x or 1.x, and the program calls it as that of release 2."
+        return Hit(message=message, evidence=evidence, severity=Severity.ERROR, variant=wants)
     wanted = seen.group("name") or seen.group("module") or seen.group("argument")
     text = f"A program asks flash_attn for {wanted}" if wanted else "A program calls flash_attn with other arguments"
     three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
     side = "that is flash-attn 3, a package of its own" if three else "the release there does not have it"
-    return Hit(message=f"{text}: {side}.", evidence=evidence, severity=Severity.ERROR)
+    return Hit(message=f"{text}: {side}.", evidence=evidence, severity=Severity.ERROR, variant=wants)
+
+
+class Newer(Variant, frozen=True, kw_only=True):
+    """Say that the program needs a newer flash-attn, from which release on ("2.6"), and whether 0.x or 1.x is there."""
+
+    least: str
+    first_ones: bool
+
+
+# The release that brought a name or an argument: https://github.com/Dao-AILab/flash-attention#changelog
+_SINCE = {
+    "flash_attn_func": "2.0",
+    "flash_attn_varlen_func": "2.0",
+    "flash_attn_varlen_qkvpacked_func": "2.0",
+    "flash_attn_varlen_kvpacked_func": "2.0",
+    "flash_attn_with_kvcache": "2.2",
+    "window_size": "2.3",
+    "alibi_slopes": "2.4",
+    "deterministic": "2.4.1",
+    "block_table": "2.5",
+    "softcap": "2.6",
+}
+
+
+def _wants(seen: Seen) -> Newer | None:
+    """Return which newer release the program needs; None where it is not known to need one."""
+    old = seen.group("first") is not None or seen.group("installed") is not None
+    asked = seen.group("name") or seen.group("argument") or ""
+    least = _SINCE.get(asked)
+    if least is None and not old:
+        return None
+    if "unpadded" in asked or seen.group("module"):
+        return None
+    return Newer(least=least or "2.0", first_ones=old or least == "2.0")
+
+
+def _newer(facts: Facts, newer: Newer) -> tuple[Fix, ...]:
+    """Return the fixes: a flash-attn that has what the program asks for, with a torch that it belongs to, or none."""
+    why = f"the program needs flash-attn {newer.least} or newer"
+    found = wheel_fixes.flash_attn_fixes(facts, why)
+    first, *rest = found or (wheel_fixes.look_it_up(facts),)
+    known_old = isinstance(facts.torch.version, str) and (pair(facts.torch.version) or (0, 0)) < (2, 2)
+    if newer.first_ones and (known_old or not isinstance(facts.torch.version, str)):
+        reason = f"{why}, whose finished wheels are for torch 2.2 and newer; flash-attn 0.x and 1.x are of the time of torch 1.12 to 2.0"
+        steps = (*torch_steps.for_flash_attn(facts, reason), *wheel_fixes.look_it_up(facts).steps)
+        first = Fix(title="Take flash-attn 2, with a torch that it has wheels for", steps=steps, verify=first.verify)
+    return (first, *rest)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Newer):
+        return _newer(facts, hit.variant)
     step = commands.by_hand(
         (),
         "take the version of that program that was written for the flash-attn here, or change its names: unpadded to varlen",
