@@ -47,6 +47,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "driver-missing",
         "cuda-init-error",
         "config-device-cpu",

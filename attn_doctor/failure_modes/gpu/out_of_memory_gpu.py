@@ -43,6 +43,7 @@ MODE = FailureMode(
     title="The GPU's memory is full",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("dataloader-worker-ended",),
     signs=(
         Sign(
             pattern=r"(?:CUDA|HIP) out of memory\.?(?: Tried to allocate (?P<size>[\d.]+) (?P<unit>[KMG]i?B))?",
