@@ -275,7 +275,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         ["python3 -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
-    "no container toolkit, Windows": ("PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE, [None]),
+    "no container toolkit, Windows": (
+        "PS C:\\seg> docker run --gpus all x\n" + NO_ENGINE,
+        ["wsl --update", None, None, "docker run --rm --gpus all nvidia/cuda:12.4.1-base-ubuntu22.04 nvidia-smi"],
+    ),
     "no container toolkit, Rocky": (
         'PRETTY_NAME="Rocky Linux 9.5"\n' + NO_ENGINE,
         [
