@@ -41,7 +41,7 @@ SIGNS = (
     Sign(("NVIDIA Corporation ",), r"NVIDIA Corporation \w{2,8} \[(?P<gpu>(?:GeForce|Quadro|Tesla|TITAN) [\w .-]{2,30}?)(?: \d{1,2} ?GB)?(?: (?:Lite Hash Rate|Max-Q|Mobile))*(?: / [\w /.-]{1,30})?\]", {}, "implied"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
     # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
-    Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
+    Sign(("Driver Version",), r"Driver Version\s*:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
     Sign(("Nvidia driver version", "NVIDIA driver version"), r"(?:Nvidia|NVIDIA) driver version: (?P<driver>\d{3}\.\d+(?:\.\d+)?)"),
     Sign(("NVRM version",), r"NVRM version: NVIDIA UNIX .{0,60}Kernel Module\D{0,40}\s(?P<driver>\d{3}\.\d+(?:\.\d+)?)\s"),
     Sign(("driver on your system is too old",), r"driver on your system is too old \(found version (?P<driver_cuda>\d{4,5})\)"),
