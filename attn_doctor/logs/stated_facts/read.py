@@ -138,7 +138,10 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
 
 
 def _of_compose(log: Log) -> Iterator[_Claim]:
-    """A log whose lines begin with the name of a service, as docker compose prints them: "trainer-1  | ". https://docs.docker.com/reference/cli/docker/compose/logs/"""
+    """A log whose lines begin with the name of a service, as docker compose prints them: "trainer-1  | ...".
+
+    https://docs.docker.com/reference/cli/docker/compose/logs/
+    """
     lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
     found = [(number, text) for number, text in lines if _COMPOSE.match(text)]
     if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
