@@ -162,13 +162,13 @@ def of_conda(facts: Facts, name: str) -> bool:
 
 
 # Servers of models that are built for one torch; pip would replace it without a word, and they would not import any more.
-_SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
+SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
 
 
 def pins_torch(facts: Facts) -> str | None:
     """Return the package that is there and is built for the one torch beside it, "vllm"; None where none is known."""
     subject = text(facts.subject.package)
-    return next((name for name in _SERVERS if subject == name or distribution(facts, name) is not None), None)
+    return next((name for name in SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:
