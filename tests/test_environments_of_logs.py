@@ -87,8 +87,8 @@ def test_the_verification_examines_that_environment(name, said):
 def test_a_notebook_keeps_the_torch_that_it_brings():
     there = facts_of(f'  File "/content/x.py", line 1\n!pip install flash-attn\n{PIP}')
     gone = msgspec.structs.replace(there, torch=msgspec.structs.replace(there.torch, version=None))
-    assert package_cures.torch_first(there) == ()
-    assert package_cures.torch_first(gone)[0].names()[0] == "torch"
+    assert package_cures.torch_first(there, "flash-attn") == ()
+    assert package_cures.torch_first(gone, "flash-attn")[0].names()[0] == "torch"
 
 
 def test_a_step_that_uv_add_keeps_is_not_said_to_be_taken_out():

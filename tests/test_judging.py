@@ -172,7 +172,7 @@ def test_every_sign_matches_its_sample_and_holds_its_literal():
     for module in ALL:
         for sign in module.MODE.signs:
             assert sign.literal in sign.sample, sign
-            assert len(sign.literal.encode()) >= 5, sign
+            assert len(sign.literal.encode()) >= 3, sign  # a shorter one stands in half of all lines
     for pattern, sample in zip(patterns(), [s.sample for m in ALL for s in m.MODE.signs], strict=True):
         assert pattern.regex.search(sample), pattern
 

@@ -28,7 +28,9 @@ def lines(name: str, *, again: bool = False, torch: Torch = TORCH_2_4, machine=L
     found = package_wheels.ready(facts, name, again=again)
     steps = [commands.rendered(facts, step) for step in found[0].steps] if found else []
     return [
-        f"{step.name}={step.value}" if isinstance(step, SetVariable) else " ".join(step.argv).removeprefix("python -m ")
+        f"{step.name}={step.value}"
+        if isinstance(step, SetVariable)
+        else " ".join(step.argv).removeprefix("python3 -m ").removeprefix("python -m ")
         for step in steps
     ]
 

@@ -287,7 +287,9 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "no torchvision beside torch of CUDA 12.8": (
         ULTRALYTICS.format(file="utils/nms.py", module="torchvision"),
-        ["python -m pip install torchvision==0.24.1"],  # PyPI's build of torch 2.9 is that of CUDA 12.8
+        [
+            "/home/user/v/bin/python3 -m pip install torchvision==0.24.1"
+        ],  # PyPI's build of torch 2.9 is that of CUDA 12.8
     ),
     "no tqdm in a project of uv": (
         "$ uv run yolo train\n" + ULTRALYTICS.format(file="utils/__init__.py", module="tqdm"),

@@ -60,6 +60,9 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
         yield decoder.decode(block).encode()
 
 
+_ONE_SIDE = 20  # zero bytes on one side to one on the other
+
+
 def is_wide(first: bytes) -> bool:
     """Return whether a text with this beginning is UTF-16."""
     return _wide(first) is not None
@@ -71,9 +74,11 @@ def _wide(first: bytes) -> str | None:
     if first.startswith(codecs.BOM_UTF16_BE):
         return "utf-16-be"
     sample = first[:4096]
-    if len(sample) >= 8 and sample[1::2].count(0) > len(sample) // 3:
+    # ASCII characters have a zero byte in UTF-16, always on the same side; a log in Korean has few of them, and UTF-8 has none.
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if odd > max(3, len(sample) // 10) and odd > _ONE_SIDE * even:
         return "utf-16-le"
-    if len(sample) >= 8 and sample[::2].count(0) > len(sample) // 3:
+    if even > max(3, len(sample) // 10) and even > _ONE_SIDE * odd:
         return "utf-16-be"
     return None
 

@@ -99,7 +99,8 @@ def _breaks(
     for number in range(len(lines) - 1):
         length = lengths[number]
         if (
-            4 * length > width
+            # A short rest of a broken line is broken again only before a word as long as a mangled name.
+            (4 * length > width or (known[0] == number and 4 * len(lines[number + 1].split(b" ", 1)[0]) > 3 * width))
             and length + lengths[number + 1] > width
             and keys[number][:_SURE] != keys[number + 1][:_SURE]
             and (keys[number][:2] != b"--" or keys[number][:_TIMED] != keys[number + 1][:_TIMED])

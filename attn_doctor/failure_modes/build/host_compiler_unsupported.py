@@ -84,7 +84,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"version of (?P<compiler>\S{1,40}) \((?P<have>\d[\d.]*)\) is greater than the maximum required version by CUDA "
-            r"(?P<cuda>\d+(?:\.\d+)*)",
+            r"(?P<cuda>\d{1,2}(?:\.\d{1,2}){0,2})",
             literal="is greater than the maximum required version by CUDA",
             sample="RuntimeError: The current installed version of g++ (13.2.0) is greater than the maximum required version by CUDA "
             "12.1 (12.0.0). Please make sure to use an adequate version of g++ (>=6.0.0, <=12.0).",

@@ -314,7 +314,9 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
     if name == FLASH_ATTN:
         keeps = wheel_fixes.fitting(facts) is not None
     else:
-        keeps = isinstance(facts.torch.version, str) or row is None or not row.torch_bound
+        # The command of these wheels asks the torch that is there which it is.
+        asks = row is not None and row.wheels in ("pytorch-index", "links")
+        keeps = asks or isinstance(facts.torch.version, str) or row is None or not row.torch_bound
     return (*ready, own) if keeps else (own, *ready)
 
 

@@ -151,8 +151,8 @@ def own_copy(facts: Facts) -> str | None:
     A release that is installed beside it is not imported: the folder of the program comes first on sys.path.
     """
     place, listed = facts.yolo.location, facts.packages.distributions
-    if isinstance(place, str):
-        return None if re.search(r"(?:site|dist)-packages", place) else place
+    if isinstance(place, str) and not re.search(r"(?:site|dist)-packages", place):
+        return place
     checkout = isinstance(listed, tuple) and any(
         d.name == "ultralytics" and isinstance(d.direct_url, str) for d in listed
     )

@@ -14,12 +14,10 @@ _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
 _ELSEWHERE = r"(?:conda/feedstock|runner/|builder/|actions-runner)"
 # A folder that stands for any in a help text.
 _ANY = r"(?:path|some|your|\.\.\.|<)"
-# What a form calls the system, also in two languages: "OS Version / 系统版本：Ubuntu 20.04.6 LTS".
-_LABEL = r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| Platform and Distribution)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment)|系统版本|系统|操作系统|运行环境|环境)"
-
 # The name of the field in which somebody wrote the system, in the languages of those who write most; "Operating System / 操作系统：" has two of them.
 _LABEL = (
-    r"(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| [Nn]ame)?|[Dd]istro|[Dd]istribution|[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Hh]ost OS|"
+    r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| [Nn]ame| Platform and Distribution)?|[Dd]istro|[Dd]istribution)|"
+    r"[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment|"
     r"操作系统(?:版本)?|系统(?:版本|环境)?|作業系統(?:版本)?|系統(?:版本|環境)?|运行环境|环境|環境|オペレーティングシステム|システム|"
     r"운영 ?체제(?: 버전)?|시스템|환경|ОС|[Оо]перационная система|[Сс]истема|[Ss]istema [Oo]perativo|[Ss]istema [Oo]peracional|SO|"
     r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
