@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from first_cures import cures, first
 
+from attn_doctor.commands import by_the_torch_there
 from attn_doctor.logs.stated_facts.typed import answers
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Install
 
 NO_HOME = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
 NVCC = "Cuda compilation tools, release 12.6, V12.6.20\n"
@@ -195,3 +202,44 @@ TYPED = {
 def test_an_answer_is_read_by_the_expression_that_was_typed(text):
     found = answers(list(enumerate(text.splitlines(), 1)), "log")
     assert {answer.fact: answer.value for answer in found} == TYPED[text]
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "wanted"),
+    [
+        ("2.6.0+cu124", "12.4", "0.21 cu124 2.6.0 3.2"),
+        ("2.4.1", "12.1", "0.19 cu121 2.4.1 3.1"),
+        ("2.11.0.dev20260101", None, "0.26 cpu 2.11.0.dev20260101 3.6"),
+        ("2.9.1+rocm6.4", None, "0.24 rocm6.4 2.9.1 3.5"),
+    ],
+)
+def test_the_torch_there_is_asked_for_what_belongs_to_it(tmp_path, version, cuda, wanted):
+    (tmp_path / "torch.py").write_text(f"__version__ = {version!r}\nclass version: cuda = {cuda!r}\n")
+    echo = ("-c", "import sys; print(*sys.argv[1:])", "{vision}", "{flavour}", "{torch}", "{triton}")
+    step = by_the_torch_there(Facts(), Install(requirements=("{triton}",), why="", changes=""))
+    argv = (sys.executable, *step.argv[1:3], sys.executable, *echo)
+    done = subprocess.run(
+        argv, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == wanted.split()
+
+
+SHARED = "NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.\n"
+
+
+def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
+    log = "File \"/home/me/{}/detect.py\", line 9, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
+    assert [["torch==2.14.1" in str(line) for line in cures(log.format("other"))[0]]] == [[True]]
+    assert ["torch==2.5.1 torchvision==0.20.1" in str(line) for line in cures(log.format("yolov5"))[0]] == [True]
+    # An RTX 50 has code in newer ones alone.
+    new = (
+        "NVIDIA GeForce RTX 5080 with CUDA capability sm_120 is not compatible with the current PyTorch installation.\n"
+    )
+    assert "torch==2.11.0" in str(cures(log.format("yolov5").partition("\n")[0] + "\n" + new)[0])
+
+
+def test_the_torchvision_of_an_old_torch_comes_from_its_page():
+    log = "YOLOv5 🚀 v6.1-10-gabc torch 1.10.0+cu113 CUDA:0 (NVIDIA GeForce RTX 3070, 8192MiB)\n" + SHARED
+    assert cures(log)[0] == [
+        f"python -m pip install --force-reinstall --no-deps torchvision==0.11.1+cu113 --find-links {WHL}/torch_stable.html"
+    ]

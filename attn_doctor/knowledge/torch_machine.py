@@ -29,6 +29,7 @@ class Machine(Record, frozen=True, kw_only=True):
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None
     musl: bool = False
+    before: str | None = None  # programs there do not run with this minor of torch and newer ones: "2.6"
 
     @property
     def platform(self) -> str:

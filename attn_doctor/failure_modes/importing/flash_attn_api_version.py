@@ -245,11 +245,8 @@ _NONE = Version("0")
 
 def _installed(facts: Facts, title: str, requirement: str, *before: Step) -> Fix:
     """Return the fix that installs a release beside torch: its setup takes the finished wheel, where there is one."""
-    tools = commands.install(
-        *(name for name in built_packages.imports("flash-attn") if name != "torch"),
-        why="its setup imports them",
-        changes="adds build tools",
-    )
+    small = tuple(name for name in built_packages.imports("flash-attn") if name != "torch")
+    tools = commands.install(*small, why="its setup imports them", changes="adds build tools")
     step = commands.install(
         requirement,
         no_build_isolation=True,
