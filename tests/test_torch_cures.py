@@ -10,8 +10,9 @@ import pytest
 from first_cures import cures, first
 
 from attn_doctor.commands import by_the_torch_there
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.stated_facts.typed import answers
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Gpu, Graphics, Yolo
 from attn_doctor.model.steps import Install
 
 NO_HOME = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
@@ -229,13 +230,15 @@ SHARED = "NotImplementedError: Could not run 'torchvision::nms' with arguments f
 
 def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
     log = "File \"/home/me/{}/detect.py\", line 9, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
-    assert [["torch==2.14.1" in str(line) for line in cures(log.format("other"))[0]]] == [[True]]
-    assert ["torch==2.5.1 torchvision==0.20.1" in str(line) for line in cures(log.format("yolov5"))[0]] == [True]
-    # An RTX 50 has code in newer ones alone.
-    new = (
-        "NVIDIA GeForce RTX 5080 with CUDA capability sm_120 is not compatible with the current PyTorch installation.\n"
-    )
-    assert "torch==2.11.0" in str(cures(log.format("yolov5").partition("\n")[0] + "\n" + new)[0])
+    assert cures(log.format("other"))[0][0] == f"python3 -m pip install torch --index-url {WHL}/cu126"
+    assert cures(log.format("yolov5"))[0][0] == "python3 -m pip install 'torch<2.6' torchvision"
+    rtx50 = Gpu(index=0, name="NVIDIA GeForce RTX 5080", compute_capability="12.0")
+    old, new = Yolo(version="8.2.63"), Yolo(version="8.2.64")
+    torches = [
+        torch_steps.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
+        for yolo, gpus in ((old, ()), (new, ()), (old, (rtx50,)))
+    ]
+    assert torches == ["2.5.1", "2.14.1", "2.11.0"]  # code for an RTX 50 is in newer ones alone
 
 
 def test_the_torchvision_of_an_old_torch_comes_from_its_page():

@@ -147,7 +147,7 @@ def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False) -> tuple[
     if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
         leave = f"{why}; where it is installed already, leave this step out"
         return for_flash_attn(facts, leave) if flash_attn else newest_steps(facts, leave)
-    bound = _next_minor(found.torch) if flash_attn else None
+    bound = _next_minor(found.torch) if flash_attn else machine_of(facts).before
     stays = f"a torch older than {bound} stays" if bound else "a torch that is there stays, whichever it is"
     step = commands.install(
         f"torch<{bound}" if bound else "torch",
