@@ -172,4 +172,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
     )
     found = Fix(title="Take the wheel that fits", steps=(name,), verify=building.verify(facts))
-    return (*building.without_compiling(facts), found)
+    return building.without_compiling(facts) or (found,)

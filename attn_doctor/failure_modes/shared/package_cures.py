@@ -150,10 +150,10 @@ def from_source(facts: Facts, name: str) -> Fix:
     return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
 
 
-def again(facts: Facts, because: str) -> tuple[Fix, ...]:
+def again(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
 
-    `because`: why the installed one has to go.
+    `because`: why the installed one has to go. `abi`: torch's C++ ABI, where it is known.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)
@@ -168,6 +168,7 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         )
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
+    twin = package_wheels.of_the_other_abi(facts, name, abi)
     made = list(package_wheels.ready(facts, name, again=True))
     if row is not None and row.linux_only and facts.system.os in ("windows", "darwin"):
         return tuple(made)
@@ -190,6 +191,7 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
             title=f"Build {name} again, for this torch", steps=_anew(facts, why, row), verify=subject.verify(facts)
         )
         made.insert(0 if row is not None and row.wheels == "releases" else len(made), built)
+    made = [*twin, *made]
     if row is not None and row.attention:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))

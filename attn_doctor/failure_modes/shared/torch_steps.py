@@ -11,6 +11,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.installers import chosen, context, keeps_books
+from attn_doctor.failure_modes.shared import subject
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
@@ -230,11 +231,16 @@ def _for_flash_attn(facts: Facts) -> tuple[Choice | NoTorch, str | None]:
     machine = machine_of(facts)
     if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
         return choice(facts), None
+    release = subject.pinned(facts) if subject.is_flash_attn(facts) else None
+    of_release = {wheel.torch for wheel in wheels.of_release(release)} if release else set()
     for minor in wheels.torches(machine.python):
+        if of_release and minor not in of_release:
+            continue
         row = pytorch.release(minor)
         found = torch_choice.choose_release(machine, minor if isinstance(row, Unknown) else row.latest)
         if isinstance(found, Choice):
-            return found, "flash-attn has finished wheels for this torch, and none for the newest"
+            named = f"flash-attn {release}" if of_release else "flash-attn"
+            return found, f"{named} has finished wheels for this torch, and none for the newest"
     older = torch_choice.choose(machine, below=pytorch.first_with_cxx(20))
     return (choice(facts), None) if isinstance(older, NoTorch) else (older, None)
 

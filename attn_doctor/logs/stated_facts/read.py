@@ -56,6 +56,7 @@ class _Claim(NamedTuple):
     how: How
     weight: int = 0
     doing: str = ""
+    of: str = ""  # the package whose version was asked for; empty: the line does not name it
 
 
 def stated_facts(logs: Iterable[Log]) -> StatedFacts:
@@ -77,12 +78,15 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)
+        subject = _subject([c for c in claims if c.fact == "package"], error, good)
+        name_of_it = subject["package"].value if subject else ""
+        claims = [c for c in claims if c.of in ("", name_of_it)]
         for name in SINGLE:
             if name not in ("package", "doing"):
                 chosen = _choose(name, [c for c in claims if c.fact == name], error)
                 if chosen is not None:
                     singles.setdefault(name, []).append(chosen)
-        for name, chosen in _subject([c for c in claims if c.fact == "package"], error, good).items():
+        for name, chosen in subject.items():
             singles.setdefault(name, []).append(chosen)
         gpus |= _gpus([c for c in claims if c.fact == "gpu"])
         pci |= {c.value: Stated(value=c.value, place=c.place, how=c.how) for c in claims if c.fact == "pci"}
@@ -119,7 +123,8 @@ def _claims(log: Log) -> Iterator[_Claim]:
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):
             if value:
-                yield _Claim(fact, value, place, sign.how, sign.weight, doing)
+                of = package(said["package"]) if fact == "asked" and "package" in said else ""
+                yield _Claim(fact, value, place, sign.how, sign.weight, doing, of)
 
 
 def _place(match: Match) -> Place:
