@@ -89,6 +89,27 @@ def index_of(flavour: str) -> str:
     return f"{INDEX}/{flavour}"
 
 
+# The last torch before 2.0 for a CUDA, and the first and last minor of its Pythons: https://pytorch.org/get-started/previous-versions/
+_BEFORE_TWO = {
+    "9.2": ("1.7.1", 6, 9),
+    "10.1": ("1.8.1", 6, 9),
+    "10.2": ("1.12.1", 7, 10),
+    "11.0": ("1.7.1", 6, 9),
+    "11.1": ("1.10.1", 6, 9),
+    "11.3": ("1.12.1", 7, 10),
+    "11.6": ("1.13.1", 7, 11),
+}
+
+
+def before_two(cuda: str, python: str | None) -> tuple[str, ...]:
+    """Return the requirements of the last torch 1 for a CUDA, of the page STABLE, with their builds; empty where there is none for this Python."""
+    row, version = _BEFORE_TWO.get(cuda), pair(python) if python else None
+    if row is None or version is None or not (3, row[1]) <= version <= (3, row[2]):
+        return ()
+    built = pytorch.flavour(cuda)
+    return tuple(f"{text}+{built}" for text in same(row[0], "torchvision"))
+
+
 def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
     """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
 

@@ -28,7 +28,11 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
         return ()
     if row.linux_only and facts.system.os in ("windows", "darwin"):
         return (_under_linux(facts, name),)
-    if row.compiles_nothing and not again:
+    at_run_time = facts.subject.doing in (
+        "running",
+        "importing",
+    )  # then it was installed so, and compiled at its first use
+    if row.compiles_nothing and not again and not at_run_time:
         return (_without_compiling(facts, name, row.compiles_nothing),)
     if not _may_fit(facts, row):
         return ()

@@ -278,6 +278,23 @@ def _with_gpu(facts: Facts) -> Machine:
     return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
 
 
+def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
+    """Return the step to the last torch 1 for the CUDA of an old toolkit, where an old Python runs it; none elsewhere."""
+    wanted = torch_choice.before_two(nvcc, machine_of(facts).python)
+    if not wanted:
+        return ()
+    step = commands.install(
+        *wanted,
+        find_links=torch_choice.STABLE,
+        why=f"for CUDA {nvcc}, as the toolkit that is here, and for this Python",
+        changes="torch and torchvision",
+        risk="medium",
+        risk_text=_OTHERS,
+        takes="1 to 2 GB",
+    )
+    return (step,)
+
+
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
     """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is.
 
