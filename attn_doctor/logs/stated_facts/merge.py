@@ -59,6 +59,7 @@ _PATHS = {
     "locked": ("subject.locked", "whether uv had resolved"),
     "command": ("subject.command", "the command"),
     "address": ("subject.address", "the address of the package"),
+    "folder": ("subject.folder", "the folder of the package's sources"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor

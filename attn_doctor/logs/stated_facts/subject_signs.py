@@ -45,6 +45,8 @@ _SUBJECTS = (
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
+    # Compiled in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
+    Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
     # A setup, or a package at its import or call, that names itself.
     Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
     Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
