@@ -232,17 +232,22 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
         return Trials(
             skipped=f"{stated_gpu.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
         )
+    from attn_doctor.prescription import proof_files
     from attn_doctor.trials.plan import plan
     from attn_doctor.trials.run import run
 
     assert isinstance(facts.interpreter.python, str)
-    return run(
+    trials = run(
         plan(facts, options.trials),
         [facts.interpreter.python],
         timeout=options.timeout,
         on_progress=say,
         environ=options.surroundings,
     )
+    if not proof_files.stored():
+        return trials
+    note = f"what `attn-doctor run` has proven here is kept in {proof_files.place()}: `attn-doctor run --forget` removes it"
+    return msgspec.structs.replace(trials, run=msgspec.structs.replace(trials.run, notes=(*trials.run.notes, note)))
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:

@@ -25,6 +25,8 @@ from attn_doctor.model.facts import Distribution, Facts
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Target, encode
 from attn_doctor.model.steps import Install, RunByHand, Uninstall
+from attn_doctor.report import plan_outline
+from attn_doctor.report.blocks import Verdict
 from attn_doctor.system.own_names import Own
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
@@ -157,6 +159,8 @@ def test_recorded_facts_of_another_machine_are_judged_and_nobody_here_is_asked(t
     made = workflow.suggest(nobody._replace(facts=str(facts)), said := Said())
     assert (made.here, made.places, made.facts) == (False, None, read(machine)[0])
     assert made.plan.notes[-1] == "This plan is for the machine of these facts."
+    told = [block.text for block in plan_outline.plan(made.plan, "posix") if isinstance(block, Verdict)]
+    assert told[0].endswith("nothing was tried: on that machine --verify tries it in a throw-away copy.")
     assert "asking the installer what it would change" not in said
     install = next(one for one in made.plan.ways[0].steps if isinstance(one.step, Install))
     assert "torch" in " ".join(install.step.argv)

@@ -81,6 +81,11 @@ def run(*argv: str | Path, cwd: Path | None = None, **environ: str) -> subproces
     )
 
 
+@pytest.fixture(autouse=True)
+def _proofs_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     """An interpreter of its own with torch and without attn_doctor, and the program beside it."""
@@ -129,6 +134,26 @@ def test_a_program_without_attn_doctor_gets_the_exchange(program):
     assert (done.stdout.split("\n")[:2], done.returncode) == (["fused", "[]"], 0), done.stderr
     assert done.stderr == "attn-doctor: the attention is computed by sdpa-flash on cpu, float32\n"
     assert sorted(site_packages(program.parent.parent).rglob("*")) == before
+
+
+def test_a_program_whose_model_has_another_attention_is_told_so(program):
+    done = run("--", program, "-c", "import ultralytics.nn.modules.block", PYTHONPATH=path_of(program))
+    assert done.returncode == 0
+    assert done.stderr == (
+        "attn-doctor: nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows\n"
+    )
+
+
+def test_what_was_proven_is_kept_and_forgotten(program, tmp_path):
+    folder = tmp_path / "cache" / "attn-doctor" / "proofs"
+    run("--attention", "sdpa-flash", "--", program, script(program), PYTHONPATH=path_of(program))
+    assert list(folder.glob("*.json"))
+    done = run("--forget", "--", program, "-c", "print('it ran')")
+    assert (done.stdout, done.returncode) == ("it ran\n", 0)
+    assert f"of proofs removed from {folder}" in done.stderr
+    assert not folder.exists()
+    done = run("--forget")
+    assert (done.stderr, done.returncode) == (f"attn-doctor: no proofs are kept in {folder}\n", 0)
 
 
 def test_children_get_it_too(program):

@@ -95,11 +95,11 @@ def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
     from attn_doctor.exchange import kernels
 
     def eager(query, key, value, scale):
-        time.sleep(0.02)
+        time.sleep(0.2)
         return kernels.sdpa(query, key, value, scale)
 
     def planted(query, key, value, scale):
-        time.sleep(0.06 if query.requires_grad else 0)
+        time.sleep(0.8 if query.requires_grad else 0)
         return kernels.sdpa(query, key, value, scale)
 
     monkeypatch.setattr(kernels, "eager", eager)
@@ -214,3 +214,22 @@ def test_the_files_are_few_and_forgotten_on_demand(prescribe, cache):
     assert proof_files.forget() == proof_files.MOST_FILES
     assert not cache.exists()
     assert proof_files.forget() == 0
+
+
+def test_check_says_where_they_are_kept(cache, monkeypatch):
+    from attn_doctor import examination
+    from attn_doctor.model.facts import Facts, Interpreter
+    from attn_doctor.model.trials import Trials
+
+    monkeypatch.setattr("attn_doctor.trials.run.run", lambda *_, **__: Trials(attempted=True))
+    facts = Facts(interpreter=Interpreter(python="/no/such/python"))
+
+    def notes():
+        return examination._prove(facts, examination.Options(), [].append).run.notes
+
+    assert notes() == ()
+    cache.mkdir(parents=True, mode=0o700)
+    (cache / "one.json").write_text("{}")
+    assert notes() == (
+        f"what `attn-doctor run` has proven here is kept in {cache}: `attn-doctor run --forget` removes it",
+    )

@@ -117,6 +117,7 @@ class Plan(Record, frozen=True, kw_only=True):
     installer_why: str
     causes: tuple[Cause, ...]
     ways: tuple[Way, ...]  # best first; empty: nothing to do, or no known fix
+    elsewhere: bool = False  # for another machine: nothing can be tried or applied here
     notes: tuple[str, ...] = ()
 
 

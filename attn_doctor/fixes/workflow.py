@@ -84,7 +84,7 @@ def suggest(request: FixRequest, say: Say) -> Suggested:
         note = f"This plan is for the machine {'of these facts' if request.facts else 'that wrote the report'}" + (
             ", and is not tried here." if request.verify else "."
         )
-        plan = msgspec.structs.replace(plan, notes=(*plan.notes, note))
+        plan = msgspec.structs.replace(plan, elsewhere=True, notes=(*plan.notes, note))
     if request.verify and places is not None:
         _check_name(places)
         trying = Trying(

@@ -80,6 +80,8 @@ def _verdict(made: Plan) -> Verdict:
         )
     number = len(made.ways)
     how = "One way" if number == 1 else f"{number} ways, the best first"
+    if made.elsewhere:
+        return Verdict(f"{how}; nothing was tried: on that machine --verify tries it in a throw-away copy.", "")
     return Verdict(f"{how}; nothing was tried yet: --verify tries it in a throw-away copy.", "")
 
 
