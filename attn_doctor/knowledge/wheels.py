@@ -97,13 +97,14 @@ def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
 
 
 @functools.cache
-def torches(python: str | None) -> tuple[str, ...]:
+def torches(python: str | None, release: str | None = None) -> tuple[str, ...]:
     """Return the minors of torch that official wheels for Linux on x86-64 were built for, the newest first: "2.8", "2.7".
 
-    `python`: the wheels for this one alone; None: it is not known, so those minors count that have a wheel for most Pythons.
+    `python`: the wheels for this one alone; None: it is not known, so those minors count that have a wheel for most Pythons. `release`: of
+    this flash-attn alone; of one that is not listed, of all.
     """
     pythons: dict[str, set[str]] = {}
-    for wheel in official():
+    for wheel in (of_release(release) if release else ()) or official():
         if wheel.platform == "linux_x86_64" and not wheel.nightly:
             pythons.setdefault(wheel.torch, set()).add(wheel.python)
     few = max(map(len, pythons.values())) // 2

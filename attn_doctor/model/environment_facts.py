@@ -185,6 +185,8 @@ class Pin(Record, frozen=True, kw_only=True):
     line: int
     requirement: str
     isolated: bool = True  # False: a command installs it with --no-build-isolation
+    by_command: bool = False  # a command of a Dockerfile installs it, so that all its options are known
+    without_torch: bool = False  # and nothing that ran before it in that image brings torch
 
 
 class Project(Record, frozen=True, kw_only=True):

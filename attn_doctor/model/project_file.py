@@ -19,6 +19,8 @@ class Wish(Record, frozen=True, kw_only=True):
     version: str | None = None  # where it is exact: "2.5.8"; of conda's "pytorch=2.1" it is "2.1"
     conda: bool = False
     isolated: bool = True  # False: installed with --no-build-isolation
+    by_command: bool = False  # of a Dockerfile
+    without_torch: bool = False  # of a Dockerfile: neither its image nor an earlier command brings torch
     build: str | None = None  # of conda: "py3.10_cuda12.1_cudnn8_0"
 
     @property

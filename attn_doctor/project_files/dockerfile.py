@@ -8,6 +8,8 @@ import string
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from attn_doctor.model.facts import Variable
 from attn_doctor.model.project_file import Image, ProjectFile, Said, Wish
 from attn_doctor.project_files.requirements import flavour_of, of_command, wish_of, words_of
@@ -37,6 +39,15 @@ _CONDA = re.compile(r"(?:^|/)(?:continuumio/(?:mini|ana)conda3|condaforge/\w+|ma
 _SYSTEM = re.compile(
     r"(?P<name>ubuntu|ubi|rockylinux|rocky|centos|debian|oraclelinux|opensuse)(?P<version>\d+(?:\.\d+)?)"
 )
+# A list of requirements, a project, a script, an environment of another stage.
+_BRINGS_MORE = re.compile(
+    r"torch|\s-r\b|--requirement|requirements|environment\.ya?ml|\bsync\b|(?:poetry|pdm|pixi) install|\.sh\b|setup\.py|install (?:-\S+ )*[./]|^(?:COPY|ADD) "
+)
+_WITHOUT_TORCH = frozenset(
+    "pip setuptools wheel packaging ninja psutil cmake pybind11 cython uv poetry numpy scipy pandas pillow matplotlib tqdm pyyaml requests "
+    "opencv-python opencv-python-headless scikit-learn scikit-image jupyter jupyterlab notebook ipython fastapi uvicorn flask boto3 einops "
+    "huggingface-hub transformers tokenizers datasets safetensors virtualenv awscli hydra-core omegaconf flash-attn".split()
+)
 _UV_DOCKER = "ghcr.io/astral-sh/uv:"
 
 
@@ -64,9 +75,13 @@ def read(text: str, file: str) -> ProjectFile | None:
     image, wishes, python, distribution = _image(base.image, base.line)
     flavour: Said | None = None
     toolkit, without, compiler = image.toolkit, image.without_toolkit, image.compiler
+    torch = bool(wishes) or not (image.toolkit or image.without_toolkit)  # an image that is not known may hold it
     for stage in chain:
         for command, line in stage.commands:
-            wishes += list(_wishes(command, line))
+            for part in _COMMANDS.split(command):
+                found_there = list(_wishes(part, line))
+                wishes += [_in_order(wish, without_torch=not torch) for wish in found_there]
+                torch = torch or _may_bring_torch(part, found_there)
             flavour = flavour_of(command, line) or flavour
             for name in _system_packages(command):
                 compiler = True if name in _COMPILERS else compiler
@@ -108,8 +123,8 @@ def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
             if stage:
                 yield stage
             stage = _Stage(found["image"], found["alias"], line, [])
-        elif name == "RUN" and stage:
-            stage.commands.append((filled, line))
+        elif stage and (name == "RUN" or (name in ("COPY", "ADD") and "--from" in filled)):
+            stage.commands.append((filled if name == "RUN" else f"{name} {filled}", line))
     if stage:
         yield stage
 
@@ -160,6 +175,15 @@ def _wishes(command: str, line: int) -> Iterator[Wish]:
             continue
         for wish in of_command(words, line):
             yield wish if tool in ("pip", "uv") else _conda(wish)
+
+
+def _in_order(wish: Wish, *, without_torch: bool) -> Wish:
+    return msgspec.structs.replace(wish, by_command=not wish.conda, without_torch=without_torch and not wish.conda)
+
+
+def _may_bring_torch(command: str, wishes: list[Wish]) -> bool:
+    """Say whether torch may be there after a command: it installs a package that is not known to do without, or what is not written here."""
+    return _BRINGS_MORE.search(command) is not None or any(wish.name not in _WITHOUT_TORCH for wish in wishes)
 
 
 def _conda(wish: Wish) -> Wish:

@@ -150,7 +150,17 @@ class _Making:
         field = "distributions" if whole else "named"
         where = {f"{field}.{at}": (w.line, file) for at, (w, file) in enumerate(last.values())}
         self.put("packages", Packages(distributions=named) if whole else Packages(named=named), where)
-        pins = tuple(Pin(file=file, line=w.line, requirement=w.text, isolated=w.isolated) for w, file in wishes)
+        pins = tuple(
+            Pin(
+                file=file,
+                line=w.line,
+                requirement=w.text,
+                isolated=w.isolated,
+                by_command=w.by_command,
+                without_torch=w.without_torch,
+            )
+            for w, file in wishes
+        )
         self.put("project", Project(pins=pins), {f"pins.{at}": (pin.line, pin.file) for at, pin in enumerate(pins)})
         self._flash_attention(last, whole=whole)
         yolo = last.get("ultralytics")

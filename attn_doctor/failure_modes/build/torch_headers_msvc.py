@@ -1,11 +1,13 @@
-"""MSVC takes `std` in torch's headers for ambiguous.
+r"""MSVC takes `std` in torch's headers for ambiguous.
 
 What it is
     On Windows, nvcc gives the C++ part of a .cu file to Microsoft's compiler. One header of torch (compiled_autograd.h) holds a template that
     this compiler refuses there. It is no fault of the extension that is built.
 
 How it shows
-    "torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol", then "valarray(20): note: could be 'std'".
+    "torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol", then "valarray(20): note: could be 'std'". Other
+    errors in torch\include (its own headers, or the copy of pybind11 there) end with "fatal error C1003: error count exceeds 100": only
+    the first of them tells the cause.
 
 Why it happens
     torch has a way round, but only where USE_CUDA is defined, and extensions do not define it. torch 2.7 and newer are known for it,
@@ -27,8 +29,8 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building, package_cures
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -48,11 +50,20 @@ MODE = FailureMode(
             literal="error C2872:",
             sample="torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol",
         ),
+        # The rest of a hundred errors, of which the first is missing.
+        Sign(
+            pattern=r"[\\/]torch[\\/]include[\\/](?P<file>[^\s(]{1,200})\(\d+(?:,\d+)?\)\s?: (?:fatal )?error (?P<number>C\d{4})",
+            literal="error C",
+            sample="C:\\v\\lib\\site-packages\\torch\\include\\pybind11\\cast.h(624): error C2334: unexpected token(s) preceding '{'",
+            strength="hint",
+        ),
     ),
 )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return _of_the_rest(seen, evidence)
     of_torch = any("torch" in m.text.lower() for m in seen.matches)
     return Hit(
         message="Microsoft's compiler takes `std` in a header of torch for ambiguous: torch's own way round needs USE_CUDA defined.",
@@ -61,8 +72,60 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+class Rest(Variant, frozen=True, kw_only=True):
+    """Say that only later errors of a header of torch are there, and not the first one."""
+
+
+def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit of errors in torch's headers; None where a known cause stands in the same log."""
+    known = any(
+        m.strength == "proof" and m.slug not in (MODE.slug, building.FAILED) for log in seen.logs for m in log.matches
+    )
+    file = (seen.group("file") or "").replace("\\", "/").rpartition("/")[2]
+    if known or not file:
+        return None
+    return Hit(
+        message=f"Microsoft's compiler refuses {file}, a header that torch brings, with error {seen.group('number')}; the first error above it tells why.",
+        evidence=evidence,
+        confidence=Confidence.LOW,
+        variant=Rest(),
+    )
+
+
+def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes where the first error is not known: find it; no build at all; another MSVC."""
+    verify = building.verify(facts)
+    again = package_cures.build(
+        facts, "writes all errors; keep them in a file: > build.log 2>&1 behind the command", verbose=True, fresh=True
+    )
+    read = commands.by_hand(
+        ("attn-doctor", "diagnose", "build.log"),
+        "the first line with 'error C' is the cause, the hundred after it are not: this reads it",
+        "nothing",
+        "none",
+    )
+    ready = building.without_compiling(facts)
+    if not ready:
+        words = (
+            "look for a finished wheel of the package for your torch, CUDA and Python, which compiles nothing: xformers and torchvision have theirs on "
+            "the --index-url that your torch came from"
+        )
+        ready = (
+            Fix(title="Take a finished wheel", steps=(commands.by_hand((), words, "that package"),), verify=verify),
+        )
+    words = (
+        "in the Visual Studio Installer choose another MSVC toolset of Visual Studio 2022 (Individual components), or update it; torch's headers are "
+        "built with the one of their time"
+    )
+    other = commands.by_hand((), words, "Visual Studio")
+    first = Fix(title="Find the first error", steps=(again, read), verify=verify)
+    return (first, *ready, Fix(title="Build with another MSVC", steps=(other,), verify=verify))
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
+    if isinstance(hit.variant, Rest):
+        return _by_the_first_error(facts)
     define = commands.variable(
         "NVCC_APPEND_FLAGS",
         "-DUSE_CUDA=1",

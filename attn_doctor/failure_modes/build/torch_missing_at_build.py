@@ -29,13 +29,18 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject
+from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Install, Step, name_of
 
 MODE = FailureMode(
     code="AD101",
@@ -78,6 +83,9 @@ MODE = FailureMode(
 
 def detect(facts: Facts) -> Hit | None:
     """Find a missing torch, or a requirement file that names flash-attn: it is built in isolation, even where torch is installed."""
+    ordered = _in_dockerfile(facts)
+    if ordered is not None:
+        return ordered
     if known(facts.system.os) == "darwin" or building.works(facts):
         return None
     if not torch_installed(facts):
@@ -98,6 +106,105 @@ def detect(facts: Facts) -> Hit | None:
                 severity=Severity.INFO,
             )
     return None
+
+
+class Ordered(Variant, frozen=True, kw_only=True):
+    """Name the line of a Dockerfile that builds a package without torch, and whether torch is missing or only isolation hides it."""
+
+    file: str
+    line: int
+    package: str
+    requirement: str
+    missing: bool
+
+
+def _in_dockerfile(facts: Facts) -> Hit | None:
+    """Find a command of a Dockerfile that builds a package before torch is there, or in isolation from it."""
+    for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
+        name = name_of(pin.requirement)
+        if not pin.by_command or name is None or ".whl" in pin.requirement or not _built(name):
+            continue
+        hidden = pin.isolated and not _isolation_is_off(facts)
+        if not (pin.without_torch or hidden):
+            continue
+        where = f"{pin.file} line {pin.line} installs {pin.requirement}"
+        if pin.without_torch:
+            said = f"{where} before torch is there, and its setup imports torch: that command fails."
+        else:
+            said = f"{where} in isolation, where pip and uv have no torch, and its setup imports torch: that command fails."
+        return Hit(
+            message=said,
+            evidence=(fact(facts, f"project.pins.{index}.requirement", where),),
+            severity=Severity.ERROR,
+            variant=Ordered(
+                file=pin.file, line=pin.line, package=name, requirement=pin.requirement, missing=pin.without_torch
+            ),
+        )
+    return None
+
+
+def _built(name: str) -> bool:
+    """Say whether pip has to build this package, and its setup imports torch."""
+    row = built_packages.row_of(name)
+    return (
+        row is not None
+        and row.wheels in ("releases", "links", "none")
+        and "torch" in row.imports
+        and not row.only_wheels
+    )
+
+
+def _isolation_is_off(facts: Facts) -> bool:
+    """Say whether a variable of the Dockerfile turns isolation off for all commands. Pip's has the meaning of its opposite."""
+    names = ("PIP_NO_BUILD_ISOLATION", "UV_NO_BUILD_ISOLATION")
+    return isinstance(facts.environment, tuple) and any(v.name in names for v in facts.environment)
+
+
+def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
+    """Return the fixes of the order in a Dockerfile: torch first, the package after it without isolation, and nvcc for a build."""
+    name, verify = ordered.package, subject.verify(facts)
+    before = f"a line of its own in {ordered.file}, before line {ordered.line}"
+    steps: list[Step] = []
+    if ordered.missing:
+        torch, why = _torch_of_file(facts, ordered)
+        steps.append(commands.by_hand(("RUN", "pip", "install", *torch), f"{before}: {why}", ordered.file))
+    small = tuple(text for text in built_packages.imports(name) if text != "torch")
+    steps.append(commands.by_hand(("RUN", "pip", "install", *small), f"{before}: its setup imports them", ordered.file))
+    words = (
+        f"in the place of line {ordered.line}, or of its part for {name}: built behind torch; its setup takes the finished wheel for that torch where "
+        "there is one"
+    )
+    argv = ("RUN", "pip", "install", "--no-build-isolation", ordered.requirement)
+    steps.append(commands.by_hand(argv, words, ordered.file))
+    if facts.toolchain.toolkits == ():
+        words = (
+            f"where no finished wheel fits, {name} is compiled, and this image has no nvcc: nvidia/cuda and pytorch/pytorch images with -devel in their "
+            "name have it, -base and -runtime have not. `attn-doctor wheels` says whether there is a wheel"
+        )
+        steps.append(commands.by_hand((), words, "FROM"))
+    title = "Install torch before it in the Dockerfile" if ordered.missing else "Turn isolation off in that command"
+    return (Fix(title=title, steps=tuple(steps), verify=verify),)
+
+
+def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str]:
+    """Return the words behind `pip install` that bring torch before the package, and why: the torch that the file asks for, else one with wheels."""
+    pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
+    own = [
+        pin.requirement
+        for pin in pins
+        if pin.file == ordered.file and name_of(pin.requirement) in ("torch", "torchvision")
+    ]
+    if own:
+        return tuple(own), "torch first, and nothing that is built with it in the same command"
+    exact = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", ordered.requirement)
+    if ordered.package == subject.FLASH_ATTN:
+        steps = torch_steps.for_flash_attn(facts, "torch first", exact[1] if exact else None)
+    else:
+        steps = torch_steps.newest_steps(facts, "torch first")
+    made = next((step for step in steps if isinstance(step, Install)), None)
+    if made is None:
+        return torch_steps.bare(), "torch first"
+    return (*made.requirements, *(("--index-url", made.index_url) if made.index_url else ())), made.why
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -129,6 +236,8 @@ def _of_setup(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Ordered):
+        return (*_ordered_anew(facts, hit.variant), *building.without_compiling(facts))
     missing = package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(
         facts,

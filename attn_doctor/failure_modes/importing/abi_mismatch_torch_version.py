@@ -78,6 +78,19 @@ MODE = FailureMode(
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
         ),
+        # The same line where the log is cut before the torch that is there.
+        Sign(
+            pattern=r"^PyTorch +(?P<built>\d[\w.+]*) with CUDA \d[\d.]*\s*$",
+            literal=" with CUDA ",
+            sample="PyTorch 2.1.0+cu121 with CUDA 1201",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<asked_by>xFormers) was built for:",
+            literal="xFormers was built for:",
+            sample="WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:",
+            strength="context",
+        ),
         # torchvision's operators have a failure mode of their own.
         Sign(
             pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
@@ -173,7 +186,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if all("torn" in m.groups or "cut" in m.groups for m in seen.matches if m.strength != "context"):
         return _torn(seen)
     seen = cut_logs.told(seen)
+    of_xformers = any(m.groups.get("asked_by") for m in seen.matches)
     for match in seen.matches:
+        if match.groups.get("built") and not match.groups.get("have") and not of_xformers:
+            continue  # another program tells its torch
         hit = _of_line(match, _extension(match) or subject.package(facts), subject.stated(facts))
         if hit is not None:
             counted = [m for m in seen.matches if _of_line(m)]
@@ -222,7 +238,7 @@ def _torn(seen: Seen) -> Hit:
 
 def _of_line(match: Match, named: str | None = None, stated: str | None = None) -> tuple[str, Confidence] | None:
     symbol, groups, who = match.groups.get("symbol"), match.groups, named or "An extension"
-    if "torn" in groups:
+    if "torn" in groups or match.strength == "context":
         return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
@@ -231,6 +247,8 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
         text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
     if "built" in groups:
+        if not groups.get("have"):
+            return f"{who} was built for torch {groups['built']}, and another is there.", Confidence.MEDIUM
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (

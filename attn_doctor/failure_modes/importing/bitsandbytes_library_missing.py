@@ -30,6 +30,7 @@ References
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -70,6 +71,39 @@ MODE = FailureMode(
             literal="libbitsandbytes_",
             sample="AttributeError: /opt/venv/lib/python3.10/site-packages/bitsandbytes/libbitsandbytes_cpu.so: undefined symbol: cget_col_row_stats",
         ),
+        # Releases before 0.43, bitsandbytes/cuda_setup/main.py. They look for files of Linux on Windows too.
+        # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/0.38.1/bitsandbytes/cuda_setup/main.py
+        Sign(
+            pattern=r"CUDA[_ ]SETUP: (?:WARNING! (?P<lacks>libcuda(?:rt)?\.so)|Required library version not found|Defaulting to libbitsandbytes_cpu)",
+            literal="SETUP: ",
+            sample="CUDA_SETUP: WARNING! libcudart.so not found in any environmental path. Searching in backup paths...",
+        ),
+        Sign(
+            pattern=r"(?P<lacks>libcuda(?:rt)?)\.so not found! Do you have a CUDA driver installed",
+            literal="Do you have a CUDA driver installed",
+            sample="WARNING! libcuda.so not found! Do you have a CUDA driver installed? If you are on a cluster, make sure you are on a CUDA machine!",
+        ),
+        Sign(
+            pattern=r"(?P<windows>argument of type 'WindowsPath' is not iterable)",
+            literal="argument of type 'WindowsPath' is not iterable",
+            sample="TypeError: argument of type 'WindowsPath' is not iterable",
+        ),
+        Sign(
+            pattern=r"(?P<windows>[A-Za-z]:[\\/]\S{0,250}bitsandbytes[\\/]libbitsandbytes_\w+\.so)",
+            literal="libbitsandbytes_",
+            sample="bin C:\\ai\\venv\\lib\\site-packages\\bitsandbytes\\libbitsandbytes_cpu.so",
+        ),
+        Sign(
+            pattern=r"Could not find module '\S{0,250}(?P<windows>libbitsandbytes_\w+\.so)'",
+            literal="Could not find module '",
+            sample="FileNotFoundError: Could not find module 'C:\\v\\site-packages\\bitsandbytes\\libbitsandbytes_cpu.so' (or one of its dependencies).",
+        ),
+        Sign(
+            pattern=r"(?P<wsl>^WSL$)",
+            literal="WSL",
+            sample="WSL",
+            strength="context",
+        ),
         Sign(
             pattern=r"'NoneType' object has no attribute 'c(?:quantize_blockwise|dequantize_blockwise|adam|lion|momentum|rmsprop|adagrad|get_)\w*'",
             literal="'NoneType' object has no attribute 'c",
@@ -86,11 +120,21 @@ class Sources(Variant, frozen=True, kw_only=True):
     folder: str
 
 
+class Old(Variant, frozen=True, kw_only=True):
+    """Say that a release before 0.43 is there, and where it does not work."""
+
+    on: Literal["windows", "wsl", "linux"]
+    lacks: str | None  # "libcuda.so", which the driver brings, or "libcudart.so"
+
+
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
+    old = _of_old_release(facts, seen, evidence)
+    if old is not None:
+        return old
     own = next((place for place in places if not place.endswith(("site-packages", "dist-packages"))), None)
     if own is None:
         return Hit(
@@ -104,8 +148,61 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit of a release before 0.43: its setup reports, or files of Linux on Windows."""
+    lacks = seen.group("lacks")
+    reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches)
+    if seen.group("windows") or (reports and facts.system.os == "windows"):
+        message = "The bitsandbytes there is a release for Linux, and this is Windows: 0.43 was the first with a library for Windows."
+        return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))
+    if not reports:
+        return None
+    wsl = seen.group("wsl") is not None or isinstance(facts.system.wsl, str)
+    lacks = f"{lacks.removesuffix('.so')}.so" if lacks else None
+    where = " in WSL" if wsl else ""
+    told = f"did not find {lacks}" if lacks else "found none of its libraries for CUDA"
+    message = f"An old bitsandbytes{where} {told}, and took its library without CUDA."
+    return Hit(message=message, evidence=evidence, variant=Old(on="wsl" if wsl else "linux", lacks=lacks))
+
+
+def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
+    """Return the fixes for a release before 0.43. Later ones take CUDA's libraries from torch, and look for none of the system."""
+    verify = commands.check(facts)
+    why = (
+        "0.43 and newer hold libraries for Windows"
+        if old.on == "windows"
+        else "0.43 and newer use the CUDA that torch brings"
+    )
+    newer = commands.install(
+        "bitsandbytes>=0.43", upgrade=True, why=f"{why}, and look for no others", changes="bitsandbytes"
+    )
+    sees = commands.by_hand(
+        (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"),
+        "has to print True: bitsandbytes computes on the GPU only where torch does",
+        "nothing",
+        "none",
+    )
+    first = Fix(title="Take bitsandbytes 0.43 or newer", steps=(newer, sees), verify=verify)
+    if old.lacks != "libcuda.so":
+        return (first,)
+    if old.on == "wsl":
+        path = commands.variable(
+            "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "WSL has the libcuda.so of Windows' driver in that folder"
+        )
+        return (first, Fix(title="Show the old release where WSL has libcuda.so", steps=(path,), verify=verify))
+    smi = commands.by_hand(
+        ("nvidia-smi",),
+        "has to list the GPU: libcuda.so belongs to the driver. Where it does not, the driver is missing, or the container was started without the GPU",
+        "nothing",
+        "none",
+    )
+    return (Fix(title="See the driver, then take bitsandbytes 0.43 or newer", steps=(smi, newer, sees), verify=verify),)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Old):
+        return _newer(facts, hit.variant)
     upgrade = commands.install(
         "bitsandbytes",
         upgrade=True,

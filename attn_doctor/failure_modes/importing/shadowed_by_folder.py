@@ -1,4 +1,4 @@
-"""A file of yours in the current folder has the name of a module that training imports.
+"""A file or a folder of yours has the name of a module that a program imports.
 
 What it is
     `python train.py` puts the folder of train.py before everything that is installed. A file torch.py, yaml.py or queue.py there is
@@ -6,11 +6,14 @@ What it is
 
 How it shows
     "AttributeError: module 'torch' has no attribute ...", "ImportError: cannot import name 'X' from 'yaml' (/home/you/project/yaml.py)",
-    "partially initialized module": only for programs that are started in that folder. The same import works elsewhere.
+    "partially initialized module": only for programs that are started in that folder. The same import works elsewhere. A folder
+    without `__init__.py` says "cannot import name 'LLM' from 'vllm' (unknown location)"; Python 3.13 adds "consider renaming
+    '/home/you/project/numpy.py' if it has the same name as a library you intended to import".
 
 Why it happens
     A script has the name of the package that it uses (`torch.py`, `ultralytics.py`), or the name of a module of the standard
-    library (`queue.py`, `types.py`).
+    library (`queue.py`, `types.py`). Or a folder has it: a clone of vllm's repository is a folder `vllm` beside your script, and without
+    `__init__.py` in it Python imports an empty package of that name. A folder that a removal left in site-packages does the same.
 
 What to do
     Rename the file, and remove the folder __pycache__ beside it. A clone of ultralytics in that folder hides the installed
@@ -21,16 +24,21 @@ How to reproduce
 
 References
     https://docs.python.org/3/library/sys_path_init.html
+    https://packaging.python.org/en/latest/guides/packaging-namespace-packages/
+    https://docs.python.org/3/whatsnew/3.13.html#improved-error-messages
 """
 
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, module_of
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Goal, Severity, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity, fact
+
+_OTHERS = r"(?:torch|flash_attn|google|nvidia|azure|zope|backports|mpl_toolkits|ruamel|opentelemetry|sphinxcontrib|jaraco|hydra_plugins)'"
 
 MODE = FailureMode(
     code="AD318",
@@ -38,6 +46,21 @@ MODE = FailureMode(
     title="A file in the current folder hides a module",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    signs=(
+        # A folder without __init__.py. torch and flash_attn have failure modes of their own for it; packages that are made of several
+        # distributions (google, nvidia) are such folders also when nothing is wrong: there another distribution is missing.
+        Sign(
+            pattern=rf"cannot import name '(?P<name>\w+)' from '(?P<namespace>(?!{_OTHERS})[A-Za-z_]\w*)' \(unknown location\)",
+            literal="(unknown location)",
+            sample="ImportError: cannot import name 'LLM' from 'vllm' (unknown location)",
+        ),
+        Sign(
+            pattern=r"\(consider renaming '(?P<file>[^']{1,300}\.py)' if it has the same name as a (?:library|third-party module) you intended",
+            literal="if it has the same name as a ",
+            sample="AttributeError: module 'numpy' has no attribute 'array' (consider renaming '/home/user/numpy.py' if it has the same name as a "
+            "library you intended to import)",
+        ),
+    ),
     recipe=Recipe(
         does="imports torch where a file of yours has that name",
         of=(File(path="{folder}/torch.py", text="print('mine')\n"),),
@@ -82,8 +105,65 @@ def module_name(entry: str) -> str:
     return entry.rstrip("/").partition(".")[0]
 
 
+class Namespace(Variant, frozen=True, kw_only=True):
+    """Name the module that Python found as a folder without code."""
+
+    module: str
+
+
+class Named(Variant, frozen=True, kw_only=True):
+    """Name the file of the user that Python itself says has the name of a library."""
+
+    file: str
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    file = seen.group("file")
+    if file:
+        module = file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
+        return Hit(
+            message=f"Python imported {file} in the place of the installed {module}.",
+            evidence=evidence,
+            variant=Named(file=file),
+        )
+    named = seen.group("namespace")
+    if named is None:
+        return None
+    return Hit(
+        message=f"Python took a folder {named} without an __init__.py for the package {named}: {seen.group('name')} is not in it.",
+        evidence=evidence,
+        confidence=Confidence.MEDIUM,
+        variant=Namespace(module=named),
+    )
+
+
+def _of_namespace(facts: Facts, module: str) -> tuple[Fix, ...]:
+    asks = commands.by_hand(
+        (*commands.starting(facts), "-c", f"import {module}; print(list({module}.__path__))"),
+        f"run it in the folder of the program that failed: it prints the folder that Python takes for {module}",
+        "nothing",
+        "none",
+    )
+    away = commands.by_hand(
+        (),
+        f"where that is a folder of yours, such as a clone: rename it, or start the program from another folder. The folder of the script counts "
+        f"too, so move the script out of the folder that holds {module}",
+        "a folder of yours",
+    )
+    rest = commands.by_hand(
+        (),
+        f"where it is in site-packages, it was left by a removal: remove that folder, and install {module} again as it was installed before",
+        module,
+    )
+    title = f"See which folder hides {module}, and leave it"
+    return (Fix(title=title, steps=(asks, away, rest), verify=(*commands.starting(facts), "-c", f"import {module}")),)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    names = ", ".join(_hidden(facts)[:6])
+    if isinstance(hit.variant, Namespace):
+        return _of_namespace(facts, hit.variant.module)
+    hidden = [hit.variant.file] if isinstance(hit.variant, Named) else _hidden(facts)[:6]
+    names = ", ".join(hidden)
     step = commands.by_hand(
         (),
         f"rename {names}: it hides the installed module from every program that is started here",

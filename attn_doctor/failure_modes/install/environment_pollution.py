@@ -39,7 +39,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import stated_conflicts, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import moved_torch, stated_conflicts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting, Pair
@@ -264,6 +264,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=_conflicting(pairs),
             severity=Severity.INFO,
         )
+    moved = moved_torch.of_pip(ours)
+    if moved is not None:
+        message = moved_torch.sentence(moved)
+        lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4])
+        return Hit(message=message, evidence=lines, variant=moved)
     if ours:
         # An unwrapped line may hold the sentence before it as well: of each conflict the line that holds the least.
         least = {(m.groups["package"], m.groups["requires"]): m for m in sorted(ours, key=lambda m: -len(m.text))}
@@ -299,6 +304,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
     A PYTHONPATH or user site that hides packages is left out first and alone: the environment has to be examined without it before anything is installed.
     """
+    if isinstance(hit.variant, moved_torch.Moved):
+        return moved_torch.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)

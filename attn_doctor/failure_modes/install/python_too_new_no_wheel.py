@@ -35,7 +35,7 @@ from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_steps, uv_lock
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
@@ -58,6 +58,7 @@ MODE = FailureMode(
         "torch-missing-at-build",
     ),
     signs=(
+        *uv_lock.SIGNS,
         Sign(
             pattern=r"Could not find a version that satisfies the requirement (?P<requirement>[^\s(;]{1,120}).{0,200}"
             r"\(from versions: (?P<versions>[^)]{0,4000})",
@@ -138,6 +139,8 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if uv_lock.told(seen.matches) is not None:
+        return None  # the lock is for other systems: wheel-platform-mismatch
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)

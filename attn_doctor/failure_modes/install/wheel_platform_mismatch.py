@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
-    "A URL dependency is incompatible with the current platform"; "is not a valid wheel filename" for a file that was renamed. A library
+    "A URL dependency is incompatible with the current platform", or of a lock "only has wheels for the following platform: `linux_aarch64`";
+    "is not a valid wheel filename" for a file that was renamed. A library
     that was carried over from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on Windows, one for
     another processor "%1 is not a valid Win32 application".
 
@@ -29,15 +30,20 @@ References
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+import msgspec
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
-from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
 
 _WHEEL = re.compile(r"(?P<wheel>flash_attn[\w.]*-[\w.+%]+-(?P<tag>cp\d+)-\w+-(?P<platform>[\w.]+)\.whl)")
 
@@ -50,6 +56,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace"),
     signs=(
+        *uv_lock.SIGNS,
         Sign(
             pattern=r"(?<!\S)(?P<wheel>\S{1,300}\.whl) is not a supported wheel on this platform",
             literal="is not a supported wheel on this platform",
@@ -66,7 +73,7 @@ MODE = FailureMode(
             sample="  cause: A path (flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl) dependency is incompatible with the current platform",
         ),
         Sign(
-            pattern=r"dependency is incompatible with the current platform",
+            pattern=r"dependency is incompatible with the current platform(?:: (?P<wheel>\S{1,400}\.whl))?",
             literal="is incompatible with the current platform",
             sample="error: A URL dependency is incompatible with the current platform: https://example.org/flash_attn.whl",
         ),
@@ -130,6 +137,16 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    locked = uv_lock.told(seen.matches)
+    if locked is not None:
+        return Hit(
+            message=uv_lock.sentence(locked),
+            evidence=building.lines(seen.matches),
+            variant=locked,
+            severity=Severity.ERROR,
+        )
+    if not any(m.strength == "proof" for m in seen.matches):
+        return None
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
@@ -143,31 +160,123 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
+    file = (seen.group("wheel") or "").replace("%2B", "+").replace("\\", "/").rpartition("/")[2]
+    wheel = _TAGS.search(file)
     needs, have = seen.group("needs"), seen.group("have")
     if needs and have:
+        differs: Differs = "python" if "Python" in needs else "platform"
+        what = "Python" if differs == "python" else "system"
         return Hit(
-            message=f"The wheel is for {needs}, and the Python or system there is {have.strip().rstrip('.')}.",
+            message=f"The wheel is for {needs}, and the {what} there is {have.strip().rstrip('.')}.",
             evidence=evidence,
+            variant=Refused(wheel=file, differs=differs),
         )
-    wheel = (seen.group("wheel") or "the wheel").rpartition("/")[2]
     if any("filename" in m.text for m in seen.matches):
-        return Hit(message=f"{wheel} does not have the name of a wheel: the file was renamed.", evidence=evidence)
+        return Hit(
+            message=f"{file or 'the wheel'} does not have the name of a wheel: the file was renamed.",
+            evidence=evidence,
+            variant=Refused(wheel=file, differs="name"),
+        )
+    if wheel is None:
+        return Hit(
+            message=f"{file or 'The wheel'} is for another Python or platform than the one that it was installed into.",
+            evidence=evidence,
+            variant=Refused(wheel=file, differs="unknown"),
+        )
+    python, platform, difference = _python_of(wheel), _in_words(wheel["platform"]), _difference(facts, wheel)
+    differs, end = difference
     return Hit(
-        message=f"{wheel} is for another Python or platform than the one that it was installed into.", evidence=evidence
+        message=f"{file} is for Python {python} on {platform}{end}.",
+        evidence=evidence,
+        variant=Refused(wheel=file, python=python, differs=differs),
+    )
+
+
+Differs = Literal["python", "platform", "name", "unknown"]
+_TAGS = re.compile(r"-(?P<python>(?:cp|py)\d[\w.]*)-(?P<abi>\w+)-(?P<platform>[\w.]+)\.whl$")
+_SYSTEMS = {"win": "windows", "linux": "linux", "manylinux": "linux", "musllinux": "linux", "macosx": "darwin"}
+
+
+class Refused(Variant, frozen=True, kw_only=True):
+    """Say which tag of a wheel differs from what is there, as far as the log tells. `wheel`: the name of the file; it may be empty."""
+
+    wheel: str
+    differs: Differs
+    python: str | None = None  # "3.10"
+
+
+def _python_of(wheel: re.Match[str]) -> str:
+    """Return the Python of a wheel: "3.10" for cp310, "3" for py3, "3.9 or newer" for cp39-abi3."""
+    tag = wheel["python"].partition(".")[0][2:]
+    number = f"{tag[0]}.{tag[1:]}" if len(tag) > 1 else tag
+    return f"{number} or newer" if wheel["abi"] == "abi3" else number
+
+
+def _system(platform: str) -> str | None:
+    """Return the system of a platform tag: "windows" for win_amd64; None for "any"."""
+    return next((system for start, system in _SYSTEMS.items() if platform.startswith(start)), None)
+
+
+def _in_words(platform: str) -> str:
+    found = _system(platform)
+    name = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}.get(found or "", "every system")
+    return f"{name} ({platform})" if found else name
+
+
+def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
+    """Return which tag differs from what the log says of its machine, and the end of the sentence."""
+    system, have = _system(wheel["platform"]), facts.system.os
+    if system and isinstance(have, str) and have != system:
+        return "platform", f", and this is {_NAMES.get(have, have)}"
+    there = facts.interpreter.version
+    minor = pair(there) if isinstance(there, str) else None
+    if (
+        minor
+        and wheel["python"].startswith("cp3")
+        and wheel["abi"] != "abi3"
+        and _python_of(wheel) != f"{minor[0]}.{minor[1]}"
+    ):
+        return "python", f", and the Python there is {minor[0]}.{minor[1]}"
+    if system and isinstance(have, str) and have == system:
+        other = {"windows": "one of 32 bits", "linux": "the processor or the C library is"}.get(
+            system, "the processor is"
+        )
+        return "unknown", f"; this is {_NAMES[system]} too, so the Python there is probably another, or {other}"
+    return "unknown", "; the log does not say which of the two is another there"
+
+
+_NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}
+_ASK = "import sys, sysconfig, platform; print(sys.version, sysconfig.get_platform(), platform.libc_ver())"
+
+
+def _which(facts: Facts, refused: Refused) -> Step:
+    """Return the step that shows which tag differs: version, 32 or 64 bits and C library of the Python that refused the wheel."""
+    wanted = f" (it has to be {refused.python})" if refused.python else ""
+    return commands.by_hand(
+        (*commands.starting(facts), "-c", _ASK),
+        f"prints the Python version{wanted} and the system with its 32 or 64 bits, of the Python that refused the file: both have to agree with "
+        "the name of the file, where cp310 is 3.10. Where they do, its pip is too old to know the platform: upgrade pip",
+        "nothing",
+        "none",
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, uv_lock.Locked):
+        return uv_lock.fixes(facts, hit.variant)
+    refused = hit.variant if isinstance(hit.variant, Refused) else None
+    asks = (_which(facts, refused),) if refused is not None and refused.differs == "unknown" else ()
     if not subject.is_flash_attn(facts):
         key = key_of(facts)
         python = f"cp{key.python.replace('.', '')}" if isinstance(key.python, str) else "the cpXY of your Python"
         platform = key.platform if isinstance(key.platform, str) else "your platform"
         words = f"take the file of {subject.words(facts)} whose name has {python} and {platform}, or ask for the name alone: the installer then chooses"
         step = commands.by_hand((), words, "that package")
-        file = Fix(title="Take the wheel that fits", steps=(step,), verify=building.verify(facts))
+        file = Fix(title="Take the wheel that fits", steps=(*asks, step), verify=building.verify(facts))
         return (file, *building.without_compiling(facts))
     if not wheel_fixes.official(facts):
-        return (*building.without_compiling(facts), wheel_fixes.look_it_up(facts))
+        found = wheel_fixes.look_it_up(facts)
+        return (msgspec.structs.replace(found, steps=(*asks, *found.steps)),)
     name = commands.by_hand(
         ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
     )

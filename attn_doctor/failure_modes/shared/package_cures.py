@@ -26,9 +26,10 @@ def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook brings its own torch, and its driver and the packages there fit that one
     why, flash_attn = "the build imports torch", name == FLASH_ATTN
+    wanted = subject.release(facts) if flash_attn else None
     if not missing:
-        return torch_steps.where_none_is(facts, why, flash_attn=flash_attn)
-    return torch_steps.for_flash_attn(facts, why) if flash_attn else torch_steps.newest_steps(facts, why)
+        return torch_steps.where_none_is(facts, why, flash_attn=flash_attn, release=wanted)
+    return torch_steps.for_flash_attn(facts, why, wanted) if flash_attn else torch_steps.newest_steps(facts, why)
 
 
 def tools(facts: Facts, *missing: str) -> Step:

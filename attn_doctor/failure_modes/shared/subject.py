@@ -99,7 +99,20 @@ def requirement(facts: Facts) -> str | None:
         return typed or name
     if row.get is None and row.wheels == "none":
         return typed
-    return row.get or typed or name
+    return row.get or typed or _collected(facts, name) or name
+
+
+def release(facts: Facts) -> str | None:
+    """Return the release of the package that the log asks for, where it is one: "2.7.3"; None where any will do."""
+    found = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", requirement(facts) or "")
+    return found[1] if found else None
+
+
+def _collected(facts: Facts, name: str) -> str | None:
+    """Return the requirement of flash-attn that pip read in a requirements file; another release would not meet it."""
+    asked = facts.subject.asked
+    from_file = isinstance(facts.subject.command, str) and "-r" in facts.subject.command.split()
+    return f"{name}=={asked}" if name == FLASH_ATTN and from_file and isinstance(asked, str) else None
 
 
 def pinned(facts: Facts) -> str | None:

@@ -137,17 +137,17 @@ def _without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
     return blas, again, needs, vision
 
 
-def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False) -> tuple[Step, ...]:
+def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: str | None = None) -> tuple[Step, ...]:
     """Return the steps that bring a torch only where there is none: nothing is known of one, and one that is there stays.
 
     A name without a version is met by every torch that is installed. For flash-attn the name has an upper bound, such as
     "torch<2.9": a newer one has no finished wheel. A tool that keeps the books of a project would write the name down again, so
     there the reader decides.
     """
-    found, reason = _for_flash_attn(facts) if flash_attn else (choice(facts), None)
+    found, reason = _for_flash_attn(facts, release) if flash_attn else (choice(facts), None)
     if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
         leave = f"{why}; where it is installed already, leave this step out"
-        return for_flash_attn(facts, leave) if flash_attn else newest_steps(facts, leave)
+        return for_flash_attn(facts, leave, release) if flash_attn else newest_steps(facts, leave)
     bound = _next_minor(found.torch) if flash_attn else machine_of(facts).before
     stays = f"a torch older than {bound} stays" if bound else "a torch that is there stays, whichever it is"
     step = commands.install(
@@ -214,15 +214,15 @@ def release(
     return _install(facts, found, why, reinstall=reinstall)
 
 
-def for_flash_attn(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the steps to the newest torch with which flash-attn can be installed here, where none is there yet."""
-    found, reason = _for_flash_attn(facts)
+def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
+    """Return the steps to the newest torch with which flash-attn, or this release of it, can be installed here, where none is there yet."""
+    found, reason = _for_flash_attn(facts, release)
     if isinstance(found, NoTorch):
         return newest_steps(facts, why)
     return _install(facts, found, f"{why}; {reason}" if reason else why)
 
 
-def _for_flash_attn(facts: Facts) -> tuple[Choice | NoTorch, str | None]:
+def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | NoTorch, str | None]:
     """Return the torch for flash-attn, and the reason where it is not the newest of this machine.
 
     That is one of which its releases have a finished wheel for this Python, else one whose headers its setup can compile: not the
@@ -231,16 +231,13 @@ def _for_flash_attn(facts: Facts) -> tuple[Choice | NoTorch, str | None]:
     machine = machine_of(facts)
     if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
         return choice(facts), None
-    release = subject.pinned(facts) if subject.is_flash_attn(facts) else None
-    of_release = {wheel.torch for wheel in wheels.of_release(release)} if release else set()
-    for minor in wheels.torches(machine.python):
-        if of_release and minor not in of_release:
-            continue
+    release = release or (subject.pinned(facts) if subject.is_flash_attn(facts) else None)
+    for minor in wheels.torches(machine.python, release):
         row = pytorch.release(minor)
         found = torch_choice.choose_release(machine, minor if isinstance(row, Unknown) else row.latest)
         if isinstance(found, Choice):
-            named = f"flash-attn {release}" if of_release else "flash-attn"
-            return found, f"{named} has finished wheels for this torch, and none for the newest"
+            which = f"flash-attn {release}" if release else "flash-attn"
+            return found, f"{which} has finished wheels for this torch, and none for the newest"
     older = torch_choice.choose(machine, below=pytorch.first_with_cxx(20))
     return (choice(facts), None) if isinstance(older, NoTorch) else (older, None)
 

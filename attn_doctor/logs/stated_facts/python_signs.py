@@ -93,6 +93,7 @@ _PYTHONS = (
     Sign(("-cpython-3",), r"[\\/](?:temp|lib|bdist)\.[\w.-]{3,40}-cpython-(?P<python>3\d{1,2})\b", {}, "implied"),
     Sign(("\\python-3",), r"[\\/]python-(?P<python>3\.\d{1,2}\.\d{1,2})(?:\.amd64)?[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((".cpython-3",), r"\.cpython-(?P<python>3\d{1,2})m?-(?:x86_64|aarch64|darwin)", {}, "implied"),
+    Sign(("ou're using CPython",), r"[Yy]ou're using CPython (?P<python>3\.\d{1,2})(?!\d)"),
     Sign(("Using CPython", "Using Python"), rf"^Using C?Python (?P<python>{_V3})(?: interpreter at|$| environment)", {"installer": "uv"}),
     Sign(("(you have 3",), rf"^Python\s+{_V3} \(you have (?P<python>{_V3})\)"),
     Sign(("python ",), rf"^python\s+(?P<python>{_V3})\s+\w+_\w+(?:\s+\S+)?$"),

@@ -31,6 +31,7 @@ _SUBJECTS = (
     Sign(("satisfies the requirement",), rf"Could not find a version that satisfies the requirement {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
+    Sign(("is incompatible with the current platform",), r"dependency is incompatible with the current platform: \S{0,300}?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-/\s]*-\S{1,120}\.whl", _INSTALLING, weight=FAILED),
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
@@ -47,6 +48,11 @@ _SUBJECTS = (
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
     # Compiled in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
     Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
+    # A compiled part that is not there.
+    Sign(("No module named '",), r"Error: No module named '(?P<package>(?!torch)[A-Za-z]\w*)\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+)'", _IMPORTING, weight=TRIED),
+    Sign(("No module named '",), r"Error: No module named '(?P<package>selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|tinycudann_bindings|libnatten)'", _IMPORTING, weight=TRIED),
+    Sign(("cannot import name '_",), r"cannot import name '_(?:C|ext)' from (?:partially initialized module )?'(?P<package>(?!torch)[A-Za-z]\w*)'", _IMPORTING, weight=TRIED),
+    Sign(("ms_deform_attn.py",), r"[\\/](?P<package>groundingdino)[\\/]models[\\/]\w+[\\/]ms_deform_attn\.py", _IMPORTING, weight=TRIED),
     # A setup, or a package at its import or call, that names itself.
     Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
     Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
@@ -64,6 +70,9 @@ _SUBJECTS = (
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
     # Sources of an extension that name themselves in the error of a kernel: ".../flashinfer-0.1.4+cu121/include/x.cuh: line 169".
     Sign((".cuh", ".cu:", ".cu(", ".cpp:"), r"/(?P<package>[a-z]\w+(?:-\w+)?)-\d+\.\d+[\w.+]*/(?:include|csrc|src)/[\w/.-]+\.(?:cuh?|cpp|h)\b", _RUNNING, "implied", FRAME),
+    # A source file of a package, in front of an error of MSVC, or of nvcc on Windows.
+    Sign(("error C", " error: "), r"(?:^|[\\/])(?P<package>detectron2|pytorch3d|mmcv|xformers|deepspeed|groundingdino|apex|natten|spconv|sageattention|bitsandbytes|gsplat|nvdiffrast|exllamav2|causal[-_]conv1d|mamba[-_]ssm|diff-gaussian-rasterization|simple-knn|tiny-cuda-nn)[\\/][\w\\/.-]{1,150}\(\d+\)\s?: (?:fatal )?error(?: C\d{4})?:", _BUILDING, "implied", TRIED),
+    Sign(("Unable to pre-compile",), r"Unable to pre-compile \w+", {"package": "deepspeed", "doing": "building"}, weight=TRIED),
     Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
     Sign(("Collecting git+",), r"^Collecting (?P<address>git\+https://[\w.-]+/(?:[\w.~-]+/){1,4}(?P<package>[A-Za-z][\w.-]*?)(?:\.git)?(?:@[\w./-]+)?)(?=$|[\s#])", _BUILDING, "implied", FRAME),
     Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),

@@ -88,6 +88,10 @@ SIGNS = (
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
     Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
     Sign(_NAMES, rf"^{_FIELD}(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?))?(?!\w|\.\d\d\d)", _LINUX),
+    # uv's hint of a wheel that does not fit: "you're on Windows (`win_amd64`)".
+    Sign(("you're on Windows", "You're on Windows"), r"[Yy]ou're on Windows \(`win", _WINDOWS),
+    Sign(("you're on Linux", "You're on Linux", "you're on manylinux"), r"[Yy]ou're on (?:many)?[Ll]inux \(`", _LINUX),
+    Sign(("you're on macOS", "You're on macOS"), r"[Yy]ou're on macOS \(`", _MAC),
     Sign(("Windows", "windows", "Win1", "win1"), rf"^{_FIELD}(?:Microsoft )?(?:Windows ?|[Ww]in(?:dows)? ?)(?P<os_version>1[01])(?!\d)", _WINDOWS),
     Sign(("Windows", "windows"), rf"^{_FIELD}(?:Microsoft )?[Ww]indows(?!\w| ?1[01]| Subsystem)", _WINDOWS),
     Sign(("macOS", "MacOS", "Mac OS"), rf"^{_FIELD}[Mm]ac ?OS(?: [A-Z]\w+)?(?: (?P<os_version>\d+(?:\.\d+)*))?", _MAC),

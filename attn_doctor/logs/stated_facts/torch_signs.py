@@ -61,7 +61,7 @@ _TORCHES = (
     # Forms that people fill in: "CUDA built: 12.4", "PyTorch CUDA: 12.4", "torch 2.5.1 (CUDA 12.4)", "torch cuda version 12.4".
     Sign(("CUDA buil", "cuda buil", "built with CUDA", "built for CUDA", "Built with CUDA", "compiled with CUDA"), rf"\b(?:CUDA|cuda) buil[dt](?: version)?\s?[:=]\s?{_CUDA}|\b(?:[Bb]uilt|compiled) (?:with|for) CUDA:? {_CUDA2}(?=$|[\s,;)|])", {}, "implied"),
     Sign(("orch CUDA", "orch cuda", "orch's CUDA"), rf"\b(?:py|Py)?[Tt]orch(?:'s)?[ _](?:CUDA|cuda)(?: [Vv]ersion| build)?\s?(?:[:：=]|is)?\s?v?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
-    Sign(("orch",), rf"\b(?:[Pp]y)?[Tt]orch(?: version)?\s?[:：=]?\s?v?{_TORCH}\s?(?:,|\(|/|with|built for|for|\|)\s?(?:CUDA|cuda)\s?(?:version:? ?)?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
+    Sign(("orch",), rf"\b(?:[Pp]y)?[Tt]orch(?: version)?\s?[:：=]?\s?v?{_TORCH}\s?(?:,|\(|/|with|built for|for|and|\+|\|)\s?(?:CUDA|cuda)\s?(?:version:? ?)?{_CUDA}(?=$|[\s,;)|])", {}, "implied"),
     # The folder in which torch builds an extension at its first use, _get_build_directory of torch/utils/cpp_extension.py
     Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip

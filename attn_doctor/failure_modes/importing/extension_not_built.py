@@ -1,0 +1,140 @@
+"""A package was installed without its compiled part.
+
+What it is
+    Packages such as mmcv, detectron2, apex or GroundingDINO have a part in C++ and CUDA: a module `_ext`, `_C` or with a name of its own.
+    The Python files are there, and that part is not.
+
+How it shows
+    "No module named 'mmcv._ext'", "cannot import name '_C' from 'detectron2'", "No module named 'amp_C'", "No module named
+    'selective_scan_cuda'", "name '_C' is not defined" in GroundingDINO.
+
+Why it happens
+    The package was built where no nvcc was found, or with its operators switched off, and its setup said so in one line among many. mmcv
+    has a second distribution without operators, mmcv-lite, and PyPI has its sources alone. Or the program was started inside a checkout of
+    the sources, which hides the installed package.
+
+What to do
+    Install the finished wheel for this torch and CUDA where there is one (mmcv: OpenMMLab's page), or build it again with
+    --no-build-isolation, in the environment that has torch, where nvcc is.
+
+How to reproduce
+    There is no recipe: it takes a package with CUDA code. `python -m pip install mmcv-lite`, then `import mmcv.ops`, shows it.
+
+References
+    https://mmcv.readthedocs.io/en/latest/get_started/installation.html
+    https://github.com/IDEA-Research/GroundingDINO#hammer_and_wrench-install
+    https://github.com/NVIDIA/apex#installation
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import subject, wheel_fixes
+from attn_doctor.knowledge import built_packages
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
+
+# torch, torchvision and flash_attn have failure modes of their own; SAM 2 works without its part, and says so.
+_OTHERS = r"(?:torch|torchvision|torchaudio|flash_attn|sam2|numpy|scipy|cv2|PIL|lxml|yaml)\b"
+# Modules that are the compiled part of a package, under names of their own. Several packages have some; `shared/symbols` names the package.
+_MODULES = (
+    r"selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|scaled_\w+_softmax_cuda|"
+    r"MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|awq_v2_ext|nvdiffrast_plugin|"
+    r"tinycudann_bindings|libnatten|_sageattn\w*"
+)
+
+MODE = FailureMode(
+    code="AD325",
+    slug="extension-not-built",
+    title="A package without its compiled part",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    signs=(
+        Sign(
+            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<package>(?!{_OTHERS})[A-Za-z]\w*)(?P<part>\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+))'",
+            literal="No module named '",
+            sample="ModuleNotFoundError: No module named 'mmcv._ext'",
+        ),
+        Sign(
+            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<module>{_MODULES})'",
+            literal="No module named '",
+            sample="ModuleNotFoundError: No module named 'selective_scan_cuda'",
+        ),
+        Sign(
+            pattern=rf"ImportError: cannot import name '(?P<part>_C|_ext)' from (?:partially initialized module )?'(?P<package>(?!{_OTHERS})[A-Za-z]\w*)'"
+            r"(?: \(most likely due to a circular import\))?(?: \((?P<place>[^)]{1,300})\))?",
+            literal="cannot import name '_",
+            sample="ImportError: cannot import name '_C' from 'detectron2' (/home/user/detectron2/detectron2/__init__.py)",
+        ),
+        Sign(
+            pattern=r"NameError: name '(?P<part>_C)' is not defined",
+            literal="name '_C' is not defined",
+            sample="NameError: name '_C' is not defined",
+        ),
+    ),
+)
+# There is no `detect`: no fact lists the compiled modules of packages other than flash-attn.
+
+
+class Lacking(Variant, frozen=True, kw_only=True):
+    """Name the folder of the sources that were imported; None where the package lies in an environment, or the log does not tell."""
+
+    folder: str | None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    part, module = seen.group("part"), seen.group("module")
+    name = seen.group("package") or subject.stated(facts)
+    what = module or (f"{name}.{part.lstrip('.')}" if part and name else part)
+    owner = name or (built_packages.of_module(re.sub(r"_+", "-", module).lower()) if module else None)
+    whose = f"the compiled part of {owner}" if owner else "the compiled part of a package"
+    place = (seen.group("place") or "").replace("\\", "/")
+    inside = bool(place) and "-packages/" not in place and "(" not in place
+    folder = place.rpartition("/")[0].rpartition("/")[0] if inside else None
+    end = f": Python imported the sources in {folder}" if folder else ": it was installed without it"
+    return Hit(
+        message=f"{what}, {whose}, is not there{end}.",
+        evidence=evidence,
+        confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
+        variant=Lacking(folder=folder or None),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    made = wheel_fixes.fixes(facts, "it has no compiled part")
+    folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
+    if folder is None:
+        return _named(facts, made)
+    words = (
+        f"in {folder}: compiles the part where the sources are; it takes nvcc of the CUDA of the torch there (`nvcc --version`), and some minutes. "
+        "Or start the program from another folder, where a release of the package is installed"
+    )
+    argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
+    step = commands.by_hand(argv, words, "the package in that folder", "medium")
+    return (Fix(title="Build the package in its folder", steps=(step,), verify=subject.verify(facts)),)
+
+
+def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Return the fixes, with what is particular to a package before the first one."""
+    name = subject.package(facts)
+    first: tuple[Step, ...] = ()
+    if name == "mmcv":
+        why = "mmcv-lite has no operators, and lies in the same folder as mmcv"
+        first = (commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why=why),)
+    elif name == "groundingdino":
+        words = "its setup compiles CUDA code only where nvcc is found: `nvcc --version` has to show the CUDA of your torch, and CUDA_HOME its folder"
+        first = (commands.by_hand((), words, "nothing", "none"),)
+    elif name == "apex":
+        # https://github.com/NVIDIA/apex#linux
+        first = tuple(
+            commands.variable(key, "1", "without it apex is installed as Python files alone")
+            for key in ("APEX_CPP_EXT", "APEX_CUDA_EXT")
+        )
+    if not made or not first:
+        return made
+    return (Fix(title=made[0].title, steps=(*first, *made[0].steps), verify=made[0].verify), *made[1:])

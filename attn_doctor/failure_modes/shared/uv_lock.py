@@ -1,0 +1,102 @@
+"""Tell of a uv.lock that holds a package without a wheel for this system, and give the cure. Pure.
+
+On an index of PyTorch a version without a local part ("2.5.1", not "2.5.1+cu124") is that of another platform: the wheels for Linux on ARM, or
+for Macs. uv locked it for the markers of the project, and finds no wheel of it here.
+https://docs.astral.sh/uv/guides/integration/pytorch/, https://github.com/astral-sh/uv/issues/10693
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Sign, Variant
+from attn_doctor.logs.reader import Match
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+# The line is python-too-new-no-wheel's as well, which leaves it where `told` reads it.
+SIGNS = (
+    Sign(
+        pattern=r"Distribution `(?P<locked>[\w.-]+)==(?P<version>[\w.+!]+) @ registry\+(?P<index>[^`]{1,200})` can't be installed because it doesn't "
+        r"have a source distribution or wheel for the current platform",
+        literal="source distribution or wheel for the current platform",
+        sample="error: Distribution `triton==3.2.0 @ registry+https://pypi.org/simple` can't be installed because it doesn't have a "
+        "source distribution or wheel for the current platform",
+        strength="hint",
+    ),
+    Sign(
+        pattern=r"You're on (?P<system>[^,]{1,60}), but `(?P<locked>[\w.-]+)` \(v(?P<version>[\w.+!]+)\) only has wheels for the following platforms?: "
+        r"(?P<platforms>.{1,300})",
+        literal="only has wheels for the following platform",
+        sample="hint: You're on Windows (`win_amd64`), but `torch` (v2.6.0) only has wheels for the following platform: `linux_aarch64`",
+        strength="hint",
+    ),
+)
+_INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?P<flavour>\w[\w.]*)/?$")
+
+
+class Locked(Variant, frozen=True, kw_only=True):
+    """Name the locked package and version, PyTorch's index that it came from (None: another), and the platforms of its wheels, where told."""
+
+    package: str
+    version: str
+    index: str | None
+    platforms: str | None
+
+
+def told(matches: tuple[Match, ...]) -> Locked | None:
+    """Return what uv says of the lock; None where no line tells that the platform is the cause: then it may be the Python."""
+    groups: dict[str, str] = {}
+    for match in matches:
+        groups = {**{name: text for name, text in match.groups.items() if text}, **groups}
+    if "locked" not in groups:
+        return None
+    index = groups.get("index", "")
+    of_another = _INDEX.match(index) is not None and "+" not in groups["version"]
+    if "platforms" not in groups and not of_another:
+        return None
+    return Locked(
+        package=groups["locked"],
+        version=groups["version"],
+        index=index if _INDEX.match(index) else None,
+        platforms=groups.get("platforms"),
+    )
+
+
+def sentence(locked: Locked) -> str:
+    name = f"{locked.package} {locked.version}"
+    if locked.platforms is not None:
+        only = locked.platforms.replace("`", "").strip().rstrip(".")
+        return f"uv.lock holds {name}, whose wheels are for {only} alone: it was not locked for the system there."
+    return f"uv.lock holds {name} of {locked.index}: without a local part it is the version for another system, ARM or macOS."
+
+
+def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
+    """Return the fix: the index of PyTorch is named in pyproject.toml for this system, and the package is locked anew."""
+    name, verify = locked.package, commands.check(facts)
+    found = _INDEX.match(locked.index or "")
+    again = commands.by_hand(
+        ("uv", "lock", "--upgrade-package", name),
+        f"chooses {name} anew, for the systems that pyproject.toml names",
+        "uv.lock",
+    )
+    sync = commands.by_hand(("uv", "sync"), "installs what the new uv.lock says", "the project's environment")
+    if found is None:
+        words = (
+            f"see which versions of {name} have a wheel for this system (the page of its files at https://pypi.org), and ask for one of these in "
+            "pyproject.toml; [tool.uv] environments there names the systems that uv locks for, and this one has to be among them"
+        )
+        asked = commands.by_hand((), words, "pyproject.toml")
+        return (
+            Fix(title=f"Lock a {name} that has a wheel for this system", steps=(asked, again, sync), verify=verify),
+        )
+    label = f"pytorch-{found['flavour']}"
+    words = (
+        f'in pyproject.toml, under [tool.uv.sources]: {name} = [{{ index = "{label}", marker = "sys_platform == \'win32\' or sys_platform == '
+        f'\'linux\'" }}]; and a table [[tool.uv.index]] with name = "{label}", url = "{locked.index}", explicit = true. The marker has to hold '
+        "on this system, and the same lines belong to torchvision. [tool.uv] environments, where it is set, has to name this system too"
+    )
+    source = commands.by_hand((), words, "pyproject.toml")
+    title = f"Name the index of {name} for this system, and lock again"
+    return (Fix(title=title, steps=(source, again, sync), verify=verify),)
