@@ -131,7 +131,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     windows = facts.system.os == "windows"
     step = Install(
         requirements=("triton-windows=={triton}.*",) if windows else (torch_choice.of_the_torch_there(), "triton"),
-        why="the triton that was made for the torch there"
+        why="the triton that was made for the torch there: triton-windows 3.1 for torch 2.5, 3.2 for torch 2.6, and so on"
         if windows
         else "the resolver takes the triton that the torch there asks for",
         changes="triton",
