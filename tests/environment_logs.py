@@ -39,7 +39,7 @@ def first_lines(text: str) -> list[str | None]:
     return [commands.shown(step, commands.shell_of(facts)) for step in steps]
 
 
-def pip(python: str, more: str = "", word: str = "'ninja<2'") -> list[str]:
+def pip(python: str, more: str = "", word: str = '"ninja<2"') -> list[str]:
     """The lines of pip; Windows' shells share the double quotes alone."""
     word = CMD if "\\" in python and "'" not in python else word
     return [f"{python} -m pip install {more}--no-deps {word}"]
@@ -54,7 +54,7 @@ ENVIRONMENTS = {
     "a frame on a Mac": (at("/Users/me/p/.venv/lib/python3.11/site-packages"), pip("/Users/me/p/.venv/bin/python")),
     "of any name": (at("/opt/tools/seg/lib/python3.10/site-packages"), pip("/opt/tools/seg/bin/python3")),
     "of an image": (at("/venv/lib/python3.11/site-packages"), pip("/venv/bin/python")),
-    "with a space": (at("/home/me/my p/venv/lib/python3.10/site-packages"), pip("'/home/me/my p/venv/bin/python3'")),
+    "with a space": (at("/home/me/my p/venv/lib/python3.10/site-packages"), pip('"/home/me/my p/venv/bin/python3"')),
     "a hidden name": (at("/home/xxxx/p/venv/lib/python3.10/site-packages"), pip("python3")),
     "already satisfied there": (
         f"Requirement already satisfied: einops in /srv/p/env/lib/python3.10/site-packages (0.8)\n{PIP}",
@@ -67,7 +67,7 @@ ENVIRONMENTS = {
     "PowerShell, active": (f"(venv) PS C:\\p> pip install flash-attn\n{PIP}", pip("python", word=CMD)),
     "cmd, active": (f"(venv) C:\\p>pip install flash-attn\n{PIP}", pip("python", word=CMD)),
     "Windows, a frame alone": (at("C:\\p\\venv\\Lib\\site-packages"), pip("C:\\p\\venv\\Scripts\\python.exe")),
-    "Windows, a space": (at("C:\\p q\\venv\\Lib\\site-packages"), pip('& "C:\\p q\\venv\\Scripts\\python.exe"')),
+    "Windows, a space": (at("C:\\p q\\venv\\Lib\\site-packages"), pip('"C:\\p q\\venv\\Scripts\\python.exe"')),
     "Windows, slashes": (
         f'{at("C:/p/venv/lib/site-packages")}PS C:\\p> ',
         pip("C:\\p\\venv\\Scripts\\python.exe"),
@@ -172,40 +172,40 @@ ENVIRONMENTS = {
         pip("RUN conda run -n seg python"),
     ),
     # uv
-    "uv, its folder": (f"$ uv pip install x\nUsing Python 3.11.9 environment at: .venv\n{UV}", ["uv pip install --no-deps 'ninja<2'"]),
-    "uv, --system": (f"# uv pip install --system x\n{UV}", ["uv pip install --system --no-deps 'ninja<2'"]),
+    "uv, its folder": (f"$ uv pip install x\nUsing Python 3.11.9 environment at: .venv\n{UV}", ['uv pip install --no-deps "ninja<2"']),
+    "uv, --system": (f"# uv pip install --system x\n{UV}", ['uv pip install --system --no-deps "ninja<2"']),
     "uv, the system's Python": (
         f"Using Python 3.10.12 environment at: /usr\n{UV}",
-        ["uv pip install --system --no-deps 'ninja<2'"],
+        ['uv pip install --system --no-deps "ninja<2"'],
     ),
     "uv, conda's base": (
         f"Using Python 3.10.12 environment at: /opt/conda\n{UV}",
-        ["uv pip install --system --no-deps 'ninja<2'"],
+        ['uv pip install --system --no-deps "ninja<2"'],
     ),
     "uv, --python": (
         f"$ uv pip install --python /opt/e/bin/python x\n{UV}",
-        ["uv pip install --python /opt/e/bin/python --no-deps 'ninja<2'"],
+        ['uv pip install --python /opt/e/bin/python --no-deps "ninja<2"'],
     ),
     # uv takes a bare name for a virtual environment only: "No virtual environment found for executable name `python`"
     "uv, active": (f"(p) PS C:\\p> uv pip install x\n{UV}", [f"uv pip install --no-deps {CMD}"]),
     "uv, Debian's": (
         UV + at("/usr/lib/python3.10/dist-packages"),
-        ["uv pip install --system --python python3.10 --no-deps 'ninja<2'"],
+        ['uv pip install --system --python python3.10 --no-deps "ninja<2"'],
     ),
     "uv made it": (
         '  File "/home/me/.local/share/uv/python/cpython-3.11.9-linux-x86_64-gnu/lib/python3.11/runpy.py", line 8, in run\n'
         + at("/home/me/p/.venv/lib/python3.11/site-packages"),
-        ["uv pip install --python /home/me/p/.venv/bin/python --no-deps 'ninja<2'"],
+        ['uv pip install --python /home/me/p/.venv/bin/python --no-deps "ninja<2"'],
     ),
     "a tool of uv": (
         at("/home/me/.local/share/uv/tools/ultralytics/lib/python3.12/site-packages"),
-        ["uv pip install --python /home/me/.local/share/uv/tools/ultralytics/bin/python --no-deps 'ninja<2'"],
+        ['uv pip install --python /home/me/.local/share/uv/tools/ultralytics/bin/python --no-deps "ninja<2"'],
     ),
     "a tool of uv, Windows": (
         at("C:\\Users\\me\\AppData\\Roaming\\uv\\tools\\x\\Lib\\site-packages"),
         [f"uv pip install --python C:\\Users\\me\\AppData\\Roaming\\uv\\tools\\x\\Scripts\\python.exe --no-deps {CMD}"],
     ),
-    "uv, a project": ("$ uv run t.py\n" + at("/home/me/p/.venv/lib/python3.11/site-packages"), ["uv add 'ninja<2'"]),
+    "uv, a project": ("$ uv run t.py\n" + at("/home/me/p/.venv/lib/python3.11/site-packages"), ['uv add "ninja<2"']),
     # tools of projects, and pipx
     "Poetry": (
         "$ poetry run python t.py\n" + at("/home/me/.cache/pypoetry/virtualenvs/p-x-py3.10/lib/python3.10/site-packages"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from attn_doctor.fixes.plan import PlannedStep, Way
+from attn_doctor.model.findings import Diagnosis
 from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, Uninstall, action
 
 Either = Step | PlannedStep
@@ -51,3 +52,17 @@ def said(step: Either) -> Step:
 def places(steps: Sequence[Either], read: Callable[[Either], Sequence[str]], name: str) -> Iterator[int]:
     """Return the places of the steps that install, or remove, a package: `places(way.steps, installs, "torch")`."""
     return (index for index, step in enumerate(steps) if name in read(step))
+
+
+def fixed_twice(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """Return slug and title of each fix that has the reader do what another one of its finding does, has its title, or repeats a step."""
+    found = []
+    for finding in diagnosis.findings:
+        done, titles = set[tuple[Step, ...]](), set[str]()
+        for fix in finding.fixes:
+            steps = tuple(map(action, fix.steps))
+            if steps in done or fix.title in titles or len(set(steps)) < len(steps):
+                found.append((finding.slug, fix.title))
+            done.add(steps)
+            titles.add(fix.title)
+    return found

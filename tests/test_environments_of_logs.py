@@ -32,10 +32,10 @@ def test_the_first_command_reaches_the_environment_of_the_log(name):
 )
 def test_a_folder_of_a_tool_is_no_environment(folder):
     assert first_lines(f'  File "{folder}/setuptools/build_meta.py", line 3, in f\n{BUILD}')[0] in {
-        "python -m pip install --no-deps 'ninja<2'",
-        "python3 -m pip install --no-deps 'ninja<2'",
-        "uv pip install --no-deps 'ninja<2'",
-        "poetry run python -m pip install --no-deps 'ninja<2'",
+        'python -m pip install --no-deps "ninja<2"',
+        'python3 -m pip install --no-deps "ninja<2"',
+        'uv pip install --no-deps "ninja<2"',
+        'poetry run python -m pip install --no-deps "ninja<2"',
     }
 
 

@@ -377,4 +377,4 @@ def test_a_redacted_line_can_still_be_pasted_into_a_shell():
     step = msgspec.structs.replace(step, argv=("/home/somebody/.venv/bin/python", "-m", "pip", "install", "numpy<2"))
     own = Own(home="/home/somebody", user="somebody", host="box")
     (told,) = redact({"steps": [msgspec.to_builtins(build_planned(step, ()))]}, own)["steps"]
-    assert told["shown"]["bash"] == "'<home>/.venv/bin/python' -m pip install 'numpy<2'"
+    assert told["shown"]["bash"] == '"<home>/.venv/bin/python" -m pip install "numpy<2"'

@@ -21,9 +21,9 @@ from attn_doctor.model.steps import Step
 pytestmark = pytest.mark.heavy
 
 COMMANDS = {
-    "uv": "uv add --project {project} 'numpy<2'",
-    "pdm": "pdm add --project {project} 'numpy<2'",
-    "poetry": "poetry --directory {project} add 'numpy<2'",
+    "uv": 'uv add --project {project} "numpy<2"',
+    "pdm": 'pdm add --project {project} "numpy<2"',
+    "poetry": 'poetry --directory {project} add "numpy<2"',
 }
 
 

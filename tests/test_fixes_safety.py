@@ -85,10 +85,65 @@ def test_powershell_starts_a_quoted_program_with_an_ampersand():
         (None, "bash", "unset X"),
         (None, "fish", "set -e X"),
         (None, "powershell", "Remove-Item Env:X"),
+        ("a b", "cmd", 'set "X=a b"'),
+        ("a b", "windows", 'set "X=a b"'),
+        (None, "windows", "set X="),
     ],
 )
 def test_variables_in_the_users_own_shell(value, shell, line):
     assert commands.shown(commands.variable("X", value, ""), shell) == line
+
+
+@pytest.mark.parametrize("shell", ["bash", "powershell", "cmd", "windows", "notebook", "dockerfile"])
+@pytest.mark.parametrize(
+    "word", ["torch>=2.6", "torch<2.9", "mamba-ssm[causal-conv1d]", "numpy<2,>=1.26", "x @ git+https://a.b/c"]
+)
+def test_a_requirement_stands_in_double_quotes_in_every_shell(word, shell):
+    """cmd knows no single quotes: there `'torch>=2.6'` writes a file that is called `=2.6'`."""
+    line = commands.shown(commands.run(("python", "-m", "pip", "install", word), "", ""), shell)
+    assert line is not None
+    assert line.lstrip("!").removeprefix("RUN ") == f'python -m pip install "{word}"'
+
+
+@pytest.mark.parametrize(
+    ("step", "line", "other"),
+    [
+        (commands.variable("MAX_JOBS", "1", ""), 'set "MAX_JOBS=1"', "in PowerShell: $Env:MAX_JOBS='1'"),
+        (commands.variable("MAX_JOBS", None, ""), "set MAX_JOBS=", "in PowerShell: Remove-Item Env:MAX_JOBS"),
+        (
+            commands.run(("D:\\a b\\python.exe", "x"), "", ""),
+            '"D:\\a b\\python.exe" x',
+            "in PowerShell write & and a space before it",
+        ),
+        (
+            commands.run(("python", "-c", "print('$')"), "", ""),
+            """python -c "print('$')\"""",
+            "in PowerShell: python -c 'print(''$'')'",
+        ),
+        (commands.run(("D:\\ab\\python.exe", "a b", "<2"), "", ""), 'D:\\ab\\python.exe "a b" "<2"', None),
+        (commands.by_hand((), "", ""), None, None),
+    ],
+)
+def test_where_nobody_knows_which_shell_of_windows_it_is_both_are_served(step, line, other):
+    assert commands.shown(step, "windows") == line
+    assert commands.in_powershell(step, "windows") == other
+    assert commands.in_powershell(step, "cmd") is None
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "pip install -v x > build.log 2>&1"),
+        ("cmd", "pip install -v x > build.log 2>&1"),
+        ("powershell", "pip install -v x > build.log 2>&1"),
+        ("windows", "pip install -v x > build.log 2>&1"),
+        ("fish", "pip install -v x > build.log 2>&1"),
+        ("notebook", "!pip install -v x > build.log 2>&1"),
+    ],
+)
+def test_what_a_command_says_goes_into_a_file(shell, line):
+    step = commands.by_hand(("pip", "install", "-v", "x"), "", "", into="build.log")
+    assert commands.shown(step, shell) == line
 
 
 @posix
@@ -98,7 +153,7 @@ def test_an_environment_with_an_odd_name_is_cured_and_its_lines_can_be_pasted(tm
     # The report that leaves the machine is redacted; the line is as long as the argv, word for word.
     step = plan["ways"][0]["steps"][0]
     shown = patient.doctor("fix", "--suggest").stdout
-    line = next(text.strip() for text in shown.splitlines() if text.strip().endswith("-m pip install 'numpy<2'"))
+    line = next(text.strip() for text in shown.splitlines() if text.strip().endswith('-m pip install "numpy<2"'))
     done = subprocess.run(
         ["sh", "-c", f"{line} -q"], env=patient.whole_environ(), cwd=patient.project, capture_output=True
     )

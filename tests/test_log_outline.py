@@ -49,6 +49,26 @@ def test_a_known_error_is_a_problem_and_needs_no_verdict():
     assert verdicts(blocks) == []
 
 
+NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
+IN_DOCKER = "$ docker run -it image python train.py"
+
+
+def consequences(*lines: str) -> tuple[str, ...]:
+    return next(block.consequences for block in outline(log("a.log", *lines)) if isinstance(block, Problem))
+
+
+def test_another_reading_of_the_same_line_is_no_consequence():
+    """ "No NVIDIA driver works there" would contradict "the container was not given the GPU"."""
+    assert consequences(IN_DOCKER, NO_DRIVER) == ()
+
+
+def test_a_consequence_in_a_log_is_the_line_that_its_cause_explains():
+    refused = "x.py:1: UserWarning: Flash attention kernel not used because: (Triggered internally at a.cpp:1.)"
+    assert consequences(refused, "RuntimeError: No available kernel. Aborting execution.") == (
+        f"AD427 sdpa-silent-math-fallback: a.log:1: {refused}",
+    )
+
+
 def test_an_unknown_error_is_quoted_with_its_line():
     blocks = outline(log("a.log", "started", UNKNOWN))
     assert slugs(blocks) == []
@@ -80,3 +100,16 @@ def test_with_facts_the_log_is_held_against_them_instead():
     blocks = outline(log("a.log", OF_PYTHON_310, OF_TORCH_26, KNOWN), facts=RTX_4090)
     assert notes(blocks, "The log is of") == []
     assert len(notes(blocks, "The log and this machine disagree")) == 1
+
+
+GTX = ("PyTorch version: 2.0.1+cu117", "GPU 0: NVIDIA GeForce GTX 1050 Ti", "OS: Microsoft Windows 11 Pro")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [((), False), (("flash-attn 2.5.8",), True), (("FlashAttention is not available",), True)]
+)
+def test_what_flash_attn_needs_is_told_where_somebody_names_it(more, told):
+    read = log("a.log", *GTX, *more)
+    facts = facts_of_logs([read])
+    blocks = of_diagnosis(diagnose(facts, Goal.TRAIN, logs=[read]), facts, [read])
+    assert any("flash-attn 2 needs 8.0" in item for found in notes(blocks, "Good to know") for item in found) is told

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from plan_reading import fixed_twice
 from recorded_logs import CASES, LOGS, NOTHING, reader, tables
 
 from attn_doctor.failure_modes import ALL
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.decode import as_text
+from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Diagnosis, Finding, Fix, Goal, Severity
 from attn_doctor.model.steps import SetVariable
@@ -42,7 +44,7 @@ def in_words(fix: Fix) -> str:
     steps = [
         (f"unset {step.name}" if step.value is None else f"{step.name}={step.value}")
         if isinstance(step, SetVariable)
-        else _plain(step.argv)
+        else " ".join((_plain(step.argv), *(("> " + step.into,) if step.into else ())))
         for step in fix.steps
     ]
     return ": ".join([fix.title, *filter(None, [" ; ".join(filter(None, steps))])])
@@ -57,6 +59,7 @@ def test_what_is_said_of_a_log_is_what_its_reader_expects(case):
     met = {finding.slug: finding for finding in diagnosis.findings}
     also, wanted = set(case.expect.get("also", ())), case.root
     roots = {finding.slug for finding in diagnosis.findings if finding.root_cause}
+    assert not fixed_twice(diagnosis)
     assert roots == ({wanted} if wanted else set())
     assert also <= set(met)
     assert not set(case.expect.get("not", ())) & set(met)
@@ -81,8 +84,13 @@ def test_what_is_said_of_a_log_is_what_its_reader_expects(case):
 
 @each_case
 def test_the_lines_of_evidence_are_lines_of_the_log(case):
+    """Judged as `attn-doctor diagnose` does it: with what the log states of its machine."""
     lines = [as_text(line) for line in case.data.splitlines()]
-    for finding in judge(case.data).findings:
+    logs = [reader().read(io.BytesIO(case.data), "log 0")]
+    facts = as_facts(stated_facts(logs), Facts(grade="stated")).facts
+    diagnosis = diagnose(facts, Goal.FLASH_ATTN, logs=logs)
+    assert not fixed_twice(diagnosis)
+    for finding in diagnosis.findings:
         for line in finding.evidence:
             if line.kind == "log":
                 said = line.text.strip("…").strip()

@@ -11,6 +11,7 @@ import json
 
 import msgspec
 import pytest
+from plan_reading import fixed_twice
 from recorded_machines import MACHINES, expected, read
 
 from attn_doctor.failure_modes import ALL, find
@@ -51,6 +52,7 @@ def test_exactly_what_is_expected(folder, goal):
     diagnosis = diagnose(facts, Goal(goal), logs=logs, trials=trials if trials.rows else None)
     wanted = table[goal]
     said = {f.slug for f in diagnosis.findings if f.severity is not Severity.INFO}
+    assert not fixed_twice(diagnosis)
     assert said == set(wanted["findings"])
     roots = [f.slug for f in diagnosis.findings if f.root_cause]
     assert (roots[0] if roots else "") == wanted["root"]

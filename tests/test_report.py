@@ -182,14 +182,14 @@ def test_commands_are_never_wrapped_or_cut():
     console = Console(file=io.StringIO(), width=60)
     render(outline(report(findings=(finding,))), console)
     line = commands.quoted(step.argv)
-    assert line.startswith("'/opt/a b/python' -m pip install package")
+    assert line.startswith('"/opt/a b/python" -m pip install package')
     assert line in console.file.getvalue()
 
 
 @pytest.mark.parametrize(
     ("shell", "expected"),
     [
-        ("bash", "'/o p/py' '-x;rm' 'it'\"'\"'s' '$HOME'"),
+        ("bash", """"/o p/py" "-x;rm" "it's" '$HOME'"""),
         ("fish", "'/o p/py' '-x;rm' 'it\\'s' '$HOME'"),
         ("powershell", """& "/o p/py" "-x;rm" "it's" '$HOME'"""),
     ],

@@ -110,6 +110,16 @@ def test_a_line_says_what_the_argv_says(shell, read, argv):
     assert read(commands.shown(step, shell)) == ["program", *argv]
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(words, min_size=1, max_size=4))
+def test_a_line_for_windows_says_it_to_cmd_and_where_nothing_else_is_named_to_powershell(argv):
+    step = RunByHand(argv=("program", *argv), why="", changes="")
+    line = commands.shown(step, "windows")
+    assert cmd_words(line) == ["program", *argv]
+    if commands.in_powershell(step, "windows") is None:
+        assert powershell_words(line) == ["program", *argv]
+
+
 # --- reports of version 1
 
 KINDS = [

@@ -77,8 +77,8 @@ FIRST = {
         [
             "sudo apt-get install -y libopenblas-dev",
             f"{AGAIN}{WHEEL_60}",
-            f"python -m pip install {WHEEL_60} 'numpy<2'",
-            f"{AGAIN}--no-build-isolation 'torchvision @ git+https://github.com/pytorch/vision.git@v0.19.0'",
+            f'python -m pip install {WHEEL_60} "numpy<2"',
+            f'{AGAIN}--no-build-isolation "torchvision @ git+https://github.com/pytorch/vision.git@v0.19.0"',
         ],
     ),
     "JetPack's nvcc, and a torch for servers": (
@@ -117,7 +117,7 @@ FIRST = {
         KILLED,
         ['ENV MAX_JOBS="1"', 'ENV NVCC_THREADS="1"', "RUN python -m pip install --no-build-isolation flash-attn"],
     ),
-    "parts of the system's cuDNN": (CUDNN, ["sudo apt-get remove -y --allow-change-held-packages 'libcudnn*'"]),
+    "parts of the system's cuDNN": (CUDNN, ['sudo apt-get remove -y --allow-change-held-packages "libcudnn*"']),
     "an architecture that torch does not know": (
         f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 5080\n{REFUSED.format('12.0')}",
         [
@@ -231,7 +231,7 @@ SHARED = "NotImplementedError: Could not run 'torchvision::nms' with arguments f
 def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
     log = "File \"/home/me/{}/detect.py\", line 9, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
     assert cures(log.format("other"))[0][0] == f"python3 -m pip install torch --index-url {WHL}/cu126"
-    assert cures(log.format("yolov5"))[0][0] == "python3 -m pip install 'torch<2.6' torchvision"
+    assert cures(log.format("yolov5"))[0][0] == 'python3 -m pip install "torch<2.6" torchvision'
     rtx50 = Gpu(index=0, name="NVIDIA GeForce RTX 5080", compute_capability="12.0")
     old, new = Yolo(version="8.2.63"), Yolo(version="8.2.64")
     torches = [
@@ -274,11 +274,11 @@ def test_a_release_that_is_pinned_stays_pinned_and_bounds_the_torch():
         + BUILD
     )
     told = commands_of(log.format("2.7.3"))
-    assert "'torch<2.6' torchvision" in told  # its wheels for 2.6 were built against a nightly
+    assert '"torch<2.6" torchvision' in told  # its wheels for 2.6 were built against a nightly
     assert "--no-build-isolation flash-attn==2.7.3" in told
-    assert "'torch<2.5' torchvision" in commands_of(log.format("2.6.3"))
+    assert '"torch<2.5" torchvision' in commands_of(log.format("2.6.3"))
     free = commands_of(log.replace("=={}", ""))
-    assert "'torch<2.9' torchvision" in free
+    assert '"torch<2.9" torchvision' in free
     assert "--no-build-isolation flash-attn\n" in free + "\n"
 
 

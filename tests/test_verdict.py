@@ -214,5 +214,5 @@ def test_a_line_for_a_shell_is_made_of_redacted_words():
         "changes": "",
     }
     made = redact({"one": {"step": step, "shown": {"bash": "rm -r '/home/alice/a b'"}}, "two": {"shown": 1}}, ALICE)
-    assert made["one"]["shown"] == {"bash": "rm -r '<home>/a b'"}
+    assert made["one"]["shown"] == {"bash": 'rm -r "<home>/a b"'}
     assert made["two"] == {"shown": 1}

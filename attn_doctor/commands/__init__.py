@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import by_the_torch_there, chosen, context, in_order, rendered
+from attn_doctor.commands.installers import by_own_tool, by_the_torch_there, chosen, context, in_order, rendered
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
-from attn_doctor.commands.shells import quoted, shell_of, shown
+from attn_doctor.commands.shells import in_powershell, quoted, shell_of, shown
 from attn_doctor.commands.target_python import examining, python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -15,8 +15,10 @@ from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, 
 
 __all__ = [
     "by_hand",
+    "by_own_tool",
     "by_the_torch_there",
     "check",
+    "in_powershell",
     "install",
     "prepared",
     "python",
@@ -123,10 +125,21 @@ def by_hand(
     risk_text: str | None = None,
     takes: str | None = None,
     elsewhere: bool = False,
+    into: str | None = None,
 ) -> Step:
-    """Build a step outside the environment, which only the user can take: a driver, a system package, another machine."""
+    """Build a step outside the environment, which only the user can take: a driver, a system package, another machine.
+
+    `into`: a file for all that the command says.
+    """
     return RunByHand(
-        argv=argv, why=why, changes=changes, risk=risk, risk_text=risk_text, takes=takes, elsewhere=elsewhere
+        argv=argv,
+        why=why,
+        changes=changes,
+        risk=risk,
+        risk_text=risk_text,
+        takes=takes,
+        elsewhere=elsewhere,
+        into=into,
     )
 
 

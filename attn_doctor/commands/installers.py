@@ -31,6 +31,7 @@ __all__ = [
     "INSTALLERS",
     "KEEPERS",
     "Context",
+    "by_own_tool",
     "by_the_torch_there",
     "chosen",
     "context",
@@ -167,6 +168,11 @@ def _in_pyproject(facts: Facts) -> frozenset[str]:
 def rendered(facts: Facts, step: Step) -> Step:
     """Return the step with its command for the installer of the target."""
     return installer(context(facts, chosen(facts)[0])).rendered(step)
+
+
+def by_own_tool(facts: Facts, step: Install) -> Step:
+    """Return the step with a command of the environment's own pip or uv, which writes into no file of a project."""
+    return of_packages(context(facts, chosen(facts)[0])).rendered(step)
 
 
 # Runs the command that stands behind it, with what the torch there says of itself: its release, its minor, its CUDA ("124"). The program

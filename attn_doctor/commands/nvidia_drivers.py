@@ -251,14 +251,10 @@ def restart(facts: Facts, why: str) -> Fix:
 def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
     """Return the steps that let a container engine pass its host's GPU on. They run on the host, also where the log is of a container."""
     facts = _host(facts)
-    if facts.system.os in ("windows", "darwin"):
-        why = (
-            "Docker Desktop passes GPUs on by itself under its WSL 2 engine: update Docker Desktop, switch 'Use the WSL 2 based engine' on "
-            f"(Settings, General), and install the newest driver in Windows: {PAGE}"
-            if facts.system.os == "windows"
-            else "a Mac has no NVIDIA GPU that Docker could pass on"
-        )
-        return (commands.by_hand((), why, "Docker Desktop", "none"),)
+    if facts.system.os == "darwin":
+        return (commands.by_hand((), "a Mac has no NVIDIA GPU that Docker could pass on", "Docker Desktop", "none"),)
+    if facts.system.os == "windows":
+        return docker_desktop()
     root = places.as_root
     engine_steps: tuple[Step, ...] = (
         commands.by_hand(
@@ -267,7 +263,10 @@ def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
             "/etc/docker/daemon.json",
         ),
         commands.by_hand(
-            root(facts, "systemctl", "restart", "docker"),
+            # A WSL without systemd has no systemctl; `service` is in both.
+            root(
+                facts, *(("service", "docker", "restart") if places.wsl(facts) else ("systemctl", "restart", "docker"))
+            ),
             "Docker reads its configuration at its start",
             "Docker",
             risk="medium",
@@ -280,6 +279,29 @@ def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
     return *_toolkit_packages(facts), *engine_steps
 
 
+def docker_desktop() -> tuple[Step, ...]:
+    """Return the steps on Windows: the GPU comes through WSL 2, and nothing is installed in a container or a distribution.
+
+    https://docs.docker.com/desktop/features/gpu/
+    """
+    update = commands.by_hand(
+        ("wsl", "--update"), "in a terminal of Windows: GPUs are passed on by WSL 2, and need its newest kernel", "WSL"
+    )
+    engine = commands.by_hand(
+        (),
+        "update Docker Desktop, and switch 'Use the WSL 2 based engine' on (Settings, General): the engine of Hyper-V passes no GPU on",
+        "Docker Desktop",
+        "none",
+    )
+    look = commands.by_hand(
+        ("docker", "run", "--rm", "--gpus", "all", "nvidia/cuda:12.4.1-base-ubuntu22.04", "nvidia-smi"),
+        "has to list the GPU",
+        "adds an image",
+        "none",
+    )
+    return update, engine, _windows("the newest driver in Windows"), look
+
+
 def _host(facts: Facts) -> Facts:
     """Return the facts of the host of a container as far as they are known: the distribution inside says nothing of it."""
     if places.container(facts) is None:
@@ -290,7 +312,11 @@ def _host(facts: Facts) -> Facts:
 
 
 def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
-    with_, package, changes = places.manager(facts), "nvidia-container-toolkit", "installs the toolkit"
+    # WSL without a word of its distribution is Ubuntu, which it installs by itself.
+    ubuntu: places.Manager | None = (
+        "apt-get" if places.wsl(facts) and isinstance(facts.system.distribution, Unknown) else None
+    )
+    with_, package, changes = places.manager(facts) or ubuntu, "nvidia-container-toolkit", "installs the toolkit"
     root = places.as_root
     repo = f"{_CONTAINERS}/stable/rpm/nvidia-container-toolkit.repo"
     if with_ == "apt-get":

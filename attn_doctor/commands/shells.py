@@ -16,22 +16,41 @@ _NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShe
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
-_CMD_ODD = re.compile(r"[&<>()@^|]")
-# Programs of the host, which are no step of an image.
+_CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
+# Signs that mean in double quotes what they mean without: to sh, cmd and PowerShell alike. No " $ % ` \ and no !, which bash expands.
+_IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
+# Programs of the host, which are no step of an image.
 _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:
     """Return a step as one line for the given shell; None for a step without a command.
 
-    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile".
+    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". The output goes into a file
+    where the step names one: all of these write `> FILE 2>&1` alike.
     """
+    line = _line(step, shell)
+    return line if line is None or step.into is None else f"{line} > {quoted((step.into,), shell)} 2>&1"
+
+
+def in_powershell(step: Step, shell: str) -> str | None:
+    """Return how PowerShell wants a step that was shown for "windows", in words; None where the line runs in both shells as it is."""
+    line = shown(step, shell)
+    other = shown(step, "powershell") if shell == "windows" else line
+    if line is None or other is None or line == other:
+        return None
+    if isinstance(step, SetVariable):
+        other = other.replace(" = ", "=", 1)  # one word, which no line break tears apart
+    return "in PowerShell write & and a space before it" if other == f"& {line}" else f"in PowerShell: {other}"
+
+
+def _line(step: Step, shell: str) -> str | None:
     if isinstance(step, SetVariable):
         return _assignment(step.name, step.value, shell)
     if not step.argv:
         return None
-    if step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT and shell not in ("powershell", "cmd"):
+    if step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT and shell not in ("powershell", "cmd", "windows"):
         # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
         return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
     if shell == "notebook":
@@ -42,7 +61,14 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 
 
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
-    """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell" or "cmd"."""
+    """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell", "cmd" or "windows" (cmd or PowerShell).
+
+    Words are put in double quotes where that does: such a line runs in all shells but fish.
+    """
+    if shell == "windows":
+        # Lines for PowerShell that begin with no quotation mark run in cmd too, where all quotes are double.
+        line = quoted(argv, "powershell")
+        return line if not line.startswith("& ") and "'" not in line else quoted(argv, "cmd")
     if shell == "powershell":
         words = [_for_powershell(a) for a in argv]
         return ("& " if words and words[0][:1] in ("'", '"') else "") + " ".join(words)
@@ -53,7 +79,12 @@ def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
         return " ".join(
             a if _PLAIN.fullmatch(a) else "'" + a.replace("\\", "\\\\").replace("'", "\\'") + "'" for a in argv
         )
-    return shlex.join(argv)
+    return " ".join(map(_posix, argv))
+
+
+def _posix(word: str) -> str:
+    plain = shlex.quote(word)
+    return plain if plain == word or not _IN_DOUBLE_QUOTES.fullmatch(word) else f'"{word}"'
 
 
 def _cmd(word: str) -> str:
@@ -82,7 +113,7 @@ def _powershell(word: str) -> str:
 def _assignment(name: str, value: str | None, shell: str) -> str:
     if shell == "powershell":
         return f"Remove-Item Env:{name}" if value is None else f"$Env:{name} = {_powershell(value)}"
-    if shell == "cmd":
+    if shell in ("cmd", "windows"):
         return f"set {name}=" if value is None else f'set "{name}={value}"'
     if shell == "fish":
         return f"set -e {name}" if value is None else f"set -gx {name} {quoted((value,), 'fish')}"
@@ -96,7 +127,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for."""
+    """Return the kind of shell to print commands for; "windows" where it is cmd or PowerShell, and nothing tells which."""
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):
@@ -106,14 +137,14 @@ def shell_of(facts: Facts) -> str:
         return name
     if name.startswith("pwsh"):
         return "powershell"
-    return "powershell" if facts.system.os == "windows" and not name else "bash"
+    return "windows" if facts.system.os == "windows" and not name else "bash"
 
 
 def kept(name: str, value: str, shell: str) -> str | None:
     """Return the line that sets a variable for all new prompts of this user; None where a file of the shell does that.
 
-    PowerShell and cmd: setx, https://learn.microsoft.com/windows-server/administration/windows-commands/setx
+    `setx` runs in cmd and in PowerShell: https://learn.microsoft.com/windows-server/administration/windows-commands/setx
     """
     if shell == "powershell":
         return f"[Environment]::SetEnvironmentVariable('{name}', {_powershell(value)}, 'User')"
-    return f'setx {name} "{value}"' if shell == "cmd" else None
+    return f'setx {name} "{value}"' if shell in ("cmd", "windows") else None

@@ -16,6 +16,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.places import Argv, Manager
+from attn_doctor.commands.shells import quoted
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -223,7 +224,8 @@ def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
     https://docs.python.org/3/using/windows.html#the-nuget-org-packages
     """
     release = _WINDOWS_RELEASES.get(label or "", label or "3.12.10")
-    exactly = "" if label else f"; take the release of {folder}\\python.exe --version in place of {release}"
+    asks = quoted((f"{folder}\\python.exe", "--version"), "cmd")
+    exactly = "" if label else f"; take the release that `{asks}` says in place of {release}"
     return (
         commands.by_hand(
             ("curl.exe", "-L", "-o", "python.zip", f"https://www.nuget.org/api/v2/package/python/{release}"),

@@ -27,6 +27,7 @@ from attn_doctor.model.findings import (
     Severity,
     Undetermined,
 )
+from attn_doctor.model.steps import Step, action
 from attn_doctor.model.trials import Trials
 
 DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
@@ -92,8 +93,15 @@ def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Modu
 
 
 def _prepared(facts: Facts, finding: Finding) -> Finding:
-    fixes = tuple(commands.prepared(facts, fix) for fix in finding.fixes)
-    return msgspec.structs.replace(finding, fixes=fixes)
+    return msgspec.structs.replace(finding, fixes=once(commands.prepared(facts, fix) for fix in finding.fixes))
+
+
+def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
+    """Return the fixes, each only once: of two that have the reader do the same, whatever they are called, the first."""
+    first: dict[tuple[Step, ...], Fix] = {}
+    for fix in fixes:
+        first.setdefault(tuple(map(action, fix.steps)), fix)
+    return tuple(first.values())
 
 
 def _diagnosis(

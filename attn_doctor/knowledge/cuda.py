@@ -66,6 +66,9 @@ def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Un
     return Coverage(yes=True, why=why, needs=needs, paired=paired, compiles_ptx=compiles)
 
 
+_COMPATIBLE_FROM = 11  # the first CUDA major of which a driver runs all minors
+
+
 def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
     """Return whether a driver runs this CUDA, from the version that the driver reports ("CUDA Version: 12.2").
 
@@ -74,7 +77,9 @@ def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
     have, need = pair(driver_cuda), pair(cuda)
     if have is None or need is None:
         return Unknown(f"cannot read the CUDA versions {driver_cuda!r} and {cuda!r}")
-    if have[0] >= need[0]:
+    if have >= need:
+        return yes(f"a driver for CUDA {driver_cuda} runs CUDA {cuda}")
+    if have[0] >= need[0] >= _COMPATIBLE_FROM:
         return yes(f"a driver for CUDA {driver_cuda} runs CUDA {cuda}: the major is not newer")
     return no(f"built for CUDA {cuda}, the driver supports CUDA {driver_cuda} at most")
 
@@ -165,7 +170,7 @@ def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
 def _floor(cuda: str) -> Floor | Unknown:
     version = pair(cuda)
     for row in load(Floor):
-        if version is not None and row.major == version[0]:
+        if version is not None and row.major == version[0] and row.minor in (None, version[1]):
             return row
     return unlisted(f"which driver CUDA {cuda} needs")
 

@@ -235,12 +235,26 @@ class Driver(Row, frozen=True, kw_only=True):
     windows: str | None
 
 
+class OldTorch(Row, frozen=True, kw_only=True):
+    """Describe the CUDA builds of a torch before 2.0, which lie on PyTorch's list of all wheels."""
+
+    TABLE: ClassVar[str] = "torch_before_2"
+
+    torch: str
+    torchvision: str
+    cudas: tuple[str, ...]  # the newest first
+    plain: str | None = None  # the CUDA of the wheels without a local part; None: each names its CUDA
+    pythons: tuple[str, ...]
+    not_on_windows: tuple[str, ...] = ()
+
+
 class Floor(Row, frozen=True, kw_only=True):
-    """Describe the oldest driver that runs programs of a CUDA major (minor-version compatibility)."""
+    """Describe the oldest driver that runs programs of a CUDA major (minor-version compatibility), or of one minor of CUDA 10 and older."""
 
     TABLE: ClassVar[str] = "cuda_floors"
 
     major: int
+    minor: int | None = None  # before CUDA 11 each minor needs a driver of its own
     linux: str
     windows: str
 

@@ -21,8 +21,8 @@ from typing import TypeVar
 
 import msgspec
 
+from attn_doctor.knowledge import amd, pytorch
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.rows import FlavourBuild, JetsonTorch, TorchBuild, TorchRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import fitting_builds, is_yes, takes_glibc, takes_python
@@ -249,6 +249,12 @@ def _doubt(machine: Machine, row: TorchBuild) -> str | None:
 
 
 def _of_amd(machine: Machine) -> Choice | NoTorch:
+    served_no_more = next((row for gfx in machine.gfx if (row := amd.override(gfx)) and row.dropped), None)
+    if served_no_more:
+        words = f"ROCm has not served {served_no_more.gfx} since {served_no_more.dropped}, and no torch has code for it: use the CPU or a newer GPU"
+        if machine.os == "windows":
+            words += "; torch-directml (pip install torch-directml; ComfyUI: --directml) computes on it, for programs that know DirectML"
+        return NoTorch(title="Compute on the CPU, or on a newer GPU", words=words)
     if machine.os == "windows" or machine.wsl:
         place, name = ("windows", "Windows") if machine.os == "windows" else ("wsl", "WSL")
         words = f"take AMD's own torch for Radeon and Ryzen: {_AMD}/{place}/install-pytorch.html (PyTorch's ROCm builds are for Linux itself)"

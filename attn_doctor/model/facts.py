@@ -155,8 +155,8 @@ class Subject(Record, frozen=True, kw_only=True):
     command: Text = UNRECORDED
     asked: Text = UNRECORDED  # the version of it that a pin asks for, or that a project's tool tried to build: "2.8.3"
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
+    folder: Text = UNRECORDED  # of the sources that were built where they lie: a checkout
     address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
-    folder: Text = UNRECORDED  # of the checkout that it runs from: "/home/me/vllm"
 
 
 # "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.

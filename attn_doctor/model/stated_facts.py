@@ -106,8 +106,8 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     asked: Stated[str] | Unknown = _NOT_SAID  # version of the package that a project's tool tried to build
     locked: Stated[bool] | Unknown = _NOT_SAID  # uv had resolved the project
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
+    folder: Stated[str] | Unknown = _NOT_SAID  # of sources that were built where they lie
     address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
-    folder: Stated[str] | Unknown = _NOT_SAID  # of the checkout in which its compiled file lies, "/home/me/vllm"
 
     def version_of(self, package: str) -> str | None:
         """Return the stated version of a package, None where none is stated."""
@@ -118,7 +118,7 @@ Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
-    "package", "doing", "asked", "locked", "command", "address", "folder",
+    "package", "doing", "asked", "locked", "command", "folder", "address",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

@@ -53,6 +53,7 @@ class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
     risk_text: str | None = None  # what the risk is, "a reboot"
     takes: str | None = None  # time and download, where known
     undo: tuple[str, ...] | None = None  # argv
+    into: str | None = None  # a file, into which the shell writes all that the command says
     argv: tuple[str, ...] = _NO_COMMAND  # the command; empty for a variable, and for what only hands can do
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from attn_doctor.logs.errors import log_end
@@ -10,7 +11,7 @@ from attn_doctor.logs.reader import Log
 from attn_doctor.logs.stated_facts import is_environment, stated_facts
 from attn_doctor.logs.stated_facts.summary import words
 from attn_doctor.model.facts import Facts, Unknown, lookup
-from attn_doctor.model.findings import Diagnosis
+from attn_doctor.model.findings import Diagnosis, Finding, Severity
 from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
@@ -25,7 +26,7 @@ def of_diagnosis(
     blocks: list[Block] = []
     if not any(f.root_cause for f in diagnosis.findings):
         blocks.append(_of_files(facts, files) if files and not logs else _verdict(diagnosis, facts, logs))
-    blocks += problems(diagnosis.findings, facts)
+    blocks += problems(_of_interest(diagnosis, facts, logs), facts)
     blocks += not_recognised(diagnosis.unrecognised)
     if facts.grade != "stated":
         wrong = disagreements(facts, logs)
@@ -34,6 +35,24 @@ def of_diagnosis(
     else:
         blocks += [Notes("The log is of", (of_machine(log),)) for log in logs if of_machine(log)]
     return blocks
+
+
+_FLASH_ATTN = re.compile(r"(?i)flash[-_ ]?att")
+
+
+def _of_interest(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Sequence[Finding]:
+    """Return the findings without the note that a GPU is too old for flash-attn, where neither the logs nor the facts name flash-attn."""
+    version = facts.flash_attention.version
+    if (
+        facts.grade != "stated"
+        or isinstance(version, str)
+        or any(_FLASH_ATTN.search(t) for log in logs for _, t in log.end)
+    ):
+        return diagnosis.findings
+    return [f for f in diagnosis.findings if f.severity is not Severity.INFO or f.slug != _TOO_OLD]
+
+
+_TOO_OLD = "gpu-arch-unsupported-by-flash-attn"
 
 
 def of_machine(log: Log) -> str:
@@ -83,7 +102,9 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
     if caught:
         log, error = caught
         return Verdict(
-            f"No error ends these {lines}, but they continue after one: {log.file}:{error.line}: {error.text}", "warn"
+            f"No error at the end of {lines}. Line {error.line} is an error, and the program went on after it: "
+            f"{log.file}:{error.line}: {error.text}",
+            "warn",
         )
     if facts.grade == "stated" and is_environment(logs):
         return Verdict(f"Nothing that these {lines} state keeps training from working.{_not_stated(facts)}", "")

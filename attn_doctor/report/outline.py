@@ -11,7 +11,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Finding, Fix, Severity, Undetermined, Unrecognised
 from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.report import Report
-from attn_doctor.model.steps import RunByHand
+from attn_doctor.model.steps import RunByHand, Step
 from attn_doctor.model.trials import Interval, Status, Trial
 from attn_doctor.report.blocks import (
     Block,
@@ -134,10 +134,22 @@ def problem(finding: Finding, consequences: list[Finding], shell: str) -> Proble
         qualifiers=f"{finding.severity.value}, {finding.certainty.value}{sure}",
         message=finding.message,
         evidence=tuple(evidence(e) for e in finding.evidence if not _is_in_message(e.text, finding.message)),
-        consequences=tuple(f"{f.code} {f.slug}: {f.message}" for f in consequences),
+        consequences=tuple(text for f in consequences if (text := _goes_with(f, finding))),
         cures=tuple(cure(fix, shell) for fix in finding.fixes),
         docs=finding.docs,
     )
+
+
+def _goes_with(effect: Finding, cause: Finding) -> str | None:
+    """Return what a consequence adds to its cause; None for another reading of the lines that are quoted for the cause.
+
+    Of a log its line is quoted: its message would name a cause of its own, which is not so.
+    """
+    if any(e.kind != "log" for e in effect.evidence):
+        return f"{effect.code} {effect.slug}: {effect.message}"
+    quoted = {(e.file, e.line) for e in cause.evidence}
+    own = next((e for e in effect.evidence if (e.file, e.line) not in quoted), None)
+    return f"{effect.code} {effect.slug}: {evidence(own)}" if own else None
 
 
 def _is_in_message(text: str, message: str) -> bool:
@@ -155,8 +167,14 @@ def evidence(item: Evidence) -> str:
 
 
 def cure(fix: Fix, shell: str) -> Cure:
-    lines = [Command(commands.shown(step, shell), step.why, isinstance(step, RunByHand)) for step in fix.steps]
+    lines = [Command(commands.shown(step, shell), _why(step, shell), isinstance(step, RunByHand)) for step in fix.steps]
     return Cure(fix.title, tuple(lines))
+
+
+def _why(step: Step, shell: str) -> str:
+    """Return the reason of a step, and what another shell of the same system wants otherwise."""
+    other = commands.in_powershell(step, shell)
+    return f"{step.why}; {other}" if other else step.why
 
 
 def _trials(report: Report) -> list[Block]:

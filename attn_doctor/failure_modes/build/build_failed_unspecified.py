@@ -17,7 +17,7 @@ Why it happens
 
 What to do
     Run it again with one job and with everything written to a file (`MAX_JOBS=1 python -m pip install -v --no-build-isolation
-    flash-attn`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor
+    flash-attn > build.log 2>&1`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor
     the whole file. If the last line before the end is only "Killed", or there is none, memory ran out.
 
 How to reproduce
@@ -34,8 +34,7 @@ from __future__ import annotations
 
 import re
 
-from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -46,11 +45,13 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import package_cures, subject
+from attn_doctor.failure_modes.shared import build_log, building, subject
 from attn_doctor.failure_modes.shared.building import lines
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Install
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
@@ -258,6 +259,10 @@ SEND = (
 )
 
 
+class Quoted(Variant, frozen=True, kw_only=True):
+    """Say that the log holds the reason, which no rule knows: another log would say the same."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     package = seen.group("package")
     if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
@@ -271,7 +276,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:
         known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first of them."
-        return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW)
+        return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW, variant=Quoted())
+    said = _reasons(seen)
+    if said:
+        known_not = f"{what} with an error that attn-doctor does not know."
+        return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
     return Hit(
         message=f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.",
         evidence=evidence,
@@ -279,15 +288,28 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+# Errors that every failed build ends with, or that setup.py survives: it compiles where it got no wheel.
+_NO_REASON = re.compile(
+    r"HTTPError|URLError|urlopen error|HTTP Error \d|Error (?:compiling objects|building extension)"
+)
+
+
+def _reasons(seen: Seen) -> tuple[Evidence, ...]:
+    """Return the errors of the logs that say more than that something failed."""
+    generic = {(m.file, m.line) for m in seen.matches if m.strength == "hint"}
+    return tuple(
+        Evidence(kind="log", file=log.file, line=error.line, text=error.text)
+        for log in seen.logs
+        for error in log_end(log).errors
+        if not error.vague and (log.file, error.line) not in generic and not _NO_REASON.search(error.text)
+    )[:4]
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
-    why = "writes all that the compilers say; keep it in a file (2>&1 | tee build.log)"
-    again = package_cures.build(facts, why, verbose=True, fresh=True)
-    read = commands.by_hand(("attn-doctor", "diagnose", "build.log"), "finds the first cause in it", "nothing")
-    return (
-        Fix(
-            title="Write the whole log, and let attn-doctor read it",
-            steps=(single, again, read),
-            verify=subject.verify(facts),
-        ),
-    )
+    verify = subject.verify(facts)
+    if not isinstance(hit.variant, Quoted):
+        title = "Write the whole log, and let attn-doctor read it"
+        return (Fix(title=title, steps=build_log.written(facts), verify=verify),)
+    steps = build_log.newest_sources(facts)
+    title = "Build the newest sources" if steps[-1].argv or isinstance(steps[-1], Install) else "Look for the error"
+    return (*building.without_compiling(facts), Fix(title=title, steps=steps, verify=verify))

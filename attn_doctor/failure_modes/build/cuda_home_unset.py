@@ -152,6 +152,12 @@ class Isolated(Variant, frozen=True, kw_only=True):
     """Say that the build ran in an environment of its own, whose torch the installer took from the registry."""
 
 
+def _places(facts: Facts) -> str:
+    """Return where PyTorch looks: on Windows, beside variables and PATH, in the folder of NVIDIA's installer (_find_cuda_home)."""
+    last = "the folder of NVIDIA's installer" if facts.system.os == "windows" else "/usr/local/cuda"
+    return f"CUDA_HOME, CUDA_PATH, PATH and {last}"
+
+
 def detect(facts: Facts) -> Hit | None:
     home = facts.toolchain.cuda_home
     if not every(
@@ -159,7 +165,7 @@ def detect(facts: Facts) -> Hit | None:
         lambda: building.setup_would_run(facts),
     ):
         return None
-    evidence = [fact(facts, "toolchain.cuda_home", "CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda lead to no toolkit")]
+    evidence = [fact(facts, "toolchain.cuda_home", f"{_places(facts)} lead to no toolkit")]
     if variable(facts, "CONDA_PREFIX"):
         evidence.append(fact(facts, "environment", "a conda environment is active: conda can bring a toolkit into it"))
     return Hit(
@@ -179,7 +185,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None  # that TypeError alone may come from any program
     return Hit(
-        message="PyTorch found no CUDA toolkit there: CUDA_HOME, CUDA_PATH, PATH and /usr/local/cuda led to none.",
+        message=f"PyTorch found no CUDA toolkit there: {_places(facts)} led to none.",
         evidence=evidence,
         variant=Isolated() if seen.group("isolated") else None,
     )

@@ -261,7 +261,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps = system_tools.compiler(facts)
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
     if isinstance(hit.variant, NotSure):
-        prompt = Fix(title="Build where cl.exe is on PATH", steps=steps[-1:], verify=building.verify(facts))
+        prompt = Fix(
+            title="Build where cl.exe is on PATH",
+            steps=(system_tools.native_prompt(facts),),
+            verify=building.verify(facts),
+        )
         return (*made, prompt, install)
     if not isinstance(hit.variant, AtRunTime):
         return (*made, install)

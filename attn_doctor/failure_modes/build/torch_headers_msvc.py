@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, package_cures
+from attn_doctor.failure_modes.shared import build_log, building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -95,15 +95,6 @@ def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
 def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes where the first error is not known: find it; no build at all; another MSVC."""
     verify = building.verify(facts)
-    again = package_cures.build(
-        facts, "writes all errors; keep them in a file: > build.log 2>&1 behind the command", verbose=True, fresh=True
-    )
-    read = commands.by_hand(
-        ("attn-doctor", "diagnose", "build.log"),
-        "the first line with 'error C' is the cause, the hundred after it are not: this reads it",
-        "nothing",
-        "none",
-    )
     ready = building.without_compiling(facts)
     if not ready:
         words = (
@@ -118,7 +109,7 @@ def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
         "built with the one of their time"
     )
     other = commands.by_hand((), words, "Visual Studio")
-    first = Fix(title="Find the first error", steps=(again, read), verify=verify)
+    first = Fix(title="Find the first error", steps=build_log.written(facts), verify=verify)
     return (first, *ready, Fix(title="Build with another MSVC", steps=(other,), verify=verify))
 
 

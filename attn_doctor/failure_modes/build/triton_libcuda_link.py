@@ -116,13 +116,23 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not linked:
         return None
     return Hit(
-        message="triton's launcher could not be compiled or linked. gcc's own message tells the reason; without it, a missing libcuda.so is the likeliest.",
+        message="triton's launcher could not be compiled or linked. The compiler's own message tells the reason"
+        + ("." if facts.system.os == "windows" else "; without it, a missing libcuda.so is the likeliest."),
         evidence=building.lines(linked),
         confidence=Confidence.LOW,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if facts.system.os == "windows":
+        words = "send the lines that the compiler printed above this one: they name what it did not find"
+        return (
+            Fix(
+                title="See what the compiler says",
+                steps=(commands.by_hand((), words, "nothing", "none"),),
+                verify=building.verify(facts),
+            ),
+        )
     library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
     if library is None:
         step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in what it prints", "nothing")

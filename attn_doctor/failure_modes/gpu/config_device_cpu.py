@@ -48,7 +48,10 @@ MODE = FailureMode(
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("yolo12-flash-not-used",),
+    explains=(
+        "torch-sees-no-gpu",
+        "yolo12-flash-not-used",
+    ),
     signs=(
         Sign(
             pattern=r"Flash ?Attention ?\d(?:\.0)? is not available on CPU",

@@ -44,7 +44,7 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
+    explains=("torch-sees-no-gpu", "container-without-gpu", "driver-missing", "cuda-init-error", "no-gpu-present"),
     signs=(
         Sign(
             pattern=r"could not select device driver .{0,20} with capabilities: \[\[.{0,10}gpu",
@@ -85,8 +85,13 @@ class Engine(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
+    why = (
+        "Docker Desktop does so under its WSL 2 engine alone, with a driver that is new enough."
+        if facts.system.os == "windows"
+        else "NVIDIA's container toolkit is missing, or not configured."
+    )
     return Hit(
-        message=f"{name.capitalize()} there cannot pass the GPU on: NVIDIA's container toolkit is missing, or not configured.",
+        message=f"{name.capitalize()} there cannot pass the GPU on: {why}",
         evidence=evidence,
         variant=Engine(name=name),
         confidence=Confidence.HIGH,
@@ -100,7 +105,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     title = "Install and configure nvidia-container-toolkit"
     if facts.system.os in ("windows", "darwin"):
         title = "Let Docker Desktop pass the GPU on"
-    return (*without, Fix(title=title, steps=steps, verify=commands.check(facts)))
+    made = Fix(title=title, steps=steps, verify=commands.check(facts))
+    return (*without, made, *_in_windows(facts, engine))
+
+
+def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
+    """Return the other way of a log that does not tell its system, and of WSL, where Docker is mostly Docker Desktop."""
+    known = isinstance(facts.system.os, str) and not places.wsl(facts)
+    if engine != "docker" or known:
+        return ()
+    title = "Where it is Docker Desktop on Windows: let it pass the GPU on"
+    return (Fix(title=title, steps=nvidia_drivers.docker_desktop(), verify=commands.check(facts)),)
 
 
 def _of_the_host(facts: Facts) -> Facts:

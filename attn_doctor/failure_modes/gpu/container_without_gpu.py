@@ -26,9 +26,12 @@ References
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
@@ -44,6 +47,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "driver-missing",
         "cuda-init-error",
         "config-device-cpu",
@@ -86,6 +90,12 @@ MODE = FailureMode(
             pattern=r"docker(?:-compose)? (?:run|exec|compose|build|up|container run)\b",
             literal="docker",
             sample="$ docker run -it image:latest python train.py",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?P<run>(?:docker|podman) run .{5,800}?)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most|$)",
+            literal=" run ",
+            sample="$ docker run --rm --gpus 0 image:latest python train.py",
             strength="context",
         ),
         Sign(
@@ -144,6 +154,12 @@ _OPTION = {
 }
 
 
+class Started(Variant, frozen=True, kw_only=True):
+    """Hold the command that started the container."""
+
+    command: str
+
+
 def detect(facts: Facts) -> Hit | None:
     graphics = facts.graphics
 
@@ -189,11 +205,44 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if build
         else "The container there was not given the GPU of its host."
     )
+    typed = seen.group("run")
+    none = typed is not None and _NONE.search(typed) is not None
+    if none and not build:
+        message += " `--gpus 0` asks for no GPU: the number says how many."
     return Hit(
         message=message,
         evidence=evidence,
-        confidence=Confidence.HIGH if proven else Confidence.LOW if asked else Confidence.MEDIUM,
+        confidence=Confidence.HIGH if proven else Confidence.LOW if asked and not none else Confidence.MEDIUM,
+        variant=Started(command=typed) if typed and not build else None,
     )
+
+
+_NONE = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
+_GPUS = re.compile(r"--gpus(?:=|$)")
+
+
+def _again(typed: str) -> tuple[str, ...] | None:
+    """Return the command of the log with all GPUs; None where it has them, or cannot be taken apart."""
+    try:
+        words = shlex.split(typed)
+    except ValueError:
+        return None
+    kept, skip = list[str](), False
+    for word in words[2:]:
+        if skip:
+            skip = False
+        elif _GPUS.match(word):
+            if word.removeprefix("--gpus=") == "all":
+                return None
+            skip = word == "--gpus"
+        else:
+            kept.append(word)
+    if "--gpus all" in typed or "nvidia.com/gpu" in typed or "..." in typed:
+        return None
+    return (*words[:2], *_PASSED[words[0]], *kept)
+
+
+_PASSED = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -220,6 +269,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.by_hand(
             (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
         )
+    elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
+        step = commands.by_hand(again, "your command, on the host, with its GPUs", "a new container", "none")
     elif kind in _OPTION:
         step = commands.by_hand(
             _OPTION[kind], "start the container again, on the host, with its GPUs", "a new container", "none"

@@ -49,6 +49,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "eager-fails",
         "model-not-built",
         "config-device-cpu",

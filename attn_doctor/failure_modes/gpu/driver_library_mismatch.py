@@ -45,6 +45,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "eager-fails",
         "model-not-built",
         "driver-missing",

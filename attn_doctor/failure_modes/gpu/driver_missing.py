@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA
+from attn_doctor.model.machine import NVIDIA, amd_gpus
 
 MODE = FailureMode(
     code="AD402",
@@ -46,6 +46,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "cuda-init-error",
         "no-gpu-present",
         "config-device-cpu",
@@ -104,6 +105,19 @@ MODE = FailureMode(
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
+        # cuDNN 8 looks for the name without .1, which a driver without its developers' package may lack.
+        Sign(
+            pattern=r"(?:Error: |OSError: |ImportError: )(?P<unlinked>libcuda\.so): cannot open shared object file",
+            literal="libcuda.so: cannot open",
+            sample="Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"libcuda\.so not found! Do you have a CUDA driver installed",
+            literal="libcuda.so not found!",
+            sample="CUDA SETUP: WARNING! libcuda.so not found! Do you have a CUDA driver installed?",
+            strength="hint",
+        ),
         Sign(
             pattern=r"(?:CUDA error: |-> )no CUDA-capable device is detected",
             literal="no CUDA-capable device is detected",
@@ -144,6 +158,14 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class OfAmd(Variant, frozen=True):
+    """Say that the GPU there is one of AMD, for which no driver of NVIDIA is."""
+
+
+class Unlinked(Variant, frozen=True):
+    """Say that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
+
+
 class Unsigned(Variant, frozen=True):
     """Say that Secure Boot refused the module: its key is not enrolled."""
 
@@ -153,6 +175,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
+    cards = amd_gpus(facts)
+    if proofs and cards:
+        named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
+        return Hit(
+            message=f"The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD{named}.",
+            evidence=evidence,
+            variant=OfAmd(),
+        )
+    if not proofs and any("unlinked" in m.groups for m in seen.matches):
+        return Hit(
+            message="libcuda.so is not found there: it is a link to the driver's libcuda.so.1, which is missing, or there is no driver.",
+            evidence=evidence,
+            variant=Unlinked(),
+            confidence=Confidence.MEDIUM,
+            explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
+        )
     message = (
         "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
@@ -170,7 +208,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfAmd):
+        return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
     made = nvidia_drivers.install(facts)
+    if isinstance(hit.variant, Unlinked):
+        return (_link(facts), *made)
     if isinstance(hit.variant, Unsigned) and not nvidia_drivers.not_here(facts):
         return (nvidia_drivers.enrol(facts), *made)
     own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
@@ -188,6 +230,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+
+
+def _link(facts: Facts) -> Fix:
+    """Return the fix that makes the link which is missing; under WSL the library lies in a folder of its own.
+
+    https://github.com/microsoft/WSL/issues/8587, https://github.com/facebookresearch/nougat/issues/105
+    """
+    look = commands.by_hand(
+        ("sh", "-c", "ldconfig -p | grep libcuda.so"),
+        "names the folder of libcuda.so.1; where it prints nothing, the driver is missing: take the other fix. Under WSL: "
+        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib, and nothing else",
+        "nothing",
+        "none",
+    )
+    folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
+    link = commands.by_hand(
+        places.as_root(facts, "ln", "-s", "libcuda.so.1", f"{folder}/libcuda.so"),
+        f"{folder} is the folder on Ubuntu and Debian: put there the one that the line before names",
+        "adds a link",
+    )
+    return Fix(title="Link libcuda.so to the driver's library", steps=(look, link), verify=commands.check(facts))
 
 
 def _of_the_archive(facts: Facts) -> tuple[Fix, ...]:

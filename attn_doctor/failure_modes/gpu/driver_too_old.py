@@ -1,8 +1,8 @@
 """The NVIDIA driver is older than torch's CUDA needs.
 
 What it is
-    Each CUDA major needs a minimum driver version: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450. Within a
-    major an older driver runs newer programs, but it does not compile their PTX.
+    Each CUDA major needs a minimum driver version: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450; before that each
+    minor has its own, CUDA 10.2 needs 440. Within a major an older driver runs newer programs, but it does not compile their PTX.
 
 How it shows
     "The NVIDIA driver on your system is too old (found version 12040)": the number is the CUDA that the driver supports, 12.4. Or
@@ -34,9 +34,9 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start, torch_steps
+from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
@@ -44,7 +44,7 @@ from attn_doctor.knowledge import gpu, pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.versions import parse
 
@@ -56,6 +56,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "eager-fails",
         "model-not-built",
         "cuda-init-error",
@@ -121,7 +122,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     cuda, driver = str(facts.torch.cuda), facts.graphics.driver
-    needs = cuda_rules.driver_needed(cuda, cuda_start.driver_os(facts))
+    needs = cuda_rules.driver_needed(cuda, _os(facts))
     supports = facts.graphics.driver_cuda
     most = f" (CUDA {supports} at most)" if isinstance(supports, str) else ""
     here = (
@@ -150,7 +151,7 @@ def _why_not(facts: Facts) -> str | None:
     said = facts.torch.cuda_error
     if isinstance(said, str) and "too old" in said:
         return said
-    cuda, os = present(facts.torch.cuda), cuda_start.driver_os(facts)
+    cuda, os = present(facts.torch.cuda), _os(facts)
     driver = _driver(facts)
     judged = (
         cuda_rules.driver_covers(driver, cuda, os)
@@ -159,6 +160,21 @@ def _why_not(facts: Facts) -> str | None:
     )
     answer = known(judged)
     return None if answer.yes else answer.why
+
+
+def _os(facts: Facts) -> OsName:
+    """Return the system whose driver it is; Linux where it may be WSL, and both systems' tables say the same of this driver."""
+    try:
+        return cuda_start.driver_os(facts)
+    except Unsure:
+        driver, cuda = _driver(facts), facts.torch.cuda
+        if driver is None or not isinstance(cuda, str):
+            raise
+        systems: tuple[OsName, OsName] = ("linux", "windows")
+        judged = [cuda_rules.driver_covers(driver, cuda, os) for os in systems]
+        if len({answer.yes if isinstance(answer, Answer) else None for answer in judged}) != 1:
+            raise
+        return "linux"
 
 
 def _driver(facts: Facts) -> str | None:
@@ -252,8 +268,12 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
             else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
         )
     found = torch_steps.choice(facts)
-    if not isinstance(found, Choice) or found.cuda is None or not machine_of(facts).knows_driver:
+    if not machine_of(facts).knows_driver:
         return ()
+    if not isinstance(found, Choice) or found.cuda is None:
+        old = old_torch_steps.for_driver(facts)
+        title = f"Install a torch for CUDA {old.cuda}" if old else ""
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),) if old else ()
     return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
 
 

@@ -13,8 +13,8 @@ Why it happens
     attention is the cause.
 
 What to do
-    Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else a smaller batch or image, or batch=-1 for Ultralytics to
-    choose.
+    Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else a smaller batch or image; on one GPU batch=-1 lets
+    Ultralytics choose.
 
 How to reproduce
     `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It takes
@@ -43,6 +43,7 @@ MODE = FailureMode(
     title="The GPU's memory is full",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("dataloader-worker-ended",),
     signs=(
         Sign(
             pattern=r"(?:CUDA|HIP) out of memory\.?(?: Tried to allocate (?P<size>[\d.]+) (?P<unit>[KMG]i?B))?",
@@ -69,6 +70,13 @@ MODE = FailureMode(
             literal="imgsz=",
             sample="engine/trainer: task=detect, mode=train, model=yolo12s.yaml, data=coco8.yaml, epochs=3, time=None, patience=100, "
             "batch=1, imgsz=2048, save=True",
+            strength="context",
+        ),
+        # Several GPUs, for which Ultralytics has no batch=-1: https://docs.ultralytics.com/modes/train/
+        Sign(
+            pattern=r"\bdevice[= ]['\"\[(]{0,2}(?P<gpus>\d(?:, ?\d)+)",
+            literal="device",
+            sample="yolo detect train data=coco8.yaml model=yolo12n.pt device=0,1",
             strength="context",
         ),
         Sign(
@@ -108,9 +116,13 @@ _ATTENTION = re.compile(r"attention|softmax")
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Report that the memory was full, and whether an attention matrix filled it (a fused kernel never makes one)."""
+    """Report that the memory was full, and whether an attention matrix filled it (a fused kernel never makes one).
+
+    `several`: the training ran on more than one GPU.
+    """
 
     by_attention: bool
+    several: bool = False
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -139,7 +151,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if sizes and batch and imgsz:
         heads = attention_heads(sizes[0][1], int(batch), int(imgsz))
     near = any(
-        m.strength == "context" and "imgsz" not in m.groups and m.file == p.file and 0 < p.line - m.line <= 6
+        m.strength == "context"
+        and not {"imgsz", "gpus"} & set(m.groups)
+        and m.file == p.file
+        and 0 < p.line - m.line <= 6
         for p in proofs
         for m in seen.matches
     )
@@ -152,7 +167,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The GPU's memory was full{asked}.{why}",
         evidence=evidence,
-        variant=Full(by_attention=bool(heads) or near or any(_ATTENTION.search(m.text) for m in proofs)),
+        variant=Full(
+            by_attention=bool(heads) or near or any(_ATTENTION.search(m.text) for m in proofs),
+            several=seen.group("gpus") is not None,
+        ),
         confidence=Confidence.HIGH,
     )
 
@@ -191,8 +209,35 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "none",
         )
         made.append(Fix(title="Use fused attention", steps=(step,), verify=verify))
-    smaller = commands.by_hand(
-        (), "train with a smaller batch (batch=-1 lets Ultralytics choose) or imgsz", "your training command", "none"
-    )
+    several = isinstance(hit.variant, Full) and hit.variant.several
+    smaller = commands.by_hand(_with_half_the_batch(facts), _smaller(several=several), "your training command", "none")
     made.append(Fix(title="Ask for less memory", steps=(smaller,), verify=verify))
     return tuple(made)
+
+
+def _smaller(*, several: bool) -> str:
+    """Return what to ask for less of. Ultralytics measures what fits one GPU alone (AutoBatch).
+
+    https://github.com/ultralytics/ultralytics/issues/4610
+    """
+    if several:
+        return "train with a smaller batch or imgsz; batch is that of all GPUs together, and batch=-1 does not work with several"
+    return "train with a smaller batch (batch=-1 lets Ultralytics choose, on one GPU) or imgsz"
+
+
+_PLAIN = re.compile(r"[\w ./=,:@+\\-]+")
+_BATCH = re.compile(r"(?<= )(?P<option>batch=|--batch(?:-size)?[ =])(?P<size>-?[\d.]+)(?= |$)")
+_DEFAULT = 16  # of Ultralytics, https://docs.ultralytics.com/usage/cfg/
+
+
+def _with_half_the_batch(facts: Facts) -> tuple[str, ...]:
+    """Return the training command of a log with half of its batch; () where the log holds none that a shell takes as it stands."""
+    command = facts.subject.command
+    if not isinstance(command, str) or not _PLAIN.fullmatch(command):
+        return ()
+    named = _BATCH.search(command)
+    size = int(named["size"]) if named and named["size"].isdigit() and int(named["size"]) > 1 else _DEFAULT
+    if named:
+        return tuple(_BATCH.sub(rf"\g<option>{size // 2}", command).split())
+    trains = re.match(r"yolo (?:\w+ )?train(?: |$)|yolo .*\bmode=train\b", command)
+    return (*command.split(), f"batch={size // 2}") if trains else ()

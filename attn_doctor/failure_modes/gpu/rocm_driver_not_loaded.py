@@ -45,7 +45,7 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("rocm-specific", "torch-cpu-build", "no-gpu-present", "segfault"),
+    explains=("torch-sees-no-gpu", "rocm-specific", "torch-cpu-build", "no-gpu-present", "segfault"),
     signs=(
         Sign(
             pattern=r"(?P<torch>No HIP GPUs are available)",

@@ -34,15 +34,16 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, rocm_steps
 from attn_doctor.knowledge import amd
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 _HIP = r"(?:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
 
@@ -53,7 +54,14 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=(building.FAILED, "rocm-specific", "segfault", "illegal-memory-access", "no-kernel-image"),
+    explains=(
+        "torch-sees-no-gpu",
+        building.FAILED,
+        "rocm-specific",
+        "segfault",
+        "illegal-memory-access",
+        "no-kernel-image",
+    ),
     signs=(
         Sign(
             pattern=rf"HIP error: {_HIP}",
@@ -61,7 +69,7 @@ MODE = FailureMode(
             sample="RuntimeError: HIP error: invalid device function",
         ),
         Sign(
-            pattern=r"hipError(?:NoBinaryForGpu|InvalidDeviceFunction|InvalidKernelFile|SharedObjectInitFailed)",
+            pattern=r"hipError(?:NoBinaryForGpu|InvalidDeviceFunction|InvalidKernelFile|InvalidImage|SharedObjectInitFailed)",
             literal="hipError",
             sample='"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"',
         ),
@@ -75,6 +83,16 @@ MODE = FailureMode(
             literal="HSA_STATUS_ERROR_INVALID_ISA",
             sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
         ),
+        # Frames of a debugger, and the kernel's own line about a crash.
+        *(
+            Sign(
+                pattern=rf"(?:\bfrom |\berror \d+ in |^#\d+ .{{0,120}}\bin )\S{{0,120}}(?P<inside>{library})\.so",
+                literal=library,
+                sample=f"#0  0x00007fb4d0e534c5 in ?? () from /opt/rocm/lib/{library}.so.5",
+                strength="hint",
+            )
+            for library in ("libamdhip64", "libhsa-runtime64", "librocblas", "libMIOpen", "libhipblaslt")
+        ),
         Sign(
             pattern=r"unsupported HIP gpu architecture: (?P<hipcc>gfx\w{3,5})",
             literal="unsupported HIP gpu architecture",
@@ -84,14 +102,18 @@ MODE = FailureMode(
 )
 
 
+Case = Literal["build", "override", "compiler", "dropped", "crash"]
+
+
 class Lacks(Variant, frozen=True, kw_only=True):
     """Name the GPU that the build has no code for, where the log does, and the case.
 
-    "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU.
+    "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU. "dropped": no ROCm of AMD serves it
+    any more. "crash": the process died inside of HIP, and that a build lacks the GPU is only likely.
     """
 
     gfx: str | None
-    case: Literal["build", "override", "compiler"] = "build"
+    case: Case = "build"
 
 
 # There is no `detect`: torch's list of AMD GPUs is not among the facts.
@@ -102,15 +124,29 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
     row = amd.override(gfx) if gfx else None
     card = f"{gfx} ({row.cards})" if row else gfx or "the AMD GPU there"
-    case: Literal["build", "override", "compiler"] = (
-        "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
-    )
+    inside = said.get("inside")
+    crashed = all(m.strength == "hint" for m in seen.matches)
+    if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
+        return None  # a frame, and no word of a crash
+    dropped = row.dropped if row else None
+    case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
         "override": f"{card[0].upper()}{card[1:]} was given code of another GPU, which it cannot run.",
         "compiler": f"The compiler of the ROCm there is older than the GPU: it does not know {card}.",
+        "dropped": f"ROCm has not served {card} since {dropped}: HIP finds the GPU, and no build holds code for it.",
+        "crash": f"The process died inside of HIP ({inside}), which runs torch on AMD GPUs: probably the build has no code for {card}.",
     }[case]
-    return Hit(message=message, evidence=building.lines(seen.matches), variant=Lacks(gfx=gfx, case=case))
+    return Hit(
+        message=message,
+        evidence=building.lines(seen.matches),
+        variant=Lacks(gfx=gfx, case=case),
+        confidence=Confidence.LOW if case == "crash" else Confidence.MEDIUM if crashed else Confidence.HIGH,
+    )
+
+
+def _case(said: Mapping[str, str]) -> Case:
+    return "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
 
 
 def _gfx(facts: Facts) -> str | None:
@@ -145,6 +181,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
     if case == "compiler":
         return (_newer_rocm(facts, gfx),)
+    if case == "dropped":
+        return _dropped(facts, gfx)
+    if case == "crash":
+        look = Fix(title="See whether the build holds this GPU", steps=rocm_steps.look(facts), verify=verify)
+        return (look, *(() if windows else _override(facts, gfx)), another)
     if case == "override":
         gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this one cannot run")
         return (Fix(title="Leave HSA_OVERRIDE_GFX_VERSION out", steps=(gone,), verify=verify), another)
@@ -159,6 +200,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
     return (*_override(facts, gfx), another, compiled)
+
+
+def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
+    """Return what is left for a GPU that ROCm serves no more. https://github.com/ROCm/legacy-rocm-build/issues/1353."""
+    verify = commands.check(facts)
+    cpu = commands.by_hand(
+        (),
+        f"no torch of PyTorch or AMD has code for {gfx}, and no setting changes that: compute on the CPU (device=cpu), or on another GPU. Builds of "
+        "single users exist (https://github.com/xuhuisheng/rocm-gfx803), which nobody supports"
+        + ("; under Windows torch-directml uses such a card" if facts.system.os == "windows" else ""),
+        "the settings of the program",
+        "none",
+    )
+    compute = Fix(
+        title="Compute on the CPU, or on a newer GPU", steps=(*rocm_steps.look(facts)[:1], cpu), verify=verify
+    )
+    return (compute,)
 
 
 def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:

@@ -38,7 +38,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import building, cut_logs, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -56,6 +56,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "flash-attn-stub-namespace",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
@@ -117,6 +118,13 @@ MODE = FailureMode(
             pattern=r"HIP error: (?P<hip>(?!invalid device function|no kernel image|device kernel image|shared object init|out of memory)\w[^\n.]{2,60})",
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
+        ),
+        Sign(
+            # As HIP names it; the names of those above are left out again.
+            pattern=r"(?:[Ee]rror|ERROR|failed|returned|status)\W{1,4}(?:code:? ?\d+ ?\(?)?(?P<hip>hipError(?!NoBinaryForGpu|InvalidDeviceFunction|"
+            r"InvalidKernelFile|InvalidImage|SharedObjectInitFailed|OutOfMemory|MemoryAllocation|NoDevice)[A-Z]\w{3,40})(?![\w(])",
+            literal="hipError",
+            sample="RuntimeError: HIP error: hipErrorLaunchFailure",
         ),
         Sign(
             pattern=r"(?P<hip>Memory access fault by GPU node-\d+)",
@@ -245,6 +253,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.HIGH
         if version or any(re.search(r"AMD|gfx|HIP", m.text) for m in seen.matches)
         else Confidence.MEDIUM,
+        severity=Severity.ERROR if only_hip else None,
     )
 
 
@@ -283,7 +292,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "every kernel is waited for, so that the traceback ends at the call that failed; where HSA_OVERRIDE_GFX_VERSION is set, leave it "
             "out first: code of another GPU fails so too",
         )
-        return (Fix(title="See which call fails", steps=(named,), verify=verify),)
+        return (
+            Fix(title="See whether this torch is for the GPU", steps=rocm_steps.look(facts), verify=verify),
+            *rocm_steps.newer(facts),
+            Fix(title="See which call fails", steps=(named,), verify=verify),
+        )
     if met == "package":
         return (_another_package(facts),)
     if met == "hipcc":

@@ -52,7 +52,7 @@ MODE = FailureMode(
     title="Shared memory ran out",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("disk-full", "segfault"),
+    explains=("dataloader-worker-ended", "disk-full", "segfault"),
     signs=(
         # The texts are of torch/csrc/DataLoader.cpp and aten/src/ATen/MapAllocator.cpp.
         Sign(

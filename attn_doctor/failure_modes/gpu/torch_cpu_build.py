@@ -27,17 +27,19 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import building, old_torch_steps, toolkits, torch_facts, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA, nvidia_present
+from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
 from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
@@ -48,6 +50,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "cuda-home-unset",
         "nvcc-missing",
         "build-failed-unspecified",
@@ -172,7 +175,10 @@ class NoHome(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
-    wanted = any(m.strength == "proof" for log in seen.logs for m in log.of("config-device-cpu"))
+    # A program that stops without a GPU wants one; so does the owner of an NVIDIA driver, GPU or toolkit who is told that CUDA is not there.
+    stopped = ("config-device-cpu", "torch-sees-no-gpu")
+    wanted = any(m.strength == "proof" for log in seen.logs for slug in stopped for m in log.of(slug))
+    wanted |= torch_facts.wants_gpu(facts) and any(log.of("torch-sees-no-gpu") for log in seen.logs)
     version = seen.group("version") or _stated_cpu(facts)
     parsed = seen.group("none") and (seen.group("asked") or version)  # setup.py reads torch.version.cuda, which is None
     alone = seen.group("isolated") is None
@@ -228,6 +234,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     bare, release = version.partition("+")[0], parse(version)
     if release is None or release.is_prerelease or torch_choice.by_others(version):
         return newest  # a nightly, or a build of one's own: no index has it for CUDA
+    if (old := old_torch_steps.same_release(facts)) is not None:
+        title = f"Install the CUDA build of torch {bare}"
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)), *newest)
     steps = torch_steps.for_gpu(
         facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
     )
@@ -265,4 +274,14 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
         title = "Install NVIDIA's torch for this JetPack"
     elif isinstance(found, Choice) and found.flavour and found.flavour.startswith(("rocm", "xpu")):
         title = f"Install the {found.flavour} build of torch"
-    return torch_steps.newest(facts, title, reinstall=True)
+    made = torch_steps.newest(facts, title, reinstall=True)
+    if facts.grade != "stated" or not amd_gpus(facts):
+        return made
+    # Who has an AMD card has often installed its torch already, in another environment than the one of the program.
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
+        "with the very Python that runs the program: None behind the version is no build for AMD GPUs; another Python may have one",
+        "nothing",
+        "none",
+    )
+    return tuple(msgspec.structs.replace(fix, steps=(look, *fix.steps)) for fix in made)

@@ -34,6 +34,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -162,12 +164,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that brings two of them"),
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
+    windows = facts.system.os == "windows"
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
+    if windows:
+        why = "a newer torch takes a newer Triton, which on Windows is a package of its own: the last step brings it"
     asked = sm(arch)
     named = isinstance(facts.graphics.gpus, tuple) and facts.graphics.gpus
     known = facts if named or asked is None else with_gpu(facts, dotted(asked))
     if _is_newer(known, arch):
         newer = torch_steps.newest(known, "Take a torch with a newer Triton", why=why)
+        if windows:
+            brought = commands.install(
+                "triton-windows", upgrade=True, why="the newest, with its ptxas", changes="triton-windows"
+            )
+            newer = tuple(msgspec.structs.replace(fix, steps=(*fix.steps, brought)) for fix in newer)
         made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"

@@ -33,8 +33,9 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
@@ -50,6 +51,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="gpu",
     explains=(
+        "torch-sees-no-gpu",
         "driver-missing",
         "driver-library-mismatch",
         "container-without-gpu",
@@ -57,6 +59,7 @@ MODE = FailureMode(
         "cuda-init-error",
         "config-device-cpu",
         "torch-cpu-build",
+        "bitsandbytes-library-missing",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
@@ -127,6 +130,19 @@ MODE = FailureMode(
             literal="Error 304: OS call failed",
             sample="Unexpected error from cudaGetDeviceCount(). Error 304: OS call failed or operation not supported on this OS",
             strength="hint",
+        ),
+        # The name without .1 is what cuDNN 8 and bitsandbytes before 0.43 look for. https://github.com/microsoft/WSL/issues/8587
+        Sign(
+            pattern=r"(?P<unfound>libcuda\.so(?:\.1)?'?(?:: cannot open shared object file|; dlerror: | not found))",
+            literal="libcuda.so",
+            sample="Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"^(?:OS: )?(?:Windows ?1[01][ ,]{0,2})?WSL ?2?\b|\b(?:[Uu]sing|[Uu]nder|inside|[Oo]n) WSL ?2?\b",
+            literal="WSL",
+            sample="WSL2",
+            strength="context",
         ),
         Sign(
             pattern=r"\bWSL2 ",
@@ -206,10 +222,27 @@ def detect(facts: Facts) -> Hit | None:
     return None
 
 
+class Unfound(Variant, frozen=True):
+    """Say that the loader did not find libcuda.so, which lies in WSL's folder."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    if not proven and not any(m.strength == "context" for m in seen.matches):
+    named = any(m.strength == "context" for m in seen.matches)
+    if not proven and not named and not places.wsl(facts):
         return None  # no line shows that this was WSL
+    unfound = [m for m in seen.matches if "unfound" in m.groups]
+    if unfound and not proven:
+        return Hit(
+            message=f"libcuda.so is not found under WSL there: it lies in {_WSL_FOLDER}lib, which is not on the loader's path.",
+            evidence=building.lines(unfound),
+            variant=Unfound(),
+            confidence=Confidence.MEDIUM,
+            explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
+        )
+    reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
+    if not proven and not named and reached:
+        return None  # the driver answered there, or it was asked for in a container
     return Hit(
         message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
         evidence=evidence,
@@ -223,6 +256,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Convert it to WSL2", steps=(cuda_toolkits.to_wsl_2(facts),), verify=verify),)
     inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
     newer = Fix(title="Update the driver in Windows", steps=nvidia_drivers.not_here(inside), verify=verify)
+    if isinstance(hit.variant, Unfound):
+        return (_on_the_path(facts), newer)
     libcuda = facts.graphics.libcuda
     if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
         return (Fix(title="Remove the Linux driver from inside WSL", steps=_removal(facts), verify=verify),)
@@ -239,6 +274,28 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     remove = Fix(title="Remove a Linux driver from inside WSL", steps=(look, *_removal(facts)), verify=verify)
     return newer, remove
+
+
+def _on_the_path(facts: Facts) -> Fix:
+    """Return the fix that shows the loader WSL's folder, and the look whether Windows put its driver there.
+
+    https://docs.nvidia.com/cuda/wsl-user-guide/index.html
+    """
+    path = commands.variable(
+        "LD_LIBRARY_PATH",
+        f"{_WSL_FOLDER}lib",
+        "the folder of Windows' driver inside WSL, for this shell; where LD_LIBRARY_PATH is set already, put its old value behind a colon; the "
+        "same line in ~/.bashrc keeps it",
+    )
+    look = commands.by_hand(
+        ("ls", "-l", f"{_WSL_FOLDER}lib/"),
+        "has to list libcuda.so and libcuda.so.1: where they are missing, the driver in Windows is missing or too old; never install a Linux "
+        "driver inside WSL",
+        "nothing",
+        "none",
+    )
+    title = "Put WSL's driver folder on the path"
+    return Fix(title=title, steps=(path, look), verify=commands.check(facts))
 
 
 def _removal(facts: Facts) -> tuple[Step, ...]:

@@ -51,6 +51,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=(
+        "dataloader-worker-ended",
         "torch-install-broken",
         "segfault",
         "numpy-missing-or-old",

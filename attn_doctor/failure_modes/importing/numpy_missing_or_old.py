@@ -25,6 +25,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every
 from attn_doctor.failure_modes.recipe import Recipe, Torch
@@ -97,13 +99,18 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+# A torch of an isolated build has no NumPy beside it, whatever there is in the user's environment.
+_OF_A_BUILD = re.compile(r"[\\/](?:pip-build-env-|(?:builds|environments)-v\d)")
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     old = any("compiled against" in m.text for m in seen.matches)
     if not old and any(m.strength == "proof" for log in seen.logs for m in log.of("numpy-abi")):
         return None  # NumPy is there, and too new
-    absent = any("No module named" in m.text for m in seen.matches)
-    bridge = any("Numpy is not available" in m.text for m in seen.matches)
-    raised = any("Error: No module named" in m.text for m in seen.matches)
+    there = [m for m in seen.matches if not _OF_A_BUILD.search(m.text)]
+    absent = any("No module named" in m.text for m in there)
+    bridge = any("Numpy is not available" in m.text for m in there)
+    raised = any("Error: No module named" in m.text for m in there)
     if old:
         message = "A package was built for a newer NumPy than the one there."
         return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)

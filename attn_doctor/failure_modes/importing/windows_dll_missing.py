@@ -44,7 +44,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, mess
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import tried
+from attn_doctor.model.machine import amd_gpus, tried
 from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
@@ -55,6 +55,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
     explains=(
+        "dataloader-worker-ended",
         "torch-install-broken",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
@@ -72,6 +73,23 @@ MODE = FailureMode(
             literal="[WinError 1",
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
             '\\lib\\fbgemm.dll" or one of its dependencies.',
+        ),
+        # ZLUDA puts its own libraries in the place of these, which need those of AMD's HIP SDK. Without it they are torch-install-broken.
+        Sign(
+            pattern=r"\[WinError 12[67]\].{0,300}?(?P<cuda>caffe2_nvrtc|nvrtc64|cublas|cusparse|cufft|cudart|cudnn)\w*\.dll",
+            literal="[WinError 12",
+            sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\ZLUDA\\venv\\lib\\site-packages\\torch'
+            '\\lib\\caffe2_nvrtc.dll" or one of its dependencies.',
+            strength="hint",
+        ),
+        *(
+            Sign(
+                pattern=rf"(?P<zluda>{name})",
+                literal=name,
+                sample=f"Using {name} in C:\\webui\\.zluda",
+                strength="context",
+            )
+            for name in ("zluda", "Zluda", "ZLUDA")
         ),
         Sign(
             # The window of Windows itself, and what tools that list libraries say.
@@ -96,9 +114,9 @@ _OURS = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll."""
+    """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll. "hip": ZLUDA's, which lacks AMD's."""
 
-    of: Literal["torch", "libomp", "flash-attn", "another"]
+    of: Literal["torch", "libomp", "flash-attn", "another", "hip"]
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
@@ -133,7 +151,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    matches = [m for m in seen.matches if _counts(m)]
+    if (hip := _of_hip(facts, seen)) is not None:
+        return hip
+    matches = [m for m in seen.matches if m.strength != "context" and "cuda" not in m.groups and _counts(m)]
     if not matches:
         return None
     first = matches[0]
@@ -164,6 +184,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit of a torch for CUDA on an AMD GPU: ZLUDA stands in for CUDA there, and AMD's HIP SDK is not found."""
+    lacks = [m for m in seen.matches if "cuda" in m.groups]
+    zluda = any("zluda" in m.groups for m in seen.matches)
+    if not lacks or not (zluda or amd_gpus(facts)):
+        return None
+    return Hit(
+        message=f"{'ZLUDA, which stands in for CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} did not load there: a DLL is "
+        "not found, mostly one of AMD's HIP SDK, whose folder is not on PATH.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
+        variant=Missing(of="hip"),
+        confidence=Confidence.MEDIUM,
+        severity=Severity.ERROR,
+    )
+
+
 def _untold(match: Match) -> bool:
     """Say whether the line is cut before it says what was not found."""
     return "DLL load failed" in match.text and not (match.groups.get("said") or "").strip(" .…")
@@ -191,6 +227,8 @@ def _without_the_mend(facts: Facts) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
         return _of_libomp(facts)
+    if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
+        return _hip_sdk(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -254,3 +292,30 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
         Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
     )
+
+
+_HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\5.7\\bin"
+
+
+def _hip_sdk(facts: Facts) -> tuple[Fix, ...]:
+    """Return the two ways on an AMD GPU: ZLUDA with AMD's HIP SDK, and AMD's own torch, which needs neither.
+
+    https://github.com/patientx/ComfyUI-Zluda/issues/5
+    """
+    look = commands.by_hand(
+        ("hipInfo.exe",),
+        "in a new prompt: has to print the AMD GPU. Where it is not found, the next line; where it is, install the newest driver of AMD, and "
+        "remove what an NVIDIA driver left",
+        "nothing",
+        "none",
+    )
+    words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
+    path = commands.by_hand(
+        ("powershell", "-Command", words),
+        "5.7 stands for the release of the HIP SDK that is there; where there is none, first install the one that the README of your ZLUDA names: "
+        "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
+        "PATH of this user",
+    )
+    verify = commands.check(facts)
+    own = torch_steps.newest(facts, "Install AMD's torch for Windows", maker="amd")
+    return (Fix(title="Put AMD's HIP SDK on PATH", steps=(look, path), verify=verify), *own)

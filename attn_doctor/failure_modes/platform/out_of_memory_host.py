@@ -39,6 +39,7 @@ MODE = FailureMode(
     title="The machine's memory is full",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("dataloader-worker-ended",),
     signs=(
         Sign(
             pattern=r"DefaultCPUAllocator: (?:can't allocate|not enough) memory(?:: you tried to allocate (?P<bytes>\d+) bytes)?",

@@ -32,6 +32,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign
+from attn_doctor.failure_modes.shared import data_workers
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Fix, Severity, fact
@@ -53,7 +54,13 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     blocks=EVERY_BACKEND,
-    explains=("torch-install-broken", "windows-dll-missing", "ultralytics-broken", "torchvision-mismatch"),
+    explains=(
+        "dataloader-worker-ended",
+        "torch-install-broken",
+        "windows-dll-missing",
+        "ultralytics-broken",
+        "torchvision-mismatch",
+    ),
     says="Windows had no memory left to promise: its page file is too small for what was started. torch itself is whole.",
     signs=(
         Sign(
@@ -90,13 +97,6 @@ def detect(facts: Facts) -> Hit | None:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    larger = commands.by_hand(
-        ("SystemPropertiesPerformance.exe",),
-        "then: Advanced, Virtual memory, Change; clear the first box, choose a drive with room, Custom size: initial 16384 MB, maximum "
-        "32768 MB or more, Set, OK; then restart Windows",
-        "the size of the page file",
-        risk_text="a restart of Windows",
-    )
     fewer = commands.by_hand(
         (),
         "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader), and try up to 2 where that works: each worker "
@@ -105,6 +105,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (
-        Fix(title="Make the page file larger", steps=(larger,), verify=verify),
+        data_workers.larger_page_file(facts),
         Fix(title="Use fewer workers", steps=(fewer,), verify=verify),
     )

@@ -111,7 +111,11 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     shell = commands.shell_of(facts)
     version = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _EXAMPLE
     example = cuda_toolkits.install(facts, version)[-1]
-    lines = [line for step in example.steps if (line := commands.shown(step, shell))]
+    lines = [
+        f"{line} ({other})" if (other := commands.in_powershell(step, shell)) else line
+        for step in example.steps
+        if (line := commands.shown(step, shell))
+    ]
     how = "; ".join(lines) or example.steps[0].why
     least = f", and not older than {floor}" if floor else ""
     steps = (

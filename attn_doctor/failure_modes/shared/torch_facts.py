@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from packaging.version import Version
 
-from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge import amd, gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
@@ -69,6 +69,13 @@ def _loads_whole_checkpoints(facts: Facts) -> bool:
     have = parse(text(facts.yolo.version) or version_here(facts, "ultralytics") or "")
     old = have is not None and have < Version(REPLACES_TORCH_LOAD)
     return old or any(distribution(facts, name) is not None for name in _CHECKOUTS)
+
+
+def wants_gpu(facts: Facts) -> bool:
+    """Say whether somebody has an NVIDIA GPU to compute on: the GPU is known, or its driver, or a CUDA toolkit."""
+    kits = facts.toolchain.toolkits
+    there = nvidia_present(facts) is True or isinstance(facts.graphics.driver, str)
+    return there or (isinstance(kits, tuple) and bool(kits))
 
 
 def with_gpu(facts: Facts, capability: str) -> Facts:
@@ -135,7 +142,11 @@ def _only_a_processor(facts: Facts) -> bool:
 
 def _gfx(facts: Facts) -> tuple[str, ...]:
     """Return the AMD GPUs to compute on: the graphics of the processor beside a card are left out."""
-    named = tuple(dict.fromkeys(card.gfx for card in amd_gpus(facts) if isinstance(card.gfx, str)))
+    told = (
+        card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
+        for card in amd_gpus(facts)
+    )
+    named = tuple(dict.fromkeys(gfx for gfx in told if gfx is not None))
     return tuple(name for name in named if name not in _NO_WHEEL_FOR) or named
 
 

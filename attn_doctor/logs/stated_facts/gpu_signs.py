@@ -13,6 +13,13 @@ _CARD = (
 _AMD = r"AMD Radeon (?:RX|PRO|Pro|VII|Graphics|8\d{3}S|7\d{2}M|8\d{2}M)(?: ?[\w-]{1,10}){0,3}|AMD Instinct MI\w{2,5}|AMD Radeon(?:\(TM\))? Graphics"
 _NVIDIA = ("GeForce ", "Tesla ", "Quadro ", "NVIDIA A", "NVIDIA H", "NVIDIA L", "NVIDIA B", "NVIDIA T", "NVIDIA V", "NVIDIA R", "NVIDIA G", "NVIDIA J", "NVIDIA O")  # fmt: skip
 _WAY = r"[\\/]"
+_RX = tuple(
+    f"{digits}{space}{kind}"
+    for digits in ("00", "50", "60", "70")
+    for space in ("", " ")
+    for kind in ("XT", "xt", "GRE", "gre")
+)
+_NO_LIST = r"^(?!.{0,400}(?:upport|ewer|bove|equire|ecommend|ater\b|such as|e\.g\.))(?:.{0,200}?)"
 
 SIGNS = (
     Sign(("CUDA:",), r"\bCUDA:\d \((?P<gpu>(?!cpu)[^(),|]{3,60}(?:\(TM\)[^(),]{0,30})?), ?\d+Mi?B\)"),
@@ -28,6 +35,9 @@ SIGNS = (
     Sign(("AMD ",), rf"^(?:Marketing Name:\s+|Device Name:\s+|GPU:? +|\"|')?(?P<gpu>{_AMD})(?:\"|')?$", {}, "implied"),
     Sign(("vidia RTX ", "VIDIA RTX ", "vidia GTX ", "VIDIA GTX "), r"^(?:GPU:? )?(?:NVIDIA|[Nn]vidia) (?P<gpu>[RG]TX \d{3,4}(?: ?Ti)?(?: ?(?:SUPER|Super))?(?: Laptop GPU)?)$", {}, "implied"),
     Sign(("Radeon", "RX "), r"^(?:[\w ]{1,30}: )?(?:AMD )?(?P<gpu>(?:Radeon (?:RX ?)?|RX ?)\d{4} ?(?:XTX|XT|GRE)?)$", {}, "implied"),
+    # In somebody's own words, or in quotes: "ubuntu 22.04, 6900xt", "Radeon RX 570 Series". Not of a list of what is supported.
+    Sign(_RX, rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?(?:[Rr][Xx][ -]?)?[5679]\d{{3}} ?(?:XTX|XT|GRE|xtx|xt|gre))(?![\w-])", {}, "implied"),
+    Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0))(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
     Sign(("evice detected: AMD ", "evice: AMD ", "Name: AMD ", "name: AMD ", "GPU: AMD "), rf"(?:[Dd]evice detected|[Dd]evice(?: [Nn]ame)?|GPU(?: [Nn]ame)?): (?P<gpu>{_AMD})$"),
     Sign(("GPU: ", "GPU：", "Graphics card: "), r"^(?:GPU(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
     Sign(("GeForce ",), r"(?<!\w)(?P<gpu>(?:NVIDIA )?GeForce [RG]TX \d{3,4}(?: ?Ti)?(?: ?SUPER)?(?: Laptop GPU)?)(?= \(| has | is not| detected|, compute)", {}, "implied"),
@@ -41,7 +51,9 @@ SIGNS = (
     Sign(("NVIDIA Corporation ",), r"NVIDIA Corporation \w{2,8} \[(?P<gpu>(?:GeForce|Quadro|Tesla|TITAN) [\w .-]{2,30}?)(?: \d{1,2} ?GB)?(?: (?:Lite Hash Rate|Max-Q|Mobile))*(?: / [\w /.-]{1,30})?\]", {}, "implied"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
     # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
-    Sign(("Driver Version",), r"Driver Version\s*:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
+    Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
+    Sign(("Driver Version  ",), r"^Driver Version {2,}: (?P<driver>\d{3}\.\d+(?:\.\d+)?)$"),  # nvidia-smi -q
+    Sign(("CUDA Version  ",), r"^CUDA Version {2,}: (?P<driver_cuda>\d+\.\d+)$"),
     Sign(("Nvidia driver version", "NVIDIA driver version"), r"(?:Nvidia|NVIDIA) driver version: (?P<driver>\d{3}\.\d+(?:\.\d+)?)"),
     Sign(("NVRM version",), r"NVRM version: NVIDIA UNIX .{0,60}Kernel Module\D{0,40}\s(?P<driver>\d{3}\.\d+(?:\.\d+)?)\s"),
     Sign(("driver on your system is too old",), r"driver on your system is too old \(found version (?P<driver_cuda>\d{4,5})\)"),

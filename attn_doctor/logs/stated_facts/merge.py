@@ -58,8 +58,8 @@ _PATHS = {
     "asked": ("subject.asked", "the version"),
     "locked": ("subject.locked", "whether uv had resolved"),
     "command": ("subject.command", "the command"),
+    "folder": ("subject.folder", "the folder of the sources"),
     "address": ("subject.address", "the address of the package"),
-    "folder": ("subject.folder", "the folder of the package's sources"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor
@@ -183,6 +183,19 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
     if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
         made.set("system.os", "linux", driver)
         made.set("system.wsl", None, driver)
+    if isinstance(driver, Stated) and _of_windows(driver.value):
+        made.set("system.os", "windows", driver)
+        if made.facts.system.os == "linux":
+            made.set("system.wsl", 2, driver)
+
+
+_SINCE = 420  # from this branch on those of Linux end with 0 or 5
+
+
+def _of_windows(driver: str) -> bool:
+    """Say whether only Windows has this driver: "451.67". Linux shows it in WSL alone. https://www.nvidia.com/en-us/drivers/unix/."""
+    branch, *rest = driver.split(".")
+    return len(rest) == 1 and int(branch) > _SINCE and int(branch) % 5 != 0
 
 
 def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:

@@ -42,6 +42,8 @@ _COMPOSE = re.compile(
     r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
 )
 _FIRST_BRANCHES = 430
+# A long command may have been put together with the line below it, as if a terminal had broken one line.
+_NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
 _ONE_FRAME = 4  # lines between a frame and the error that ends its traceback: its source, marks under it, a blank
 _DLL = "DLL load failed while importing"
@@ -118,7 +120,7 @@ def _claims(log: Log) -> Iterator[_Claim]:
         doing = said.pop("doing", "")
         if "command" in said:  # the pattern holds its first word
             typed = match.text[max(0, match.text.find(said["command"])) :]
-            said["command"] = _BUILDKIT_SECONDS.sub("", typed)
+            said["command"] = _NEXT_LINE.split(_BUILDKIT_SECONDS.sub("", typed))[0]
             if tool := installer_of(said["command"]):
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):

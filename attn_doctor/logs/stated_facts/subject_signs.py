@@ -81,7 +81,9 @@ _SUBJECTS = (
 
 _TOOL = r"(?:python[\d.]*(?:\.exe)? -m )?(?:pip[\d.]*|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)"
 _VERBS = r"(?:install|sync|add|pip|run|create|lock|update|tool|env|wheel|download|remove)"
-_TYPED = rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ )?\w+=)"
+_TYPED = (
+    rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ ){{0,2}}\w+=)"
+)
 _ANY = r"\S+"  # its first word: the rest is taken from the line, which may have been put together wrongly with the next
 _ENVIRONMENT = r"(?:\([^()\s]{1,80}\) ?){0,3}"
 _COMMANDS = ("pip install", "pip3 install", "uv pip", "uv sync", "uv add", "uv run", "uv lock", "uv tool", "conda install", "conda create", "conda env", "mamba install", "mamba create", "pixi add", "pixi install", "pixi run", "poetry add", "poetry install", "poetry lock", "pdm add", "pdm install", "pdm sync", "pipx install", "setup.py ", "yolo ")  # fmt: skip
@@ -106,4 +108,14 @@ _OF_YOLO = Sign(
     "implied",
 )
 
-SIGNS = (*_SUBJECTS, *_COMMAND, _OF_YOLO)
+# Sources that are built where they lie; not those that an installer unpacked into a folder of its own.
+_UNPACKED = r"(?![^\"]{0,250}(?:pip-install-|pip-req-build-|pip-build-|pip-modern-|builds-v\d|sdists-v\d|(?:site|dist)-packages|[\\/](?:tmp|Temp|TEMP)[\\/]))"
+_PATH = r"(?:/|[A-Za-z]:[\\/])"
+_FOLDER = (
+    Sign(("setup.py", ), rf"^File \"{_UNPACKED}(?P<folder>{_PATH}[^\"]{{1,250}}?)[\\/]setup\.py\", line \d", {}, "implied"),
+    Sign(("Obtaining file://",), rf"^Obtaining file://(?:/(?=[A-Za-z]:))?(?P<folder>{_PATH}\S{{0,250}}[^\s/])"),
+    Sign(("Processing ",), rf"^Processing (?P<folder>{_PATH}(?!\S*\.(?:whl|zip|gz|bz2)\b)\S{{0,250}}[^\s/])(?: \(from |$)"),
+    Sign(("ninja: Entering directory",), rf"^ninja: Entering directory [`']{_UNPACKED}(?P<folder>{_PATH}[^`']{{1,250}}?)[\\/]build[\\/]temp\.", {}, "implied"),
+)  # fmt: skip
+
+SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, _OF_YOLO)

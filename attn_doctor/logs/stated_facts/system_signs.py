@@ -109,8 +109,12 @@ SIGNS = (
     Sign(("GLIBC ",), r"\bldd \([^)]*GLIBC [^)]*\) (?P<glibc>\d\.\d+)", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
     # WSL
-    # nvidia-smi of Linux beside a driver of Windows: "NVIDIA-SMI 525.147.05   Driver Version: 546.17", https://docs.nvidia.com/cuda/wsl-user-guide/
-    Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI (\d{3}\.[\d.]+)\s+Driver Version:\s*(?!\1\s)\d{3}\.\d{2}\s", {**_LINUX, "wsl": "2"}, "implied"),
+    # Linux's nvidia-smi with a driver of Windows: of another branch, or without a third number. Beside Linux's own driver both are the same.
+    Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI (\d{3})\.\d+(?:\.\d+)? +Driver Version: (?!\1)\d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI \d{3}\.\d+\.\d+ +Driver Version: \d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
+    # Windows names its machines so, and WSL keeps the name.
+    Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
     Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
     Sign(("/usr/lib/wsl/",), r"(?<!\w)/usr/lib/wsl/", {**_LINUX, "wsl": "2"}, "implied"),
@@ -126,6 +130,7 @@ SIGNS = (
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
     # Folders of images: ultralytics' own, and those that their Dockerfiles name "/app". A path of the machine begins otherwise.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
+    Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
     Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@[0-9a-f]{12}:", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),

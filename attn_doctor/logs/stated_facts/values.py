@@ -32,7 +32,10 @@ _INSTALLER = re.compile(
     r"(?P<tool>pip|uv|conda|mamba|micromamba|pixi|poetry|pdm|pipx)[\d.]* (?:install|sync|add|pip|run|create|lock|update|env|tool)\b"
 )
 # "Radeon 5700XT" and "RX 7600 XT": AMD's own name of it is "AMD Radeon RX 5700 XT".
-_RADEON = re.compile(r"(?:AMD )?(?:Radeon (?:RX ?)?|RX ?)(?P<number>\d{4}) ?(?P<kind>XTX|XT|GRE)?")
+_RADEON = re.compile(
+    r"(?=.*(?:Radeon|RX|XT|GRE))(?:AMD )?(?:Radeon(?:\(TM\)|™)? ?)?(?:RX[ -]?)?(?P<number>\d{3,4}) ?(?P<kind>XTX|XT|GRE)?",
+    re.IGNORECASE,
+)
 _GPU_NUMBER = re.compile(r"(?P<series>[1-5]0)[5-9]0(?: Ti| SUPER| Super)*")
 
 
@@ -140,7 +143,7 @@ def _gpu(text: str) -> Pairs:
     number = _GPU_NUMBER.fullmatch(name)
     radeon = _RADEON.fullmatch(name)
     if radeon:
-        yield "gpu", f"AMD Radeon RX {radeon['number']}" + (f" {radeon['kind']}" if radeon["kind"] else "")
+        yield "gpu", f"AMD Radeon RX {radeon['number']}" + (f" {radeon['kind'].upper()}" if radeon["kind"] else "")
     else:
         yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
 

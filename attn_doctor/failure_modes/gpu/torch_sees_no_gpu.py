@@ -1,0 +1,303 @@
+"""A program says that torch sees no GPU, and nothing says why.
+
+What it is
+    Programs ask torch.cuda.is_available() and stop when the answer is False. torch gives no reason with this answer.
+
+How it shows
+    Each program has a sentence of its own: "Torch is not able to use GPU" (Stable Diffusion WebUI), "CUDA unavailable, invalid device 0
+    requested" (YOLOv3 to YOLOv7), "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False"
+    (torch.load), "CUDA is not available on this machine", "No GPU found", "But your machine only has: []" (Lightning), "fp16 mixed
+    precision requires a GPU" (accelerate), "Failed to infer device type" (vLLM).
+
+Why it happens
+    torch is a CPU build, in the very environment that the program uses; no NVIDIA driver works; the driver is older than the CUDA of
+    torch; a variable or a container hides the GPU; or there is no NVIDIA GPU.
+
+What to do
+    Ask the Python that the program uses: `python -c "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"`,
+    and `nvidia-smi`. The two answers name the cause. Install nothing before.
+
+How to reproduce
+    There is no recipe: each program has a sentence of its own. `python -c "import torch; print(torch.cuda.is_available())"` prints
+    False on every machine without an NVIDIA GPU.
+
+References
+    https://pytorch.org/get-started/locally/
+    https://github.com/AUTOMATIC1111/stable-diffusion-webui/blob/master/modules/launch_utils.py
+    https://github.com/ultralytics/yolov5/blob/v5.0/utils/torch_utils.py
+    https://github.com/pytorch/pytorch/blob/main/torch/serialization.py
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building, cuda_start, torch_facts, torch_steps
+from attn_doctor.knowledge import cuda as cuda_rules
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.machine import amd_gpus, nvidia_present
+from attn_doctor.model.steps import Step
+
+_SAID = r"(?:Error|Exception|ERROR|CRITICAL|FATAL)\b.{0,60}?(?<![\w-])"  # the sentence ends a program: an exception, or a line of its log
+
+# Sentences that stand in no other meaning, each as the program prints it.
+_SENTENCES = (
+    "Torch is not able to use GPU",
+    "Your device does not support the current version of Torch/CUDA",
+    "on a CUDA device but torch.cuda.is_available() is False",
+    "But your machine only has: []",
+    "No supported gpu backend found",
+    "`CUDAAccelerator` can not run on your system",
+    "can only be used on CUDA devices",
+    "fp16 mixed precision requires a GPU",
+    "Failed to infer device type",
+    "Cannot access accelerator device when none is available",
+    "Expected a cuda device, but got: cpu",
+    "cannot find any torch accelerator",
+)
+# Words that are a cause only where they end a program.
+_WORDS = (
+    "GPU found",
+    "GPUs found",
+    "GPU detected",
+    "GPU available",
+    "GPU was found",
+    "GPU device found",
+    "GPU device was found",
+    "CUDA device found",
+    "CUDA devices found",
+    "CUDA device available",
+    "cuda device found",
+)
+_NONE = (
+    "CUDA device not found",
+    "GPU not found",
+    "GPU not detected",
+    "GPU unavailable",
+    "CUDA unavailable",
+    "CUDA is unavailable",
+)
+
+MODE = FailureMode(
+    code="AD438",
+    slug="torch-sees-no-gpu",
+    title="torch sees no GPU, and the log does not say why",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    stops="gpu",
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    signs=(
+        *(Sign(pattern=re.escape(words), literal=words, sample=f"RuntimeError: {words}.") for words in _SENTENCES),
+        Sign(
+            pattern=r"CUDA unavailable, invalid device '?(?:cuda:)?\d[\d,]*'? requested",
+            literal="CUDA unavailable, invalid device",
+            sample="AssertionError: CUDA unavailable, invalid device 0 requested",
+        ),
+        Sign(
+            pattern=r"Invalid CUDA '--device [^']{0,20}' requested",
+            literal="Invalid CUDA '--device",
+            sample="AssertionError: Invalid CUDA '--device 0' requested, use '--device cpu' or pass valid CUDA device(s)",
+        ),
+        Sign(
+            pattern=_SAID + r"(?:CUDA|[Cc]uda|GPU|gpu)(?: devices?)?(?: is| are|'s)? not availa",
+            literal=" not availa",
+            sample="AssertionError:  [!] CUDA is not available on this machine.",
+        ),
+        *(
+            Sign(
+                pattern=_SAID
+                + r"(?:[Nn]o|NO) (?:(?:NVIDIA|CUDA|cuda|available|suitable|compatible|usable)(?:-\w+)? )*"
+                + words,
+                literal=words,
+                sample=f"RuntimeError: No {words}.",
+            )
+            for words in _WORDS
+        ),
+        *(Sign(pattern=_SAID + words, literal=words, sample=f"RuntimeError: {words}") for words in _NONE),
+        # The source line in a traceback, whichever the program and its words.
+        Sign(
+            pattern=r"^(?P<asserted>assert torch\.cuda\.is_available\(\).{0,200})$",
+            literal="assert torch.cuda.is_available()",
+            sample="    assert torch.cuda.is_available(), 'this program needs a GPU'",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^(?P<failed>AssertionError\b.{0,200})$",
+            literal="AssertionError",
+            sample="AssertionError: this program needs a GPU",
+            strength="hint",
+        ),
+        # What programs print and go on: it counts where the log shows NVIDIA's driver, GPU or toolkit.
+        Sign(
+            pattern=r"\b(?:CUDA|[Cc]uda|GPU)(?: support)?(?: is)? not available",
+            literal="not available",
+            sample="CUDA not available - defaulting to CPU. Note: This module is much faster with a GPU.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Neither CUDA nor MPS are available",
+            literal="Neither CUDA nor MPS",
+            sample="Neither CUDA nor MPS are available - defaulting to CPU.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"is_available\(\)\)?\W{0,12}(?:(?:returns?|is|prints?|gives?)\W{1,4})?False\b",
+            literal="is_available()",
+            sample="torch.cuda.is_available(): False",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"\b(?:CUDA|[Cc]uda|GPU|gpu)[ _](?:is[ _])?[Aa]vailable(?: \(PyTorch\))?\??\W{1,20}(?:False|No)\b"
+            r"|\bIs (?:CUDA|GPU) available: (?:False|No)\b",
+            literal="vailable",
+            sample="Is CUDA available: False",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<asked>^.{0,30}\btorch\.cuda\.is_available\(\)\)?(?: returns?)?[:?]?[\"']?$)",
+            literal="torch.cuda.is_available()",
+            sample=">>> torch.cuda.is_available()",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^(?:Out\[\d+\]: )?(?P<answered>False)$",
+            literal="False",
+            sample="False",
+            strength="hint",
+        ),
+    ),
+)
+# There is no `detect`: of a machine that was examined the cause itself is found.
+
+
+class Unseen(Variant, frozen=True, kw_only=True):
+    """Say what the log rules out: that torch is a CPU build ("torch"), also that the driver is too old for it ("driver")."""
+
+    fits: Literal["nothing", "torch", "driver"]
+
+
+_NEAR = 3  # lines between a question that was typed and its answer, or a source line and its error
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cuda_start.works(facts) or facts.system.os == "darwin":
+        return None
+    proofs = tuple(
+        m for m in seen.matches if m.strength == "proof" or ("failed" in m.groups and _after(seen, m, "asserted"))
+    )
+    hints = tuple(
+        m
+        for m in seen.matches
+        if m.strength == "hint"
+        and "failed" not in m.groups
+        and ("answered" not in m.groups or _after(seen, m, "asked"))
+    )
+    if not proofs and not (hints and torch_facts.wants_gpu(facts)):
+        return None
+    fits = _fits(facts)
+    torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The torch there"
+    driven = isinstance(facts.graphics.driver, str)
+    why_not = (
+        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+        if driven
+        else "it is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
+    )
+    message = {
+        "nothing": f"torch sees no GPU there, and the log does not say why: {why_not}",
+        "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or it is "
+        "older than that CUDA, or the GPU is hidden, or there is none.",
+        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there runs it, and torch sees no GPU; the "
+        "log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
+    }[fits]
+    return Hit(
+        message=message,
+        evidence=building.lines(proofs or hints),
+        variant=Unseen(fits=fits),
+        confidence=Confidence.LOW,
+        severity=None if proofs else Severity.WARNING,
+    )
+
+
+def _after(seen: Seen, match: Match, group: str) -> bool:
+    """Say whether a line stands close below one of this group: an answer below its question, an error below its source line."""
+    return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
+
+
+def _fits(facts: Facts) -> Literal["nothing", "torch", "driver"]:
+    cuda, driver = facts.torch.cuda, facts.graphics.driver
+    if not isinstance(cuda, str):
+        return "nothing"
+    os = cuda_start.driver_os_or_none(facts) or "linux"
+    covered = cuda_rules.driver_covers(driver, cuda, os) if isinstance(driver, str) else None
+    return "driver" if isinstance(covered, Answer) and covered.yes else "torch"
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    fits = hit.variant.fits if isinstance(hit.variant, Unseen) else "nothing"
+    verify = commands.check(facts)
+    ask = Fix(title="Ask the Python of that program, and the driver", steps=_ask(facts, fits), verify=verify)
+    if amd_gpus(facts):
+        return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
+    build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
+    # The words of the driver's own fix are for a driver that is known to be missing.
+    driver = nvidia_drivers.install(facts) if not isinstance(facts.graphics.driver, str) else ()
+    return (
+        ask,
+        *_titled(build, "If that torch is a CPU build: install a CUDA build"),
+        *_titled(driver, "If nvidia-smi fails or shows an older CUDA: install the driver"),
+        *(() if nvidia_present(facts) is True else (_on_the_cpu(facts),)),
+    )
+
+
+def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
+    """Return the last of these fixes, which is the cure for every machine, under a title that says when it is one."""
+    return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
+
+
+def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
+    argv = (
+        *commands.starting(facts),
+        "-c",
+        "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
+    )
+    where = (
+        "with the very Python that runs the program (of a WebUI: venv\\Scripts\\python.exe in its folder; of a portable one: "
+        "python_embeded\\python.exe)"
+        if facts.system.os == "windows"
+        else "with the very Python that runs the program"
+    )
+    if amd_gpus(facts):
+        means = "a version without +rocm behind it is no build for AMD GPUs: then take the next fix"
+    elif fits == "nothing":
+        means = "None in the middle, or +cpu, is a CPU build: install a CUDA build there; a CUDA version and False: look at the driver"
+    else:
+        means = "True: the program uses another environment, or hides the GPU by CUDA_VISIBLE_DEVICES; False: look at the driver"
+    asked = commands.by_hand(argv, f"{where}: {means}", "nothing", "none")
+    if amd_gpus(facts):
+        return (asked,)
+    smi = commands.by_hand(
+        ("nvidia-smi",),
+        "has to list the GPU, and at its top a CUDA Version that is not below that of torch; where it fails, the driver is missing or needs a "
+        "restart of the machine; where there is no NVIDIA GPU, nothing is to be installed",
+        "nothing",
+        "none",
+    )
+    return asked, smi
+
+
+def _on_the_cpu(facts: Facts) -> Fix:
+    words = (
+        'without an NVIDIA GPU: tell the program to use the CPU (device=cpu, --device cpu; torch.load with map_location="cpu"; a WebUI: '
+        "--skip-torch-cuda-test --precision full --no-half); it is many times slower"
+    )
+    step = commands.by_hand((), words, "the settings of the program", "none")
+    return Fix(title="Without an NVIDIA GPU: compute on the CPU", steps=(step,), verify=commands.check(facts))

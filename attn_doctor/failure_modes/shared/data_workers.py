@@ -1,0 +1,32 @@
+"""Make the fixes that several failures of the workers of a DataLoader share: fewer workers, and a larger page file of Windows. Pure."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+
+def larger_page_file(facts: Facts) -> Fix:
+    """Return the fix that makes the page file of Windows larger.
+
+    https://learn.microsoft.com/en-us/troubleshoot/windows-client/performance/introduction-to-the-page-file
+    """
+    step = commands.by_hand(
+        ("SystemPropertiesPerformance.exe",),
+        "then: Advanced, Virtual memory, Change; clear the first box, choose a drive with room, Custom size: initial 16384 MB, maximum "
+        "32768 MB or more, Set, OK; then restart Windows",
+        "the size of the page file",
+        risk_text="a restart of Windows",
+    )
+    return Fix(title="Make the page file larger", steps=(step,), verify=commands.check(facts))
+
+
+def none(facts: Facts) -> Fix:
+    """Return the fix that loads the data in the program itself, without workers: an error in a worker is shown there."""
+    words = (
+        "repeat the command with workers=0 (ultralytics), --workers 0 (YOLOv5 to YOLOv9), num_workers=0 (a DataLoader): then the program loads the "
+        "data itself, and shows the error that the worker hid; where that works, try 1 or 2"
+    )
+    step = commands.by_hand((), words, "the settings of the training", "none")
+    return Fix(title="Load the data without workers", steps=(step,), verify=commands.check(facts))

@@ -1,0 +1,59 @@
+"""Turn the choice of a torch before 2.0 into steps for this machine. Pure."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_steps import conda_name
+from attn_doctor.knowledge import old_torch
+from attn_doctor.knowledge.old_torch import OldBuild
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+_FIRST_OF_THE_TABLES = (2, 0)
+
+
+def same_release(facts: Facts) -> OldBuild | None:
+    """Return the CUDA build of the torch before 2.0 that is there; None where that is newer, or this machine runs no build of it."""
+    version = text(facts.torch.version)
+    old = version is not None and (pair(version) or _FIRST_OF_THE_TABLES) < _FIRST_OF_THE_TABLES
+    return old_torch.build(version, machine_of(facts)) if version and old else None
+
+
+def for_driver(facts: Facts) -> OldBuild | None:
+    """Return the build of an old torch that the driver runs: of the release that is there, else the newest; None where none does."""
+    found = same_release(facts)
+    return found if found is not None else old_torch.newest(machine_of(facts))
+
+
+def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
+    """Return the steps that install a build, from PyTorch's list of all wheels, or from its channel where conda installed torch."""
+    driver = text(facts.graphics.driver)
+    runs = (
+        f"driver {driver} runs it"
+        if driver
+        else "nvidia-smi has to show this CUDA Version or a newer one at its top; an RTX 50 runs no torch before 2.7"
+    )
+    release = found.requirements[0].partition("==")[2].partition("+")[0]
+    there = version_here(facts, "torch")
+    same = there is not None and there.partition("+")[0] == release
+    why = f"{'the torch that is there, ' if same else ''}{release}, built for CUDA {found.cuda}: {runs}"
+    if of_conda(facts, "torch"):
+        names = [conda_name(text.partition("+")[0]) for text in found.requirements]
+        prefix = text(facts.interpreter.prefix)
+        where = ("--prefix", prefix) if prefix else ()
+        argv = ("conda", "install", *where, *names, f"cudatoolkit={found.cuda}", "-c", "pytorch")
+        return (commands.by_hand(argv, why, "packages of conda", takes="up to 2 GB"),)
+    return (
+        commands.install(
+            *found.requirements,
+            find_links=old_torch.WHEELS,
+            # A version without its build counts as met by every build of it.
+            reinstall=found.plain and same,
+            no_deps=found.plain and same,
+            why=why,
+            changes=f"torch and torchvision, to torch {release} for CUDA {found.cuda}",
+            takes="1 to 2 GB",
+        ),
+    )

@@ -1,0 +1,70 @@
+"""Choose the CUDA build of a torch before 2.0: of the same release for this machine, else of the newest release that its driver runs. Pure.
+
+The tables of `torch_choice` begin with 2.0. Who has an older torch needs that very release mostly, and a driver of that time runs no
+newer CUDA. https://pytorch.org/get-started/previous-versions/
+"""
+
+from __future__ import annotations
+
+from attn_doctor.knowledge import cuda as cuda_rules
+from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge.rows import OldTorch
+from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.torch_builds import is_yes
+from attn_doctor.knowledge.torch_machine import Machine, exactly
+from attn_doctor.model.facts import Record
+from attn_doctor.model.versions import capability, pair
+
+WHEELS = f"{torch_choice.INDEX}/torch_stable.html"
+_ELEVEN = (11, 0)
+_AMPERE, _HOPPER, _OLDEST = (8, 0), (9, 0), (3, 7)
+
+
+class OldBuild(Record, frozen=True, kw_only=True):
+    """Hold a CUDA build of an old torch: its release, its CUDA, and whether the wheel names the CUDA in its version."""
+
+    row: OldTorch
+    cuda: str
+
+    @property
+    def requirements(self) -> tuple[str, str]:
+        """The requirements of torch and torchvision, "torch==1.6.0+cu101"."""
+        part = "" if self.plain else f"+{pytorch.flavour(self.cuda)}"
+        return exactly("torch", self.row.torch + part), exactly("torchvision", self.row.torchvision + part)
+
+    @property
+    def plain(self) -> bool:
+        return self.cuda == self.row.plain
+
+
+def build(torch: str, machine: Machine) -> OldBuild | None:
+    """Return the CUDA build of this very release, "1.6.0", that the machine runs; None where there is none, or it is newer than 1.13."""
+    bare = torch.partition("+")[0]
+    return next((found for row in load(OldTorch) if row.torch == bare and (found := _of(row, machine))), None)
+
+
+def newest(machine: Machine) -> OldBuild | None:
+    """Return the newest of these releases that the driver, the GPU and the Python run; None where none does, or nothing is known of the driver."""
+    if not machine.knows_driver:
+        return None
+    rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
+    return next((found for row in rows if (found := _of(row, machine))), None)
+
+
+def _of(row: OldTorch, machine: Machine) -> OldBuild | None:
+    if machine.platform not in ("linux_x86_64", "win_amd64") or machine.maker in ("amd", "intel") or machine.board:
+        return None
+    absent = row.not_on_windows if machine.os == "windows" else ()
+    cudas = [cuda for cuda in row.cudas if cuda not in absent and _runs(cuda, machine)]
+    return OldBuild(row=row, cuda=cudas[0]) if cudas else None
+
+
+def _runs(cuda: str, machine: Machine) -> bool:
+    cards = [capability(card) for card in machine.capabilities]
+    if any(
+        card >= _HOPPER or card < _OLDEST or (card >= _AMPERE and (pair(cuda) or _ELEVEN) < _ELEVEN) for card in cards
+    ):
+        return False
+    if machine.driver is not None:
+        return is_yes(cuda_rules.driver_covers(machine.driver, cuda, machine.driver_os))
+    return machine.driver_cuda is None or is_yes(cuda_rules.driver_cuda_covers(machine.driver_cuda, cuda))
