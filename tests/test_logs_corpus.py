@@ -32,12 +32,19 @@ def first_root(diagnosis: Diagnosis) -> Finding | None:
 NEWEST = "torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"
 
 
+def _plain(argv: tuple[str, ...]) -> str:
+    """Return a command; one that asks the torch there for its version without the program that does, and with <torch> for {torch}."""
+    if any("torch.__version__.partition" in word for word in argv):
+        return " ".join(("(asks torch)", *argv[3:])).replace("{", "<").replace("}", ">")
+    return " ".join(argv)
+
+
 def in_words(fix: Fix) -> str:
     """Return "title: command ; command", as `fixes` of an expect.toml has it. A step that only says something to do is left out."""
     steps = [
         (f"unset {step.name}" if step.value is None else f"{step.name}={step.value}")
         if isinstance(step, SetVariable)
-        else " ".join((*step.argv, *(("> " + step.into,) if step.into else ())))
+        else " ".join((_plain(step.argv), *(("> " + step.into,) if step.into else ())))
         for step in fix.steps
     ]
     return ": ".join([fix.title, *filter(None, [" ; ".join(filter(None, steps))])])

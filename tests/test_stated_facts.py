@@ -42,6 +42,30 @@ SAID = {
     "Ultralytics YOLOv8.2.1 🚀 Python-3.10.4 torch-2.3.0+cpu CPU (Intel Core i5)\n": {"torch": "2.3.0+cpu", "torch_flavour": "cpu"},
     "OS                  Windows-11-10.0.22631-SP0\nEnvironment         Windows\nPython              3.12.3\nCUDA                12.6\n": {
         "os": "windows", "os_version": "11", "python": "3.12.3", "torch_cuda": "12.6"},
+    # A banner without its Python; WinPython's folder; a voice program's own Python.
+    "YOLOv5 🚀 v6.2-56-g30e674b torch 1.12.1+cu116 CUDA:0 (NVIDIA GeForce RTX 3080, 10240MiB)\n": {
+        "torch": "1.12.1+cu116", "torch_cuda": "11.6", "gpus": ["NVIDIA GeForce RTX 3080"]},
+    "YOLOR 🚀 v0.1-115-g072f76c torch 1.11.0 CPU\n": {"torch": "1.11.0"},
+    'File "E:\\WPy64-31090\\python-3.10.9.amd64\\lib\\site-packages\\torch\\_ops.py", line 3, in x\n': {
+        "os": "windows", "python": "3.10.9", "environment": "E:\\WPy64-31090\\python-3.10.9.amd64", "environment_kind": "standalone"},
+    'File "D:\\RVC1006\\runtime\\lib\\site-packages\\torch\\_ops.py", line 3, in x\n': {
+        "os": "windows", "environment": "D:\\RVC1006\\runtime", "environment_kind": "standalone"},
+    'File "C:\\tg\\installer_files\\env\\Lib\\site-packages\\torch\\_ops.py", line 3, in x\n': {
+        "environment": "C:\\tg\\installer_files\\env", "environment_kind": "standalone"},
+    # Windows by a path without a drive, and by the number of its driver; under Linux that is WSL.
+    "<module 'x' from 'programs\\\\python\\\\python39\\\\lib\\\\site-packages\\\\x\\\\y.py'>\n": {"os": "windows"},
+    "src\\csrc\\roi_align.cpp(41): error C2065: 'uint'\n": {"os": "windows"},
+    "Driver Version                            : 472.12\n": {"os": "windows", "driver": "472.12"},
+    "| NVIDIA-SMI 472.12       Driver Version: 472.12       CUDA Version: 11.4     |\n": {"os": "windows", "driver": "472.12"},
+    "| NVIDIA-SMI 535.104.05             Driver Version: 537.13       CUDA Version: 12.2     |\n": {
+        "os": "linux", "wsl": 2, "driver": "537.13"},
+    "/home/me/run.py\nDriver Version: 551.86\n": {"os": "linux", "wsl": 2},
+    # Notebooks in words, and by their commands; docker compose.
+    "Platform: Google Colab (T4)\n": {"surroundings": "colab", "os": "linux"},
+    "I'm using Google Colab.\n": {"surroundings": "colab"},
+    "!pip install xformers\n": {"shell": "notebook", "installer": "pip"},
+    "%pip install -U ultralytics\n": {"shell": "notebook"},
+    "web-1  | a\nweb-1  | b\ntrain-gpu-1  | c\n": {"surroundings": "docker", "os": "linux"},
     "Windows-10-10.0.19045-SP0\n": {"os": "windows", "os_version": "10"},
     "Windows-10-10.0.26100-SP0\n": {"os": "windows", "os_version": "11"},
     "Microsoft Windows [Version 10.0.22621.2134]\n": {"os": "windows", "os_version": "11"},
@@ -129,6 +153,12 @@ SAID = {
 
 # Lines that nearly state a fact, and the facts that they must not yield.
 NOT_SAID = {
+    "epoch-1 | loss 0.3\nepoch-2 | loss 0.2\nepoch-3 | loss 0.1\n": ("surroundings",),
+    "It works in Google Colab, but not here.\n": ("surroundings",),
+    "On Google Colab the same code works fine.\n": ("surroundings",),
+    "| NVIDIA-SMI 535.104.05   Driver Version: 535.104.05   CUDA Version: 12.2 |\n": ("wsl", "os"),
+    "Driver Version: 550.54.14\n": ("os", "wsl"),
+    "driver version: 418.67\n": ("os", "wsl"),
     "Visual Studio is only needed on Windows.\n": ("os",),
     "see C:\\path\\to\\file.txt for an example\n": ("os",),
     "https://github.com/org/repo/home/page\n": ("os",),

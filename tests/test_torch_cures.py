@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from first_cures import cures, first
 
+from attn_doctor.commands import by_the_torch_there
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.stated_facts.typed import answers
+from attn_doctor.model.facts import Facts, Gpu, Graphics, Yolo
+from attn_doctor.model.steps import Install
 
 NO_HOME = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
 NVCC = "Cuda compilation tools, release 12.6, V12.6.20\n"
@@ -195,3 +203,117 @@ TYPED = {
 def test_an_answer_is_read_by_the_expression_that_was_typed(text):
     found = answers(list(enumerate(text.splitlines(), 1)), "log")
     assert {answer.fact: answer.value for answer in found} == TYPED[text]
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "wanted"),
+    [
+        ("2.6.0+cu124", "12.4", "0.21 cu124 2.6.0 3.2"),
+        ("2.4.1", "12.1", "0.19 cu121 2.4.1 3.1"),
+        ("2.11.0.dev20260101", None, "0.26 cpu 2.11.0.dev20260101 3.6"),
+        ("2.9.1+rocm6.4", None, "0.24 rocm6.4 2.9.1 3.5"),
+    ],
+)
+def test_the_torch_there_is_asked_for_what_belongs_to_it(tmp_path, version, cuda, wanted):
+    (tmp_path / "torch.py").write_text(f"__version__ = {version!r}\nclass version: cuda = {cuda!r}\n")
+    echo = ("-c", "import sys; print(*sys.argv[1:])", "{vision}", "{flavour}", "{torch}", "{triton}")
+    step = by_the_torch_there(Facts(), Install(requirements=("{triton}",), why="", changes=""))
+    argv = (sys.executable, *step.argv[1:3], sys.executable, *echo)
+    done = subprocess.run(
+        argv, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == wanted.split()
+
+
+SHARED = "NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.\n"
+
+
+def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
+    log = "File \"/home/me/{}/detect.py\", line 9, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
+    assert cures(log.format("other"))[0][0] == f"python3 -m pip install torch --index-url {WHL}/cu126"
+    assert cures(log.format("yolov5"))[0][0] == 'python3 -m pip install "torch<2.6" torchvision'
+    rtx50 = Gpu(index=0, name="NVIDIA GeForce RTX 5080", compute_capability="12.0")
+    old, new = Yolo(version="8.2.63"), Yolo(version="8.2.64")
+    torches = [
+        torch_steps.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
+        for yolo, gpus in ((old, ()), (new, ()), (old, (rtx50,)))
+    ]
+    assert torches == ["2.5.1", "2.14.1", "2.11.0"]  # code for an RTX 50 is in newer ones alone
+
+
+def test_the_torchvision_of_an_old_torch_comes_from_its_page():
+    log = "YOLOv5 🚀 v6.1-10-gabc torch 1.10.0+cu113 CUDA:0 (NVIDIA GeForce RTX 3070, 8192MiB)\n" + SHARED
+    assert cures(log)[0] == [
+        f"python -m pip install --force-reinstall --no-deps torchvision==0.11.1+cu113 --find-links {WHL}/torch_stable.html"
+    ]
+
+
+FLASH = "https://github.com/Dao-AILab/flash-attention/releases/download/v"
+BUILD = "Using cached flash_attn-2.7.3.tar.gz (3.2 MB)\n      import torch\n      ModuleNotFoundError: No module named 'torch'\nerror: metadata-generation-failed\n"
+MAMBA = (
+    "ImportError: /home/me/.local/lib/python3.11/site-packages/selective_scan_cuda.cpython-311-x86_64-linux-gnu.so: undefined symbol: "
+    "_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE\n"
+)
+NINJA = "subprocess.CalledProcessError: Command '['ninja', '-v']' returned non-zero exit status 1.\n"
+GCC = "PyTorch version: {}\nOS: Ubuntu 20.04.6 LTS (x86_64)\nGCC version: (Ubuntu 8.4.0-3ubuntu2) {}\n"
+JIT = (
+    '  File "/e/lib/python3.8/site-packages/deepspeed/ops/op_builder/builder.py", line 230, in jit_load\n'
+    "Exception: Installed CUDA version 11.1 does not match the version torch was compiled with 10.2, unable to compile cuda/cpp "
+    "extensions without a matching cuda version.\n"
+)
+
+
+def commands_of(log: str) -> str:
+    """Return all lines of all cures of the first finding."""
+    return "\n".join(line for cure in cures(log) for line in cure if line)
+
+
+def test_a_release_that_is_pinned_stays_pinned_and_bounds_the_torch():
+    log = (
+        "Collecting numpy==1.26.4 (from -r req.txt (line 1))\nCollecting flash_attn=={} (from -r req.txt (line 2))\n"
+        + BUILD
+    )
+    told = commands_of(log.format("2.7.3"))
+    assert '"torch<2.6" torchvision' in told  # its wheels for 2.6 were built against a nightly
+    assert "--no-build-isolation flash-attn==2.7.3" in told
+    assert '"torch<2.5" torchvision' in commands_of(log.format("2.6.3"))
+    free = commands_of(log.replace("=={}", ""))
+    assert '"torch<2.9" torchvision' in free
+    assert "--no-build-isolation flash-attn\n" in free + "\n"
+
+
+def test_the_wheel_for_what_the_log_names_is_printed_by_its_address():
+    wrong = "ERROR: flash_attn-2.8.2+cu12torch2.6cxx11abiFALSE-cp310-cp310-linux_x86_64.whl is not a supported wheel on this platform.\n"
+    assert cures("Python 3.11\ntorch==2.6.0\n" + wrong) == [
+        [
+            f"python -m pip install {FLASH}2.7.4.post1/flash_attn-2.7.4.post1+cu12torch2.6cxx11abiFALSE-cp311-cp311-linux_x86_64.whl",
+        ]
+    ]
+    typed = "$ pip install mamba_ssm-2.2.2+cu118torch2.3cxx11abiTRUE-cp311-cp311-linux_x86_64.whl\ntorch 2.3.1+cu118\n"
+    assert cures(typed + MAMBA)[0] == [
+        (
+            "python3.11 -m pip install --force-reinstall --no-deps "
+            "https://github.com/state-spaces/mamba/releases/download/v2.2.2/mamba_ssm-2.2.2+cu118torch2.3cxx11abiFALSE-cp311-cp311-linux_x86_64.whl"
+        )
+    ]
+
+
+def test_a_checkout_is_built_again_where_it_lies():
+    log = "ImportError: /home/me/src/vllm/vllm/_C.abi3.so: undefined symbol: _ZN5torch3jit17parseSchemaOrNameERKSs\n"
+    assert "-m pip install --no-build-isolation -e /home/me/src/vllm" in commands_of(log)
+    installed = log.replace("/home/me/src/", "/home/me/v/lib/python3.11/site-packages/")
+    assert " -e " not in commands_of(installed)
+
+
+@pytest.mark.parametrize(
+    ("torch", "gcc", "met"), [("2.2.0", "8.4.0", True), ("2.1.2", "8.4.0", False), ("2.2.0", "9.4.0", False)]
+)
+def test_a_gcc_that_the_headers_of_torch_refuse_is_told_by_collect_env(torch, gcc, met):
+    slug = first(NINJA + GCC.format(torch, gcc))[1].slug
+    assert slug == ("host-compiler-too-old" if met else "build-failed-unspecified")
+
+
+def test_what_is_compiled_at_its_first_use_needs_the_torch_of_the_toolkit():
+    told = commands_of(JIT)
+    assert "DS_BUILD_OPS" not in told
+    assert f"torch==1.10.1+cu111 torchvision==0.11.2+cu111 --find-links {WHL}/torch_stable.html" in told

@@ -133,7 +133,7 @@ def shell_of(facts: Facts) -> str:
     if places.hosted(facts) in ("colab", "kaggle"):
         return "notebook"
     name = facts.system.shell if isinstance(facts.system.shell, str) else ""
-    if name in ("fish", "powershell", "cmd"):
+    if name in ("fish", "powershell", "cmd", "notebook"):
         return name
     if name.startswith("pwsh"):
         return "powershell"

@@ -16,7 +16,8 @@ https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.ht
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -33,12 +34,14 @@ INDEX = "https://download.pytorch.org/whl"
 START = "https://pytorch.org/get-started/locally/"
 JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
+STABLE = f"{INDEX}/torch_stable.html"  # the page of the builds before torch 1.11
 _TITLE = "Install torch and torchvision"
 _FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
 
 
+_Row = TypeVar("_Row", TorchBuild, FlavourBuild)
 _BLACKWELL_DRIVER = (
     570,
     0,
@@ -84,6 +87,27 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
 def index_of(flavour: str) -> str:
     """Return the index of a build: "cu126", "cpu", "rocm7.2", "xpu"."""
     return f"{INDEX}/{flavour}"
+
+
+# The last torch before 2.0 for a CUDA, and the first and last minor of its Pythons: https://pytorch.org/get-started/previous-versions/
+_BEFORE_TWO = {
+    "9.2": ("1.7.1", 6, 9),
+    "10.1": ("1.8.1", 6, 9),
+    "10.2": ("1.12.1", 7, 10),
+    "11.0": ("1.7.1", 6, 9),
+    "11.1": ("1.10.1", 6, 9),
+    "11.3": ("1.12.1", 7, 10),
+    "11.6": ("1.13.1", 7, 11),
+}
+
+
+def before_two(cuda: str, python: str | None) -> tuple[str, ...]:
+    """Return the requirements of the last torch 1 for a CUDA, of the page STABLE, with their builds; empty where there is none for this Python."""
+    row, version = _BEFORE_TWO.get(cuda), pair(python) if python else None
+    if row is None or version is None or not (3, row[1]) <= version <= (3, row[2]):
+        return ()
+    built = pytorch.flavour(cuda)
+    return tuple(f"{text}+{built}" for text in same(row[0], "torchvision"))
 
 
 def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
@@ -157,11 +181,18 @@ def _best(machine: Machine) -> tuple[TorchBuild, ...]:
 def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
     limit = pair(below) if below else None
     rows = [row for row in _best(machine) if limit is None or (pair(row.torch) or limit) < limit]
+    rows = _before(machine, rows) or rows
     if not rows:
         return _no_build(machine)
     release = pytorch.release(rows[0].torch)
     latest = release.latest if isinstance(release, TorchRelease) else rows[0].torch
     return _as_choice(rows[0], latest, machine)
+
+
+def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
+    """Return the builds with which the programs there run; the caller takes the others where there is none, for a newer GPU."""
+    limit = pair(machine.before) if machine.before else None
+    return [row for row in rows if limit is None or (pair(row.torch) or limit) < limit]
 
 
 def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
@@ -186,15 +217,25 @@ def _why(row: TorchBuild, machine: Machine) -> str:
         runs = f", which driver {machine.driver} runs"
     elif machine.driver_cuda:
         runs = f", which a driver for CUDA {machine.driver_cuda} runs"
+    elif any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities) and (pair(row.cuda) or (13, 0)) < (
+        13,
+        0,
+    ):
+        runs = ""  # which every driver of such a GPU runs
     else:
         needs = cuda_rules.driver_needed(row.cuda, machine.driver_os)
         runs = f", which NVIDIA drivers from {needs.partition('.')[0]} on run" if isinstance(needs, str) else ""
-    return f"built for CUDA {row.cuda}{code}{runs}"
+    old = machine.before and (pair(row.torch) or (0, 0)) < (pair(machine.before) or (0, 0))
+    loads = f"; older than {machine.before}, in which the YOLO there cannot load its checkpoints" if old else ""
+    return f"built for CUDA {row.cuda}{code}{runs}{loads}"
 
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
     """Return what was assumed, and how the reader finds out."""
     major = (pair(row.cuda) or (12, 0))[0]
+    blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
+    if blackwell and major <= 12 and not machine.knows_driver:
+        return None  # no driver before 570 serves such a GPU, and each of them runs CUDA 12
     shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
     known = pair(machine.driver) if machine.driver else None
     too_old_for_them = known is not None and known < _BLACKWELL_DRIVER
@@ -235,6 +276,7 @@ def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice 
     found = [
         row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
     ]
+    found = _before(machine, found) or found
     holding = [row for row in found if not row.archs or set(machine.gfx) <= set(row.archs)]
     if not found:
         return None
@@ -311,6 +353,8 @@ def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = N
         minor = pair(row.minor) or (0, 0)
         glibc = "2.28" if minor >= (2, 7) else "2.17"
         if last is not None and minor > (pair(last) or minor):
+            continue
+        if machine.before is not None and minor >= (pair(machine.before) or minor):
             continue
         if is_yes(takes_python(row.minor, machine.python)) and is_yes(takes_glibc(glibc, machine)):
             return Choice(

@@ -29,6 +29,7 @@ class Machine(Record, frozen=True, kw_only=True):
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None
     musl: bool = False
+    before: str | None = None  # programs there do not run with this minor of torch and newer ones: "2.6"
 
     @property
     def platform(self) -> str:
@@ -58,7 +59,12 @@ class Choice(Record, frozen=True, kw_only=True):
 
     def requirements(self, *names: str) -> tuple[str, ...]:
         """Return the requirements of these packages of the family; without names those of torch and torchvision."""
-        versions = {"torch": self.torch, "torchvision": self.torchvision, "torchaudio": self._torchaudio()}
+        versions = {
+            "torch": self.torch,
+            "torchvision": self.torchvision,
+            "torchaudio": self._torchaudio(),
+            "torchtext": self._torchtext(),
+        }
         return (*(exactly(name, versions.get(name)) for name in names or ("torch", "torchvision")), *self.beside)
 
     @property
@@ -77,6 +83,14 @@ class Choice(Record, frozen=True, kw_only=True):
         if minor is None:
             return None
         return self.torch if minor <= (2, 11) else "2.11.0"
+
+    def _torchtext(self) -> str | None:
+        """Return the torchtext of this torch: the number of torchvision up to torch 2.3, its last.
+
+        https://github.com/pytorch/pytorch/wiki/PyTorch-Versions
+        """
+        minor = pair(self.torch) if self.torch else None
+        return self.torchvision if minor and (2, 0) <= minor <= (2, 3) else None
 
 
 class NoTorch(Record, frozen=True, kw_only=True):

@@ -153,7 +153,7 @@ class Subject(Record, frozen=True, kw_only=True):
         UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
     )
     command: Text = UNRECORDED
-    asked: Text = UNRECORDED  # the version of it that a project's tool tried to build, "2.8.3"
+    asked: Text = UNRECORDED  # the version of it that a pin asks for, or that a project's tool tried to build: "2.8.3"
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
     folder: Text = UNRECORDED  # of the sources that were built where they lie: a checkout
     address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."

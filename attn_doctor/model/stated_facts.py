@@ -16,7 +16,7 @@ FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are a few pins, and no
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted
-Shell = Literal["powershell", "cmd", "bash"]
+Shell = Literal["powershell", "cmd", "bash", "notebook"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 # "user": packages of one user beside a Python of the system, ~/.local/lib/python3.10.
 EnvironmentKind = Literal["venv", "conda", "pixi", "pipx", "system", "standalone", "user"]
@@ -70,7 +70,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
-    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt
+    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt; "notebook" by a command in a cell
     modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID

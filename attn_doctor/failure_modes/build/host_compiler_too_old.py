@@ -33,7 +33,8 @@ from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD114",
@@ -95,6 +96,19 @@ MODE = FailureMode(
             sample="Your compiler (g++ 4.8.5) may be ABI-incompatible with PyTorch!",
             strength="hint",
         ),
+        # How a build of an extension of torch ends; what is stated of torch and gcc then decides.
+        Sign(
+            pattern=r"Error (?:building|compiling objects for) extension",
+            literal=" extension",
+            sample="RuntimeError: Error compiling objects for extension",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Command '\['[^']{0,80}ninja'(?:, '[^']{0,20}'){0,6}\]' returned non-zero",
+            literal="ninja'",
+            sample="subprocess.CalledProcessError: Command '['ninja', '-v']' returned non-zero exit status 1.",
+            strength="hint",
+        ),
     ),
     recipe=Recipe(
         does="compiles for a C++ standard that the compiler here does not know",
@@ -110,7 +124,7 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return None  # torch's warning about the ABI of an unknown compiler is no failure by itself
+        return _by_facts(facts, seen)  # torch's warning about the ABI of an unknown compiler is no failure by itself
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:
@@ -120,6 +134,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = "The compiler that was called is too old for torch's headers."
     return Hit(message=message, evidence=building.lines(sure))
+
+
+# c10/util/C++17.h: "We need GCC 9 or later" since torch 2.2, https://github.com/pytorch/pytorch/issues/120126
+_FIRST_TORCH, _FIRST_GCC = (2, 2), (9, 0)
+
+
+def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
+    """Find a build of an extension that failed beside a gcc that the headers of its torch refuse, as collect_env lists both."""
+    failed = [m for m in seen.matches if "compiler" not in m.groups]
+    torch = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
+    kits = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
+    gcc = next((kit.version for kit in kits if kit.name in ("gcc", "g++") and isinstance(kit.version, str)), None)
+    have = pair(gcc) if gcc else None
+    if not failed or torch is None or have is None or torch < _FIRST_TORCH or have >= _FIRST_GCC:
+        return None
+    return Hit(
+        message=f"A build failed beside gcc {gcc}: the headers of torch {facts.torch.version} ask for gcc 9 or newer.",
+        evidence=building.lines(failed[-1:]),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -182,7 +182,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if torch is None:
         return made
     # The toolkit of a notebook or a Jetson is part of its system: there torch is exchanged first.
-    return (torch, *made) if cuda_toolkits.elsewhere(facts) else (*made, torch)
+    at_run_time = (
+        facts.subject.doing == "running"
+    )  # the toolkit there is the one that the program's image or machine has
+    return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
 
 
 def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
@@ -194,5 +197,6 @@ def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
         steps = torch_steps.for_cuda_major(facts, major) if cuda_toolkits.elsewhere(facts) else ()
     else:
         steps = torch_steps.for_toolkit(facts, str(nvcc))
+    steps = steps or torch_steps.for_old_toolkit(facts, str(nvcc))
     title = "Install the torch for the CUDA that is here"
     return Fix(title=title, steps=steps, verify=building.verify(facts)) if steps else None

@@ -31,10 +31,11 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known,
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Install
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -123,10 +124,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
-    return torch_steps.newest(
+    """Return the fixes for a machine of which too little is known to name versions: the torch there is asked, and stays.
+
+    Under Linux torch's own metadata names its triton. A torch for Windows names none.
+    """
+    windows = facts.system.os == "windows"
+    step = Install(
+        requirements=("triton-windows=={triton}.*",) if windows else (torch_choice.of_the_torch_there(), "triton"),
+        why="the triton that was made for the torch there: triton-windows 3.1 for torch 2.5, 3.2 for torch 2.6, and so on"
+        if windows
+        else "the resolver takes the triton that the torch there asks for",
+        changes="triton",
+    )
+    title = "Install the triton of the torch that is there"
+    asked = Fix(title=title, steps=(commands.by_the_torch_there(facts, step),), verify=commands.check(facts))
+    if windows:
+        return (asked,)
+    both = torch_steps.newest(
         facts,
         "Install torch and its triton together",
-        why="both in one command: the resolver takes the triton that this torch asks for",
-        beside=() if facts.system.os == "windows" else ("triton",),
+        why="where torch has to change as well, in one command: the resolver takes the triton that this torch asks for",
+        beside=("triton",),
     )
+    return (asked, *both)

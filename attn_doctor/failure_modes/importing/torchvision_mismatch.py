@@ -287,10 +287,17 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to keep its torch."""
-    return torch_steps.newest(
+    """Return the fixes for a machine of which too little is known to name a torch: its own torch is asked, and stays."""
+    both = torch_steps.newest(
         facts,
         "Install torch and torchvision together",
-        why="both in one command and from one index, so that they belong together",
+        why="where torch has to change as well: both in one command and from one index, so that they belong together",
         reinstall=True,
+    )
+    if torch_steps.another_image(facts) is not None:
+        return both
+    asked = torch_here.vision_of_the_torch_there(facts)
+    return (
+        Fix(title="Install the torchvision of the torch that is there", steps=(asked,), verify=commands.check(facts)),
+        *both,
     )

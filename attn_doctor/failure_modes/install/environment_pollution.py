@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -38,12 +39,12 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import moved_torch, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import moved_torch, stated_conflicts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
-from attn_doctor.knowledge.torch_choice import NoTorch
-from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Conflict, Facts
+from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting, Pair
+from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.model.facts import Conflict, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 from attn_doctor.model.steps import Install, Remove, Step
@@ -86,7 +87,7 @@ MODE = FailureMode(
     ),
     signs=(
         Sign(
-            pattern=r"(?:\bconflicts\.)?(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60}).{0,300}, but you"
+            pattern=r"(?:\bconflicts\.)?(?P<package>[\w.-]{1,60}) [\w.!+-]{1,60} (?:requires|has requirement) (?P<requires>[\w-]{1,60})(?P<limits>.{0,300}), but you"
             r"(?:'ll)? have (?P<have>[\w.-]{1,60} ?[\w.!+-]{0,60})",
             literal=", but you",
             sample="torchvision 0.17.2 requires torch==2.2.2, but you have torch 2.3.0 which is incompatible.",
@@ -260,6 +261,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="Packages contradict each other, but none that attention needs.",
             evidence=evidence,
+            variant=_conflicting(pairs),
             severity=Severity.INFO,
         )
     moved = moved_torch.of_pip(ours)
@@ -268,10 +270,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4])
         return Hit(message=message, evidence=lines, variant=moved)
     if ours:
+        # An unwrapped line may hold the sentence before it as well: of each conflict the line that holds the least.
+        least = {(m.groups["package"], m.groups["requires"]): m for m in sorted(ours, key=lambda m: -len(m.text))}
+        ours = sorted(least.values(), key=lambda m: m.line)
         first = ours[0].groups
         return Hit(
             message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip(' .')}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
+            variant=_conflicting(ours),
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
@@ -279,6 +285,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
+
+
+def _conflicting(matches: Sequence[Match]) -> Conflicting:
+    pairs = (
+        Pair(
+            package=canonicalize_name(m.groups["package"].rpartition("conflicts.")[2]),
+            requires=m.groups["requires"] + m.groups["limits"],
+            have=m.groups["have"].strip(" ."),
+        )
+        for m in matches
+    )
+    return Conflicting(pairs=tuple(dict.fromkeys(pairs)))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -291,6 +309,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)
+    if isinstance(hit.variant, Conflicting) and isinstance(facts.packages.conflicts, Unknown):
+        told = stated_conflicts.fix(facts, hit.variant)
+        return (told,) if told else ()
     parts = [_strangers(facts)]
     if not parts[0][1]:  # while other packages hide this environment's, the facts do not show what it lacks
         parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
@@ -417,33 +438,18 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    folder = "fresh\\Scripts\\python.exe" if facts.system.os == "windows" else "fresh/bin/python"
+    once = commands.by_hand(
+        (),
+        "then install in one command all that you need, torch and its --index-url included: the resolver sees all requirements at once",
+        "packages",
+    )
+    title = "Install everything at once into a fresh environment"
+    if commands.shell_of(facts) == "notebook":
+        title = "Install everything at once"
+        return (*torch_steps.fresh_runtime(facts), Fix(title=title, steps=(told, once), verify=commands.check(facts)))
     fresh = commands.by_hand(
         (*commands.starting(facts), "-m", "venv", "fresh"),
         "an environment in which nothing was replaced yet",
         "a new folder",
     )
-    found = torch_steps.choice(facts)
-    torch: Step
-    if isinstance(found, NoTorch):
-        torch = commands.by_hand((), found.words, "torch and torchvision")
-    else:
-        index = ("--index-url", found.index_url) if found.index_url else ()
-        torch = commands.by_hand(
-            (folder, "-m", "pip", "install", *found.requirements(), *index),
-            "; ".join(part for part in (found.why, found.doubt) if part),
-            "packages in the new environment",
-            takes=found.takes,
-        )
-    once = commands.by_hand(
-        (folder, "-m", "pip", "install", "ultralytics"),
-        "all else that you need in one command, so that the resolver sees all requirements; add your own packages to it",
-        "packages in the new environment",
-    )
-    return (
-        Fix(
-            title="Install everything at once into a fresh environment",
-            steps=(told, fresh, torch, once),
-            verify=commands.check(facts),
-        ),
-    )
+    return (Fix(title=title, steps=(told, fresh, once), verify=commands.check(facts)),)

@@ -42,14 +42,14 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
 from attn_doctor.failure_modes.shared import yolo12_code
 from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.failure_modes.shared.torch_facts import REPLACES_TORCH_LOAD
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model import versions
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
-# The wheels of PyPI were read: 8.2.63 has no `weights_only`; 8.2.64 replaces torch.load (ultralytics/utils/patches.py), so
-# that another program which replaces it too can undo that; 8.3.162 no longer does, and says weights_only=False in each call.
-REPLACES_TORCH_LOAD = "8.2.64"
+# From REPLACES_TORCH_LOAD on ultralytics replaces torch.load, so that another program which replaces it too can undo that;
+# 8.3.162 no longer does, and says weights_only=False in each call.
 SAYS_SO_ITSELF = "8.3.162"
 # Read by torch.load where the call does not say weights_only: torch/serialization.py.
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"

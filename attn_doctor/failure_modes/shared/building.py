@@ -312,7 +312,7 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None
     if name == FLASH_ATTN:
-        keeps = wheel_fixes.fitting(facts) is not None
+        keeps = (wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)) is not None
     else:
         # The command of these wheels asks the torch that is there which it is.
         asks = row is not None and row.wheels in ("pytorch-index", "links")
@@ -322,7 +322,7 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
 
 def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that install flash-attn's finished wheel, or the torch that one exists for."""
-    wheel = wheel_fixes.fitting(facts)
+    wheel = wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)
     if wheel is not None:
         step = commands.install(
             wheel.url,

@@ -151,10 +151,10 @@ def from_source(facts: Facts, name: str) -> Fix:
     return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
 
 
-def again(facts: Facts, because: str) -> tuple[Fix, ...]:
+def again(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
 
-    `because`: why the installed one has to go.
+    `because`: why the installed one has to go. `abi`: torch's C++ ABI, where it is known.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)
@@ -169,6 +169,9 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
         )
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
+    if isinstance(facts.subject.folder, str) and facts.grade == "stated":
+        return (_of_the_checkout(facts, name, facts.subject.folder, because),)
+    twin = package_wheels.of_the_other_abi(facts, name, abi)
     made = list(package_wheels.ready(facts, name, again=True))
     if row is not None and row.linux_only and facts.system.os in ("windows", "darwin"):
         return tuple(made)
@@ -191,10 +194,22 @@ def again(facts: Facts, because: str) -> tuple[Fix, ...]:
             title=f"Build {name} again, for this torch", steps=_anew(facts, why, row), verify=subject.verify(facts)
         )
         made.insert(0 if row is not None and row.wheels == "releases" else len(made), built)
+    made = [*twin, *made]
     if row is not None and row.attention:
         step = commands.uninstall(name, why=f"{because}, and {SDPA}")
         made.append(Fix(title=f"Do without {name}", steps=(step,), verify=commands.check(facts)))
     return tuple(made)
+
+
+def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
+    """Return the fix for a package that runs from the folder of its sources: it is built there again, and no release takes its place."""
+    argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
+    why = (
+        f"{name} runs from a checkout: compiles it for the torch that is there now: {because}; it may compile for hours"
+    )
+    step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
+    steps = (tools(facts), fewer_jobs(facts), step)
+    return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
 
 
 def _anew(facts: Facts, why: str, row: BuiltPackage | None) -> tuple[Step, ...]:

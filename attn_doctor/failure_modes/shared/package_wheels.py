@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared import subject, torch_steps
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, text
+from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, text
 from attn_doctor.knowledge import built_packages, pytorch, torch_choice
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step, name_of
+from attn_doctor.model.versions import flash_build
 
 
 def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, ...]:
@@ -27,7 +28,11 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
         return ()
     if row.linux_only and facts.system.os in ("windows", "darwin"):
         return (_under_linux(facts, name),)
-    if row.compiles_nothing and not again:
+    at_run_time = facts.subject.doing in (
+        "running",
+        "importing",
+    )  # then it was installed so, and compiled at its first use
+    if row.compiles_nothing and not again and not at_run_time:
         return (_without_compiling(facts, name, row.compiles_nothing),)
     if not _may_fit(facts, row):
         return ()
@@ -91,6 +96,34 @@ def _under_linux(facts: Facts, name: str) -> Fix:
         (), f"install and run {name} {where}: its authors support Linux alone", "nothing here", elsewhere=True
     )
     return Fix(title=f"Use {name} under Linux", steps=(step,), verify=subject.verify(facts))
+
+
+def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ...]:
+    """Return the fix that installs the twin of the wheel that is there: its authors publish each for both C++ ABIs. Empty where none is known.
+
+    https://github.com/state-spaces/mamba/releases, https://github.com/Dao-AILab/causal-conv1d/releases
+    """
+    row, found = built_packages.row_of(name), distribution(facts, name)
+    have = text(found.version) if found else None
+    build, python = flash_build(have), key_of(facts).python
+    if row is None or row.wheels != "releases" or have is None or build is None or not isinstance(python, str):
+        return ()
+    if abi is None or build.cxx11_abi is None or build.cxx11_abi is abi or not _may_fit(facts, row):
+        return ()
+    release, _, local = have.replace("%2B", "+").partition("+")
+    local = local.replace("abiTRUE" if build.cxx11_abi else "abiFALSE", "abiTRUE" if abi else "abiFALSE")
+    tag = f"cp{python.replace('.', '')}"
+    file = f"{row.module}-{release}+{local}-{tag}-{tag}-linux_x86_64.whl"
+    step = commands.install(
+        f"{row.url}/download/v{release}/{file}",
+        reinstall=True,
+        no_deps=True,
+        why="the same release for the C++ ABI of this torch: nothing is compiled",
+        changes=f"{name} {release}",
+    )
+    return (
+        Fix(title=f"Install the wheel of {name} for the other C++ ABI", steps=(step,), verify=subject.verify(facts)),
+    )
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:

@@ -90,6 +90,9 @@ def requirement(facts: Facts) -> str | None:
         return None
     typed = _typed(facts, name) or _cloned(facts, name)
     row = built_packages.row_of(name)
+    release = pinned(facts)
+    if release is not None and typed in (None, name) and (row is None or (row.get is None and row.wheels != "none")):
+        return f"{name}=={release}"
     if row is None and typed is None and facts.subject.doing in ("importing", "running") and facts.grade == "stated":
         return None  # the name of a module, under which the registry may have nothing, or another project
     if row is None or (typed is not None and typed.startswith("git+")):
@@ -110,6 +113,20 @@ def _collected(facts: Facts, name: str) -> str | None:
     asked = facts.subject.asked
     from_file = isinstance(facts.subject.command, str) and "-r" in facts.subject.command.split()
     return f"{name}=={asked}" if name == FLASH_ATTN and from_file and isinstance(asked, str) else None
+
+
+def pinned(facts: Facts) -> str | None:
+    """Return the release of the package that the command, or a file that it reads, asks for: "2.7.4.post1"; None where it names none."""
+    name = package(facts)
+    typed = _typed(facts, name) if name else None
+    exact = re.fullmatch(r"[\w.-]+(?:\[[\w,-]+\])?==(?P<release>\d[\w.]*)", typed or "")
+    if exact:
+        return exact["release"]
+    if isinstance(facts.subject.asked, str):
+        return facts.subject.asked
+    # A wheel that somebody chose by its name: "mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-...whl".
+    chosen = next((d.version for d in facts.packages.named if d.name == name and isinstance(d.version, str)), "")
+    return chosen.replace("%2B", "+").partition("+")[0] if "cxx11abi" in chosen else None
 
 
 def _cloned(facts: Facts, name: str) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import msgspec
+from packaging.version import Version
 
 from attn_doctor.knowledge import amd, gpu
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
 from attn_doctor.model.machine import INTEL, amd_gpus, nvidia_present
+from attn_doctor.model.versions import parse
 
 # Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
 # https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html, https://dgpu-docs.intel.com/devices/hardware-table.html
@@ -52,7 +54,21 @@ def machine_of(facts: Facts) -> Machine:
         python=key.python if isinstance(key.python, str) else None,
         glibc=text(system.glibc),
         musl=isinstance(system.musl, str),
+        before="2.6" if _loads_whole_checkpoints(facts) else None,
     )
+
+
+# The first ultralytics that loads its own checkpoints under torch 2.6, whose torch.load takes weights alone. The wheels of PyPI
+# were read: 8.2.63 has no `weights_only`, 8.2.64 replaces torch.load (ultralytics/utils/patches.py).
+REPLACES_TORCH_LOAD = "8.2.64"
+_CHECKOUTS = ("yolov5", "yolov6", "yolov7", "yolov8", "yolov9", "yolor")  # cloned, and run where they lie
+
+
+def _loads_whole_checkpoints(facts: Facts) -> bool:
+    """Say whether a YOLO that calls torch.load without `weights_only` runs there: torch 2.6 refuses its checkpoints."""
+    have = parse(text(facts.yolo.version) or version_here(facts, "ultralytics") or "")
+    old = have is not None and have < Version(REPLACES_TORCH_LOAD)
+    return old or any(distribution(facts, name) is not None for name in _CHECKOUTS)
 
 
 def wants_gpu(facts: Facts) -> bool:
@@ -173,13 +189,13 @@ def of_conda(facts: Facts, name: str) -> bool:
 
 
 # Servers of models that are built for one torch; pip would replace it without a word, and they would not import any more.
-_SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
+SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
 
 
 def pins_torch(facts: Facts) -> str | None:
     """Return the package that is there and is built for the one torch beside it, "vllm"; None where none is known."""
     subject = text(facts.subject.package)
-    return next((name for name in _SERVERS if subject == name or distribution(facts, name) is not None), None)
+    return next((name for name in SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:

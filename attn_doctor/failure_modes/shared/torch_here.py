@@ -5,14 +5,17 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
 from attn_doctor.failure_modes.shared.torch_steps import conda_name, conda_step, release
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, OsName
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import local, pair
+
+_FIRST_OF_AN_INDEX = (1, 11)  # older ones are on a page, https://pytorch.org/get-started/previous-versions/
 
 
 def suits(facts: Facts) -> bool:
@@ -122,6 +125,9 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
         index = likely.index_url if isinstance(likely, Choice) else None
         doubt = "; the build of that torch is not known: torch.__version__ shows it behind a +, and the --index-url has to end so"
     requirements, index, told = _from_own_index(facts, (wanted,), index, flavour)
+    page = None
+    if flavour is not None and (pair(version) or (2, 0)) < _FIRST_OF_AN_INDEX:
+        requirements, index, page = (f"{wanted}+{flavour}",), None, torch_choice.STABLE
     why = (
         f"the torchvision that belongs to torch {version}"
         + (", from the same index" if index and flavour else "")
@@ -129,10 +135,40 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
         + doubt
     )
     if not reinstall:
-        return commands.install(*requirements, index_url=index, why=why, changes="adds torchvision")
+        return commands.install(*requirements, index_url=index, find_links=page, why=why, changes="adds torchvision")
     return commands.install(
-        *requirements, reinstall=True, no_deps=True, index_url=index, why=why, changes="torchvision"
+        *requirements,
+        reinstall=True,
+        no_deps=True,
+        index_url=index,
+        find_links=page,
+        why=why,
+        changes="torchvision",
     )
+
+
+def vision_of_the_torch_there(facts: Facts) -> Step:
+    """Return the step to the torchvision that belongs to the torch there, whichever that is. Boards have no wheel of it."""
+    if places.jetson(facts):
+        built = Install(
+            requirements=("torchvision @ git+https://github.com/pytorch/vision.git@release/{vision}",),
+            reinstall=True,
+            no_deps=True,
+            no_build_isolation=True,
+            why="no wheel of torchvision belongs to NVIDIA's torch: compiled on the board, with git, for 20 to 60 minutes",
+            changes="torchvision",
+            takes="20 to 60 minutes",
+        )
+        return commands.by_the_torch_there(facts, built)
+    step = Install(
+        requirements=("torchvision=={vision}.*",),
+        index_url=torch_choice.index_of("{flavour}"),
+        reinstall=True,
+        no_deps=True,
+        why="of the same index as torch, which stays",
+        changes="torchvision",
+    )
+    return commands.by_the_torch_there(facts, step)
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.installers import chosen, context, keeps_books
+from attn_doctor.failure_modes.shared import subject
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
 from attn_doctor.knowledge import pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
@@ -147,7 +148,7 @@ def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: 
     if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
         leave = f"{why}; where it is installed already, leave this step out"
         return for_flash_attn(facts, leave, release) if flash_attn else newest_steps(facts, leave)
-    bound = _next_minor(found.torch) if flash_attn else None
+    bound = _next_minor(found.torch) if flash_attn else machine_of(facts).before
     stays = f"a torch older than {bound} stays" if bound else "a torch that is there stays, whichever it is"
     step = commands.install(
         f"torch<{bound}" if bound else "torch",
@@ -230,6 +231,7 @@ def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | 
     machine = machine_of(facts)
     if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
         return choice(facts), None
+    release = release or (subject.pinned(facts) if subject.is_flash_attn(facts) else None)
     for minor in wheels.torches(machine.python, release):
         row = pytorch.release(minor)
         found = torch_choice.choose_release(machine, minor if isinstance(row, Unknown) else row.latest)
@@ -271,6 +273,23 @@ def _with_gpu(facts: Facts) -> Machine:
     """Return the machine of somebody who compiles for CUDA: with an NVIDIA GPU, where none is known."""
     machine = machine_of(facts)
     return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
+
+
+def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
+    """Return the step to the last torch 1 for the CUDA of an old toolkit, where an old Python runs it; none elsewhere."""
+    wanted = torch_choice.before_two(nvcc, machine_of(facts).python)
+    if not wanted:
+        return ()
+    step = commands.install(
+        *wanted,
+        find_links=torch_choice.STABLE,
+        why=f"for CUDA {nvcc}, as the toolkit that is here, and for this Python",
+        changes="torch and torchvision",
+        risk="medium",
+        risk_text=_OTHERS,
+        takes="1 to 2 GB",
+    )
+    return (step,)
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:

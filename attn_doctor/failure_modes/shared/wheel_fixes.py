@@ -12,7 +12,7 @@ from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, wheels
+from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, torch_choice, wheels
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
@@ -41,7 +41,7 @@ def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
     """
     if subject.is_flash_attn(facts):
         return flash_attn_fixes(facts, because, abi=abi)
-    return package_cures.again(facts, because)
+    return package_cures.again(facts, because, abi=torch_abi_or_none(facts) if abi is None else abi)
 
 
 def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
@@ -74,6 +74,8 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     key, torch = key_of(facts), facts.torch.version
     if facts.grade != "stated" or not isinstance(torch, str) or not isinstance(key.python, str) or not official(facts):
         return None
+    if torch_choice.by_others(torch):
+        return None
     cuda = (
         key.cuda if isinstance(key.cuda, str) else pytorch.pypi_cuda(torch) if isinstance(key.cuda, Unknown) else None
     )
@@ -91,8 +93,9 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
         glibc=key.glibc if isinstance(key.glibc, str) else _NEW_GLIBC,
         gpus=() if isinstance(key.gpus, Unknown) else key.gpus,
     )
-    best = finder.find(key).candidates[:1]
-    return best[0] if best and best[0].fits and best[0].filename else None
+    release = subject.pinned(facts) if subject.is_flash_attn(facts) else None
+    asked = finder.find(key, release=release).candidates[:1] if release else ()
+    return next((c for c in (*asked, *finder.find(key).candidates[:1]) if c.fits and c.filename), None)
 
 
 _NEW_GLIBC = "2.39"  # of Ubuntu 24.04: what a log does not name is taken to be new

@@ -27,7 +27,7 @@ _ENVIRONMENTS = (
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
-    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?!\S{{0,200}}installer_files[\\/]{{1,2}}env[\\/])(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
@@ -51,8 +51,12 @@ _ENVIRONMENTS = (
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
 )  # fmt: skip
 
-# pyenv-win's, a runner's of GitHub, and the one in the package of a program, "webui_forge\\system\\python".
-_OWN = r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python)"
+# pyenv-win's, a runner's of GitHub, and the one in the package of a program: "webui_forge\\system\\python", oobabooga's
+# "installer_files\\env", the voice programs' "runtime"; WinPython's "WPy64-3950\\python-3.9.5.amd64", https://winpython.github.io/
+_OWN = (
+    r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python|installer_files[\\/]{1,2}env|"
+    r"WPy(?:32|64)-\w+[\\/]{1,2}python(?:-3[\w.]+)?|(?:GPT-SoVITS|RVC|Retrieval|so-vits-svc)[\w .-]{0,60}[\\/]{1,2}runtime)"
+)
 # Pythons that are no environment: of the system, of one user's packages, of pyenv, of python.org.
 _SYSTEMS = (
     Sign(("/.local/lib/python",), rf"{_POSIX}(?:{_PATH}|/)\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
@@ -87,6 +91,7 @@ _PYTHONS = (
     Sign(("Python: ", "python: ", "python=="), rf"^(?:conda )?[Pp]ython(?:: |==)(?P<python>{_V3})$", {}, "implied"),
     Sign(("-cp3",), r"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{0,2}\S{0,300}-cp(?P<python>3\d{1,2})-cp3\d{1,2}[mt]?-\S{1,120}\.whl", {}, "implied"),
     Sign(("-cpython-3",), r"[\\/](?:temp|lib|bdist)\.[\w.-]{3,40}-cpython-(?P<python>3\d{1,2})\b", {}, "implied"),
+    Sign(("\\python-3",), r"[\\/]python-(?P<python>3\.\d{1,2}\.\d{1,2})(?:\.amd64)?[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((".cpython-3",), r"\.cpython-(?P<python>3\d{1,2})m?-(?:x86_64|aarch64|darwin)", {}, "implied"),
     Sign(("ou're using CPython",), r"[Yy]ou're using CPython (?P<python>3\.\d{1,2})(?!\d)"),
     Sign(("Using CPython", "Using Python"), rf"^Using C?Python (?P<python>{_V3})(?: interpreter at|$| environment)", {"installer": "uv"}),

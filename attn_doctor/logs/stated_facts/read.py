@@ -38,6 +38,10 @@ _LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, an
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
 # How long a step of BuildKit took, at the end of its line: "RUN pip install flash-attn      1420.1s".
 _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
+_COMPOSE = re.compile(
+    r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
+)
+_FIRST_BRANCHES = 430
 # A long command may have been put together with the line below it, as if a terminal had broken one line.
 _NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
@@ -54,6 +58,7 @@ class _Claim(NamedTuple):
     how: How
     weight: int = 0
     doing: str = ""
+    of: str = ""  # the package whose version was asked for; empty: the line does not name it
 
 
 def stated_facts(logs: Iterable[Log]) -> StatedFacts:
@@ -69,17 +74,21 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
         told = tuple(answers(log.end, log.file))
-        made = [*_claims(log), *_of_docker(log), *_of_conda(lists), *_of_answers(told)]
+        made = [*_claims(log), *_of_docker(log), *_of_compose(log), *_of_conda(lists), *_of_answers(told)]
+        made += list(_of_driver(made))
         claims = sorted(made, key=lambda claim: claim.place.line)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)
+        subject = _subject([c for c in claims if c.fact == "package"], error, good)
+        name_of_it = subject["package"].value if subject else ""
+        claims = [c for c in claims if c.of in ("", name_of_it)]
         for name in SINGLE:
             if name not in ("package", "doing"):
                 chosen = _choose(name, [c for c in claims if c.fact == name], error)
                 if chosen is not None:
                     singles.setdefault(name, []).append(chosen)
-        for name, chosen in _subject([c for c in claims if c.fact == "package"], error, good).items():
+        for name, chosen in subject.items():
             singles.setdefault(name, []).append(chosen)
         gpus |= _gpus([c for c in claims if c.fact == "gpu"])
         pci |= {c.value: Stated(value=c.value, place=c.place, how=c.how) for c in claims if c.fact == "pci"}
@@ -116,7 +125,8 @@ def _claims(log: Log) -> Iterator[_Claim]:
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):
             if value:
-                yield _Claim(fact, value, place, sign.how, sign.weight, doing)
+                of = package(said["package"]) if fact == "asked" and "package" in said else ""
+                yield _Claim(fact, value, place, sign.how, sign.weight, doing, of)
 
 
 def _place(match: Match) -> Place:
@@ -132,6 +142,39 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker build", place, "implied")
         yield _Claim("os", "linux", place, "implied")
+
+
+def _of_compose(log: Log) -> Iterator[_Claim]:
+    """A log whose lines begin with the name of a service, as docker compose prints them: "trainer-1  | ...".
+
+    https://docs.docker.com/reference/cli/docker/compose/logs/
+    """
+    lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
+    found = [(number, text) for number, text in lines if _COMPOSE.match(text)]
+    if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
+        number, text = found[0]
+        place = Place(file=log.file, line=number, text=text[:200])
+        yield _Claim("surroundings", "docker", place, "implied")
+        yield _Claim("os", "linux", place, "implied")
+
+
+def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
+    """Yield Windows where the number of the driver is one of Windows' and no line tells the system; under Linux it is WSL."""
+    driver = next((c for c in claims if c.fact == "driver" and _is_of_windows(c.value)), None)
+    systems = {c.value for c in claims if c.fact == "os"}
+    if driver is not None and not systems:
+        yield _Claim("os", "windows", driver.place, "implied")
+    elif driver is not None and systems == {"linux"} and not any(c.fact == "wsl" for c in claims):
+        yield _Claim("wsl", "2", driver.place, "implied")
+
+
+def _is_of_windows(driver: str) -> bool:
+    """Say whether a driver's number is of Windows alone: Linux has the branches 450, 455, 460, ..., Windows the numbers between them.
+
+    https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82", "550.54.14" and "551.61")
+    """
+    branch, _, rest = driver.partition(".")
+    return branch.isdigit() and int(branch) > _FIRST_BRANCHES and int(branch) % 5 != 0 and "." not in rest
 
 
 def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
@@ -296,6 +339,8 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         if sign is None:
             continue
         named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
+        if "checkout" in match.groups:  # installed by nobody: its repository was cloned
+            named[match.groups["checkout"]] = ""
         if "name" in match.groups:
             named[match.groups["name"]] = match.groups["version"]
         for text, version in named.items():

@@ -35,8 +35,10 @@ _SUBJECTS = (
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
+    # A pin: of the command, or of a file that it reads.
+    Sign(("Collecting ",), rf"^Collecting {_NAME}==(?P<asked>\d[\w.]*)(?=$|[;\s])", _INSTALLING, "implied"),
+    Sign(("Building wheels for collected packages:",), rf"^Building wheels for collected packages: {_NAME}$", _BUILDING, "implied", TRIED),
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
-    Sign(("Collecting flash",), r"^Collecting flash[_-]attn==(?P<asked>\d[\w.]*)(?=$|[\s;])"),
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
@@ -44,6 +46,8 @@ _SUBJECTS = (
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
+    # Compiled in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
+    Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
     # A compiled part that is not there.
     Sign(("No module named '",), r"Error: No module named '(?P<package>(?!torch)[A-Za-z]\w*)\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+)'", _IMPORTING, weight=TRIED),
     Sign(("No module named '",), r"Error: No module named '(?P<package>selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|tinycudann_bindings|libnatten)'", _IMPORTING, weight=TRIED),

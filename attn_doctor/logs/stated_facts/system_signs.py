@@ -40,7 +40,9 @@ SIGNS = (
         "implied",
     ),
     Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
-    Sign(("\\Lib\\", "\\lib\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
+    Sign(("\\Lib\\", "\\lib\\site-packages", "\\lib\\\\site-packages", "\\Lib\\\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
+    # A path of which the front was cut, of a traceback or of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
+    Sign((".py", ".cpp(", ".cu(", ".cuh(", ".h("), r"(?<![\w\\/:])\w[\w.-]*(?:\\{1,2}\w[\w.-]*){1,12}(?:\.(?:cpp|cuh?|h|hpp)\(\d+\): |\.py\", line \d)", _WINDOWS, "implied"),
     Sign(("Microsoft Windows [",), r"Microsoft Windows \[\D{0,12}(?P<os_version>10\.0\.\d{5})", _WINDOWS),
     Sign(("Windows-",), r"\bWindows-(?P<os_version>\d+-10\.0\.\d{5}|\d{4}Server-10\.0\.\d{5})", _WINDOWS),
     Sign(("OS: ", "OS Name"), r"\bOS(?: Name)?\s*:\s+(?:Microsoft )?Windows (?P<os_version>\d+)\b", _WINDOWS),
@@ -133,6 +135,9 @@ SIGNS = (
     Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),
     Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
+    # In somebody's own words, and a command in a cell of any notebook.
+    Sign(("olab",), r"^(?:[\w /]{1,30}[:：] ?|\W{0,3})(?:(?:I am |I'm )?(?:[Uu]sing|[Rr]unning|[Tt]ried|[Ww]orking|[Oo]n|[Ii]n)(?: on| in)? (?:a |the )?)?(?:Google )?Colab(?:oratory)?(?: (?:Pro\+?|notebook|free|T4|A100|L4|GPU)){0,3}(?=$|[\s,.;(])(?!.{0,60}\b(?:works|fine|no (?:problem|issue)))", {"os": "linux", "surroundings": "colab"}, "implied"),
+    Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
     # A cell of a notebook in front of Debian's Python in /usr/local: so is Colab's, and Kaggle's new one, which names itself.

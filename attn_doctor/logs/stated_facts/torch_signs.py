@@ -24,6 +24,10 @@ _TORCHES = (
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
+    # The banner of YOLOv5, v7 and v9 checkouts without its Python: "YOLOv5 🚀 v6.0-177-g54 torch 1.10.1+cu113 CUDA:0 (...)", "YOLOR 🚀 2022-7-7 torch 1.12.1 CPU"
+    Sign((" torch ",), rf"^(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
+    Sign(("YOLO",), r"^(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
+    Sign(("/yolov", "\\yolov"), r"File \"[^\"]{0,250}[\\/](?P<checkout>yolov[579])(?:-\w{1,20})?[\\/](?:models|utils|detect|train|val|test|export|hubconf)\b", {}, "implied"),
     Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
     Sign(("orch: ", "orch : ", "orch  ", "orch：", "orch="), rf"^(?:\S+ ){{0,2}}(?:[Pp]y)?[Tt]orch(?:[ _]?(?:[Vv]ersion|版本))?\s{{0,20}}(?:: |：|= ?)v?{_TORCH}{_END}", {}, "implied"),
@@ -62,11 +66,20 @@ _TORCHES = (
     Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip
 
+# A wheel that was installed by its name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
+_WHEEL = (
+    r"^(?:.{{0,80}}pip3? install .{{0,400}}?|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
+    r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?= |$)"
+)
+
 _INSTALLED = (
     Sign(("Requirement already satisfied: ",), rf"^Requirement already satisfied: (?P<name>{_PACKAGES})(?:[=<>!~]\S*)? in .{{1,300}} \((?P<version>{VERSION})\)$"),
     Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
+    Sign((", but you have ",), rf"(?:^|\bconflicts\.)(?P<name>torchvision|torchaudio|torchtext|xformers|ultralytics|vllm|sglang|flash[-_]attn) (?P<version>{VERSION}) (?:requires|has requirement) .{{1,300}}, but you have "),
+    Sign(("mamba_ssm-",), _WHEEL.format("mamba_ssm")),
+    Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
     # A server of models that is built for one torch: by a frame of it.
     Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
     Sign(("/sgl-workspace/",), r"/sgl-workspace/(?P<name>sglang)(?P<version>)/", {}, "implied"),  # SGLang's image

@@ -202,4 +202,5 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
     "vllm": _elsewhere,
+    "checkout": _elsewhere,
 }

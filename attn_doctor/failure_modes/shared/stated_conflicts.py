@@ -1,0 +1,136 @@
+"""Give the fix for the conflicts that pip reports in a log: "torchaudio 2.2.1 requires torch==2.2.1, but you have torch 2.3.0". Pure.
+
+The packages of the log are named in the command, and no others. The torch that is there stays, and what belongs to it follows;
+only for a server of models, which is built for one torch, torch changes.
+"""
+
+from __future__ import annotations
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Variant
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import SERVERS, distribution, machine_of, text
+from attn_doctor.knowledge import torch_choice
+from attn_doctor.model.facts import Facts, Record
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+_FAMILY = ("torchvision", "torchaudio", "torchtext")
+
+
+class Pair(Record, frozen=True, kw_only=True):
+    """Hold one line of pip: which package asks for what, and what is there."""
+
+    package: str  # normalised: "torchaudio"
+    requires: str  # as pip writes it: "torch==2.2.1"
+    have: str  # "torch 2.3.0+cu121"
+
+    @property
+    def requirement(self) -> Requirement | None:
+        try:
+            return Requirement(self.requires.partition(";")[0])
+        except InvalidRequirement:
+            return None
+
+
+class Conflicting(Variant, frozen=True, kw_only=True):
+    """Hold the conflicts of a log."""
+
+    pairs: tuple[Pair, ...]
+
+
+def fix(facts: Facts, found: Conflicting) -> Fix | None:
+    """Return the fix for these conflicts; None where nothing can be named."""
+    with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
+    first = _torch(facts, with_torch)
+    settled = ("torch", *(_FAMILY if first else ()))
+    steps = (*first, *_others(facts, [pair for pair in found.pairs if _name(pair) not in settled]))
+    if not steps:
+        return None
+    return Fix(title="Install what these packages ask for", steps=steps, verify=commands.check(facts))
+
+
+def _name(pair: Pair) -> str | None:
+    wanted = pair.requirement
+    return canonicalize_name(wanted.name) if wanted else None
+
+
+def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
+    """Return the steps where packages ask for another torch: they follow the torch there; a server's torch follows the server."""
+    have = next((pair.have.partition(" ")[2] for pair in pairs), "") or text(facts.torch.version)
+    if not pairs or not have:
+        return ()
+    for pair in pairs:
+        exact = [s.version for s in pair.requirement.specifier if s.operator == "=="] if pair.requirement else []
+        if pair.package in SERVERS and exact:
+            why = f"{pair.package} is built for this torch alone"
+            return torch_steps.release(facts, exact[0].partition("+")[0], why)
+    names = [pair.package for pair in pairs]
+    family = [name for name in _FAMILY if name in names]
+    broken = facts.subject.package == "xformers"  # its wheel is of another torch, or of another CUDA
+    with_xformers = ["xformers"] if broken or "xformers" in names or distribution(facts, "xformers") is not None else []
+    rest = [name for name in names if name not in (*_FAMILY, "xformers")]
+    steps: list[Step] = []
+    bare = torch_choice.same(have)
+    if broken:
+        steps.append(
+            commands.uninstall("xformers", why="the one that is there was built for another torch or another CUDA")
+        )
+    if family or with_xformers:
+        asked = torch_choice.same(have, *family)
+        steps.append(
+            commands.install(
+                *asked,
+                *with_xformers,
+                index_url=torch_choice.index_of_build(have, machine_of(facts)),
+                why=f"what belongs to torch {have}, which stays: all in one command, so that the resolver sees all requirements",
+                changes=" and ".join((*(text.partition("=")[0] for text in asked[1:]), *with_xformers)),
+                risk="medium",
+            )
+        )
+    if rest:
+        steps.append(
+            commands.install(
+                *dict.fromkeys(rest),
+                *bare,
+                upgrade=True,
+                why=f"releases that take torch {have}: where there is none, the resolver says so and changes nothing",
+                changes=" and ".join(dict.fromkeys(rest)),
+                risk="medium",
+            )
+        )
+    return tuple(steps)
+
+
+def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
+    """Return the step to the releases that the packages ask for: of each name one that all of them take."""
+    wanted: dict[str, SpecifierSet] = {}
+    for pair in pairs:
+        if (asked := pair.requirement) is not None:
+            name = canonicalize_name(asked.name)
+            try:
+                wanted[name] = wanted.get(name, SpecifierSet()) & asked.specifier
+            except ValueError:  # one of them allows pre-releases, the other does not
+                return ()
+    if not wanted:
+        return ()
+    vision = torch_here.vision(facts, reinstall=False) if "torchvision" in wanted else None
+    names = [
+        torch_here.numpy_for(facts, str(asked)) if name == "numpy" else f"{name}{asked}"
+        for name, asked in wanted.items()
+        if name != "torchvision" or vision is None
+    ]
+    step = commands.install(
+        *names,
+        why=f"as {', '.join(dict.fromkeys(p.package for p in pairs))} asks for it"
+        if len({p.package for p in pairs}) == 1
+        else "what all of these packages take, in one run of the resolver",
+        changes=", ".join(wanted),
+        risk="medium",
+        risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
+    )
+    return (*((vision,) if vision else ()), *((step,) if names else ()))
