@@ -127,7 +127,7 @@ MODE = FailureMode(
         Sign(
             pattern=r"^(?P<asserted>assert torch\.cuda\.is_available\(\).{0,200})$",
             literal="assert torch.cuda.is_available()",
-            sample="    assert torch.cuda.is_available(), 'this program needs a GPU'",
+            sample="assert torch.cuda.is_available(), 'this program needs a GPU'",
             strength="context",
         ),
         Sign(
