@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
         "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not say which of the two is another there.",
-        [f"python -c '{ASK}'", None],
+        [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (
         (
@@ -64,7 +64,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         "The sources of pytorch3d use gettimeofday, which Linux has and Microsoft's compiler has not: they were written for Linux.",
         [
             "git pull",
-            "python -m pip install --no-build-isolation 'pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable'",
+            'python -m pip install --no-build-isolation "pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable"',
         ],
     ),
     "sources for Linux, DeepSpeed": (

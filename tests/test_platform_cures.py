@@ -181,7 +181,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "torch's CUDA is not known": (
         system("Ubuntu 22.04.4 LTS") + UNSET,
-        ["python3 -c 'import torch; print(torch.version.cuda)'", None],
+        ['python3 -c "import torch; print(torch.version.cuda)"', None],
     ),
     # A compiler, headers, libraries
     "no cl.exe, PowerShell": ("PS D:\\seg> pip install causal-conv1d\n" + NO_CL, [f'{BUILD_TOOLS} "{WORKLOAD}"', None]),

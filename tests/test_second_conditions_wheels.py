@@ -42,7 +42,7 @@ REASON = "t.py:5: UserWarning: Flash attention only supports {} x. (Triggered in
             "wheel-platform-mismatch",
             NOT_SUPPORTED,
             "high",
-            "flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl is for another",
+            "flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl is for Python 3.12 on Linux (linux_x86_64); the log does not say which",
         ),
         ("wheel-platform-mismatch", f"{NOT_SUPPORTED}{OTHER_TAG}", "high", "The wheel is for CPython 3.12"),
         ("wheel-platform-mismatch", RENAMED, "high", "renamed.whl does not have the name of a wheel"),

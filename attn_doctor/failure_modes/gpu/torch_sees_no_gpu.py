@@ -115,7 +115,7 @@ MODE = FailureMode(
         *(
             Sign(
                 pattern=_SAID
-                + r"(?:[Nn]o|NO) (?:(?:NVIDIA|CUDA|cuda|available|suitable|compatible|usable)(?:-\w+)? )*"
+                + r"(?:[Nn]o|NO) (?:(?:NVIDIA|CUDA|cuda|available|suitable|compatible|usable)(?:-\w{1,12})? ){0,4}"
                 + words,
                 literal=words,
                 sample=f"RuntimeError: No {words}.",
@@ -278,7 +278,7 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
     if amd_gpus(facts):
         means = "a version without +rocm behind it is no build for AMD GPUs: then take the next fix"
     elif fits == "nothing":
-        means = "None in the middle, or +cpu, is a CPU build: install a CUDA build there; a CUDA version and False: look at the driver"
+        means = "+cpu behind the version, or no number after it, is a CPU build: install a CUDA build there; a number and False: look at the driver"
     else:
         means = "True: the program uses another environment, or hides the GPU by CUDA_VISIBLE_DEVICES; False: look at the driver"
     asked = commands.by_hand(argv, f"{where}: {means}", "nothing", "none")

@@ -47,7 +47,7 @@ _SUBJECTS = (
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
     # Compiled in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
-    Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
+    Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?(?!(?:site|dist)-packages/)[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
     # A compiled part that is not there.
     Sign(("No module named '",), r"Error: No module named '(?P<package>(?!torch)[A-Za-z]\w*)\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+)'", _IMPORTING, weight=TRIED),
     Sign(("No module named '",), r"Error: No module named '(?P<package>selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|tinycudann_bindings|libnatten)'", _IMPORTING, weight=TRIED),
