@@ -44,7 +44,7 @@ MODE = FailureMode(
     title="bitsandbytes has no library for this torch",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("libcudart-missing", "torch-cpu-build"),
+    explains=("libcudart-missing", "torch-cpu-build", "driver-missing"),
     signs=(
         Sign(
             pattern=r"CUDA Setup failed despite (?:CUDA|GPU) being available",
