@@ -74,6 +74,9 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": can't open file ", ": cannot open "), r"^\S{1,200}: (?:can't open file|cannot open) "),
     (("is not recognized as ",), r"is not recognized as (?:an internal|(?:the|a) name of a)"),
     ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
+    # cuDNN before it ends the process, and ctypes of Windows. TensorFlow's "Could not load dynamic library" is a warning.
+    (("Could not load library ",), r"(?:^|\] ?)Could not load library lib\S{1,80}\. Error: \S"),
+    (("Could not find module '",), r"Could not find module '[^']{1,300}' \(or one of its dependencies\)"),
     (
         ("terminate called ", "Segmentation fault", "segmentation fault", "Bus error", "Illegal instruction", "Aborted", "core dumped)"),
         r"^terminate called (?:after|without)|(?:^|\d+ |: )(?:[Ss]egmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\)|$|\s{2,})",

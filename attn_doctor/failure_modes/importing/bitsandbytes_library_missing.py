@@ -99,6 +99,11 @@ MODE = FailureMode(
             sample="FileNotFoundError: Could not find module 'C:\\v\\site-packages\\bitsandbytes\\libbitsandbytes_cpu.so' (or one of its dependencies).",
         ),
         Sign(
+            pattern=r"Could not find module '\S{0,250}libbitsandbytes_\w+\.dll'",
+            literal="Could not find module '",
+            sample="Could not find module 'C:\\v\\site-packages\\bitsandbytes\\libbitsandbytes_cuda118.dll' (or one of its dependencies).",
+        ),
+        Sign(
             pattern=r"(?P<wsl>^WSL$)",
             literal="WSL",
             sample="WSL",

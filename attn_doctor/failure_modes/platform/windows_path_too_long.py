@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -59,6 +59,11 @@ MODE = FailureMode(
             sample="error: unable to create file library/src/x.cpp: Filename too long",
         ),
         Sign(
+            pattern=r"(?P<ninja>Filename longer than 260 characters)",
+            literal="Filename longer than 260 characters",
+            sample="ninja: error: Stat(C:/Users/user/AppData/Local/Temp/pip-install-u0/x.obj): Filename longer than 260 characters",
+        ),
+        Sign(
             pattern=r"\[WinError 206\]",
             literal="[WinError 206]",
             sample="FileNotFoundError: [WinError 206] The filename or extension is too long",
@@ -84,12 +89,17 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Ninja(Variant, frozen=True):
+    """Say that ninja met the path: it keeps to 260 characters also where Windows' long paths are on."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     return Hit(
         message="A path there is longer than Windows allows with long paths off.",
         evidence=evidence,
         confidence=Confidence.HIGH,
         severity=Severity.ERROR,
+        variant=Ninja() if seen.group("ninja") else None,
     )
 
 
@@ -106,7 +116,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     make = commands.by_hand(("mkdir", r"C:\t"), "a short folder to unpack in", "adds a folder", "none")
     short = commands.variable("TEMP", r"C:\t", "pip unpacks in it")
-    return (
-        Fix(title="Switch long paths on", steps=(switch, git), verify=verify),
-        Fix(title="Unpack in a short folder", steps=(make, short), verify=verify),
-    )
+    unpack = Fix(title="Unpack in a short folder", steps=(make, short), verify=verify)
+    if isinstance(hit.variant, Ninja):
+        return (unpack,)
+    return (Fix(title="Switch long paths on", steps=(switch, git), verify=verify), unpack)

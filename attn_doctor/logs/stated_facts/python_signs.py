@@ -75,6 +75,7 @@ _SYSTEMS = (
 # "python_embeded" is how ComfyUI's portable package spells it, https://github.com/comfyanonymous/ComfyUI#installing
 _BESIDE = r"(?:python_embed+ed|python_standalone|python[-_]?\d[\d.]*-embed-\w+|python[-_]portable)"
 _PORTABLE = (
+    Sign(("ComfyUI_windows_portable",), rf"{_WINDOWS}(?P<comfyui>{_DRIVE}ComfyUI_windows_portable)(?=[\\/]{{1,2}}ComfyUI[\\/])", {"os": "windows"}, "implied"),
     Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"(?:^|[\s>\"'(])(?P<portable>\.[\\/](?:[\w.-]+[\\/])?{_BESIDE})[\\/]python\.exe\b", {"os": "windows"}, "implied", 1),
     Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"{_WINDOWS}(?P<portable>{_DRIVE}{_BESIDE})(?=[\\/]{{1,2}}(?:[Ll]ib[\\/]|python\.exe))", {"os": "windows"}, "implied"),
 )  # fmt: skip

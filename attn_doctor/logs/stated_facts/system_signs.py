@@ -117,6 +117,10 @@ SIGNS = (
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
     Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
+    # Libraries that Windows alone has by these names.
+    Sign((".dll",), r"\b(?:libiomp5md|libomp140[\w.]*|c10(?:_cuda)?|torch_(?:python|cpu|cuda)|fbgemm|caffe2_nvrtc|nvcuda|libbitsandbytes_\w+)\.dll\b", {"os": "windows"}, "implied"),
+    # In the words of a person: "on my wsl2 machine".
+    Sign(("wsl2", "WSL2", "wsl 2", "WSL 2"), r"\b(?:[Oo]n|[Ii]n|[Uu]nder|[Uu]sing|[Mm]y|[Ii]nside) (?:my |a |an )?(?:wsl ?2|WSL ?2)\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("/usr/lib/wsl/",), r"(?<!\w)/usr/lib/wsl/", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("/mnt/c/",), r"(?<![\w/.])/mnt/c/", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("WSL",), r"\bWSL(?: version:? ?|[ -]?v?)(?P<wsl>[12])\b", _LINUX),
@@ -137,7 +141,7 @@ SIGNS = (
     Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
     # In somebody's own words, and a command in a cell of any notebook.
     Sign(("olab",), r"^(?:[\w /]{1,30}[:：] ?|\W{0,3})(?:(?:I am |I'm )?(?:[Uu]sing|[Rr]unning|[Tt]ried|[Ww]orking|[Oo]n|[Ii]n)(?: on| in)? (?:a |the )?)?(?:Google )?Colab(?:oratory)?(?: (?:Pro\+?|notebook|free|T4|A100|L4|GPU)){0,3}(?=$|[\s,.;(])(?!.{0,60}\b(?:works|fine|no (?:problem|issue)))", {"os": "linux", "surroundings": "colab"}, "implied"),
-    Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
+    Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:> ?)?(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
     # A cell of a notebook in front of Debian's Python in /usr/local: so is Colab's, and Kaggle's new one, which names itself.

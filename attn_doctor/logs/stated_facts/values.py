@@ -162,6 +162,10 @@ def _portable(text: str) -> Pairs:
     yield "interpreter", text.replace("\\\\", "\\").rstrip("\\/") + "\\python.exe"
 
 
+def _comfyui(text: str) -> Pairs:
+    yield from _portable(text + "\\python_embeded")
+
+
 def _gfx(text: str) -> Pairs:
     yield "gfx", text
 
@@ -198,6 +202,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "cl": _named("cl"),
     "environment": _environment,
     "portable": _portable,
+    "comfyui": _comfyui,
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
