@@ -304,6 +304,7 @@ def make_dataset(folder: Path) -> Path:
     return folder / "data.yaml"
 
 
+@pytest.mark.heavy
 def test_a_real_training_with_and_without(tmp_path, monkeypatch):
     """Two epochs of YOLO12n by ultralytics' own command: the same losses, and weights that load without it."""
     import torch

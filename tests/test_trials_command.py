@@ -49,6 +49,7 @@ def test_attention_alone_on_a_grid():
     assert all(r["step_ms"]["n"] == 2 for r in rows)
 
 
+@pytest.mark.heavy
 def test_two_sizes_and_settings_for_training(tmp_path):
     done = trial(
         "--imgsz",
