@@ -294,7 +294,7 @@ def test_docker_on_windows_passes_a_gpu_on_through_wsl_2(told):
 
 
 def test_docker_in_wsl_is_restarted_without_systemd():
-    found = finding("| NVIDIA-SMI 525.147.05   Driver Version: 546.17       CUDA Version: 12.3     |\n" + DOCKER)
+    found = finding("| NVIDIA-SMI 535.104.05   Driver Version: 537.13       CUDA Version: 12.2     |\n" + DOCKER)
     assert lines(found)[-1] == "sudo service docker restart"
     assert lines(found)[1] == "sudo apt-get update"
     assert found.fixes[1].title == "Where it is Docker Desktop on Windows: let it pass the GPU on"
