@@ -113,6 +113,31 @@ def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
         assert attention.backend == "sdpa-flash"
 
 
+@pytest.mark.parametrize(("slower", "kept"), [(0.01, False), (0.6, True)])
+def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkeypatch, cache, slower, kept):
+    import time
+
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    def planted(pause):
+        def kernel(query, key, value, scale):
+            time.sleep(pause)
+            return kernels.sdpa(query, key, value, scale)
+
+        return kernel
+
+    monkeypatch.setattr(kernels, "eager", planted(0.3))
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted(0.3 + slower))
+    monkeypatch.setattr("attn_doctor.prescription.stored_proofs._is_ours", lambda name: True)
+    with torch.no_grad(), prescribe("auto", now=False, say=[].append) as attention:
+        layer()(torch.rand(2, 64, 8, 8))
+        assert attention.backend == "eager"
+    entries = [json.loads(file.read_text()) for file in cache.glob("*.json")]
+    assert any(name.startswith("auto ") for made in entries for name in made) is kept
+
+
 def test_an_empty_batch_and_vmap_are_computed_as_installed(prescribe):
     import torch
 

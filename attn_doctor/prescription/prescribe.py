@@ -213,7 +213,11 @@ class _Choice:
                     reason = reason or error
             if not proven:
                 raise NotProven(str(reason))
-            name = quickest(proven, case) if len(proven) > 1 else next(iter(proven))
+            name, clear = quickest(proven, case) if len(proven) > 1 else (next(iter(proven)), True)
+            if (
+                name == AS_INSTALLED and not clear
+            ):  # a busy moment would otherwise leave every later program without a faster one
+                return name
         else:
             name = self.asked
             prove(name, self._kernels[name], case)

@@ -135,8 +135,8 @@ def _compared(case: Case) -> list[tuple[int, int]]:
     return list(dict.fromkeys([last, (0, 0), *others]))[:count]
 
 
-def quickest(works: Mapping[str, Any], case: Case) -> str:
-    """Return the name of the fastest kernel for this case; the first of them where none is measurably faster.
+def quickest(works: Mapping[str, Any], case: Case) -> tuple[str, bool]:
+    """Return the name of the fastest kernel for this case, the first of them where none is measurably faster, and whether it leads clearly.
 
     The runs alternate, and the minimum of each counts, because a disturbance only adds time. A kernel for which the memory does not
     suffice is no candidate.
@@ -149,14 +149,18 @@ def quickest(works: Mapping[str, Any], case: Case) -> str:
                 best[name] = min(best[name], _seconds(kernel, call, case)) if number else _first(kernel, call, case)
         taken = time.perf_counter() - started
         times = sorted(best.values())
-        if taken > _MOST_SECONDS or (taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0])):
+        # The warm-up decides nothing: the first kernel starts the threads for all.
+        if number and (
+            taken > _MOST_SECONDS or taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0])
+        ):
             break
     names = list(works)
     chosen = names[0]
     for name in names[1:]:
         if best[name] * (1.0 if chosen == names[0] else _WORTH_IT) < best[chosen]:
             chosen = name
-    return chosen
+    others = [best[name] for name in names if name != chosen]
+    return chosen, min(others, default=float("inf")) > _CLEAR * best[chosen]
 
 
 def _first(kernel: Any, call: Call, case: Case) -> float:

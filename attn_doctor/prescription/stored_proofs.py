@@ -136,10 +136,9 @@ def _write(file: Path, entries: dict[str, Any]) -> None:
         with os.fdopen(number, "w", encoding="utf-8") as stream:
             json.dump(entries, stream)
         Path(name).replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        with contextlib.suppress(OSError):  # it is there only where it was not moved
             Path(name).unlink()
-        raise
     files = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
     for old in files[:-MOST_FILES]:
         old.unlink()

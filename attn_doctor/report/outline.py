@@ -188,7 +188,7 @@ def _trials(report: Report) -> list[Block]:
     where = first.model or "YOLO12's attention alone"
     caption = f"Attention backends: {where}, image size {first.imgsz}, batch {first.batch}, {first.device}"
     if first.threads and first.device == "cpu":
-        caption += f", {first.threads} threads"
+        caption += f", {first.threads} thread{'s' if first.threads > 1 else ''}"
     columns = (
         "backend",
         "dtype",

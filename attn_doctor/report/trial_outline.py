@@ -67,7 +67,9 @@ def _table(study: Study, key: tuple[str | None, int | None], *, last: bool) -> T
     alone = first.shape is not None
     where = "attention alone" if alone else f"{first.model or 'YOLO12 attention alone'}, image size {first.imgsz}"
     batch = "" if alone else f", batch {first.batch}"
-    threads = f", {first.threads} threads" if first.threads and first.device == "cpu" else ""
+    threads = (
+        f", {first.threads} thread{'s' if first.threads > 1 else ''}" if first.threads and first.device == "cpu" else ""
+    )
     columns = [
         "backend",
         "dtype",

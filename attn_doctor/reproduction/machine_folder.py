@@ -179,7 +179,7 @@ def alpine(machine: M, version: str = "3.20.3", musl: str = "1.2.5-r0") -> M:
 
 
 def wsl2(machine: M) -> M:
-    """What Microsoft's kernel and WSL leave in a distribution; the driver's libraries come by `stub_drivers`."""
+    """Write the files that Microsoft's kernel and WSL leave in a distribution; the driver's libraries come by `stub_drivers`."""
     machine.kernel("5.15.153.1-microsoft-standard-WSL2")
     machine.folder("/usr/lib/wsl/lib")
     machine.file("/dev/dxg")

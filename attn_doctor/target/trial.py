@@ -294,29 +294,12 @@ def trial():
             subject = make_subject()
         if subject is None:
             return
-        if subject.scope == "model" and subject.device.type == "cpu":
-            take_training_threads()
         tell("subject", {"scope": subject.scope, "model": subject.name})
         if measuring:
             measured = measure_all(subject, cells)
         else:
             prove_from(subject, cells, first=True)
     tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
-
-
-def take_training_threads():
-    """Let ultralytics set the number of threads as it does at the start of `yolo train` and `yolo predict` on a CPU.
-
-    In 8.4.190 select_device sets one thread less than there are cores, and at most eight: one thread on two cores.
-    """
-    default = torch.get_num_threads()
-    try:
-        from ultralytics.utils.torch_utils import select_device
-
-        select_device("cpu", verbose=False)
-    except Exception:  # noqa: BLE001 - releases differ: then the threads stay as they are
-        return
-    tell("threads", {"training": torch.get_num_threads(), "default": default})
 
 
 def prove_from(subject, cells, first):

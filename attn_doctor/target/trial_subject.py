@@ -44,12 +44,29 @@ def tensors_of(output):
     return []
 
 
+def take_training_threads():
+    """Let ultralytics set the number of threads as it does at the start of `yolo train` and `yolo predict` on a CPU.
+
+    In 8.4.190 select_device sets one thread less than there are cores, and at most eight: one thread on two cores.
+    """
+    default = torch.get_num_threads()
+    try:
+        from ultralytics.utils.torch_utils import select_device
+
+        select_device("cpu", verbose=False)
+    except Exception:  # noqa: BLE001 - releases differ: then the threads stay as they are
+        return
+    tell("threads", {"training": torch.get_num_threads(), "default": default})
+
+
 class ModelSubject:
     scope = "model"
 
     def __init__(self, config):
         self.device = torch.device(config["device"])
         self.batch, self.imgsz, self.seed = config["batch"], config["imgsz"], config["seed"]
+        if self.device.type == "cpu":
+            take_training_threads()
         self.name, model = build_model(config["model"], self.seed)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)

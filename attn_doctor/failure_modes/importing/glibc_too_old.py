@@ -29,15 +29,13 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from attn_doctor import commands
 from attn_doctor.commands import host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import building, subject, symbols, toolkits, wheel_fixes
+from attn_doctor.failure_modes.shared import building, package_cures, subject, symbols, toolkits, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
-from attn_doctor.knowledge import built_packages, flash_attention, wheels
+from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
@@ -168,23 +166,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = [_compiled(facts, fix) for fix in wheel_fixes.fixes(facts, "it needs a newer glibc than this system has")]
+    because = "it needs a newer glibc than this system has"
+    made = (
+        wheel_fixes.flash_attn_fixes(facts, because)
+        if subject.is_flash_attn(facts)
+        else package_cures.again(facts, because, compiled=True)
+    )
     built = _build_here(facts)
     # A wheel for this glibc first, then a build against it; to do without flash-attn is the last way.
     fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
     rest = [fix for fix in made if fix not in fitting]
     return (*fitting, *((built,) if built else ()), *rest)
-
-
-def _compiled(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with the variable that makes the package's setup compile: else it takes the same wheel again."""
-    row = built_packages.row_of(subject.package(facts) or "")
-    force = next((name for name in (row.variables if row else ()) if name.endswith("FORCE_BUILD")), None)
-    place = next((n for n, s in enumerate(fix.steps) if isinstance(s, Install) and s.no_build_isolation), None)
-    if force is None or place is None:
-        return fix
-    variable = commands.variable(force, "TRUE", "else its setup takes the same wheel again")
-    return msgspec.structs.replace(fix, steps=(*fix.steps[:place], variable, *fix.steps[place:]))
 
 
 def _build_here(facts: Facts) -> Fix | None:

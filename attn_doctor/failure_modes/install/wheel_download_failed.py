@@ -285,13 +285,13 @@ def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) 
     install = commands.install(f"./{file}", no_deps=True, why=why, changes=changes)
     put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
     made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
-    force = next((v for v in (row.variables if row else ()) if v.endswith("FORCE_BUILD")), None)
-    if force is not None:
+    forced = package_cures.forcing(facts, "the setup compiles and asks nobody for a wheel")
+    if forced:
         steps = (
             *((package_cures.tools(facts),) if build_first else ()),
-            commands.variable(force, "TRUE", "the setup compiles and asks nobody for a wheel"),
+            *forced,
             package_cures.fewer_jobs(facts),
-            package_cures.build(facts, "compiled here, without a download of the wheel"),
+            package_cures.build(facts, "compiled here, without a download of the wheel", forced=True),
         )
         made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
     return tuple(reversed(made) if build_first else made)

@@ -52,6 +52,7 @@ def build(
     again: bool = False,
     verbose: bool = False,
     fresh: bool = False,
+    forced: bool = False,
 ) -> Step:
     """Return the step that builds the package in the environment that has torch; by hand where no package is named.
 
@@ -62,7 +63,7 @@ def build(
     why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
         why = f"{why}, and {SDPA}"
-    elif package_wheels.taken_by_setup(facts, row):
+    elif not forced and package_wheels.taken_by_setup(facts, row):
         why += f"; its setup takes the finished wheel of {name} for this torch where there is one"
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
@@ -91,6 +92,13 @@ def _takes(name: str | None) -> str:
     if name == FLASH_ATTN:
         return "seconds where a wheel fits; hours where it is compiled, and MAX_JOBS × up to 9 GB of memory"
     return compiled
+
+
+def forcing(facts: Facts, why: str) -> tuple[Step, ...]:
+    """Return the step that makes the package's setup compile where it would take a finished wheel; empty for other packages."""
+    row = built_packages.row_of(subject.package(facts) or "")
+    name = next((name for name in (row.variables if row else ()) if name.endswith("FORCE_BUILD")), None)
+    return (commands.variable(name, "TRUE", why),) if name else ()
 
 
 def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
@@ -151,10 +159,11 @@ def from_source(facts: Facts, name: str) -> Fix:
     return Fix(title=f"Build {name} from its own repository", steps=steps, verify=subject.verify(facts))
 
 
-def again(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
+def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool = False) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
 
-    `because`: why the installed one has to go. `abi`: torch's C++ ABI, where it is known.
+    `because`: why the installed one has to go. `abi`: torch's C++ ABI, where it is known. `compiled`: the
+    finished wheel is what does not fit, so that the build must not take it again.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)
@@ -191,7 +200,9 @@ def again(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
     elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
         why = f"compiles it against the torch that is there now: {because}"
         built = Fix(
-            title=f"Build {name} again, for this torch", steps=_anew(facts, why, row), verify=subject.verify(facts)
+            title=f"Build {name} again, for this torch",
+            steps=_anew(facts, why, row, compiled=compiled),
+            verify=subject.verify(facts),
         )
         made.insert(0 if row is not None and row.wheels == "releases" else len(made), built)
     made = [*twin, *made]
@@ -212,10 +223,11 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
 
 
-def _anew(facts: Facts, why: str, row: BuiltPackage | None) -> tuple[Step, ...]:
+def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -> tuple[Step, ...]:
     """Return the steps of a new build of an installed package."""
     if row is None or row.compiled is None:
-        return (tools(facts), fewer_jobs(facts), build(facts, why, again=True))
+        forced = forcing(facts, "else its setup takes the same wheel again") if compiled else ()
+        return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
     gone = commands.uninstall(
         row.compiled, why="holds what was compiled for another torch: the next step brings it for this one"
     )
