@@ -130,7 +130,7 @@ def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkey
 
     monkeypatch.setattr(kernels, "eager", planted(0.3))
     monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted(0.3 + slower))
-    monkeypatch.setattr("attn_doctor.prescription.stored_proofs._is_ours", lambda name: True)
+    monkeypatch.setattr("attn_doctor.prescription.stored_proofs._is_ours", lambda _: True)
     with torch.no_grad(), prescribe("auto", now=False, say=[].append) as attention:
         layer()(torch.rand(2, 64, 8, 8))
         assert attention.backend == "eager"

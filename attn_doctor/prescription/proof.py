@@ -151,7 +151,7 @@ def quickest(works: Mapping[str, Any], case: Case) -> tuple[str, bool]:
         times = sorted(best.values())
         # The warm-up decides nothing: the first kernel starts the threads for all.
         if number and (
-            taken > _MOST_SECONDS or taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0])
+            taken > _MOST_SECONDS or (taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0]))
         ):
             break
     names = list(works)
