@@ -23,7 +23,6 @@ _LABEL = (
     r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
 )
 _FIELD = rf"\W{{0,6}}(?:[\w() ]{{1,24}} ?/ ?)?{_LABEL}(?: ?/ ?{_LABEL})?(?: ?[(（][^)）]{{1,24}}[)）])?\W{{0,3}}?\s?[:：=]\W{{0,4}}"
-_NAMES = ("Ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE", "Arch")
 
 SIGNS = (
     # Windows
@@ -86,8 +85,7 @@ SIGNS = (
     Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
     Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
     # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
-    Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
-    Sign(_NAMES, rf"^{_FIELD}(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?))?(?!\w|\.\d\d\d)", _LINUX),
+    Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE", "Arch"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
     # uv's hint of a wheel that does not fit: "you're on Windows (`win_amd64`)".
     Sign(("you're on Windows", "You're on Windows"), r"[Yy]ou're on Windows \(`win", _WINDOWS),
     Sign(("you're on Linux", "You're on Linux", "you're on manylinux"), r"[Yy]ou're on (?:many)?[Ll]inux \(`", _LINUX),
