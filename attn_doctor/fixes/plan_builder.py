@@ -21,7 +21,7 @@ from attn_doctor.model.steps import Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
-# A step with its command for pip or uv, and the variables that the way sets.
+# Asks pip or uv what a step would change, under the variables that the alternative sets.
 Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 

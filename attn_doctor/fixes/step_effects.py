@@ -35,7 +35,7 @@ def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context)
             made.append(planned)
             continue
         changes = _removed(step, left) if isinstance(step, Uninstall) else _installed(planned.changes, step, left, have)
-        # Two records cannot be installed side by side by hand: only `fix --undo` brings them back.
+        # A package that has two records (two dist-info folders) cannot be put back with commands: only `fix --undo` restores both.
         doubled = any(len(have.get(change.package, ())) > 1 for change in changes)
         undo = () if doubled or not changes else by_hand(changes, here)
         made.append(msgspec.structs.replace(planned, changes=changes, undo=undo))

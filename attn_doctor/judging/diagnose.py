@@ -97,7 +97,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes, each only once: of two that have the reader do the same, whatever they are called, the first."""
+    """Return the fixes without repetitions: of several with the same actions, the first, whatever their titles are."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)

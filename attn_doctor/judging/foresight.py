@@ -60,7 +60,8 @@ def foreseen(
     left = () if then.vague else tuple(f for f in found if f.slug in wanted and f.severity.rank > 0)
     new = tuple(f for f in found if f.severity.rank == 2 and f.root_cause and f.slug not in known)
     if new:
-        # A rule that goes by versions may be silent now only because the import was seen to work. That is no effect of the steps.
+        # A rule that compares versions is silent while the import is seen to work. After the steps that is unknown, so it may speak for
+        # the first time: no fault that the steps make.
         already = {f.slug for f in now.diagnose(as_installed_now(now.facts, then.facts))}
         new = tuple(f for f in new if f.slug not in already)
     return Foreseen(facts=then.facts, left=left, new=new)

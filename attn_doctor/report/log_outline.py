@@ -97,12 +97,12 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
         return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
     ends = [(log, log_end(log)) for log in logs]
     if any(end.errors for _, end in ends):
-        return Verdict(f"Nothing in {lines} keeps training from working; the failures are listed below.", "warn")
+        return Verdict(f"{lines} read: none of the failures below keeps training from working.", "warn")
     caught = next(((log, end.continued) for log, end in ends if end.continued), None)
     if caught:
         log, error = caught
         return Verdict(
-            f"No error at the end of {lines}. Line {error.line} is an error, and the program went on after it: "
+            f"The log ends without an error ({lines}). Line {error.line} shows an error, after which the program went on: "
             f"{log.file}:{error.line}: {error.text}",
             "warn",
         )

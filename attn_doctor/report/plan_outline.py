@@ -181,7 +181,7 @@ def _changed(planned: PlannedStep) -> str:
     if planned.changes is None:
         return f"{what}; cannot be done: {planned.unresolved}" if planned.impossible else what
     if isinstance(planned.step, Uninstall):
-        return listed(planned.changes) or f"{what}, where anything of it is left"
+        return listed(planned.changes) or f"{what}, if any of it is still installed"
     return listed(planned.changes) or "changes nothing: all of it is there already"
 
 
@@ -274,7 +274,7 @@ def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
     shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
     return (
         Verdict(
-            "The environment was changed after the plan had been applied, and undoing takes that back too.", "warn"
+            "The environment was changed after the plan was applied. Undo takes these later changes back too.", "warn"
         ),
         Notes("Changed since", shown),
     )
