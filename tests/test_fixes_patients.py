@@ -90,7 +90,7 @@ def test_a_variable_is_tried_and_left_to_the_user(patient):
     before = snapshot(patient.prefix)
     done = patient.doctor("fix", "--apply", "--yes")
     assert done.returncode == 2
-    assert "no step that attn-doctor could take" in done.stderr
+    assert "no step that attn-doctor can run" in done.stderr
     assert snapshot(patient.prefix) == before
 
 

@@ -195,7 +195,7 @@ def test_nothing_waits_for_an_answer_without_a_terminal(tmp_path):
     before = snapshot(patient.prefix)
     done = patient.doctor("fix", "--apply")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no terminal to ask on" in done.stderr
+    assert "no terminal for" in done.stderr
     assert "--yes" in done.stderr
     assert snapshot(patient.prefix) == before
 

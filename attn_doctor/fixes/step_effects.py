@@ -13,7 +13,7 @@ from attn_doctor.fixes.resolve import by_hand, wanted
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import Install, Uninstall
 
-Records = dict[str, list[str]]  # normal name -> versions of all its records, the one that is found first in front
+Records = dict[str, list[str]]  # normal name -> versions of all its records, in the order in which Python finds them
 
 
 def records(facts: Facts) -> Records:
