@@ -110,7 +110,7 @@ def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
     label, really = ("TRUE" if value else "FALSE" for value in (wheel.cxx11_abi, wheel.really))
     built = f"built with cxx11abi {really}" if label == really else f"labelled abi{label} but really {really}"
     if isinstance(abi, Unknown):
-        return Unknown(f"{built}, and that of torch is not known: {abi.why}")
+        return Unknown(f"{built}, and the ABI of torch is not known: {abi.why}")
     if abi is None:
         return no(f"{built}, and torch has no such ABI here")
     return AGREES if wheel.really is abi else no(f"{built}, your torch has {'TRUE' if abi else 'FALSE'}")
@@ -121,7 +121,7 @@ def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
         return AGREES
     if isinstance(glibc, Unknown):
         return Unknown(f"the glibc here is not known: {glibc.why}")
-    return no("needs glibc, and the C library here is another") if glibc is None else _glibc_of(wheel.release, glibc)
+    return no("needs glibc, and the C library here is not glibc") if glibc is None else _glibc_of(wheel.release, glibc)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -47,5 +47,5 @@ def knowledge_date() -> str:
 
 
 def unlisted(what: str) -> Unknown:
-    """Return the answer for something that the tables do not hold, mostly because it is newer than they are."""
+    """Return the answer for something that is not in the tables, mostly because it is newer than the tables."""
     return Unknown(f"{what} is not known to this table of {knowledge_date()}")

@@ -41,7 +41,7 @@ class Candidate(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     kind: Literal["official", "community", "other"]  # a wheel of the authors, of other people, or a link to a page
     package: str = "flash_attn"
-    listed: bool = True  # False: nobody lists it, and its own setup.py would ask for this name
+    listed: bool = True  # False: the file is in no list; setup.py would ask for this name
 
 
 def key_of(facts: Facts) -> Key:

@@ -59,7 +59,7 @@ def demangle(name: str) -> str:
 
 
 class _Reader(Types):
-    """The grammar of functions and names."""
+    """Parse the grammar of functions and names."""
 
     def encoding(self) -> Node:
         code = self.peek(2)
