@@ -91,7 +91,7 @@ def toolkit_here(facts: Facts) -> str | None:
 def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
     """Return the steps that install the newest gcc up to `limit`, and set it for nvcc and for C++. None: the limit is not known.
 
-    On Windows they bring a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
+    On Windows the steps install a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
     """
     if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)

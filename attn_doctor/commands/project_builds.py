@@ -46,7 +46,7 @@ class ProjectBuild(Record, frozen=True, kw_only=True):
 def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     """Return the steps that build one package of the project without isolation, and install all else before it.
 
-    Raises KeyError where no tool failed at its own project.
+    Raises KeyError if no tool failed at its own project.
     """
     return _TOOLS[fails_itself(facts) or ""](facts, wanted)
 

@@ -35,7 +35,7 @@ class Project(Installer):
         return self.here.declared.issuperset(step.names())
 
     def where(self, option: str) -> Argv:
-        """Return the option that names the project's folder; nothing where it is not known."""
+        """Return the option that names the project's folder; nothing if it is not known."""
         return (option, self.here.folder) if self.here.folder else ()
 
 

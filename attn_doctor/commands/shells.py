@@ -27,7 +27,7 @@ _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 def shown(step: Step, shell: str = "bash") -> str | None:
     """Return a step as one line for the given shell; None for a step without a command.
 
-    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
+    `shell`: a shell of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
     file for the output, the line ends with `> FILE 2>&1`, which all of these accept.
     """
     line = _line(step, shell)

@@ -36,7 +36,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     if building_finds_wheel(then) and not unreleased:
         return draft
     if isinstance(then.torch.hip, str):
-        return draft  # the forecast and its variables are those of nvcc
+        return draft  # the forecast and its variables are for nvcc only
     release = building.wanted_release(facts)
     against = _never(then, release, unreleased=unreleased)
     if not _same_again(facts, step):

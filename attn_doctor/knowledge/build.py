@@ -70,7 +70,7 @@ class Cost(Record, frozen=True, kw_only=True):
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""
+    """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None if it cannot be computed."""
 
     compiles: Judgement
     settings: Settings | None  # advised
@@ -188,7 +188,7 @@ def advise(
 ) -> Settings | None:
     """Return the best settings: as many jobs as cores and memory allow, one architecture at a time in each job.
 
-    One architecture at a time has the lowest memory peak. None where cores or memory are not known.
+    One architecture at a time has the lowest memory peak. None if cores or memory are not known.
     """
     if isinstance(cores, Unknown) or isinstance(available_bytes, Unknown):
         return None
@@ -202,7 +202,7 @@ def advise(
 
 
 def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jobs: int, threads: int) -> Cost | None:
-    """Return the hours and gigabytes of a build; None where the cores are not known or there is no architecture.
+    """Return the hours and gigabytes of a build; None if the cores are not known or there is no architecture.
 
     Hours grow linearly with the architectures; memory adds up over the threads of one nvcc.
     """

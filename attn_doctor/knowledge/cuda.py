@@ -41,7 +41,7 @@ def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
 def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Unknown:
     """Judge whether this driver runs programs built with this CUDA.
 
-    Under WSL the driver is that of the Windows host: pass os="windows". A cuda-compat package installs a newer libcuda:
+    Under WSL the driver of the Windows host counts: pass os="windows". A cuda-compat package installs a newer libcuda:
     pass the version of that libcuda as `driver`.
     """
     needs = driver_needed(cuda, os)

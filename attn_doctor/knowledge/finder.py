@@ -1,6 +1,6 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only where every part of the key is known and agrees; False where a known part disagrees; None where
+`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None where
 nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
 """
 
@@ -178,7 +178,7 @@ def _known(key: Key) -> _Known:
 
 @functools.lru_cache(maxsize=65536)
 def _nearest(release: str, known: _Known) -> Wheel | None:
-    """Return the wheel that is nearest to the key in a release; None where the wheels of that release are not known.
+    """Return the wheel that is nearest to the key in a release; None if the wheels of that release are not known.
 
     Filters by platform, Python, CUDA, torch and ABI, in this order. A filter that would leave nothing is skipped. Of
     the wheels left, the one with the nearest torch and the newest Python is returned.
@@ -206,7 +206,7 @@ def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
 
 
 def _asked(release: str, key: Key) -> Wheel | None:
-    """Return the wheel whose name setup.py would ask for; None where the key lacks a part of that name."""
+    """Return the wheel whose name setup.py would ask for; None if the key lacks a part of that name."""
     if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
         return None
     if not (isinstance(key.python, str) and isinstance(key.platform, str)):

@@ -40,7 +40,7 @@ def package(name: str) -> FlashPackage | Unknown:
 
 
 def variable(name: str) -> FlashVariable | None:
-    """Return an environment variable that setup.py of some release reads; None where no release reads it."""
+    """Return an environment variable that setup.py of some release reads; None if no release reads it."""
     return next((row for row in load(FlashVariable) if row.name == name), None)
 
 

@@ -330,7 +330,7 @@ class Elsewhere(Row, frozen=True, kw_only=True):
     torch_last: str | None
     cuda_majors: tuple[int, ...]
     pythons: tuple[str, ...]
-    capabilities: tuple[str, ...] = ()  # the only GPUs that it is for; empty: those of the package
+    capabilities: tuple[str, ...] = ()  # the only GPUs that it supports; empty: all GPUs that the package supports
     trust: str  # the builder, and the properties that cannot be checked
 
 
@@ -370,7 +370,7 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     gigabytes: int  # of memory that one compiler needs at most
     # The newest release has source and wheels at PyPI: `--no-binary` compiles this release. False: pip would go back to an old release.
     source_at_pypi: bool = False
-    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` stands for any text: "gptqmodel-*".
+    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` means any text: "gptqmodel-*".
     extensions: tuple[str, ...] = ()
     # Not None: its setup.py downloads the wheel for this torch from `url`, and compiles if there is none; this variable forbids it to compile.
     setup_takes_wheel: str | None = None

@@ -28,7 +28,7 @@ class _Date(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(kind: type[R]) -> tuple[R, ...]:
     """Return all rows of a table, in the order of its file.
 
-    Raises msgspec.ValidationError where the file breaks its schema.
+    Raises msgspec.ValidationError if the file breaks its schema.
     """
     return cast("tuple[R, ...]", _read(kind))
 

@@ -24,7 +24,7 @@ URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}
 class Wheel(Record, frozen=True, kw_only=True):
     """Describe one official wheel file, and the evidence that it exists.
 
-    `cxx11_abi` is the ABI in its name, `really` that of its code. `grounds`: "matrix" (the release workflow was set to
+    `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds`: "matrix" (the release workflow was set to
     build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
     that setup.py makes up; the file may not exist).
     """
@@ -120,7 +120,7 @@ def matrix(release: str) -> WheelMatrix | Unknown:
 
 @functools.cache
 def of_release(release: str) -> tuple[Wheel, ...]:
-    """Return the wheels of one release; an empty tuple where they are not known."""
+    """Return the wheels of one release; an empty tuple if they are not known."""
     row = matrix(release)
     if isinstance(row, Unknown):
         return ()

@@ -53,7 +53,7 @@ def flavour(name: str) -> bool | None:
 
 
 def flavours(names: Iterable[str]) -> bool | None:
-    """Return the C++ ABI of a library, from its names; None where no name shows it, or where names disagree."""
+    """Return the C++ ABI of a library, from its names; None if no name shows it, or if names disagree."""
     found = {flavour(name) for name in names} - {None}
     return found.pop() if len(found) == 1 else None
 
