@@ -31,7 +31,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
-    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
+    """Describe a repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
 
     folder: str
     oldest: Version

@@ -22,7 +22,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 def too_old(facts: Facts) -> str | None:
-    """Return the version of the archive's driver, where the torch here needs a newer one; else None."""
+    """Return the version of the archive's driver if this torch needs a newer driver; else None."""
     version, needed = _ARCHIVE.get(_release(facts)), _needed(facts, None)
     if facts.system.distribution != "debian" or version is None or needed is None:
         return None

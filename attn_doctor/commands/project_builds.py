@@ -86,7 +86,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
             argv=("uv", "lock", "--no-build-isolation-package", wanted.name), why="writes uv.lock", changes="uv.lock"
         )
         before = (made, lock, *before)
-    kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml keeps the option'
+    kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml makes the option permanent'
     last = RunByHand(
         argv=("uv", "sync", *options, "--no-build-isolation-package", wanted.name),
         why=f"{wanted.why}; uv removes the build tools again; {kept}",

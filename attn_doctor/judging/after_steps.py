@@ -287,7 +287,7 @@ def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
 
 
 def _another_index(facts: Facts) -> bool:
-    """Return whether the user's installer may ask another index than PyPI."""
+    """Return whether the user's installer may ask an index that is not PyPI."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -320,7 +320,7 @@ def _flash_attention(facts: Facts, ends: Mapping[str, str | Unknown | None]) -> 
 
 # --- variables and files
 
-# Variables whose whole effect a rule sees in `facts.environment`.
+# Variables that rules read from `facts.environment`, and that change no other fact.
 _OF_BUILDS = ("MAX_JOBS", "NVCC_THREADS", "FLASH_ATTN_CUDA_ARCHS", "TORCH_CUDA_ARCH_LIST")
 
 

@@ -1,6 +1,6 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None where
+`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None if
 nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
 """
 
@@ -157,7 +157,7 @@ def _gpu(release: str, cuda: str, device: str) -> Judgement:
 
 
 class _Known(NamedTuple):
-    """The known parts of a key that choose among the wheels of a release."""
+    """Hold the known parts of a key, which choose among the wheels of a release."""
 
     platform: str | None
     python: str | None

@@ -72,7 +72,7 @@ def nearest_torch(
 
 @functools.lru_cache(maxsize=32)  # several failure modes ask for the same machine, and a search needs 0.1 s
 def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
-    """Return pairs of a wheel and a torch build for it, if this machine can run both."""
+    """Return each wheel with each torch build that it fits, if this machine can run the two."""
     platform = str(key.platform)
     machine = Machine(
         os="windows" if platform.startswith("win") else "darwin" if platform.startswith("macos") else "linux",

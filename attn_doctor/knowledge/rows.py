@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Define the base of all rows. A row states no more than its source."""
+    """Define the base of all rows. A row says nothing that its source does not say."""
 
     TABLE: ClassVar[str]
 
@@ -152,7 +152,7 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
     known: bool = True  # False: the list of wheels is not known
     released: bool = True
     pythons: tuple[str, ...] = ()
-    torch: dict[str, str] = {}  # torch minor -> version that was built against; "dev" in it: a nightly
+    torch: dict[str, str] = {}  # torch minor -> torch version used for the build; "dev" in it: a nightly
     cuda: dict[str, str] = {}  # CUDA part of the name -> toolkit
     torch_flavour: dict[str, dict[str, str]] = {}  # CUDA part -> torch minor -> flavour built against
     cxx11_abi: tuple[bool, ...] = ()
@@ -364,7 +364,7 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     torch_last: str | None
     pythons: tuple[str, ...]  # of the wheels; empty: not stated
     attention: bool  # PyTorch's own attention does the same without it
-    compiles_at_run_time: bool  # at the first use; it then keeps the result in `cache`
+    compiles_at_run_time: bool  # it compiles at its first use, and keeps the result in `cache`
     arch_list: bool  # its setup compiles for TORCH_CUDA_ARCH_LIST; False: for a list of its own
     variables: dict[str, str]  # variable that its setup reads -> meaning
     gigabytes: int  # of memory that one compiler needs at most
@@ -377,7 +377,7 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     linux_only: bool = False  # its authors support no other system
     only_wheels: bool = False  # PyPI's source is newer than the wheels, and pip would choose the source
     pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
-    # How a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    # Form of the requirement for a wheel: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
     pin: str | None = None
     compiled: str | None = None  # the distribution with the compiled code, if it is a separate one
     compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works
