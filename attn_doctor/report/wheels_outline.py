@@ -132,7 +132,7 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
         else _UNSIGNED,
         evidence=(),
         consequences=(),
-        cures=(_read_first(best), by_address) if not official and "linux" in best.url else (by_address,),
+        cures=(by_address,) if official else (_read_first(best), by_address),
         docs="",
     )
 
@@ -141,19 +141,10 @@ _UNSIGNED = "Its name is all that is known: nobody vouches for what is in it, an
 
 
 def _read_first(wheel: Candidate) -> Cure:
-    """Return the commands that fetch a wheel for Linux and read it, before anything of it runs. Libraries of Windows are not read yet."""
-    fetched = ("python", "-m", "pip", "download", "--no-deps", "--dest", "wheels", wheel.url)
-    read = ("attn-doctor", "inspect", f"wheels/{wheel.filename}")
-    return Cure(
-        "read it before anything of it runs",
-        (
-            Command(shlex.join(fetched), "fetches the file and installs nothing"),
-            Command(
-                shlex.join(read),
-                "whether its symbols, libraries, GPU code and ABI fit; that it is harmless nothing can show",
-            ),
-        ),
-    )
+    """Return the command that fetches a wheel and reads it, before anything of it runs."""
+    line = shlex.join(("attn-doctor", "wheels", "--prove", wheel.url))
+    note = "fetches it, installs nothing: whether it fits by its bytes; that it is harmless nothing can show"
+    return Cure("read it before anything of it runs", (Command(line, note),))
 
 
 def _refused(refused: Sequence[Candidate]) -> Table:
