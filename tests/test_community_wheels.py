@@ -233,10 +233,10 @@ def shown(found) -> str:
 def test_the_screen_never_calls_a_strangers_wheel_proven():
     said = shown(asked(**THERE))
     assert (
-        "No wheel of flash-attn's authors fits. By its name one fits that somebody else built: flash-attn 2.8.3."
+        "No wheel of flash-attn's authors fits. By its name, a wheel that somebody else built fits: flash-attn 2.8.3."
         in said
     )
-    assert "nobody vouches for what is in it" in said
+    assert "nobody guarantees its content" in said
     assert said.index("attn-doctor wheels --prove https://") < said.index("pip install https://")
 
 

@@ -12,11 +12,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "wheels",
         help="say which finished flash-attn wheel fits, and why the others do not",
-        description="Names the flash-attn wheels that fit, best first: those of its authors, then those that other people built; "
-        "with a reason for each that does not; the name that setup.py would ask for; the nearest torch that has a wheel; what a "
-        "source build would come to; and other places. The key is read from the target's files; each option replaces a part of it.",
-        epilog='Exit codes: 0 a finished wheel fits ("official" in the JSON says whose); 1 none does; 2 wrong usage; 3 it cannot be '
-        "told, or the target did not answer at all.",
+        description="Names the flash-attn wheels that fit, best first: wheels of its authors, then wheels that other people built. Gives a "
+        "reason for each wheel that does not fit, the name that setup.py would ask for, the nearest torch that has a wheel, the cost "
+        "of a source build, and other places. Torch, CUDA, Python, ABI and platform are read from the target's files; an option replaces one.",
+        epilog='Exit codes: 0 a finished wheel fits ("official" in the JSON says whose); 1 none does; 2 wrong usage; 3 not '
+        "known, or the target did not answer at all.",
         formatter_class=formatter,
     )
     add_target(parser)
@@ -33,9 +33,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="CC",
         help="compute capability, 8.9, or a GPU's name; repeat for more",
     )
-    parser.add_argument("--release", metavar="V", help="this flash-attn release alone, every wheel of it")
+    parser.add_argument("--release", metavar="V", help="only this flash-attn release, with every wheel of it")
     parser.add_argument(
-        "--online", action="store_true", help="ask the release page and the registry for what is newer than the tables"
+        "--online",
+        action="store_true",
+        help="ask the release page and PyPI for wheels newer than the tables of attn-doctor",
     )
     parser.add_argument(
         "--prove",

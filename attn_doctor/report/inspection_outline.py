@@ -26,9 +26,7 @@ def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str]
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     verdict = record.verdict
-    told: tuple[str, Tone] = (
-        ("cannot be told: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
-    )
+    told: tuple[str, Tone] = ("not known: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
     head, tone = told
     yield Heading(printable(record.path))
     yield Verdict(printable(head), tone)
@@ -50,7 +48,7 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     if held:
         yield Fields(held)
     if gpus and record.sm == record.ptx == ():
-        yield Paragraph("holds no GPU code")
+        yield Paragraph("contains no GPU code")
     elif gpus:
         yield Notes("on a GPU of compute capability", tuple(printable(_on(record, gpu)) for gpu in gpus))
 
@@ -63,7 +61,7 @@ def _needs(record: Binary) -> Iterator[str]:
 
 def _on(record: Binary, gpu: str) -> str:
     answer = runs_on(record, gpu)
-    said = "cannot be told" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
+    said = "not known" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
     return f"{gpu}: {said}: {answer.why}"
 
 
