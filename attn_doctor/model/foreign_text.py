@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def record(given: T) -> T:
-    """Return the record with every text in it fit to be written: itself, unless there is an odd one."""
+    """Return the record with every text made fit for UTF-8: the record itself where each text is so already."""
     try:
         msgspec.json.encode(given)
     except UnicodeEncodeError:

@@ -202,7 +202,7 @@ def _with_visibility(
         Identity(
             uuid=gpu.uuid if isinstance(gpu.uuid, str) else None,
             mig_uuids=mig_uuids[number] if number < len(mig_uuids) else (),
-            kind=(str(gpu.name), str(gpu.memory_bytes)),
+            model=(str(gpu.name), str(gpu.memory_bytes)),
         )
         for number, gpu in enumerate(gpus)
     ]

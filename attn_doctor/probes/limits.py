@@ -86,7 +86,7 @@ def quota(root: Root) -> Quota:
 
 
 def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarchy]:
-    """Yield the hierarchies of a controller.
+    """Yield the cgroup hierarchies of a controller ("cpu", "memory"), with the groups of this process in each.
 
     Format of the mount lines: proc_pid_mountinfo(5); of the group lines: cgroups(7).
     """

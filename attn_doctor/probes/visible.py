@@ -14,11 +14,11 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """Hold the names by which the variable can select a GPU. `kind` is equal for GPUs of one model."""
+    """Hold the names by which the variable can select a GPU. `model` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()
-    kind: object = None
+    model: object = None
 
 
 def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
@@ -32,7 +32,7 @@ def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> l
     if setting.startswith(("GPU-", "MIG-")):
         return _by_uuid(gpus, setting)
     chosen = _by_index(len(gpus), setting)
-    same = len({gpu.kind for gpu in gpus}) <= 1
+    same = len({gpu.model for gpu in gpus}) <= 1
     if same or bus_order or len(chosen) in (0, len(gpus)):
         return [number in chosen for number in range(len(gpus))]
     why = (

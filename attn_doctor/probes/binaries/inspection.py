@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.package_consistency import Judged, settle
 from attn_doctor.probes.binaries.target import Target, newest_version
 from attn_doctor.probes.binaries.verdict import judge
+from attn_doctor.system.files import absolute
 
 
 class Place(NamedTuple):
@@ -41,19 +41,12 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
 def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
     """Yield one record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
     for path in paths:
-        absolute = _absolute(path)
+        location = absolute(path)  # links are left as they are: $ORIGIN depends on them
         if path.endswith(".whl"):
-            yield from _wheel(absolute, place, environ)
+            yield from _wheel(location, place, environ)
         else:
             target = Target(Files(), place.interpreter, place.torch, place.path, environ)
-            yield judge(target, naming.parse(Path(path).name).module, absolute).record
-
-
-def _absolute(path: str) -> str:
-    try:
-        return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
-    except OSError:  # the current folder was deleted
-        return path
+            yield judge(target, naming.parse(Path(path).name).module, location).record
 
 
 def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
