@@ -1,4 +1,4 @@
-"""Judge files named by the user, libraries and wheels, against a target. Of the target only the interpreter is run."""
+"""Judge libraries and wheels that the user names, against a target. Only the target's interpreter is run, none of its packages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Ask an interpreter what it is, without importing anything. Raises NoAnswer where it does not say so."""
+    """Ask an interpreter what it is, without importing anything. Raises NoAnswer if it does not answer."""
     answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
     if isinstance(answer.modules, Unknown):
         raise NoAnswer(text(python), f"does not say where its torch is: {answer.modules.why}")
@@ -39,7 +39,7 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
 
 
 def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
-    """Yield one record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
+    """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read."""
     for path in paths:
         location = absolute(path)  # links are left as they are: $ORIGIN depends on them
         if path.endswith(".whl"):
