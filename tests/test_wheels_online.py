@@ -120,7 +120,10 @@ def test_what_the_name_of_a_wheel_says(name, parts):
     [
         (urllib.error.HTTPError("u", 403, "rate limit", Message(), None), "it answered 403 rate limit"),
         (urllib.error.URLError(OSError(111, "Connection refused")), "Connection refused"),
-        (urllib.error.URLError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "its certificate is not trusted: set SSL_CERT_FILE"),
+        (
+            urllib.error.URLError("[SSL: CERTIFICATE_VERIFY_FAILED]"),
+            "its certificate is not trusted: set SSL_CERT_FILE",
+        ),
         (urllib.error.URLError(OSError(-2, "Name or service not known")), "its name cannot be resolved: is there"),
         (urllib.error.URLError("Temporary failure in name resolution"), "its name cannot be resolved: is there"),
         (urllib.error.URLError("getaddrinfo failed"), "its name cannot be resolved: is there"),
