@@ -39,6 +39,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="store_true",
         help="ask the release page and PyPI for wheels newer than the tables of attn-doctor",
     )
+    parser.add_argument(
+        "--prove",
+        metavar="URL|FILE",
+        help="read this one wheel, before anything of it is installed or runs: whether its libraries load here, whether it keeps to its name, "
+        "and what it brings beside its package. A URL is fetched into the cache folder",
+    )
     add_outputs(parser, "the answer", only=("json",))
     parser.set_defaults(execute=execute)
 
@@ -51,6 +57,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.wheels.answer import Wanted, answer, key_for
 
     check_outputs(arguments)
+    if arguments.prove:
+        return _prove(arguments)
     wanted = Wanted(
         torch=arguments.torch,
         cuda=arguments.cuda,
@@ -77,3 +85,43 @@ def execute(arguments: argparse.Namespace) -> int:
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
     return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]
+
+
+def _prove(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
+    from attn_doctor.errors import Refused
+    from attn_doctor.examination import facts_of
+    from attn_doctor.judging import stated_gpu
+    from attn_doctor.knowledge.wheel_key import key_of
+    from attn_doctor.probes.binaries.inspection import inspect, place_of
+    from attn_doctor.probes.binaries.mapped import DamagedFile
+    from attn_doctor.probes.binaries.wheel_contents import contents
+    from attn_doctor.report.wheel_proof_outline import outline
+    from attn_doctor.wheels import quarantine
+    from attn_doctor.wheels.proof import prove
+
+    named = tuple(stated_gpu.read(text)[1] for text in arguments.gpu)
+    with Progress() as progress:
+        path = Path(arguments.prove)
+        if "://" in arguments.prove:
+            progress.say("fetching the wheel; nothing of it is unpacked")
+            path = quarantine.fetch(arguments.prove, progress.say)
+        options = examination(arguments, static=True, tools=True)
+        facts = facts_of(options, progress.say)
+        python = facts.interpreter.python
+        try:
+            seen = contents(path)
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
+        except DamagedFile as error:
+            raise Refused(f"{path} {error}") from error
+        place = place_of(str(python), options.surroundings, options.timeout)
+        records = list(inspect([str(path)], place, options.surroundings))
+    proof = prove(seen, records, named or key_of(facts).gpus)
+    write_records(arguments, proof)
+    if on_terminal(arguments):
+        show_blocks(outline(proof, path, facts))
+    return {"fits": OK, "refused": FINDINGS, "cannot be told": NOT_EXAMINED}[proof.verdict]

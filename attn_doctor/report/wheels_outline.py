@@ -137,7 +137,7 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
         else _UNSIGNED,
         evidence=(),
         consequences=(),
-        cures=(_read_first(best), by_address) if not official and "linux" in best.url else (by_address,),
+        cures=(by_address,) if official else (_read_first(best), by_address),
         docs="",
     )
 
@@ -146,19 +146,10 @@ _UNSIGNED = "Only its name was judged: nobody guarantees its content, and an imp
 
 
 def _read_first(wheel: Candidate) -> Cure:
-    """Return the commands that download a wheel for Linux and inspect it before any of its code runs. DLLs are not read yet."""
-    fetched = ("python", "-m", "pip", "download", "--no-deps", "--dest", "wheels", wheel.url)
-    read = ("attn-doctor", "inspect", f"wheels/{wheel.filename}")
-    return Cure(
-        "inspect it before any of its code runs",
-        (
-            Command(shlex.join(fetched), "fetches the file and installs nothing"),
-            Command(
-                shlex.join(read),
-                "shows whether its symbols, libraries, GPU code and ABI fit; it cannot show that the file is harmless",
-            ),
-        ),
-    )
+    """Return the command that downloads a wheel and inspects it before any of its code runs."""
+    line = shlex.join(("attn-doctor", "wheels", "--prove", wheel.url))
+    note = "downloads it and installs nothing: shows whether its content fits; it cannot show that the file is harmless"
+    return Cure("inspect it before any of its code runs", (Command(line, note),))
 
 
 def _refused(refused: Sequence[Candidate]) -> Table:

@@ -125,9 +125,9 @@ def sizes(urls: Iterable[str]) -> dict[str, int]:
     """Return the bytes of each file, if its server gives the size."""
     found = {}
     for url in urls:
-        request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - https alone, see _open
+        request = urllib.request.Request(url, method="HEAD", headers=HEADERS)  # noqa: S310 - https alone, see open_address
         try:
-            with _open(request) as answer:
+            with open_address(request) as answer:
                 found[url] = int(answer.headers["Content-Length"])
         except (NotReached, TypeError, ValueError):
             continue
@@ -141,7 +141,7 @@ def fetch(url: str) -> Page:
     if cached and now - cached.fetched < _FRESH:
         return cached
     try:
-        with _open(urllib.request.Request(url, headers=_HEADERS)) as answer:  # noqa: S310 - https alone, see _open
+        with open_address(urllib.request.Request(url, headers=HEADERS)) as answer:  # noqa: S310 - https alone, see open_address
             content = json.loads(answer.read(_LARGEST))
     except (NotReached, ValueError) as error:
         if cached:
@@ -151,10 +151,11 @@ def fetch(url: str) -> Page:
     return Page(content, now)
 
 
-_HEADERS = {"User-Agent": f"attn-doctor/{__version__}", "Accept": "application/json"}
+AGENT = f"attn-doctor/{__version__}"
+HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 
 
-def _open(request: urllib.request.Request) -> Any:
+def open_address(request: urllib.request.Request) -> Any:
     """Open a connection through the proxies and certificates of the environment. Raises NotReached."""
     if request.type != "https":
         raise NotReached("not an https address")
