@@ -24,7 +24,7 @@ _CHANGES = "the environment of the project"
 
 
 def fails_itself(facts: Facts) -> str | None:
-    """Return the tool that failed to install its own project, by the log: in "uv sync" or "poetry install", not in "uv add"."""
+    """Return the tool that, by the log, failed to install the project (`uv sync`, `poetry install`, but not `uv add`); None: no tool."""
     command, locks = facts.subject.command, facts.project.locks
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):

@@ -17,7 +17,7 @@ _NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShe
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
 _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
-# Signs that mean in double quotes what they mean without: to sh, cmd and PowerShell alike. No " $ % ` \ and no !, which bash expands.
+# Characters that sh, cmd and PowerShell leave as they are in double quotes. Not among them: " $ % ` \, and !, which bash expands.
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 # Programs of the host, which are no step of an image.

@@ -120,7 +120,7 @@ def apply(way: Way, work: Work) -> Applied:
         return _rolled_back(home, folder, failed, left)
     return Applied(
         outcome="applied",
-        summary="applied and verified" if not left else f"applied and verified; {len(left)} to know about",
+        summary="applied and verified" if not left else f"applied and verified; findings that remain: {len(left)}",
         undo=("attn-doctor", "fix", "--undo", "--target", work.places.python),
         kept=str(folder),
         left=left,
