@@ -232,7 +232,7 @@ class Driver(Row, frozen=True, kw_only=True):
 
 
 class OldTorch(Row, frozen=True, kw_only=True):
-    """Describe the CUDA builds of a torch before 2.0, which lie on PyTorch's list of all wheels."""
+    """Describe the CUDA builds of a torch before 2.0, which are on PyTorch's list of all wheels."""
 
     TABLE: ClassVar[str] = "torch_before_2"
 
