@@ -167,7 +167,7 @@ def test_a_file_that_fits():
         ({}, {"name": None}, ("8.9",), "its name says flash-attn, its METADATA nothing"),
         ({}, {"version": "2.8.2"}, ("8.9",), "its name says version 2.8.3, its METADATA 2.8.2"),
         ({}, {"version": None}, ("8.9",), "its name says version 2.8.3, its METADATA nothing"),
-        ({}, {"path": "flash.whl"}, ("8.9",), "its name is no wheel's, so no installer takes it"),
+        ({}, {"path": "flash.whl"}, ("8.9",), "its name is not the name of a wheel, so no installer accepts it"),
         ({}, {"at_startup": ("evil.pth",)}, ("8.9",), "it brings code that runs whenever Python starts: evil.pth"),
         ({}, {"leaving": ("../a", "../b")}, ("8.9",), "members leave the folder of the archive, or are links: ../a, ../b"),
         ({}, {"unpacked": 17 << 30}, ("8.9",), "its members unpack to 17 GB"),

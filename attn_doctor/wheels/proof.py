@@ -86,7 +86,7 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename:
-        return ["its name is no wheel's, so no installer takes it"]
+        return ["its name is not the name of a wheel, so no installer accepts it"]
     found = []
     if seen.name is None or canonicalize_name(seen.name) != name:
         found.append(f"its name says {name}, its METADATA {seen.name or 'nothing'}")

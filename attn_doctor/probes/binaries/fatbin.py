@@ -16,7 +16,11 @@ from attn_doctor.probes.binaries.elf import Section
 from attn_doctor.probes.binaries.mapped import Mapped
 
 # Code that runs is in the first section. With -rdc the second holds the code that was linked into it.
-SECTIONS = (".nv_fatbin", "__nv_relfatbin", ".nv_fatb")  # the last is the name in a PE file, which holds 8 characters
+SECTIONS = (
+    ".nv_fatbin",
+    "__nv_relfatbin",
+    ".nv_fatb",
+)  # the last is the name in a PE file, where a name has 8 characters
 
 _MAGIC = 0xBA55ED50
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)
