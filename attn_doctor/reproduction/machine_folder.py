@@ -120,7 +120,7 @@ class Machine:
             self.file(f"/dev/{node}")
 
     def knows(self, folder: str) -> None:
-        """Put the driver's libraries in this folder into the loader's cache."""
+        """Add the driver's libraries in this folder to the loader's cache."""
         present = [n for n in ("libcuda.so.1", "libnvidia-ml.so.1") if self.path(f"{folder}/{n}").exists()]
         self.cache([(name, f"{folder}/{name}") for name in present])
 

@@ -73,7 +73,7 @@ class Throwaway:
     def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
         """Run a command to its end or its deadline (in seconds). Returns both output streams, interleaved.
 
-        Raises OSError where it cannot be started.
+        Raises OSError if it cannot be started.
         """
         with tempfile.TemporaryFile(dir=self.folder) as output:
             process = subprocess.Popen(

@@ -23,7 +23,7 @@ def link(existing: str, new: str) -> None:
 def give_owner(path: str, like: os.stat_result) -> None:
     """Give a file the owner and the group of another file. Raises OSError on a read-only file system.
 
-    Linux and macOS: only if this process is root; another user owns every file that the process makes. Windows: nothing is
+    Linux and macOS: only if this process is root; a process of any other user owns the files that it makes. Windows: nothing is
     changed; a new file gets its owner from its folder.
     """
     if sys.platform != "win32" and os.geteuid() == 0:

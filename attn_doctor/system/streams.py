@@ -1,7 +1,7 @@
 """Make writing to standard output and standard error safe, even if they are closed, full, without a reader, or of another encoding.
 
 After `prepare`, writing to them never raises: a character that the encoding lacks is written in ASCII, and text that
-cannot be written is dropped and the error recorded. So the report file is written and the exit code is right, even if
+cannot be written is dropped, and the error is recorded. So the report file is written and the exit code is right, even if
 the terminal fails. This module uses only modules that Python itself has loaded, because `--version` imports it too.
 """
 

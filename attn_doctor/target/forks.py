@@ -61,7 +61,7 @@ class Fork:
     def place(self):
         """Return (the module imported last, the frame where the fork ended).
 
-        Of the frames, the innermost one of an installed package.
+        The frame is the innermost frame of an installed package.
         """
         os.set_blocking(self.dump, False)
         try:

@@ -8,7 +8,7 @@ def known(answer, value):
 
 
 def mig_uuids(handle):
-    """Return the UUIDs of the MIG devices of a GPU; None where the GPU has no MIG."""
+    """Return the UUIDs of the MIG devices of a GPU; None if the GPU has no MIG."""
     most = ask("nvmlDeviceGetMaxMigDeviceCount", handle)
     if not isinstance(most, int):
         return most
