@@ -218,7 +218,7 @@ def test_unknown_parts_are_named():
 def test_pointers_are_never_promises():
     for parts in ({}, {"torch": "2.15.0", "cuda": "13.2"}, {"gpus": ("9.0",)}):
         pointers = [candidate for candidate in finder.find(key(**parts)).candidates if candidate.filename is None]
-        assert len(pointers) == 7
+        assert len(pointers) == 9
         assert all(pointer.fits is not True and pointer.reasons for pointer in pointers)
 
 
@@ -301,4 +301,4 @@ def test_the_key_of_a_target():
 def test_the_contract_of_wheels_json():
     plain = msgspec.to_builtins(finder.find(HEALTHY))
     assert set(plain) == {"key", "candidates"}
-    assert set(plain["candidates"][0]) == {"release", "filename", "url", "source", "fits", "reasons"}
+    assert set(plain["candidates"][0]) == {"release", "filename", "url", "source", "fits", "reasons", "kind", "package", "listed"}
