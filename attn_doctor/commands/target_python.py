@@ -27,6 +27,9 @@ _RUN: dict[str, Argv] = {
 _CONDA_RUN = re.compile(
     r"\b(?:conda|mamba|micromamba) run(?: (?:(?:-n|--name|-p|--prefix)[ =][\w./\\:-]+|--no-capture-output|--live-stream))+"
 )
+# ComfyUI's package runs its Python with -s: without it, pip finds packages of the user as already installed, which the program never sees.
+# https://docs.comfy.org/installation/comfyui_portable_windows
+_EMBEDDED = re.compile(r"(?:^|[\\/])python_embed+ed[\\/]python\.exe$")
 # Where uv installs only if it is told --system: Pythons that are no environment, and conda's base.
 _SYSTEM = re.compile(
     r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
@@ -60,6 +63,8 @@ def starting(facts: Facts) -> Argv:
     """Return the words that start the target's Python."""
     if facts.grade != "stated":
         return (python(facts),)
+    if isinstance(facts.interpreter.python, str) and _EMBEDDED.search(facts.interpreter.python):
+        return (facts.interpreter.python, "-s")
     command = facts.subject.command if isinstance(facts.subject.command, str) else ""
     if typed := _CONDA_RUN.search(command):
         return (*typed[0].split(), "python")

@@ -83,6 +83,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"
     conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # the one of its family that is there
     interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
+    bundled: Stated[str] | Unknown = (
+        _NOT_SAID  # the Python of the program that the log is of, known by the program's folder
+    )
     python: Stated[str] | Unknown = _NOT_SAID
     torch: Stated[str] | Unknown = _NOT_SAID  # as told, "2.5.1+cu124"
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
@@ -116,7 +119,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
-    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "python", "torch", "torch_flavour",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
     "package", "doing", "asked", "locked", "command", "folder", "address",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
-from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts import gpu_signs, programs, python_signs, subject_signs, system_signs, torch_signs
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
 from attn_doctor.logs.stated_facts.typed import Answer, answers
@@ -19,6 +19,7 @@ from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFac
 _SIGNS = (
     *system_signs.SIGNS,
     *python_signs.SIGNS,
+    *programs.SIGNS,
     *torch_signs.SIGNS,
     *gpu_signs.SIGNS,
     *subject_signs.SIGNS,
@@ -74,7 +75,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
         told = tuple(answers(log.end, log.file))
-        made = [*_claims(log), *_of_docker(log), *_of_compose(log), *_of_conda(lists), *_of_answers(told)]
+        made = [*_claims(log), *_of_lines(log), *_of_conda(lists), *_of_answers(told)]
         made += list(_of_driver(made))
         claims = sorted(made, key=lambda claim: claim.place.line)
         if any(_ISOLATED.search(text) for _, text in log.end):
@@ -131,6 +132,14 @@ def _claims(log: Log) -> Iterator[_Claim]:
 
 def _place(match: Match) -> Place:
     return Place(file=match.file, line=match.line, text=match.text)
+
+
+def _of_lines(log: Log) -> Iterator[_Claim]:
+    """Yield what several lines say together."""
+    yield from _of_docker(log)
+    yield from _of_compose(log)
+    for python, number, text in programs.beside_its_python(log.end):
+        yield _Claim("bundled", python, Place(file=log.file, line=number, text=text.strip()[:200]), "implied")
 
 
 def _of_docker(log: Log) -> Iterator[_Claim]:
@@ -216,6 +225,8 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
+    if name == "bundled":  # words in a text tell the folder below the program, a path tells where that is
+        equals = [c for c in equals if not c.value.startswith((".", "venv"))] or equals
     before = [c for c in equals if c.place.line <= error]
     if name in _BY_NUMBER and equals[0].how == "implied":
         votes = [c.value for c in equals]
