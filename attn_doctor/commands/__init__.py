@@ -18,6 +18,7 @@ __all__ = [
     "by_own_tool",
     "by_the_torch_there",
     "check",
+    "in_front",
     "in_powershell",
     "install",
     "prepared",
@@ -146,6 +147,19 @@ def by_hand(
 def variable(name: str, value: str | None, why: str) -> Step:
     """Build a step that sets (or, for None, unsets) a variable in the user's own shell."""
     return SetVariable(name=name, value=value, why=why, changes=f"{name}, in this shell alone", risk="none")
+
+
+def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
+    """Build a step that puts a folder in front of what a list of folders (PATH, LD_LIBRARY_PATH) holds now.
+
+    An empty part of such a list is the current folder, so the colon comes only where something stands behind it.
+    """
+    held = facts.environment if isinstance(facts.environment, tuple) else None
+    if held is None and shell_of(facts) == "bash":
+        line = f"export {name}={folder}${{{name}:+:${name}}}"
+        return by_hand(("sh", "-c", line), why, f"{name}, in this shell alone", "none")
+    old = next((v.value for v in held or () if v.name == name and isinstance(v.value, str) and v.value), "")
+    return variable(name, f"{folder}:{old}" if old else folder, why)
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
