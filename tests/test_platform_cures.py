@@ -326,12 +326,12 @@ def test_no_cure_names_a_release_that_is_none(name):
 def image_of(text: str) -> str:
     log = READER.read(io.BytesIO(text.encode()), "log")
     fixes = diagnose(facts_of_logs([log]), Goal.FLASH_ATTN, logs=(log,)).findings[0].fixes
-    return " ".join(step.why for fix in fixes for step in fix.steps)
+    return " ".join(" ".join((*step.argv, step.why)) for fix in fixes for step in fix.steps)
 
 
 def test_a_container_is_given_the_image_with_this_release_on_this_system():
     ubuntu, rocky = 'PRETTY_NAME="Ubuntu 22.04.4 LTS"\n', 'PRETTY_NAME="Rocky Linux 9.5"\n'
-    assert "`FROM nvidia/cuda:12.8.1-devel-ubuntu22.04`" in image_of(BUILD + ubuntu + CU128 + UNSET)
+    assert "FROM nvidia/cuda:12.8.1-devel-ubuntu22.04 " in image_of(BUILD + ubuntu + CU128 + UNSET)
     assert "start from nvidia/cuda:13.0.1-devel-rockylinux9" in image_of(DOCKER + rocky + CU130 + UNSET)
 
 

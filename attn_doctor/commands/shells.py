@@ -21,7 +21,7 @@ _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 # Programs of the host, which are no step of an image.
-_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
+_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi", "FROM")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:
@@ -133,7 +133,7 @@ def shell_of(facts: Facts) -> str:
     if places.hosted(facts) in ("colab", "kaggle"):
         return "notebook"
     name = facts.system.shell if isinstance(facts.system.shell, str) else ""
-    if name in ("fish", "powershell", "cmd", "notebook"):
+    if name in ("fish", "powershell", "cmd", "notebook", "dockerfile"):
         return name
     if name.startswith("pwsh"):
         return "powershell"

@@ -157,6 +157,7 @@ class Subject(Record, frozen=True, kw_only=True):
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
     folder: Text = UNRECORDED  # of the sources that were built where they lie: a checkout
     address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
+    image: Text = UNRECORDED  # that a Dockerfile begins with, or a container was started from: "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"
 
 
 # "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.

@@ -16,7 +16,7 @@ FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are a few pins, and no
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted
-Shell = Literal["powershell", "cmd", "bash", "notebook"]
+Shell = Literal["powershell", "cmd", "bash", "notebook", "dockerfile"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 # "user": packages of one user beside a Python of the system, ~/.local/lib/python3.10.
 EnvironmentKind = Literal["venv", "conda", "pixi", "pipx", "system", "standalone", "user"]
@@ -70,7 +70,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
-    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt; "notebook" by a command in a cell
+    shell: Stated[Shell] | Unknown = (
+        _NOT_SAID  # by its prompt; "notebook" by a command in a cell; "dockerfile" where a program runs in an image
+    )
     modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID
@@ -111,6 +113,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
     folder: Stated[str] | Unknown = _NOT_SAID  # of sources that were built where they lie
     address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
+    image: Stated[str] | Unknown = _NOT_SAID  # that a Dockerfile begins with, or a container was started from
 
     def version_of(self, package: str) -> str | None:
         """Return the stated version of a package, None where none is stated."""
@@ -121,7 +124,7 @@ Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
-    "package", "doing", "asked", "locked", "command", "folder", "address",
+    "package", "doing", "asked", "locked", "command", "folder", "address", "image",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

@@ -60,6 +60,7 @@ _PATHS = {
     "command": ("subject.command", "the command"),
     "folder": ("subject.folder", "the folder of the sources"),
     "address": ("subject.address", "the address of the package"),
+    "image": ("subject.image", "the image"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor

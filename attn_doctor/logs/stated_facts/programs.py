@@ -52,6 +52,20 @@ SIGNS = (
     Sign(("venv\\",), r"(?:^|[\s\"'(])(?:\.\\)?(?P<in_scripts>\.?venv)\\{1,2}[Ll]ib\\{1,2}site-packages\b", _WINDOWS, "implied"),
 )  # fmt: skip
 
+# Folders that a Dockerfile's WORKDIR names, and the one in which the images of python, which are Debian's, have their packages.
+# https://hub.docker.com/_/python
+_APP = re.compile(
+    r"File \"/(?:app|code|src|srv/app|usr/src/app|opt/(?:app|program)|home/(?:user/)?app|backend|project)/[^\"]{1,200}\", line \d"
+)
+_OF_PYTHONS_IMAGE = re.compile(r"File \"/usr/local/lib/python3\.\d{1,2}/[^\"]{1,200}\", line \d")
+
+
+def app_of_an_image(lines: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
+    """Return the line that shows a program inside of an image of python; None where two such lines do not stand there."""
+    app = next((line for line in lines if _APP.search(line[1])), None)
+    return app if app and any(_OF_PYTHONS_IMAGE.search(text) for _, text in lines) else None
+
+
 _FRAME = re.compile(r"File \"(?P<folder>[A-Za-z]:\\[^\"]{1,250}?)\\+(?P<below>[^\"\\]{1,80}\.py)\", line \d")
 _PACKAGES = re.compile(
     r"(?P<root>[A-Za-z]:\\(?:[^\\/:*?\"<>|\r\n]{1,80}\\+){0,12}?[^\\/:*?\"<>|\r\n]{1,80})\\+[Ll]ib\\+site-packages\\"

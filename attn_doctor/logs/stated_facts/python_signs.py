@@ -82,6 +82,8 @@ _PORTABLE = (
 
 _PYTHONS = (
     Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
+    # A file of Python's own library: "/usr/lib/python3.8/subprocess.py".
+    Sign(_POSIX_ENVIRONMENT, r"/lib(?:64)?/python(?P<python>3\.\d{1,2})t?/(?!site-packages|dist-packages)[a-z_]\w*(?:/\w+){0,4}\.py\b", {}, "implied"),
     Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((" torch-",), rf"\bPython-(?P<python>{_V3}) torch-"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \((?:default|main|tags|heads|v3|\w{{3}} \d|[\w ]+, )"),
@@ -139,6 +141,7 @@ _INSTALLERS = (
     _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
     _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
     _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
+    _ran("uv", ("[stderr]", "[stdout]"), r"^\[std(?:err|out)\]$"),
     _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
     _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
     _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),

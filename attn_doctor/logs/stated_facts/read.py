@@ -76,7 +76,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
         lists = tuple(package_lists(log.end, log.file))
         told = tuple(answers(log.end, log.file))
         made = [*_claims(log), *_of_lines(log), *_of_conda(lists), *_of_answers(told)]
-        made += list(_of_driver(made))
+        made += [*_of_driver(made), *_of_image(log, made)]
         claims = sorted(made, key=lambda claim: claim.place.line)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
@@ -140,6 +140,21 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
     yield from _of_compose(log)
     for python, number, text in programs.beside_its_python(log.end):
         yield _Claim("bundled", python, Place(file=log.file, line=number, text=text.strip()[:200]), "implied")
+
+
+def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
+    """Yield the image of a program that runs in it, where nobody typed a command: what is changed has to stand in its Dockerfile."""
+    found = programs.app_of_an_image(log.end)
+    if found is None or any(c.fact in ("command", "shell") for c in claims):
+        return
+    place = Place(file=log.file, line=found[0], text=found[1].strip()[:200])
+    for fact, value in (
+        ("os", "linux"),
+        ("surroundings", "docker"),
+        ("shell", "dockerfile"),
+        ("distribution", "debian"),
+    ):
+        yield _Claim(fact, value, place, "implied")
 
 
 def _of_docker(log: Log) -> Iterator[_Claim]:
