@@ -254,6 +254,6 @@ ENVIRONMENTS = {
     ),
     # images and notebooks
     "a Dockerfile": (f"#9 [5/8] RUN pip install x\n{PIP}", pip("RUN python3")),
-    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), pip("!python")),
+    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), [*pip("!python"), None]),  # and in words: restart the session
     "WSL, active": (f"(venv) me@PC:/mnt/c/Users/me/p$ pip install x\n{PIP}", pip("python")),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from attn_doctor.commands import places
 from attn_doctor.commands.installers import by_own_tool, by_the_torch_there, chosen, context, in_order, rendered
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
@@ -164,7 +165,22 @@ def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
     """Return the fix with its commands rendered for the installer that keeps the books of the target."""
-    return msgspec.structs.replace(fix, steps=in_order(context(facts, chosen(facts)[0]), fix.steps))
+    steps = in_order(context(facts, chosen(facts)[0]), fix.steps)
+    changed = any(isinstance(step, Install | Uninstall) for step in steps)
+    return msgspec.structs.replace(fix, steps=(*steps, *(_restart(facts) if changed else ())))
+
+
+# https://research.google.com/colaboratory/faq.html, https://jupyterlab.readthedocs.io/en/stable/user/notebook.html
+_RESTARTS = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & clear cell outputs"}
+
+
+def _restart(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that starts a notebook's Python anew: the running one keeps the modules that it has imported."""
+    if shell_of(facts) != "notebook":
+        return ()
+    where = _RESTARTS.get(str(places.hosted(facts)), "Kernel > Restart")
+    why = f"then restart the notebook's Python ({where}), and run its cells again from the first: until then it keeps what it has imported"
+    return (by_hand((), why, "the variables of this session", "none"),)
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.installers import chosen, own
+from attn_doctor.commands.shells import shell_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 
@@ -68,7 +69,7 @@ def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
                 ("FROM", f"python:{version}"), f"the first line of the Dockerfile: {why}", "another image"
             ),
         )
-    if places.hosted(facts) or facts.system.os not in ("windows", "linux", "darwin"):
+    if shell_of(facts) == "notebook" or facts.system.os not in ("windows", "linux", "darwin"):
         return (commands.by_hand((), why, _STAYS, "none"),)
     if windows:
         made = commands.by_hand(("py", f"-{version}", "-m", "venv", f".venv{name[2:]}"), why, _STAYS, "none")
