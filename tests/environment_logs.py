@@ -254,6 +254,18 @@ ENVIRONMENTS = {
     ),
     # images and notebooks
     "a Dockerfile": (f"#9 [5/8] RUN pip install x\n{PIP}", pip("RUN python3")),
-    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), [*pip("!python"), None]),  # and in words: restart the session
+    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), ['%pip install --no-deps "ninja<2"', None]),  # and in words: restart the session
+    "Jupyter, Windows": (
+        f"Cell In[4], line 1\n{at('C:/Users/me/anaconda3/envs/seg/lib/site-packages')}", ['%pip install --no-deps "ninja<2"', None]
+    ),
+    "Jupyter, a command in a cell": (
+        f"!pip install x\n{at('/home/me/p/.venv/lib/python3.11/site-packages')}", ['%pip install --no-deps "ninja<2"', None]
+    ),
+    "docker compose": (
+        "".join(f"web-1  | {line}\n" for line in [*at("/usr/local/lib/python3.12/site-packages").splitlines(), "a", "b"]),
+        pip("RUN python3.12"),
+    ),
+    "a cluster": (f"[ana@login02 p]$ pip install x\n{PIP}", pip("python3")),
+    "a development container": (f"vscode ➜ /workspaces/p (main) $ pip install x\n{PIP}", pip("python3")),
     "WSL, active": (f"(venv) me@PC:/mnt/c/Users/me/p$ pip install x\n{PIP}", pip("python")),
 }  # fmt: skip

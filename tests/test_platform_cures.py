@@ -184,7 +184,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "Kaggle, a toolkit of another major": (
         KAGGLE + NVCC_128,
         [
-            "!python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126",
+            "%pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126",
             None,
         ],
     ),

@@ -54,7 +54,10 @@ def _line(step: Step, shell: str) -> str | None:
         # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
         return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
     if shell == "notebook":
-        return f"!{quoted(step.argv)}"
+        # %pip is the pip of the notebook's own Python; `python` on PATH may be another one.
+        # https://ipython.readthedocs.io/en/stable/interactive/magics.html#magic-pip
+        own = step.argv[1:3] == ("-m", "pip") and step.argv[0] in ("python", "python3")
+        return f"%{quoted(step.argv[2:])}" if own else f"!{quoted(step.argv)}"
     if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:
         return f"RUN {quoted(step.argv)}"
     return quoted(step.argv, shell)

@@ -65,6 +65,8 @@ def starting(facts: Facts) -> Argv:
         return (python(facts),)
     if isinstance(facts.interpreter.python, str) and _EMBEDDED.search(facts.interpreter.python):
         return (facts.interpreter.python, "-s")
+    if facts.system.shell == "notebook":
+        return ("python",)  # of a cell: commands.shells makes %pip of it, the pip of the notebook's own Python
     command = facts.subject.command if isinstance(facts.subject.command, str) else ""
     if typed := _CONDA_RUN.search(command):
         return (*typed[0].split(), "python")

@@ -42,6 +42,8 @@ _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
 _COMPOSE = re.compile(
     r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
 )
+# A notebook's cell in front of Debian's Python in /usr/local: so is Colab's. Kaggle's new one is too, but names itself.
+_COLABS = re.compile(r"/usr/local/lib/python3\.\d{1,2}/dist-packages")
 _FIRST_BRANCHES = 430
 # A long command may have been put together with the line below it, as if a terminal had broken one line.
 _NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
@@ -138,6 +140,11 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
     """Yield what several lines say together."""
     yield from _of_docker(log)
     yield from _of_compose(log)
+    cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
+    if cell and any(_COLABS.search(text) for _, text in log.end):
+        place = Place(file=log.file, line=cell[0], text=cell[1].strip()[:200])
+        yield _Claim("surroundings", "colab", place, "implied")
+        yield _Claim("os", "linux", place, "implied")
     for python, number, text in programs.beside_its_python(log.end):
         yield _Claim("bundled", python, Place(file=log.file, line=number, text=text.strip()[:200]), "implied")
 
@@ -180,6 +187,7 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker", place, "implied")
         yield _Claim("os", "linux", place, "implied")
+        yield _Claim("shell", "dockerfile", place, "implied")  # a service has no prompt
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:

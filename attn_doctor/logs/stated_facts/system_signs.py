@@ -163,8 +163,9 @@ SIGNS = (
     Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:> ?)?(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
-    # A cell of a notebook in front of Debian's Python in /usr/local: so is Colab's, and Kaggle's new one, which names itself.
-    Sign(("ipython-input-",), r"(?:^|[\s(<\"/])ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
+    # A cell of a notebook; of Colab in the words that Colab alone has. `read` asks for Debian's Python in /usr/local beside it.
+    Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"^(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
+    Sign(("ipython-input-",), r"ipython-input-\d\S* in <cell line|/tmp/ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
     # Clusters: their modules (Lmod, environment modules), Slurm, and folders for the software of all users
