@@ -7,6 +7,7 @@ environment, a tool of projects that starts it (`poetry run python`), or nothing
 from __future__ import annotations
 
 import re
+import shlex
 
 from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts, Unknown
@@ -142,3 +143,21 @@ def for_uv(facts: Facts) -> Argv:
         return ()  # an active environment, or one that the same words found: by a bare name uv finds no more than by none
     named = isinstance(python, str) and python not in ("python", "python3")
     return ("--system", "--python", str(python)) if named else ("--system",)
+
+
+_PROGRAM = re.compile(r"(?:python[\d.]*|yolo|torchrun|accelerate|deepspeed)(?:\.exe)? \S")
+
+
+def program(facts: Facts) -> Argv:
+    """Return the command of the program that failed, as it was typed; the word COMMAND where a log does not hold it whole."""
+    typed = facts.subject.command
+    if (
+        not isinstance(typed, str)
+        or not _PROGRAM.match(typed)
+        or re.search(r"\.\.\.|[|&;<>`$]| -m pip | setup\.py ", typed)
+    ):
+        return ("COMMAND",)
+    try:
+        return tuple(shlex.split(typed, posix=facts.system.os != "windows"))
+    except ValueError:
+        return ("COMMAND",)
