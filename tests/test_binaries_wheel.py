@@ -262,7 +262,7 @@ def test_the_command_answers_a_person(files):
         "libcudart.so.11.0 is in none of the folders that the loader searches; nvidia-cuda-runtime-cu11 has it"
         in done.stdout
     )
-    assert "  holds no GPU code\n" in done.stdout
+    assert "  contains no GPU code\n" in done.stdout
     assert "8.9" not in done.stdout
     assert "\x1b" not in done.stdout
 

@@ -140,7 +140,7 @@ def test_a_step_says_who_takes_it_and_what_takes_it_back():
     assert why("pip", REPAIR) == "why"
     assert why("conda", install("torch")) == "why; conda did not install this, so the environment's own pip does it"
     assert why("poetry", REPAIR) == (
-        "why; poetry has no word for this, so the environment's own pip does it, and a later `poetry sync` puts back "
+        "why; poetry has no command for this, so the environment's own pip does it, and a later `poetry sync` puts back "
         "what poetry.lock says"
     )
     assert "a later `uv sync` puts back what uv.lock says" in why("uv", uninstall("torch"), locks=("uv.lock",))

@@ -345,8 +345,8 @@ def test_cuda_that_does_not_start_is_cured_where_its_driver_lives():
     assert titles == [
         "Load nvidia-uvm again, or reboot",
         "Start the container again",
-        "Start Windows' driver afresh",
-        "Start Windows' driver afresh",
+        "Load the Windows driver again",
+        "Load the Windows driver again",
     ]
 
 
