@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from patients import Patient, ill
+from patients import Patient
 from snapshots import snapshot
 
 from attn_doctor.fixes import restore, step_runner
@@ -61,12 +61,6 @@ class Said(list):
 def work(places: Places, environ=None, **values) -> Work:
     given = {"findings": (), "timeout": 60.0, "say": Said(), "facts": Facts(), **values}
     return Work(places=places, environ=os.environ if environ is None else environ, **given)
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    """A NumPy that is too new for its torch."""
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 def write(path: Path, text: str) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import bare
-from patients import Patient, ill
 from snapshots import snapshot
 
 from attn_doctor.fixes import throwaway_copy
@@ -21,11 +20,6 @@ from attn_doctor.fixes.target_paths import Cannot, ask
 from attn_doctor.fixes.throwaway_copy import Touched, mirrored
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the copy

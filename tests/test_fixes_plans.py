@@ -7,6 +7,7 @@ from importlib import resources
 import msgspec
 import pytest
 from ailing_machines import cpu_torch
+from little_steps import WORDS, install, uninstall
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages
 
@@ -31,17 +32,6 @@ PY = "/venv/bin/python"
 
 def plan(facts, goal=Goal.TRAIN, **options):
     return make(facts, diagnose(facts, goal).findings, goal, **options)
-
-
-WORDS = {"why": "why", "changes": "something"}
-
-
-def install(*requirements, **options):
-    return commands.install(*requirements, **options, **WORDS)
-
-
-def uninstall(*names):
-    return commands.uninstall(*names, why="why")
 
 
 def pip(*argv):

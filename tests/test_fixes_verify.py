@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import WORDS, Said, bare, cause, install_numpy_1, python, report, way
-from patients import Patient, ill
+from patients import Patient
 from snapshots import snapshot
 from whole_machines import RTX_4090, with_flash_attn
 
@@ -24,11 +24,6 @@ from attn_doctor.model.findings import Goal, Severity
 from attn_doctor.model.steps import Install, Run, RunByHand
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the verdict

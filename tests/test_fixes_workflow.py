@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import WORDS, Said, bare, cause, install_numpy_1, python, report, way
-from patients import Patient, ill
+from patients import Patient
 from recorded_machines import MACHINES, read
 from snapshots import snapshot
 from whole_machines import RTX_4090, changed
@@ -30,11 +30,6 @@ from attn_doctor.report.blocks import Verdict
 from attn_doctor.system.own_names import Own
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the command

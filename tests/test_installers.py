@@ -13,6 +13,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from little_steps import WORDS, install, uninstall
 from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
@@ -27,18 +28,9 @@ from attn_doctor.probes import environments
 
 PY = "/venv/bin/python"
 HERE = {"python": PY, "prefix": "/venv", "folder": "/project", "declared": frozenset({"numpy"})}
-WORDS = {"why": "why", "changes": "something"}
 CU128 = "https://download.pytorch.org/whl/cu128"
 WHEEL = "https://x.org/flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp311-cp311-linux_x86_64.whl"
 GIT = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
-
-
-def install(*requirements, **options):
-    return commands.install(*requirements, **options, **WORDS)
-
-
-def uninstall(*names):
-    return commands.uninstall(*names, why="why")
 
 
 def line(name: str, *steps, **more) -> list[str]:

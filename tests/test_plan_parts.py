@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from little_plans import cause as plain_cause
+from little_plans import fix
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
@@ -37,10 +38,6 @@ def uninstall(*names: str) -> Uninstall:
 
 def variable(name: str, value: str | None = "v") -> SetVariable:
     return SetVariable(name=name, value=value, **WORDS)
-
-
-def fix(title: str, *steps: Step) -> Fix:
-    return Fix(title=title, steps=steps, verify=("verify", title))
 
 
 def cause(code: str, *fixes: Fix, slug: str = "", **values):
