@@ -195,7 +195,9 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     image_first = Fix(
         title="Begin with a -devel image", steps=(cuda_images.another(facts, version, folder),), verify=verify
     )
-    return (image_first, made) if packaged(facts, version) else (image_first,)
+    if not packaged(facts, version):
+        return (image_first,)
+    return (image_first, made) if places.container(facts) == places.BUILD else (made, image_first)
 
 
 def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:

@@ -12,7 +12,7 @@ from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import is_yes
 from attn_doctor.knowledge.torch_machine import Machine, exactly
-from attn_doctor.model.facts import Record
+from attn_doctor.model.facts import Record, Unknown
 from attn_doctor.model.versions import capability, pair
 
 WHEELS = f"{torch_choice.INDEX}/torch_stable.html"
@@ -68,3 +68,10 @@ def _runs(cuda: str, machine: Machine) -> bool:
     if machine.driver is not None:
         return is_yes(cuda_rules.driver_covers(machine.driver, cuda, machine.driver_os))
     return machine.driver_cuda is None or is_yes(cuda_rules.driver_cuda_covers(machine.driver_cuda, cuda))
+
+
+def pythons(torch: str) -> tuple[str, ...]:
+    """Return the Pythons ("3.10") for which this release of torch, old or new, has wheels; none where it is in no table."""
+    old = next((row.pythons for row in load(OldTorch) if row.torch == torch), ())
+    row = pytorch.release(torch)
+    return tuple(old) or (() if isinstance(row, Unknown) else tuple(row.pythons))

@@ -33,7 +33,7 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_steps
@@ -248,8 +248,8 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
     """
     host = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
     anyway = commands.by_hand(
-        ("docker", "run", "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1", "IMAGE"),
-        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major; IMAGE stands for yours",
+        container_starts.start(facts, "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1"),
+        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major",
         "the container's environment",
         "none",
     )

@@ -191,9 +191,8 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
     if old.lacks != "libcuda.so":
         return (first,)
     if old.on == "wsl":
-        path = commands.variable(
-            "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "WSL has the libcuda.so of Windows' driver in that folder"
-        )
+        why = "WSL has the libcuda.so of Windows' driver in that folder"
+        path = commands.in_front(facts, "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", why)
         return (first, Fix(title="Show the old release where WSL has libcuda.so", steps=(path,), verify=verify))
     smi = commands.by_hand(
         ("nvidia-smi",),

@@ -28,21 +28,22 @@ References
 
 from __future__ import annotations
 
-import msgspec
+import re
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import own
+from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps, uv_lock
-from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import dotted, pair
 
 MODE = FailureMode(
     code="AD205",
@@ -120,6 +121,12 @@ MODE = FailureMode(
 )
 
 
+class Asked(Variant, frozen=True, kw_only=True):
+    """Hold the release of torch that was asked for, "1.13.1"."""
+
+    torch: str
+
+
 def detect(facts: Facts) -> Hit | None:
     """Find a pinned torch that is not installed and has no wheels for this Python."""
     if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
@@ -171,24 +178,46 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = f"The index has no {name} for that Python; it has {versions.strip()[:60]}..."
         sure = Confidence.HIGH
-    return Hit(message=message, evidence=building.lines(wanted), confidence=sure)
+    torch = re.match(r"torch==(\d[\d.]*)", name)
+    return Hit(
+        message=message,
+        evidence=building.lines(wanted),
+        confidence=sure,
+        variant=Asked(torch=torch[1]) if torch else None,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    other = commands.by_hand(
-        ("uv", "venv", "--python", "3.12", ".venv") if own(facts) == "uv" else (),
-        why="make an environment with a Python that the version has wheels for",
-        changes="a new environment; this one stays",
-        risk="none",
-    )
+    asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
+    python, why = _python(facts, asked)
     found = torch_steps.choice(facts)
     package = facts.subject.package
     others = isinstance(package, str) and package not in ("torch", "torchvision", "torchaudio")
-    if others or isinstance(facts.interpreter.version, Unknown) or isinstance(found, NoTorch):
-        # Another package than torch, a Python that is not known, or one that no torch is for.
-        words = found.words if isinstance(found, NoTorch) and not others else other.why
-        step = msgspec.structs.replace(other, why=words)
-        return (Fix(title="Use another Python", steps=(step,), verify=verify),)
+    here = facts.interpreter.version
+    if isinstance(found, NoTorch) and not others and isinstance(here, str):
+        why = found.words
+    other = Fix(title="Use another Python", steps=new_pythons.another(facts, python, why), verify=verify)
+    if others or isinstance(here, Unknown) or isinstance(found, NoTorch):
+        return (other,)  # another package than torch, a Python that is not known, or one that no torch is for
     made = torch_steps.newest(facts, f"Take torch {found.torch}" if found.torch else "Take NVIDIA's torch")
-    return (*made, Fix(title="Use another Python", steps=(other,), verify=verify))
+    # A program that makes its own environment installs the torch that it was written for.
+    return (other, *made) if new_pythons.folder_of_a_program(facts) else (*made, other)
+
+
+_USUAL = (
+    3,
+    12,
+)  # flash-attn, mamba-ssm, xformers, detectron2 and all torches of two years have wheels or builds for it
+
+
+def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
+    """Return the Python to take ("3.10"), and why: the newest below that of the log for which the torch that was asked for has wheels."""
+    here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    known_ = [found for text in old_torch.pythons(torch) if (found := pair(text))] if torch else []
+    older = [one for one in known_ if one < (here or _USUAL)]
+    fitting = older or [one for one in known_ if here != one <= _USUAL]
+    if fitting and torch:
+        return dotted(max(fitting)), f"torch {torch} has wheels for Python {dotted(known_[0])} to {dotted(known_[-1])}"
+    version = _USUAL if here is None or here != _USUAL else (3, 11)
+    return dotted(version), "make an environment with a Python that the version has wheels for"

@@ -108,6 +108,9 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     there = cuda_toolkits.elsewhere(facts)
     if there is not None:
         return there
+    if places.container(facts) == places.BUILD:
+        step = cuda_images.another(facts, None, _folder(facts))
+        return Fix(title="Begin with a -devel image", steps=(step,), verify=building.verify(facts))
     shell = commands.shell_of(facts)
     version = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _EXAMPLE
     example = cuda_toolkits.install(facts, version)[-1]
@@ -120,7 +123,6 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     least = f", and not older than {floor}" if floor else ""
     steps = (
         cuda_toolkits.ask_torch(facts),
-        *((cuda_images.another(facts, None, None),) if places.container(facts) else ()),
         commands.by_hand(
             (),
             f"install the toolkit of that release{least}. For {dotted(version)}, for example: {how}",
@@ -129,6 +131,11 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
         ),
     )
     return Fix(title="Install a CUDA toolkit of torch's major", steps=steps, verify=building.verify(facts))
+
+
+def _folder(facts: Facts) -> str | None:
+    found = cuda_toolkits.repository(facts)
+    return found.folder if found else None
 
 
 def with_torch_cuda(facts: Facts, cuda: str | None) -> Facts:

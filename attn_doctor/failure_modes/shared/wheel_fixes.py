@@ -5,9 +5,12 @@ For flash-attn they are the wheel that fits, and doing without it.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
@@ -118,9 +121,12 @@ def look_it_up(facts: Facts) -> Fix:
     """
     if not official(facts):
         return _elsewhere(facts)
+    python = facts.interpreter.python
+    target = ("--target", python) if isinstance(python, str) and re.search(r"[\\/]", python) else ()
+    again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
-        ("attn-doctor", "wheels"),
-        "names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints with --force-reinstall",
+        ("attn-doctor", "wheels", *target),
+        f"names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints by {again}",
         "nothing",
         "none",
     )

@@ -118,4 +118,14 @@ _FOLDER = (
     Sign(("ninja: Entering directory",), rf"^ninja: Entering directory [`']{_UNPACKED}(?P<folder>{_PATH}[^`']{{1,250}}?)[\\/]build[\\/]temp\.", {}, "implied"),
 )  # fmt: skip
 
-SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, _OF_YOLO)
+# An image with its tag, without its digest. The first stage of a Dockerfile may be another image: the last one counts.
+_NAME_OF_IMAGE = (
+    r"(?:docker\.io/)?(?P<image>(?:[a-z0-9][\w.-]*(?::\d+)?/)*[a-z0-9][\w.-]*:[A-Za-z0-9][\w.-]*)(?:@sha256:\w+)?"
+)
+_IMAGE = (
+    Sign(("FROM ",), rf"^(?:=?> )?(?:CACHED )?(?:\[(?:[\w.-]+ )? ?\d+/\d+\] |Step \d+/\d+ : |STEP \d+/\d+: |\s*\d+ \| (?:>>> )?)?FROM (?:--platform=\S+ )?{_NAME_OF_IMAGE}(?=$|\s)", {"os": "linux", "surroundings": "docker build"}, "implied"),
+    Sign(("load metadata for ",), rf"\[internal\] load metadata for {_NAME_OF_IMAGE}(?=$|\s)"),
+    Sign(("docker run ", "podman run "), rf"\b(?:docker|podman) run (?:-\S+(?:[ =](?!-)[^\s]+)? ){{0,14}}?{_NAME_OF_IMAGE}(?=$|\s)"),
+)  # fmt: skip
+
+SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, *_IMAGE, _OF_YOLO)

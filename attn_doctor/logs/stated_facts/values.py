@@ -162,8 +162,18 @@ def _portable(text: str) -> Pairs:
     yield "interpreter", text.replace("\\\\", "\\").rstrip("\\/") + "\\python.exe"
 
 
-def _comfyui(text: str) -> Pairs:
-    yield from _portable(text + "\\python_embeded")
+def _bundled(below: str) -> Callable[[str], Pairs]:
+    """Return the way of a program's folder to the Python that lies in this folder of it, "venv"."""
+
+    def way(text: str) -> Pairs:
+        folder = text.replace("\\\\", "\\").rstrip("\\/")
+        if re.match(r"[A-Za-z]:|[^/]*$", folder):
+            inside = "Scripts\\" if below.endswith("venv") or below == "env" else ""
+            yield "bundled", f"{folder}\\{below}\\{inside}".rstrip("\\").replace("/", "\\") + "\\python.exe"
+        else:
+            yield "bundled", f"{folder}/{below}/bin/python".replace("\\", "/")
+
+    return way
 
 
 def _gfx(text: str) -> Pairs:
@@ -202,7 +212,15 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "cl": _named("cl"),
     "environment": _environment,
     "portable": _portable,
-    "comfyui": _comfyui,
+    "in_venv": _bundled("venv"),
+    "in_dot_venv": _bundled(".venv"),
+    "in_env": _bundled("env"),
+    "in_installer": _bundled("installer_files\\env"),
+    "in_embedded": _bundled("python_embeded"),
+    "in_system": _bundled("system\\python"),
+    "in_runtime": _bundled("runtime"),
+    "in_scripts": lambda text: iter((("bundled", f"{text}\\Scripts\\python.exe"),)),
+    "beside": lambda text: iter((("bundled", ".\\" + text.replace("\\\\", "\\") + "\\python.exe"),)),
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
     "ultralytics": _elsewhere,
