@@ -15,7 +15,7 @@ from whole_machines import CARD, RTX_4090, changed, gpu, packages, without_drive
 
 from attn_doctor import commands
 from attn_doctor.examination import log_reader
-from attn_doctor.failure_modes.shared import torch_carried_over, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_carried_over, torch_here, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, own_index
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import torch_choice
@@ -552,14 +552,14 @@ def facts_of(text):
 )
 def test_a_log_alone_gets_a_torch_with_an_index(lines, requirements, index):
     facts = facts_of(lines)
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     assert " ".join(found.requirements()) == requirements
     assert found.index_url == WHL + index
 
 
 def test_a_log_of_a_jetson_gets_nvidias_torch():
     facts = facts_of("Linux ubuntu 5.15.148-tegra\nJetPack 6.2\nPython 3.10.12")
-    assert torch_steps.choice(facts).index_url == "https://pypi.jetson-ai-lab.io/jp6/cu126"
+    assert torch_install.choice(facts).index_url == "https://pypi.jetson-ai-lab.io/jp6/cu126"
 
 
 # -- where no index is reached

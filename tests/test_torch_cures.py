@@ -10,7 +10,7 @@ import pytest
 from first_cures import cures, first
 
 from attn_doctor.commands import by_the_torch_there
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_install
 from attn_doctor.logs.stated_facts.typed import answers
 from attn_doctor.model.facts import Facts, Gpu, Graphics, Yolo
 from attn_doctor.model.steps import Install
@@ -235,7 +235,7 @@ def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
     rtx50 = Gpu(index=0, name="NVIDIA GeForce RTX 5080", compute_capability="12.0")
     old, new = Yolo(version="8.2.63"), Yolo(version="8.2.64")
     torches = [
-        torch_steps.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
+        torch_install.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
         for yolo, gpus in ((old, ()), (new, ()), (old, (rtx50,)))
     ]
     assert torches == ["2.5.1", "2.14.1", "2.11.0"]  # code for an RTX 50 is in newer ones alone

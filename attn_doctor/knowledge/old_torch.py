@@ -6,8 +6,10 @@ newer CUDA. https://pytorch.org/get-started/previous-versions/
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import is_yes
@@ -15,7 +17,6 @@ from attn_doctor.knowledge.torch_machine import Machine, exactly
 from attn_doctor.model.facts import Record
 from attn_doctor.model.versions import capability, pair
 
-WHEELS = f"{torch_choice.INDEX}/torch_stable.html"
 _ELEVEN = (11, 0)
 _AMPERE, _HOPPER, _OLDEST = (8, 0), (9, 0), (3, 7)
 
@@ -49,6 +50,13 @@ def newest(machine: Machine) -> OldBuild | None:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
     return next((found for row in rows if (found := _of(row, machine))), None)
+
+
+def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
+    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None where none has, or it is not known."""
+    rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
+    ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
+    return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)
 
 
 def _of(row: OldTorch, machine: Machine) -> OldBuild | None:

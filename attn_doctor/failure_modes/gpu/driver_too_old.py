@@ -36,7 +36,7 @@ from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_steps
+from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
@@ -267,7 +267,7 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
             if _of_nvidia(facts)
             else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
         )
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     if not machine_of(facts).knows_driver:
         return ()
     if not isinstance(found, Choice) or found.cuda is None:

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import cuda_start, package_cures, subject, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import cuda_start, package_cures, subject, torch_install, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
 from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
 from attn_doctor.knowledge.torch_choice import Choice
@@ -292,7 +292,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     there = facts.torch.version
     if (
         isinstance(found, Choice)

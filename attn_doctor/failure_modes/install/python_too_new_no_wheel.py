@@ -35,7 +35,7 @@ from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
@@ -182,7 +182,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         changes="a new environment; this one stays",
         risk="none",
     )
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     package = facts.subject.package
     others = isinstance(package, str) and package not in ("torch", "torchvision", "torchaudio")
     if others or isinstance(facts.interpreter.version, Unknown) or isinstance(found, NoTorch):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
-from attn_doctor.failure_modes.shared.torch_steps import conda_name
-from attn_doctor.knowledge import old_torch
+from attn_doctor.failure_modes.shared.torch_install import conda_name
+from attn_doctor.knowledge import old_torch, torch_choice
 from attn_doctor.knowledge.old_torch import OldBuild
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
@@ -48,7 +48,7 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
     return (
         commands.install(
             *found.requirements,
-            find_links=old_torch.WHEELS,
+            find_links=torch_choice.STABLE,
             # A version without its build counts as met by every build of it.
             reinstall=found.plain and same,
             no_deps=found.plain and same,

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
-from attn_doctor.failure_modes.shared.torch_steps import conda_name, conda_step, release
+from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
+from attn_doctor.failure_modes.shared.torch_steps import release
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
