@@ -33,7 +33,6 @@ from attn_doctor.knowledge.torch_names import (
     index_of,
     index_of_build,
     numpy_for,
-    of_the_torch_there,
     same,
     torchvision,
     vision_for,
@@ -47,7 +46,7 @@ _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/i
 _TITLE = "Install torch and torchvision"
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
-
+_OLD_PYTHON = "3.9"
 
 _Row = TypeVar("_Row", TorchBuild, FlavourBuild)
 _BLACKWELL_DRIVER = (
@@ -57,7 +56,21 @@ _BLACKWELL_DRIVER = (
 
 
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
-    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor."""
+    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor.
+
+    Where the Python is not known, the index alone is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
+    """
+    found = _chosen(machine, below)
+    if isinstance(found, NoTorch) or found.torch is None or machine.python is not None:
+        return found
+    chosen = pair(found.torch) or (0, 0)
+    older = [text for text in (machine.before, below) if text and (pair(text) or chosen) > chosen]
+    return msgspec.structs.replace(
+        found, pinned=False, below=min(older, key=lambda text: pair(text) or (0, 0), default=None)
+    )
+
+
+def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
     if machine.musl:
         words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
         return NoTorch(title=_TITLE, words=words)
@@ -89,7 +102,9 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
     newest = choose(machine)
     if isinstance(newest, NoTorch) or newest.torch is None:
         return newest
-    return msgspec.structs.replace(newest, torch=torch, torchvision=torchvision(torch), beside=_beside(torch, machine))
+    return msgspec.structs.replace(
+        newest, torch=torch, torchvision=torchvision(torch), beside=_beside(torch, machine), pinned=True
+    )
 
 
 def neighbour_of(gfx: str) -> str | None:
@@ -113,9 +128,22 @@ def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
     rows = _before(machine, rows) or rows
     if not rows:
         return _no_build(machine)
-    release = pytorch.release(rows[0].torch)
-    latest = release.latest if isinstance(release, TorchRelease) else rows[0].torch
-    return _as_choice(rows[0], latest, machine)
+    row = rows[0] if machine.python is not None else _for_most_pythons(machine, rows)
+    release = pytorch.release(row.torch)
+    latest = release.latest if isinstance(release, TorchRelease) else row.torch
+    return _as_choice(row, latest, machine)
+
+
+def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuild:
+    """Return the build whose index has a torch for the oldest Python that many people have: cu126 has, cu130 begins with Python 3.10.
+
+    The registry has one for each. A DGX Spark came with Python 3.12.
+    """
+    newest = rows[0]
+    if _of_registry(newest, machine) or machine.board == "dgx-spark":
+        return newest
+    old = [row for row in rows if is_yes(takes_python(row.torch, _OLD_PYTHON)) and not _of_registry(row, machine)]
+    return newest if not old or any(row.cuda == newest.cuda for row in old) else old[0]
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
@@ -125,8 +153,7 @@ def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
 
 
 def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
-    flavour = pytorch.flavour(row.cuda)
-    plain = row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
+    flavour, plain = pytorch.flavour(row.cuda), _of_registry(row, machine)
     return Choice(
         torch=torch,
         torchvision=torchvision(torch),
@@ -137,6 +164,10 @@ def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
         beside=_beside(torch, machine),
         doubt=_doubt(machine, row),
     )
+
+
+def _of_registry(row: TorchBuild, machine: Machine) -> bool:
+    return row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
 
 
 def _why(row: TorchBuild, machine: Machine) -> str:
@@ -352,7 +383,6 @@ __all__ = [
     "index_of",
     "index_of_build",
     "numpy_for",
-    "of_the_torch_there",
     "same",
     "vision_for",
 ]

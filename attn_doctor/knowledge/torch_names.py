@@ -37,11 +37,6 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
     return index_of(flavour)
 
 
-def of_the_torch_there(name: str = "torch") -> str:
-    """Return the requirement of torch, or of a package with its numbers, for a command that puts the release that is there in the braces."""
-    return f"{name}=={{torch}}"
-
-
 def by_others(torch: str) -> bool:
     """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
     part = local(torch)

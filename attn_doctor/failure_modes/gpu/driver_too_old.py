@@ -236,7 +236,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return older
     # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    first = bool(older) and (theirs or places.jetson(facts))
+    # Where no command brings a driver, the torch for the one that is there has one.
+    by_words = not any(step.argv for fix in newer[:1] for step in fix.steps)
+    first = bool(older) and (theirs or by_words or places.jetson(facts))
     return (*older, *newer) if first else (*newer, *older)
 
 
@@ -274,7 +276,8 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
         old = old_torch_steps.for_driver(facts)
         title = f"Install a torch for CUDA {old.cuda}" if old else ""
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),) if old else ()
-    return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
+    unknown = isinstance(facts.torch.version, Unknown) and not found.pinned
+    return torch_steps.kept_or_newest(facts, "Install a torch for CUDA {cuda}", reinstall=unknown)
 
 
 def _of_nvidia(facts: Facts) -> bool:

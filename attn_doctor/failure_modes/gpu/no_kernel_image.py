@@ -302,13 +302,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # the installed torch holds the code, as far as known: another binary lacks it
     if not _card_is_known(facts):
         return ()
-    title = (
-        f"Install torch {found.torch} for CUDA {found.cuda}"
-        if isinstance(found, Choice) and found.cuda
-        else "Install another torch"
-    )
     unknown = isinstance(there, Unknown)  # pip takes the same release in another build for met
-    return torch_steps.newest(facts, title, why="it holds code for the GPU here", reinstall=unknown)
+    return torch_steps.kept_or_newest(
+        facts, "Install {name} for CUDA {cuda}", "it holds code for the GPU here", reinstall=unknown
+    )
 
 
 def _card_is_known(facts: Facts) -> bool:

@@ -190,5 +190,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = found.words if isinstance(found, NoTorch) and not others else other.why
         step = msgspec.structs.replace(other, why=words)
         return (Fix(title="Use another Python", steps=(step,), verify=verify),)
-    made = torch_steps.newest(facts, f"Take torch {found.torch}" if found.torch else "Take NVIDIA's torch")
+    made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch")
     return (*made, Fix(title="Use another Python", steps=(other,), verify=verify))

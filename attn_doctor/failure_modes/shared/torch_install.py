@@ -6,14 +6,17 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, of_conda, text, version_here
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.torch_machine import Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import Risk, Step
+from attn_doctor.model.versions import pair
 
 _OTHERS = "packages that pin torch may complain"
+_FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest of an index is at least this one
+_OWN_PYTHON = "which Python that is is not known: pip takes the newest release that is for it"
 
 
 def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
@@ -25,13 +28,17 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice. The same release in another build has to be installed again: pip takes it for met."""
+    """Return the steps that install a choice.
+
+    The same release in another build, and one that is not pinned, have to be installed again: pip takes what is there for met.
+    """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:
         return ()  # this very build is there
-    again = reinstall or (there is not None and there.partition("+")[0] == found.torch)
+    again = reinstall or (there is not None and not _replaces(found, there))
     requirements = (*found.requirements(*names), *beside)
-    reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
+    open_ = None if found.pinned else _OWN_PYTHON
+    reason = "; ".join(part for part in (why, found.why, open_, found.doubt) if part)
     changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
     risk: Risk = "low" if there is None else "medium"
     said = None if there is None else _OTHERS
@@ -49,6 +56,7 @@ def steps_of(
         commands.install(
             *requirements,
             index_url=found.index_url,
+            upgrade=not found.pinned and facts.torch.version is not None,  # an older one is there, or may be
             why=reason,
             changes=changes,
             risk=risk,
@@ -56,6 +64,13 @@ def steps_of(
             takes=found.takes,
         ),
     )
+
+
+def _replaces(found: Choice, there: str) -> bool:
+    """Say whether an installer takes the choice in the place of the torch that is there: by its number, as it does not compare builds."""
+    if found.pinned:
+        return there.partition("+")[0] != found.torch
+    return (pair(there) or _FOR_OLD_PYTHONS) < min(_FOR_OLD_PYTHONS, pair(found.torch or "") or _FOR_OLD_PYTHONS)
 
 
 def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
@@ -139,4 +154,4 @@ def _family(facts: Facts) -> tuple[str, ...]:
         or isinstance(facts.packages.distributions, Unknown)
     ):
         names.append("torchvision")
-    return (*names, *(["torchaudio"] if version_here(facts, "torchaudio") else []))
+    return (*names, *(["torchaudio"] if distribution(facts, "torchaudio") else []))

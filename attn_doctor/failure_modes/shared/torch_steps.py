@@ -24,7 +24,7 @@ from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import pair, parse
 
 
 def newest(
@@ -51,6 +51,52 @@ def newest(
     named = found.title if isinstance(found, NoTorch) else title
     fix = Fix(title=named, steps=steps, verify=commands.check(facts))
     return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstall: bool = False) -> tuple[Fix, ...]:
+    """Return the fixes that bring a torch which this machine runs: another build of the release that is there, else the newest.
+
+    The release stays where it is one before 2.0, whose programs mostly need that very one, and where the Python is not known: it has
+    wheels for the one that is there. `title` ends with the CUDA: "Install a torch for CUDA {cuda}".
+    """
+    old, same = old_torch_steps.same_release(facts), _same_release(facts)
+    if old is not None:
+        steps = old_torch_steps.steps(facts, old)
+        return (
+            Fix(
+                title=title.format(cuda=old.cuda, name=f"torch {old.row.torch}"),
+                steps=steps,
+                verify=commands.check(facts),
+            ),
+        )
+    if same is not None and another_image(facts) is None:
+        steps = steps_of(facts, same, why)
+        fix = Fix(title=title.format(cuda=same.cuda, name=same.name), steps=steps, verify=commands.check(facts))
+        return (*fresh_runtime(facts), fix)
+    found = choice(facts)
+    known = isinstance(found, Choice) and found.cuda is not None
+    named = (
+        title.format(cuda=found.cuda, name=found.name)
+        if known and isinstance(found, Choice)
+        else "Install another torch"
+    )
+    return newest(facts, named, why=why, reinstall=reinstall)
+
+
+def _same_release(facts: Facts) -> Choice | None:
+    """Return another CUDA build of the release that is there, where no Python is known for a newer one; None where there is none."""
+    version, machine = text(facts.torch.version), machine_of(facts)
+    read = parse(version or "")
+    if (
+        version is None
+        or read is None
+        or read.is_prerelease
+        or machine.python is not None
+        or torch_choice.by_others(version)
+    ):
+        return None
+    found = torch_choice.choose_release(machine, version.partition("+")[0])
+    return found if isinstance(found, Choice) and found.cuda is not None and found.build != version else None
 
 
 def another_image(facts: Facts) -> Fix | None:
@@ -96,6 +142,36 @@ def newest_steps(
         return without_index(facts, found)
     of_conda = by_conda(facts, found)
     return (of_conda,) if of_conda else steps_of(facts, found, why, beside, reinstall=reinstall)
+
+
+def together(facts: Facts, name: str) -> tuple[Step, ...]:
+    """Return the step that installs a package of which each release is for one torch, with the torch that it wants: the resolver finds the pair.
+
+    Neither is pinned: the newest torch has often no release of the package yet.
+    """
+    found = choice(facts)
+    if isinstance(found, NoTorch):
+        return without_index(facts, found)
+    family = dict.fromkeys(("torch", "torchvision", name))
+    step = commands.install(
+        *msgspec.structs.replace(found, pinned=False, beside=()).requirements(*family),
+        index_url=found.index_url,
+        upgrade=True,
+        why="; ".join(
+            part
+            for part in (
+                f"{name} is built for one torch, and the resolver takes both from one index",
+                found.why,
+                found.doubt,
+            )
+            if part
+        ),
+        changes=f"{name}, torch and torchvision",
+        risk="medium",
+        risk_text="packages that were built for the torch from before have to be built again",
+        takes=found.takes,
+    )
+    return (step,)
 
 
 def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: str | None = None) -> tuple[Step, ...]:
