@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
-from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts import (
+    gpu_signs,
+    prose_signs,
+    python_signs,
+    subject_signs,
+    system_signs,
+    table_signs,
+    torch_signs,
+)
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
 from attn_doctor.logs.stated_facts.typed import Answer, answers
@@ -21,6 +29,8 @@ _SIGNS = (
     *python_signs.SIGNS,
     *torch_signs.SIGNS,
     *gpu_signs.SIGNS,
+    *table_signs.SIGNS,
+    *prose_signs.SIGNS,
     *subject_signs.SIGNS,
 )
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
@@ -216,6 +226,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
+    equals = [c for c in equals if c.weight == max(c.weight for c in equals)]
     before = [c for c in equals if c.place.line <= error]
     if name in _BY_NUMBER and equals[0].how == "implied":
         votes = [c.value for c in equals]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import VERSION, Sign
 
 _TORCH = rf"(?P<torch>{VERSION})"
-_CUDA, _CUDA2 = r"(?P<torch_cuda>1[0-9]\.\d)", r"(?P<torch_cuda2>1[0-9]\.\d)"
+_CUDA, _CUDA2 = r"(?P<torch_cuda>(?:9|1[0-9])\.\d)", r"(?P<torch_cuda2>(?:9|1[0-9])\.\d)"
 _END = r"(?=$|[\s,;)'\"\]])"
 _PACKAGES = (
     r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
@@ -23,7 +23,7 @@ _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
-    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
+    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}{_END}"),
     # The banner of YOLOv5, v7 and v9 checkouts without its Python: "YOLOv5 🚀 v6.0-177-g54 torch 1.10.1+cu113 CUDA:0 (...)", "YOLOR 🚀 2022-7-7 torch 1.12.1 CPU"
     Sign((" torch ",), rf"^(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
     Sign(("YOLO",), r"^(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
