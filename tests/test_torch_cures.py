@@ -54,8 +54,8 @@ FIRST = {
     "an nvcc answers, and torch found no CUDA_HOME": (
         f"C:\\work\\rast>python setup.py install\n{NO_HOME}\nC:\\work\\rast>nvcc --version\n{NVCC}",
         [
-            f"{AGAIN}torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
-            f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            f"{AGAIN}torch torchvision --index-url {WHL}/cu126",
+            f"python -m pip install torch torchvision --index-url {WHL}/cu126",
             'set "CUDA_HOME=C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v12.6"',
         ],
     ),

@@ -34,6 +34,11 @@ class OldBuild(Record, frozen=True, kw_only=True):
         return exactly("torch", self.row.torch + part), exactly("torchvision", self.row.torchvision + part)
 
     @property
+    def torchaudio(self) -> str:
+        """The requirement of the torchaudio that belongs to it: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
+        return exactly("torchaudio", "0.7.2" if self.row.torch == "1.7.1" else f"0.{self.row.torch.partition('.')[2]}")
+
+    @property
     def plain(self) -> bool:
         return self.cuda == self.row.plain
 
@@ -41,7 +46,9 @@ class OldBuild(Record, frozen=True, kw_only=True):
 def build(torch: str, machine: Machine) -> OldBuild | None:
     """Return the CUDA build of this very release, "1.6.0", that the machine runs; None where there is none, or it is newer than 1.13."""
     bare = torch.partition("+")[0]
-    return next((found for row in load(OldTorch) if row.torch == bare and (found := _of(row, machine))), None)
+    return next(
+        (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
+    )
 
 
 def newest(machine: Machine) -> OldBuild | None:

@@ -74,6 +74,9 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
     if machine.musl:
         words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
         return NoTorch(title=_TITLE, words=words)
+    if machine.narrow:
+        words = "make an environment with a 64-bit Python, and install there: PyTorch has no wheels for 32 bits"
+        return NoTorch(title="Use a 64-bit Python", words=words)
     if machine.board == "jetson":
         return _of_jetson(machine)
     if machine.os == "darwin":

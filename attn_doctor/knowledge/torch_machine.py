@@ -40,6 +40,11 @@ class Machine(Record, frozen=True, kw_only=True):
         return "linux_aarch64" if arm else "linux_x86_64"
 
     @property
+    def narrow(self) -> bool:
+        """Whether its Python is one of 32 bits."""
+        return (self.machine or "").lower() in ("x86", "i386", "i486", "i586", "i686", "armv6l", "armv7l")
+
+    @property
     def knows_driver(self) -> bool:
         return self.driver is not None or self.driver_cuda is not None
 

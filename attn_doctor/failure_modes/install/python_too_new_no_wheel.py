@@ -33,9 +33,10 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
@@ -43,6 +44,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import dotted, pair
 
 MODE = FailureMode(
     code="AD205",
@@ -120,6 +122,10 @@ MODE = FailureMode(
 )
 
 
+class Narrow(Variant, frozen=True):
+    """Say that the Python is one of 32 bits."""
+
+
 def detect(facts: Facts) -> Hit | None:
     """Find a pinned torch that is not installed and has no wheels for this Python."""
     if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
@@ -163,6 +169,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
+    if machine_of(facts).narrow:
+        return Hit(
+            message="The Python there is one of 32 bits, and torch has wheels for 64 bits alone.",
+            evidence=building.lines(wanted),
+            variant=Narrow(),
+        )
     if versions is None or versions.startswith("none"):
         message = (
             f"The index has no {name.partition('=')[0]} at all for that Python or platform (or it is the wrong index)."
@@ -176,6 +188,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Narrow):
+        return (_of_64_bits(facts),)
     other = commands.by_hand(
         ("uv", "venv", "--python", "3.12", ".venv") if own(facts) == "uv" else (),
         why="make an environment with a Python that the version has wheels for",
@@ -192,3 +206,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Use another Python", steps=(step,), verify=verify),)
     made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch")
     return (*made, Fix(title="Use another Python", steps=(other,), verify=verify))
+
+
+def _of_64_bits(facts: Facts) -> Fix:
+    """Return the fix for a Python of 32 bits: the same release with 64, and the environment made anew with it.
+
+    https://docs.python.org/3/using/windows.html#python-launcher-for-windows (-3.10-64),
+    https://learn.microsoft.com/en-us/windows/package-manager/winget/install (--architecture)
+    """
+    title, version = (
+        "Use a 64-bit Python",
+        pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None,
+    )
+    if facts.system.os != "windows":
+        words = "PyTorch has no wheels for 32 bits: install the 64-bit release of this system (aarch64 or x86-64), and a Python of it"
+        return Fix(title=title, steps=(commands.by_hand((), words, "the system"),), verify=commands.check(facts))
+    label = dotted(version) if version else "3.12"
+    prefix = facts.interpreter.prefix
+    folder = prefix if isinstance(prefix, str) and facts.interpreter.kind == "venv" else ".venv"
+    steps = (
+        commands.by_hand(
+            ("winget", "install", "--id", f"Python.Python.{label}", "-e", "--architecture", "x64"),
+            f"Python {label} with 64 bits, beside the one that is there; then open a new prompt",
+            "adds a Python",
+        ),
+        commands.by_hand(
+            ("py", f"-{label}-64", "-m", "venv", "--clear", folder),
+            "makes the environment anew with it: --clear empties the folder first. Then repeat the installation in it",
+            "all packages of this environment",
+            "medium",
+            risk_text="what was installed in this folder is gone",
+        ),
+    )
+    return Fix(title=title, steps=steps, verify=commands.check(facts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, of_conda, text, version_here
 from attn_doctor.failure_modes.shared.torch_install import conda_name
 from attn_doctor.knowledge import old_torch, torch_choice
 from attn_doctor.knowledge.old_torch import OldBuild
@@ -33,7 +33,8 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
     runs = (
         f"driver {driver} runs it"
         if driver
-        else "nvidia-smi has to show this CUDA Version or a newer one at its top; an RTX 50 runs no torch before 2.7"
+        else "nvidia-smi has to show this CUDA Version or a newer one at its top"
+        + ("" if machine_of(facts).capabilities else "; an RTX 50 runs no torch before 2.7")
     )
     release = found.requirements[0].partition("==")[2].partition("+")[0]
     there = version_here(facts, "torch")
@@ -48,6 +49,7 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
     return (
         commands.install(
             *found.requirements,
+            *((found.torchaudio,) if distribution(facts, "torchaudio") else ()),
             find_links=torch_choice.STABLE,
             # A version without its build counts as met by every build of it.
             reinstall=found.plain and same,

@@ -18,7 +18,7 @@ from attn_doctor.failure_modes.shared.torch_install import (
     steps_of,
     without_index,
 )
-from attn_doctor.knowledge import old_torch, pytorch, torch_choice, wheels
+from attn_doctor.knowledge import built_packages, old_torch, pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.model.facts import Facts, Unknown
@@ -59,20 +59,17 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
     The release stays where it is one before 2.0, whose programs mostly need that very one, and where the Python is not known: it has
     wheels for the one that is there. `title` ends with the CUDA: "Install a torch for CUDA {cuda}".
     """
-    old, same = old_torch_steps.same_release(facts), _same_release(facts)
+    old, same, rebuilt = old_torch_steps.same_release(facts), _same_release(facts), _built_again(facts)
+    verify = commands.check(facts)
     if old is not None:
-        steps = old_torch_steps.steps(facts, old)
-        return (
-            Fix(
-                title=title.format(cuda=old.cuda, name=f"torch {old.row.torch}"),
-                steps=steps,
-                verify=commands.check(facts),
-            ),
-        )
+        named = title.format(cuda=old.cuda, name=f"torch {old.row.torch}")
+        return (Fix(title=named, steps=(*old_torch_steps.steps(facts, old), *rebuilt), verify=verify),)
     if same is not None and another_image(facts) is None:
-        steps = steps_of(facts, same, why)
-        fix = Fix(title=title.format(cuda=same.cuda, name=same.name), steps=steps, verify=commands.check(facts))
-        return (*fresh_runtime(facts), fix)
+        named = title.format(cuda=same.cuda, name=same.name)
+        return (
+            *fresh_runtime(facts),
+            Fix(title=named, steps=(*steps_of(facts, same, why), *rebuilt), verify=verify),
+        )
     found = choice(facts)
     known = isinstance(found, Choice) and found.cuda is not None
     named = (
@@ -80,7 +77,34 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
         if known and isinstance(found, Choice)
         else "Install another torch"
     )
-    return newest(facts, named, why=why, reinstall=reinstall)
+    made = newest(facts, named, why=why, reinstall=reinstall)
+    return tuple(
+        msgspec.structs.replace(fix, steps=(*fix.steps, *rebuilt)) if fix.title == named else fix for fix in made
+    )
+
+
+def _built_again(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps for the packages that a log names and that were compiled for the torch from before: they do not import with another."""
+    rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
+    sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
+    others = [row.name for row in rows if row.wheels != "none"]
+    steps: list[Step] = [
+        commands.install(
+            str(row.get),
+            reinstall=True,
+            no_deps=True,
+            no_build_isolation=True,
+            no_cache=True,
+            why=f"{row.name} was compiled for the torch from before: it is built again for this one, with a toolkit of its CUDA",
+            changes=row.name,
+            takes="minutes to an hour",
+        )
+        for row in sources
+    ]
+    if others:
+        words = f"{', '.join(others)}: compiled for the torch from before, and to be installed again for this one"
+        steps.append(commands.by_hand((), words, ", ".join(others)))
+    return tuple(steps)
 
 
 def _same_release(facts: Facts) -> Choice | None:
@@ -329,7 +353,11 @@ def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[S
     if isinstance(latest, Unknown):
         return ()
     why = f"for CUDA {major}, as the toolkit that is here"
-    return release(facts, latest.latest, why, rows[0].cuda, reinstall=nvcc is not None)
+    machine = machine_of(facts)
+    found = torch_choice.choose_release(machine, latest.latest, rows[0].cuda)
+    if isinstance(found, Choice) and machine.python is None:
+        found = msgspec.structs.replace(found, pinned=False)
+    return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=nvcc is not None)
 
 
 def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:

@@ -157,6 +157,8 @@ def _lock(stated: StatedFacts) -> str | None:
 
 def _platform(os: str, machine: str) -> str:
     """Return the platform as Python's sysconfig writes it."""
+    if os == "windows" and machine == "x86":
+        return "win32"
     if os == "windows":
         return "win-arm64" if machine == "aarch64" else "win-amd64"
     return f"macosx-11.0-{machine}" if os == "darwin" else f"linux-{machine}"

@@ -349,7 +349,11 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         sign = _SIGN.get(match.slug)
         if sign is None:
             continue
-        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
+        named = {
+            name: text
+            for name, text in match.groups.items()
+            if name in ("torchvision", "torchaudio", "ultralytics", "vllm")
+        }
         if "checkout" in match.groups:  # installed by nobody: its repository was cloned
             named[match.groups["checkout"]] = ""
         if "name" in match.groups:

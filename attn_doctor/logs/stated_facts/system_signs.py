@@ -60,6 +60,10 @@ SIGNS = (
         {**_WINDOWS, "machine": "x86_64"},
         "implied",
     ),
+    # A 32-bit Python, as it says itself. Its pip takes wheels of win32 alone.
+    Sign((" 32 bit (",), r"\[MSC v\.\d{3,5} 32 bit \((?:Intel|ARM)\)\]", {"os": "windows", "machine": "x86"}),
+    Sign(("-win32.whl",), r"(?:Downloading|Using cached|Processing|filename=)\s?\S{0,300}-win32\.whl", {"os": "windows", "machine": "x86"}, "implied"),
+    Sign(("linux_armv", "linux_i686", "armv7l ", "armv6l ", "i686 GNU"), r"(?:linux_|-linux-|\bLinux \S+ .{0,200} |^Architecture:\s+)(?P<machine>armv[67]l|i686)(?:\.whl| GNU/Linux|$|[\s/])", {"os": "linux"}, "implied"),
     # macOS
     Sign(("/Users/",), r"(?<![\w:./\\])/Users/(?!runner/)[\w.-]+/", _MAC, "implied"),
     Sign(("/opt/homebrew/",), r"(?<![\w.])/opt/homebrew/", {**_MAC, "machine": "arm64"}, "implied"),

@@ -20,6 +20,9 @@ _TORCH = rf"v?(?P<torch>{VERSION})"
 _OF_TORCH = r"(?:Py)?[Tt]orch(?:[ _]?[Vv]ersion)?(?: \((?:GPU|accelerator)\?\))?"
 
 SIGNS = (
+    Sign(("sys.platform",), r"^sys\.platform(?:: |\s{2,60})linux$", {"os": "linux"}),
+    Sign(("sys.platform",), r"^sys\.platform(?:: |\s{2,60})win32$", {"os": "windows"}),
+    Sign(("sys.platform",), r"^sys\.platform(?:: |\s{2,60})darwin$", {"os": "darwin"}),
     Sign(("Python  ", "Python\t"), rf"^Python\s{{2,60}}(?P<python>{_V3})(?= \(| \||$)"),
     Sign(("Python: 3", "Python : 3", "Python**", "Python |", "Python：", "python：", "Python=3"), rf"^{_BULLET}[Pp]ython{_IS}(?P<python>{_V3}){_FIELD_END}"),
     Sign(("ython version", "ython Version", "ython_version", "ython 版本", "ython版本"), rf"^{_BULLET}(?:sys\.)?[Pp]ython[ _]?(?:[Vv]ersion|版本){_IS}(?P<python>{_V3}){_FIELD_END}"),

@@ -232,6 +232,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "comfyui": _comfyui,
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
+    "torchaudio": _elsewhere,
     "ultralytics": _elsewhere,
     "vllm": _elsewhere,
     "checkout": _elsewhere,
