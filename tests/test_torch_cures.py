@@ -308,4 +308,4 @@ def test_a_gcc_that_the_headers_of_torch_refuse_is_told_by_collect_env(torch, gc
 def test_what_is_compiled_at_its_first_use_needs_the_torch_of_the_toolkit():
     told = commands_of(JIT)
     assert "DS_BUILD_OPS" not in told
-    assert f"torch==1.10.1+cu111 torchvision==0.11.2+cu111 --find-links {WHL}/torch_stable.html" in told
+    assert f"torch==1.10.2+cu111 torchvision==0.11.3+cu111 --find-links {WHL}/torch_stable.html" in told

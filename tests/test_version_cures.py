@@ -24,8 +24,8 @@ FIRST = {
         f"{REFUSED.format('NVIDIA GeForce RTX 3080', 'sm_86')}{DETECTRON}",
         "torch there has no code for NVIDIA GeForce RTX 3080 (sm_86)",
         [
-            f"python3 {AGAIN}torch==2.4.1 torchvision==0.19.1 --index-url {WHL}/cu121",
-            f"python3 -m pip install torch==2.4.1 torchvision==0.19.1 --index-url {WHL}/cu121",
+            f"python3 {AGAIN}torch==2.4.1 torchvision==0.19.1",
+            "python3 -m pip install torch==2.4.1 torchvision==0.19.1",
             f'python3 {AGAIN}--no-build-isolation --no-cache-dir "detectron2 @ git+https://github.com/facebookresearch/detectron2.git"',
         ],
     ),
