@@ -8,7 +8,7 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import Sign
 
 _NOT_OURS = (
-    r"^(?!.{0,500}(?:upport|equire|ecommend|inimum|ompatib|eprecat|t least|>=|<=|~=|(?:or|and) (?:newer|later|above|higher|greater|older|up)\b|"
+    r"^(?=.{1,400}$)(?!.{0,400}(?:upport|equire|ecommend|inimum|ompatib|eprecat|t least|>=|<=|~=|(?:or|and) (?:newer|later|above|higher|greater|older|up)\b|"
     r"\b(?:needs?|must|should|please|Please|only|instead|expects?|expected|until|since|wheels?|built for|such as|e\.g\.|"
     r"instructions|[Ii]n PyTorch|[Ff]rom PyTorch)\b))(?:.{0,300}?)"
 )
@@ -16,11 +16,12 @@ _V3 = r"3\.(?:[5-9]|1[0-5])(?:\.\d{1,2})?"
 _END = r"(?![\d+*x-]|\.[\dx*]|/[\d\w]|\s?(?:[-–]|to|through)\s?\d|, 3\.|\s?[<>])"
 _PYTHON = rf"(?<![\w./\\<>=-])(?:C?[Pp]ython|PYTHON|py)[ =:v-]{{0,3}}(?P<python>{_V3}){_END}"
 _TORCH = r"(?<![\w./\\<>=-])(?:[Pp]y)?[Tt]orch[ =:v-]{0,3}(?P<torch>[12]\.\d{1,2}(?:\.\d{1,2})?(?:\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*\d))?)(?![\w.]*\d)"
-_PYTHONS = tuple(
-    f"{word}{space}3."
-    for word in ("python", "Python", "PYTHON", "CPython", "py")
-    for space in (" ", "", "=", "==", ": ", "-", " v", " = ")
+_BEFORE = (" ", "=", "==", ": ", " v", " = ")  # between a name and its version
+_PYTHONS = (
+    *(f"{word}{space}3." for word in ("python", "Python", "PYTHON") for space in _BEFORE),
+    *("Python3.", "Python-3.", "PYTHON3."),
 )
+_TORCHES = tuple(f"orch{space}{major}." for major in "12" for space in (*_BEFORE, "", "-"))
 
 # In front of a GPU that is somebody's own: "on my RTX 3090", "8x A100", "GPU: RTX 4090", "Ubuntu 22.04, RTX 4090".
 _OWN = (
@@ -95,14 +96,14 @@ _NVIDIA_WORDS = (
 SIGNS = (
     Sign(_PYTHONS, f"{_NOT_OURS}{_PYTHON}", {}, "implied", -1),
     # torch beside a Python or a CUDA: alone it stands in many sentences.
-    Sign(("orch",), rf"{_NOT_OURS}{_TORCH}\s?(?:/|,|\(|\s)\s?\(?(?P<index>cu\d{{2,3}}|cpu)\b", {}, "implied", -1),
-    Sign(("orch",), rf"{_NOT_OURS}{_TORCH}(?=.{{1,80}}\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d)", {}, "implied", -1),
-    Sign(("orch",), rf"{_NOT_OURS}(?:\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d).{{1,80}}?{_TORCH}", {}, "implied", -1),
-    Sign(("orch",), rf"{_NOT_OURS}{_TORCH}\s?(?:,|\(|/|with|built for|for|and|\+|\|)\s?(?:CUDA|cuda|cu)\s?(?:version:? ?)?(?P<torch_cuda>\d{{1,2}}\.\d)(?=$|\.?[\s,;)|]|\.$)", {}, "implied", -1),
+    Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}\s?(?:/|,|\(|\s)\s?\(?(?P<index>cu\d{{2,3}}|cpu)\b", {}, "implied", -1),
+    Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}(?=.{{1,80}}\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d)", {}, "implied", -1),
+    Sign(_TORCHES, rf"{_NOT_OURS}(?:\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d).{{1,80}}?{_TORCH}", {}, "implied", -1),
+    Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}\s?(?:,|\(|/|with|built for|for|and|\+|\|)\s?(?:CUDA|cuda|cu)\s?(?:version:? ?)?(?P<torch_cuda>\d{{1,2}}\.\d)(?=$|\.?[\s,;)|]|\.$)", {}, "implied", -1),
     # GPUs
     Sign(_NVIDIA_WORDS, rf"{_NOT_OURS}{_OWN}(?<![\w.-])(?P<gpu>{_NVIDIA})(?![\w.-]|/\d| ?(?:series|Series|and|or|vs))", {}, "implied", -1),
     Sign(("Quadro ", "Tesla ", " Ada"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_QUADRO})(?!\w)", {}, "implied", -1),
     Sign(("adeon", "Vega ", "vega ", "nstinct MI", "MI50", "MI60", "MI100", "MI210", "MI250", "MI300", " WX", " 780M", " 680M", " 890M"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_AMD})(?!\w)", {}, "implied", -1),
     Sign(("Arc A", "Arc B", "Arc Pro", "Arc(TM)", "Arc™"), _NOT_OURS + r"(?<![\w.-])(?:Intel(?:\(R\)|®)? )?(?P<pci>Arc)(?:\(TM\)|™)? (?:A[357]\d0M?|B5[78]0|Pro [AB]\d{2})\b", {}, "implied", -1),
-    Sign(("gfx",), rf"^(?!.{{0,400}}gfx.{{1,400}}gfx){_NOT_OURS}(?<![\w;=:/.-])(?P<gfx>gfx[19]\d{{1,2}}[0-9a-f]{{1,2}}|gfx803)(?![\w;,])", {}, "implied", -1),
+    Sign(("gfx",), rf"^(?=.{{1,160}}$)(?!.*gfx.*gfx){_NOT_OURS}(?<![\w;=:/.-])(?P<gfx>gfx[19]\d{{1,2}}[0-9a-f]{{1,2}}|gfx803)(?![\w;,])", {}, "implied", -1),
 )  # fmt: skip
