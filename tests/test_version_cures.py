@@ -138,3 +138,14 @@ def test_the_build_is_one_that_the_driver_of_the_log_runs(driver):
     text = f"Python version: {python}.1 (64-bit runtime)\nNvidia driver version: {driver}\nRuntimeError: The NVIDIA driver on your system is too old. (found version 9010)\n"
     lines = [line for fix in cures(text) for line in fix if line and "torch==" in line]
     assert (DRIVERS[driver] in lines[0]) if DRIVERS[driver] else not lines
+
+
+@pytest.mark.parametrize(("torch", "wanted"), [("2.3.1+cu121", "mamba-ssm==2.2.2"), ("2.4.1+cu121", "mamba-ssm")])
+def test_a_package_is_of_a_release_that_this_torch_takes(torch, wanted):
+    """After 2.2.2 mamba-ssm imports torch.amp.custom_bwd, which torch 2.3 does not have."""
+    text = (
+        f'torch.__version__: {torch}\n  File "/v/lib/python3.10/site-packages/mamba_ssm/ops/selective_scan_interface.py", line 18, in <module>\n'
+        "    import selective_scan_cuda\nImportError: /v/lib/python3.10/site-packages/selective_scan_cuda.cpython-310-x86_64-linux-gnu.so: undefined "
+        "symbol: _ZN3c104impl3cow11cow_deleterEPv\n"
+    )
+    assert (cures(text)[0][-1] or "").endswith(f" {wanted}")
