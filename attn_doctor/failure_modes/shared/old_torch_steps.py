@@ -46,10 +46,11 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
         where = ("--prefix", prefix) if prefix else ()
         argv = ("conda", "install", *where, *names, f"cudatoolkit={found.cuda}", "-c", "pytorch")
         return (commands.by_hand(argv, why, "packages of conda", takes="up to 2 GB"),)
+    audio = (found.torchaudio,) if distribution(facts, "torchaudio") else ()
     return (
         commands.install(
             *found.requirements,
-            *((found.torchaudio,) if distribution(facts, "torchaudio") else ()),
+            *audio,
             find_links=torch_choice.STABLE,
             # A version without its build counts as met by every build of it.
             reinstall=found.plain and same,

@@ -44,6 +44,7 @@ SIGNS = (
     Sign(("your GPU has capability", "GPU has capability"), r"your GPU has capability \((?P<capability>\d+, \d)\)"),
     Sign(("get_device_capability",), r"get_device_capability\(\d?\)[^\d]{1,6}\((?P<capability>\d+, \d)\)"),
     Sign(("ompute capability",), r"(?:[Yy]our GPU|[Dd]evice \d?|GPU \d?).{0,60}(?:has|with|is of) (?:CUDA )?[Cc]ompute [Cc]apability:? (?P<capability>\d{1,2}\.\d)\b"),
+    Sign(("but running on sm",), r"kernel built for sm\S{2,12}, but running on (?P<capability>sm_?\d{2,3})"),
     Sign(("for option 'gpu-name'",), r"Value '(?P<capability>sm_\d{2,3})[af]?' is not defined for option 'gpu-name'", {}, "implied"),
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
     # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz

@@ -29,6 +29,7 @@ SIGNS = (
     Sign(("sys.version: 3", "sys.version  "), rf"^{_BULLET}sys\.version(?:: |\s{{2,60}})(?P<python>{_V3}) "),  # pip debug
     Sign((" (python 3",), rf"^(?:[-\w ]{{1,20}}: )?pip \d[\w.]{{0,12}} from .{{1,300}} \(python (?P<python>{_V3})\)$"),  # pip --version
     Sign(("requires a different Python",), rf"requires a different Python: (?P<python>{_V3}) not in "),
+    Sign(("but the running Python is",), rf"but the running Python is (?P<python>{_V3})"),  # pip before 19
     Sign(("current Python version (",), rf"ecause the current Python version \((?P<python>{_V3})\) does not satisfy"),
     # conda's torch names its Python too: "pytorch 1.13.1 py3.10_cuda11.7_cudnn8.5.0_0"; other packages of conda have "py39h2bbff1b_0".
     Sign(("_cuda",), r"^(?:\+ )?pytorch\s+\d\S*\s+py(?P<python>3\.?\d{1,2})_cuda"),
