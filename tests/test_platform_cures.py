@@ -176,7 +176,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "Colab": (COLAB + CU128 + UNSET, ["!ls -d /usr/local/cuda", "%env CUDA_HOME=/usr/local/cuda"]),
     "Kaggle, a toolkit of another major": (
         KAGGLE + NVCC_128,
-        ["!python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+        [
+            "!python -m pip install --force-reinstall --no-deps torch torchvision --index-url https://download.pytorch.org/whl/cu126",
+            "!python -m pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126",
+        ],
     ),
     "torch's CUDA is not known": (
         system("Ubuntu 22.04.4 LTS") + UNSET,
@@ -271,7 +274,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python3 -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+        [  # the release that is there, as the log names no Python: PyPI's build of it is for CUDA 12
+            "python3 -m pip install --force-reinstall --no-deps torch==2.9.1 torchvision==0.24.1",
+            "python3 -m pip install torch==2.9.1 torchvision==0.24.1",
+        ],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": (

@@ -357,7 +357,10 @@ def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[S
     found = torch_choice.choose_release(machine, latest.latest, rows[0].cuda)
     if isinstance(found, Choice) and machine.python is None:
         found = msgspec.structs.replace(found, pinned=False)
-    return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=nvcc is not None)
+    if isinstance(found, NoTorch):
+        return ()
+    # A newer one for another CUDA may be there, which an installer would keep.
+    return steps_of(facts, found, why, reinstall=nvcc is not None or not found.pinned)
 
 
 def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
