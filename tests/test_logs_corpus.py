@@ -28,15 +28,8 @@ def first_root(diagnosis: Diagnosis) -> Finding | None:
     return first if first and first.root_cause else None
 
 
-# The newest torch that supports every GPU, as a cure names it where nothing is known of the GPU: `{torch}` in an expectation.
-NEWEST = "torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"
-
-
-def _plain(argv: tuple[str, ...]) -> str:
-    """Return a command; one that asks the torch there for its version without the program that does, and with <torch> for {torch}."""
-    if any("torch.__version__.partition" in word for word in argv):
-        return " ".join(("(asks torch)", *argv[3:])).replace("{", "<").replace("}", ">")
-    return " ".join(argv)
+# The newest torch that supports every GPU, as a cure names it where nothing is known of GPU and Python: `{torch}` in an expectation.
+NEWEST = "torch torchvision --index-url https://download.pytorch.org/whl/cu126"
 
 
 def in_words(fix: Fix) -> str:
@@ -44,7 +37,7 @@ def in_words(fix: Fix) -> str:
     steps = [
         (f"unset {step.name}" if step.value is None else f"{step.name}={step.value}")
         if isinstance(step, SetVariable)
-        else " ".join((_plain(step.argv), *(("> " + step.into,) if step.into else ())))
+        else " ".join((" ".join(step.argv), *(("> " + step.into,) if step.into else ())))
         for step in fix.steps
     ]
     return ": ".join([fix.title, *filter(None, [" ; ".join(filter(None, steps))])])

@@ -183,8 +183,8 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "Kaggle, a toolkit of another major": (
         KAGGLE + NVCC_128,
         [
-            "%pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126",
-            None,
+            "%pip install --force-reinstall --no-deps torch torchvision --index-url https://download.pytorch.org/whl/cu126",
+            "%pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126",
         ],
     ),
     "torch's CUDA is not known": (
@@ -280,7 +280,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "an old driver, Windows": ("PS C:\\seg> python train.py\n" + OLD_DRIVER, [None]),
     "an old driver, a cluster: another torch first": (
         CLUSTER + CU130 + OLD_DRIVER,
-        ["python3 -m pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"],
+        [  # the release that is there, as the log names no Python: PyPI's build of it is for CUDA 12
+            "python3 -m pip install --force-reinstall --no-deps torch==2.9.1 torchvision==0.24.1",
+            "python3 -m pip install torch==2.9.1 torchvision==0.24.1",
+        ],
     ),
     "an old driver, Jetson": (JETSON + OLD_DRIVER, [None]),
     "no container toolkit, Windows": (

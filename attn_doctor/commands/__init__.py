@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor.commands import places
-from attn_doctor.commands.installers import by_own_tool, by_the_torch_there, chosen, context, in_order, rendered
+from attn_doctor.commands.installers import by_own_tool, chosen, context, in_order, rendered
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import in_powershell, quoted, shell_of, shown
@@ -17,7 +17,6 @@ from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, 
 __all__ = [
     "by_hand",
     "by_own_tool",
-    "by_the_torch_there",
     "check",
     "in_front",
     "in_powershell",

@@ -39,7 +39,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import rocm_steps, symbols, torch_here, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -228,7 +228,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
         return _of_libomp(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
-        return _hip_sdk(facts)
+        return rocm_steps.hip_sdk(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -292,30 +292,3 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
         Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
     )
-
-
-_HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\5.7\\bin"
-
-
-def _hip_sdk(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two ways on an AMD GPU: ZLUDA with AMD's HIP SDK, and AMD's own torch, which needs neither.
-
-    https://github.com/patientx/ComfyUI-Zluda/issues/5
-    """
-    look = commands.by_hand(
-        ("hipInfo.exe",),
-        "in a new prompt: has to print the AMD GPU. Where it is not found, the next line; where it is, install the newest driver of AMD, and "
-        "remove what an NVIDIA driver left",
-        "nothing",
-        "none",
-    )
-    words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
-    path = commands.by_hand(
-        ("powershell", "-Command", words),
-        "5.7 stands for the release of the HIP SDK that is there; where there is none, first install the one that the README of your ZLUDA names: "
-        "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
-        "PATH of this user",
-    )
-    verify = commands.check(facts)
-    own = torch_steps.newest(facts, "Install AMD's torch for Windows", maker="amd")
-    return (Fix(title="Put AMD's HIP SDK on PATH", steps=(look, path), verify=verify), *own)

@@ -161,6 +161,8 @@ def _lock(stated: StatedFacts) -> str | None:
 
 def _platform(os: str, machine: str) -> str:
     """Return the platform as Python's sysconfig writes it."""
+    if os == "windows" and machine == "x86":
+        return "win32"
     if os == "windows":
         return "win-arm64" if machine == "aarch64" else "win-amd64"
     return f"macosx-11.0-{machine}" if os == "darwin" else f"linux-{machine}"
@@ -237,12 +239,16 @@ def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
 
 
 # By the names of lspci, https://pci-ids.ucw.cz. Which device it is stands there only with -nn.
-_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL}
+_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL, "Arc": INTEL}
+_ARC = "56a0"  # the device id of an Arc A770: torch has code for every Arc
 
 
 def _graphics(made: _Filling, stated: StatedFacts) -> None:
     if stated.pci:
-        bus = tuple(PciDevice(vendor=_VENDORS[maker.value], device="", pci_class="03") for maker in stated.pci)
+        bus = tuple(
+            PciDevice(vendor=_VENDORS[maker.value], device=_ARC if maker.value == "Arc" else "", pci_class="03")
+            for maker in stated.pci
+        )
         made.set("graphics.pci", bus, stated.pci[-1])
     names = stated.gpus
     amd = [gpu for gpu in names if gpu.value.startswith(("AMD", "Radeon"))]

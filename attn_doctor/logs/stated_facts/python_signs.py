@@ -81,10 +81,11 @@ _PORTABLE = (
 )  # fmt: skip
 
 _PYTHONS = (
+    Sign(("/python3.",), r"(?<!lib)(?<!lib64)/python(?P<python>3\.\d{1,2})/site-packages\b", {}, "implied", -1),
     Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
     # A file of Python's own library: "/usr/lib/python3.8/subprocess.py".
     Sign(_POSIX_ENVIRONMENT, r"/lib(?:64)?/python(?P<python>3\.\d{1,2})t?/(?!site-packages|dist-packages)[a-z_]\w*(?:/\w+){0,4}\.py\b", {}, "implied"),
-    Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
+    Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython_?(?P<python>3(?:1[0-5]|[6-9]))\d{0,2}[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((" torch-",), rf"\bPython-(?P<python>{_V3}) torch-"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \((?:default|main|tags|heads|v3|\w{{3}} \d|[\w ]+, )"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3})(?: \|.{{0,80}}\|.{{0,80}})?$"),

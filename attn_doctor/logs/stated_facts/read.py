@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
-from attn_doctor.logs.stated_facts import gpu_signs, programs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts import (
+    gpu_signs,
+    programs,
+    prose_signs,
+    python_signs,
+    subject_signs,
+    system_signs,
+    table_signs,
+    torch_signs,
+)
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
 from attn_doctor.logs.stated_facts.typed import Answer, answers
@@ -22,6 +31,8 @@ _SIGNS = (
     *programs.SIGNS,
     *torch_signs.SIGNS,
     *gpu_signs.SIGNS,
+    *table_signs.SIGNS,
+    *prose_signs.SIGNS,
     *subject_signs.SIGNS,
 )
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
@@ -248,6 +259,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
+    equals = [c for c in equals if c.weight == max(c.weight for c in equals)]
     if name == "bundled":  # words in a text tell the folder below the program, a path tells where that is
         equals = [c for c in equals if not c.value.startswith((".", "venv"))] or equals
     before = [c for c in equals if c.place.line <= error]
@@ -372,7 +384,11 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         sign = _SIGN.get(match.slug)
         if sign is None:
             continue
-        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
+        named = {
+            name: text
+            for name, text in match.groups.items()
+            if name in ("torchvision", "torchaudio", "ultralytics", "vllm")
+        }
         if "checkout" in match.groups:  # installed by nobody: its repository was cloned
             named[match.groups["checkout"]] = ""
         if "name" in match.groups:

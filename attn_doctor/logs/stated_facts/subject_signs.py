@@ -28,6 +28,7 @@ _SUBJECTS = (
     Sign(("not a problem with poetry but with",), rf"not a problem with poetry but with {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("✖ Install ", "✖ Update "), rf"^\s*✖ (?:Install|Update) {_NAME} (?P<asked>\d\S*) failed", _BUILDING, weight=FAILED),
     Sign(("No matching distribution found for",), rf"No matching distribution found for {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
+    Sign(("requires a different Python",), rf"Package '{_NAME}' requires a different Python", _INSTALLING, weight=FAILED),
     Sign(("satisfies the requirement",), rf"Could not find a version that satisfies the requirement {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),

@@ -73,6 +73,10 @@ SIGNS = (
     # Git Bash and MSYS: drives are folders there.
     Sign(("/c/Users/", "/d/", "/cygdrive/"), r"(?<![\w.])(?:/cygdrive)?/[cd]/(?:Users|Program|[Aa]naconda|[\w.-]+/[\w./-]*[Ll]ib/site-packages)", {**_WINDOWS, "shell": "bash"}, "implied"),
     Sign(("_NT-",), r"\b(?:MINGW(?:64|32)|MSYS|CYGWIN)_NT-\d", {**_WINDOWS, "shell": "bash"}),
+    # A 32-bit Python, as it says itself. Its pip takes wheels of win32 alone.
+    Sign((" 32 bit (",), r"\[MSC v\.\d{3,5} 32 bit \((?:Intel|ARM)\)\]", {"os": "windows", "machine": "x86"}),
+    Sign(("-win32.whl",), r"(?:Downloading|Using cached|Processing|filename=)\s?\S{0,300}-win32\.whl", {"os": "windows", "machine": "x86"}, "implied"),
+    Sign(("linux_armv", "linux_i686", "armv7l ", "armv6l ", "i686 GNU"), r"(?:linux_|-linux-|\bLinux \S+ .{0,200} |^Architecture:\s+)(?P<machine>armv[67]l|i686)(?:\.whl| GNU/Linux|$|[\s/])", {"os": "linux"}, "implied"),
     # macOS
     Sign((".dylib",), r"\w\.dylib\b", _MAC, "implied"),
     Sign(("Apple M",), r"\bApple M[1-9](?: (?:Pro|Max|Ultra))?\b", {**_MAC, "machine": "arm64"}, "implied"),
