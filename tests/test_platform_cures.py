@@ -185,6 +185,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
         [
             "%pip install --force-reinstall --no-deps torch torchvision --index-url https://download.pytorch.org/whl/cu126",
             "%pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126",
+            None,
         ],
     ),
     "torch's CUDA is not known": (
