@@ -22,6 +22,8 @@ _EXAMPLE, _EXAMPLE_OF_SPARK = (12, 8), (13, 0)
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
     """Return the fixes. `floor`: the oldest CUDA that the package takes. `replace`: the toolkit that comes with this system is the wrong one."""
     wheel = building.without_compiling(facts)
+    if subject.package(facts) == "deepspeed" and facts.system.os != "windows":
+        wheel = ()  # its setup asks nvcc for its version also where nothing is compiled: op_builder/builder.py, installed_cuda_version
     here = whole(facts, floor)
     if here is not None:
         return (_point_at(facts, here), *wheel)

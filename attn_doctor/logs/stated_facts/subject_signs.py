@@ -11,7 +11,8 @@ _IMPORTING, _RUNNING = {"doing": "importing"}, {"doing": "running"}
 # What builds, and is not what is built.
 _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks|build|uv|poetry|pdm|importlib|_virtualenv|numpy\.distutils|ninja)\b"
 
-_SO = r"(?:\.cpython-\S{3,40}|\.abi3)?\.so: "
+_SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum makes a link of the name: "[x.so](http://x.so/): undefined"
+_EXTENSIONS = r"flash_attn_2_cuda|flash_attn\w*|selective_scan_cuda|causal_conv1d\w*|xformers|mamba_ssm|sageattention\w*|natten|mmcv|detectron2|awq_ext"
 
 FAILED, TRIED, FRAME = 3, 2, 1  # weights: it failed; a file of it is being built; a frame of a traceback stands in it
 
@@ -41,7 +42,10 @@ _SUBJECTS = (
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
-    Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
+    Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
+    Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),
+    # A person's own words: "... when installing flash_attn: ModuleNotFoundError: No module named 'torch'".
+    Sign(("No module named",), r"(?:安装|安裝|install(?:ing)?|build(?:ing)?|インストール)\s?[`'\"]?(?P<package>[A-Za-z][\w.-]*?)[`'\"]?\s?(?:处|时|時|失败|失敗|报错|fails?|failed|:|,|：|，).{0,60}No module named", _BUILDING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*?)(?:-\d[^\s\\/]{{1,80}}\.egg)?[\\/]\S{{1,150}}?{_SO}", _IMPORTING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
