@@ -33,6 +33,8 @@ _SUBJECTS = (
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
     Sign(("is incompatible with the current platform",), r"dependency is incompatible with the current platform: \S{0,300}?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-/\s]*-\S{1,120}\.whl", _INSTALLING, weight=FAILED),
+    # The whole command of an older pip, which stands behind the error: ".../pip-install-ab12cd34/NAME_<hash>/setup.py", before 21.0 "/NAME/setup.py".
+    Sign(("Command errored out with exit status",), r"Command errored out with exit status \d+:.{0,600}?[\\/]+pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)(?:_[0-9a-f]{32})?[\\/]+setup\.py", _BUILDING, weight=FAILED),
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
