@@ -213,5 +213,9 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
             "this prompt",
             "none",
         ),
-        commands.variable("DISTUTILS_USE_SDK", "1", "the build takes the compiler of this prompt, in the Command Prompt of the line above"),
+        commands.variable(
+            "DISTUTILS_USE_SDK",
+            "1",
+            "the build takes the compiler of this prompt, in the Command Prompt of the line above",
+        ),
     )

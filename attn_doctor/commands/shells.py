@@ -21,7 +21,7 @@ _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 # Programs of the host, which are no step of an image.
-_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
+_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi", "FROM")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:

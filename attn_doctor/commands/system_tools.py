@@ -72,7 +72,9 @@ def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
     """Return the step for a Linux whose distribution is not known: one line, by apt-get where there is one, else by dnf."""
     line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
     return commands.by_hand(
-        ("sh", "-c", line), f"{why}; by apt-get (Debian, Ubuntu), else by dnf (RHEL, Rocky, Fedora); without sudo as root", changes
+        ("sh", "-c", line),
+        f"{why}; by apt-get (Debian, Ubuntu), else by dnf (RHEL, Rocky, Fedora); without sudo as root",
+        changes,
     )
 
 

@@ -261,7 +261,10 @@ def _another_folder(facts: Facts, home: str | None) -> Fix:
     none = "where it names none, take the next way"
     if facts.system.os == "windows":
         look = commands.by_hand(
-            ("where.exe", "nvcc"), f"names each nvcc on PATH: CUDA_HOME has to be the folder above its bin; {none}", "nothing", "none"
+            ("where.exe", "nvcc"),
+            f"names each nvcc on PATH: CUDA_HOME has to be the folder above its bin; {none}",
+            "nothing",
+            "none",
         )
         return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
     look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"names each nvcc there; {none}", "nothing", "none")

@@ -228,7 +228,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     hinted = any(m.strength == "proof" for m in seen.matches)
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or subject.words(facts)
-    if not building_it and subject.stated(facts) and facts.subject.doing == "building" and isinstance(facts.torch.version, str):
+    if (
+        not building_it
+        and subject.stated(facts)
+        and facts.subject.doing == "building"
+        and isinstance(facts.torch.version, str)
+    ):
         return Hit(
             message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to. The "
             f"torch {facts.torch.version} of your environment is not seen there.",
@@ -255,7 +260,11 @@ def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     last = hooks[-1]
     log = next(log for log in seen.logs if log.file == last.file)
     told = (*log.about("an exception"), *log.about("installation ended well"))
-    if any(m.line > last.line for m in told) or any(m.strength == "proof" for m in log.matches) or log.lines - last.line > _CUT:
+    if (
+        any(m.line > last.line for m in told)
+        or any(m.strength == "proof" for m in log.matches)
+        or log.lines - last.line > _CUT
+    ):
         return None
     return Hit(
         message=f"The log is cut: it ends where pip asks {name} for its build requirements, and the line that names the error is missing. Probably its setup "

@@ -196,10 +196,10 @@ def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sought = [m for m in seen.matches if "sought" in m.groups]
     if not sought or seen.group("found"):
         return None
-    message = (
-        "An old bitsandbytes, of a release before 0.43, looks for libcudart.so and did not find it as far as the log goes. Newer ones take it from torch."
+    message = "An old bitsandbytes, of a release before 0.43, looks for libcudart.so and did not find it as far as the log goes. Newer ones take it from torch."
+    return Hit(
+        message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
     )
-    return Hit(message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW)
 
 
 def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
@@ -213,7 +213,10 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
         else "0.43 and newer use the CUDA that torch brings"
     )
     newer = commands.install(
-        "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43", upgrade=True, why=f"{why}, and look for no others", changes="bitsandbytes"
+        "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43",
+        upgrade=True,
+        why=f"{why}, and look for no others",
+        changes="bitsandbytes",
     )
     sees = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"),
@@ -221,7 +224,9 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    first = Fix(title=f"Take bitsandbytes {'0.46' if _arm(facts) else '0.43'} or newer", steps=(newer, sees), verify=verify)
+    first = Fix(
+        title=f"Take bitsandbytes {'0.46' if _arm(facts) else '0.43'} or newer", steps=(newer, sees), verify=verify
+    )
     if old.lacks != "libcuda.so":
         return (first,)
     if old.on == "wsl":

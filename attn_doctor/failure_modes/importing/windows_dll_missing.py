@@ -111,7 +111,8 @@ _PROCEDURE = re.compile(symbols.PROCEDURE)
 _MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
 # Modules that are compiled for one torch, or that attention needs: of another module less is known.
 _OURS = re.compile(
-    r"flash|^_C$|_C_|^_ext$|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm|_cuda", re.IGNORECASE
+    r"flash|^_C$|_C_|^_ext$|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm|_cuda",
+    re.IGNORECASE,
 )
 
 

@@ -173,7 +173,11 @@ def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, s
     """Return the variant, with the last call of torch.load that the traceback shows outside of packages."""
     shown = [m for m in seen.matches if "source" in m.groups]
     for source in reversed(shown):
-        above = [m for m in seen.matches if "file" in m.groups and m.file == source.file and 0 < source.line - m.line <= _WRAPPED]
+        above = [
+            m
+            for m in seen.matches
+            if "file" in m.groups and m.file == source.file and 0 < source.line - m.line <= _WRAPPED
+        ]
         if not above or _OF_A_PACKAGE.search(above[-1].groups["file"]):
             continue
         frame, line = above[-1].groups, source.groups["source"]
@@ -240,8 +244,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     call = commands.by_hand(
         (),
-        line
-        + (", or load it with YOLO(path)" if (variant.name or "").startswith("ultralytics.") else ""),
+        line + (", or load it with YOLO(path)" if (variant.name or "").startswith("ultralytics.") else ""),
         "one line of your program",
         "low",
         risk_text="the file can run any code when it is loaded",

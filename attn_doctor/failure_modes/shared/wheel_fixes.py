@@ -54,7 +54,11 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
     elif isinstance(facts.torch.version, Unknown) or facts.grade == "stated":
         found = look_it_up(facts)
         # What does not fit goes first: programs that can do without it run from then on.
-        gone = () if any(isinstance(step, Install) for step in found.steps) else _removal(facts, f"{because}: programs that can do without it run then")
+        gone = (
+            ()
+            if any(isinstance(step, Install) for step in found.steps)
+            else _removal(facts, f"{because}: programs that can do without it run then")
+        )
         title = found.title if not gone else f"Remove flash-attn; then {found.title[0].lower()}{found.title[1:]}"
         made.append(msgspec.structs.replace(found, title=title, steps=(*gone, *found.steps)))
     removal = _removal(facts, f"{because}, and PyTorch's own fused attention needs no package")
