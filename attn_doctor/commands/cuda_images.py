@@ -47,7 +47,9 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
     if name is None:
         why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
     elif places.container(facts) == places.BUILD:
-        why = "in place of the FROM of the Dockerfile: -devel images hold nvcc and its headers, -runtime and -base do not"
+        why = (
+            "in place of the FROM of the Dockerfile: -devel images hold nvcc and its headers, -runtime and -base do not"
+        )
         return commands.by_hand(("FROM", name), why, "another image")
     else:
         why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"

@@ -336,19 +336,31 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 # The folder of the repository is called by the distribution's own names: ubuntu2204, debian12.
-_KEYRING = (
-    f"(. /etc/os-release && wget {_REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
-)
+_KEYRING = f"(. /etc/os-release && wget {_REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
 
 
 def _as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
     """Return the steps for a Linux that a log does not name, as Ubuntu and Debian take them. `dashed`, `label`: "12-8", "12.8"."""
-    windows = "" if facts.system.os == "linux" else f"; on Windows: winget install --id Nvidia.CUDA -e --version {label}" if label[0].isdigit() else ""
+    windows = (
+        ""
+        if facts.system.os == "linux"
+        else f"; on Windows: winget install --id Nvidia.CUDA -e --version {label}"
+        if label[0].isdigit()
+        else ""
+    )
     why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}"
     lines = (
         (_KEYRING, why, "a file cuda-keyring_1.1-1_all.deb"),
-        ("sudo dpkg -i cuda-keyring_1.1-1_all.deb && sudo apt-get update", "sets that repository up", "NVIDIA's repository"),
-        (f"sudo apt-get install -y cuda-toolkit-{dashed}", "the toolkit alone, which brings no driver", "adds the CUDA toolkit"),
+        (
+            "sudo dpkg -i cuda-keyring_1.1-1_all.deb && sudo apt-get update",
+            "sets that repository up",
+            "NVIDIA's repository",
+        ),
+        (
+            f"sudo apt-get install -y cuda-toolkit-{dashed}",
+            "the toolkit alone, which brings no driver",
+            "adds the CUDA toolkit",
+        ),
         (f"export CUDA_HOME=/usr/local/cuda-{label}", "where that package puts it", "CUDA_HOME, in this shell alone"),
     )
     return tuple(commands.by_hand(("sh", "-c", line), said, changes) for line, said, changes in lines)
@@ -359,7 +371,12 @@ def of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
 
     A POSIX shell puts the answer in. On Windows, in an image and on a cluster no line does so.
     """
-    if facts.system.os in ("windows", "darwin") or places.on_cluster(facts) or shell_of(facts) != "bash" or places.container(facts):
+    if (
+        facts.system.os in ("windows", "darwin")
+        or places.on_cluster(facts)
+        or shell_of(facts) != "bash"
+        or places.container(facts)
+    ):
         return ()
     python = commands.quoted(commands.starting(facts))
     asked = f"$({python} -c 'import torch; print(torch.version.cuda)')"
@@ -372,11 +389,17 @@ def of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
         why = f"a toolkit of torch's CUDA and a gcc that each nvcc takes, inside this environment; {none}"
         get = commands.by_hand(("sh", "-c", line), why, "adds a CUDA toolkit to this environment", takes="about 3 GB")
         prefix = facts.interpreter.prefix
-        return (get, commands.variable("CUDA_HOME", prefix, "where conda puts its toolkit")) if isinstance(prefix, str) else (get,)
+        return (
+            (get, commands.variable("CUDA_HOME", prefix, "where conda puts its toolkit"))
+            if isinstance(prefix, str)
+            else (get,)
+        )
     if places.manager(facts) not in ("apt-get", None):
         return ()
-    dashed = f"$({python} -c 'import torch; print(torch.version.cuda.replace(\".\", \"-\"))')"
-    return _as_ubuntu(facts, dashed, asked, f"without root: cuda-toolkit of conda's channel nvidia, in the same release; {none}")
+    dashed = f'$({python} -c \'import torch; print(torch.version.cuda.replace(".", "-"))\')'
+    return _as_ubuntu(
+        facts, dashed, asked, f"without root: cuda-toolkit of conda's channel nvidia, in the same release; {none}"
+    )
 
 
 def ask_torch(facts: Facts) -> Step:

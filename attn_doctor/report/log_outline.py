@@ -112,5 +112,7 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
     if doubtful:
         word = "this line" if len(doubtful) == 1 else f"{len(doubtful)} lines"
         said = "; ".join(f"line {error.line}: {error.text}" for _, error in doubtful)
-        return Verdict(f"No error that attn-doctor knows in {lines}. It may be {word}, in {doubtful[0][0].file}: {said}", "warn")
+        return Verdict(
+            f"No error that attn-doctor knows in {lines}. It may be {word}, in {doubtful[0][0].file}: {said}", "warn"
+        )
     return Verdict(f"No error in {lines}.", "good")

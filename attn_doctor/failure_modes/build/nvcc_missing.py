@@ -45,6 +45,7 @@ from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD106",
@@ -268,7 +269,7 @@ def _another_folder(facts: Facts, home: str | None) -> Fix:
         )
         return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
     look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"names each nvcc there; {none}", "nothing", "none")
-    steps = (look,)
+    steps: tuple[Step, ...] = (look,)
     if commands.shell_of(facts) == "bash":
         not_that = f", in place of {home}" if home else ""
         line = f'export CUDA_HOME="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'

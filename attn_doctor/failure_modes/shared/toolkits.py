@@ -120,7 +120,8 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     least = f", and not older than {floor}" if floor else ""
     ask = cuda_toolkits.ask_torch(facts)
     ask = msgspec.structs.replace(
-        ask, why=f"says for which CUDA torch was built: the toolkit has to be of this major{least}. {dotted(version)} below stands for it"
+        ask,
+        why=f"says for which CUDA torch was built: the toolkit has to be of this major{least}. {dotted(version)} below stands for it",
     )
     if places.container(facts) and not places.environment_tool(facts):
         return Fix(title=title, steps=(cuda_images.another(facts, version, None), ask), verify=building.verify(facts))
