@@ -42,7 +42,7 @@ from attn_doctor.failure_modes.recipe import (
 )
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
 from attn_doctor.knowledge import translated_messages
-from attn_doctor.logs.reader import Seen
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
@@ -211,7 +211,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if called is not None:
             return called
         return cut_logs.hit(
-            seen,
+            Seen(tuple(m for m in seen.matches if "cut" not in m.groups or not _starts(m)), seen.logs),
             "setup.py asked nvcc for its version there. Probably CUDA's folder holds no nvcc, or no folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
         )
@@ -223,9 +223,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence)
 
 
+def _starts(match: Match) -> bool:
+    """Say whether it is the source line that starts nvcc, and not the frame around it."""
+    return ", in " not in match.text and "get_cuda_bare_metal_version" not in match.groups["cut"]
+
+
 def _in_call(seen: Seen) -> Hit | None:
     """Return the hit of a log that ends in the frames of subprocess, below the line that starts nvcc. None: it does not."""
-    calls = [m for m in seen.matches if "cut" in m.groups and "nvcc" in m.text and ", in " not in m.text]
+    calls = [m for m in seen.matches if "cut" in m.groups and _starts(m)]
     if not calls:
         return None
     last = calls[-1]

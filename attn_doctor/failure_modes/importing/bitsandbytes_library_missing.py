@@ -177,7 +177,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Return the hit of a release before 0.43: its setup reports, or files of Linux on Windows."""
     lacks = seen.group("lacks")
-    reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches)
+    reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches if m.strength != "context")
     if seen.group("windows") or (reports and facts.system.os == "windows"):
         message = "The bitsandbytes there is a release for Linux, and this is Windows: 0.43 was the first with a library for Windows."
         return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))

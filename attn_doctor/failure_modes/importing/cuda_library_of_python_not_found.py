@@ -32,10 +32,10 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import nvidia_wheels
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.steps import Step
 
 _NAMES = r"lib(?:cudnn|cublas|nvrtc|cudart|cufft|curand|cusparse|cusolver|nvJitLink)\w*\.so[.\d]*"
 
@@ -111,9 +111,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         changes=f"adds {' and '.join(wheels)}",
         takes="about 1 GB",
     )
+    why = "the folders of all NVIDIA wheels of this environment: the loader looks there in this shell; then start the program again"
+    path = nvidia_wheels.on_the_path(facts, why, dll=library.endswith(".dll"))
     verify = commands.check(facts)
     title = "Install the library into the environment, and let the loader look there"
-    return (Fix(title=title, steps=(get, *_path(facts, dll=library.endswith(".dll"))), verify=verify),)
+    return (Fix(title=title, steps=(get, *path), verify=verify),)
 
 
 def _wheels(library: str) -> tuple[str, ...]:
@@ -125,22 +127,6 @@ def _wheels(library: str) -> tuple[str, ...]:
     if major >= 13:
         return ("nvidia-cublas", "nvidia-cudnn-cu13")
     return (f"nvidia-cublas-cu{major}", f"nvidia-cudnn-cu{major}")
-
-
-def _path(facts: Facts, *, dll: bool) -> tuple[Step, ...]:
-    """Return the step that puts the folders of NVIDIA's wheels on the path of the loader."""
-    why = "the folders of all NVIDIA wheels of this environment: the loader looks there in this shell; then start the program again"
-    site = facts.interpreter.site_packages
-    if facts.system.os == "windows" or dll:
-        folder = site if isinstance(site, str) else None
-        if folder is None:
-            words = "put the folders nvidia\\cublas\\bin and nvidia\\cudnn\\bin of site-packages on PATH, and start the program again"
-            return (commands.by_hand((), words, "PATH of this prompt", "none"),)
-        value = f"{folder}\\nvidia\\cublas\\bin;{folder}\\nvidia\\cudnn\\bin;%PATH%"
-        return (commands.variable("PATH", value, why),)
-    python = commands.quoted(commands.starting(facts))
-    line = f"""export LD_LIBRARY_PATH="$({python} -c 'import glob, sysconfig; print(":".join(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")))'):$LD_LIBRARY_PATH\""""
-    return (commands.by_hand(("sh", "-c", line), why, "LD_LIBRARY_PATH, in this shell alone", "none"),)
 
 
 def _link(facts: Facts) -> Fix:
@@ -158,15 +144,7 @@ def _link(facts: Facts) -> Fix:
         "a link libnvrtc.so beside the NVRTC of this environment: cuDNN 8 opens it by that name; it prints the folder",
         "adds a link",
     )
-    python = commands.quoted(commands.starting(facts))
-    line = (
-        f"""export LD_LIBRARY_PATH="$({python} -c 'import glob, sysconfig; p = sysconfig.get_paths()["purelib"]; """
-        """print(":".join([p + "/torch/lib", *glob.glob(p + "/nvidia/*/lib")]))'):$LD_LIBRARY_PATH\""""
+    path = nvidia_wheels.on_the_path(
+        facts, "so that the loader finds the link, in this shell; then start the program again", torch=True
     )
-    path = commands.by_hand(
-        ("sh", "-c", line),
-        "so that the loader finds the link, in this shell; then start the program again",
-        "LD_LIBRARY_PATH, in this shell alone",
-        "none",
-    )
-    return Fix(title="Give NVRTC the name that cuDNN opens", steps=(link, path), verify=commands.check(facts))
+    return Fix(title="Give NVRTC the name that cuDNN opens", steps=(link, *path), verify=commands.check(facts))
