@@ -33,7 +33,14 @@ NEWEST = "torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch
 
 
 def _plain(argv: tuple[str, ...]) -> str:
-    """Return a command; one that asks the torch there for its version without the program that does, and with <torch> for {torch}."""
+    """Return a command; one that asks the torch there for its version without the program that does, and with <torch> for {torch}.
+
+    The lines that set NVIDIA's repository up, in whichever Ubuntu or Debian it is, are of one wording: tests/test_system_lines.py has it.
+    """
+    if argv[:2] == ("sh", "-c"):
+        argv = argv[2:]
+    if any("cuda-keyring" in word and "os-release" in word for word in argv):
+        return "(NVIDIA's repository)"
     if any("torch.__version__.partition" in word for word in argv):
         return " ".join(("(asks torch)", *argv[3:])).replace("{", "<").replace("}", ">")
     return " ".join(argv)
