@@ -90,16 +90,6 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "export CUDA_HOME=/srv/envs/miniconda3/envs/p",
         ],
     ),
-    "an image whose Python says which Ubuntu it is": (
-        (
-            '18.55         File "/usr/lib/python3.8/subprocess.py", line 858, in __init__\n'
-            "18.55       FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'\n18.55 error: metadata-generation-failed\n"
-            "------\nDockerfile:31\n--------------------\n"
-        ),
-        "nvcc-missing",
-        "/usr/local/cuda/bin/nvcc",
-        ["FROM nvidia/cuda:12.1.1-devel-ubuntu20.04"],
-    ),
     "DeepSpeed starts an nvcc that is not there": (
         (
             "$ CUDA_HOME=/opt/cuda-11.7 pip install deepspeed\n"
@@ -110,6 +100,12 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "nvcc-missing",
         "the build starts nvcc in /opt/cuda-11.7/bin there",
         ["ls -d /usr/local/cuda*/bin/nvcc", 'export CUDA_HOME="$(dirname'],
+    ),
+    "the compat libcuda of an image": (
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted on non supported HW\n",
+        "cuda-forward-compat-804",
+        "forward-compatibility",
+        ["export LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu"],
     ),
     "no compiler on a Linux that no line names": (
         "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.\nUsing /lib/x86_64-linux-gnu/libc.so.6\n",

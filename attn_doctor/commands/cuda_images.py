@@ -9,7 +9,6 @@ from attn_doctor.model.steps import Step
 
 # The last update of each release, as https://hub.docker.com/r/nvidia/cuda has it.
 TAGS = {
-    (11, 7): "11.7.1",
     (11, 8): "11.8.0",
     (12, 1): "12.1.1",
     (12, 2): "12.2.2",
@@ -27,17 +26,11 @@ TAGS = {
 _SYSTEMS = {"ubuntu2004": "ubuntu20.04", "ubuntu2204": "ubuntu22.04", "ubuntu2404": "ubuntu24.04", "rhel8": "rockylinux8", "rhel9": "rockylinux9"}  # fmt: skip
 
 
-# The Ubuntu whose own Python is of this minor: https://packages.ubuntu.com/search?keywords=python3
-_UBUNTUS = {"3.8": "ubuntu20.04", "3.10": "ubuntu22.04", "3.12": "ubuntu24.04"}
-
-
 def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> str | None:
     """Return the image with this toolkit on the system of this container; None where there is none."""
     tag, system = TAGS.get(version), _SYSTEMS.get(repository or "")
     if system is None and not isinstance(facts.system.distribution, str):
-        python = facts.interpreter.version
-        of_python = _UBUNTUS.get(".".join(python.split(".")[:2])) if isinstance(python, str) else None
-        system = of_python or ("ubuntu22.04" if version < (12, 6) else "ubuntu24.04")
+        system = "ubuntu22.04" if version < (12, 6) else "ubuntu24.04"
     return f"nvidia/cuda:{tag}-devel-{system}" if tag and system else None
 
 
@@ -47,10 +40,7 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
     if name is None:
         why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
     elif places.container(facts) == places.BUILD:
-        why = (
-            "in place of the FROM of the Dockerfile: -devel images hold nvcc and its headers, -runtime and -base do not"
-        )
-        return commands.by_hand(("FROM", name), why, "another image")
+        why = f"begin the Dockerfile with `FROM {name}`: -devel images hold nvcc and its headers, -runtime and -base do not"
     else:
         why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"
     return commands.by_hand((), why, "another image")

@@ -145,9 +145,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image of an "
             "older CUDA: the host's own driver is taken then"
         )
+        steps = (commands.by_hand((), why, "a new container", "none"),)
+        usual = f"/usr/lib/{'aarch64' if places.architecture(facts) == 'aarch64' else 'x86_64'}-linux-gnu"
+        words = (
+            f"in the container: the host's own driver is mounted there, and then comes before /usr/local/cuda/compat. When it is started: "
+            f"docker run --gpus all -e NVIDIA_DISABLE_REQUIRE=1 -e LD_LIBRARY_PATH={usual}, and your image"
+        )
+        steps = (commands.variable("LD_LIBRARY_PATH", usual, words), *steps)
         if facts.system.os == "windows" or places.hosted(facts) or places.jetson(facts):
             why = "take /usr/local/cuda/compat off LD_LIBRARY_PATH: the machine's own driver is taken then"
-        steps = (commands.by_hand((), why, "a new container", "none"),)
+            steps = (commands.by_hand((), why, "a new container", "none"),)
         off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
     # The host's own driver is enough where it runs torch's CUDA: then nothing has to be installed or rebooted.

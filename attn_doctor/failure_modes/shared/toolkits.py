@@ -124,7 +124,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
         why=f"says for which CUDA torch was built: the toolkit has to be of this major{least}. {dotted(version)} below stands for it",
     )
     if places.container(facts) and not places.environment_tool(facts):
-        return Fix(title=title, steps=(cuda_images.another(facts, version, None), ask), verify=building.verify(facts))
+        return Fix(title=title, steps=(cuda_images.another(facts, None, None), ask), verify=building.verify(facts))
     steps = (ask, *cuda_toolkits.install(facts, version)[-1].steps)
     return Fix(title=title, steps=steps, verify=building.verify(facts))
 
