@@ -36,6 +36,7 @@ from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.knowledge.cuda import Coverage, driver_covers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
@@ -145,7 +146,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image of an "
             "older CUDA: the host's own driver is taken then"
         )
-        steps = (commands.by_hand((), why, "a new container", "none"),)
+        steps: tuple[Step, ...] = (commands.by_hand((), why, "a new container", "none"),)
         usual = f"/usr/lib/{'aarch64' if places.architecture(facts) == 'aarch64' else 'x86_64'}-linux-gnu"
         words = (
             f"in the container: the host's own driver is mounted there, and then comes before /usr/local/cuda/compat. When it is started: "
