@@ -27,7 +27,7 @@ from attn_doctor.model.versions import dotted, pair
 
 Version = tuple[int, int]
 DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
-_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
@@ -261,7 +261,6 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
         return ()
     with_ = with_ or "apt-get"
-    folder = f"{_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     package = f"cuda-toolkit-{version[0]}-{version[1]}"
     never = (
         " (never `cuda` or a driver package: the driver is that of Windows)"
@@ -271,8 +270,7 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     why = f"the toolkit alone{never}"
     root = places.as_root
     steps: list[Step] = [
-        commands.by_hand(argv, said, "NVIDIA's repository")
-        for argv, said in _set_up(facts, found.folder, folder, with_)
+        commands.by_hand(argv, said, "NVIDIA's repository") for argv, said in set_up(facts, found.folder, with_)
     ]
     install_it = {
         "apt-get": root(facts, "apt-get", "install", "-y", package),
@@ -283,8 +281,9 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     return *steps, commands.variable("CUDA_HOME", f"/usr/local/cuda-{dotted(version)}", "where that package puts it")
 
 
-def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Return the commands that set NVIDIA's repository up, each with its reason."""
+def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return the commands that set NVIDIA's repository up, each with its reason. `name`: its folder, as "ubuntu2204"."""
+    folder = f"{REPOSITORIES}/{name}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     root = places.as_root
     if with_ == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
@@ -325,7 +324,7 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
         get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
         return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
-        return _as_ubuntu(facts, f"{version[0]}-{version[1]}", label, f"without root: {conda}")
+        return as_ubuntu(facts, f"{version[0]}-{version[1]}", label, f"without root: {conda}")
     here = f"{facts.system.distribution} {facts.system.distribution_version}"
     said = (
         f"NVIDIA has no repository for {here}"
@@ -336,10 +335,10 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 # The folder of the repository is called by the distribution's own names: ubuntu2204, debian12.
-_KEYRING = f"(. /etc/os-release && wget {_REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
+_KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
 
 
-def _as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
+def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
     """Return the steps for a Linux that a log does not name, as Ubuntu and Debian take them. `dashed`, `label`: "12-8", "12.8"."""
     windows = (
         ""
@@ -364,42 +363,6 @@ def _as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Ste
         (f"export CUDA_HOME=/usr/local/cuda-{label}", "where that package puts it", "CUDA_HOME, in this shell alone"),
     )
     return tuple(commands.by_hand(("sh", "-c", line), said, changes) for line, said, changes in lines)
-
-
-def of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install the toolkit of the torch there, whose CUDA nobody knows: the lines ask it. Empty where no line can.
-
-    A POSIX shell puts the answer in. On Windows, in an image and on a cluster no line does so.
-    """
-    if (
-        facts.system.os in ("windows", "darwin")
-        or places.on_cluster(facts)
-        or shell_of(facts) != "bash"
-        or places.container(facts)
-    ):
-        return ()
-    python = commands.quoted(commands.starting(facts))
-    asked = f"$({python} -c 'import torch; print(torch.version.cuda)')"
-    none = "the line asks torch for its CUDA; where that is None, torch is a CPU build"
-    if places.environment_tool(facts):
-        *before, last = places.conda_install(facts, "cuda-toolkit", channels=("nvidia", "conda-forge"))
-        gcc = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}=11"
-        names = " ".join(f'"{name}={asked}"' for name in (last, "cuda-nvcc", "cuda-cudart-dev"))
-        line = f"{commands.quoted(tuple(before))} {names} {gcc}"
-        why = f"a toolkit of torch's CUDA and a gcc that each nvcc takes, inside this environment; {none}"
-        get = commands.by_hand(("sh", "-c", line), why, "adds a CUDA toolkit to this environment", takes="about 3 GB")
-        prefix = facts.interpreter.prefix
-        return (
-            (get, commands.variable("CUDA_HOME", prefix, "where conda puts its toolkit"))
-            if isinstance(prefix, str)
-            else (get,)
-        )
-    if places.manager(facts) not in ("apt-get", None):
-        return ()
-    dashed = f'$({python} -c \'import torch; print(torch.version.cuda.replace(".", "-"))\')'
-    return _as_ubuntu(
-        facts, dashed, asked, f"without root: cuda-toolkit of conda's channel nvidia, in the same release; {none}"
-    )
 
 
 def ask_torch(facts: Facts) -> Step:

@@ -78,6 +78,11 @@ def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
     )
 
 
+def _is_any_linux(facts: Facts) -> bool:
+    """Say whether it is a Linux whose distribution is not known. One that is known, and has no manager here, has neither apt-get nor dnf."""
+    return facts.system.os == "linux" and not isinstance(facts.system.distribution, str)
+
+
 def every_manager(names: dict[Manager, Argv]) -> str:
     """Return the commands for a Linux whose distribution is not known, in words."""
     of: dict[Manager, str] = {"apt-get": "Debian, Ubuntu", "dnf": "RHEL, Rocky, Fedora"}
@@ -99,11 +104,12 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
     found = packages(facts, _PACKAGES["compiler"], why, "adds gcc, g++ and make")
     if found:
         return found
-    if facts.system.os == "linux":
+    if _is_any_linux(facts):
         why = f"{why}; without root: conda install -c conda-forge gxx_linux-64"
         return (either(_PACKAGES["compiler"], why, "adds gcc, g++ and make"),)
     unknown = f"install gcc and g++: {every_manager(_PACKAGES['compiler'])}; without root: conda install -c conda-forge gxx_linux-64"
-    unknown += f". On Windows: Visual Studio Build Tools with the C++ workload, and the {NATIVE_PROMPT}"
+    if facts.system.os != "linux":
+        unknown += f". On Windows: Visual Studio Build Tools with the C++ workload, and the {NATIVE_PROMPT}"
     return (commands.by_hand((), unknown, "adds a C++ compiler"),)
 
 
@@ -159,7 +165,7 @@ def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
     if places.on_cluster(facts):
         return module(facts, name, name, name)
     found = packages(facts, _PACKAGES[name], f"{name} of the distribution", changes)
-    if not found and facts.system.os == "linux":
+    if not found and _is_any_linux(facts):
         return (either(_PACKAGES[name], f"{name} of the distribution", changes),)
     return found or (commands.by_hand((), f"install {name}: {every_manager(_PACKAGES[name])}", changes),)
 
@@ -207,7 +213,7 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     if found:
         return found
     names: dict[Manager, Argv] = {"apt-get": (f"python{label or '3'}-dev",), "dnf": ("python3-devel",)}
-    if facts.system.os == "linux":
+    if _is_any_linux(facts):
         names = {**names, "dnf": (f"python{label or '3'}-devel",)}
         return (either(names, "the headers of exactly this Python; a Python of conda or uv has them", "adds Python.h"),)
     why = f"install the headers of exactly this Python: {every_manager(names)}; or take a Python of conda or uv, which has them"

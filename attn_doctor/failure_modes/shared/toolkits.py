@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, cuda_toolkits, places
+from attn_doctor.commands import cuda_images, cuda_toolkits, places, toolkit_of_torch
 from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
@@ -113,7 +113,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     title = "Install a CUDA toolkit of torch's major"
-    steps = cuda_toolkits.of_the_torch_there(facts) if floor is None else ()
+    steps = toolkit_of_torch.steps(facts) if floor is None else ()
     if steps:
         return Fix(title=title, steps=steps, verify=building.verify(facts))
     version = _example(facts, floor)
