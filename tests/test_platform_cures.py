@@ -386,7 +386,8 @@ def test_a_distribution_that_is_not_known_is_told_the_ways_that_there_are():
     facts = machine(system={"os": "linux"})
     (line,) = lines(facts, system_tools.compiler(facts))
     assert (
-        line == "sh -c command -v apt-get && sudo apt-get install -y build-essential || sudo dnf install -y gcc gcc-c++ make"
+        line
+        == "sh -c command -v apt-get && sudo apt-get install -y build-essential || sudo dnf install -y gcc gcc-c++ make"
     )
 
 
