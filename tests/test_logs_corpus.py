@@ -32,12 +32,24 @@ def first_root(diagnosis: Diagnosis) -> Finding | None:
 NEWEST = "torch torchvision --index-url https://download.pytorch.org/whl/cu126"
 
 
+def _plain(argv: tuple[str, ...]) -> str:
+    """Return a command as an expectation has it.
+
+    The lines that set NVIDIA's repository up, in whichever Ubuntu or Debian it is, are of one wording: tests/test_system_lines.py has it.
+    """
+    if argv[:2] == ("sh", "-c"):
+        argv = argv[2:]
+    if any("cuda-keyring" in word and "os-release" in word for word in argv):
+        return "(NVIDIA's repository)"
+    return " ".join(argv)
+
+
 def in_words(fix: Fix) -> str:
     """Return "title: command ; command", as `fixes` of an expect.toml has it. A step that only says something to do is left out."""
     steps = [
         (f"unset {step.name}" if step.value is None else f"{step.name}={step.value}")
         if isinstance(step, SetVariable)
-        else " ".join((" ".join(step.argv), *(("> " + step.into,) if step.into else ())))
+        else " ".join((_plain(step.argv), *(("> " + step.into,) if step.into else ())))
         for step in fix.steps
     ]
     return ": ".join([fix.title, *filter(None, [" ; ".join(filter(None, steps))])])

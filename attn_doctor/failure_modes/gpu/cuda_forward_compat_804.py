@@ -153,7 +153,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
             before = "the host's own libcuda lies there (on RHEL and Rocky in /usr/lib64), and is found before that of the compat folder"
             ahead = (commands.in_front(facts, "LD_LIBRARY_PATH", folder, before),)
-        steps = (*ahead, commands.by_hand((), f"for good: {why}" if ahead else why, "a new container", "none"))
+        steps: tuple[Step, ...] = (
+            *ahead,
+            commands.by_hand((), f"for good: {why}" if ahead else why, "a new container", "none"),
+        )
         off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
     # The host's own driver is enough where it runs torch's CUDA: then nothing has to be installed or rebooted.

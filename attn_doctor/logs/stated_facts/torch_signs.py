@@ -38,6 +38,9 @@ _TORCHES = (
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
     Sign(("torch==",), rf"^torch=={_TORCH}$", {}, "implied"),
     Sign(("torch ",), rf"^torch\s{{1,60}}{_TORCH}(?:\s+(?:pypi_0|\S*cu\S*|/\S*|https\S*))*(?:\s+pypi)?$"),
+    # As people fill in a form, or write a title: "torch+cuda 2.6.0", "(torch 2.6.0/cu124, flash-attn 2.8.2)".
+    Sign(("torch+cu", "Torch+CU"), rf"^(?:Py|py)?[Tt]orch ?\+ ?(?:cuda|CUDA|cu\d{{2,3}})\s*[:=]?\s+{_TORCH}$"),
+    Sign(("/cu1",), r"\b(?:py|Py)?[Tt]orch[ =]{1,2}(?P<torch>\d\.\d{1,2}\.\d)\s?/\s?(?P<index>cu1\d\d)\b"),
     Sign(("torch ",), r"^torch\s{2,60}✅ (?P<torch>\d+\.\d+\.\d+(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign(("pytorch ",), rf"^(?:\+ )?pytorch\s+{_TORCH}\s+(?:py3\.?\d+_cuda(?P<torch_cuda>\d+\.\d+)\w*|cuda(?P<torch_cuda2>\d{{3}})_?\w*|\S+)"),
     Sign(("you have torch ",), rf"\byou have torch {_TORCH} which is incompatible"),
