@@ -144,7 +144,10 @@ def test_identical_is_to_the_last_bit(torch):
 ALONE = {
     "exchange/accuracy": set(),
     "exchange/kernels": set(),
-    "exchange/layers": set(),
+    "exchange/checkpoints": set(),
+    "exchange/derivatives": set(),
+    "exchange/layouts": set(),
+    "exchange/layers": {"exchange"},
     "exchange/tolerance": set(),
     "trials/paired_rounds": set(),
     "prescription/prescribe": {"exchange", "prescription"},

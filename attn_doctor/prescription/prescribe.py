@@ -7,16 +7,19 @@ only, Python 3.8.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
 from attn_doctor.exchange import kernels, layers
 from attn_doctor.exchange.alone import is_wrong_alone
+from attn_doctor.exchange.layouts import Refused
 from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
 from attn_doctor.prescription.proof import Case, NotProven, prove, quickest
 from attn_doctor.prescription.stored_proofs import StoredProofs, code_of
@@ -71,7 +74,7 @@ def prescribe(
     sentence (`say`, by default a warning), and that kind of call is computed as installed.
 
     Raises ValueError for an unknown name, ImportError where there is no ultralytics or the backend's package does not
-    import, `layers.Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
+    import, `Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = (
@@ -86,7 +89,7 @@ def prescribe(
         choice.prove_usual(torch.device(where))
     try:
         return Attention(choice, choice.exchange())
-    except layers.Refused:
+    except Refused:
         if backend == AS_INSTALLED:
             return Attention(choice, None)
         raise
@@ -141,7 +144,7 @@ class _Choice:
                 kernel.stop()
 
     def exchange(self) -> layers.Exchange:
-        """Put this choice into the classes of ultralytics. Raises `layers.Refused` and ImportError."""
+        """Put this choice into the classes of ultralytics. Raises `Refused` and ImportError."""
         codes = {cls: code_of(cls) for cls in layers.classes()}
         for cls, code in codes.items():
             known = self._stored.layout(code) if code else None
@@ -172,18 +175,15 @@ class _Choice:
         with self._lock:
             if (case, alone) in self._chosen:
                 return self._chosen[case, alone]
-            # The program may be predicting in inference mode, or training under autocast.
-            with torch.inference_mode(mode=False), torch.autocast(case.device.partition(":")[0], enabled=False):
-                try:
-                    # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
-                    alone_only = alone and self._is_wrong_alone(case.device)
-                    asked = f"{self.asked}, alone" if alone_only else self.asked
-                    name = self._stored.find(asked, case) or self._take(case, alone_only=alone_only)
-                except (NotProven, RuntimeError, NotImplementedError) as error:
-                    self._chosen[case, alone] = AS_INSTALLED
-                    self._tell(str(error), warn=True)
-                    return AS_INSTALLED
-                self._kernel(name)
+            # In a thread of its own: the program may be predicting in inference mode, training under autocast, or inside a
+            # checkpoint, whose hooks would take the tensors of the proof for its own and wait for this lock.
+            try:
+                with ThreadPoolExecutor(1) as aside:
+                    name, alone_only = aside.submit(self._settle, case, alone=alone).result()
+            except (NotProven, RuntimeError, NotImplementedError) as error:
+                self._chosen[case, alone] = AS_INSTALLED
+                self._tell(str(error), warn=True)
+                return AS_INSTALLED
             self._chosen[case, alone] = name
             kept = f" for {case.words} (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
             if alone_only and name != self.asked:
@@ -193,6 +193,16 @@ class _Choice:
             else:
                 self._tell(f"the attention is computed by {name} on {case}{kept}")
             return name
+
+    def _settle(self, case: Case, *, alone: bool) -> tuple[str, bool]:
+        """Return the backend for this case, and whether any that is right was taken, because the installed one is wrong."""
+        with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
+            # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
+            alone_only = alone and self._is_wrong_alone(case.device)
+            asked = f"{self.asked}, alone" if alone_only else self.asked
+            name = self._stored.find(asked, case) or self._take(case, alone_only=alone_only)
+            self._kernel(name)
+        return name, alone_only
 
     def _take(self, case: Case, *, alone_only: bool = False) -> str:
         """Return the backend for this case, proven, and store it. Raises NotProven.
@@ -255,7 +265,11 @@ def _place(device: torch.device) -> str:
 
 
 def _has_gradients(layer: Any, x: Any) -> bool:
-    return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in layer.parameters()))
+    if not torch.is_grad_enabled():
+        return False
+    # A replica of DataParallel has its weights as plain attributes, which `parameters` does not list.
+    replica = getattr(layer, "_is_replica", False)
+    return bool(replica or x.requires_grad or any(weight.requires_grad for weight in layer.parameters()))
 
 
 def _computed_in(x: Any) -> Any:
