@@ -152,7 +152,7 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
     newest = entries[-1] if entries else None  # none: only a backward pass that may come needs this class
     own = {entry.thread: entry for entry in entries}
 
-    def exchanged(self: Any, x: Any, *, entry: _Entry | None = newest) -> Any:
+    def compute(self: Any, x: Any, entry: _Entry | None) -> Any:
         compiling = _compiling()
         if (
             _exporting()
@@ -177,8 +177,12 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
             return original(self, x)
         return layout.forward(self, x, kernel if compiling else differentiable(kernel))
 
+    # Both have the signature of a forward, without defaults: torch.onnx.export passes defaults as inputs.
+    def exchanged(self: Any, x: Any) -> Any:
+        return compute(self, x, newest)
+
     def by_thread(self: Any, x: Any) -> Any:
-        return exchanged(self, x, entry=own.get(threading.get_ident(), newest))
+        return compute(self, x, own.get(threading.get_ident(), newest))
 
     # With one thread, the usual case, no lookup is needed: torch.compile then sees plain code.
     return exchanged if len(own) < 2 else by_thread
