@@ -20,6 +20,7 @@ import torch
 from attn_doctor.exchange import kernels, layers
 from attn_doctor.exchange.alone import is_wrong_alone
 from attn_doctor.exchange.layouts import Refused
+from attn_doctor.exchange.others import OTHERS, Others
 from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
 from attn_doctor.prescription.proof import Case, NotProven, prove, quickest
 from attn_doctor.prescription.stored_proofs import StoredProofs, code_of
@@ -36,15 +37,39 @@ class Attention:
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
         self._exchange = exchange
+        self._ended = False
+        if choice.asked != AS_INSTALLED:
+            choice.others.watch()
 
     @property
     def backend(self) -> str:
         """Return the backend that computed the last attention; "eager" is the installed one, "none" that none was computed yet."""
         return self._choice.used or "none"
 
+    @property
+    def nothing(self) -> str | None:
+        """Return a sentence if nothing was exchanged although attention was wanted; it names the model's own attention."""
+        if self._choice.used is not None or self._choice.asked == AS_INSTALLED:
+            return None
+        seen = self._choice.others.seen
+        if not seen:
+            return "nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows"
+        models = " and ".join(dict.fromkeys(seen.values()))
+        return f"nothing was exchanged: the attention of {models} ({', '.join(seen)}) stays as installed"
+
+    def watch(self) -> tuple[str, ...]:
+        """Watch which other attention is computed, in all modules imported by now, and return the modules that have some."""
+        self._choice.others.watch()
+        return tuple(OTHERS)
+
     def restore(self) -> None:
+        """End the exchange. Where another attention than that of YOLO was computed, and nothing else, it is said."""
         if self._exchange is not None:
             self._exchange.restore()
+        if not self._ended and self._choice.others.seen and self.nothing:
+            self._choice.tell(self.nothing, warn=True)
+        self._ended = True
+        self._choice.others.restore()
 
     def __enter__(self) -> Attention:
         return self
@@ -109,6 +134,7 @@ class _Choice:
         self._say = say
         self._lock = threading.Lock()
         self._stored = StoredProofs()
+        self.others = Others()
         if asked != AUTO:
             self._kernel(asked)
 
@@ -182,16 +208,16 @@ class _Choice:
                     name, alone_only = aside.submit(self._settle, case, alone=alone).result()
             except (NotProven, RuntimeError, NotImplementedError) as error:
                 self._chosen[case, alone] = AS_INSTALLED
-                self._tell(str(error), warn=True)
+                self.tell(str(error), warn=True)
                 return AS_INSTALLED
             self._chosen[case, alone] = name
             kept = f" for {case.words} (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
             if alone_only and name != self.asked:
-                self._tell(
+                self.tell(
                     f"a batch of one is computed by {name} on {case.device}: as installed, its gradients are wrong here"
                 )
             else:
-                self._tell(f"the attention is computed by {name} on {case}{kept}")
+                self.tell(f"the attention is computed by {name} on {case}{kept}")
             return name
 
     def _settle(self, case: Case, *, alone: bool) -> tuple[str, bool]:
@@ -248,7 +274,7 @@ class _Choice:
                 raise ImportError(f"{name} cannot be had here: {error}") from error
         return self._kernels[name]
 
-    def _tell(self, text: str, *, warn: bool = False) -> None:
+    def tell(self, text: str, *, warn: bool = False) -> None:
         """Say a sentence once. Without `say` only failures are told, as warnings."""
         if text in self._said:
             return

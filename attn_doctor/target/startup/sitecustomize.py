@@ -34,12 +34,17 @@ def exchange():
         import atexit
 
         atexit.register(tell_if_unused, attention, os.getpid())
+        for name in attention.watch():
+            WAITING[name] = attention.watch
 
 
 def tell_if_unused(attention, process):
     """Say at the end of a program that none of the exchanged attention was ever computed: its model has another one."""
-    if attention.backend == "none" and os.getpid() == process:
-        say("nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows")
+    if attention.nothing and os.getpid() == process:
+        say(attention.nothing)
+
+
+WAITING = {WATCHED: exchange}  # what is called after a module has been executed
 
 
 def load_package():
@@ -58,33 +63,34 @@ def load_package():
 
 
 class Finder(object):
-    """Let the other finders find the watched module, and act after it has been executed."""
+    """Let the other finders find the modules that are waited for, and act after each has been executed."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != WATCHED:
+        if name not in WAITING:
             return None
         for finder in list(sys.meta_path):
             found = None if finder is self else getattr(finder, "find_spec", lambda *_: None)(name, path, target)
             if found is not None:
-                watch(found.loader)
+                watch(found.loader, WAITING[name])
                 return found
         return None
 
 
-def watch(loader):
-    """Make a loader call `exchange` after it has executed its module. The type of the loader stays the same."""
+def watch(loader, act):
+    """Make a loader act after it has executed its module. The type of the loader stays the same."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
 
     def exec_module(module):
         execute(module)
-        exchange()
+        act()
 
     try:
         loader.exec_module = exec_module
     except AttributeError:
-        say("the attention is left as installed: a %s imports ultralytics here" % type(loader).__name__)
+        if act is exchange:
+            say("the attention is left as installed: a %s imports ultralytics here" % type(loader).__name__)
 
 
 def others():
