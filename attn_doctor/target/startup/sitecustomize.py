@@ -35,16 +35,13 @@ def exchange():
 
         atexit.register(tell_if_unused, attention, os.getpid())
         for name in attention.watch():
-            WAITING[name] = attention.watch
+            ACTIONS[name] = attention.watch
 
 
 def tell_if_unused(attention, process):
     """Say at the end of a program that none of the exchanged attention was ever computed: its model has another one."""
     if attention.nothing and os.getpid() == process:
         say(attention.nothing)
-
-
-WAITING = {WATCHED: exchange}  # what is called after a module has been executed
 
 
 def load_package():
@@ -66,12 +63,12 @@ class Finder(object):
     """Let the other finders find the modules that are waited for, and act after each has been executed."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in WAITING:
+        if name not in ACTIONS:
             return None
         for finder in list(sys.meta_path):
             found = None if finder is self else getattr(finder, "find_spec", lambda *_: None)(name, path, target)
             if found is not None:
-                watch(found.loader, WAITING[name])
+                watch(found.loader, ACTIONS[name])
                 return found
         return None
 
@@ -106,6 +103,7 @@ def others():
             sys.modules["sitecustomize"] = mine
 
 
+ACTIONS = {WATCHED: exchange}  # what is called after a module has been executed
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.version_info >= (3, 8) and os.environ.get(VARIABLE):
     sys.meta_path.insert(0, Finder())
