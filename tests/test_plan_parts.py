@@ -85,11 +85,11 @@ def test_the_folder_for_temporary_files_has_room_or_not(purpose, free, words):
 @pytest.mark.parametrize(
     ("archs", "verified", "words"),
     [
-        (("80",), True, "about 0.5 hours (2.5 CPU hours for 1 architecture) and 13.2 GB of memory"),
+        (("80",), True, "about 30 minutes (2.5 CPU hours for 1 architecture) and 13.2 GB of memory"),
         (
             ("80", "90"),
             False,
-            "about 0.5 hours (2.5 CPU hours for 2 architectures) and 13.2 GB of memory (measured on another release)",
+            "about 30 minutes (2.5 CPU hours for 2 architectures) and 13.2 GB of memory (measured on another release)",
         ),
     ],
 )
@@ -97,6 +97,22 @@ def test_the_cost_in_words(archs, verified, words):
     cost = Cost(archs=archs, cpu_hours=2.5, hours=0.5, gigabytes_per_job=6.6, gigabytes=13.2, likely_gigabytes=9.0, verified=verified)  # fmt: skip
     assert build_forecast.cost_text(cost) == words
     assert build_forecast.cost_text(None) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (0.01, "5 minutes"),
+        (0.43, "25 minutes"),
+        (1.4, "85 minutes"),
+        (1.5, "1.5 hours"),
+        (2.96, "3.0 hours"),
+        (12.8, "13 hours"),
+    ],
+)
+def test_the_time_of_a_build_in_words(hours, words):
+    cost = Cost(archs=("80",), cpu_hours=hours, hours=hours, gigabytes_per_job=6.6, gigabytes=13.2, likely_gigabytes=9.0, verified=True)  # fmt: skip
+    assert cost.duration == words
 
 
 GIT = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention"
@@ -289,6 +305,23 @@ def test_a_way_is_titled_by_what_is_left_of_it_and_verified_by_its_last_part():
         H, [(("A",), fix("one", install("a"))), (("B",), fix("two", install("a", "b")))], Goal.TRAIN
     )
     assert (covered.title, said(covered.steps)) == ("two", ["a b"])
+
+
+def test_a_way_that_leaves_this_system_puts_nothing_else_right_in_it():
+    leave = RunByHand(elsewhere=True, **WORDS)
+    chosen = [(("A",), fix("numpy", install("numpy"))), (("B",), fix("go", leave)), (("C",), fix("later", leave))]
+    made = joining.draft_of(H, chosen, Goal.TRAIN)
+    assert (made.title, made.steps, made.cures, made.verify) == ("go", (leave,), ("A", "B", "C"), ("verify", "go"))
+    stays = RunByHand(**WORDS)
+    both = joining.draft_of(H, [*chosen[:1], (("B",), fix("look", stays))], Goal.TRAIN)
+    assert (both.title, both.steps[0], said(both.steps[1:])) == ("look; numpy", stays, ["numpy"])
+
+
+def test_flash_attn_is_not_installed_after_a_way_that_leaves_this_system():
+    leave = RunByHand(elsewhere=True, **WORDS)
+    causes = (cause("AD1", fix("go", leave)), cause("AD2", fix("numpy", install("numpy"))))
+    made, _ = alternatives.drafts(H, causes, Goal.FLASH_ATTN)
+    assert made[0].steps == (leave,)
 
 
 # -- which ways

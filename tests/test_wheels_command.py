@@ -33,7 +33,7 @@ def asked(**parts) -> Answered:
 
 
 def fitting(found) -> list[str]:
-    return [c.filename for c in found.candidates if c.fits and c.filename]
+    return [c.filename for c in found.candidates if c.fits and c.filename and c.kind == "official"]
 
 
 # --- the whole matrix
@@ -204,7 +204,8 @@ def test_the_json_is_as_it_was_agreed_and_best_first(tmp_path):
     said = json.loads(done.stdout)
     assert {"key", "candidates"} <= set(said)
     first = said["candidates"][0]
-    assert set(first) == {"release", "filename", "url", "source", "fits", "reasons"}
+    assert set(first) == {"release", "filename", "url", "source", "fits", "reasons", "kind", "package", "listed"}
+    assert (said["fits"], said["official"], first["kind"]) == (True, True, "official")
     assert (first["fits"], first["reasons"]) == (True, [])
     assert first["url"].endswith(first["filename"])
     order = [c["fits"] for c in said["candidates"] if c["filename"]]

@@ -294,7 +294,7 @@ def test_a_key_that_is_none(values, words):
 
 
 def candidate(filename: str | None, fits: bool | None) -> Candidate:
-    return Candidate(release="2.8.3", filename=filename, url="", source="", fits=fits, reasons=())
+    return Candidate(release="2.8.3", filename=filename, url="", source="", fits=fits, reasons=(), kind="official")
 
 
 def test_seen_wheels_are_merged_into_their_lists():

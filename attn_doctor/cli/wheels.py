@@ -12,11 +12,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "wheels",
         help="say which finished flash-attn wheel fits, and why the others do not",
-        description="Names the official flash-attn wheels that fit, best first, with a reason for each that does not; the "
-        "name that setup.py would ask for; the nearest torch that has a wheel; what a source build would come to; and other "
-        "places. The key is read from the target's files; each option replaces a part of it.",
-        epilog="Exit codes: 0 an official wheel fits; 1 none does, or it cannot be told; 2 wrong usage; 3 the target did not "
-        "answer at all.",
+        description="Names the flash-attn wheels that fit, best first: those of its authors, then those that other people built; "
+        "with a reason for each that does not; the name that setup.py would ask for; the nearest torch that has a wheel; what a "
+        "source build would come to; and other places. The key is read from the target's files; each option replaces a part of it.",
+        epilog='Exit codes: 0 a finished wheel fits ("official" in the JSON says whose); 1 none does; 2 wrong usage; 3 it cannot be '
+        "told, or the target did not answer at all.",
         formatter_class=formatter,
     )
     add_target(parser)
@@ -42,7 +42,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
     from attn_doctor.report.wheels_outline import outline
@@ -74,4 +74,4 @@ def execute(arguments: argparse.Namespace) -> int:
     write_records(arguments, found)
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
-    return OK if any(c.fits and c.filename for c in found.candidates) else FINDINGS
+    return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]

@@ -12,7 +12,7 @@ from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building, fact_queries, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.fixes import build_forecast, step_safety
-from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of
+from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of, leaves
 from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import pci_gpu, pytorch
@@ -145,7 +145,11 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             return [], (_FOR_AMD,)
         routes = [draft_of(facts, [((), fix)], Goal.FLASH_ATTN) for fix in _installations(facts)]
     for route in routes:
-        whole = route if intent_of(route.steps) == WORK or _works(facts) else _with_installation(facts, route)
+        whole = (
+            route
+            if intent_of(route.steps) == WORK or leaves(route.steps) or _works(facts)
+            else _with_installation(facts, route)
+        )
         foreseen = build_forecast.build_in(facts, whole)
         if isinstance(foreseen, str):
             left_out.setdefault(foreseen, []).append(whole.title)
@@ -168,9 +172,9 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
     beside = [((f.code,), _with_wheels(facts, fixes[0])) for f, fixes in helped if f is not nowhere and fixes]
     made = []
     for fix in own:
-        leaves = any(isinstance(step, RunByHand) and step.elsewhere for step in fix.steps)
-        codes = tuple(f.code for f, _ in helped) if leaves else (nowhere.code,)
-        first = [] if leaves else [draft_of(facts, beside, Goal.FLASH_ATTN)] if beside else []
+        away = leaves(fix.steps)
+        codes = tuple(f.code for f, _ in helped) if away else (nowhere.code,)
+        first = [] if away else [draft_of(facts, beside, Goal.FLASH_ATTN)] if beside else []
         steps = tuple(step for draft in first for step in draft.steps)
         made.append(
             Draft(

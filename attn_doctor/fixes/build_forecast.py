@@ -161,7 +161,7 @@ def cost_text(cost: Cost | None) -> str | None:
         return None
     about = "" if cost.verified else " (measured on another release)"
     return (
-        f"about {cost.hours:g} hours ({cost.cpu_hours:g} CPU hours for {len(cost.archs)} architecture"
+        f"about {cost.duration} ({cost.cpu_hours:g} CPU hours for {len(cost.archs)} architecture"
         f"{'s' if len(cost.archs) > 1 else ''}) and {cost.gigabytes:g} GB of memory{about}"
     )
 

@@ -14,7 +14,7 @@ from attn_doctor.judging.diagnose import implied
 from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Goal
-from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action
+from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
@@ -37,7 +37,16 @@ def intent_of(steps: Iterable[Step]) -> Intent:
     return WITHOUT if removed & FLASH_PACKAGES else RIGHT
 
 
+def leaves(steps: Iterable[Step]) -> bool:
+    """Return whether the work goes on in another system: "use a system with glibc", "install it in WSL"."""
+    return any(isinstance(step, RunByHand) and step.elsewhere for step in steps)
+
+
 def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
+    """Return the fixes as one way. A fix that leaves this system is the whole way: nothing else is put right in this one."""
+    away = next((fix for _, fix in chosen if leaves(fix.steps)), None)
+    if away is not None:
+        chosen = [(tuple(code for codes, _ in chosen for code in codes), away)]
     parts = [part for choice in chosen for part in _parted(choice)]
     ordered = _needed(facts, sorted(parts, key=lambda choice: _rank(choice[1])), goal)
     together: list[Step] = []

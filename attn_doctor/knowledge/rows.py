@@ -327,13 +327,14 @@ class Elsewhere(Row, frozen=True, kw_only=True):
 
     name: str
     package: str
-    kind: Literal["community", "index", "conda", "hub", "pypi", "none"]
+    kind: Literal["community", "index", "conda", "hub", "pypi", "source", "none"]
     url: str
     platforms: tuple[str, ...]  # empty: not stated
     torch_first: str | None
     torch_last: str | None
     cuda_majors: tuple[int, ...]
     pythons: tuple[str, ...]
+    capabilities: tuple[str, ...] = ()  # the only GPUs that it is for; empty: those of the package
     trust: str  # the builder, and the properties that cannot be checked
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +12,12 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes.build_forecast import prediction
 from attn_doctor.fixes.target_paths import Cannot
 from attn_doctor.judging import stated_gpu
-from attn_doctor.knowledge import flash_attention, pytorch, wheels
+from attn_doctor.knowledge import community_wheels, flash_attention, pytorch, wheels
 from attn_doctor.knowledge.build import Prediction
 from attn_doctor.knowledge.finder import Found, find
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, normal_platform
+from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, normal_platform, numbers
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.trials import Trial
@@ -58,7 +58,12 @@ class Answered(Record, frozen=True, kw_only=True):
     key: Key
     sources: dict[str, str]
     candidates: tuple[Candidate, ...]
+    fits: bool | None  # whether a finished flash-attn fits; None: it cannot be told
+    official: (
+        bool | None
+    )  # which kind fits: True a wheel of the authors, False only one that somebody else built; None where none does
     asked: tuple[Asked, ...]
+    too_old: str | None = None  # the GPU is too old for FlashAttention 2, whatever the wheel
     nearest: Nearest | None = None
     nearest_why: str | None = None  # why there is none
     build: Prediction | None = None  # of a source build, where nothing finished fits
@@ -173,8 +178,9 @@ def answer(
         raise Cannot(f"--release {wanted.release!r} is no version")
     key, sources = key_for(wanted, facts)
     found: Found = find(key, release=wanted.release)
-    candidates = _merged(found.candidates, seen)
-    fits = any(c.fits and c.filename for c in candidates)
+    candidates = _merged((*found.candidates, *community_wheels.candidates(key, release=wanted.release)), seen)
+    kinds = {c.kind for c in candidates if c.fits and c.filename and c.package == community_wheels.FLASH_ATTN}
+    fits = "official" in kinds
     nearest = None if fits or wanted.release else _nearest(key, facts)
     ours = facts is not None and sources["torch"] == _HERE
     release = wanted.release or (building.wanted_release(facts) if facts else flash_attention.latest().release)
@@ -183,6 +189,9 @@ def answer(
         key=key,
         sources=sources,
         candidates=candidates,
+        fits=True if kinds else None if any(map(_may_fit, candidates)) else False,
+        official=fits if kinds else None,
+        too_old=_too_old(key),
         asked=_asked(key, wanted.release),
         nearest=nearest if isinstance(nearest, Nearest) else None,
         nearest_why=None if nearest is None or isinstance(nearest, Nearest) else nearest.why,
@@ -193,13 +202,22 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates with those seen online, each in its list: fits, may fit, does not fit."""
+    """Return the candidates, best first: those that fit, may fit, do not fit; in each list the authors' own, then wheels of others, then links."""
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
-    order: Mapping[bool | None, int] = {True: 0, None: 1, False: 2}
-    if not seen:
-        return tuple(ours)
-    return tuple(sorted([*seen, *rest], key=lambda c: order[c.fits]))
+    return tuple(sorted([*seen, *rest], key=_rank))
+
+
+def _rank(candidate: Candidate) -> tuple[int, bool, int]:
+    fits = {True: 0, None: 1, False: 2}[candidate.fits]
+    kind = ("official", "community", "other").index(candidate.kind)
+    return fits, candidate.package != community_wheels.FLASH_ATTN, kind
+
+
+def _may_fit(candidate: Candidate) -> bool:
+    """Return whether a file that somebody lists may fit: part of the key is not known, or its name does not tell enough."""
+    ours = candidate.package == community_wheels.FLASH_ATTN
+    return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 
 
 def _nearest(key: Key, facts: Facts | None) -> Nearest | Answer | Unknown:
@@ -253,6 +271,17 @@ def _nowhere(key: Key) -> tuple[str, ...]:
     oldest = flash_attention.latest().min_capability
     note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
     return (note,) if key.gpus == () else ()
+
+
+def _too_old(key: Key) -> str | None:
+    """Return the sentence for GPUs that no FlashAttention 2 runs on, Turing and older; None where one is newer, or not known."""
+    oldest = flash_attention.latest().min_capability
+    if not isinstance(key.gpus, tuple) or not key.gpus or any(numbers(gpu) >= numbers(oldest) for gpu in key.gpus):
+        return None
+    return (
+        f"flash-attn 2 never runs on a GPU of compute capability {max(key.gpus, key=numbers)}: it needs {oldest} (Ampere) or newer. PyTorch's own "
+        "attention (SDPA) runs there, with its memory-efficient kernel."
+    )
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:

@@ -107,6 +107,7 @@ def _candidate(name: str, url: str, key: Key, page: Page) -> Candidate | None:
         source=f"official, seen on the release page on {page.fetched:%Y-%m-%d}",
         fits=fits,
         reasons=reasons,
+        kind="official",
     )
 
 
