@@ -86,24 +86,39 @@ def test_a_kernel_that_is_wrong_for_some_calls_only_is_left_out_of_these(prescri
             assert attention.backend == "sdpa-flash"
 
 
-def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
-    """Planted: slow with gradients, quick without."""
+def installed(monkeypatch, pause):
+    """Make the installed attention take so many seconds longer."""
     import time
 
+    from ultralytics.nn.modules import block
+
+    def slow(self, x, own=block.AAttn.forward):
+        time.sleep(pause)
+        return own(self, x)
+
+    monkeypatch.setattr(block.AAttn, "forward", slow)
+
+
+def kernel_that_takes(with_gradients, without):
+    import time
+
+    from attn_doctor.exchange import kernels
+
+    def planted(query, key, value, scale):
+        time.sleep(with_gradients if query.requires_grad else without)
+        return kernels.sdpa(query, key, value, scale)
+
+    return lambda: planted
+
+
+def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
+    """Planted: slow with gradients, quick without."""
     import torch
 
     from attn_doctor.exchange import kernels
 
-    def eager(query, key, value, scale):
-        time.sleep(0.2)
-        return kernels.sdpa(query, key, value, scale)
-
-    def planted(query, key, value, scale):
-        time.sleep(0.8 if query.requires_grad else 0)
-        return kernels.sdpa(query, key, value, scale)
-
-    monkeypatch.setattr(kernels, "eager", eager)
-    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted)
+    installed(monkeypatch, 0.2)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.8, 0))
     module, x = layer(), torch.rand(2, 64, 8, 8)
     with prescribe("auto", now=False, say=[].append) as attention:
         module(x)
@@ -113,23 +128,35 @@ def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
         assert attention.backend == "sdpa-flash"
 
 
-@pytest.mark.parametrize(("slower", "kept"), [(0.01, False), (0.6, True)])
-def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkeypatch, cache, slower, kept):
-    import time
-
+def test_auto_chooses_for_the_layer_and_in_16_bits_has_the_textbook_formula_too(prescribe, monkeypatch):
+    """Installed slow: without any kernel that is quicker, the exchange's layout alone is worth it. In float32 it is no candidate."""
     import torch
 
     from attn_doctor.exchange import kernels
 
-    def planted(pause):
-        def kernel(query, key, value, scale):
-            time.sleep(pause)
-            return kernels.sdpa(query, key, value, scale)
+    installed(monkeypatch, 0.2)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.8, 0.8))
+    module, x, called = layer(), torch.rand(2, 64, 8, 8), []
+    module.register_forward_hook(lambda *_: called.append(1))
+    before = [tensor.clone() for tensor in module.state_dict().values()]
+    with prescribe("auto", now=False, say=[].append) as attention:
+        module(x)
+        assert attention.backend == "eager"
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            module(x).sum().backward()
+            assert attention.backend == "textbook"
+    assert called == [1, 1]  # the race is in a copy, without the program's hooks
+    assert all(torch.equal(a, b) for a, b in zip(before, module.state_dict().values(), strict=True))
 
-        return kernel
 
-    monkeypatch.setattr(kernels, "eager", planted(0.3))
-    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted(0.3 + slower))
+@pytest.mark.parametrize(("slower", "kept"), [(0.01, False), (0.6, True)])
+def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkeypatch, cache, slower, kept):
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    installed(monkeypatch, 0.3)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.3 + slower, 0.3 + slower))
     monkeypatch.setattr("attn_doctor.prescription.stored_proofs._is_ours", lambda _: True)
     with torch.no_grad(), prescribe("auto", now=False, say=[].append) as attention:
         layer()(torch.rand(2, 64, 8, 8))

@@ -132,6 +132,20 @@ class Exchange:
         self.restore()
 
 
+def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
+    """Return a function (layer, x, kernel) that computes a layer of this class; a kernel of None is the installed forward.
+
+    Raises RuntimeError for a class that is not exchanged now.
+    """
+    for cls in type(layer).__mro__:
+        original, layout = _originals.get(cls), _layouts.get(cls)
+        if original is not None and layout is not None:
+            return lambda layer, x, kernel: (
+                original(layer, x) if kernel is None else layout.forward(layer, x, differentiable(kernel))
+            )
+    raise RuntimeError(f"{type(layer).__name__} is not exchanged")
+
+
 def _settle() -> None:
     """Set `forward` of the classes according to the entries. The caller holds the lock."""
     wanted = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}

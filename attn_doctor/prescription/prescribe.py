@@ -22,7 +22,8 @@ from attn_doctor.exchange.alone import is_wrong_alone
 from attn_doctor.exchange.layouts import Refused
 from attn_doctor.exchange.others import OTHERS, Others
 from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
-from attn_doctor.prescription.proof import Case, NotProven, prove, quickest
+from attn_doctor.prescription.proof import Case, NotProven, prove
+from attn_doctor.prescription.race import quickest
 from attn_doctor.prescription.stored_proofs import StoredProofs, code_of
 
 AUTO = "auto"
@@ -154,7 +155,7 @@ class _Choice:
             if found is None:
                 if x.is_cuda and torch.cuda.is_current_stream_capturing():
                     return None
-                found = self._find(case, alone=alone)
+                found = self._find(case, layer, x, alone=alone)
             name = found
         self.used = name
         return None if name == AS_INSTALLED else self._kernels[name]
@@ -196,7 +197,7 @@ class _Choice:
                     self._kernel(name)
                     self._chosen[case, False] = self._usual[case.device, dtype, gradients] = name
 
-    def _find(self, case: Case, *, alone: bool) -> str:
+    def _find(self, case: Case, layer: Any, x: Any, *, alone: bool) -> str:
         """Prove or choose a backend inside a running program: no error may end it."""
         with self._lock:
             if (case, alone) in self._chosen:
@@ -205,7 +206,7 @@ class _Choice:
             # checkpoint, whose hooks would take the tensors of the proof for its own and wait for this lock.
             try:
                 with ThreadPoolExecutor(1) as aside:
-                    name, alone_only = aside.submit(self._settle, case, alone=alone).result()
+                    name, alone_only = aside.submit(self._settle, case, layer, x, alone=alone).result()
             except (NotProven, RuntimeError, NotImplementedError) as error:
                 self._chosen[case, alone] = AS_INSTALLED
                 self.tell(str(error), warn=True)
@@ -220,17 +221,17 @@ class _Choice:
                 self.tell(f"the attention is computed by {name} on {case}{kept}")
             return name
 
-    def _settle(self, case: Case, *, alone: bool) -> tuple[str, bool]:
+    def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
         """Return the backend for this case, and whether any that is right was taken, because the installed one is wrong."""
         with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
             # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             alone_only = alone and self._is_wrong_alone(case.device)
             asked = f"{self.asked}, alone" if alone_only else self.asked
-            name = self._stored.find(asked, case) or self._take(case, alone_only=alone_only)
+            name = self._stored.find(asked, case) or self._take(case, layer, x, alone_only=alone_only)
             self._kernel(name)
         return name, alone_only
 
-    def _take(self, case: Case, *, alone_only: bool = False) -> str:
+    def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
         """Return the backend for this case, proven, and store it. Raises NotProven.
 
         `alone_only`: the installed attention is wrong for this case, so that any backend that is right is better.
@@ -238,7 +239,10 @@ class _Choice:
         if self.asked == AUTO or alone_only:
             names = candidates(case.device.partition(":")[0]) or ["sdpa"]
             first = [self.asked] if self.asked != AUTO else []
-            proven, reason = {} if alone_only else {AS_INSTALLED: kernels.eager}, None
+            if case.device == "cpu" and case.dtype in kernels.HALF:
+                names.append(kernels.TEXTBOOK)
+            proven: dict[str, Any] = {} if alone_only else {AS_INSTALLED: None}
+            reason: Exception | None = None
             for name in dict.fromkeys((*first, *names, *(candidates_alone() if alone_only else ()))):
                 if alone_only and proven:
                     break
@@ -249,7 +253,7 @@ class _Choice:
                     reason = reason or error
             if not proven:
                 raise NotProven(str(reason))
-            name, clear = quickest(proven, case) if len(proven) > 1 else (next(iter(proven)), True)
+            name, clear = quickest(proven, case, layer, x) if len(proven) > 1 else (next(iter(proven)), True)
             if (
                 name == AS_INSTALLED and not clear
             ):  # a busy moment would otherwise leave every later program without a faster one
