@@ -6,8 +6,8 @@ with attn_doctor.attention("sdpa-flash"):
     YOLO("yolo12n.pt").train(...)
 """
 
-# No `from __future__ import annotations`: that is a module like any other, and the path is not clean yet (own_path).
-TYPE_CHECKING = False  # importing typing would cost --version more than Python itself does
+# No `from __future__ import annotations`: __future__ is a module like any other, and sys.path is not clean yet (see own_path).
+TYPE_CHECKING = False  # `import typing` would take longer than all the rest of --version
 if TYPE_CHECKING:
     from typing import Any
 
@@ -32,10 +32,10 @@ def examine(**options: "Any") -> "Report":
 
 
 def attention(backend: str = "auto", device: str | None = None) -> "Attention":
-    """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
+    """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`. Each call is proven first.
 
-    `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. Weights and checkpoints stay
-    as they are. See `attn_doctor.prescription.prescribe` for what it raises; imports torch and ultralytics.
+    `backend` is a name of attn-doctor's ("sdpa-flash", ...) or "auto"; `device` is the device on which it is proven. Weights and
+    checkpoints are not changed. Imports torch and ultralytics. Raises as `attn_doctor.prescription.prescribe` does.
     """
     from attn_doctor.prescription.prescribe import prescribe
 

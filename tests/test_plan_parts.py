@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from little_plans import cause as plain_cause
+from little_plans import fix
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
@@ -37,10 +38,6 @@ def uninstall(*names: str) -> Uninstall:
 
 def variable(name: str, value: str | None = "v") -> SetVariable:
     return SetVariable(name=name, value=value, **WORDS)
-
-
-def fix(title: str, *steps: Step) -> Fix:
-    return Fix(title=title, steps=steps, verify=("verify", title))
 
 
 def cause(code: str, *fixes: Fix, slug: str = "", **values):
@@ -332,10 +329,10 @@ def test_a_variable_in_front_is_all_until_the_user_has_looked_again():
     other = cause("AD2", fix("numpy", install("numpy")))
     made, notes = alternatives.drafts(H, (other, front), Goal.TRAIN)
     assert ([said(one.steps) for one in made], [one.cures for one in made]) == ([["PYTHONPATH"]], [("AD1",)])
-    assert notes[0].startswith("Look again after that")
+    assert notes[0].startswith("Examine again after that")
     for steps in ((variable("MAX_JOBS"),), (variable("PYTHONPATH", None), install("x"))):
         made, notes = alternatives.drafts(H, (other, cause("AD1", fix("f", *steps))), Goal.TRAIN)
-        assert not any("Look again" in note for note in notes)
+        assert not any("Examine again after" in note for note in notes)
         assert "numpy" in said(made[0].steps)
     effect = msgspec.structs.replace(front, root_cause=False)
     assert "numpy" in said(alternatives.drafts(H, (other, effect), Goal.TRAIN)[0][0].steps)
@@ -412,7 +409,7 @@ def test_a_removal_becomes_a_replacement_on_linux():
     (made,) = alternatives._replaced(H, gone)
     assert (said(made.steps), made.steps[0].why) == (
         ["flash-attn"],
-        "it does not work as it is, and a new one must not find its remains",
+        "it does not work, and its files must not mix with those of a new flash-attn",
     )
     assert alternatives._replaced(changed(H, system__os="windows"), gone) == ()
     assert alternatives._replaced(H, cause("AD1", fix("f", install("numpy")))) == ()
@@ -429,7 +426,7 @@ def test_a_step_with_a_fault_leaves_its_way_out_and_is_told_once():
     odd = cause("AD1", fix("bad", install("--evil")), fix("good", install("numpy")))
     made, notes = alternatives.drafts(H, (odd,), Goal.TRAIN)
     assert [said(one.steps) for one in made] == [["numpy"]]
-    assert notes == ("A way was left out: '--evil' is no name of a package.",)
+    assert notes == ("A way was left out: '--evil' is not the name of a package.",)
 
 
 # -- what an installer says

@@ -129,7 +129,7 @@ def test_a_gpu_by_its_name(key, capabilities):
 def test_a_torch_brings_its_cuda_and_its_abi():
     found = asked(torch="2.6.0", python="3.11")
     assert (found.key.cuda, found.key.cxx11_abi) == ("12.4", False)
-    assert found.sources["cuda"] == "what PyPI gives of this torch"
+    assert found.sources["cuda"] == "PyPI's build of this torch"
     found = asked(torch="2.6.0+cu126", python="3.11")
     assert (found.key.cuda, found.key.cxx11_abi) == ("12.6", True)
     assert asked(torch="2.6.0", python="3.11", abi=True, cuda="12.4").key.cxx11_abi is True
@@ -139,7 +139,7 @@ def test_a_torch_brings_its_cuda_and_its_abi():
 def test_a_torch_that_is_newer_than_the_tables_is_not_unsupported():
     found = asked(torch="2.99.0")
     said = " ".join(found.notes)
-    assert f"torch 2.99.0 is not known to this table of {found.knowledge_date}: that is no word against it" in said
+    assert f"torch 2.99.0 is not known to this table of {found.knowledge_date}: that is no reason against it" in said
     assert "unsupported" not in json.dumps(msgspec.to_builtins(found))
     found = asked(release="9.9.9")
     assert found.candidates == ()

@@ -42,11 +42,14 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
     if fitting:
         blocks.append(_install(fitting[0], facts, found.key.gpus))
     if len(ours) > 1:
-        blocks.append(Notes("Older ones that fit too", tuple(str(c.filename) for c in ours[1:_MOST])))
+        blocks.append(Notes("Older releases that fit too", tuple(str(c.filename) for c in ours[1:_MOST])))
     others = theirs if ours else theirs[1:]
     if others:
         blocks.append(
-            Notes("Built by other people, unsigned; by their names they fit too", tuple(map(_named, others[:_FEW])))
+            Notes(
+                "Built by other people, unsigned; judged by their names, these fit too",
+                tuple(map(_named, others[:_FEW])),
+            )
         )
     if open_ones:
         blocks.append(
@@ -58,7 +61,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
         nearest = [c for c in named if c.fits is False and c.kind == "community"]
         blocks.append(
             Notes(
-                "Nor these, built by other people",
+                "Also not these, built by other people",
                 tuple(f"{_named(c)}: {'; '.join(c.reasons)}" for c in nearest[:_FEW]),
             )
         )
@@ -71,8 +74,8 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
     if found.build:
         blocks.append(_build(found.build))
     elsewhere = tuple(_pointer(c) for c in found.candidates if not c.filename)
-    blocks.append(Notes("Elsewhere, and doing without", elsewhere))
-    notes = (*found.notes, f"The tables are of {found.knowledge_date} and know nothing newer.")
+    blocks.append(Notes("Other sources, and working without flash-attn", elsewhere))
+    notes = (*found.notes, f"The tables are of {found.knowledge_date}: newer wheels are not in them.")
     return (*(block for block in blocks if not isinstance(block, Notes) or block.items), Notes("Good to know", notes))
 
 
@@ -101,12 +104,14 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
         return Verdict(f"A finished wheel fits: flash-attn {fitting[0].release}.", "good")
     if fitting:
         return Verdict(
-            f"No wheel of flash-attn's authors fits. By its name one fits that somebody else built: flash-attn {fitting[0].release}.",
+            f"No wheel of flash-attn's authors fits. By its name, a wheel that somebody else built fits: flash-attn {fitting[0].release}.",
             "warn",
         )
     unknown = [label for name, label in _LABELS if isinstance(getattr(found.key, name), Unknown)]
     if open_ones and unknown:
-        return Verdict(f"Whether a finished wheel fits cannot be told: not known here: {', '.join(unknown)}.", "warn")
+        return Verdict(
+            f"Whether a finished wheel fits is not known, because this is not known: {', '.join(unknown)}.", "warn"
+        )
     if open_ones:
         return Verdict("No wheel in the tables fits; a newer one may exist.", "warn")
     if not any(c.filename for c in found.candidates):
@@ -119,7 +124,7 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
     line = commands.shown(step, commands.shell_of(facts) if facts else "bash")
     official = best.kind == "official"
     by_address = Cure(
-        "install it by its address", (Command(line, "not by name: setup.py may ask for another, and compile"),)
+        "install it by its address", (Command(line, "not by name: setup.py may ask for another file, and compile"),)
     )
     return Problem(
         mark="✓" if official else "!",
@@ -132,39 +137,30 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
         else _UNSIGNED,
         evidence=(),
         consequences=(),
-        cures=(_read_first(best), by_address) if not official and "linux" in best.url else (by_address,),
+        cures=(by_address,) if official else (_read_first(best), by_address),
         docs="",
     )
 
 
-_UNSIGNED = "Its name is all that is known: nobody vouches for what is in it, and importing it runs it. PyTorch's own attention (SDPA) needs none of it."
+_UNSIGNED = "Only its name was judged: nobody guarantees its content, and an import runs it. PyTorch's own attention (SDPA) needs no such file."
 
 
 def _read_first(wheel: Candidate) -> Cure:
-    """Return the commands that fetch a wheel for Linux and read it, before anything of it runs. Libraries of Windows are not read yet."""
-    fetched = ("python", "-m", "pip", "download", "--no-deps", "--dest", "wheels", wheel.url)
-    read = ("attn-doctor", "inspect", f"wheels/{wheel.filename}")
-    return Cure(
-        "read it before anything of it runs",
-        (
-            Command(shlex.join(fetched), "fetches the file and installs nothing"),
-            Command(
-                shlex.join(read),
-                "whether its symbols, libraries, GPU code and ABI fit; that it is harmless nothing can show",
-            ),
-        ),
-    )
+    """Return the command that downloads a wheel and inspects it before any of its code runs."""
+    line = shlex.join(("attn-doctor", "wheels", "--prove", wheel.url))
+    note = "downloads it and installs nothing: shows whether its content fits; it cannot show that the file is harmless"
+    return Cure("inspect it before any of its code runs", (Command(line, note),))
 
 
 def _refused(refused: Sequence[Candidate]) -> Table:
     rows = tuple((Cell(c.release, "strong"), Cell("; ".join(c.reasons))) for c in refused[:_MOST])
     rest = len(refused) - len(rows)
-    notes = (f"and {rest} older releases, with as many reasons",) if rest > 0 else ()
+    notes = (f"and {rest} older releases, each with a reason",) if rest > 0 else ()
     return Table("Not these: the nearest wheel of each release", ("release", "why not"), rows, notes)
 
 
 def _asked(asked: Asked) -> str:
-    states = {True: "it is there", False: "it is not there, so it would compile", None: asked.why}
+    states = {True: "exists", False: "does not exist, so setup.py would compile", None: asked.why}
     return f"{asked.release}: {asked.filename}: {states[asked.exists]}"
 
 

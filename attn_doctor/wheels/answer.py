@@ -58,15 +58,14 @@ class Answered(Record, frozen=True, kw_only=True):
     key: Key
     sources: dict[str, str]
     candidates: tuple[Candidate, ...]
-    fits: bool | None  # whether a finished flash-attn fits; None: it cannot be told
-    official: (
-        bool | None
-    )  # which kind fits: True a wheel of the authors, False only one that somebody else built; None where none does
+    fits: bool | None  # whether a finished flash-attn fits; None: not known
+    # True: a wheel of the authors fits. False: only a wheel that somebody else built. None: no wheel fits.
+    official: bool | None
     asked: tuple[Asked, ...]
     too_old: str | None = None  # the GPU is too old for FlashAttention 2, whatever the wheel
     nearest: Nearest | None = None
-    nearest_why: str | None = None  # why there is none
-    build: Prediction | None = None  # of a source build, where nothing finished fits
+    nearest_why: str | None = None  # why `nearest` is None
+    build: Prediction | None = None  # for a source build, if no finished wheel fits
     knowledge_date: str
     notes: tuple[str, ...] = ()
 
@@ -83,9 +82,9 @@ _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """Return the key, and the source of each part. A named torch brings its own CUDA and ABI. Raises Cannot."""
+    """Return the key, and the source of each part. The CUDA and ABI of a torch named on the command line come from its version. Raises Cannot."""
     _check(wanted)
-    missing = Unknown("neither named nor read from a target")
+    missing = Unknown("neither given as an option nor read from a target")
     here = (
         key_of(facts)
         if facts
@@ -115,10 +114,10 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
     key = msgspec.structs.replace(here, **given)
     if wanted.torch and wanted.cuda is None:
         key = msgspec.structs.replace(key, cuda=_cuda_of(wanted.torch, key.platform))
-        sources["cuda"] = "its local version" if local(wanted.torch) else "what PyPI gives of this torch"
+        sources["cuda"] = "its local version" if local(wanted.torch) else "PyPI's build of this torch"
     if wanted.abi is None and (wanted.torch or not isinstance(key.cxx11_abi, bool)) and isinstance(key.torch, str):
         key = msgspec.structs.replace(key, cxx11_abi=_abi_of(key))
-        sources["cxx11_abi"] = "the table: what the wheels of this torch are built with"
+        sources["cxx11_abi"] = "the table: the ABI of this torch's wheels"
     return key, sources
 
 
@@ -131,15 +130,15 @@ def _check(wanted: Wanted) -> None:
         ("glibc", wanted.glibc),
     ):
         if text is not None and not re.fullmatch(r"\d+\.\d+[\w.+-]*", text):
-            raise Cannot(f"--{option} {text!r} is no version")
+            raise Cannot(f"--{option} {text!r} is not a version")
     if wanted.platform and not re.fullmatch(r"\w+", wanted.platform.replace("-", "_")):
-        raise Cannot(f"--platform {wanted.platform!r} is no platform tag")
+        raise Cannot(f"--platform {wanted.platform!r} is not a platform tag")
     if wanted.glibc and wanted.platform and _of_tag(wanted.platform) == {"glibc": None}:
-        raise Cannot(f"--platform {wanted.platform} has no glibc, and --glibc {wanted.glibc} is named")
+        raise Cannot(f"--platform {wanted.platform} has no glibc, but --glibc {wanted.glibc} is given")
 
 
 def _capability(text: str) -> str:
-    """Return a compute capability, given itself or by the name of a GPU in the table. Raises Refused."""
+    """Return the compute capability that a text gives, as a number or as the name of a GPU in the table. Raises Refused."""
     return stated_gpu.read(text)[1]
 
 
@@ -175,7 +174,7 @@ def answer(
 ) -> Answered:
     """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Cannot."""
     if wanted.release and pair(wanted.release) is None:
-        raise Cannot(f"--release {wanted.release!r} is no version")
+        raise Cannot(f"--release {wanted.release!r} is not a version")
     key, sources = key_for(wanted, facts)
     found: Found = find(key, release=wanted.release)
     candidates = _merged((*found.candidates, *community_wheels.candidates(key, release=wanted.release)), seen)
@@ -202,7 +201,7 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates, best first: those that fit, may fit, do not fit; in each list the authors' own, then wheels of others, then links."""
+    """Return the candidates, best first: those that fit, may fit, do not fit; in each group first the authors' wheels, then wheels of others, then links."""
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
     return tuple(sorted([*seen, *rest], key=_rank))
@@ -215,7 +214,7 @@ def _rank(candidate: Candidate) -> tuple[int, bool, int]:
 
 
 def _may_fit(candidate: Candidate) -> bool:
-    """Return whether a file that somebody lists may fit: part of the key is not known, or its name does not tell enough."""
+    """Return whether a listed file may fit: part of the key is not known, or its name does not tell enough."""
     ours = candidate.package == community_wheels.FLASH_ATTN
     return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 
@@ -269,7 +268,7 @@ def _asked_of(release: str, key: Key) -> Asked | None:
 def _nowhere(key: Key) -> tuple[str, ...]:
     """Return the note for a machine without a GPU: the answers hold for the GPU that will run flash-attn."""
     oldest = flash_attention.latest().min_capability
-    note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
+    note = f"There is no NVIDIA GPU here: flash-attn needs one of compute capability {oldest} or newer (--gpu CC judges for such a GPU)."
     return (note,) if key.gpus == () else ()
 
 
@@ -288,7 +287,7 @@ def _newer(key: Key, release: str | None) -> tuple[str, ...]:
     """Return a note on versions that are in no table: an old table is no evidence against them."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
-    return tuple(f"{row.why}: that is no word against it." for row in (torch, flash) if isinstance(row, Unknown))
+    return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -301,5 +300,5 @@ def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
     share = round(100 * rows[0].attention_share)
     where = f"{rows[0].model or 'YOLO12 attention'} on {rows[0].device}"
     return (
-        f"In the trial of {where}, attention takes {share} % of a training step with sdpa-flash: no other kernel gains more.",
+        f"In the trial of {where}, attention takes {share} % of a training step with sdpa-flash: no other kernel can save more.",
     )

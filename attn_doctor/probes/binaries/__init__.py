@@ -2,7 +2,7 @@
 
 Nothing is executed or imported.
 
-`read` judges extensions against a target; `torch_static` reads a torch; `libstdcxx` the versions of a libstdc++.
+`read` judges extensions against a target, `torch_static` reads a torch, `libstdcxx` reads the versions of a libstdc++.
 docs/binaries.md lists the rules that are followed, and the limits.
 """
 

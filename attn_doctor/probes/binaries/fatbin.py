@@ -1,7 +1,7 @@
 """Read which GPU code a library holds: the architectures with machine code (cubins) and with PTX. Reads headers only.
 
 nvcc packs the code of each source file into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with
--rdc. NVIDIA does not document the layout; this one gives the counts of cuobjdump on every file tried
+-rdc. NVIDIA does not document the layout; the layout below gives the same counts as cuobjdump on every file that was tried
 (docs/binaries.md). Compressed entries have readable headers, so nothing is decompressed.
 """
 
@@ -55,9 +55,9 @@ class Code(NamedTuple):
 
 
 def gpu_code(elf: HasSections) -> Counter[Code]:
-    """Count the pieces of GPU code of each kind in a library; empty for one without GPU code.
+    """Count the pieces of GPU code of each kind in a library; empty for a library without GPU code.
 
-    Raises DamagedFile where its section table is lost.
+    Raises DamagedFile if the file has lost its section table.
     """
     for name in SECTIONS:
         section = elf.sections.get(name)
@@ -75,8 +75,8 @@ def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
 def baseline(codes: Counter[Code]) -> tuple[str, ...]:
     """Return the architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
 
-    Single kernels are compiled for further ones (sm_90a for some matrix products). The library as a whole does not run
-    on those.
+    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not
+    run on these.
     """
     most = max(codes.values(), default=0)
     chosen = [code for code, count in codes.items() if 2 * count > most]
@@ -99,7 +99,7 @@ def _codes(elf: HasSections, section: Section) -> Iterator[Code]:
 
 
 def _regions(elf: HasSections, place: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield where the entries of each container begin and end. Containers are padded to 8 bytes, sometimes to more."""
+    """Yield the offsets where the entries of each container begin and end. Containers are padded to 8 bytes, sometimes to more."""
     end = min(end, elf.file.size)
     while place + _REGION.size <= end:
         magic, _, header, size = elf.file.unpack(_REGION, place)

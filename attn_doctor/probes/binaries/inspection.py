@@ -1,8 +1,7 @@
-"""Judge files named by the user, libraries and wheels, against a target. Of the target only the interpreter is run."""
+"""Judge libraries and wheels that the user names, against a target. Only the target's interpreter is run, none of its packages."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.package_consistency import Judged, settle
 from attn_doctor.probes.binaries.target import Target, newest_version
 from attn_doctor.probes.binaries.verdict import judge
+from attn_doctor.system.files import absolute
 
 
 class Place(NamedTuple):
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Ask an interpreter what it is, without importing anything. Raises NoAnswer where it does not say so."""
+    """Ask an interpreter what it is, without importing anything. Raises NoAnswer if it does not answer."""
     answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
     if isinstance(answer.modules, Unknown):
         raise NoAnswer(text(python), f"does not say where its torch is: {answer.modules.why}")
@@ -41,21 +41,21 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
 def inspect(
     paths: Sequence[str], place: Place, environ: Mapping[str, str], beside: Sequence[str] = ()
 ) -> Iterator[Binary]:
-    """Yield one record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict.
+    """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read.
 
     Files for Windows are judged by its rules: on a Windows machine, or anywhere else with the libraries of the folders `beside`.
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")
     for path in paths:
-        absolute = _absolute(path)
+        location = absolute(path)  # links are left as they are: $ORIGIN depends on them
         if windows.is_for_windows(path) and (on_windows or beside or not path.endswith(".whl")):
-            yield from _of_windows(absolute, place, environ, beside, on_windows=on_windows)
+            yield from _of_windows(location, place, environ, beside, on_windows=on_windows)
         elif path.endswith(".whl"):
-            yield from _wheel(absolute, place, environ)
+            yield from _wheel(location, place, environ)
         else:
             target = Target(Files(), place.interpreter, place.torch, place.path, environ)
-            yield judge(target, naming.parse(Path(path).name).module, absolute).record
+            yield judge(target, naming.parse(Path(path).name).module, location).record
 
 
 def _of_windows(
@@ -90,13 +90,6 @@ def _unread(path: str, name: str, error: DamagedFile | OSError) -> Binary:
     if isinstance(error, DamagedFile):
         return Binary(module=name, path=path, verdict="fails", cause="damaged", because=(f"it {error}",))
     return Binary(module=name, path=path, verdict=Unknown(f"{path} cannot be read ({error.strerror or error})"))
-
-
-def _absolute(path: str) -> str:
-    try:
-        return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
-    except OSError:  # the current folder was deleted
-        return path
 
 
 def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:

@@ -92,7 +92,7 @@ class WheelFile:
 
 
 def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None) -> str | None:
-    """Return why an installer would refuse a wheel of this name; None where it would not, or where that is not known.
+    """Return why an installer would refuse a wheel of this name; None if it would not, or if that is not known.
 
     `machine` is as in ELF names ("x86-64"). `glibc`: the target's version; None for another C library.
     """
@@ -101,7 +101,7 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
     try:
         _, _, _, tags = parse_wheel_filename(name)
     except InvalidWheelFilename:
-        return "its name is no wheel's, so no installer takes it"
+        return "its name is not the name of a wheel, so no installer accepts it"
     for_python = [tag for tag in tags if tag in _supported(interpreter.tag, tag.platform)]
     if not for_python:
         made_for = ", ".join(sorted({f"{tag.interpreter}-{tag.abi}" for tag in tags}))
@@ -158,7 +158,7 @@ def _platform_refused(platform: str, machine: str, glibc: str | None) -> str | N
 
 
 def _floor(platform: str) -> Pair | None:
-    """Return the oldest glibc that a platform tag allows; None for "linux_x86_64", which names none."""
+    """Return the oldest glibc that a platform tag allows; None for "linux_x86_64", which names no glibc."""
     parts = platform.split("_")
     if parts[0] in _LEGACY:
         return _LEGACY[parts[0]]
