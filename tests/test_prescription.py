@@ -218,33 +218,6 @@ def test_nested_the_innermost_counts(prescription, block):
     assert operators(block) == ["softmax"]
 
 
-def test_another_attention_is_named_where_nothing_was_exchanged(prescription, block):
-    import torch
-    from ultralytics.nn.modules import transformer
-
-    before = transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward
-    image = torch.rand(1, 32, 4, 4)
-    attention = prescription.prescribe("sdpa-flash", now=False)
-    transformer.AIFI(32, 64, 2)(image)
-    block.MaxSigmoidAttnBlock(32, 32, ec=32, gc=16)(image, torch.rand(1, 3, 16))
-    assert attention.backend == "none"
-    with pytest.warns(RuntimeWarning, match="nothing was exchanged: the attention of ") as told:
-        attention.restore()
-    assert [str(line.message) for line in told] == [
-        "attn-doctor: nothing was exchanged: the attention of RT-DETR and YOLO-World (AIFI, MaxSigmoidAttnBlock) stays as installed"
-    ]
-    assert (transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward) == before
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        attention.restore()
-        with prescription.prescribe("sdpa-flash", now=False) as attention:  # a model that has both
-            transformer.AIFI(32, 64, 2)(image)
-            block.AAttn(32, 1, 1).eval()(image)
-        assert attention.nothing is None
-        with prescription.prescribe("eager"):
-            transformer.AIFI(32, 64, 2)(image)
-
-
 def test_the_function_of_the_package(block):
     import attn_doctor
 

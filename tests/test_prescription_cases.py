@@ -173,6 +173,33 @@ def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkey
     assert any(name.startswith("auto ") for made in entries for name in made) is kept
 
 
+def test_another_attention_is_named_where_nothing_was_exchanged(prescribe):
+    import torch
+    from ultralytics.nn.modules import block, transformer
+
+    before = transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward
+    image = torch.rand(1, 32, 4, 4)
+    attention = prescribe("sdpa-flash", now=False)
+    transformer.AIFI(32, 64, 2)(image)
+    block.MaxSigmoidAttnBlock(32, 32, ec=32, gc=16)(image, torch.rand(1, 3, 16))
+    assert attention.backend == "none"
+    with pytest.warns(RuntimeWarning, match="nothing was exchanged: the attention of ") as told:
+        attention.restore()
+    assert [str(line.message) for line in told] == [
+        "attn-doctor: nothing was exchanged: the attention of RT-DETR and YOLO-World (AIFI, MaxSigmoidAttnBlock) stays as installed"
+    ]
+    assert (transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward) == before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attention.restore()
+        with prescribe("sdpa-flash", now=False) as attention:  # a model that has both
+            transformer.AIFI(32, 64, 2)(image)
+            block.AAttn(32, 1, 1).eval()(image)
+        assert attention.nothing is None
+        with prescribe("eager"):
+            transformer.AIFI(32, 64, 2)(image)
+
+
 def test_an_empty_batch_and_vmap_are_computed_as_installed(prescribe):
     import torch
 
