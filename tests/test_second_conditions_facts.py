@@ -52,7 +52,9 @@ def test_the_package_of_an_extension_is_told_by_its_folder_or_its_file(text, nam
 
 
 def amd(*cards: AmdGpu, rocm: object = "6.4"):
-    return changed(H, graphics__amd=cards, graphics__gpus=(), graphics__driver=None, graphics__pci=(), graphics__rocm=rocm)
+    return changed(
+        H, graphics__amd=cards, graphics__gpus=(), graphics__driver=None, graphics__pci=(), graphics__rocm=rocm
+    )
 
 
 @pytest.mark.parametrize(
