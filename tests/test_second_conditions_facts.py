@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import io
 
-import msgspec
 import pytest
 from one_rule import found, told
 from plan_reading import variable
 from recorded_machines import MACHINES, read
-from whole_machines import RTX_4090, changed, gpu, with_flash_attn
+from whole_machines import RTX_4090, changed, with_flash_attn
 
 from attn_doctor import commands
 from attn_doctor.failure_modes import find, patterns
