@@ -40,7 +40,7 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
     if name is None:
         why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
     elif places.container(facts) == places.BUILD:
-        why = f"begin the Dockerfile with `FROM {name}`: -devel images hold nvcc and its headers, -runtime and -base do not"
+        why = f"begin the Dockerfile with `FROM {name}`: -devel images contain nvcc and its headers, -runtime and -base do not"
     else:
-        why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"
+        why = f"start from {name}: -devel images contain nvcc and its headers, -runtime and -base do not"
     return commands.by_hand((), why, "another image")

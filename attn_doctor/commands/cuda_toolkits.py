@@ -31,7 +31,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
-    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
+    """Describe a repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
 
     folder: str
     oldest: Version
@@ -80,7 +80,7 @@ _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
 
 def torch_cuda(facts: Facts) -> Version | None:
-    """Return torch.version.cuda; None where it is not known or torch has none."""
+    """Return torch.version.cuda; None if it is not known or torch has none."""
     return pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
 
 
@@ -259,9 +259,9 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     folder = f"{_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     package = f"cuda-toolkit-{version[0]}-{version[1]}"
     never = (
-        " (never `cuda` or a driver package: the driver is that of Windows)"
+        " (never `cuda` or a driver package: WSL uses the Windows driver)"
         if found is _WSL
-        else ", which brings no driver"
+        else ", which installs no driver"
     )
     why = f"the toolkit alone{never}"
     root = places.as_root

@@ -153,7 +153,7 @@ def context(facts: Facts, name: str) -> Context:
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:
-    """Return what the pyproject.toml of the target's own folder asks for, where uv made the target and no lock file is there."""
+    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or not such an environment."""
     project, target = facts.project, facts.interpreter
     if not isinstance(project.locks, Unknown) and project.locks:
         return frozenset()

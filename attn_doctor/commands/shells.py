@@ -17,7 +17,7 @@ _NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShe
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
 _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
-# Signs that mean in double quotes what they mean without: to sh, cmd and PowerShell alike. No " $ % ` \ and no !, which bash expands.
+# Characters that sh, cmd and PowerShell leave as they are in double quotes. Not among them: " $ % ` \, and !, which bash expands.
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 # Programs of the host, which are no step of an image.
@@ -27,7 +27,7 @@ _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 def shown(step: Step, shell: str = "bash") -> str | None:
     """Return a step as one line for the given shell; None for a step without a command.
 
-    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
+    `shell`: a shell of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
     file for the output, the line ends with `> FILE 2>&1`, which all of these accept.
     """
     line = _line(step, shell)

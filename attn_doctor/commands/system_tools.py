@@ -4,7 +4,7 @@ The answer depends on the place: Windows, a distribution's package manager, an e
 do not show the place, one step names every possible way.
 
 Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
-software.opensuse.org; those of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
+software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
 The C++ workload of Build Tools: https://learn.microsoft.com/visualstudio/install/workload-component-id-vs-build-tools
 """
 
@@ -96,7 +96,7 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
 
 
 def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) -> Step:
-    """Return the step that adds conda-forge's gcc to this environment, of a major version where one is wanted."""
+    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given."""
     name = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}"
     again = "gcc and g++ inside this environment; activate it again, which sets CC and CXX"
     return commands.by_hand(
@@ -171,12 +171,12 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
         return _headers_beside(folder, label)
     if places.environment_tool(facts):
         exact = f"python={label}" if label else "python"
-        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
+        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python includes its headers", "python"),)
     if facts.system.os == "windows":
         return (
             commands.by_hand(
                 ("winget", "install", "--id", f"Python.Python.{label or '3.12'}", "-e"),
-                "the installer of python.org brings headers and libraries, the embedded Python has none: make the environment again with it",
+                "the installer of python.org has headers and libraries, the embedded Python has none: make the environment again with the new Python",
                 "adds a whole Python",
             ),
         )

@@ -1,6 +1,6 @@
-"""List sources of FlashAttention other than the official releases, and the way without it.
+"""List sources of FlashAttention other than the official releases, and the alternative without FlashAttention.
 
-They are links; nothing is promised.
+They are only links: nothing about them was tried.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from attn_doctor.model.versions import capability, dotted
 def pointers(key: Key) -> tuple[Candidate, ...]:
     """Return one candidate for each row of the table.
 
-    `fits` is False where it cannot serve this key, else None: untested.
+    `fits`: False if the source has nothing for this key, else None: untested.
     """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 
 
 def torch_with_wheels(platform: str) -> str | None:
-    """Return the newest minor of torch for which each builder of flash-attn for this platform has wheels, "2.8"; None where none is."""
+    """Return the newest minor of torch for which each builder of flash-attn for this platform has wheels, "2.8"; None: there is none."""
     rows = [
         row
         for row in load(Elsewhere)
@@ -92,7 +92,7 @@ def _gpu(row: Elsewhere, device: str) -> Judgement:
         )
     if row.package != flash_attention.FLASH_ATTN:
         return flash_attention.package_runs_on(row.package, device)
-    # These builds choose their own architectures; only what the code itself refuses can be said.
+    # These builds choose their own architectures; only the GPUs that the code itself refuses are known.
     oldest = flash_attention.latest().min_capability
     if capability(device) < capability(oldest):
         return no(f"FlashAttention 2 needs compute capability {oldest} or newer, the GPU is {device}")

@@ -1,4 +1,4 @@
-"""Define the record types of all probed facts, and export those of a section. Nothing here reads the machine, judges or renders.
+"""Define the record types of all probed facts, and export those of a section. No function here reads the machine, judges or renders.
 
 A field holds a value, ``None`` if the thing is known to be absent, or ``Unknown(why)`` if it could not be found out.
 Every field has the default "not recorded", so a facts file may hold only the few facts that its author knows.

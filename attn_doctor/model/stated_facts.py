@@ -72,14 +72,14 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
-    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt; "notebook" by a command in a cell
+    shell: Stated[Shell] | Unknown = _NOT_SAID  # recognised by its prompt; "notebook" by a command in a cell
     modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID
     jetpack: Stated[str] | Unknown = _NOT_SAID
     l4t: Stated[str] | Unknown = _NOT_SAID
     glibc: Stated[str] | Unknown = _NOT_SAID
-    installer: Stated[Installer] | Unknown = _NOT_SAID  # the one that ran last before the error
+    installer: Stated[Installer] | Unknown = _NOT_SAID  # the installer that ran last before the error
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
     prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"

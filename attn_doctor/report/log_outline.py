@@ -1,4 +1,4 @@
-"""Build the outline of `diagnose`: the findings of logs, or a sentence where there are none. Pure."""
+"""Build the outline of `diagnose`: the findings of logs, or a sentence if there are none. Pure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _DECISIVE = {
 
 
 def _not_stated(facts: Facts) -> str:
-    """Return a sentence on what a description of an environment leaves out; empty where all is there."""
+    """Return a sentence on what a description of an environment leaves out; empty if all is there."""
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")
