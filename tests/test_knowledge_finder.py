@@ -301,4 +301,14 @@ def test_the_key_of_a_target():
 def test_the_contract_of_wheels_json():
     plain = msgspec.to_builtins(finder.find(HEALTHY))
     assert set(plain) == {"key", "candidates"}
-    assert set(plain["candidates"][0]) == {"release", "filename", "url", "source", "fits", "reasons", "kind", "package", "listed"}
+    assert set(plain["candidates"][0]) == {
+        "release",
+        "filename",
+        "url",
+        "source",
+        "fits",
+        "reasons",
+        "kind",
+        "package",
+        "listed",
+    }
