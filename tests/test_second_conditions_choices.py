@@ -6,14 +6,15 @@ import msgspec
 import pytest
 from one_rule import found, told
 from recorded_machines import MACHINES, read
-from whole_machines import RTX_4090, changed, with_flash_attn
+from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.build import torch_missing_at_build
 from attn_doctor.failure_modes.gpu import triton_too_old_for_gpu
 from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.model_code import model_not_built
-from attn_doctor.model.facts import Facts, Fault, Pin, Unknown
+from attn_doctor.failure_modes.shared import torch_here
+from attn_doctor.model.facts import Facts, Fault, Pin, System, Unknown
 
 UNKNOWN = Unknown("not asked")
 NOTHING = Hit(message="m", evidence=())
@@ -171,3 +172,54 @@ def test_a_build_in_isolation_misses_torch(facts, says):
 )
 def test_a_torch_with_a_newer_triton(changes, arch, newer):
     assert triton_too_old_for_gpu._is_newer(changed(RTX_4090, **changes), arch) is newer
+
+
+@pytest.mark.parametrize(
+    ("os", "first", "titles"),
+    [
+        ("windows", ("triton-windows=={triton}.*",), ["Install the triton of the torch that is there"]),
+        ("linux", ("torch=={torch}", "triton"), ["Install the triton of the torch that is there", "Install torch and its triton together"]),
+    ],
+)  # fmt: skip
+def test_the_triton_of_a_torch_that_nobody_names(os, first, titles):
+    made = find("triton-version-mismatch").usual(Facts(system=System(os=os)))
+    assert [fix.title for fix in made] == titles
+    assert made[0].steps[0].argv[-len(first) :] == first
+    assert all("triton" in fix.steps[0].requirements for fix in made[1:])
+
+
+# -- torchvision
+
+
+@pytest.mark.parametrize(
+    ("torchvision", "torch", "met"),
+    [
+        ("0.23.0+cu128", "2.8.0+cu128", False),
+        ("0.23.0", "2.8.0+cu128", False),
+        ("0.23.0+cu128", "2.8.0", False),
+        ("0.23.0+cu126", "2.8.0+cu128", True),
+        ("0.22.0+cu128", "2.8.0+cu128", True),
+    ],
+)
+def test_a_torchvision_of_another_release_or_another_build(torchvision, torch, met):
+    facts = changed(
+        RTX_4090,
+        torch__version=torch,
+        packages__distributions=packages(torch=torch, torchvision=torchvision, numpy="2.2.6"),
+        imports=(),
+    )
+    assert (find("torchvision-mismatch").detect(facts) is not None) is met
+
+
+@pytest.mark.parametrize(
+    ("version", "index"),
+    [
+        ("2.8.0+cu126", "https://download.pytorch.org/whl/cu126"),
+        ("2.8.0+cpu", "https://download.pytorch.org/whl/cpu"),
+        ("2.8.0", None),
+        (None, None),
+    ],
+)
+def test_the_index_of_the_torch_that_is_there(version, index):
+    facts = changed(RTX_4090, torch__version=version, torch__cuda="12.8" if version == "2.8.0" else None)
+    assert torch_here.index_here(facts) == index
