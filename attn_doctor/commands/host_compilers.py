@@ -217,10 +217,14 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
             takes="about 1 GB",
         ),
         commands.by_hand(
-            (),
-            f'open a Command Prompt, type `"{_VCVARSALL}" x64 -vcvars_ver={chosen.version}` and `set DISTUTILS_USE_SDK=1`, activate your '
-            "environment in it, and build there",
-            "a new prompt",
+            ("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"),
+            "in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH in that prompt alone; activate your environment in it",
+            "this prompt",
             "none",
+        ),
+        commands.variable(
+            "DISTUTILS_USE_SDK",
+            "1",
+            "the build takes the compiler of this prompt, in the Command Prompt of the line above",
         ),
     )

@@ -132,18 +132,6 @@ def torchvision_fits(torch: str, torchvision: str) -> Judgement:
     return no(f"torchvision {row.torchvision} was built for torch {row.torch.lstrip('=')}, you have {torch}")
 
 
-def triton_minors() -> tuple[int, list[int]]:
-    """Return the first minor of torch 2 with triton 3, and a list: the minor of triton-windows 3 for this and each later torch.
-
-    triton-windows 3 begins with 3.1, which torch 2.4 accepts too: https://github.com/woct0rdho/triton-windows#3-pytorch
-    """
-    rows = [(pair(row.minor), pair(row.triton.removeprefix("triton").lstrip("=~"))) for row in load(TorchRelease)]
-    found = sorted(
-        (torch[1], triton[1]) for torch, triton in rows if torch and triton and torch[0] == 2 and triton[0] == 3
-    )
-    return found[0][0], [max(1, triton) for _, triton in found]
-
-
 def triton_fits(torch: str, triton: str) -> Judgement:
     """Return whether this triton has the minor that torch's Linux wheels need.
 

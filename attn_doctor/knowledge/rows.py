@@ -379,5 +379,7 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
     # Form of the requirement for a wheel: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
     pin: str | None = None
+    # A minor of torch -> the last release of this package that an older torch accepts: {"2.4": "2.2.2"}
+    last_before: dict[str, str] = {}
     compiled: str | None = None  # the distribution with the compiled code, if it is a separate one
     compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works

@@ -108,4 +108,11 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
         )
     if facts.grade == "stated" and is_environment(logs):
         return Verdict(f"Nothing that these {lines} state keeps training from working.{_not_stated(facts)}", "")
+    doubtful = [(log, error) for log, end in ends for error in end.doubtful]
+    if doubtful:
+        word = "this line" if len(doubtful) == 1 else f"{len(doubtful)} lines"
+        said = "; ".join(f"line {error.line}: {error.text}" for _, error in doubtful)
+        return Verdict(
+            f"No error that attn-doctor knows in {lines}. It may be {word}, in {doubtful[0][0].file}: {said}", "warn"
+        )
     return Verdict(f"No error in {lines}.", "good")
