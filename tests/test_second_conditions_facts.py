@@ -38,6 +38,7 @@ WHEEL_FITS = read(next(folder for folder in MACHINES if folder.name == "rtx-4080
         ("ImportError: /b/causal_conv1d_cuda.so: undefined symbol: x", "causal-conv1d"),
         ("ImportError: /b/selective_scan_cuda.so: undefined symbol: x", "mamba-ssm"),
         ("ImportError: /v/dist-packages/mmcv/_ext.so: undefined symbol: x", "mmcv"),
+        ("ImportError: /b/mmcv_ext.so: undefined symbol: x", "mmcv"),
         ("ImportError: /b/zork_ext.so: undefined symbol: x", "zork-ext"),
         ("ImportError: /v/site-packages/zork/core.so: undefined symbol: x", "zork"),
         ("ImportError: /b/zork.so: undefined symbol: x", None),
@@ -142,6 +143,8 @@ OWN = Fix(title="Build gently", steps=(commands.by_hand((), "w", "c"),), verify=
         (WHEEL_FITS, False),
         (changed(WHEEL_FITS, subject__package="xformers"), False),  # its command asks the torch that is there
         (changed(WHEEL_FITS, subject__package="zork-of-mine"), False),
+        (changed(WHEEL_FITS, subject__package="causal-conv1d"), False),
+        (changed(WHEEL_FITS, subject__package="causal-conv1d", torch__version=UNKNOWN), True),
     ],
 )
 def test_a_gentler_build_comes_after_what_keeps_the_torch_that_is_there(facts, first):
