@@ -216,14 +216,15 @@ def test_a_torchvision_of_another_release_or_another_build(torchvision, torch, m
 
 
 @pytest.mark.parametrize(
-    ("version", "index"),
+    ("version", "cuda", "index"),
     [
-        ("2.8.0+cu126", "https://download.pytorch.org/whl/cu126"),
-        ("2.8.0+cpu", "https://download.pytorch.org/whl/cpu"),
-        ("2.8.0", None),
-        (None, None),
+        ("2.8.0+cu126", "12.6", "https://download.pytorch.org/whl/cu126"),
+        ("2.8.0+cpu", None, "https://download.pytorch.org/whl/cpu"),
+        ("2.8.0", "12.8", None),  # PyPI's
+        ("2.6.0", "12.6", "https://download.pytorch.org/whl/cu126"),  # PyPI's is for CUDA 12.4
+        (None, None, None),
     ],
 )
-def test_the_index_of_the_torch_that_is_there(version, index):
-    facts = changed(RTX_4090, torch__version=version, torch__cuda="12.8" if version == "2.8.0" else None)
+def test_the_index_of_the_torch_that_is_there(version, cuda, index):
+    facts = changed(RTX_4090, torch__version=version, torch__cuda=cuda)
     assert torch_here.index_here(facts) == index
