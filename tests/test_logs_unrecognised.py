@@ -62,7 +62,10 @@ def test_of_a_healthy_log_a_tick_says_no_more_than_was_read():
     for case in HEALTHY:
         said = verdict(case.data)
         assert said is not None, case.name
-        assert said.text.startswith(("No error", "Nothing that these", "The log ends without an error")), (case.name, said)
+        assert said.text.startswith(("No error", "Nothing that these", "The log ends without an error")), (
+            case.name,
+            said,
+        )
         assert "known to fail" not in said.text
 
 
