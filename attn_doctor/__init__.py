@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from attn_doctor.model.report import Report
     from attn_doctor.prescription.prescribe import Attention
+    from attn_doctor.prescription.prescribed import Prescribed
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "attention", "examine"]
@@ -31,12 +32,18 @@ def examine(**options: "Any") -> "Report":
     return run(Options(**options))
 
 
-def attention(backend: str = "auto", device: str | None = None) -> "Attention":
+def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":
     """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
 
-    `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. Weights and checkpoints stay
-    as they are. See `attn_doctor.prescription.prescribe` for what it raises; imports torch and ultralytics.
+    `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. "prescribed" applies what
+    `attn-doctor trial --tune` found for this machine, as far as a running process can change it; the rest, with the reason, is in
+    `.left_out` of the result. Weights and checkpoints stay as they are. See `attn_doctor.prescription.prescribe` and `.prescribed`
+    for what is raised; imports torch and ultralytics.
     """
+    if backend == "prescribed":
+        from attn_doctor.prescription.prescribed import apply
+
+        return apply(device=device)
     from attn_doctor.prescription.prescribe import prescribe
 
     return prescribe(backend, device)

@@ -6,8 +6,9 @@
 import os
 import sys
 
-WATCHED = "ultralytics.nn.modules.block"
+ATTENTION, MODELS = "ultralytics.nn.modules.block", "ultralytics.nn.tasks"
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
+PRESCRIPTION, WITHOUT = "ATTN_DOCTOR_PRESCRIPTION", "ATTN_DOCTOR_WITHOUT"
 
 
 def say(text):
@@ -26,6 +27,8 @@ def exchange():
         load_package()
         from attn_doctor.prescription.prescribe import prescribe
 
+        if os.environ.get(PRESCRIPTION):
+            prescription()
         attention = prescribe(backend, now=False, say=say)
     except Exception as error:
         say("the attention is left as installed: " + str(error))
@@ -34,6 +37,31 @@ def exchange():
         import atexit
 
         atexit.register(tell_if_unused, attention, os.getpid())
+
+
+def prescription():
+    """Return the prescription that was asked for; raise its refusal for another machine or torch."""
+    import torch
+    from attn_doctor.prescription import prescription_file
+    from pathlib import Path
+
+    found = prescription_file.read(Path(os.environ[PRESCRIPTION]))
+    prescription_file.refuse_other_torch(found, str(torch.__version__))
+    return found
+
+
+def apply_prescription():
+    """Make the changes of the prescription that are made inside a process."""
+    if not os.environ.get(PRESCRIPTION):
+        return
+    try:
+        load_package()
+        from attn_doctor.prescription.prescribed import in_process
+
+        without = [name for name in os.environ.get(WITHOUT, "").split(",") if name]
+        in_process(prescription(), without, say).start()
+    except Exception as error:
+        say("the prescription is not applied: " + str(error))
 
 
 def tell_if_unused(attention, process):
@@ -58,28 +86,29 @@ def load_package():
 
 
 class Finder(object):
-    """Let the other finders find the watched module, and act after it has been executed."""
+    """Let the other finders find the watched modules, and act after one has been executed."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != WATCHED:
+        act = ACTIONS.get(name)
+        if act is None:
             return None
         for finder in list(sys.meta_path):
             found = None if finder is self else getattr(finder, "find_spec", lambda *_: None)(name, path, target)
             if found is not None:
-                watch(found.loader)
+                watch(found.loader, act)
                 return found
         return None
 
 
-def watch(loader):
-    """Make a loader call `exchange` after it has executed its module. The type of the loader stays the same."""
+def watch(loader, act):
+    """Make a loader call `act` after it has executed its module. The type of the loader stays the same."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
 
     def exec_module(module):
         execute(module)
-        exchange()
+        act()
 
     try:
         loader.exec_module = exec_module
@@ -100,6 +129,7 @@ def others():
             sys.modules["sitecustomize"] = mine
 
 
+ACTIONS = {ATTENTION: exchange, MODELS: apply_prescription}
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.version_info >= (3, 8) and os.environ.get(VARIABLE):
     sys.meta_path.insert(0, Finder())

@@ -1,0 +1,142 @@
+"""Build the part of the outline of `attn-doctor trial --tune` that is beyond attention: what was measured, and the lines to copy. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from attn_doctor.changes.table import CHANGES, PREDICTING, TRAINING
+from attn_doctor.model.trials import Gain, Interval
+from attn_doctor.report.blocks import Block, Cell, Command, Cure, Notes, Table, Tone, Verdict
+from attn_doctor.trials.tuning.advice import Tuning, beyond, caveats, line, summary
+from attn_doctor.trials.tuning.judged import FLOAT32, SIXTEEN_BITS
+from attn_doctor.trials.tuning.loader_settings import LoaderSettings
+from attn_doctor.trials.tuning.rows import Checked, Pass, Row
+
+_TONES: dict[str, Tone] = {"ok": "good", "wrong": "bad", "failed": "bad"}
+_NAMED = {TRAINING: "training step", PREDICTING: "prediction of a batch of one, batch norms folded as ultralytics does"}
+
+
+def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, file: str | None) -> list[Block]:
+    """Return the blocks of the search, training first. `file`: where the prescription was written, if not in its usual place."""
+    blocks: list[Block] = []
+    for found in (tuning.training, tuning.predicting):
+        if found:
+            blocks += _pass(found)
+    if tuning.failed:
+        blocks.append(Notes("Not measured", tuple(f"{f.change}: {f.why}" for f in tuning.failed)))
+    for found in (tuning.training, tuning.predicting):
+        if found:
+            blocks += _answer(found, loader if found.what == TRAINING else None, file)
+    return blocks
+
+
+def _pass(found: Pass) -> list[Block]:
+    columns = ("changes", "ms", "n", "against as shipped", "errors", "result")
+    rows = tuple(_row(row) for row in found.rows)
+    errors = "outputs, gradients" if found.what == TRAINING else "outputs; smallest overlap of a box with its own"
+    notes = [
+        f"errors against float64: {errors}; the limits are {_limits(found.what)}",
+        *(
+            f"{' + '.join(row.changes) or 'as shipped'}: {row.checked.reason}"
+            for row in found.rows
+            if row.checked.reason
+        ),
+        *found.notes,
+    ]
+    caption = f"{_NAMED[found.what]}, {found.model}, image size {found.imgsz}, batch {found.batch}, {found.device}"
+    blocks: list[Block] = [Table(caption[0].upper() + caption[1:], columns, rows, tuple(notes))]
+    if found.steps:
+        blocks.append(Notes(f"How the changes for {found.what} were chosen", tuple(_steps(found))))
+    if found.not_tried:
+        items = tuple(f"{n.change}: {n.why}" for n in found.not_tried)
+        blocks.append(Notes(f"Not tried for {found.what}", items))
+    return blocks
+
+
+def _limits(what: str) -> str:
+    parts = []
+    for words, most in (("in float32", FLOAT32), ("with fewer bits", SIXTEEN_BITS)):
+        second = f"{most.gradient:.0e}" if what == TRAINING else f"{most.overlap:.0%} (scores {most.score:.0e})"
+        parts.append(f"{most.output:.0e}, {second} {words}")
+    return "; ".join(parts)
+
+
+def _row(row: Row) -> tuple[Cell, ...]:
+    name = " + ".join(row.changes) or "as shipped"
+    verdict: Cell
+    if row.checked.status != "ok":
+        verdict = Cell(row.checked.status, _TONES[row.checked.status])
+    else:
+        verdict = Cell("prescribed" if row.applied else "", "good")
+    return (
+        Cell(name, "strong"),
+        Cell(_milliseconds(row.ms)),
+        Cell(str(row.ms.n) if row.ms else ""),
+        _gain(row.gain),
+        Cell(_errors(row.checked)),
+        verdict,
+    )
+
+
+def _errors(seen: Checked) -> str:
+    if seen.output_error is None:
+        return ""
+    second = f", {seen.gradient_error:.0e}" if seen.gradient_error is not None else ""
+    overlap = f"; {seen.box_overlap:.1%}" if seen.box_overlap is not None else ""
+    return f"{seen.output_error:.0e}{second}{overlap}"
+
+
+def _milliseconds(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    digits = 1 if interval.median < 1000 else 0
+    return f"{interval.median:.{digits}f} ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
+
+
+def _gain(gain: Gain | None) -> Cell:
+    if gain is None:
+        return Cell("")
+    tone: Tone = "good" if gain.verdict == "faster" else "bad" if gain.verdict == "slower" else ""
+    return Cell(f"{gain.ratio:.2f}× ({gain.low:.2f}–{gain.high:.2f}) {gain.verdict}", tone)
+
+
+def _steps(found: Pass) -> list[str]:
+    shown = []
+    for on in dict.fromkeys(step.on for step in found.steps):
+        mine = [step for step in found.steps if step.on == on]
+        ratios = ", ".join(f"{s.change} {s.ratio:.2f}×{' (taken)' if s.taken else ''}" for s in mine)
+        shown.append(
+            f"on {' + '.join(on) or 'the program as shipped'}: {ratios}; {min(s.n for s in mine)} rounds at least"
+        )
+    return shown
+
+
+def _answer(found: Pass, loader: LoaderSettings | None, file: str | None) -> list[Block]:
+    row = found.chosen
+    what = "Train" if found.what == TRAINING else "Predict"
+    if row is None:
+        return [Verdict(f"{what}: nothing is advised, because no combination was right.", "warn")]
+    command = Command(shlex.join(line(found, loader, file=file)), "put your data in")
+    blocks: list[Block] = []
+    if not row.changes:
+        blocks.append(Verdict(f"{what} as shipped: no combination that was tried is faster beyond doubt.", "good"))
+    elif row.gain:
+        named = ", ".join(f"{name} {value}".strip() for name, value in summary(found).items())
+        blocks.append(Verdict(f"{what} with {named}: {row.gain.ratio:.2f} times as fast as shipped.", "good"))
+    blocks.append(Cure(f"{what} with it" if row.changes else what, (command,)))
+    notes = caveats(found, row.changes)
+    notes += [f"{name}: {CHANGES[name].words}; `--without {name}` switches it off" for name in row.changes]
+    notes += _more(found)
+    if notes:
+        blocks.append(Notes(f"What it changes for {found.what}", tuple(notes)))
+    return blocks
+
+
+def _more(found: Pass) -> Sequence[str]:
+    return [
+        f"{' + '.join(row.changes)} was {row.gain.ratio:.2f} times as fast, and is left out because it computes with fewer bits"
+        f"{' (not proven over a training)' if found.what == TRAINING else ''}: --allow precision prescribes it"
+        for row in beyond(found)
+        if row.gain and row.gain.verdict == "faster"
+    ]
