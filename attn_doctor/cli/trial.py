@@ -81,6 +81,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="a change that takes minutes before it helps, and is left out otherwise",
     )
     tune.add_argument(
+        "--runtimes",
+        action="store_true",
+        help="export the model for predicting and measure that too; done anyway where ONNX Runtime, OpenVINO, TensorRT or "
+        "Core ML is installed. Nothing is installed, and the files are thrown away",
+    )
+    tune.add_argument(
         "--prescription",
         metavar="FILE",
         help="write what was found there; default: a file in your cache folder, for `attn-doctor run --prescribed`",
@@ -158,6 +164,7 @@ def execute(arguments: argparse.Namespace) -> int:
         allowed=arguments.allow,
         asked=tuple(arguments.asked),
         seconds=arguments.seconds,
+        runtimes=arguments.runtimes,
     )
     check_request(wanted)
     with Progress() as progress:
@@ -170,5 +177,5 @@ def execute(arguments: argparse.Namespace) -> int:
     _prescribe(found, arguments.prescription)
     write_records(arguments, found)
     if on_terminal(arguments):
-        show_blocks(outline(found, arguments.prescription))
+        show_blocks(outline(found, facts, arguments.prescription))
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

@@ -97,15 +97,19 @@ def in_process(
     """Return the changes of a prescription that are made inside a process, not yet in force."""
     model = prescription.get("model") or {}
 
+    said: set[str] = set()
+
     def fits(subject: Any) -> bool:
         right = structure_of(subject) == model.get("structure")
-        if say is not None:
-            name = type(subject).__name__
-            say(
-                f"the prescription for {model.get('name')} is in force"
-                if right
-                else f"this {name} is another model than that of the prescription ({model.get('name')}): only its attention is exchanged"
-            )
+        text = (
+            f"the prescription for {model.get('name')} is in force"
+            if right
+            else f"this {type(subject).__name__} is another model than that of the prescription ({model.get('name')}): "
+            "only its attention is exchanged"
+        )
+        if say is not None and text not in said:  # a training has several copies of its model
+            said.add(text)
+            say(text)
         return right
 
     chosen = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Field, Fields, Notes, Table, Tone, Verdict
 from attn_doctor.report.kernel_notes import by_reason, kernels, ranges, repeats, wrong_reference
@@ -15,8 +16,11 @@ from attn_doctor.trials.tuning.loader_settings import LoaderSettings
 _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
-def outline(study: Study, prescription: str | None = None) -> list[Block]:
-    """Return all blocks of a study, in the order in which a reader sees them. `prescription`: its file, if not the usual one."""
+def outline(study: Study, facts: Facts | None = None, prescription: str | None = None) -> list[Block]:
+    """Return all blocks of a study, in the order in which a reader sees them.
+
+    `facts`: of the target, for commands that install something there. `prescription`: its file, if not the usual one.
+    """
     blocks: list[Block] = []
     if study.trials_skipped:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
@@ -35,7 +39,7 @@ def outline(study: Study, prescription: str | None = None) -> list[Block]:
     if study.loader:
         blocks += _loader(study.loader)
     if study.tuning:
-        blocks += tuning_outline(study.tuning, study.loader, prescription)
+        blocks += tuning_outline(study.tuning, study.loader, facts or Facts(), prescription)
     return blocks
 
 

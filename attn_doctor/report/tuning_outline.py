@@ -5,29 +5,105 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from attn_doctor import commands
 from attn_doctor.changes.table import CHANGES, PREDICTING, TRAINING
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import Gain, Interval
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Notes, Table, Tone, Verdict
-from attn_doctor.trials.tuning.advice import Tuning, beyond, caveats, line, summary
+from attn_doctor.trials.tuning.advice import Tuning, beyond, caveats, line, runtime_lines, summary
 from attn_doctor.trials.tuning.judged import FLOAT32, SIXTEEN_BITS
 from attn_doctor.trials.tuning.loader_settings import LoaderSettings
-from attn_doctor.trials.tuning.rows import Checked, Pass, Row
+from attn_doctor.trials.tuning.rows import Checked, Pass, Row, RuntimeRow
+from attn_doctor.trials.tuning.runtimes import RUNTIMES
 
 _TONES: dict[str, Tone] = {"ok": "good", "wrong": "bad", "failed": "bad"}
 _NAMED = {TRAINING: "training step", PREDICTING: "prediction of a batch of one, batch norms folded as ultralytics does"}
 
 
-def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, file: str | None) -> list[Block]:
+def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, facts: Facts, file: str | None) -> list[Block]:
     """Return the blocks of the search, training first. `file`: where the prescription was written, if not in its usual place."""
     blocks: list[Block] = []
     for found in (tuning.training, tuning.predicting):
         if found:
             blocks += _pass(found)
+    blocks += _runtimes(tuning)
     if tuning.failed:
         blocks.append(Notes("Not measured", tuple(f"{f.change}: {f.why}" for f in tuning.failed)))
     for found in (tuning.training, tuning.predicting):
         if found:
             blocks += _answer(found, loader if found.what == TRAINING else None, file)
+    if tuning.predicting:
+        blocks += _runtime_answer(tuning.predicting, tuning.runtimes, facts)
+    return blocks
+
+
+def _runtimes(tuning: Tuning) -> list[Block]:
+    tried = [row for row in tuning.runtimes if not row.missing]
+    if not tried or not tuning.predicting:
+        return []
+    columns = ("runtime", "numbers", "ms", "n", "against torch as shipped", "export, s", "errors", "result")
+    rows = tuple(
+        (
+            Cell(row.name, "strong"),
+            Cell(row.precision or ""),
+            Cell(_milliseconds(row.ms)),
+            Cell(str(row.ms.n) if row.ms else ""),
+            _gain(row.gain),
+            Cell("" if row.export_seconds is None else f"{row.export_seconds:.0f}"),
+            Cell(_errors(row.checked)),
+            Cell(
+                "fastest" if row.advised else "" if row.checked.status == "ok" else row.checked.status,
+                _TONES[row.checked.status],
+            ),
+        )
+        for row in tried
+    )
+    notes = [f"{row.name}: {row.checked.reason}" for row in tried if row.checked.reason]
+    notes += [
+        f"{row.name} computes in {row.precision} by its own default here"
+        for row in tried
+        if row.precision in ("bfloat16", "float16") and row.format
+    ]
+    notes += [
+        f"{row.name}: ultralytics has no argument for it, and it is shown for comparison alone"
+        for row in tried
+        if not row.by_argument
+    ]
+    caption = f"What the model can be exported to, predicting a batch of one, image size {tuning.predicting.imgsz}"
+    return [Table(caption, columns, rows, tuple(notes))]
+
+
+def _runtime_answer(found: Pass, rows: Sequence[RuntimeRow], facts: Facts) -> list[Block]:
+    blocks: list[Block] = []
+    shell = commands.shell_of(facts)
+    best = next((row for row in rows if row.advised and row.format), None)
+    if best and best.format and best.gain:
+        text = f"Predict with {best.name}, if an exported file will do: {best.gain.ratio:.2f} times as fast as torch as shipped."
+        lines = runtime_lines(found, best.format)
+        blocks.append(Verdict(text, "good"))
+        why = ("once for these weights and this image size", "put your data in")
+        made = tuple(Command(shlex.join(argv), note) for argv, note in zip(lines, why, strict=True))
+        blocks.append(Cure("Export and predict", made))
+    others = [r for r in rows if r.gain and r.gain.verdict == "faster" and r.format and r.by_argument and not r.advised]
+    notes = [
+        f"{row.name} was {row.gain.ratio:.2f} times as fast in {row.precision}: --allow precision advises it"
+        for row in others
+        if row.gain
+        and row.precision in ("bfloat16", "float16")
+        and (best is None or row.gain.ratio > (best.gain.ratio if best.gain else 0))
+    ]
+    if any(row.format and row.ms for row in rows):
+        notes.append("an exported file stays under the licence of the model that it was made from")
+    if notes:
+        blocks.append(Notes("About exported files", tuple(notes)))
+    missing = [row for row in rows if row.missing and row.format]
+    if missing:
+        ways: list[Command] = []
+        for row in missing:
+            step = commands.install(*RUNTIMES[row.format or ""].packages, why=row.name, changes=f"adds {row.name}")
+            line_ = commands.shown(commands.rendered(facts, step), shell)
+            ways.append(Command(line_, f"{row.name}, then attn-doctor trial --tune --runtimes measures it"))
+        blocks.append(Cure("To measure another runtime for predicting", tuple(ways)))
     return blocks
 
 

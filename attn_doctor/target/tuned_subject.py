@@ -73,9 +73,7 @@ class TunedSubject(ModelSubject):
 
     def check(self, what, order):
         """Return the errors of one pass under these changes against the same in float64."""
-        if what not in self.expected:
-            self.expected[what] = self.in_float64(what)
-        expected = self.expected[what]
+        expected = self.expect(what)
         backend, given = self.settings(order)
         with self.using(backend), Applied(given, given), self.deterministic(given):
             if what == "training":
@@ -93,6 +91,12 @@ class TunedSubject(ModelSubject):
         }
         report.update(compared_boxes(got[0], expected[0]))
         return report
+
+    def expect(self, what):
+        """Return what `in_float64` does; it is computed once."""
+        if what not in self.expected:
+            self.expected[what] = self.in_float64(what)
+        return self.expected[what]
 
     def in_float64(self, what):
         """Return (outputs, gradients) of training, or the outputs of predicting, in float64.

@@ -17,9 +17,10 @@ from attn_doctor.trials.plan import BadRequest, TrialPlan, check, choose_device,
 from attn_doctor.trials.run import run
 from attn_doctor.trials.scaling import Ceiling, CostGrowth, ceilings, growth
 from attn_doctor.trials.tuning import loader_settings
-from attn_doctor.trials.tuning.advice import Tuning
+from attn_doctor.trials.tuning import runtimes as runtimes_of_torch
+from attn_doctor.trials.tuning.advice import Tuning, changes
 from attn_doctor.trials.tuning.bench import Ended
-from attn_doctor.trials.tuning.rows import NotTried, Pass
+from attn_doctor.trials.tuning.rows import NotTried, Pass, RuntimeRow
 from attn_doctor.trials.tuning.tuned import Wanted, tuned
 
 Say = Callable[[str], None]
@@ -39,6 +40,7 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     allowed: str = "rounding"  # the changes of numbers that may be prescribed, see changes/table.py
     asked: tuple[str, ...] = ()  # changes that take minutes, and are measured all the same
     seconds: float = 60.0  # for the search beyond attention
+    runtimes: bool = False  # export and measure, even where no other runtime than torch is installed
     root: str = "/"  # where allocators are looked for
 
 
@@ -239,7 +241,28 @@ def _with_tuning(
             )
         except Ended as error:
             failed.append(NotTried(change=what, why=str(error)))
+    runtimes: tuple[RuntimeRow, ...] = ()
+    if PREDICTING in passes:
+        there = about.get("modules")
+        modules = [str(name) for name in there] if isinstance(there, list) else []
+        runtimes = runtimes_of_torch.absent_rows(device, modules)
+        if request.runtimes or runtimes_of_torch.installed(device, modules):
+            try:
+                runtimes = runtimes_of_torch.measure(
+                    python,
+                    model=request.trial.model,
+                    device=device,
+                    imgsz=request.sizes[-1],
+                    level=request.allowed,
+                    changes=changes(passes[PREDICTING]),
+                    timeout=timeout,
+                    say=say,
+                    environ=environ,
+                )
+            except Ended as error:
+                failed.append(NotTried(change="runtimes", why=str(error)))
     made = Tuning(
+        runtimes=runtimes,
         training=passes.get(TRAINING),
         predicting=passes.get(PREDICTING),
         failed=tuple(failed),

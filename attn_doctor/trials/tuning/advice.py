@@ -11,7 +11,8 @@ from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING
 from attn_doctor.model.facts import Record
 from attn_doctor.prescription.prescription_file import VERSION, here
 from attn_doctor.trials.tuning.loader_settings import LoaderSettings, arguments
-from attn_doctor.trials.tuning.rows import NotTried, Pass, Row
+from attn_doctor.trials.tuning.rows import NotTried, Pass, Row, RuntimeRow
+from attn_doctor.trials.tuning.runtimes import exported_name
 
 
 class Tuning(Record, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class Tuning(Record, frozen=True, kw_only=True):
     training: Pass | None = None
     predicting: Pass | None = None
     failed: tuple[NotTried, ...] = ()  # kinds of pass that could not be measured
+    runtimes: tuple[RuntimeRow, ...] = ()
     about: dict[str, Any] = msgspec.field(default_factory=dict)  # what the target told of itself
     allowed: str = "rounding"
 
@@ -75,6 +77,17 @@ def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None 
         return yolo
     how = ["--prescription", file] if file else ["--prescribed"]
     return ["attn-doctor", "run", *how, "--", *yolo]
+
+
+def runtime_lines(found: Pass, name: str) -> list[list[str]]:
+    """Return the commands that export the weights to a format and predict with the result. A description has no weights of its own."""
+    weights = found.model if found.model.endswith(".pt") else "YOUR.pt"
+    device = "0" if found.device.startswith("cuda") else found.device
+    size = f"imgsz={found.imgsz}"
+    return [
+        ["yolo", "export", f"model={weights}", f"format={name}", size, f"device={device}"],
+        ["yolo", "predict", f"model={exported_name(weights, name)}", size, "source=YOUR.jpg"],
+    ]
 
 
 def beyond(found: Pass) -> list[Row]:

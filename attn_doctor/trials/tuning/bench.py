@@ -11,7 +11,7 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,8 +26,9 @@ SCRIPTS = (
     "changes/table.py",
     "changes/apply.py",
     "target/tuned_subject.py",
-    "target/tuning_worker.py",
+    "target/orders.py",
 )
+TUNING, RUNTIME = "target/tuning_worker.py", "target/runtime_worker.py"
 _DAY = 24 * 3600.0
 
 
@@ -47,6 +48,7 @@ class Worker:
         timeout: float,
         environ: Mapping[str, str] | None,
         changes: Mapping[str, str],
+        script: str,
     ) -> None:
         self._folder = folder
         self._number = 0
@@ -60,7 +62,7 @@ class Worker:
             try:
                 outcome = child.run(
                     python,
-                    (COMMON[0], *SCRIPTS),
+                    (COMMON[0], *SCRIPTS, script),
                     config=arguments,
                     deadline=_DAY,
                     quiet=timeout,
@@ -136,21 +138,21 @@ class Bench:
             worker.end()
         self._temporary.cleanup()
 
-    def worker(self, variables: Mapping[str, str], cores: Sequence[int] = ()) -> Worker:
+    def worker(
+        self, variables: Mapping[str, str], cores: Sequence[int] = (), *, script: str = TUNING, **config: Any
+    ) -> Worker:
         """Return the process with these variables that keeps to these cores (none: to all); it is started at the first call."""
-        name = json.dumps([dict(variables), list(cores)], sort_keys=True)
+        name = json.dumps([dict(variables), list(cores), script, config], sort_keys=True)
         if name not in self._workers:
             base = Path(self._temporary.name)
             place = base / str(len(self._workers))
             self._workers[name] = Worker(
                 self._python,
                 place,
-                {**self._config, "cores": list(cores)},
+                {**self._config, **config, "cores": list(cores)},
                 timeout=self._timeout,
                 environ=self._environ,
                 changes={**child.harmless(str(base)), **self._waiting, **variables},
+                script=script,
             )
         return self._workers[name]
-
-
-Say = Callable[[str], None]

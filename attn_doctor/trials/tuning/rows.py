@@ -69,3 +69,19 @@ class Pass(Record, frozen=True, kw_only=True):
     def chosen(self) -> Row | None:
         """Return the row of the combination that is prescribed."""
         return next((row for row in self.rows if row.applied), None)
+
+
+class RuntimeRow(Record, frozen=True, kw_only=True):
+    """Hold what a model was exported to, and predicting with it in the same rounds as with torch."""
+
+    name: str  # "torch as shipped", "ONNX Runtime"
+    format: str | None = None  # ultralytics' name of the format; None: torch
+    precision: str | None = None  # of the numbers that it computes with, where it tells
+    by_argument: bool = True  # `yolo predict` has a way to it
+    checked: Checked = Checked()
+    ms: Interval | None = None
+    gain: Gain | None = None  # over torch as shipped
+    samples: tuple[float, ...] = ()
+    export_seconds: float | None = None
+    missing: tuple[str, ...] = ()  # packages, where it was not tried
+    advised: bool = False
