@@ -25,6 +25,7 @@ WORTH_TAKING = 1.02  # times as fast, in the median, and faster in each round
 HOPELESS = 0.97  # below it, a change is not measured again
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
+DECIDING = 8  # rounds with one winner that decide between two or three combinations
 
 
 class Meter(Protocol):
@@ -75,7 +76,7 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
     beyond = [name for name in candidates if not allowed(name, level)]
     # Attention was the start of the search: with all else changed it may not help any more.
     bare = tuple(name for name in best if name != "attention")
-    rows = run.compare([start, first, best, bare, *(added(best, name) for name in beyond)])
+    rows = run.compare([start, best, *(added(best, name) for name in beyond)], [bare, first])
     names = {c for c in (start, first, best, bare) if all(allowed(name, level) for name in c)}
     return Found(_with_applied(rows, names), tuple(run.steps), tuple(run.not_tried))
 
@@ -97,6 +98,7 @@ class _Search:
         self.meter = meter
         self.budget = budget
         self.checked: dict[Combination, Checked] = {}
+        self.last: dict[Combination, float] = {}  # milliseconds
         self.steps: list[Step] = []
         self.not_tried: list[NotTried] = []
 
@@ -105,6 +107,12 @@ class _Search:
         if changes not in self.checked:
             self.checked[changes] = self.meter.check(changes)
         return self.checked[changes]
+
+    def time(self, changes: Combination) -> float | None:
+        taken = self.meter.time(changes)
+        if taken is not None:
+            self.last[changes] = taken
+        return taken
 
     def is_right(self, changes: Combination) -> bool:
         return self.known(changes).status == "ok"
@@ -124,12 +132,12 @@ class _Search:
         for number in range(ROUNDS):
             if number >= LEAST_ROUNDS and self.meter.seconds() > limit:
                 break
-            mine = self.meter.time(best)
+            mine = self.time(best)
             if mine is None:
                 break
             own.append(mine)
             for name in list(running):
-                taken = self.meter.time(added(best, name))
+                taken = self.time(added(best, name))
                 if taken is None:
                     running.remove(name)
                     self._leave(name, "it failed")
@@ -178,22 +186,33 @@ class _Search:
     def _leave(self, name: str, why: str) -> None:
         self.not_tried.append(NotTried(change=name, why=why))
 
-    def compare(self, combinations: Sequence[Combination]) -> tuple[Row, ...]:
-        """Measure the program as shipped, what was found, and steps in between, in rounds; return a row for each."""
-        wanted = [c for c in dict.fromkeys(combinations) if not c or self.is_right(c)]
-        names = {" + ".join(c) or "as shipped": c for c in wanted}
+    def compare(self, needed: Sequence[Combination], wished: Sequence[Combination]) -> tuple[Row, ...]:
+        """Measure the program as shipped and what was found in rounds, and return a row for each.
+
+        `wished`: others, which are measured where the rounds of a decision fit into the time that is left. Slow programs get as much
+        time again as the whole search had.
+        """
         left = max(0.0, self.budget - self.meter.seconds())
+        wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]
+        spent = sum(self.last.get(c, 0.0) for c in wanted)
+        for combination in dict.fromkeys(wished):
+            spent += self.last.get(combination, spent)
+            if combination not in wanted and spent * DECIDING / 1e3 <= left and self.is_right(combination):
+                wanted.append(combination)
+        names = {" + ".join(c) or "as shipped": c for c in wanted}
         race = Race(list(names), "as shipped", ROUNDS_OF_RESULT, left, fixed=False)
         began = self.meter.seconds()
+        most = max(left, self.budget)
         another = bool(names)
         while another:
             for name in list(race.left):
-                taken = self.meter.time(names[name])
+                taken = self.time(names[name])
                 if taken is None:
                     race.failed(name)
                 else:
                     race.add(name, taken)
-            another = race.end_round(self.meter.seconds() - began)
+            spent = self.meter.seconds() - began
+            another = race.end_round(spent) and spent < most
         refused = [Row(changes=c, checked=seen) for c, seen in self.checked.items() if c and seen.status != "ok"]
         return (*self._rows(race, names), *refused)
 
