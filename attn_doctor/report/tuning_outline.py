@@ -118,6 +118,7 @@ def _pass(found: Pass) -> list[Block]:
             for row in found.rows
             if row.checked.reason
         ),
+        *_compiled(found),
         *found.notes,
     ]
     caption = f"{_NAMED[found.what]}, {found.model}, image size {found.imgsz}, batch {found.batch}, {found.device}"
@@ -128,6 +129,26 @@ def _pass(found: Pass) -> list[Block]:
         items = tuple(f"{n.change}: {n.why}" for n in found.not_tried)
         blocks.append(Notes(f"Not tried for {found.what}", items))
     return blocks
+
+
+def _compiled(found: Pass) -> list[str]:
+    """Return what compiling costs, and from how many steps on it pays."""
+    said = []
+    for row in found.rows:
+        if "compile" not in row.changes or not row.ms or not row.checked.first_ms:
+            continue
+        seconds = row.checked.first_ms / 1e3
+        without = tuple(name for name in row.changes if name != "compile")
+        other = next((r for r in found.rows if r.changes == without and r.ms), None) or found.rows[0]
+        saved = (other.ms.median - row.ms.median) / 1e3 if other.ms else 0.0
+        named = " + ".join(other.changes) or "as shipped"
+        worth = (
+            f"worth it from {seconds / saved:,.0f} steps on, against {named}"
+            if saved > 0
+            else f"never worth it against {named}"
+        )
+        said.append(f"compile: {seconds:.0f} s before the first step; {worth}")
+    return said
 
 
 def _limits(what: str) -> str:

@@ -77,7 +77,7 @@ class TunedSubject(ModelSubject):
         backend, given = self.settings(order)
         with self.using(backend), Applied(given, given), self.deterministic(given):
             if what == "training":
-                outputs, gradients = self.probe("eager", self.base_dtype)
+                outputs, gradients = self.probe("compile" if given.get("compile") else "eager", self.base_dtype)
                 names = [name for name in expected[1] if name in gradients]
                 return {
                     "finite": all(bool(torch.isfinite(t).all()) for t in (*outputs, *gradients.values())),

@@ -26,6 +26,9 @@ SHARES = {
 }  # of the seconds of the user: a step takes about four times as long as a prediction
 
 
+SLOW_SECONDS = 900.0
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what is to be searched for one kind of pass."""
 
@@ -65,6 +68,8 @@ def tuned(
         "contiguous": list(wanted.contiguous),
     }
     budget = wanted.seconds * SHARES[wanted.what]
+    if wanted.asked:  # a compiler is silent for minutes
+        timeout = max(timeout, SLOW_SECONDS)
     with Bench(python, config, timeout=timeout, environ=environ) as bench:
         say(f"building the model for {wanted.what}")
         about = bench.worker({}).ask(do="about", what=wanted.what)
