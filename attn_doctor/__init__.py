@@ -6,8 +6,8 @@ with attn_doctor.attention("sdpa-flash"):
     YOLO("yolo12n.pt").train(...)
 """
 
-# No `from __future__ import annotations`: that is a module like any other, and the path is not clean yet (own_path).
-TYPE_CHECKING = False  # importing typing would cost --version more than Python itself does
+# No `from __future__ import annotations`: __future__ is a module like any other, and sys.path is not clean yet (see own_path).
+TYPE_CHECKING = False  # `import typing` would take longer than all the rest of --version
 if TYPE_CHECKING:
     from typing import Any
 
@@ -33,12 +33,12 @@ def examine(**options: "Any") -> "Report":
 
 
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":
-    """Put a backend into the YOLO attention of this process, for a `with` block or until `restore()`, once it is proven here.
+    """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`. Each call is proven first.
 
-    `backend` is a name of the doctor's ("sdpa-flash", ...) or "auto"; `device` is where it proves itself. "prescribed" applies what
-    `attn-doctor trial --tune` found for this machine, as far as a running process can change it; the rest, with the reason, is in
-    `.left_out` of the result. Weights and checkpoints stay as they are. See `attn_doctor.prescription.prescribe` and `.prescribed`
-    for what is raised; imports torch and ultralytics.
+    `backend` is a name of attn-doctor's ("sdpa-flash", ...) or "auto"; `device` is the device on which it is proven. "prescribed" applies
+    what `attn-doctor trial --tune` found for this machine, as far as a running process can change it; the rest is in `.left_out` of the
+    result, with the reason. Weights and checkpoints are not changed. Imports torch and ultralytics. Raises as
+    `attn_doctor.prescription.prescribe` and `.prescribed` do.
     """
     if backend == "prescribed":
         from attn_doctor.prescription.prescribed import apply

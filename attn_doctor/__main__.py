@@ -1,13 +1,13 @@
-"""The entry point: `attn-doctor` and `python -m attn_doctor`."""
+"""Start the command line: `attn-doctor` and `python -m attn_doctor`."""
 
-# Nothing but sys before the path is clean, not even __future__, which is a module like any other.
+# Only sys is imported before sys.path is clean. Even __future__ is a module like any other.
 import sys
 
 
 def main() -> int:
     try:
         return _main()
-    except KeyboardInterrupt:  # before `run` looks out for it
+    except KeyboardInterrupt:  # before `run` catches it
         sys.stderr.write("attn-doctor: interrupted\n")
         return 130
     except Exception as error:  # noqa: BLE001 - the last resort: what cannot even be imported ends here
@@ -24,7 +24,10 @@ def _main() -> int:
     from attn_doctor.system import streams
 
     streams.prepare()
-    if sys.argv[1:] in (["--version"], ["-V"]):  # before anything is imported: it must cost no more than Python itself
+    if sys.argv[1:] in (
+        ["--version"],
+        ["-V"],
+    ):  # before any other import, because --version must be as quick as Python itself
         from attn_doctor import __version__
 
         sys.stdout.write(f"attn-doctor {__version__}\n")

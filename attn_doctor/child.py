@@ -1,7 +1,7 @@
 """Run foreign code in a child process: framed records, a deadline, the end of its process group, and how it ended.
 
-Nothing of the target is imported into the doctor's own process; everything that may crash, hang, exit or print runs
-here. Every wait has a limit, also after SIGKILL: a process that waits in a driver does not end.
+No package of the target is imported into attn-doctor's own process; all code that may crash, hang, exit or print runs
+in a child. Every wait has a limit, even after SIGKILL, because a process that waits in a driver does not end.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from attn_doctor.system import current_folder, processes
 
 OLDEST_TARGET = (3, 8)
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the name of the slow step
-_KEEP = 64 * 1024  # bytes of chatter kept, half from either end
-_GRACE = 2.0  # seconds for a killed process to end, and for pipes held open by grandchildren
+_KEEP = 64 * 1024  # bytes of the child's other output that are kept, half from its start and half from its end
+_GRACE = 2.0  # seconds to wait for a killed process, and for pipes that grandchildren keep open
 _SEPARATOR = b"\x1e"
 _alive: set[subprocess.Popen[bytes]] = set()
 
 
 def end_all() -> None:
-    """End every child that still runs: for an interrupted doctor.
+    """End every child that still runs, after Ctrl-C.
 
     Children have their own sessions, so Ctrl-C does not reach them.
     """
@@ -50,7 +50,7 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Say how a child ended. `fault` is None when it reported that it was done."""
+    """Say how a child ended. `fault` is None if the child reported that it was done."""
 
     messages: list[Message]
     fault: Fault | None
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
         return [m.data for m in self.messages if m.at == "fact" and m.section == section]
 
     def raised(self, section: str) -> Fault | None:
-        """Return the exception that ended a section; None where none did."""
+        """Return the exception that ended a section; None if the section ended without one."""
         for message in self.messages:
             if message.at == "raised" and message.section == section:
                 return Fault(**message.data)
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """Hold the end of a plain command: `fault` is set where its output cannot be trusted."""
+    """Hold the output of a plain command. `fault` is set if the output cannot be trusted."""
 
     stdout: str
     stderr: str
@@ -80,15 +80,15 @@ class Finished(NamedTuple):
 
 
 def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str) -> str:
-    """Return one Python program, ASCII, from scripts of this package (by name) or from elsewhere (by Path).
+    """Return one Python program, in ASCII, made from scripts. A script is a name in this package ("target/channel.py") or a Path.
 
-    A name is such as "target/channel.py". The first lines parse under any Python, 2.7 included, so that an old target
+    The first lines parse under any Python, 2.7 included, so that an old target
     can report its version.
     """
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
         [
-            # Before any other import: `python -` puts the current folder first, and PYTHONPATH may contain it too.
+            # Before any other import: `python -` puts the current folder first on sys.path, and PYTHONPATH may contain it too.
             "import sys; sys.path[:] = [_p for _p in sys.path if _p not in ('', '.')]",
             f"_NONCE = {nonce!a}",
             f"_CONFIG = {json.dumps(config)!a}",
@@ -125,9 +125,9 @@ def run(
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` bounds the whole run in seconds, `quiet` the time without a record. `environ`: the environment that the child
-    gets, the doctor's own by default. `changes` are made to it: {"PYTHONPATH": None} takes that variable out. The child is
-    ended when `stop` is set. Raises OSError when the interpreter cannot be started at all.
+    `deadline` is the limit for the whole run in seconds, `quiet` the limit for the time without a record. `environ`: the variables of the
+    child, by default those of attn-doctor. `changes` are made to them: {"PYTHONPATH": None} removes that variable. The child is
+    ended when `stop` is set. Raises OSError if the interpreter cannot be started at all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -164,7 +164,7 @@ def run(
 
 
 def harmless(folder: str) -> dict[str, str]:
-    """Return variables that keep ultralytics off the network, out of the user's settings, and from installing anything.
+    """Return variables that keep ultralytics from using the network, from changing the user's settings and from installing packages.
 
     Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which is deleted afterwards.
     """
@@ -190,7 +190,8 @@ def command(
 ) -> Finished:
     """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
 
-    `environ` and `changes`: see `run`. `cwd`: the folder that it starts in; None: an empty one, so that no Python among them finds code of the current folder.
+    `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python script among
+    these programs imports no code of the current folder.
     """
     started = time.monotonic()
     try:
@@ -238,7 +239,7 @@ def _start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a child and all its descendants. Gives up after a moment: a process that waits in the kernel does not end."""
+    """End a child and all its descendants. Gives up after two seconds, because a process that waits in the kernel does not end."""
     processes.end_group(process)
     _reaped(process, _GRACE)
 
@@ -252,7 +253,7 @@ def _reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _message(line: bytes) -> Message | None:
-    """Return one record; None where the line is none.
+    """Return the record in a line; None if the line is no record.
 
     A program that reads the nonce in the target's memory can forge one.
     """
@@ -267,7 +268,7 @@ def _message(line: bytes) -> Message | None:
 
 
 class _Reader:
-    """Reads both pipes of a child in threads, so that neither can fill up and stop it."""
+    """Read both pipes of a child in threads, so that no pipe can fill up and stop the child."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], nonce: bytes | None, on_message: Callable[[Message], None] | None
@@ -278,7 +279,9 @@ class _Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
-        self.trouble: Exception | None = None  # the error from a record that only a target's own program can write
+        self.trouble: Exception | None = (
+            None  # the error of a malformed record, which only the target's own code can cause
+        )
         self.ended = threading.Event()  # "done" was received, or standard output was closed
         self.heard = time.monotonic()
         self._out = bytearray()
@@ -301,7 +304,7 @@ class _Reader:
         threading.Thread(target=write, daemon=True).start()
 
     def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
-        with stream:  # closed here: a grandchild may hold the other end long after the child has ended
+        with stream:  # closed here, because a grandchild may keep the other end open long after the child has ended
             while block := self._block(stream.fileno()):
                 take(block)
         if take == self._take_out:

@@ -1,4 +1,4 @@
-"""How a child of the doctor ended, where it did not end well: a signal, an exit code, its deadline."""
+"""Say how a child of attn-doctor failed: by a signal, an exit code, or its deadline."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import signal
 
 from attn_doctor.model.facts import Fault, FaultKind
 
-# The first frame that faulthandler names: '  File "/x/y.py", line 3 in f', without ours and importlib's own.
+# The first frame that faulthandler names, '  File "/x/y.py", line 3 in f'; frames of attn-doctor and of importlib are skipped.
 _FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
-_MOST_TEXT = 2000  # characters of what it said at the end
+_MOST_TEXT = 2000  # characters of its last output
 
 
 def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_section: str | None, seconds: float) -> Fault:
-    """Return the fault of a child. `killed`: the doctor ended it; without a `returncode` even that did not help.
+    """Return the fault of a child. `killed`: attn-doctor killed it; if `returncode` is None, the child did not even end then.
 
-    The place is the frame that faulthandler wrote into `chatter`, else the section that was open.
+    The place of the fault is the frame that faulthandler wrote into `chatter`, else the section that was running.
     """
     frame = _FRAME.search(chatter)
     where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section

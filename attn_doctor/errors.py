@@ -1,8 +1,8 @@
-"""The exceptions that end a command, each with its exit code and a text for the user. `cli.run` catches them, once.
+"""Define the exceptions that end a command, each with its exit code and a text for the user. Only `cli.run` catches them.
 
 Refused                   2   the request cannot be met: wrong usage, a file that cannot be read or written
-NotExamined               3   what was asked for could not be examined: the target gave no answer
-anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h); `model.report.Broken` holds what was found until then
+NotExamined               3   something that was asked for could not be examined: the target gave no answer
+anything else            70   the doctor's own failure (EX_SOFTWARE of sysexits.h); `model.report.Broken` has the results until then
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class AttnDoctorError(Exception):
     """Define the base of all errors whose text is one sentence for the user."""
 
     exit_code = INTERNAL
-    introduced = "error"  # what stands before the text on standard error
+    introduced = "error"  # the word before the text on standard error
 
 
 class Refused(AttnDoctorError, ValueError):
@@ -31,7 +31,7 @@ class NotExamined(AttnDoctorError, RuntimeError):
 
 
 class NoAnswer(NotExamined):
-    """Report that a Python that was to be examined gave no answer. The text is one sentence: the interpreter, and what it did."""
+    """Report that the Python to examine gave no answer. The text is one sentence: the interpreter, and what it did."""
 
     def __init__(self, python: str, did: str) -> None:
         super().__init__(f"{python} {did}")

@@ -55,12 +55,12 @@ class Options(NamedTuple):
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
     command: tuple[str, ...] = ("attn-doctor", "check")
-    environ: Mapping[str, str] | None = None  # the environment that is examined; None: the one of this process
+    environ: Mapping[str, str] | None = None  # the environment variables to examine; None: those of this process
     root: str = "/"  # a folder with a simulated machine: for tests
 
     @property
     def surroundings(self) -> Mapping[str, str]:
-        """Return the environment that is examined, and in which the target is started."""
+        """Return the environment variables that are examined, and with which the target is started."""
         return os.environ if self.environ is None else self.environ
 
 
@@ -85,7 +85,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
 
 
 def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
-    """Run the stages. The result of each is stored in `so_far`, for a report if a later stage fails."""
+    """Run the stages. The result of each stage is stored in `so_far`, for a report if a later stage fails."""
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
     facts = facts_of(options, say)
@@ -94,7 +94,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
 
         facts = as_facts(stated_facts(logs), facts).facts
     so_far["facts"] = facts
-    # A log shows the goal of its program.
+    # A log can show the goal: what its program was for.
     goal = options.goal or (goals.implied_by(logs) if logs else implied_goal(facts)[0])
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
@@ -134,8 +134,9 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
 def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ...]:
     """Return the errors that the project files of the current folder would cause on this machine.
 
-    Each file is judged alone: requirements-cpu.txt and requirements-gpu.txt exclude each other. A Dockerfile is judged for its
-    own image, all others for the system, the GPU, the driver and the toolkit of `facts`. Facts of another machine have no folder.
+    Each file is judged alone, because files such as requirements-cpu.txt and requirements-gpu.txt exclude each other. A Dockerfile is
+    judged for its own image, all other files for the system, the GPU, the driver and the toolkit of `facts`. Returns nothing for facts of
+    another machine, which have no current folder.
     """
     folder = facts.project.folder
     if options.facts or not isinstance(folder, str):
@@ -156,7 +157,7 @@ def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ..
 
 
 def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
-    """Return a report with the reason why no more is known."""
+    """Return the report of an examination that failed, with the reason."""
     found = diagnosis or Diagnosis()
     why = f"attn-doctor itself failed: {failure.summary(error)}"
     report = Report(
@@ -184,7 +185,7 @@ def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
     """
     if options.gpu is None:
         return _facts_of(options, say)
-    stated_gpu.read(options.gpu)  # a wrong value is refused before anything is examined
+    stated_gpu.read(options.gpu)  # refuse a wrong value before anything is examined
     return stated_gpu.elsewhere(_facts_of(options, say), options.gpu)
 
 
@@ -214,7 +215,7 @@ def _facts_of(options: Options, say: Say) -> Facts:
 
 
 def _weights(options: Options) -> str | None:
-    """Return the weights file that is asked about; None where the model is a YAML file. Raises BadRequest: not there."""
+    """Return the weights file that `--model` names; None if the model is a YAML file. Raises BadRequest if the file does not exist."""
     if not options.trials.model.endswith(".pt"):
         return None
     check_model(options.trials.model)
@@ -251,13 +252,13 @@ def _prove(facts: Facts, options: Options, say: Say) -> Trials:
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
-    """Return the error of a GPU that refuses everything as a log: the failure modes know such lines."""
+    """Return, as a log, the error of a GPU that refuses all work: the failure modes have signs for such lines."""
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 
 
 class Texts(NamedTuple):
-    """The files that a user gave to be read: logs, descriptions of an environment, and project files."""
+    """Hold the files that the user named: logs, descriptions of an environment, and project files."""
 
     logs: tuple[Log, ...] = ()
     files: tuple[ProjectFile, ...] = ()
@@ -266,7 +267,7 @@ class Texts(NamedTuple):
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
-    Raises Unreadable, and NoLog for a file that is no log.
+    Raises Unreadable, and NoLog if a file is no log.
     """
     paths = tuple(paths)
     if not paths:
@@ -279,7 +280,7 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def read_texts(paths: Iterable[str]) -> Texts:
-    """Read files of which each is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
+    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
     reader = log_reader()
     found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
     return Texts(
@@ -298,13 +299,13 @@ def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFi
 
 def log_reader() -> Reader:
     """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
-    from attn_doctor.logs import error_marks, stated_facts  # hundreds of patterns: compiled only where there is a log
+    from attn_doctor.logs import error_marks, stated_facts  # compiles hundreds of patterns: only if there is a log
 
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
 def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
-    """Open a file, or standard input for "-", and read it with its name for people. Raises Unreadable."""
+    """Open a file, or standard input for "-", and call `read` with it and a name for messages. Raises Unreadable."""
     try:
         if path == "-":
             return reading(_standard_input(), "standard input")
@@ -338,7 +339,7 @@ def _standard_input() -> BinaryIO:
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
     """Return 1 for a finding at or above `fail_on` (None: never), else 3 where the examination is incomplete, else 0.
 
-    It is incomplete where a requested part could not be examined, or where an error in a log is not known.
+    The examination is incomplete if a requested part could not be examined, or if an error in a log is not known.
     """
     worst = diagnosis.worst()
     if fail_on is not None and worst is not None and worst.rank >= fail_on.rank:

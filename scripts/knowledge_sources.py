@@ -182,3 +182,24 @@ def index_builds(page: str) -> set[tuple[str, str]]:
     """Return (torch minor, CUDA) of the Linux x86_64 wheels that a listing links to."""
     found = re.findall(r"torch-(2\.\d+)\.\d+(?:%2B|\+)cu(\d+)(\d)-cp[^\"<>]*linux[^\"<>]*x86_64\.whl", page)
     return {(minor, f"{major}.{last}") for minor, major, last in found}
+
+
+_ADDRESS = re.compile(
+    r"/releases/download/(?P<tag>[^/\s]+)/(?P<package>flash_attn(?:_3)?)-(?P<release>[\d.]+(?:\.post\d+)?)(?:%2B|\+)"
+    r"cu(?P<major>\d\d)(?P<minor>\d)torch(?P<torch>\d+\.\d+)(?P<suffix>git\w+)?-(?P<tags>cp\d+-\w+)-(?P<platform>[\w.]+)\.whl"
+)
+
+
+def community_files(page: str) -> dict[tuple[str, str], list[list[str]]]:
+    """Return (package, release) -> files as the table has them, from a page with their addresses.
+
+    Files that differ in nothing but the Python are one: [tag, CUDA, torch, suffix, platform, Python tags].
+    """
+    found: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
+    for match in _ADDRESS.finditer(page):
+        files = found.setdefault((match["package"], match["release"]), {})
+        cuda = f"{match['major']}.{match['minor']}"
+        tags = files.setdefault((match["tag"], cuda, match["torch"], match["suffix"] or "", match["platform"]), [])
+        if match["tags"] not in tags:
+            tags.append(match["tags"])
+    return {key: [[*file, " ".join(tags)] for file, tags in sorted(files.items())] for key, files in found.items()}

@@ -26,6 +26,7 @@ from knowledge_sources import (
     Row,
     asset_names,
     clone_of_flash_attention,
+    community_files,
     cuda_of,
     fetch,
     git,
@@ -42,6 +43,8 @@ from packaging.version import Version
 DATA = Path(__file__).parent.parent / "attn_doctor" / "knowledge" / "data"
 RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases/tags/v{release}"
 TORCH_INDEX = "https://download.pytorch.org/whl/torch/"
+COMMUNITY = "https://raw.githubusercontent.com/mjun0812/flash-attention-prebuild-wheels/main/doc/packages.md"
+COMMUNITY_PAGES = ("https://github.com/mjun0812/flash-attention-prebuild-wheels/releases",)
 TODAY = dt.datetime.now(dt.timezone.utc).date().isoformat()
 CHECKED: Row = {"checked": TODAY}
 
@@ -121,6 +124,18 @@ def flash_attn_wheels(old: list[Row], clone: Path) -> list[Row]:
     return rows
 
 
+def community_wheels(old: list[Row]) -> list[Row]:
+    """Return the rows with what the list of the largest builder has now; those of others are kept."""
+    fresh = community_files(fetch(COMMUNITY).decode())
+    rows = {_name(row): row for row in old}
+    ours = next(row for row in old if row["page"] in COMMUNITY_PAGES)
+    for (package, release), files in fresh.items():
+        made = {**ours, "package": package, "release": release}
+        made |= {"source": f"doc/packages.md of the repository at {TODAY}", **CHECKED, "files": files}
+        rows[_name(made)] = made
+    return list(rows.values())
+
+
 def at_tag(clone: Path, row: Row, path: str) -> str | None:
     """Return a file as a release had it; None for a release without a tag."""
     tag = f"v{row['release']}"
@@ -164,6 +179,9 @@ def write(table: str, content: Row) -> None:
 
 
 def _field(name: str, value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], list):  # one file a line
+        lines = ",\n".join(f"        {json.dumps(one, ensure_ascii=False, separators=(',', ':'))}" for one in value)
+        return f"      {json.dumps(name)}: [\n{lines}\n      ]"
     return f"      {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
 
 
@@ -182,7 +200,7 @@ def refresh(table: str, fresh: Callable[[list[Row]], list[Row]], *, save: bool) 
         differs = {field: value for field, value in row.items() if field != "checked" and before.get(field) != value}
         changed += bool(differs)
         for field, value in differs.items():
-            print(f"  {_name(row)}.{field}: {before.get(field)!r} -> {value!r}")
+            print(f"  {_name(row)}.{field}: {_short(before.get(field))} -> {_short(value)}")
     gone = [_name(row) for row in old if _name(row) not in {_name(kept) for kept in new}]
     print(f"{table}: {len(new)} rows read, {changed} differ, {len(gone)} gone {gone or ''}".rstrip())
     if save:
@@ -191,7 +209,17 @@ def refresh(table: str, fresh: Callable[[list[Row]], list[Row]], *, save: bool) 
 
 
 def _name(row: Row) -> str:
+    if "builder" in row:
+        return f"{row['builder']} {row['package']} {row['release']}"
     return str(next(iter(row.values())))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(value)} in all)"
+
+
+_LONGEST = 200  # characters of a value on the screen: a release has hundreds of files
 
 
 def main() -> int:
@@ -214,6 +242,7 @@ def main() -> int:
             "torchvision": torchvision,
             "flash_attn": lambda old: flash_attn(old, cloned()),
             "flash_attn_wheels": lambda old: flash_attn_wheels(old, cloned()),
+            "community_wheels": community_wheels,
         }
         for table, fresh in tables.items():
             if arguments.only is None or table in arguments.only:

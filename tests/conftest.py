@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 # A shell starts what it puts in the background with SIGINT ignored, and every child inherits that: tests that interrupt the
 # doctor would wait for ever. https://www.gnu.org/software/bash/manual/html_node/Signals.html
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """A NumPy that is too new for its torch."""
+    from patients import ill
+
+    return ill("numpy_too_new", tmp_path / "p", pip=False)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """An environment with a torch and an ultralytics of a few lines, which import."""
+    from little_yolo import yolo_target
+
+    folder = tmp_path_factory.mktemp("yolo") / "env"
+    yolo_target(folder)
+    return folder

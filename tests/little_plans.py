@@ -11,7 +11,7 @@ from patients import Patient
 from attn_doctor.fixes.plan import RIGHT, PlannedStep, Way
 from attn_doctor.fixes.target_paths import Places
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Confidence, Finding, Goal, Severity
+from attn_doctor.model.findings import Certainty, Confidence, Finding, Fix, Goal, Severity
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.report import Report, Target, Tool
 from attn_doctor.model.steps import Run, Step
@@ -35,6 +35,10 @@ def cause(code: str, severity: Severity = Severity.ERROR, *, root: bool = True) 
         evidence=(),
         docs="",
     )
+
+
+def fix(title: str, *steps: Step) -> Fix:
+    return Fix(title=title, steps=steps, verify=("verify", title))
 
 
 def report(*findings: Finding, facts: Facts | None = None, **values) -> Report:

@@ -30,3 +30,15 @@ def told(slug: str, text: str, facts: Facts | None = None) -> Finding | None:
     diagnosis = diagnose(facts or Facts(), Goal.FLASH_ATTN, logs=[log], modules=[find(slug)])
     assert not [u for u in diagnosis.undetermined if "please report" in u.why], diagnosis.undetermined
     return diagnosis.findings[0] if diagnosis.findings else None
+
+
+def check_lines(slug: str, text: str, confidence: str | None, says: str) -> None:
+    """Assert that a rule finds this in a log, as surely, in these words; nothing where `confidence` is None."""
+    finding = told(slug, text)
+    if confidence is None:
+        assert finding is None, finding
+        return
+    assert finding is not None
+    assert finding.confidence.value == confidence, finding.message
+    assert says in finding.message
+    assert finding.evidence

@@ -181,7 +181,7 @@ CP311 = Interpreter(tag="cp311")
         ("a-1-cp311-cp311-manylinux_2_28_aarch64.whl", CP311, "2.36", "the target is Linux on x86_64"),
         ("a-1-cp311-cp311-musllinux_1_2_x86_64.whl", CP311, "2.36", "the target's C library is glibc 2.36"),
         ("a-1-cp311-cp311-manylinux_2_28_x86_64.whl", CP311, None, "the target's C library is not glibc"),
-        ("a.whl", CP311, "2.36", "its name is no wheel's"),
+        ("a.whl", CP311, "2.36", "its name is not the name of a wheel"),
         ("a-1-cp310-cp310-linux_x86_64.whl", Interpreter(tag="pp310"), "2.36", None),
         ("a-1-cp310-cp310-linux_x86_64.whl", Interpreter(), "2.36", None),
     ],
@@ -262,7 +262,7 @@ def test_the_command_answers_a_person(files):
         "libcudart.so.11.0 is in none of the folders that the loader searches; nvidia-cuda-runtime-cu11 has it"
         in done.stdout
     )
-    assert "  holds no GPU code\n" in done.stdout
+    assert "  contains no GPU code\n" in done.stdout
     assert "8.9" not in done.stdout
     assert "\x1b" not in done.stdout
 

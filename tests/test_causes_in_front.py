@@ -82,7 +82,7 @@ def test_nothing_is_installed_before_what_stands_in_front_is_gone():
     plan = make(facts, diagnose(facts, Goal.TRAIN).findings, Goal.TRAIN)
     assert [way.variables() for way in plan.ways] == [{"PYTHONPATH": None}]
     assert not any(way.runnable() for way in plan.ways)
-    assert any("Look again" in note for note in plan.notes)
+    assert any("Examine again" in note for note in plan.notes)
 
 
 # -- a wheel of another release beside torch, and LD_LIBRARY_PATH

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from targets import broken_torch, make_target, site_packages
 
+from attn_doctor.report.formats import FORMATS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -122,8 +124,10 @@ def test_a_broken_torch_is_exit_1_with_a_full_report(tmp_path):
 
 def test_the_same_exit_code_in_every_format(tmp_path):
     python = str(broken_torch(tmp_path / "env", "raises"))
-    for options in ([], ["--json", "-"], ["--markdown", "-"], ["--html", str(tmp_path / "r.html")]):
+    to_files = [[f"--{one.option}", str(tmp_path / f"r.{one.option}")] for one in FORMATS]
+    for options in ([], ["--json", "-"], *to_files):
         assert doctor("check", "--no-trial", "--target", python, *options).returncode == 1
+    assert all((tmp_path / f"r.{one.option}").stat().st_size for one in FORMATS)
     assert doctor("check", "--no-trial", "--target", python, "--fail-on", "never").returncode == 0
     assert doctor("check", "--no-trial", "--target", python, "--ignore", "torch-install-broken").returncode == 0
 

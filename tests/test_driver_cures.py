@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
+from whole_machines import machine
 
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.gpu import driver_missing
@@ -15,10 +15,6 @@ from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install
 
 REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
-
-
-def machine(**sections: dict) -> Facts:
-    return msgspec.convert({"grade": "dynamic", **sections}, Facts)
 
 
 def linux(name: str, version: str, **more) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from patients import Patient, ill
+from patients import Patient
 from snapshots import snapshot
 
 from attn_doctor.fixes import restore, step_runner
@@ -61,12 +61,6 @@ class Said(list):
 def work(places: Places, environ=None, **values) -> Work:
     given = {"findings": (), "timeout": 60.0, "say": Said(), "facts": Facts(), **values}
     return Work(places=places, environ=os.environ if environ is None else environ, **given)
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    """A NumPy that is too new for its torch."""
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 def write(path: Path, text: str) -> str:
@@ -139,7 +133,7 @@ def test_steps_that_cure_are_kept_with_all_that_undoing_needs(patient):
         "step 2 of 3: the changes",
         "step 3 of 3: only the reason",
     ]
-    assert "examining what it made" in said
+    assert "examining the result" in said
     os.close(restore.take_lock(str(places.home)))  # it is free again
 
     assert latest(places) == kept
@@ -201,7 +195,7 @@ def test_what_cannot_be_put_back_is_named_and_the_backup_stays(tmp_path):
     assert unfinished(places) == latest(places) == kept
     facts = Facts()
     said = refusal(facts, places, way(python("")), system_python=False)
-    assert said == f"an earlier plan was cut short here: `attn-doctor fix --undo --target {places.python}` first"
+    assert said == f"an earlier plan was interrupted here: first run `attn-doctor fix --undo --target {places.python}`"
 
 
 def test_an_interrupt_puts_everything_back_and_is_passed_on(tmp_path):
@@ -236,7 +230,7 @@ def test_a_folder_that_cannot_be_set_aside_begins_nothing(tmp_path, monkeypatch)
 
     places = small(tmp_path)
     before = snapshot(tmp_path)
-    for error, words in ((NoRoom("no room"), "nothing was done: no room"), (OSError("x"), "cannot be set aside: x")):
+    for error, words in ((NoRoom("no room"), "nothing was done: no room"), (OSError("x"), "cannot be backed up: x")):
 
         def refused(*_, error=error):
             raise error
@@ -312,9 +306,9 @@ def test_whose_python_is_left_alone(tmp_path, kind, managed, said, refused):
 def test_other_refusals(tmp_path):
     places = small(tmp_path)
     gone = msgspec.structs.replace(places, purelib=str(tmp_path / "nowhere"))
-    assert refusal(Facts(), gone, way(python("")), system_python=False) == f"{gone.purelib} may not be written by you"
+    assert refusal(Facts(), gone, way(python("")), system_python=False) == f"{gone.purelib} is not writable for you"
     by_hand = way(RunByHand(why="w", changes=""))
-    assert "no step that attn-doctor could take" in refusal(Facts(), places, by_hand, system_python=False)
+    assert "no step that attn-doctor can run" in refusal(Facts(), places, by_hand, system_python=False)
     two = way(python(""), Run(argv=("no-such-tool",), why="", changes=""))
     assert refusal(Facts(), places, two, system_python=False) == "no-such-tool is not installed here"
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import bare
-from patients import Patient, ill
 from snapshots import snapshot
 
 from attn_doctor.fixes import throwaway_copy
@@ -21,11 +20,6 @@ from attn_doctor.fixes.target_paths import Cannot, ask
 from attn_doctor.fixes.throwaway_copy import Touched, mirrored
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the copy
@@ -153,7 +147,7 @@ def test_where_a_copy_can_be_made(tmp_path, monkeypatch):
     monkeypatch.delenv("HOME")
     assert throwaway_copy._folder(places).parent == Path(places.purelib)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(Cannot, match="no folder for it that may be written and run from"):
+    with pytest.raises(Cannot, match="no folder allows both writing files and running programs"):
         throwaway_copy._folder(places)
 
 
@@ -221,7 +215,7 @@ def test_what_cannot_be_linked_is_copied_while_there_is_room(tmp_path, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: _Free(reserve + 200))
     assert copy_tree(tmp_path / "a", tmp_path / "c").copied_bytes == 200
     monkeypatch.setattr(shutil, "disk_usage", lambda _: _Free(reserve + 199))
-    with pytest.raises(NoRoom, match="there is no room for them"):
+    with pytest.raises(NoRoom, match="the disk has no space for them"):
         copy_tree(tmp_path / "a", tmp_path / "d")
 
 

@@ -58,7 +58,7 @@ def test_what_verifies_cures_and_what_is_undone_is_as_it_was(patient, name):
 
     undone = patient.doctor("fix", "--undo")
     assert undone.returncode == 0, undone.stderr
-    assert "as it was before, file for file" in " ".join(undone.stdout.split())
+    assert "as it was before, file by file" in " ".join(undone.stdout.split())
     assert snapshot(patient.prefix) == before
     assert not well(patient, WELL[name])
 
@@ -76,7 +76,7 @@ def test_trying_leaves_no_trace(patient):
     before = {place: snapshot(place) for place in (patient.prefix, patient.project, patient.folder / "tmp")}
     done = patient.doctor("fix", "--suggest", "--verify")
     assert done.returncode == 0
-    assert "A was tried in a copy of this environment and holds: after this plan 0 findings" in done.stdout
+    assert "A was tried in a copy of this environment and works: after this plan 0 findings" in done.stdout
     assert "numpy 2.2.6 → 1.26.4" in done.stdout
     assert {place: snapshot(place) for place in before} == before
 
@@ -90,7 +90,7 @@ def test_a_variable_is_tried_and_left_to_the_user(patient):
     before = snapshot(patient.prefix)
     done = patient.doctor("fix", "--apply", "--yes")
     assert done.returncode == 2
-    assert "no step that attn-doctor could take" in done.stderr
+    assert "no step that attn-doctor can run" in done.stderr
     assert snapshot(patient.prefix) == before
 
 

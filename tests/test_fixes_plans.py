@@ -7,6 +7,7 @@ from importlib import resources
 import msgspec
 import pytest
 from ailing_machines import cpu_torch
+from little_steps import WORDS, install, uninstall
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages
 
@@ -31,17 +32,6 @@ PY = "/venv/bin/python"
 
 def plan(facts, goal=Goal.TRAIN, **options):
     return make(facts, diagnose(facts, goal).findings, goal, **options)
-
-
-WORDS = {"why": "why", "changes": "something"}
-
-
-def install(*requirements, **options):
-    return commands.install(*requirements, **options, **WORDS)
-
-
-def uninstall(*names):
-    return commands.uninstall(*names, why="why")
 
 
 def pip(*argv):
@@ -161,7 +151,7 @@ def test_a_broken_flash_attn_without_a_wheel_is_built_again_where_that_can_succe
     elsewhere = changed(built, graphics__gpus=(), graphics__pci=())  # it can be made ready without a GPU
     prepared = plan(elsewhere, Goal.FLASH_ATTN)
     assert any(way.intent == WORK for way in prepared.ways)
-    assert any("runs only on a machine that has one" in note for note in prepared.notes)
+    assert any("runs only on a machine that has a GPU" in note for note in prepared.notes)
 
 
 def test_a_cpu_torch_is_replaced_whole_and_then_completed():

@@ -195,7 +195,7 @@ def test_nothing_waits_for_an_answer_without_a_terminal(tmp_path):
     before = snapshot(patient.prefix)
     done = patient.doctor("fix", "--apply")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no terminal to ask on" in done.stderr
+    assert "no terminal for" in done.stderr
     assert "--yes" in done.stderr
     assert snapshot(patient.prefix) == before
 
@@ -254,7 +254,7 @@ def test_without_a_network_nothing_is_left_half_done(tmp_path):
     }
     done = patient.doctor("fix", "--apply", "--yes", "--offline", **network)
     assert done.returncode == 1
-    assert "did not hold and was taken back: everything is as it was" in done.stdout
+    assert "did not work and was undone: everything is as it was" in done.stdout
     assert snapshot(patient.prefix) == before
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import WORDS, Said, bare, cause, install_numpy_1, python, report, way
-from patients import Patient, ill
+from patients import Patient
 from snapshots import snapshot
 from whole_machines import RTX_4090, with_flash_attn
 
@@ -24,11 +24,6 @@ from attn_doctor.model.findings import Goal, Severity
 from attn_doctor.model.steps import Install, Run, RunByHand
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the verdict
@@ -115,7 +110,7 @@ def test_packages_that_differ():
         (
             [cause("AD2", Severity.WARNING), cause("AD3")],
             ("eager",),
-            "after this plan 2 findings, slug-AD3 stays as it was, and is not this plan's to change, eager runs",
+            "after this plan 2 findings, slug-AD3 is still there, and this plan does not treat it, eager runs",
         ),
         ([], ("eager", "sdpa-flash"), "after this plan 0 findings, sdpa-flash runs"),
         ([], ("sdpa-flash", "flash-attn-2"), "after this plan 0 findings, sdpa-flash and flash-attn-2 run"),
@@ -160,7 +155,7 @@ def test_a_way_that_holds_and_one_that_does_not(patient, monkeypatch):
     assert good.changes == (Change(package="numpy", before="2.2.6", after="1.26.4"),)
     assert good.seconds > 0
     assert bad.summary.startswith("after this plan numpy-abi is still there: ")
-    assert bad.summary.endswith(" (tried without the steps that are left to you)")
+    assert bad.summary.endswith(" (tried without the steps that only you can do)")
     assert [text.split(":")[0] for text in bad.left] == ["AD311 numpy-abi"]
     assert bad.changes == ()
     assert this.say[:2] == ["trying A in a copy: the title", "in the copy: the changes"]
@@ -170,7 +165,7 @@ def test_a_way_that_holds_and_one_that_does_not(patient, monkeypatch):
 def test_ways_that_cannot_be_tried(patient):
     this = trying(patient)
     by_hand = attempt(way(RunByHand(why="reboot", changes="")), this).attempt
-    assert by_hand.summary == "only you can take these steps: nothing of them can be tried in a copy"
+    assert by_hand.summary == "only you can do these steps: none of them can be tried in a copy"
     other = attempt(way(python("pass", str(patient.python)), cures=("AD999", "AD998")), this).attempt
     assert other.summary == "could not be tried: a copy of this environment does not show AD998, AD999"
     fails = attempt(way(python("raise SystemExit('error: no')", str(patient.python)), cures=("AD311", "AD999")), this)

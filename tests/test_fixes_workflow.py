@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from little_plans import WORDS, Said, bare, cause, install_numpy_1, python, report, way
-from patients import Patient, ill
+from patients import Patient
 from recorded_machines import MACHINES, read
 from snapshots import snapshot
 from whole_machines import RTX_4090, changed
@@ -30,11 +30,6 @@ from attn_doctor.report.blocks import Verdict
 from attn_doctor.system.own_names import Own
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-@pytest.fixture
-def patient(tmp_path) -> Patient:
-    return ill("numpy_too_new", tmp_path / "p", pip=False)
 
 
 # -- the command
@@ -68,7 +63,7 @@ def test_offline_a_plan_is_made_and_its_way_can_be_applied_or_not(patient):
     with pytest.raises(Cannot, match="no such version"):
         workflow.check_applicable(request(patient), made, no_solution)
     by_hand = msgspec.structs.replace(first, steps=(PlannedStep(step=RunByHand(why="", changes="")),))
-    with pytest.raises(Cannot, match="no step that attn-doctor could take"):
+    with pytest.raises(Cannot, match="no step that attn-doctor can run"):
         workflow.check_applicable(request(patient), made, by_hand)
     assert "asking the installer what it would change" not in said
 
@@ -134,7 +129,7 @@ def test_a_report_of_another_machine_or_another_goal(patient, tmp_path):
     save()
     assert asked().here
     assert asked(goal=Goal.TRAIN).here
-    with pytest.raises(Cannot, match=r"was made with --goal train: make one with the other goal"):
+    with pytest.raises(Cannot, match=r"was made with --goal train: make a report with the other goal"):
         asked(goal=Goal.FLASH_ATTN)
     for system in ({"kernel": "1.2"}, {"memory_bytes": 1}):  # one of the two may differ: an update, a new module
         save(system=system)
@@ -179,7 +174,7 @@ def test_recorded_facts_of_another_machine_are_judged_and_nobody_here_is_asked(t
     [
         (["--apply", "--yes"], "--facts describes another machine: it is for --suggest"),
         (["--undo"], "--facts describes another machine: it is for --suggest"),
-        (["--suggest", "--verify"], "--verify tries a plan on the machine that it is for: --facts describes another one"),
+        (["--suggest", "--verify"], "--verify tries a plan on its own machine: --facts describes another machine"),
         (["--suggest", "--report", "r.json"], "not allowed with argument --report"),
         (["--suggest"], "no-such-file.json"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from little_steps import WORDS, install
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages
 
@@ -18,16 +19,11 @@ from attn_doctor.model.facts import Conflict, Facts, Fault, Unknown, Variable
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import Install, RunByHand, SetVariable
 
-WORDS = {"why": "why", "changes": "something"}
 TORCH_2_2 = {
     "torch__version": "2.2.2+cu121",
     "torch__cuda": "12.1",
     "packages__distributions": packages(torch="2.2.2", torchvision="0.17.2", numpy="1.26.4", pip="25.3"),
 }
-
-
-def install(*requirements, **options):
-    return commands.install(*requirements, **options, **WORDS)
 
 
 def versions(facts: Facts) -> dict[str, object]:

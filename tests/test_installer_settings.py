@@ -143,11 +143,11 @@ OFF = "PIP_NO_INDEX keeps pip from asking any index: unset it for this command, 
         ({"no_index": "PIP_NO_INDEX", "find_links": ("/srv",)}, asks(), None),
         ({"no_index": "/etc/pip.conf"}, asks(), "/etc/pip.conf keeps pip from asking any index: take no-index out of it, or name a folder with the wheels in PIP_FIND_LINKS"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="numpy==2.1.0"),)}, asks(),
-         "/c.txt line 3 allows numpy==2.1.0, and this asks for numpy<2: pip goes by that line until it is changed"),
+         "/c.txt line 3 allows numpy==2.1.0, and this asks for numpy<2: pip obeys that line until you change it"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="numpy==1.26.4"),)}, asks(), None),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="torch==2.5.1"),)}, asks(PIP, "torch==2.5.1+cu124"), None),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement="torch==2.5.1+cpu"),)}, asks(PIP, "torch==2.5.1+cu124"),
-         "/c.txt line 3 allows torch==2.5.1+cpu, and this asks for torch==2.5.1+cu124: pip goes by that line until it is changed"),
+         "/c.txt line 3 allows torch==2.5.1+cpu, and this asks for torch==2.5.1+cu124: pip obeys that line until you change it"),
         ({"constraints": (Pin(file="/c.txt", line=3, requirement='numpy==2.1.0; python_version < "3"'),)}, asks(), None),
     ],
 )  # fmt: skip
@@ -182,7 +182,7 @@ def test_a_way_that_a_constraint_stops_comes_last_and_names_the_line():
     assert last.title == free.ways[0].title
     assert last.impossible() == (
         f"/etc/limits.txt (PIP_CONSTRAINT) line 1 allows numpy==2.1.0, and this asks for {first.requirements[0]}: "
-        "pip goes by that line until it is changed"
+        "pip obeys that line until you change it"
     )
 
 

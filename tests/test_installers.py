@@ -13,6 +13,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from little_steps import WORDS, install, uninstall
 from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
@@ -27,18 +28,9 @@ from attn_doctor.probes import environments
 
 PY = "/venv/bin/python"
 HERE = {"python": PY, "prefix": "/venv", "folder": "/project", "declared": frozenset({"numpy"})}
-WORDS = {"why": "why", "changes": "something"}
 CU128 = "https://download.pytorch.org/whl/cu128"
 WHEEL = "https://x.org/flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp311-cp311-linux_x86_64.whl"
 GIT = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
-
-
-def install(*requirements, **options):
-    return commands.install(*requirements, **options, **WORDS)
-
-
-def uninstall(*names):
-    return commands.uninstall(*names, why="why")
 
 
 def line(name: str, *steps, **more) -> list[str]:
@@ -140,7 +132,7 @@ def test_a_step_says_who_takes_it_and_what_takes_it_back():
     assert why("pip", REPAIR) == "why"
     assert why("conda", install("torch")) == "why; conda did not install this, so the environment's own pip does it"
     assert why("poetry", REPAIR) == (
-        "why; poetry has no word for this, so the environment's own pip does it, and a later `poetry sync` puts back "
+        "why; poetry has no command for this, so the environment's own pip does it, and a later `poetry sync` puts back "
         "what poetry.lock says"
     )
     assert "a later `uv sync` puts back what uv.lock says" in why("uv", uninstall("torch"), locks=("uv.lock",))

@@ -119,10 +119,46 @@ def test_a_release_page_and_an_index(sources):
     assert sources.index_builds(index) == {("2.11", "13.0")}
 
 
+def test_the_files_of_a_builder(sources):
+    at = "https://github.com/mjun0812/flash-attention-prebuild-wheels/releases/download"
+    page = f"""
+| 3.10 | 2.5 | 12.4 | [Download1]({at}/v0.4.11/flash_attn-2.8.3%2Bcu124torch2.5-cp310-cp310-linux_x86_64.whl) |
+| 3.11 | 2.5 | 12.4 | [Download1]({at}/v0.4.11/flash_attn-2.8.3%2Bcu124torch2.5-cp311-cp311-linux_x86_64.whl), [2]({at}/v0.5.0/flash_attn-2.8.3%2Bcu124torch2.5-cp311-cp311-linux_x86_64.whl) |
+| 3.13t | 2.11 | 13.0 | [Download1]({at}/v0.9.31/flash_attn-2.7.4.post1%2Bcu130torch2.11-cp313-cp313t-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl) |
+| 3.9+ | 2.11 | 13.0 | [Download1]({at}/v0.9.0/flash_attn_3-3.0.0%2Bcu130torch2.11gite2743ab-cp39-abi3-win_amd64.whl) |
+| a page | {at}/v0.4.11/checksums.txt |
+"""
+    assert sources.community_files(page) == {
+        ("flash_attn", "2.8.3"): [
+            ["v0.4.11", "12.4", "2.5", "", "linux_x86_64", "cp310-cp310 cp311-cp311"],
+            ["v0.5.0", "12.4", "2.5", "", "linux_x86_64", "cp311-cp311"],
+        ],
+        ("flash_attn", "2.7.4.post1"): [
+            ["v0.9.31", "13.0", "2.11", "", "manylinux_2_24_x86_64.manylinux_2_28_x86_64", "cp313-cp313t"]
+        ],
+        ("flash_attn_3", "3.0.0"): [["v0.9.0", "13.0", "2.11", "gite2743ab", "win_amd64", "cp39-abi3"]],
+    }
+
+
+def test_the_wheels_of_other_builders_are_kept(script, monkeypatch):
+    old = json.loads((tables.DATA / "community_wheels.json").read_text(encoding="utf-8"))["rows"]
+    page = b"/releases/download/v1.0/flash_attn-2.9.0%2Bcu132torch2.15-cp314-cp314-win_amd64.whl"
+    monkeypatch.setattr(script, "fetch", lambda _: page)
+    rows = script.community_wheels(old)
+    assert rows[: len(old)] == old
+    (new,) = rows[len(old) :]
+    assert (new["builder"], new["release"], new.get("verified", True)) == (
+        "mjun0812",
+        "2.9.0",
+        True,
+    )
+    assert new["files"] == [["v1.0", "13.2", "2.15", "", "win_amd64", "cp314-cp314"]]
+
+
 def test_a_table_is_written_as_it_stands(script, tmp_path, monkeypatch):
     """What is unchanged leaves no trace in a diff."""
     monkeypatch.setattr(script, "DATA", tmp_path)
-    for name in ("torch", "torchvision", "flash_attn", "flash_attn_wheels", "gpus"):
+    for name in ("torch", "torchvision", "flash_attn", "flash_attn_wheels", "community_wheels", "gpus"):
         before = (tables.DATA / f"{name}.json").read_text(encoding="utf-8")
         script.write(name, json.loads(before))
         assert (tmp_path / f"{name}.json").read_text(encoding="utf-8") == before

@@ -90,15 +90,15 @@ def test_of_several_logs_each_finding_is_shown_and_the_lines_are_counted_togethe
 
 def test_the_machine_of_each_log_is_named_where_nothing_else_is_known_of_it():
     told = log("a.log", OF_PYTHON_310, OF_TORCH_26, KNOWN)
-    assert notes(outline(told), "The log is of") == [("Python 3.10, torch 2.6.0+cu124 (a.log, line 1, 2)",)]
-    assert notes(outline(told, log("b.log", OF_PYTHON_310)), "The log is of") == [
+    assert notes(outline(told), "The log comes from") == [("Python 3.10, torch 2.6.0+cu124 (a.log, line 1, 2)",)]
+    assert notes(outline(told, log("b.log", OF_PYTHON_310)), "The log comes from") == [
         ("Python 3.10, torch 2.6.0+cu124 (a.log, line 1, 2)",)
     ]
 
 
 def test_with_facts_the_log_is_held_against_them_instead():
     blocks = outline(log("a.log", OF_PYTHON_310, OF_TORCH_26, KNOWN), facts=RTX_4090)
-    assert notes(blocks, "The log is of") == []
+    assert notes(blocks, "The log comes from") == []
     assert len(notes(blocks, "The log and this machine disagree")) == 1
 
 

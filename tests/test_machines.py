@@ -35,7 +35,6 @@ GROUPS = {
     "build": _BUILT,
     "flash-attn-2": {"flash-attn-2"},
 }
-KNOWN_WRONG = {}
 
 CASES = [
     pytest.param(folder, goal, id=f"{folder.name}-{goal}")

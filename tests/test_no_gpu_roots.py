@@ -193,7 +193,7 @@ def test_the_report_says_whose_gpu_it_is():
     assert row(LOGIN, "rtx 4090").endswith(
         "RTX 4090 (compute capability 8.9), stated by --gpu; there is none in this machine"
     )
-    assert row(Facts(), "8.9").endswith("stated by --gpu; nothing of it was seen")
+    assert row(Facts(), "8.9").endswith("stated by --gpu; the GPUs of this machine are not known")
 
 
 @pytest.mark.parametrize(("gpu", "install"), [("8.9", "no"), ("7.5", "not-here")])

@@ -204,7 +204,7 @@ def test_the_command_names_what_would_decide(tmp_path, capsys):
     path.write_text(HEALTHY["pip list"], encoding="utf-8")
     assert run(["diagnose", str(path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "state keeps training from working. Not told: Python, the GPU, the NVIDIA driver." in said
+    assert "state keeps training from working. Not stated: Python, the GPU, the NVIDIA driver." in said
 
 
 def test_an_ill_one_ends_with_1_and_its_lines(tmp_path, capsys):

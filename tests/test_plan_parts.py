@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from little_plans import cause as plain_cause
+from little_plans import fix
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
@@ -37,10 +38,6 @@ def uninstall(*names: str) -> Uninstall:
 
 def variable(name: str, value: str | None = "v") -> SetVariable:
     return SetVariable(name=name, value=value, **WORDS)
-
-
-def fix(title: str, *steps: Step) -> Fix:
-    return Fix(title=title, steps=steps, verify=("verify", title))
 
 
 def cause(code: str, *fixes: Fix, slug: str = "", **values):
@@ -85,11 +82,11 @@ def test_the_folder_for_temporary_files_has_room_or_not(purpose, free, words):
 @pytest.mark.parametrize(
     ("archs", "verified", "words"),
     [
-        (("80",), True, "about 0.5 hours (2.5 CPU hours for 1 architecture) and 13.2 GB of memory"),
+        (("80",), True, "about 30 minutes (2.5 CPU hours for 1 architecture) and 13.2 GB of memory"),
         (
             ("80", "90"),
             False,
-            "about 0.5 hours (2.5 CPU hours for 2 architectures) and 13.2 GB of memory (measured on another release)",
+            "about 30 minutes (2.5 CPU hours for 2 architectures) and 13.2 GB of memory (measured on another release)",
         ),
     ],
 )
@@ -97,6 +94,22 @@ def test_the_cost_in_words(archs, verified, words):
     cost = Cost(archs=archs, cpu_hours=2.5, hours=0.5, gigabytes_per_job=6.6, gigabytes=13.2, likely_gigabytes=9.0, verified=verified)  # fmt: skip
     assert build_forecast.cost_text(cost) == words
     assert build_forecast.cost_text(None) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (0.01, "5 minutes"),
+        (0.43, "25 minutes"),
+        (1.4, "85 minutes"),
+        (1.5, "1.5 hours"),
+        (2.96, "3.0 hours"),
+        (12.8, "13 hours"),
+    ],
+)
+def test_the_time_of_a_build_in_words(hours, words):
+    cost = Cost(archs=("80",), cpu_hours=hours, hours=hours, gigabytes_per_job=6.6, gigabytes=13.2, likely_gigabytes=9.0, verified=True)  # fmt: skip
+    assert cost.duration == words
 
 
 GIT = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention"
@@ -291,6 +304,23 @@ def test_a_way_is_titled_by_what_is_left_of_it_and_verified_by_its_last_part():
     assert (covered.title, said(covered.steps)) == ("two", ["a b"])
 
 
+def test_a_way_that_leaves_this_system_puts_nothing_else_right_in_it():
+    leave = RunByHand(elsewhere=True, **WORDS)
+    chosen = [(("A",), fix("numpy", install("numpy"))), (("B",), fix("go", leave)), (("C",), fix("later", leave))]
+    made = joining.draft_of(H, chosen, Goal.TRAIN)
+    assert (made.title, made.steps, made.cures, made.verify) == ("go", (leave,), ("A", "B", "C"), ("verify", "go"))
+    stays = RunByHand(**WORDS)
+    both = joining.draft_of(H, [*chosen[:1], (("B",), fix("look", stays))], Goal.TRAIN)
+    assert (both.title, both.steps[0], said(both.steps[1:])) == ("look; numpy", stays, ["numpy"])
+
+
+def test_flash_attn_is_not_installed_after_a_way_that_leaves_this_system():
+    leave = RunByHand(elsewhere=True, **WORDS)
+    causes = (cause("AD1", fix("go", leave)), cause("AD2", fix("numpy", install("numpy"))))
+    made, _ = alternatives.drafts(H, causes, Goal.FLASH_ATTN)
+    assert made[0].steps == (leave,)
+
+
 # -- which ways
 
 
@@ -299,10 +329,10 @@ def test_a_variable_in_front_is_all_until_the_user_has_looked_again():
     other = cause("AD2", fix("numpy", install("numpy")))
     made, notes = alternatives.drafts(H, (other, front), Goal.TRAIN)
     assert ([said(one.steps) for one in made], [one.cures for one in made]) == ([["PYTHONPATH"]], [("AD1",)])
-    assert notes[0].startswith("Look again after that")
+    assert notes[0].startswith("Examine again after that")
     for steps in ((variable("MAX_JOBS"),), (variable("PYTHONPATH", None), install("x"))):
         made, notes = alternatives.drafts(H, (other, cause("AD1", fix("f", *steps))), Goal.TRAIN)
-        assert not any("Look again" in note for note in notes)
+        assert not any("Examine again after" in note for note in notes)
         assert "numpy" in said(made[0].steps)
     effect = msgspec.structs.replace(front, root_cause=False)
     assert "numpy" in said(alternatives.drafts(H, (other, effect), Goal.TRAIN)[0][0].steps)
@@ -379,7 +409,7 @@ def test_a_removal_becomes_a_replacement_on_linux():
     (made,) = alternatives._replaced(H, gone)
     assert (said(made.steps), made.steps[0].why) == (
         ["flash-attn"],
-        "it does not work as it is, and a new one must not find its remains",
+        "it does not work, and its files must not mix with those of a new flash-attn",
     )
     assert alternatives._replaced(changed(H, system__os="windows"), gone) == ()
     assert alternatives._replaced(H, cause("AD1", fix("f", install("numpy")))) == ()
@@ -396,7 +426,7 @@ def test_a_step_with_a_fault_leaves_its_way_out_and_is_told_once():
     odd = cause("AD1", fix("bad", install("--evil")), fix("good", install("numpy")))
     made, notes = alternatives.drafts(H, (odd,), Goal.TRAIN)
     assert [said(one.steps) for one in made] == [["numpy"]]
-    assert notes == ("A way was left out: '--evil' is no name of a package.",)
+    assert notes == ("A way was left out: '--evil' is not the name of a package.",)
 
 
 # -- what an installer says

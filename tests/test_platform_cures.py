@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import io
 
-import msgspec
 import pytest
 from first_cures import READER, cures
+from whole_machines import machine
 
 from attn_doctor.commands import cuda_toolkits, host_compilers, nvidia_drivers, places, system_tools
 from attn_doctor.failure_modes.shared import pip_toolkit, toolkits
@@ -34,7 +34,6 @@ OLD_DRIVER = (
 MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\n"
 NO_START = "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment\n"
 NO_ENGINE = 'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].\n'
-NO_LIBGL = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory\n"
 NVCC_128 = (
     "  RuntimeError: ('The detected CUDA version (%s) mismatches the version that was used to compilePyTorch (%s). Please make sure "
     "to use the same CUDA versions.', '12.8', '13.0')\n"
@@ -336,10 +335,6 @@ def test_a_container_is_given_the_image_with_this_release_on_this_system():
 
 
 # Machines, as few facts as decide.
-
-
-def machine(**sections: dict) -> Facts:
-    return msgspec.convert({"grade": "dynamic", **sections}, Facts)
 
 
 def lines(facts: Facts, steps) -> list[str | None]:

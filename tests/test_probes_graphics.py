@@ -297,9 +297,9 @@ def test_all_hidden_is_what_cuinit_says_too(machine):
     assert found.cuda_error.startswith("100 ")
 
 
-A, B = Identity("GPU-aaaa1111-x", kind="A100"), Identity("GPU-aabb2222-x", kind="A100")
-OTHER = Identity("GPU-cccc3333-x", kind="T400")
-SLICED = Identity("GPU-dddd4444-x", ("MIG-11111111-x", "MIG-11222222-x"), kind="A100")
+A, B = Identity("GPU-aaaa1111-x", model="A100"), Identity("GPU-aabb2222-x", model="A100")
+OTHER = Identity("GPU-cccc3333-x", model="T400")
+SLICED = Identity("GPU-dddd4444-x", ("MIG-11111111-x", "MIG-11222222-x"), model="A100")
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_check_says_what_the_project_asks_for_and_judges_the_environment_alone(t
     assert "numpy-abi" not in {f["slug"] for f in report["findings"]}
     assert code == report["exit_code"]
     shown = " ".join(capsys.readouterr().out.split())
-    assert "This project asks for what would not work here" in shown
+    assert "Requirements of this project that would not work here" in shown
     assert "requirements.txt, line 2: numpy<2 in the place of numpy==2.1.0" in shown
 
 

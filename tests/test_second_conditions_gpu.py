@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from ailing_machines import AMD_CARD, card, cpu_torch, old_driver, static
+from ailing_machines import AMD_CARD, card, cpu_torch, environment, old_driver, static
 from one_rule import found, told
 from plan_reading import variable
 from whole_machines import CARD, INTEL, RTX_4090, changed, gpu, refused, without_driver
 
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.mode import Hit
-from attn_doctor.model.facts import AmdGpu, Unknown, Variable
+from attn_doctor.model.facts import AmdGpu, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Goal, Severity
 
 H = RTX_4090
 UNKNOWN = Unknown("not asked")
-
-
-def environment(**values: str) -> tuple[Variable, ...]:
-    return tuple(Variable(name=name, value=value) for name, value in values.items())
 
 
 # -- MIG
@@ -80,7 +76,6 @@ def test_mig_is_switched_off_where_it_has_no_instance_and_else_one_is_named(fact
 # -- drivers
 
 
-NEW_TORCH = changed(H, torch__version="2.15.0+cu132", torch__cuda="13.2")
 OLD = old_driver("535.183.01", "12.2")
 
 
@@ -141,10 +136,6 @@ def test_what_a_log_says_of_an_old_driver(text, confidence, says):
     finding = told("driver-too-old", text)
     assert finding.confidence.value == confidence
     assert says in finding.message
-
-
-def first_fix(slug: str, facts):
-    return found(slug, facts).fixes[0]
 
 
 @pytest.mark.parametrize(
@@ -345,8 +336,8 @@ def test_cuda_that_does_not_start_is_cured_where_its_driver_lives():
     assert titles == [
         "Load nvidia-uvm again, or reboot",
         "Start the container again",
-        "Start Windows' driver afresh",
-        "Start Windows' driver afresh",
+        "Load the Windows driver again",
+        "Load the Windows driver again",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from one_rule import told
+from one_rule import check_lines, told
 
 from attn_doctor.model.findings import Severity
 
@@ -107,14 +107,7 @@ UNSET = "OSError: CUDA_HOME environment variable is not set. Please set it to yo
     ],
 )
 def test_what_a_rule_makes_of_lines(slug, text, confidence, says):
-    finding = told(slug, text)
-    if confidence is None:
-        assert finding is None, finding
-        return
-    assert finding is not None
-    assert finding.confidence.value == confidence, finding.message
-    assert says in finding.message
-    assert finding.evidence
+    check_lines(slug, text, confidence, says)
 
 
 def test_a_numpy_that_torch_misses_and_goes_on_without_is_a_note():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from one_rule import told
+from one_rule import check_lines, told
 
 from attn_doctor.model.findings import Severity
 
@@ -184,14 +184,7 @@ BUILT_FOR = "FATAL: kernel built for sm80-sm100, but running on sm121\n"
     ],
 )
 def test_what_a_rule_makes_of_lines(slug, text, confidence, says):
-    finding = told(slug, text)
-    if confidence is None:
-        assert finding is None, finding
-        return
-    assert finding is not None
-    assert finding.confidence.value == confidence, finding.message
-    assert says in finding.message
-    assert finding.evidence
+    check_lines(slug, text, confidence, says)
 
 
 def test_a_matrix_of_attention_is_told_by_its_size():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from little_plans import fix
 from plan_reading import installs
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, with_flash_attn
@@ -200,10 +201,6 @@ def test_what_the_resolver_says_counts_more_than_what_was_asked():
 
 def install(*requirements: str, **options) -> Install:
     return commands.install(*requirements, **WORDS, **options)
-
-
-def fix(title: str, *steps) -> Fix:
-    return Fix(title=title, steps=steps, verify=("verify", title))
 
 
 def cause(slug: str, code: str, *fixes: Fix, **values) -> Finding:

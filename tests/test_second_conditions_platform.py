@@ -69,7 +69,6 @@ def test_apt_misses_something_else_than_libtinfo5(text, met):
     assert not met or (finding.confidence is Confidence.HIGH and {line.line for line in finding.evidence} == {1})
 
 
-MAC_BUILD = "creating build/temp.macosx-14.0-arm64-cpython-312\n"
 UNSET = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
 
 

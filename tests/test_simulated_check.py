@@ -42,7 +42,6 @@ A100 = Gpu("NVIDIA A100-SXM4-80GB", "8.0", 81920, mig=False, ecc=True, power_wat
 H100 = Gpu("NVIDIA H100 80GB HBM3", "9.0", 81559, mig=False, ecc=True, power_watts=700.0)
 GTX_1660 = Gpu("NVIDIA GeForce GTX 1660 SUPER", "7.5", 6144, power_watts=125.0)
 K80 = Gpu("Tesla K80", "3.7", 11441, ecc=True, power_watts=149.0)
-RTX_2070 = Gpu("NVIDIA GeForce RTX 2070", "7.5", 8192, power_watts=175.0)
 
 
 class Case(NamedTuple):

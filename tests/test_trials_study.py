@@ -176,7 +176,7 @@ def test_the_outline_says_what_was_found():
     table = next(b for b in blocks if isinstance(b, Table))
     assert [cells[0].text for cells in table.rows] == ["eager", "sdpa-flash"]
     assert "2.00× (1.90–2.10) faster" in [c.text for c in table.rows[1]]
-    brackets = "in brackets: an interval of the median, which holds it in 95 %; n: measured rounds"
+    brackets = "in brackets: a confidence interval of the median (95 %); n: measured rounds"
     assert table.notes == (brackets, "not run: flex: no")
     assert any("2.50 times as fast" in item for b in blocks if isinstance(b, Notes) for item in b.items)
     fields = [f.label for b in blocks if isinstance(b, Fields) for f in b.items]
@@ -208,7 +208,10 @@ def test_the_kernels_that_ran_are_named_with_their_share_and_bits_that_differ_ar
         ),
     )
     table = next(b for b in blocks if isinstance(b, Table))
-    assert table.notes[0] == "not the same to the last bit when run twice on the same numbers: sdpa-flash (float16)"
+    assert (
+        table.notes[0]
+        == "results that differ in their last bits between two runs on the same numbers: sdpa-flash (float16)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_what_is_said_of_it():
     assert watched(seen) == (
         "the GPU: clocks 1200–1980 MHz, 83 °C, 5.2 J for a training step of an image, all backends together,"
         " 3.0 GiB of its memory in use by all programs at most, power cap, thermal slowdown (hardware) seen:"
-        " times are not to be trusted"
+        " the times are not reliable"
     )
     capped = GpuWatch(celsius=Range(low=50, high=60), slowed_by=("power cap",), n=1)
     assert watched(capped) == "the GPU: 50–60 °C, power cap seen"

@@ -67,7 +67,7 @@ EFFECT = cause("AD4", Severity.ERROR, root=False)
         (
             (),
             {"unrecognised": (Unrecognised(file="f", line=1, text="t"),)},
-            "Not recognised: a log holds an error that no failure mode here knows.",
+            "Not recognised: a log has an error that attn-doctor does not know.",
             "warn",
         ),
         (

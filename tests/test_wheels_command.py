@@ -33,7 +33,7 @@ def asked(**parts) -> Answered:
 
 
 def fitting(found) -> list[str]:
-    return [c.filename for c in found.candidates if c.fits and c.filename]
+    return [c.filename for c in found.candidates if c.fits and c.filename and c.kind == "official"]
 
 
 # --- the whole matrix
@@ -129,7 +129,7 @@ def test_a_gpu_by_its_name(key, capabilities):
 def test_a_torch_brings_its_cuda_and_its_abi():
     found = asked(torch="2.6.0", python="3.11")
     assert (found.key.cuda, found.key.cxx11_abi) == ("12.4", False)
-    assert found.sources["cuda"] == "what PyPI gives of this torch"
+    assert found.sources["cuda"] == "PyPI's build of this torch"
     found = asked(torch="2.6.0+cu126", python="3.11")
     assert (found.key.cuda, found.key.cxx11_abi) == ("12.6", True)
     assert asked(torch="2.6.0", python="3.11", abi=True, cuda="12.4").key.cxx11_abi is True
@@ -139,7 +139,7 @@ def test_a_torch_brings_its_cuda_and_its_abi():
 def test_a_torch_that_is_newer_than_the_tables_is_not_unsupported():
     found = asked(torch="2.99.0")
     said = " ".join(found.notes)
-    assert f"torch 2.99.0 is not known to this table of {found.knowledge_date}: that is no word against it" in said
+    assert f"torch 2.99.0 is not known to this table of {found.knowledge_date}: that is no reason against it" in said
     assert "unsupported" not in json.dumps(msgspec.to_builtins(found))
     found = asked(release="9.9.9")
     assert found.candidates == ()
@@ -204,7 +204,8 @@ def test_the_json_is_as_it_was_agreed_and_best_first(tmp_path):
     said = json.loads(done.stdout)
     assert {"key", "candidates"} <= set(said)
     first = said["candidates"][0]
-    assert set(first) == {"release", "filename", "url", "source", "fits", "reasons"}
+    assert set(first) == {"release", "filename", "url", "source", "fits", "reasons", "kind", "package", "listed"}
+    assert (said["fits"], said["official"], first["kind"]) == (True, True, "official")
     assert (first["fits"], first["reasons"]) == (True, [])
     assert first["url"].endswith(first["filename"])
     order = [c["fits"] for c in said["candidates"] if c["filename"]]

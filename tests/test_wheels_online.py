@@ -72,7 +72,7 @@ def test_both_pages_are_asked_and_read(web):
     assert only.source.startswith("official, seen on the release page on 20")
     assert notes[0] == "2 wheels there are newer than the tables"
     assert notes[1].startswith("the release page of flash-attn was asked at ")
-    assert notes[2] == "PyPI has flash-attn 9.9.0, which the tables do not know"
+    assert notes[2] == "PyPI has flash-attn 9.9.0, which the tables do not have"
     assert len(notes) == 4
     assert said == ["asking the release page of flash-attn", "asking the PyPI page of flash-attn"]
     assert [(method, url, timeout) for method, url, _, timeout in asked] == [
@@ -120,7 +120,10 @@ def test_what_the_name_of_a_wheel_says(name, parts):
     [
         (urllib.error.HTTPError("u", 403, "rate limit", Message(), None), "it answered 403 rate limit"),
         (urllib.error.URLError(OSError(111, "Connection refused")), "Connection refused"),
-        (urllib.error.URLError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "its certificate is not trusted: SSL_CERT_FILE"),
+        (
+            urllib.error.URLError("[SSL: CERTIFICATE_VERIFY_FAILED]"),
+            "its certificate is not trusted: set SSL_CERT_FILE",
+        ),
         (urllib.error.URLError(OSError(-2, "Name or service not known")), "its name cannot be resolved: is there"),
         (urllib.error.URLError("Temporary failure in name resolution"), "its name cannot be resolved: is there"),
         (urllib.error.URLError("getaddrinfo failed"), "its name cannot be resolved: is there"),
@@ -136,7 +139,7 @@ def test_why_a_page_was_not_reached(web, monkeypatch, error, words):
     pages[online.REGISTRY] = b"not json"
     _, notes = online.newer_wheels(KEY, lambda _: None)
     assert notes[0].startswith(f"the release page of flash-attn could not be asked ({words}")
-    assert "are all there is" in notes[1]
+    assert "were used" in notes[1]
     if "answered" not in words:
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
         assert " through the proxy that HTTPS_PROXY names" in online.newer_wheels(KEY, lambda _: None)[1][0]
@@ -264,7 +267,7 @@ def test_where_each_part_of_a_key_comes_from():
     )
     assert sources["cuda"] == "its local version"
     _, sources = key_for(Wanted(torch="2.8.0"), RTX_4090)
-    assert sources["cuda"] == "what PyPI gives of this torch"
+    assert sources["cuda"] == "PyPI's build of this torch"
     assert sources["cxx11_abi"].startswith("the table")
     key, sources = key_for(Wanted(cuda="13.0"), RTX_4090)
     assert (key.cuda, sources["cuda"], sources["torch"]) == ("13.0", "the command line", "the target")
@@ -279,13 +282,13 @@ def test_where_each_part_of_a_key_comes_from():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"torch": "two"}, "--torch 'two' is no version"),
-        ({"cuda": "13"}, "--cuda '13' is no version"),
-        ({"python": "3"}, "--python '3' is no version"),
-        ({"glibc": "x"}, "--glibc 'x' is no version"),
-        ({"platform": "a b"}, "--platform 'a b' is no platform tag"),
-        ({"platform": "musllinux_1_2_x86_64"}, "has no glibc, and --glibc 2.35 is named"),
-        ({"release": "x"}, "--release 'x' is no version"),
+        ({"torch": "two"}, "--torch 'two' is not a version"),
+        ({"cuda": "13"}, "--cuda '13' is not a version"),
+        ({"python": "3"}, "--python '3' is not a version"),
+        ({"glibc": "x"}, "--glibc 'x' is not a version"),
+        ({"platform": "a b"}, "--platform 'a b' is not a platform tag"),
+        ({"platform": "musllinux_1_2_x86_64"}, "has no glibc, but --glibc 2.35 is given"),
+        ({"release": "x"}, "--release 'x' is not a version"),
     ],
 )
 def test_a_key_that_is_none(values, words):
@@ -294,7 +297,7 @@ def test_a_key_that_is_none(values, words):
 
 
 def candidate(filename: str | None, fits: bool | None) -> Candidate:
-    return Candidate(release="2.8.3", filename=filename, url="", source="", fits=fits, reasons=())
+    return Candidate(release="2.8.3", filename=filename, url="", source="", fits=fits, reasons=(), kind="official")
 
 
 def test_seen_wheels_are_merged_into_their_lists():
@@ -334,7 +337,7 @@ def test_notes_on_what_no_table_knows():
     assert answer(Wanted(**HERE), None).notes == ()
     newer = answer(Wanted(**{**HERE, "torch": "9.9.0", "release": "9.9.9"}), None).notes
     assert len(newer) == 2
-    assert all(note.endswith(": that is no word against it.") for note in newer)
+    assert all(note.endswith(": that is no reason against it.") for note in newer)
     nobody = answer(Wanted(), changed(RTX_4090, graphics__gpus=())).notes
     assert any(note.startswith("There is no NVIDIA GPU here: ") for note in nobody)
 

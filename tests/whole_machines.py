@@ -38,6 +38,11 @@ CARD = PciDevice(vendor="10de", device="2684", pci_class="0300", driver="nvidia"
 INTEL = PciDevice(vendor="8086", device="a780", pci_class="0300", driver="i915")
 
 
+def machine(**sections: dict) -> Facts:
+    """Make facts of the plain data of some sections; everything else is not recorded."""
+    return msgspec.convert({"grade": "dynamic", **sections}, Facts)
+
+
 def gpu(name: str, capability: str, *, visible: Flag = True, mig: Flag = False, slices: int | None = None) -> Gpu:
     return Gpu(
         index=0,

@@ -105,7 +105,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
-    """Say why a command ended early, and write the report that there is by then."""
+    """Say why a command ended early, and write what is in its report so far."""
     from attn_doctor import child
     from attn_doctor.system import failure
 
@@ -121,7 +121,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
 
 
 def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
-    """Write the outputs that a command was asked for, with what was found before it failed. Only `check` has any."""
+    """Write the requested outputs of a failed command, with what it found before. Only `check` has such findings."""
     from attn_doctor.cli.output import write_report
     from attn_doctor.report.formats import FORMATS
 

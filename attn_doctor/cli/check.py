@@ -15,7 +15,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Examines the target environment, runs a short YOLOv12 training under every attention backend that "
         "this machine can run, and says what is wrong, what to do and which backend to use.",
         epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 something that "
-        "was asked for could not be examined, or a log holds an error that is not known; 70 attn-doctor itself failed; "
+        "was asked for could not be examined, or a log has an unknown error; 70 attn-doctor itself failed; "
         "130 interrupted.",
         formatter_class=formatter,
     )
@@ -24,7 +24,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is here, or have flash-attn installed and working (default: as the environment implies)",
+        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
@@ -35,7 +35,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "--model",
         default="yolo12n.yaml",
         metavar="NAME",
-        help="model of the trial (default: yolo12n.yaml); of a weights file (.pt) also whether this ultralytics can load it",
+        help="model of the trial (default: yolo12n.yaml); with a weights file (.pt), check too whether this ultralytics can load it",
     )
     parser.add_argument(
         "--imgsz", type=whole, default=640, metavar="N", help="image size, a multiple of 32 (default: 640)"
@@ -52,7 +52,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--log", action="append", default=[], metavar="FILE", help="read a build or run log too; - for standard input"
     )
-    parser.add_argument("--facts", metavar="FILE", help="judge recorded facts (or a report) instead of this machine")
+    parser.add_argument(
+        "--facts", metavar="FILE", help="judge the facts in this file (or in a report) instead of this machine"
+    )
     add_outputs(parser)
     add_fail_on(parser)
     parser.add_argument(

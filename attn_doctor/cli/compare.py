@@ -13,14 +13,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "compare",
         help="say what differs between two saved reports",
-        description="Compares two JSON reports, of one environment before and after, or of two machines of which one works: "
-        "problems that came and went, facts that differ, those behind a problem first, and the times of the backends.",
-        epilog="Exit codes: 0 nothing came at or above --fail-on; 1 something did; 2 wrong usage.",
+        description="Compares two JSON reports: of one environment before and after a change, or of a machine that works and one that "
+        "does not. Shows problems that came and went, facts that differ (first those that a problem is about), and backend times.",
+        epilog="Exit codes: 0 no new problem at or above --fail-on; 1 a new problem; 2 wrong usage.",
         formatter_class=formatter,
     )
     parser.add_argument("before", metavar="BEFORE", help="a JSON report; - for standard input")
     parser.add_argument("after", metavar="AFTER", help="another one")
-    add_outputs(parser, "all of it", only=("json", "markdown"), redacted=False)
+    add_outputs(parser, "the comparison", only=("json", "markdown"), redacted=False)
     add_fail_on(parser, "a new problem from this severity on")
     parser.set_defaults(execute=execute)
 

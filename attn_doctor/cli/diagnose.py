@@ -28,15 +28,17 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--here", action="store_true", help="the logs are of this machine: examine it too, and say where they disagree"
+        "--here",
+        action="store_true",
+        help="the logs come from this machine: examine it too, and say where log and machine disagree",
     )
-    where.add_argument("--facts", metavar="FILE", help="facts (or a report) of the machine that the logs are of")
+    where.add_argument("--facts", metavar="FILE", help="facts (or a report) of the machine that the logs come from")
     add_target(parser)
     add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="what was wanted (default: flash-attn where the log names it or builds an extension, else train)",
+        help="what the user wanted (default: flash-attn if the log names it or builds an extension, else train)",
     )
     add_outputs(parser, "findings", only=("json",))
     add_fail_on(parser)

@@ -18,22 +18,22 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "fix",
         help="suggest a plan that fixes this machine, try it in a throw-away copy, apply it, undo it",
         description="Makes a plan for the root causes: ordered steps, what each changes, and what the alternatives are. "
-        "Nothing in your environment is touched before you say --apply, and --undo takes that back.",
-        epilog="Exit codes: 0 nothing is wrong, or there is a plan (with --verify: one that verified; with --apply: it was "
-        "applied and verified; with --undo: all is as it was); 1 there is none, or it did not hold and was taken back; 2 "
-        "wrong usage, or it may not be done here; 3 the target did not answer at all; 130 interrupted.",
+        "Your environment is changed only with --apply; --undo restores it.",
+        epilog="Exit codes: 0 nothing is wrong, or there is a plan (with --verify: and it was verified; with --apply: and it was applied "
+        "and verified; with --undo: all is restored); 1 there is no plan, or the plan did not work and was undone; 2 wrong usage, or "
+        "not allowed here; 3 the target did not answer at all; 130 interrupted.",
         formatter_class=formatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, one that was tried")
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
-    what.add_argument("--undo", action="store_true", help="take back what --apply did last, file for file")
+    what.add_argument("--undo", action="store_true", help="undo the last --apply, file by file")
     add_target(parser)
     add_gpu(parser)
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is here, or have flash-attn installed and working (default: as the environment implies)",
+        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
@@ -48,9 +48,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="use this installer (default: the one that manages this environment)",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="try the ways in a throw-away copy of the environment until one holds"
+        "--verify",
+        action="store_true",
+        help="try the ways of the plan in throw-away copies of the environment until one works",
     )
-    parser.add_argument("--way", metavar="NAME", help="apply this way instead of the first: B")
+    parser.add_argument("--way", metavar="NAME", help="apply this way of the plan, for example B, instead of the first")
     parser.add_argument("--yes", action="store_true", help="apply or undo without asking")
     parser.add_argument(
         "--system-python",
@@ -59,10 +61,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     network = parser.add_mutually_exclusive_group()
     network.add_argument(
-        "--offline", action="store_true", help="do not ask the installer what it would change: it asks its index"
+        "--offline",
+        action="store_true",
+        help="do not ask the installer what it would change (to answer, it asks its index)",
     )
     network.add_argument(
-        "--online", action="store_true", help="ask for the size of downloads, and let an old pip download to find out"
+        "--online",
+        action="store_true",
+        help="ask servers for the size of downloads, and let an old pip download packages to say what it would change",
     )
     add_outputs(parser, "the answer", only=("json",))
     parser.set_defaults(execute=execute)
@@ -82,11 +88,11 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.facts and not arguments.suggest:
         raise Cannot("--facts describes another machine: it is for --suggest")
     if arguments.facts and arguments.verify:
-        raise Cannot("--verify tries a plan on the machine that it is for: --facts describes another one")
+        raise Cannot("--verify tries a plan on its own machine: --facts describes another machine")
     if arguments.gpu and arguments.report:
-        raise Cannot("a report has been judged already: name --gpu where it is made, in `attn-doctor check`")
+        raise Cannot("a report is judged already: give --gpu to the `attn-doctor check` that makes the report")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
-        raise Cannot("there is no terminal to ask on before anything is changed: say --yes")
+        raise Cannot("there is no terminal for the question before the change: add --yes")
     options = examination(arguments)
     request = FixRequest(
         options.surroundings,
@@ -178,7 +184,7 @@ def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress
     if changed and not arguments.yes:
         progress.close()
         show_blocks(plan_outline.changed_since(changed))
-        if not _agreed("Undo all the same?"):
+        if not _agreed("Undo anyway?"):
             sys.stderr.write("attn-doctor: nothing was done\n")
             return FINDINGS
     undone = take_back(places, folder, changed, progress.say)
@@ -197,5 +203,5 @@ def _agreed(question: str) -> bool:
     from attn_doctor.fixes.target_paths import Cannot
 
     if not sys.stdin.isatty():
-        raise Cannot(f"{question} There is no terminal to ask on: say --yes")
+        raise Cannot(f"{question} There is no terminal for an answer: add --yes")
     return agreed(question)

@@ -13,7 +13,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "inspect",
         help="say from files alone whether compiled extensions or wheels would load here",
-        description="Reads extension modules (.so) and wheels (.whl) without executing or installing them, and says "
+        description="Reads extension modules (.so, .pyd) and wheels (.whl) without executing or installing them, and says "
         "whether the target could load each of them after `import torch`, and if not, why.",
         epilog="Exit codes: 0 nothing would fail; 1 something would; 2 wrong usage; 3 none of the files could be read; "
         "130 interrupted.",
@@ -28,6 +28,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         type=capability,
         metavar="CC",
         help="also say whether the GPU code inside runs on this compute capability, 8.9; repeat for more",
+    )
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="for files of Windows (.pyd, .dll, a wheel for win_amd64): judge them by the rules of Windows, as if the libraries of this folder "
+        "were beside Python's, such as torch\\lib of an unpacked torch; repeat for more",
     )
     add_outputs(parser, "the answers", only=("json",))
     parser.set_defaults(execute=execute)
@@ -53,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     options = examination(arguments)
     choice = choose(options.target, options.surroundings)
     place = place_of(choice.python, options.surroundings, options.timeout)
-    records = list(inspect(arguments.files, place, options.surroundings))
+    records = list(inspect(arguments.files, place, options.surroundings, arguments.beside))
     write_records(arguments, as_data(choice, place.torch, records, arguments.gpu))
     if on_terminal(arguments):
         show_blocks(outline(choice, records, arguments.gpu))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells and env(1) have it
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as in shells and env(1)
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -13,10 +13,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "run",
         help="run a program with a faster attention in its YOLO models",
         description="Runs a program with another backend in the attention of its YOLO models. The program is not edited: "
-        "the environment alone tells every Python that it starts, the processes of multi-GPU training "
-        "included, to exchange the attention when ultralytics is imported. The backend proves itself on the device where "
-        "it is first used; if its numbers are not right there, the attention stays as installed, and a line says so. What was proven is kept "
-        "in your cache folder (--forget removes it), so that the next program need not prove it again.",
+        "environment variables tell every Python that it starts, also the processes of multi-GPU training, to exchange the attention "
+        "when ultralytics is imported. The backend is checked on the device where it is first used: if its numbers are wrong, the "
+        "installed attention stays, and a line says so. A passed check is kept as a proof in your cache folder (--forget removes "
+        "it), so that the next program does not check again.",
         epilog="Example: attn-doctor run --attention auto -- yolo detect train model=yolo12n.yaml data=coco8.yaml. Exit codes: "
         "those of the program; 2 wrong usage; 126 it cannot be executed; 127 there is no such program.",
         formatter_class=formatter,
@@ -25,7 +25,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "--attention",
         default="auto",
         metavar="NAME",
-        help="auto (the quickest that proves itself), or a backend such as sdpa-flash (default: auto)",
+        help="auto (the fastest whose numbers are right), or a backend such as sdpa-flash (default: auto)",
     )
     parser.add_argument(
         "--prescribed",
@@ -45,7 +45,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--forget",
         action="store_true",
-        help="remove what was proven and kept, and the prescription; alone, or before a program is run",
+        help="remove the kept proofs and the prescription; alone, or before a program is run",
     )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
     parser.set_defaults(execute=execute)

@@ -16,14 +16,16 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Lists the failure modes that attn-doctor knows.",
         formatter_class=formatter,
     )
-    parser.add_argument("--area", choices=[area.name for area in AREAS], help="of one area only")
+    parser.add_argument("--area", choices=[area.name for area in AREAS], help="list only this area")
     parser.add_argument(
-        "--severity", choices=("error", "warning", "info"), help="of this severity under the goal train only"
+        "--severity", choices=("error", "warning", "info"), help="list only this severity (for the goal train)"
     )
     parser.add_argument(
-        "--predictable", action="store_true", help="only those that can be predicted from facts before they happen"
+        "--predictable", action="store_true", help="list only modes that can be predicted from facts before they happen"
     )
-    parser.add_argument("--here", action="store_true", help="only those found on this machine, by reading files alone")
+    parser.add_argument(
+        "--here", action="store_true", help="list only modes found on this machine, by reading files alone"
+    )
     add_target(parser)
     add_outputs(parser, "the list", only=("json",), redacted=False)
     parser.set_defaults(execute=execute)

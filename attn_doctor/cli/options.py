@@ -28,9 +28,9 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def examination(arguments: argparse.Namespace, **more: Any) -> Options:
-    """Make the options of an examination: what every command takes (--target, --timeout), the environment, and `more`.
+    """Make the options of an examination: what every command accepts (--target, --timeout), the environment, and `more`.
 
-    The variable ATTN_DOCTOR_ROOT names a folder that stands for a machine, see docs/testing.md. No other place reads it.
+    The variable ATTN_DOCTOR_ROOT names a folder that is examined as a whole machine, see docs/testing.md. No other code reads it.
     """
     from attn_doctor.examination import Options
 
@@ -43,8 +43,8 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
         "--gpu",
         type=gpu,
         metavar="CC",
-        help="judge for a GPU that is elsewhere, as on a login node or in docker build: its compute capability (8.9 or "
-        "sm_89) or its name",
+        help="judge for a GPU of another machine (on a login node, in docker build): its compute capability (8.9 or sm_89) "
+        "or its name",
     )
 
 
@@ -53,7 +53,7 @@ def add_outputs(
 ) -> None:
     """Add an option for each format that the command can write `what` in: all of them, or those named in `only`.
 
-    `redacted` is what the help says. A command that reads saved reports alone does not say it: they are redacted already.
+    `redacted`: the help says that the output is redacted. Commands that only read saved reports omit this: these are redacted already.
     """
     from attn_doctor.report.formats import FORMATS
 

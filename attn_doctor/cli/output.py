@@ -63,7 +63,7 @@ def _files(arguments: argparse.Namespace, more: tuple[str, ...]) -> list[str | N
 
 
 def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
-    """Raise Unwritable before any work is done. `more` are options that name an output and are no format, such as --log."""
+    """Raise Unwritable before any work if an output cannot be written. `more`: further options that name an output, such as --log."""
     from attn_doctor.report import files
 
     files.check_all(_files(arguments, more))
@@ -77,7 +77,7 @@ def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
 
 
 def write(arguments: argparse.Namespace, answer: Callable[[], Answer]) -> None:
-    """Write the answer in each format that a file was named for. The answer is made only if there is one. Raises Unwritable."""
+    """Write the answer in each format that a file was named for. The answer is made only if a file was named. Raises Unwritable."""
     from attn_doctor.report import files
 
     asked = [(getattr(arguments, made.option, None), made) for made in FORMATS]
@@ -131,7 +131,7 @@ def write_report(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def show_blocks(blocks: Iterable[Block]) -> None:
-    """Write blocks on standard output, as a terminal or a file wants them."""
+    """Write blocks on standard output, formatted for a terminal or for a file."""
     from rich.console import Console
 
     from attn_doctor.report.console import render

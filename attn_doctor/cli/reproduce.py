@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
     sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
     if planned.needs_confirmation and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise NotConfirmed(f"{mode.slug} is reproduced with downloads: say --yes")
+            raise NotConfirmed(f"{mode.slug} is reproduced with downloads: add --yes")
         if not agreed("Go on?"):
             sys.stderr.write("attn-doctor: nothing was done\n")
             return NOT_EXAMINED

@@ -29,7 +29,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         nargs="+",
         default=[640],
         metavar="N",
-        help="image sizes; several show how each backend grows",
+        help="image sizes; with several, the answer shows how each backend's time grows",
     )
     parser.add_argument(
         "--batch", type=whole, nargs="+", default=[2], metavar="N", help="images in a batch (default: 2)"
@@ -43,10 +43,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="append",
         default=[],
         choices=("float32", "float16", "bfloat16"),
-        help="repeat for more (default: float32, on a GPU all three)",
+        help="measure this dtype; repeat for more (default: float32, on a GPU all three)",
     )
     parser.add_argument(
-        "--repeats", type=whole, metavar="N", help="rounds (default: 15 on a CPU, 50 on a GPU, within a minute a dtype)"
+        "--repeats",
+        type=whole,
+        metavar="N",
+        help="rounds (default: 15 on a CPU, 50 on a GPU, at most one minute for each dtype)",
     )
     alone = parser.add_argument_group("attention alone, without a model: every combination is tried")
     alone.add_argument("--attention-only", action="store_true", help="shapes instead of a model")

@@ -12,11 +12,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "wheels",
         help="say which finished flash-attn wheel fits, and why the others do not",
-        description="Names the official flash-attn wheels that fit, best first, with a reason for each that does not; the "
-        "name that setup.py would ask for; the nearest torch that has a wheel; what a source build would come to; and other "
-        "places. The key is read from the target's files; each option replaces a part of it.",
-        epilog="Exit codes: 0 an official wheel fits; 1 none does, or it cannot be told; 2 wrong usage; 3 the target did not "
-        "answer at all.",
+        description="Names the flash-attn wheels that fit, best first: wheels of its authors, then wheels that other people built. Gives a "
+        "reason for each wheel that does not fit, the name that setup.py would ask for, the nearest torch that has a wheel, the cost "
+        "of a source build, and other places. Torch, CUDA, Python, ABI and platform are read from the target's files; an option replaces one.",
+        epilog='Exit codes: 0 a finished wheel fits ("official" in the JSON says whose); 1 none does; 2 wrong usage; 3 not '
+        "known, or the target did not answer at all.",
         formatter_class=formatter,
     )
     add_target(parser)
@@ -33,22 +33,32 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="CC",
         help="compute capability, 8.9, or a GPU's name; repeat for more",
     )
-    parser.add_argument("--release", metavar="V", help="this flash-attn release alone, every wheel of it")
+    parser.add_argument("--release", metavar="V", help="only this flash-attn release, with every wheel of it")
     parser.add_argument(
-        "--online", action="store_true", help="ask the release page and the registry for what is newer than the tables"
+        "--online",
+        action="store_true",
+        help="ask the release page and PyPI for wheels newer than the tables of attn-doctor",
+    )
+    parser.add_argument(
+        "--prove",
+        metavar="URL|FILE",
+        help="read this one wheel, before anything of it is installed or runs: whether its libraries load here, whether it keeps to its name, "
+        "and what it brings beside its package. A URL is fetched into the cache folder",
     )
     add_outputs(parser, "the answer", only=("json",))
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from attn_doctor.cli import FINDINGS, OK
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
     from attn_doctor.report.wheels_outline import outline
     from attn_doctor.wheels.answer import Wanted, answer, key_for
 
     check_outputs(arguments)
+    if arguments.prove:
+        return _prove(arguments)
     wanted = Wanted(
         torch=arguments.torch,
         cuda=arguments.cuda,
@@ -74,4 +84,44 @@ def execute(arguments: argparse.Namespace) -> int:
     write_records(arguments, found)
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
-    return OK if any(c.fits and c.filename for c in found.candidates) else FINDINGS
+    return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]
+
+
+def _prove(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
+    from attn_doctor.errors import Refused
+    from attn_doctor.examination import facts_of
+    from attn_doctor.judging import stated_gpu
+    from attn_doctor.knowledge.wheel_key import key_of
+    from attn_doctor.probes.binaries.inspection import inspect, place_of
+    from attn_doctor.probes.binaries.mapped import DamagedFile
+    from attn_doctor.probes.binaries.wheel_contents import contents
+    from attn_doctor.report.wheel_proof_outline import outline
+    from attn_doctor.wheels import quarantine
+    from attn_doctor.wheels.proof import prove
+
+    named = tuple(stated_gpu.read(text)[1] for text in arguments.gpu)
+    with Progress() as progress:
+        path = Path(arguments.prove)
+        if "://" in arguments.prove:
+            progress.say("fetching the wheel; nothing of it is unpacked")
+            path = quarantine.fetch(arguments.prove, progress.say)
+        options = examination(arguments, static=True, tools=True)
+        facts = facts_of(options, progress.say)
+        python = facts.interpreter.python
+        try:
+            seen = contents(path)
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
+        except DamagedFile as error:
+            raise Refused(f"{path} {error}") from error
+        place = place_of(str(python), options.surroundings, options.timeout)
+        records = list(inspect([str(path)], place, options.surroundings))
+    proof = prove(seen, records, named or key_of(facts).gpus)
+    write_records(arguments, proof)
+    if on_terminal(arguments):
+        show_blocks(outline(proof, path, facts))
+    return {"fits": OK, "refused": FINDINGS, "cannot be told": NOT_EXAMINED}[proof.verdict]

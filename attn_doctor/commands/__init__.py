@@ -82,7 +82,7 @@ def reinstall(
     takes: str | None = None,
     index_url: str | None = None,
 ) -> tuple[Step, Step]:
-    """Build two steps: whole copies of these, and then what they need and is not there. Nothing else is installed again."""
+    """Build two steps: one installs these packages again without their dependencies, one adds the dependencies that are missing."""
     again = Install(
         requirements=requirements,
         index_url=index_url,
@@ -94,7 +94,7 @@ def reinstall(
         risk_text=risk_text,
         takes=takes,
     )
-    needs = "what these need and is not there"
+    needs = "installs what these packages need and lack"
     return again, install(*requirements, index_url=index_url, why=needs, changes="what is missing")
 
 
@@ -112,7 +112,7 @@ def run(
     takes: str | None = None,
     undo: tuple[str, ...] | None = None,
 ) -> Step:
-    """Build a step that runs another command than an installation: a version control system, a cache of pip."""
+    """Build a step that runs a command which installs no package, as `git submodule update` or `pip cache purge`."""
     return Run(argv=argv, why=why, changes=changes, risk=risk, takes=takes, undo=undo)
 
 
@@ -127,9 +127,9 @@ def by_hand(
     elsewhere: bool = False,
     into: str | None = None,
 ) -> Step:
-    """Build a step outside the environment, which only the user can take: a driver, a system package, another machine.
+    """Build a step outside the environment, that only the user can do: a driver, a system package, another machine.
 
-    `into`: a file for all that the command says.
+    `into`: the file that gets all output of the command.
     """
     return RunByHand(
         argv=argv,
@@ -149,12 +149,12 @@ def variable(name: str, value: str | None, why: str) -> Step:
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with its commands rendered for the installer that keeps the books of the target."""
+    """Return the fix with its commands rendered for the installer that records the packages of the target."""
     return msgspec.structs.replace(fix, steps=in_order(context(facts, chosen(facts)[0]), fix.steps))
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:
-    """Return the argv by which a fix is verified: for the GPU that was stated, if one was."""
+    """Return the argv of the check that verifies a fix, with --gpu where the user stated a GPU."""
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()

@@ -7,7 +7,7 @@ from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 
-# The last update of each release, as https://hub.docker.com/r/nvidia/cuda has it.
+# CUDA release -> its last patch release at https://hub.docker.com/r/nvidia/cuda
 TAGS = {
     (11, 8): "11.8.0",
     (12, 1): "12.1.1",
@@ -22,12 +22,12 @@ TAGS = {
     (13, 1): "13.1.1",
     (13, 2): "13.2.1",
 }
-# NVIDIA's repository for a system -> the end of the image's name.
+# Folder of NVIDIA's repository for a system -> end of the image's name.
 _SYSTEMS = {"ubuntu2004": "ubuntu20.04", "ubuntu2204": "ubuntu22.04", "ubuntu2404": "ubuntu24.04", "rhel8": "rockylinux8", "rhel9": "rockylinux9"}  # fmt: skip
 
 
 def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> str | None:
-    """Return the image with this toolkit on the system of this container; None where there is none."""
+    """Return the image that has this toolkit on the system of this container; None: there is no such image."""
     tag, system = TAGS.get(version), _SYSTEMS.get(repository or "")
     if system is None and not isinstance(facts.system.distribution, str):
         system = "ubuntu22.04" if version < (12, 6) else "ubuntu24.04"
@@ -35,7 +35,7 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 
 
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
-    """Return the step that begins the container with an image that has a compiler. `repository`: its folder, as "ubuntu2204"."""
+    """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204")."""
     name = _image(facts, version, repository) if version else None
     if name is None:
         why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"

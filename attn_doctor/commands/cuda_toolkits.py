@@ -1,11 +1,11 @@
 """Chooses the release of a CUDA toolkit for a machine, and builds the steps that install it there. Pure.
 
-torch compiles only with a toolkit of its own CUDA major, so the release is torch's, or a newer one of that major where the GPU, the
-host compiler or NVIDIA's repository for the distribution asks for it. NVIDIA keeps one repository a release of a distribution, with the CUDA
-releases that support it: https://developer.download.nvidia.com/compute/cuda/repos/
+torch compiles only with a toolkit of its own CUDA major, so the chosen release is torch's own. It is a newer release of the same
+major if the GPU, the host compiler or NVIDIA's repository for the distribution needs a newer one. NVIDIA has one repository for each
+release of a distribution, with the CUDA releases that support it: https://developer.download.nvidia.com/compute/cuda/repos/
 and https://docs.nvidia.com/cuda/cuda-installation-guide-linux/ (the table of each CUDA release).
 
-The wheels of pip are a way for CUDA 13 alone: failure_modes/shared/pip_toolkit.py.
+A toolkit made of pip's wheels is possible for CUDA 13 only: failure_modes/shared/pip_toolkit.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
-    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (None: it still gets new ones)."""
+    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
 
     folder: str
     oldest: Version
@@ -45,7 +45,7 @@ _OF_UBUNTU = {
     "24.04": _Repository("ubuntu2404", (12, 5)),
     "26.04": _Repository("ubuntu2604", (13, 3)),
 }
-# Releases of distributions that are made of an Ubuntu, by their major: https://linuxmint.com/download_all.php, https://support.system76.com,
+# Distributions made from Ubuntu, with their major version -> the Ubuntu release: https://linuxmint.com/download_all.php, https://support.system76.com,
 # https://help.zorin.com/docs/getting-started/, https://elementary.io/docs
 _BASES = {
     ("linuxmint", 21): "22.04",
@@ -73,8 +73,8 @@ _BY_MAJOR = {
     ("sles", 15): _Repository("sles15", (11, 0)),
 }
 _WSL = _Repository("wsl-ubuntu", (11, 0))
-_DNF5 = 41  # the Fedora from which on `dnf config-manager` is dnf5's
-# Versions of Nvidia.CUDA in winget that are not called by major and minor alone:
+_DNF5 = 41  # the first Fedora whose `dnf config-manager` is dnf5's
+# Versions of Nvidia.CUDA in winget that need a third number:
 # https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
 _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
@@ -85,7 +85,7 @@ def torch_cuda(facts: Facts) -> Version | None:
 
 
 def repository(facts: Facts) -> _Repository | None:
-    """Return NVIDIA's repository for this release of the distribution; None where there is none, or the release is not known."""
+    """Return NVIDIA's repository for this release of the distribution; None: there is none, or the release is not known."""
     if places.wsl(facts):
         return _WSL if places.manager(facts) in ("apt-get", None) else None
     name, text = facts.system.distribution, facts.system.distribution_version
@@ -101,9 +101,9 @@ def repository(facts: Facts) -> _Repository | None:
 
 
 def wanted(facts: Facts, floor: str | None = None) -> Version | None:
-    """Return the CUDA release to install: torch's, or the next one of its major that this machine asks for. None: torch's is not known.
+    """Return the CUDA release to install: torch's, or the next of the same major that suits this machine. None: torch's CUDA is not known.
 
-    `floor`: the oldest release that the package takes ("12.3").
+    `floor`: the oldest release that the package accepts ("12.3").
     """
     base = torch_cuda(facts)
     if base is None:
@@ -111,7 +111,7 @@ def wanted(facts: Facts, floor: str | None = None) -> Version | None:
     lowest = max(base, pair(floor) or base) if floor else base
     able = [row for row in releases() if (found := pair(row.cuda)) and found[0] == base[0] and found >= lowest]
     asks = (_knows_gpus, _takes_gcc, _is_packaged)
-    for count in range(len(asks), -1, -1):  # what cannot be had together is given up from the end
+    for count in range(len(asks), -1, -1):  # if no release meets all conditions, the last condition is dropped
         for row in able:
             if all(ask(facts, row) for ask in asks[:count]):
                 return pair(row.cuda)
@@ -128,7 +128,7 @@ def _knows_gpus(facts: Facts, row: Nvcc) -> bool:
 def _takes_gcc(facts: Facts, row: Nvcc) -> bool:
     found = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     gcc = next((pair(c.version) for c in found if c.name in ("gcc", "g++") and isinstance(c.version, str)), None)
-    brought = places.environment_tool(facts) is not None  # conda's toolkit brings the gcc that it takes
+    brought = places.environment_tool(facts) is not None  # conda's toolkit brings a gcc that it accepts
     return gcc is None or row.max_gcc is None or brought or gcc[0] <= row.max_gcc
 
 
@@ -140,14 +140,14 @@ def _is_packaged(facts: Facts, row: Nvcc) -> bool:
 
 
 def elsewhere(facts: Facts) -> Fix | None:
-    """Return the way where no toolkit is installed by a package manager: it is there, or comes with the system. None: install one."""
+    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: install one."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
         return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
     if places.hosted(facts) in ("colab", "kaggle"):
         look = commands.by_hand(
             ("ls", "-d", "/usr/local/cuda"),
-            "the toolkit is part of a session with a GPU: choose a GPU in the notebook's settings where this folder is missing",
+            "a session with a GPU has the toolkit: if this folder is missing, choose a GPU in the notebook's settings",
             "nothing",
             "none",
         )
@@ -178,14 +178,14 @@ def to_wsl_2(facts: Facts) -> Step:
 
 
 def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
-    """Return the fixes that install this release as it is installed here, the easiest first."""
+    """Return the fixes that install this release on this machine, the easiest first."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     there = elsewhere(facts)
     if there is not None:
         return (there,)
     steps, need = _steps(facts, version), torch_cuda(facts)
     if need is not None and need != version:
-        newer = f"; torch is built for CUDA {dotted(need)}, and takes every toolkit of CUDA {need[0]}"
+        newer = f"; torch is built for CUDA {dotted(need)}, and works with every toolkit of CUDA {need[0]}"
         steps = (msgspec.structs.replace(steps[0], why=f"{steps[0].why}{newer}"), *steps[1:])
     made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
     if not places.container(facts) or places.environment_tool(facts):
@@ -212,16 +212,11 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
             f"adds CUDA {label}",
             takes="about 3 GB",
         )
-        studio = host_compilers.studio(
-            facts, version
-        )  # nvcc runs nothing without MSVC, and its installer comes after that
+        # nvcc compiles nothing without MSVC, which therefore comes before the toolkit.
+        studio = host_compilers.studio(facts, version)
         home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
-        return (
-            *studio[:1],
-            get,
-            home,
-            *studio[1:],
-        )  # a new prompt knows CUDA_PATH, which NVIDIA's installer sets for all
+        # The prompt is opened last: only a new prompt has CUDA_PATH, which NVIDIA's installer sets.
+        return (*studio[:1], get, home, *studio[1:])
     found = packaged(facts, version)
     return found or _any_way(facts, version)
 
@@ -242,7 +237,7 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
         names = (*names, f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}")
     get = commands.by_hand(
         places.conda_install(facts, *names, channels=channels),
-        "a toolkit of torch's CUDA and a compiler that it takes, inside this environment; activate it again before the build",
+        "a toolkit of torch's CUDA and a compiler that it accepts, inside this environment; activate the environment again before the build",
         f"adds CUDA {label} to this environment",
         takes="about 3 GB",
     )
@@ -255,7 +250,7 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps of NVIDIA's repository for this distribution; none where it has none with this release."""
+    """Return the steps that install from NVIDIA's repository for this distribution; empty: no such repository has this release."""
     found, with_ = repository(facts), places.manager(facts)
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
@@ -321,7 +316,7 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
     if places.manager(facts) == "pacman":
         if version != max(pair(row.cuda) or (0, 0) for row in releases()):
             return (commands.by_hand((), f"{conda}, or {runfile}: Arch has the newest CUDA only", adds, takes=takes),)
-        why = f"Arch has the newest CUDA only; where that is not {label}: {conda}, or {runfile}"
+        why = f"Arch has the newest CUDA only; if that is not {label}: {conda}, or {runfile}"
         get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
         return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):

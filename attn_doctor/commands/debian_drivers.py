@@ -2,7 +2,7 @@
 
 https://packages.debian.org/search?keywords=nvidia-driver has the versions (security updates change no branch);
 https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repository: nvidia-open for Turing and newer,
-and driver 580 is the last branch for GPUs of before Turing.
+and driver 580 is the last branch for GPUs older than Turing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def newer_exists(facts: Facts) -> bool:
 
 
 def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
-    """Return the archive's driver where it is new enough, else that of NVIDIA's repository. `old`: a GPU of before Turing is there."""
+    """Return the archive's driver where it is new enough, else that of NVIDIA's repository. `old`: the machine has a GPU older than Turing."""
     release, needed = _release(facts), _needed(facts, least)
     version, folder = _ARCHIVE.get(release), _folder(facts, needed)
     if version is None or needed is None or _branch(version) >= needed or folder is None:
@@ -44,7 +44,7 @@ def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
     key = "cuda-keyring_1.1-1_all.deb"
     why = f"Debian {release} has driver {_branch(version)}, and {needed} or newer is needed: NVIDIA's repository has it"
     package = "cuda-drivers-580" if old else "nvidia-open"
-    driver = "driver 580, the last for GPUs of before Turing" if old else "the driver, with the open kernel modules"
+    driver = "driver 580, the last for GPUs older than Turing" if old else "the driver, with the open kernel modules"
     return (
         (("wget", f"{_REPOSITORIES}/{folder}/{architecture}/{key}"), why),
         (("dpkg", "-i", key), "sets that repository up, with its key"),
@@ -62,7 +62,7 @@ def archive(facts: Facts) -> Lines:
 
 
 def _folder(facts: Facts, needed: int | None) -> str | None:
-    """Return the folder of NVIDIA's repository, where it has this branch for this release: Debian 11's ends with CUDA 12.9."""
+    """Return the folder of NVIDIA's repository; None: it lacks this branch for this release (Debian 11's ends with CUDA 12.9)."""
     found = repository(facts)
     if found is None or (found.newest is not None and needed is not None and needed >= _CUDA_13):
         return None
@@ -70,7 +70,7 @@ def _folder(facts: Facts, needed: int | None) -> str | None:
 
 
 def _needed(facts: Facts, least: str | None) -> int | None:
-    """Return the branch of the oldest driver that will do: that which is asked for, or that of the CUDA of the torch here."""
+    """Return the branch of the oldest driver that is new enough: for `least` where it is given, else for the CUDA of this torch."""
     cuda = facts.torch.cuda
     floor = least or (driver_needed(cuda) if isinstance(cuda, str) else None)
     found = pair(floor) if isinstance(floor, str) else None

@@ -1,7 +1,7 @@
 """Render steps as commands of the tools that install into an environment: pip, uv, conda, pipx. Pure.
 
-A tool that keeps the books of a project (a lock file) is in `project_tools`. Each class says which options it has words
-for; the environment's own pip or uv does the rest, and the step says so.
+Tools that record packages in a project's files (a lock file) are in `project_tools`. Each class lists the options that its
+installer supports; the environment's own pip or uv does the other steps, and the step says so.
 """
 
 from __future__ import annotations
@@ -32,59 +32,59 @@ class Context(Record, frozen=True, kw_only=True):
     folder: str = ""  # of the project; empty: where the command is typed
     locks: tuple[str, ...] = ()  # lock files of that project
     from_conda: frozenset[str] = frozenset()  # distributions that conda installed
-    all_listed: bool = True  # who installed each distribution was read; a log does not say it
+    all_listed: bool = True  # whether the installer of each distribution is known; a log does not say it
     declared: frozenset[str] = frozenset()  # distributions that the project itself asks for
     in_pyproject: frozenset[str] = (
         frozenset()
-    )  # those of a pyproject.toml beside whose uv environment no lock file lies
+    )  # the dependencies in a pyproject.toml with a uv environment beside it and no lock file
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
-    started_by: Argv = ()  # the words that start this Python where its path alone does not: ("poetry", "run", "python")
-    uv_target: Argv | None = None  # the words that tell uv the environment; None: --python and the path
+    started_by: Argv = ()  # the command that starts this Python, where its path alone does not: ("poetry", "run", "python")
+    uv_target: Argv | None = None  # the options that tell uv the environment; None: --python and the path
 
     @property
     def pip(self) -> Argv:
-        """Return the words that start the target's own pip."""
+        """Return the command that starts the target's own pip."""
         return (*(self.started_by or (self.python,)), "-m", "pip")
 
 
 class Installer(ABC):
     """Render steps for one installer."""
 
-    EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it has words for
-    FREE: ClassVar[frozenset[str]] = frozenset()  # options that it fulfils without a word
+    EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it supports
+    FREE: ClassVar[frozenset[str]] = frozenset()  # options whose effect it has without an option
 
     def __init__(self, here: Context) -> None:
         self.here = here
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation, of which all options are expressible; None where it has no words for it."""
+        """Return the command of an installation whose options are all supported; None: the installer has no such command."""
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where the installer has no words for it."""
+        """Return the command of a removal; None: the installer has no such command."""
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
-        """Return what the project's files need first: a source of packages. Mostly nothing."""
+        """Return the steps that must come first, as a source of packages named in the project's files; mostly none."""
         return ()
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
-        """Return what the command does otherwise than the step asks for, in words; mostly nothing."""
+        """Return a sentence that says how the command differs from what the step asks for; mostly None."""
         return None
 
     def otherwise(self, step: Install | Uninstall) -> str:  # noqa: ARG002
-        """Return why the environment's own pip or uv takes a step."""
+        """Return why the environment's own pip or uv does a step."""
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
-        return f"{self.here.installer} has no word for this, so the environment's own {tool} does it"
+        return f"{self.here.installer} has no command for this, so the environment's own {tool} does it"
 
     def add_pip(self) -> Argv:
         """Return the command that puts a pip into an environment that has none."""
         return (*self.here.pip[:-1], "ensurepip", "--upgrade")
 
     def rendered(self, step: Step) -> Step:
-        """Return the step with its command; of a variable, and of a command that is one already, the step as it is."""
+        """Return the step with its command. A step that sets a variable, or is a command already, is returned as it is."""
         if isinstance(step, Remove):
             return msgspec.structs.replace(step, argv=("rm", "-r", *step.paths))
         if isinstance(step, AddPip):
@@ -106,17 +106,17 @@ class Installer(ABC):
         return self.install(step) if self.says(step) else None
 
     def says(self, step: Install) -> bool:
-        """Return whether the installer has a word for each option of a step."""
+        """Return whether the installer supports each option of a step."""
         return step.options() <= self.EXPRESSES | self.FREE
 
 
 def _also(why: str, said: str | None) -> str:
-    """Return a reason with what the installer says of it, once: the step of a plan was rendered for its finding before."""
+    """Return the reason with the installer's note, added once: a step of a plan was rendered before, for its finding."""
     return why if said is None or said in why else f"{why}; {said}"
 
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
-    """Return a command of the target's pip as uv has it, where the target has no pip."""
+    """Return the uv command in place of a pip command, where the target has no pip."""
     if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
     words = argv[len(here.pip) :]
@@ -124,12 +124,12 @@ def _without_pip(argv: Argv, here: Context) -> Argv:
         return ("uv", "cache", "clean")
     if words[:1] == ("check",):
         return ("uv", "pip", "check", *_python(here))
-    # The others (download, index) ask an index and change no environment: any pip can, and uvx runs one.
+    # `pip download` and `pip index` change no environment: any pip can run them, and uvx brings one.
     return ("uvx", "pip", *words)
 
 
 class Pip(Installer):
-    """pip of the target itself."""
+    """Render steps for the target's own pip."""
 
     EXPRESSES = frozenset(OPTIONS)
 
@@ -158,7 +158,7 @@ def _system(here: Context) -> Argv:
 
 
 class Uv(Installer):
-    """uv, which takes pip's words and installs into the environment of a given Python."""
+    """Render steps for `uv pip`, which has pip's options and installs into the environment of a given Python."""
 
     EXPRESSES = frozenset(OPTIONS)
 
@@ -190,7 +190,7 @@ _SWITCHES = {
 
 
 def options(step: Install) -> Argv:
-    """Return options and requirements in the words that pip and uv share; an index stands last, as pytorch.org writes it."""
+    """Return options and requirements as both pip and uv accept them; the index comes last, as at pytorch.org."""
     folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
     page = ("--find-links", step.find_links) if step.find_links else ()
     index = ("--index-url", step.index_url) if step.index_url else ()
@@ -202,7 +202,9 @@ def options(step: Install) -> Argv:
 
 
 class Pipx(Installer):
-    """pipx, whose environments hold a program. `inject` is kept by `pipx reinstall`; `runpip` has all words of pip.
+    """Render steps for pipx, which has one environment for each program.
+
+    `pipx reinstall` keeps what `inject` added; `runpip` accepts every option of pip.
 
     https://pipx.pypa.io/stable/reference/cli/
     """
@@ -212,7 +214,7 @@ class Pipx(Installer):
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
         if step.options() <= {"verbose"}:
-            # Without --force it leaves a package as it is that another one brought, and ends with exit code 0.
+            # Without --force pipx does not change a package that came as a dependency, and exits with 0.
             verbose = ("--verbose",) if step.verbose else ()
             return ("pipx", "inject", "--force", *verbose, self._name, *step.requirements)
         return ("pipx", "runpip", self._name, "install", *options(step))
@@ -223,31 +225,31 @@ class Pipx(Installer):
 
     @property
     def _name(self) -> str:
-        return PureWindowsPath(self.here.prefix).name  # takes / and \\ alike
+        return PureWindowsPath(self.here.prefix).name  # accepts / and \\
 
 
 class Conda(Installer):
-    """conda, mamba and micromamba, for what conda installed itself. A wheel, or what pip put there, is pip's."""
+    """Render steps for conda, mamba and micromamba, for packages that conda installed. Pip does wheels and packages that pip installed."""
 
     EXPRESSES = frozenset({"upgrade"})
 
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation; None where not all of it came from conda."""
+        """Return the command of an installation; None: not all of it came from conda."""
         if not self._of_conda(step.requirements):
             return None
         verb = "update" if step.upgrade and all_bare(step) else "install"
         return self._command(verb, step.requirements)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where not all of it came from conda."""
+        """Return the command of a removal; None: not all of it came from conda."""
         return self._command("remove", step.requirements) if self._of_conda(step.requirements) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version which is within the range is not replaced."""
+        """Say that a version within the range is not replaced."""
         return kept(self.here.installer, step)
 
     def otherwise(self, step: Install | Uninstall) -> str:
-        """Return why the environment's own pip or uv takes a step."""
+        """Return why the environment's own pip or uv does a step."""
         if self._of_conda(step.requirements):
             return super().otherwise(step)
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
@@ -283,12 +285,12 @@ def all_bare(step: Install) -> bool:
 
 
 def kept(installer: str, step: Install) -> str | None:
-    """Say that an installer keeps a version which is within the range, where a newer one was asked for."""
+    """Say that an installer keeps a version within the range, although a newer one was asked for."""
     return f"{installer} keeps a version that is within the range" if step.upgrade and not all_bare(step) else None
 
 
 def of_packages(here: Context) -> Installer:
-    """Return the renderer that works on the packages of an environment and on no project's books: its pip, or uv."""
+    """Return the renderer (pip or uv) that changes the environment only, no file of a project."""
     by_uv = here.installer == "uv" or (not here.has_pip and here.has_uv)
     return (Uv if by_uv else Pip)(here)
 

@@ -1,4 +1,4 @@
-"""Builds the steps that bring a gcc of another version: a newer one for torch's headers, an older one for nvcc. Pure.
+"""Builds the steps that install a second gcc: a newer gcc for torch's headers, or an older gcc for nvcc. Pure.
 
 Releases of gcc by distribution: packages.ubuntu.com and packages.debian.org (gcc-13, ...), gcc-toolset of Red Hat
 (https://access.redhat.com/articles/6657701), software.opensuse.org (gcc13-c++), conda-forge (gxx_linux-64).
@@ -16,9 +16,9 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
-_USUAL = 13  # new enough for the headers of every torch, and taken by nvcc from CUDA 12.4 on
-_OF_EVERY_12 = 12  # taken by nvcc from CUDA 12.0 on
-# The gcc versions of each release's own archive.
+_USUAL = 13  # new enough for the headers of every torch; nvcc accepts it from CUDA 12.4 on
+_OF_EVERY_12 = 12  # nvcc accepts it from CUDA 12.0 on
+# Release of Ubuntu or Debian -> the gcc versions in its own archive.
 _OF_APT = {
     ("ubuntu", 20): (7, 8, 9, 10),
     ("ubuntu", 22): (9, 10, 11, 12),
@@ -29,12 +29,14 @@ _OF_APT = {
     ("debian", 13): (12, 13, 14),
 }
 _TOOLSETS = {8: (9, 10, 11, 12, 13, 14), 9: (12, 13, 14), 10: (14, 15)}  # gcc-toolset-N, by release of Red Hat
-_COMPAT = 14  # the gcc that Fedora offers beside its own, https://packages.fedoraproject.org/pkgs/gcc14/gcc14-c++/
+_COMPAT = (
+    14  # the older gcc that Fedora has beside its default gcc, https://packages.fedoraproject.org/pkgs/gcc14/gcc14-c++/
+)
 _LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
 
 
 class _Msvc(NamedTuple):
-    """A toolset of MSVC that Visual Studio's installer puts beside the newest, and the CUDA releases whose nvcc takes it."""
+    """An older toolset of MSVC that Visual Studio's installer offers, and the CUDA releases whose nvcc accepts it."""
 
     version: str
     component: str
@@ -43,61 +45,65 @@ class _Msvc(NamedTuple):
     refused: tuple[int, int]  # the first cl.exe that nvcc refuses where it needs this toolset
 
 
-# The newest release of Visual Studio that each nvcc takes stands in its crt/host_config.h: CUDA 10.1 to 11.5 take 2017 and 2019 (_MSC_VER below
+# Each nvcc has the newest Visual Studio that it accepts in its crt/host_config.h: CUDA 10.1 to 11.5 accept 2017 and 2019 (_MSC_VER below
 # 1930), CUDA 11.6 and newer 2022 too (https://docs.nvidia.com/cuda/archive/11.6.2/pdf/CUDA_Features_Archive.pdf), and until 12.3 only up to
 # 17.9 (below 1940; STL1002 of Microsoft's headers says the same). Components:
 # https://learn.microsoft.com/en-us/visualstudio/install/workload-component-id-vs-build-tools
 _OF_2019 = _Msvc(
-    "14.29", "14.29.16.11.x86.x64", "2019 16.11", "CUDA 11.5 and older take no Visual Studio 2022", (19, 30)
+    "14.29", "14.29.16.11.x86.x64", "2019 16.11", "CUDA 11.5 and older accept no Visual Studio 2022", (19, 30)
 )
 _OF_2022 = _Msvc(
     "14.38",
     "14.38.17.8.x86.x64",
     "2022 17.8",
-    "every CUDA from 11.6 on takes it; CUDA older than 12.4 refuses MSVC 14.40 and newer",
+    "every CUDA from 11.6 on accepts it; CUDA older than 12.4 refuses MSVC 14.40 and newer",
     (19, 40),
 )
-# No prompt of Visual Studio has it on PATH. https://learn.microsoft.com/en-us/cpp/build/building-on-the-command-line
+# No prompt of Visual Studio has this script on PATH. https://learn.microsoft.com/en-us/cpp/build/building-on-the-command-line
 _VCVARSALL = r"C:\Program Files (x86)\Microsoft Visual Studio\2022\BuildTools\VC\Auxiliary\Build\vcvarsall.bat"
 _FIRST_WITH_2022, _FIRST_WITH_NEWEST = (11, 6), (12, 4)
 
 
 def newer(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that bring a gcc which knows C++17 and C++20, and which the nvcc here takes."""
+    """Return the steps that install a gcc with C++17 and C++20 that the nvcc of this machine accepts."""
     cuda = release_here(facts)
     limit = newest_gcc(cuda) if cuda else None
     if limit is None:
-        return at_most(facts, _OF_EVERY_12, "knows the C++ of torch's headers, and nvcc takes it from CUDA 12.0 on")
-    return at_most(facts, min(_USUAL, limit), f"knows the C++ of torch's headers, and the nvcc of CUDA {cuda} takes it")
+        return at_most(
+            facts, _OF_EVERY_12, "supports the C++ of torch's headers, and nvcc accepts it from CUDA 12.0 on"
+        )
+    return at_most(
+        facts, min(_USUAL, limit), f"supports the C++ of torch's headers, and the nvcc of CUDA {cuda} accepts it"
+    )
 
 
 def release_here(facts: Facts) -> str | None:
-    """Return the CUDA release of the toolkit that is here, else that of torch, which compiles with no other major; None: not known."""
+    """Return the CUDA release of the toolkit on this machine, else torch's, whose major the toolkit must have; None: not known."""
     return toolkit_here(facts) or (facts.torch.cuda if isinstance(facts.torch.cuda, str) else None)
 
 
 def toolkit_here(facts: Facts) -> str | None:
-    """Return the CUDA release of the first toolkit that is here; None: there is none, or it is not known."""
+    """Return the CUDA release of the first toolkit on this machine; None: there is no toolkit, or its release is not known."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     return next((kit.version for kit in kits if isinstance(kit.version, str)), None)
 
 
 def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
-    """Return the steps that bring the newest gcc up to `limit`, and give it to both halves of a build. None: the limit is not known.
+    """Return the steps that install the newest gcc up to `limit`, and set it for nvcc and for C++. None: the limit is not known.
 
     On Windows they bring a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
     """
     if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)
-    said = why or "the newest gcc that this nvcc takes"
+    said = why or "the newest gcc that this nvcc accepts"
     if places.environment_tool(facts):
         named = f"{said} is {limit}" if limit and why is None else said
         return conda_gcc(facts, limit, named), *_both(f"{places.architecture(facts)}-conda-linux-gnu-g++")
     if places.on_cluster(facts):
         return module(facts, "gcc", f"gcc/{limit or _USUAL}.2.0", said)
     if limit is None:
-        ask = f"install the newest gcc that this CUDA takes ({_limits()})"
-        both = "give it to both halves of the build: CC=gcc-N CXX=g++-N NVCC_PREPEND_FLAGS='-ccbin g++-N'"
+        ask = f"install the newest gcc that this CUDA accepts ({_limits()})"
+        both = "set it for nvcc and for the C++ files: CC=gcc-N CXX=g++-N NVCC_PREPEND_FLAGS='-ccbin g++-N'"
         on_windows = (
             ""
             if facts.system.os == "linux"
@@ -153,8 +159,8 @@ def _toolset(facts: Facts, number: int, said: str) -> tuple[Step, ...]:
 
 
 def _both(compiler: str) -> tuple[Step, ...]:
-    """Return the variables that give a compiler to nvcc and to the plain C++ files, which have to be given the same one."""
-    why = "nvcc and the plain C++ files have to be given the same one"
+    """Return the steps that set one compiler for nvcc and for the plain C++ files: the two must be the same."""
+    why = "nvcc and the plain C++ files need the same compiler"
     head, _, tail = compiler.rpartition("g++")
     return (
         commands.variable("CC", f"{head}gcc{tail}", why),
@@ -164,7 +170,7 @@ def _both(compiler: str) -> tuple[Step, ...]:
 
 
 def _limits() -> str:
-    """Return the newest gcc of each CUDA in words, each gcc at the first release that takes it."""
+    """Return in words the first CUDA release that accepts each gcc: "13 from CUDA 12.4 on, ..."."""
     first: dict[int, str] = {}
     for row in releases():
         first.setdefault(row.max_gcc, row.cuda)
@@ -185,7 +191,7 @@ def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
 
 
 def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
-    """Return the steps that bring an MSVC which the nvcc of this CUDA release takes, and open its prompt; none where one is known to be there."""
+    """Return the steps that install an MSVC that this CUDA's nvcc accepts, and open its prompt; empty: one is known to be installed."""
     chosen = None if cuda >= _FIRST_WITH_NEWEST else _OF_2022 if cuda >= _FIRST_WITH_2022 else _OF_2019
     named = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     there = [c for c in named if c.name == "cl"]
@@ -198,7 +204,10 @@ def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
 
 
 def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") -> tuple[Step, ...]:
-    """Return the steps that add a toolset of MSVC and open a prompt of it. `other`: what else may be meant. `before`: what else is installed."""
+    """Return the steps that add a toolset of MSVC and open its prompt.
+
+    `other`: what to write for another CUDA. `before`: the first options for Visual Studio's installer.
+    """
     add = f"{before}--add Microsoft.VisualStudio.Component.VC.{chosen.component}"
     return (
         commands.by_hand(

@@ -1,6 +1,6 @@
 """Choose the installer of an environment by the facts, and render the steps of a fix or a plan for it. Pure.
 
-Fixes of findings and plans go through `in_order`, so both have the same commands. An installer that has no word for a
+Fixes of findings and plans go through `in_order`, so both have the same commands. An installer without a command for a
 step leaves it to the environment's own pip or uv, and the step says so.
 """
 
@@ -55,13 +55,13 @@ INSTALLERS: dict[str, type[Installer]] = {
     "pdm": Pdm,
     "pipx": Pipx,
 }
-# Lock file -> the tool that keeps it. uv comes last: many projects of another tool have a uv.lock that is left over.
+# Lock file -> the tool that writes it. uv comes last: many projects of another tool still have an old uv.lock.
 KEEPERS = {"poetry.lock": "poetry", "pdm.lock": "pdm", "pixi.lock": "pixi", "uv.lock": "uv"}
 _CONDAS = ("mamba", "micromamba", "conda")
 
 
 def installer(here: Context) -> Installer:
-    """Return the renderer for the installer of this context. Raises KeyError for a name that is none."""
+    """Return the renderer for the installer of this context. Raises KeyError for an unknown name."""
     if here.installer == "uv" and "uv.lock" in here.locks:
         return UvProject(here)
     if here.installer == "uv" and here.in_pyproject:
@@ -87,7 +87,7 @@ def _tools(facts: Facts) -> tuple[str, ...]:
 
 
 def _has_pip(facts: Facts) -> bool:
-    """Return whether the target has a pip. Of a log, which names the one tool that ran, uv, PDM and pixi bring none."""
+    """Return whether the target has a pip. A log names one tool only: environments made by uv, PDM or pixi have no pip."""
     if isinstance(facts.interpreter.installers, Unknown):
         return True
     names = _tools(facts)
@@ -95,12 +95,12 @@ def _has_pip(facts: Facts) -> bool:
 
 
 def _by_log(facts: Facts) -> bool:
-    """Return whether the installers are the one that a log states."""
+    """Return whether the installer is known from a log only."""
     return facts.grade == "stated" or isinstance(facts.interpreter.kind, Unknown)
 
 
 def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
-    """Return the name of the installer that keeps the books of this environment, and why it is that one."""
+    """Return the name of the installer that records the packages of this environment, and the reason for the choice."""
     if wanted:
         return wanted, "asked for with --installer"
     kind, names = facts.interpreter.kind, _tools(facts)
@@ -118,11 +118,11 @@ def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
         return found, "this is an environment of conda"
     if not _has_pip(facts) and ("uv" in names or kind == "uv"):
         return "uv", "this environment has no pip" if kind != "uv" else "uv made this environment, without pip"
-    return "pip", "the pip of this very environment" if "pip" in names else "every Python can bring its own pip"
+    return "pip", "the pip of this environment" if "pip" in names else "every Python can bring its own pip"
 
 
 def own(facts: Facts) -> str:
-    """Return the name of what installs into this very target, past all books of a project: "pip" or "uv"."""
+    """Return the tool that installs into this target and writes into no file of a project: "pip" or "uv"."""
     return "uv" if isinstance(of_packages(context(facts, chosen(facts)[0])), Uv) else "pip"
 
 
@@ -146,7 +146,7 @@ def context(facts: Facts, name: str) -> Context:
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
         of_system=target_python.of_system(facts),
-        # Empty where the path says it all: a throw-away copy has the same context with another path.
+        # Empty where the path alone starts this Python: the context of a throw-away copy then differs in the path only.
         started_by=() if starting == (path,) else starting,
         uv_target=None if for_uv == ("--python", path) else for_uv,
     )
@@ -175,10 +175,9 @@ def by_own_tool(facts: Facts, step: Install) -> Step:
     return of_packages(context(facts, chosen(facts)[0])).rendered(step)
 
 
-# Runs the command that stands behind it, with what the torch there says of itself: its release, its minor, its CUDA ("124"). The program
-# holds no quotation mark, so that every shell passes it on as it is.
-# No quotes and no points in texts: the program stands in quotes of any shell. A torch without "+cu124" in its version is one of
-# its CUDA, or of the processor.
+# Asks the installed torch for its release, its minor and its CUDA ("124"), puts them in place of the braces in its arguments, and runs
+# these as a command. The program contains no quotation mark and no point inside a text: so every shell can pass it on in quotes. A torch
+# without "+cu124" in its version is a build for torch.version.cuda, or for the CPU where that is None.
 _BY_TORCH = (
     "import subprocess, sys, torch; v, _, f = torch.__version__.partition(chr(43)); m = v.split(chr(46)); "
     "c = (torch.version.cuda or str()).replace(chr(46), str()); f = f or (chr(99) + chr(117) + c if c else chr(99) + chr(112) + chr(117)); "
@@ -189,27 +188,25 @@ _OF_TRITON = ", triton=str(3) + chr(46) + str({minors}[int(m[1]) - {first}])"
 
 
 def by_the_torch_there(facts: Facts, step: Install) -> Step:
-    """Return the step that installs what belongs to the torch there, where nobody knows which that is: the command asks it.
+    """Return the step that installs packages for the installed torch whose version is not known: the command asks torch.
 
-    In requirements, index and page of the step "{torch}" stands for the release ("2.6.0"), "{minor}" for "2.6", "{cuda}" for "124",
-    "{flavour}" for its index ("cu124", "cpu"), "{vision}" for the minor of its torchvision ("0.21"), "{triton}" for that of its triton.
+    In requirements, index and page of the step "{torch}" means the release ("2.6.0"), "{minor}" for "2.6", "{cuda}" for "124",
+    "{flavour}" for its index ("cu124", "cpu"), "{vision}" for the minor of its torchvision ("0.21"), "{triton}" for the version of its triton.
     """
     made = of_packages(context(facts, chosen(facts)[0])).rendered(step)
     named = any("{triton}" in word for word in made.argv)
     first, minors = pytorch.triton_minors() if named else (0, [])
     more = _OF_TRITON.replace("{minors}", str(minors)).replace("{first}", str(first)) if named else ""
     argv = (*target_python.starting(facts), "-c", _BY_TORCH.replace("{more}", more), *made.argv)
-    why = (
-        f"{made.why}; the first part puts the release of torch that is there, and its CUDA, in the place of the braces"
-    )
+    why = f"{made.why}; the first part replaces the braces by the release and the CUDA of the installed torch"
     return RunByHand(argv=argv, why=why, changes=step.changes, risk=step.risk, takes=step.takes)
 
 
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return steps with their commands, in this order, and what the installer needs before them.
 
-    A pip is added once, first, where a command needs the target's pip and there is none. What is removed to be installed
-    again stays in the project's files. A step that a project's tool has already done is left out.
+    A pip is added once, first, where a command needs the target's pip and there is none. A package that is removed and then
+    installed again stays in the project's files. A step is left out if an earlier step of a project's tool has done it.
     """
     tool, made = _for_all(here, steps), list[Step]()
     if isinstance(tool, UvProject) and not isinstance(tool, UvPinned):
@@ -229,14 +226,14 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
-    """Return the renderer of all these steps: once `uv add` has written uv.lock, its next sync removes what `uv pip` installed."""
+    """Return the renderer of all these steps: once `uv add` has written uv.lock, the next `uv sync` removes what `uv pip` installed."""
     tool = installer(here)
     named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
     return UvProject(here) if named else tool
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
-    """Return whether an earlier step has done what this one does: an index is named once, and `uv add` brings all that is needed."""
+    """Return whether an earlier step did the same: an index is named once only, and `uv add` installs dependencies too."""
     if isinstance(step, Run) and isinstance(earlier, Run) and isinstance(tool, Project):
         return action(step) == action(earlier)
     if not isinstance(step, Install) or not isinstance(earlier, Install) or not isinstance(tool, UvProject):

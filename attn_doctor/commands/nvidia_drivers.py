@@ -1,6 +1,6 @@
 """Builds the fixes that install, update or restart an NVIDIA driver, and the toolkit that passes a GPU into containers. Pure.
 
-The driver is that of Windows under WSL, that of the host in a container, JetPack's on a Jetson, and the administrators' on a cluster.
+The driver to change is in Windows under WSL, on the host for a container, in JetPack on a Jetson; administrators change it on a cluster.
 
 Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
 https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers;
@@ -22,7 +22,7 @@ from attn_doctor.model.versions import pair
 
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
-_OPEN_FROM = (7, 5)  # the open kernel modules, which newer releases are, know Turing and newer GPUs
+_OPEN_FROM = (7, 5)  # newer drivers have open kernel modules only, which support Turing and newer GPUs
 _CONTAINERS = "https://nvidia.github.io/libnvidia-container"
 _UBUNTU = ((("ubuntu-drivers", "install"), "the driver that Ubuntu's tool recommends for this GPU"),)
 # A DGX Spark's driver comes with DGX OS. https://docs.nvidia.com/dgx/dgx-spark/os-and-component-update.html
@@ -31,13 +31,13 @@ _OF_DGX_OS = (
     (("apt-get", "dist-upgrade", "-y"), "brings DGX OS, and its driver, up to date"),
 )
 _OPENSUSE_NVIDIA = "openSUSE-repos-Tumbleweed-NVIDIA"
-# Distributions whose own tool or package finds the driver that the card takes, also an older one.
+# Distributions whose own tool or package chooses the driver branch that the card needs, an old branch too.
 # https://support.system76.com/articles/system76-driver/, https://www.kali.org/docs/general-use/install-nvidia-drivers-on-kali-linux/,
 # https://wiki.manjaro.org/index.php/Configure_Graphics_Cards, https://wiki.cachyos.org/features/chwd/, https://en.opensuse.org/SDB:NVIDIA_drivers
 _OWN_TOOL: dict[str, tuple[tuple[Argv, str], ...]] = {
     **dict.fromkeys(("ubuntu", "linuxmint", "zorin", "elementary"), _UBUNTU),
-    "pop": ((("apt-get", "install", "-y", "system76-driver-nvidia"), "the driver that Pop!_OS keeps"),),
-    "kali": ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), "the driver that Kali keeps"),),
+    "pop": ((("apt-get", "install", "-y", "system76-driver-nvidia"), "the driver that Pop!_OS provides"),),
+    "kali": ((("apt-get", "install", "-y", "nvidia-driver", "linux-headers-amd64"), "the driver that Kali provides"),),
     "manjaro": ((("mhwd", "-a", "pci", "nonfree", "0300"), "the driver that Manjaro's tool finds for this GPU"),),
     "cachyos": ((("chwd", "-a"), "the driver that CachyOS's tool finds for this GPU"),),
     "opensuse-tumbleweed": (
@@ -51,7 +51,7 @@ _OWN_TOOL: dict[str, tuple[tuple[Argv, str], ...]] = {
 
 
 def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
-    """Return the fixes that bring a driver, the first of them for this machine. `least`: the oldest that will do, "580.65.06"."""
+    """Return the fixes that install a driver; the first suits this machine best. `least`: the oldest version that is enough, "580.65.06"."""
     verify = commands.check(facts)
     wanted = f"driver {least} or newer" if least else "the newest driver"
     title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
@@ -62,7 +62,7 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
 
 
 def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
-    """Return the steps where the driver is no part of this system: Windows under WSL, a host, a cluster, a notebook. Else none."""
+    """Return the steps for a system that does not contain its driver: WSL, a container, a cluster, a notebook; else empty."""
     if places.wsl(facts) == 1:
         convert = commands.by_hand(
             ("wsl.exe", "--set-version", "Ubuntu", "2"),
@@ -71,7 +71,7 @@ def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
         )
         return convert, _windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
-        windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses that of Windows")
+        windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses the Windows driver")
         again = commands.by_hand(
             ("wsl.exe", "--shutdown"), "in a terminal of Windows, then open WSL again", "restarts WSL"
         )
@@ -127,7 +127,7 @@ def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
 
 def by_hand(facts: Facts, lines: tuple[tuple[Argv, str], ...]) -> tuple[Step, ...]:
     """Return the steps that install a driver, and the reboot after them."""
-    secure = "with Secure Boot on, enrol the key that it asks about"
+    secure = "with Secure Boot on, enrol the key that the installation asks about"
     made = [
         commands.by_hand(places.as_root(facts, *argv), why, "the kernel driver", risk="medium", risk_text=_REBOOT)
         for argv, why in lines
@@ -159,7 +159,7 @@ def _lines(facts: Facts, least: str | None) -> tuple[tuple[Argv, str], ...]:
     return ()
 
 
-# Where the key lies that signs modules: Ubuntu's own, that of akmods (RPM Fusion), and that of DKMS.
+# Paths of the key that signs kernel modules: Ubuntu's key, akmods' key (RPM Fusion), DKMS's key.
 _KEYS = {
     **dict.fromkeys(("ubuntu", "linuxmint", "pop", "zorin", "elementary"), "/var/lib/shim-signed/mok/MOK.der"),
     "fedora": "/etc/pki/akmods/certs/public_key.der",
@@ -167,14 +167,14 @@ _KEYS = {
 
 
 def enrol(facts: Facts) -> Fix:
-    """Return the fix that enrols the key which signs the driver's modules, where Secure Boot refuses them.
+    """Return the fix that enrols the key of the driver's modules, for a Secure Boot that refuses the modules.
 
     https://wiki.ubuntu.com/UEFI/SecureBoot/DKMS; https://rpmfusion.org/Howto/Secure%20Boot; https://github.com/dell/dkms#secure-boot
     """
     key = _KEYS.get(str(facts.system.distribution), "/var/lib/dkms/mok.pub")
     ask = commands.by_hand(
         places.as_root(facts, "mokutil", "--import", key),
-        "asks for a password of yours, which the next start asks for again; where this file is missing, `sudo dkms status` shows whose modules they are",
+        "choose a password, which the next start asks for again. If this file is missing, `sudo dkms status` shows which tool built the modules",
         "the keys of Secure Boot, at the next start",
         risk="medium",
         risk_text=_REBOOT,
@@ -196,7 +196,7 @@ def _before_turing(facts: Facts) -> bool:
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:
-    """Return the fix that takes a session with a GPU; None where this is no notebook of Colab or Kaggle."""
+    """Return the fix that starts a session with a GPU; None: not a notebook of Colab or Kaggle."""
     where = {"colab": "Runtime > Change runtime type", "kaggle": "Session options > Accelerator"}.get(
         places.hosted(facts) or ""
     )
@@ -207,24 +207,24 @@ def session_with_gpu(facts: Facts) -> Fix | None:
 
 
 def restart(facts: Facts, why: str) -> Fix:
-    """Return the fix that loads the driver afresh: a reboot, and what stands for it where this is no machine of one's own."""
+    """Return the fix that loads the driver again: a reboot, or what replaces a reboot in WSL, notebooks, containers and clusters."""
     verify, risk = commands.check(facts), "stops everything on it"
     if places.wsl(facts):
         steps: tuple[Step, ...] = (
             commands.by_hand(
                 ("wsl.exe", "--shutdown"),
-                "in a terminal of Windows, then open WSL again: the driver is that of Windows; restart Windows where that does not help",
+                "in a terminal of Windows, then open WSL again: WSL uses the Windows driver. If that does not help, restart Windows",
                 "restarts WSL",
                 risk="medium",
                 risk_text="stops everything in WSL",
             ),
         )
-        return Fix(title="Start Windows' driver afresh", steps=steps, verify=verify)
+        return Fix(title="Load the Windows driver again", steps=steps, verify=verify)
     if facts.system.os == "windows":
         windows = commands.by_hand(
-            (), "restart Windows, which loads its driver afresh", "this machine", risk="medium", risk_text=risk
+            (), "restart Windows, which loads its driver again", "this machine", risk="medium", risk_text=risk
         )
-        return Fix(title="Start Windows' driver afresh", steps=(windows,), verify=verify)
+        return Fix(title="Load the Windows driver again", steps=(windows,), verify=verify)
     if places.hosted(facts) in ("colab", "kaggle"):
         session = commands.by_hand(
             (),
@@ -249,7 +249,7 @@ def restart(facts: Facts, why: str) -> Fix:
 
 
 def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
-    """Return the steps that let a container engine pass its host's GPU on. They run on the host, also where the log is of a container."""
+    """Return the steps that let a container engine pass its host's GPU on. The steps are for the host, also if the log comes from a container."""
     facts = _host(facts)
     if facts.system.os == "darwin":
         return (commands.by_hand((), "a Mac has no NVIDIA GPU that Docker could pass on", "Docker Desktop", "none"),)
@@ -280,7 +280,7 @@ def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
 
 
 def docker_desktop() -> tuple[Step, ...]:
-    """Return the steps on Windows: the GPU comes through WSL 2, and nothing is installed in a container or a distribution.
+    """Return the steps on Windows: WSL 2 passes the GPU on, and nothing is installed in a container or a distribution.
 
     https://docs.docker.com/desktop/features/gpu/
     """
@@ -303,7 +303,7 @@ def docker_desktop() -> tuple[Step, ...]:
 
 
 def _host(facts: Facts) -> Facts:
-    """Return the facts of the host of a container as far as they are known: the distribution inside says nothing of it."""
+    """Return the facts of the host of a container as far as they are known: the distribution in the container tells nothing about the host's."""
     if places.container(facts) is None:
         return facts
     inside = facts.system
@@ -312,7 +312,7 @@ def _host(facts: Facts) -> Facts:
 
 
 def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
-    # WSL without a word of its distribution is Ubuntu, which it installs by itself.
+    # A WSL whose distribution is not known is taken as Ubuntu, the default of `wsl --install`.
     ubuntu: places.Manager | None = (
         "apt-get" if places.wsl(facts) and isinstance(facts.system.distribution, Unknown) else None
     )

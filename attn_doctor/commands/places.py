@@ -1,7 +1,7 @@
-"""Says of a machine what decides how its system software is installed: package manager, root, WSL, container, cluster, board. Pure.
+"""Answers what decides how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
 
-Each question is answered by facts, those that a log states included. Where they do not tell, the answer is None or False,
-and the caller says all ways that there may be.
+Each answer comes from facts, also from facts that a log states. Where the facts do not show it, the answer is None or False,
+and the caller names every possible way.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def manager(facts: Facts) -> Manager | None:
     if found == "dnf" and version is not None and name != "fedora":
         return (
             found if version[0] >= (3 if name in ("amzn", "azurelinux") else 8) else None
-        )  # older ones have yum alone
+        )  # older releases have only yum
     return found
 
 
 def container(facts: Facts) -> str | None:
-    """Return the kind of container this is: "docker", "docker build", ...; None where it is none, or where that is not known."""
+    """Return the kind of container this is: "docker", "docker build", ...; None: no container, or not known."""
     found = facts.system.container
     return found if isinstance(found, str) else None
 
@@ -82,7 +82,7 @@ def architecture(facts: Facts) -> str:
 def on_cluster(facts: Facts) -> bool:
     """Say whether this is a computer of many users, whose software is loaded by `module` and who have no root.
 
-    It is by the environment (environment modules, Lmod, Slurm), or by a path in a folder for shared software.
+    Signs: environment modules or Lmod, a job of Slurm, or a path in a folder for shared software.
     """
     if container(facts) is not None:
         return False
@@ -95,7 +95,7 @@ def on_cluster(facts: Facts) -> bool:
 
 
 def is_root(facts: Facts) -> bool:
-    """Say whether commands run as root here, so that there is no sudo to type, and mostly none to be found."""
+    """Say whether commands run as root here: these need no sudo, which mostly is not installed there."""
     if container(facts) is not None or hosted(facts) in ("colab", "kaggle"):
         return True
     home = facts.interpreter.prefix
@@ -108,7 +108,7 @@ def as_root(facts: Facts, *argv: str) -> Argv:
 
 
 def environment_tool(facts: Facts) -> EnvironmentTool | None:
-    """Return the tool that can bring compilers and a CUDA toolkit into this environment; None where the environment is none of conda."""
+    """Return the tool that can bring compilers and a CUDA toolkit into this environment; None: not an environment of conda or pixi."""
     kind, found = facts.interpreter.kind, facts.interpreter.installers
     if kind == "pixi":
         return "pixi"

@@ -1,6 +1,6 @@
-"""Builds a package that a project's own files ask for, where the tool of the project failed at it: uv, Poetry, PDM, pixi. Pure.
+"""Builds the steps for a package that a project asks for and its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
 
-`uv add torch` is no help there: it installs the whole project, and ends at the same package. Tried with uv 0.13 and a package
+`uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package
 whose setup.py imports torch.
 """
 
@@ -16,7 +16,7 @@ Argv = tuple[str, ...]
 _OWN = re.compile(
     r"\b(?P<tool>uv|poetry|pdm|pixi) (?P<verb>sync|run|lock|install|update|i|shell)\b(?P<rest>[^&|;\r\n]*)"
 )
-# Options of `uv sync` that say what of the project is installed, https://docs.astral.sh/uv/reference/cli/#uv-sync
+# Options of `uv sync` that choose what is installed of the project, https://docs.astral.sh/uv/reference/cli/#uv-sync
 _KEPT = re.compile(
     r"(?<= )(?:--(?:extra|group|only-group|package|python)[ =][\w./+-]+|-p [\w./+-]+|--(?:all-extras|all-groups|all-packages|no-dev|no-default-groups|active)\b)"
 )
@@ -24,7 +24,7 @@ _CHANGES = "the environment of the project"
 
 
 def fails_itself(facts: Facts) -> str | None:
-    """Return the tool of which a log shows that it failed at its own project: "uv sync" and "poetry install", not "uv add"."""
+    """Return the tool that failed to install its own project, by the log: in "uv sync" or "poetry install", not in "uv add"."""
     command, locks = facts.subject.command, facts.project.locks
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
@@ -37,8 +37,8 @@ class ProjectBuild(Record, frozen=True, kw_only=True):
 
     name: str
     tools: Argv  # what its setup imports beside torch
-    torch: Argv  # the requirement of any torch
-    limit: tuple[Step, ...] = ()  # limits the compilers at once
+    torch: Argv  # the requirement that any torch fulfils
+    limit: tuple[Step, ...] = ()  # limits how many compilers run at the same time
     why: str
     takes: str | None = None
 
@@ -72,7 +72,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
             changes="adds build tools for the next step",
         ),
     )
-    # Without static metadata uv builds the package for the lock file already. flash-attn's at PyPI has them.
+    # uv builds a package without static metadata even to write the lock file. flash-attn at PyPI has static metadata.
     locked = facts.subject.locked is True or (
         wanted.name == "flash-attn" and typed is not None and typed["verb"] != "lock"
     )
@@ -89,7 +89,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml keeps the option'
     last = RunByHand(
         argv=("uv", "sync", *options, "--no-build-isolation-package", wanted.name),
-        why=f"{wanted.why}; uv takes the build tools out again; {kept}",
+        why=f"{wanted.why}; uv removes the build tools again; {kept}",
         changes=f"adds {wanted.name}",
         takes=wanted.takes,
     )
@@ -101,12 +101,12 @@ def _pip(facts: Facts, *words: str) -> Argv:
 
 
 def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
-    """Return what a setup imports. A torch that is there stays as it is; for Windows the registry's torch is a CPU build."""
+    """Return the packages that a setup imports. An installed torch stays as it is; PyPI's torch for Windows is a CPU build."""
     return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
 
 
 def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    """Poetry builds in isolation always. It installs torch before what depends on it, so torch is mostly there when the build fails."""
+    """Build with pip: Poetry always isolates builds. It installs torch before packages that need it, so mostly torch is there."""
     asked = f"{wanted.name}=={facts.subject.asked}" if isinstance(facts.subject.asked, str) else wanted.name
     return (
         RunByHand(
@@ -117,7 +117,7 @@ def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
         *wanted.limit,
         RunByHand(
             argv=_pip(facts, "install", "--no-build-isolation", asked),
-            why=f"{wanted.why}; poetry has no word for it; `poetry install` then finds the version of poetry.lock installed",
+            why=f"{wanted.why}; poetry has no option for it; `poetry install` then finds the version of poetry.lock installed",
             changes=f"adds {wanted.name}",
             takes=wanted.takes,
         ),
@@ -128,7 +128,7 @@ def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     return (
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
-            why=f"the setup of {wanted.name} imports them; `pdm add` would end at {wanted.name} again",
+            why=f"the setup of {wanted.name} imports them; `pdm add` would fail at {wanted.name} again",
             changes="adds build tools",
         ),
         *wanted.limit,
@@ -139,7 +139,7 @@ def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
 
 
 def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG001
-    """Pixi has no option for it: https://pixi.sh/latest/reference/pixi_manifest/#no-build-isolation."""
+    """Build with pixi after an edit by hand: no command of pixi writes this option, https://pixi.sh/latest/reference/pixi_manifest/#no-build-isolation."""
     line = f'write no-build-isolation = ["{wanted.name}"] under [pypi-options] of pixi.toml ([tool.pixi.pypi-options] of pyproject.toml)'
     return (
         RunByHand(argv=(), why=f"{line}: {wanted.why}", changes="pixi.toml"),

@@ -1,7 +1,7 @@
-"""Render steps as commands of the tools that keep a project's books: uv, Poetry, PDM, pixi. Pure.
+"""Render steps as commands of the tools that record packages in a project's files: uv, Poetry, PDM, pixi. Pure.
 
-What such a tool adds stands in pyproject.toml and in the lock file afterwards. What is installed beside it (`uv pip
-install`, pip) is taken back by the tool's next `sync`: the step says so.
+Such a tool writes what it adds into pyproject.toml and the lock file. What is installed past it (`uv pip install`, pip)
+is removed by the tool's next `sync`: the step says so.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from attn_doctor.model.steps import Install, Run, Step, Uninstall, name_of
 
 
 class Project(Installer):
-    """A tool that writes what it adds into the project's own files."""
+    """Render steps for a tool that writes what it adds into the project's own files."""
 
     SYNC: ClassVar[tuple[str, ...]]  # makes the environment equal to the lock file
     LOCK: ClassVar[str]
 
     def otherwise(self, step: Install | Uninstall) -> str:
-        """Return why the environment's own pip or uv takes a step, and what takes it back."""
+        """Return why the environment's own pip or uv does a step, and which later command undoes the step."""
         back = f"`{' '.join(self.SYNC)}` puts back what {self.LOCK} says"
         return f"{super().otherwise(step)}, and a later {back}"
 
@@ -40,7 +40,7 @@ class Project(Installer):
 
 
 class UvProject(Project):
-    """uv in a project with a uv.lock. `uv pip` would go past the lock, https://docs.astral.sh/uv/concepts/projects/sync/."""
+    """Render steps for uv in a project with a uv.lock, which `uv pip` would ignore: https://docs.astral.sh/uv/concepts/projects/sync/."""
 
     EXPRESSES = frozenset(
         {"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "no_binary", "index_url"}
@@ -65,7 +65,7 @@ class UvProject(Project):
         return ("uv", "add", *self.where("--project"), *words)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where the project does not ask for all of it."""
+        """Return the command of a removal; None: the project does not ask for all of these packages."""
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -80,19 +80,19 @@ class UvProject(Project):
         return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None
 
 
-_TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` takes it out again and `uv add` would keep it"
+_TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` removes it again; `uv add` would keep it"
 
 
 def taken_in(step: Step) -> Step:
-    """Return a step as `uv add` has it, without what `UvPinned` said of it when it was rendered for its finding alone."""
+    """Return the step for `uv add`, without the note that `UvPinned` added when it rendered the step for its finding alone."""
     return msgspec.structs.replace(step, why=step.why.replace(f"; {_TAKEN_OUT}", ""))
 
 
 class UvPinned(UvProject):
-    """uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
+    """Render steps for uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
 
     def rendered(self, step: Step) -> Step:
-        """Return the step with its command: `uv pip` takes what pyproject.toml does not name."""
+        """Return the step with its command: `uv pip` installs what pyproject.toml does not name."""
         named = isinstance(step, Install | Uninstall) and self.here.in_pyproject & set(step.names())
         if named:
             return super().rendered(step)
@@ -112,7 +112,7 @@ def index_name(url: str) -> str:
 
 
 class Poetry(Project):
-    """Poetry, which writes what it adds into pyproject.toml and its lock file."""
+    """Render steps for Poetry, which writes what it adds into pyproject.toml and its lock file."""
 
     EXPRESSES = frozenset({"verbose", "upgrade", "no_cache", "index_url"})
     SYNC = ("poetry", "sync")
@@ -123,7 +123,7 @@ class Poetry(Project):
         if not step.index_url or not self.says(step):
             return ()
         argv = self._poetry("source", "add", "--priority", "explicit", index_name(step.index_url), step.index_url)
-        return (Run(argv=argv, why="poetry takes packages from an index that the project names", changes=_FILES),)
+        return (Run(argv=argv, why="poetry uses only an index that the project names", changes=_FILES),)
 
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
@@ -135,11 +135,11 @@ class Poetry(Project):
         return self._poetry("add", *switches, *source, *texts)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where the project does not ask for all of it."""
+        """Return the command of a removal; None: the project does not ask for all of these packages."""
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version which is within the range is not replaced."""
+        """Say that a version within the range is not replaced."""
         return kept("poetry", step)
 
     def _poetry(self, *words: str) -> Argv:
@@ -150,12 +150,12 @@ _FILES = "the project's own files; nothing of the environment"
 
 
 def _address(text: str) -> str:
-    """Return a requirement as Poetry takes it: of "name @ address" the address."""
+    """Return a requirement as Poetry accepts it: for "name @ address" only the address."""
     return text.partition(" @ ")[2] or text
 
 
 class Pdm(Project):
-    """PDM, which writes what it adds into pyproject.toml and its lock file."""
+    """Render steps for PDM, which writes what it adds into pyproject.toml and its lock file."""
 
     EXPRESSES = frozenset({"verbose", "upgrade", "no_build_isolation", "index_url"})
     SYNC = ("pdm", "sync")
@@ -167,7 +167,7 @@ class Pdm(Project):
             return ()
         key = f"pypi.{index_name(step.index_url)}.url"
         argv = ("pdm", "config", *self.where("--project"), "--local", key, step.index_url)
-        return (Run(argv=argv, why="pdm takes packages from an index that the project names", changes=_FILES),)
+        return (Run(argv=argv, why="pdm uses only an index that the project names", changes=_FILES),)
 
     def install(self, step: Install) -> Argv:
         """Return the command of an installation."""
@@ -178,11 +178,11 @@ class Pdm(Project):
         return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where the project does not ask for all of it."""
+        """Return the command of a removal; None: the project does not ask for all of these packages."""
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version which is within the range is not replaced."""
+        """Say that a version within the range is not replaced."""
         return kept("pdm", step)
 
 
@@ -192,7 +192,7 @@ _FLAVOUR = re.compile(r"(?:cu\d{2,3}|cpu|xpu|rocm[\d.]+)/?$")
 def _flavoured(texts: Argv, index_url: str | None) -> Argv:
     """Return exact versions of torch's packages with the flavour of their index, "torch==2.8.0+cu128".
 
-    PDM asks all its sources alike, and keeps a torch 2.8.0 of another one that its lock names.
+    PDM asks all its indexes, and keeps a torch 2.8.0 of a different index if the lock names that torch.
     """
     found = _FLAVOUR.search(index_url or "")
     if found is None:
@@ -203,7 +203,7 @@ def _flavoured(texts: Argv, index_url: str | None) -> Argv:
 
 
 class Pixi(Project):
-    """pixi, which writes what it adds into its manifest and its lock file."""
+    """Render steps for pixi, which writes what it adds into its manifest and its lock file."""
 
     EXPRESSES = frozenset({"upgrade"})
     SYNC = ("pixi", "install")
@@ -217,17 +217,17 @@ class Pixi(Project):
         return ("pixi", "add", *where, "--pypi", *addresses_named(step))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None where the project does not ask for all of it."""
+        """Return the command of a removal; None: the project does not ask for all of these packages."""
         return (
             ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
         )
 
     def note(self, step: Install) -> str | None:
-        """Say that a version which is within the range is not replaced."""
+        """Say that a version within the range is not replaced."""
         return kept("pixi", step)
 
     def otherwise(self, step: Install | Uninstall) -> str:
-        """Return why pip or uv takes a step, and the line of the manifest that keeps it.
+        """Return why pip or uv does a step, and the line of the manifest that makes it permanent.
 
         https://pixi.sh/latest/reference/pixi_manifest/ has both keys.
         """
@@ -245,7 +245,7 @@ class Pixi(Project):
 
 
 def addresses_named(step: Install) -> Argv:
-    """Return the requirements as PEP 508 has them: the address of a wheel needs the name in front."""
+    """Return the requirements as PEP 508 needs them: with the name before the address of a wheel."""
     return tuple(
         f"{name_of(text)} @ {text}" if text.endswith(".whl") and " @ " not in text and name_of(text) else text
         for text in step.requirements

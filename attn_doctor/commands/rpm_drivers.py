@@ -1,8 +1,8 @@
 """Say where the NVIDIA driver of Fedora, Red Hat and its like, Amazon Linux and SUSE comes from, and which packages it is. Pure.
 
-https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repositories, the branches of the module, and the lock of
-versions for Red Hat 10, which has no modules; https://rpmfusion.org/Howto/NVIDIA has Fedora's. Driver 580 is the last branch for GPUs of
-before Turing.
+https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repositories, the branches of the dnf module, and, for Red
+Hat 10 without modules, the version lock; https://rpmfusion.org/Howto/NVIDIA has Fedora's. Driver 580 is the last branch for GPUs
+older than Turing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attn_doctor.commands.debian_drivers import Lines
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.versions import pair
 
-LAST = "driver 580 is the last for GPUs of before Turing: "
+LAST = "driver 580 is the last for GPUs older than Turing: "
 _RPM_FUSION = "https://mirrors.rpmfusion.org"
 _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 _WITHOUT_MODULES = 10  # the first Red Hat without streams of modules
@@ -21,7 +21,7 @@ _CRB = 9  # the first whose builder repository is called crb
 
 
 def newest(facts: Facts, *, old: bool) -> Lines:
-    """Return the commands of this distribution; none where it has no rpm, or NVIDIA no repository for it. `old`: a GPU of before Turing is there."""
+    """Return the commands of this distribution; empty: no rpm, or no repository of NVIDIA. `old`: the machine has a GPU older than Turing."""
     release = _release(facts)
     if facts.system.distribution == "fedora":
         return _fedora(release, old=old)
@@ -52,19 +52,19 @@ def _fedora(release: int | None, *, old: bool) -> Lines:
 
 
 def _red_hat(facts: Facts, file: str, release: int | None, *, old: bool) -> Lines:
-    """Return the commands for Red Hat, its like and Amazon Linux. Red Hat 10 has a lock of versions in place of modules."""
+    """Return the commands for Red Hat, its like and Amazon Linux. Red Hat 10 locks versions, as it has no modules."""
     locks = release is not None and release >= _WITHOUT_MODULES and facts.system.distribution != "amzn"
     branch: Lines = ()
     if locks and old:
         branch = (
             (("dnf", "install", "-y", "python3-dnf-plugin-versionlock"), "lets dnf stay at a branch"),
-            (("dnf", "versionlock", "add", "*nvidia*580*"), f"{LAST}stays at it"),
+            (("dnf", "versionlock", "add", "*nvidia*580*"), f"{LAST}keeps dnf at it"),
         )
     elif release and not locks:
         stream = "580-dkms" if old else "open-dkms"
         branch = ((("dnf", "module", "enable", "-y", f"nvidia-driver:{stream}"), "chooses the branch"),)
     packages: tuple[str, ...] = ("cuda-drivers",) if old else ("nvidia-open",)
-    if locks and old:  # the lock holds what has nvidia in its name, and cuda-drivers asks for the newest of that
+    if locks and old:  # the lock covers packages with nvidia in the name, and cuda-drivers needs the newest of them
         packages = ("kmod-nvidia-latest-dkms", "nvidia-driver", "nvidia-driver-cuda")
     return (
         *_dkms(facts, release),
@@ -75,7 +75,7 @@ def _red_hat(facts: Facts, file: str, release: int | None, *, old: bool) -> Line
 
 
 def _dkms(facts: Facts, release: int | None) -> Lines:
-    """Return what building the kernel modules takes: dkms, which is EPEL's on Red Hat, and the headers of the running kernel."""
+    """Return the commands that install what a build of kernel modules needs: dkms (on Red Hat from EPEL), and the kernel's headers."""
     kernel = facts.system.kernel
     headers = f"kernel-devel-{kernel}" if isinstance(kernel, str) else "kernel-devel"
     tools = (("dnf", "install", "-y", "dnf-plugins-core", headers), "the kernel's headers, and `dnf config-manager`")

@@ -1,4 +1,4 @@
-"""Shows a command as one line of the place where it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
+"""Shows a command as one line for the place where it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.model.steps import SetVariable, Step
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _PLAIN_ON_WINDOWS = re.compile(r"[A-Za-z0-9_@%+=:,./\\-]+")
 _NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShell or cmd reads inside of double quotes
-# Splatting, an alias, a list; and an unquoted -a.b or -a:b (but not -3.11) reaches a program as two words,
+# PowerShell reads @x as splatting, % as an alias, a comma as a list. An unquoted -a.b or -a:b (not -3.11) reaches a program as two words,
 # https://github.com/PowerShell/PowerShell/issues/6291
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
@@ -27,21 +27,21 @@ _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
 def shown(step: Step, shell: str = "bash") -> str | None:
     """Return a step as one line for the given shell; None for a step without a command.
 
-    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". The output goes into a file
-    where the step names one: all of these write `> FILE 2>&1` alike.
+    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
+    file for the output, the line ends with `> FILE 2>&1`, which all of these accept.
     """
     line = _line(step, shell)
     return line if line is None or step.into is None else f"{line} > {quoted((step.into,), shell)} 2>&1"
 
 
 def in_powershell(step: Step, shell: str) -> str | None:
-    """Return how PowerShell wants a step that was shown for "windows", in words; None where the line runs in both shells as it is."""
+    """Return in words how a line made for "windows" must differ in PowerShell; None: the line runs in cmd and PowerShell."""
     line = shown(step, shell)
     other = shown(step, "powershell") if shell == "windows" else line
     if line is None or other is None or line == other:
         return None
     if isinstance(step, SetVariable):
-        other = other.replace(" = ", "=", 1)  # one word, which no line break tears apart
+        other = other.replace(" = ", "=", 1)  # without spaces, so that no line break splits it
     return "in PowerShell write & and a space before it" if other == f"& {line}" else f"in PowerShell: {other}"
 
 
@@ -63,7 +63,7 @@ def _line(step: Step, shell: str) -> str | None:
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell", "cmd" or "windows" (cmd or PowerShell).
 
-    Words are put in double quotes where that does: such a line runs in all shells but fish.
+    Words are put in double quotes where double quotes are enough: such a line runs in all shells but fish.
     """
     if shell == "windows":
         # Lines for PowerShell that begin with no quotation mark run in cmd too, where all quotes are double.
@@ -99,7 +99,7 @@ def _cmd(word: str) -> str:
 
 
 def _for_powershell(word: str) -> str:
-    """Return a word for PowerShell, in double quotes where these need no care: cmd, which knows no others, takes the line then too."""
+    """Return a word for PowerShell, in double quotes if nothing in it needs an escape: then cmd can run the line too."""
     if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
         return word
     return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
@@ -118,7 +118,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
     if shell == "fish":
         return f"set -e {name}" if value is None else f"set -gx {name} {quoted((value,), 'fish')}"
     if shell == "notebook":
-        # %env takes the rest of the line as it is, and cannot unset: https://ipython.readthedocs.io/en/stable/interactive/magics.html
+        # %env reads the rest of the line as it is, and cannot unset: https://ipython.readthedocs.io/en/stable/interactive/magics.html
         return f'import os; os.environ.pop("{name}", None)' if value is None else f"%env {name}={value}"
     if shell == "dockerfile":
         # A variable of the base image can be emptied, not removed: https://docs.docker.com/reference/dockerfile/#env
@@ -127,7 +127,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for; "windows" where it is cmd or PowerShell, and nothing tells which."""
+    """Return the kind of shell to print commands for; "windows" where it is cmd or PowerShell, but not known which."""
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):
@@ -141,7 +141,7 @@ def shell_of(facts: Facts) -> str:
 
 
 def kept(name: str, value: str, shell: str) -> str | None:
-    """Return the line that sets a variable for all new prompts of this user; None where a file of the shell does that.
+    """Return the line that sets a variable for all new prompts of this user; None: a start file of the shell (.bashrc) does that.
 
     `setx` runs in cmd and in PowerShell: https://learn.microsoft.com/windows-server/administration/windows-commands/setx
     """

@@ -1,7 +1,7 @@
 """Builds the steps that install a C++ compiler, Python's headers and other tools of the system, as this machine installs them. Pure.
 
-The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. Where facts
-do not tell the place, one step names the ways that there may be.
+The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If facts
+do not show the place, one step names every possible way.
 
 Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
 software.opensuse.org; those of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
@@ -55,7 +55,7 @@ NATIVE_PROMPT = "x64 Native Tools Command Prompt for VS 2022"
 
 
 def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -> tuple[Step, ...]:
-    """Return the steps that install packages of the distribution; none where it is not known, or these have no name there."""
+    """Return the steps that install packages of the distribution; empty: the distribution is not known, or lacks them."""
     with_ = places.manager(facts)
     wanted = names.get(with_, ()) if with_ else ()
     if with_ is None or not wanted or places.on_cluster(facts):
@@ -151,11 +151,9 @@ def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
 
 
 def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]:  # noqa: ARG001 - every way of installing takes facts
-    """Return the steps that load software on a cluster: list the modules, then load one. `example`: a name that there may be."""
+    """Return the steps that load software on a cluster: list the modules, then load one. `example`: a usual name of such a module."""
     return (
-        commands.by_hand(
-            ("module", "avail", name), "lists what this cluster has; nobody needs root for it", "nothing", "none"
-        ),
+        commands.by_hand(("module", "avail", name), "lists what this cluster has; it needs no root", "nothing", "none"),
         commands.by_hand(
             ("module", "load", example),
             f"{what}; {example} is an example, take a name that the list shows",
@@ -166,7 +164,7 @@ def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]
 
 
 def python_headers(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that give exactly this Python its headers."""
+    """Return the steps that install the headers of exactly this Python version."""
     version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     label = f"{version[0]}.{version[1]}" if version else None
     if facts.system.os == "windows" and (folder := _portable(facts)) is not None:
@@ -197,7 +195,7 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     return (commands.by_hand((), why, "adds Python.h"),)
 
 
-# The last release of each Python that python.org built for Windows; of the later ones the first: headers fit all of one minor version.
+# Python version -> a release with a Windows build at python.org. A minor version's headers fit all its releases, so 3.13.0 is enough.
 _WINDOWS_RELEASES = {
     "3.9": "3.9.13",
     "3.10": "3.10.11",
@@ -212,20 +210,20 @@ _PORTABLE = re.compile(
 
 
 def _portable(facts: Facts) -> str | None:
-    """Return the folder of an embeddable Python of Windows; None where it is another one."""
+    """Return the folder of an embeddable Python of Windows; None: another kind of Python."""
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
     return found["folder"] if found else None
 
 
 def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
-    """Return the steps that put Include and libs of the same Python into an embeddable one: NuGet's package has both, under tools.
+    """Return the steps that add Include and libs to an embeddable Python: NuGet's package of this Python has both, under tools.
 
     https://docs.python.org/3/using/windows.html#the-nuget-org-packages
     """
     release = _WINDOWS_RELEASES.get(label or "", label or "3.12.10")
     asks = quoted((f"{folder}\\python.exe", "--version"), "cmd")
-    exactly = "" if label else f"; take the release that `{asks}` says in place of {release}"
+    exactly = "" if label else f"; use the release that `{asks}` prints in place of {release}"
     return (
         commands.by_hand(
             ("curl.exe", "-L", "-o", "python.zip", f"https://www.nuget.org/api/v2/package/python/{release}"),
@@ -241,7 +239,7 @@ def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
     )
 
 
-# The Python that "python3" is, by distribution and version: only this one has its headers under the name without a version.
+# Distribution and release -> the version of its `python3`: only this version's headers are in a package without a version in its name.
 _SYSTEM_PYTHON = {
     ("rhel", 8): "3.6",
     ("rhel", 9): "3.9",
@@ -253,7 +251,7 @@ _LIKE_RHEL = ("rocky", "almalinux", "centos", "ol")
 
 
 def _headers(facts: Facts, label: str | None) -> dict[Manager, Argv]:
-    """Return the packages of Python's headers. Red Hat and SUSE name those of other Pythons than their own by version."""
+    """Return the packages of Python's headers. For any Python but their own, Red Hat and SUSE put the version into the name."""
     name = facts.system.distribution
     release = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
     own = _SYSTEM_PYTHON.get(("rhel" if name in _LIKE_RHEL else str(name), release[0])) if release else None
@@ -270,7 +268,7 @@ def _headers(facts: Facts, label: str | None) -> dict[Manager, Argv]:
 
 
 _MANAGER_ORDER: tuple[Manager, ...] = ("apt-get", "dnf", "zypper", "apk", "pacman")
-# A library that OpenCV needs of the system -> the package that brings it, in the order above.
+# A system library that OpenCV needs -> its package for each manager, in the order above.
 _OPENCV: dict[str, dict[Manager, Argv]] = {
     stem: {name: (package,) for name, package in zip(_MANAGER_ORDER, row.split(), strict=True)}
     for stem, row in {
@@ -290,7 +288,7 @@ _OPENCV: dict[str, dict[Manager, Argv]] = {
 
 def opencv_library(facts: Facts, stem: str) -> tuple[Step, ...]:
     """Return the steps that install a library that OpenCV needs of the system: "libGL", "libglib-2"."""
-    # Slim images lack both libGL and glib, and OpenCV names the first of them alone.
+    # Slim images lack both libGL and glib, but OpenCV's error names libGL only.
     pairs = [_OPENCV.get(stem, _OPENCV["libGL"]), *([_OPENCV["libglib-2"]] if stem == "libGL" else [])]
     names = {name: tuple(package for row in pairs for package in row[name]) for name in _MANAGER_ORDER}
     why = "the system library that OpenCV was linked against"

@@ -1,7 +1,7 @@
-"""Gives the words that start the target's Python, and those that tell uv which environment it is. Pure.
+"""Gives the command that starts the target's Python, and the options that tell uv the environment. Pure.
 
-Of a machine that was examined the path of the interpreter is known. Of a log it is what the log shows: a path, an active
-environment, a tool of projects that starts it (`poetry run python`), or nothing.
+On an examined machine the path of the interpreter is known. A log shows a path, an active environment, a tool of projects that
+starts Python (`poetry run python`), or nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.versions import pair
 
 Argv = tuple[str, ...]
-_MANAGED = (3, 12)  # Debian 12's 3.11 is managed too, but its first pip does not know the option everywhere
-# Lock file -> the words that start the Python of its project. https://python-poetry.org/docs/cli/#run,
+_MANAGED = (3, 12)  # PEP 668. Debian 12's 3.11 is managed too, but its first pip lacks the option
+# Lock file -> the command that starts the Python of its project. https://python-poetry.org/docs/cli/#run,
 # https://pdm-project.org/latest/usage/scripts/, https://pixi.sh/latest/reference/cli/pixi/run/, https://docs.astral.sh/uv/reference/cli/#uv-run
 _RUN: dict[str, Argv] = {
     "poetry.lock": ("poetry", "run", "python"),
@@ -27,7 +27,7 @@ _RUN: dict[str, Argv] = {
 _CONDA_RUN = re.compile(
     r"\b(?:conda|mamba|micromamba) run(?: (?:(?:-n|--name|-p|--prefix)[ =][\w./\\:-]+|--no-capture-output|--live-stream))+"
 )
-# Where uv installs only if it is told --system: Pythons that are no environment, and conda's base.
+# Prefixes into which uv installs only with --system: Pythons that are no environment, and conda's base.
 _SYSTEM = re.compile(
     r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
 )
@@ -39,7 +39,7 @@ def python(facts: Facts) -> str:
         return facts.interpreter.python
     if facts.grade == "stated" and (inside := _in_project(facts)):
         return inside
-    # Ubuntu, Debian and macOS have no `python`; environments of all makers have both names there.
+    # Ubuntu, Debian and macOS have no `python`; an environment has both names there, whichever tool made it.
     here = facts.grade == "stated" and facts.system.os in ("linux", "darwin") and places.hosted(facts) is None
     return "python3" if here and facts.interpreter.kind not in ("conda", "pixi") else "python"
 
@@ -57,7 +57,7 @@ def _in_project(facts: Facts) -> str | None:
 
 
 def starting(facts: Facts) -> Argv:
-    """Return the words that start the target's Python."""
+    """Return the command that starts the target's Python."""
     if facts.grade != "stated":
         return (python(facts),)
     command = facts.subject.command if isinstance(facts.subject.command, str) else ""
@@ -77,12 +77,15 @@ def starting(facts: Facts) -> Argv:
         return (tool, "run", "--prefix", target.prefix, "python")
     version = pair(target.version) if isinstance(target.version, str) else None
     if target.kind == "system" and isinstance(target.prefix, Unknown) and version:
-        return ("py", f"-{version[0]}.{version[1]}")  # packages of the user lie apart from every Python
+        return (
+            "py",
+            f"-{version[0]}.{version[1]}",
+        )  # packages of `pip install --user`: their folder does not show the Python
     return (python(facts),)
 
 
 def examining(facts: Facts) -> Argv:
-    """Return the words that examine the target: `poetry run` and `conda run` show attn-doctor an environment of which no path is known."""
+    """Return the command that examines the target. If its path is not known, `poetry run` or `conda run` starts attn-doctor in it."""
     words, own = starting(facts), ("attn-doctor", "check")
     known = isinstance(facts.interpreter.python, str) or _in_project(facts) is not None
     inside = not known and words[-1] == "python" and len(words) > 1
@@ -92,7 +95,7 @@ def examining(facts: Facts) -> Argv:
 def of_system(facts: Facts) -> bool:
     """Say whether pip and uv refuse this Python without --break-system-packages (PEP 668).
 
-    Of a log: its command has the option, or it is a Python of Debian, Ubuntu or Homebrew that knows the option.
+    For a log: the command in it has the option, or this is a Python of Debian, Ubuntu or Homebrew whose pip has the option.
     """
     target, command = facts.interpreter, facts.subject.command
     if isinstance(command, str) and "--break-system-packages" in command:
@@ -117,7 +120,7 @@ _NAMED = re.compile(r" (?:--python|-p)[ =](?P<python>[^\s'\"]+)")
 
 
 def for_uv(facts: Facts) -> Argv:
-    """Return the words that tell `uv pip` the environment: none where uv finds it by itself, where the command is typed.
+    """Return the options that tell `uv pip` the environment; empty: uv finds the environment by itself where the command is typed.
 
     https://docs.astral.sh/uv/pip/environments/
     """
@@ -132,6 +135,6 @@ def for_uv(facts: Facts) -> Argv:
         return ("--python", python) if isinstance(python, str) else ()
     apart = facts.interpreter.kind == "system" or (isinstance(prefix, str) and _SYSTEM.fullmatch(prefix.rstrip("\\/")))
     if not apart or ("uv pip" in command and not isinstance(prefix, str)):
-        return ()  # an active environment, or one that the same words found: by a bare name uv finds no more than by none
+        return ()  # uv finds an active environment, and what the command of the log found; a bare name does not help uv
     named = isinstance(python, str) and python not in ("python", "python3")
     return ("--system", "--python", str(python)) if named else ("--system",)

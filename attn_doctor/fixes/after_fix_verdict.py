@@ -90,7 +90,7 @@ def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root:
 
 
 def explain(log: Path, goal: Goal) -> str:
-    """Return the meaning of a failed step's output: the failure mode that it shows, else the installer's own last words."""
+    """Return the meaning of a failed step's output: the failure mode that it shows, else the last error line of the installer."""
     try:
         logs = read_logs([str(log)])
     except AttnDoctorError:

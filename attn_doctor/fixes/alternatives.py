@@ -12,7 +12,7 @@ from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building, fact_queries, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.fixes import build_forecast, step_safety
-from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of
+from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of, leaves
 from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import pci_gpu, pytorch
@@ -25,8 +25,8 @@ from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, actio
 MOST = 6  # ways in a plan; the findings list all fixes
 NO_GPU = "no-gpu-present"
 
-_NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has one. `--gpu CC` plans for that one."
-_WITHOUT = "To do without flash-attn takes no step: PyTorch's own fused attention is there, and `attn-doctor check` measures it."
+_NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has a GPU. `--gpu CC` makes a plan for such a GPU."
+_WITHOUT = "Training without flash-attn needs no step: PyTorch has a fused attention of its own, and `attn-doctor check` measures it."
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
@@ -61,7 +61,7 @@ def _bare(finding: Finding) -> Finding:
 
 
 def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
-    """Return the root causes that are variables which put other packages or libraries before those of the environment.
+    """Return a root cause (with its fix) that is a variable which makes Python or the loader find foreign packages or libraries first.
 
     All other findings were made with these variables set. So nothing is installed before the user has examined again.
     """
@@ -73,9 +73,9 @@ def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
 
 
 def _hidden_gpu(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]] | None:
-    """Return the ways to a driver, where a card is there that no driver shows; None where GPUs are known, or no card is.
+    """Return the ways to a driver, for a graphics card that no driver shows; None: GPUs are known, or there is no card.
 
-    Whether flash-attn runs on that card is not known, and so nothing is installed for it before the driver answers.
+    It is not known whether flash-attn runs on that card. So nothing is installed for the card before the driver works.
     """
     if facts.graphics.gpus != () or nvidia_present(facts) is not True:
         return None
@@ -86,25 +86,23 @@ def _hidden_gpu(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft],
     made = [draft_of(facts, [((cause.code,), fix)], Goal.TRAIN) for fix in fixes]
     named = pci_gpu.too_old_for_flash_attn(facts)
     if named is not None:
-        return made, (f"flash-attn cannot run here, with a driver either: {named} is older than Ampere.", *(_WITHOUT,))
+        return made, (f"flash-attn cannot run here, even with a driver: {named} is older than Ampere.", *(_WITHOUT,))
     return made, (_ASK_THE_CARD,)
 
 
 _ASK_THE_CARD = (
-    "Examine again when the driver answers: only then it shows which GPU this is, and whether flash-attn has code for it. Until then nothing "
-    "is installed for it; `--gpu CC` plans for a GPU that you know."
+    "Examine again when the driver works: only the driver shows which GPU this is, and whether flash-attn has code for it. Nothing is "
+    "installed for this GPU before; if you know its compute capability CC, `--gpu CC` makes a plan for it."
 )
 
 
 def _only_looks(fix: Fix) -> bool:
-    """Say whether a fix changes nothing: it tells the reader where to look, and what comes after that is not known."""
+    """Say whether a fix changes nothing and only tells the user where to look."""
     return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 
 _IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
-_LOOK_AGAIN = (
-    "Look again after that, in the same shell: what else was seen was seen with other packages or libraries in front."
-)
+_LOOK_AGAIN = "Examine again after that, in the same shell: all other findings were made while foreign packages or libraries were found first."
 
 Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
@@ -112,7 +110,7 @@ Helped = list[tuple[Finding, tuple[Fix, ...]]]
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
     """Return the root causes with their own fixes, then the fixes of their consequences; fixes of the intent `but` are left out.
 
-    Of a cause that stops every build here, no consequence has a cure: a compiler makes no flash-attn for Windows or AMD.
+    If a cause stops every build here, its consequences have no fix: a compiler alone does not make flash-attn work with an AMD GPU.
     """
     made: Helped = []
     for cause in findings:
@@ -145,7 +143,11 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             return [], (_FOR_AMD,)
         routes = [draft_of(facts, [((), fix)], Goal.FLASH_ATTN) for fix in _installations(facts)]
     for route in routes:
-        whole = route if intent_of(route.steps) == WORK or _works(facts) else _with_installation(facts, route)
+        whole = (
+            route
+            if intent_of(route.steps) == WORK or leaves(route.steps) or _works(facts)
+            else _with_installation(facts, route)
+        )
         foreseen = build_forecast.build_in(facts, whole)
         if isinstance(foreseen, str):
             left_out.setdefault(foreseen, []).append(whole.title)
@@ -158,9 +160,9 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 
 
 def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return the ways where no build of flash-attn can succeed: those of the cause itself, and nothing is installed after them.
+    """Return the ways for a machine where no build of flash-attn can succeed: the fixes of that cause; no flash-attn is installed after them.
 
-    A way that leaves this system is a way by itself. The others follow the fixes for the other causes.
+    A fix that leaves this system is a whole way. Each other fix comes after the fixes for the other causes.
     """
     own = next(fixes for cause, fixes in helped if cause is nowhere)
     if facts.system.os != "windows":
@@ -168,9 +170,9 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
     beside = [((f.code,), _with_wheels(facts, fixes[0])) for f, fixes in helped if f is not nowhere and fixes]
     made = []
     for fix in own:
-        leaves = any(isinstance(step, RunByHand) and step.elsewhere for step in fix.steps)
-        codes = tuple(f.code for f, _ in helped) if leaves else (nowhere.code,)
-        first = [] if leaves else [draft_of(facts, beside, Goal.FLASH_ATTN)] if beside else []
+        away = leaves(fix.steps)
+        codes = tuple(f.code for f, _ in helped) if away else (nowhere.code,)
+        first = [] if away else [draft_of(facts, beside, Goal.FLASH_ATTN)] if beside else []
         steps = tuple(step for draft in first for step in draft.steps)
         made.append(
             Draft(
@@ -190,13 +192,13 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
 
 
 def _with_wheels(facts: Facts, fix: Fix) -> Fix:
-    """Return a fix that installs torch with the torch for which others have built a flash-attn for Windows; any other fix unchanged."""
+    """Return a fix that installs torch, changed to the torch for which others have built flash-attn for Windows; any other fix unchanged."""
     minor = torch_with_wheels(machine_of(facts).platform) if facts.system.os == "windows" else None
     row = pytorch.release(minor) if minor else Unknown("")
     brings = any(isinstance(step, Install) and "torch" in step.names() for step in fix.steps)
     if isinstance(row, Unknown) or not brings:
         return fix
-    why = f"the newest torch for which all those who build flash-attn for Windows have wheels, torch {minor}"
+    why = f"the newest torch for which all builders of flash-attn for Windows have wheels, torch {minor}"
     steps = torch_steps.release(facts, row.latest, why, reinstall=True)
     if not any(isinstance(step, Install) for step in steps):
         return fix
@@ -204,13 +206,13 @@ def _with_wheels(facts: Facts, fix: Fix) -> Fix:
 
 
 _FOR_AMD = (
-    "flash-attn for an AMD GPU is built otherwise, once a torch for ROCm is there: "
+    "flash-attn for an AMD GPU is built in another way, after a torch for ROCm is installed: "
     "https://github.com/Dao-AILab/flash-attention#amd-rocm-support"
 )
 
 
 def _of_the_installed(facts: Facts, fix: Fix) -> bool:
-    """Return whether a fix sets nothing but variables for the flash-attn that is there."""
+    """Return whether a fix only sets variables for the installed flash-attn."""
     installed = isinstance(facts.flash_attention.version, str)
     return installed and all(isinstance(step, SetVariable) for step in fix.steps)
 
@@ -246,15 +248,15 @@ def _brings_wheel(fix: Fix) -> bool:
 
 
 def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
-    """Replace the installed flash-attn by a new build if the only known fix is to do without: the installed one is the fault."""
+    """Return the fix that replaces the installed, broken flash-attn by a new build, if the only known fix is to remove it."""
     removal = next((fix for fix in cause.fixes if intent_of(fix.steps) == WITHOUT), None)
     if removal is None or facts.system.os != "linux":
         return ()
     steps = tuple(msgspec.structs.replace(step, why=_GOES) for step in removal.steps)
-    return (Fix(title="Remove the flash-attn that is there", steps=steps, verify=removal.verify),)
+    return (Fix(title="Remove the installed flash-attn", steps=steps, verify=removal.verify),)
 
 
-_GOES = "it does not work as it is, and a new one must not find its remains"
+_GOES = "it does not work, and its files must not mix with those of a new flash-attn"
 
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
@@ -272,13 +274,13 @@ _THEN = ", then install flash-attn"
 
 
 def _of_flash_attn(facts: Facts) -> Facts:
-    """Return the facts without the package that a log names: a plan of this goal installs flash-attn."""
+    """Return the facts without the package that a log names: a plan for this goal installs flash-attn."""
     return msgspec.structs.replace(facts, subject=Subject())
 
 
 def _with_installation(facts: Facts, route: Draft) -> Draft:
     facts = _of_flash_attn(facts)
-    last = building.build(facts, "now that nothing stands in its way")
+    last = building.build(facts, "now that nothing prevents it")
     return Draft(
         title=f"{route.title}{_THEN}",
         intent=WORK,
@@ -334,7 +336,7 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
 
 
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
-    """Yield one fix for each cause: the first of all, the second of all, ...; then another fix for one cause at a time."""
+    """Yield choices of one fix for each cause: all first fixes, all second fixes, ...; then all first fixes but one."""
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
     if not helped:
         return

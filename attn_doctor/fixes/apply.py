@@ -1,4 +1,4 @@
-"""Apply a way to the target: back up, write a journal, run the steps, verify, and restore if the result does not hold.
+"""Apply a way to the target: back up, write a journal, run the steps, verify, and restore everything if the environment does not work then.
 
 The order makes it safe. No step runs before everything is backed up and the journal says so. Every step is written to
 the journal before it begins. docs/fixes.md has the reasons and the measurements.
@@ -29,7 +29,7 @@ ApplyOutcome = Literal["applied", "rolled back", "not undone"]  # "not undone": 
 
 
 class Applied(Record, frozen=True, kw_only=True):
-    """The outcome of applying a way."""
+    """Hold the outcome of applying a way."""
 
     outcome: ApplyOutcome
     summary: str
@@ -37,17 +37,17 @@ class Applied(Record, frozen=True, kw_only=True):
     kept: str | None = None  # the folder of the backup
     wrong: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    by_hand: tuple[str, ...] = ()  # steps that the user has to take
+    by_hand: tuple[str, ...] = ()  # steps that only the user can do
 
 
 class Work(NamedTuple):
-    """The inputs of applying, beside the way."""
+    """Hold the inputs of `apply`, except the way."""
 
     places: Places
     findings: Sequence[Finding]
     timeout: float
     say: Say
-    environ: Mapping[str, str]  # the user's
+    environ: Mapping[str, str]  # the user's environment variables
     facts: Facts  # of the target, before any change
     root: str = "/"
     system_python: bool = False
@@ -62,19 +62,19 @@ def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> s
     of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
     if of_system and not system_python:
         return (
-            f"{places.python} belongs to the operating system (PEP 668), whose own programs need what is in it: make a virtual "
-            "environment instead, or say --system-python if you really mean it"
+            f"{places.python} belongs to the operating system (PEP 668), whose own programs need its packages: make a virtual "
+            "environment instead, or add --system-python if you really want this"
         )
     if not os.access(places.purelib, os.W_OK):
-        return f"{places.purelib} may not be written by you"
+        return f"{places.purelib} is not writable for you"
     if not way.runnable():
-        return "this plan has no step that attn-doctor could take: what it shows is for you to do"
+        return "this plan has no step that attn-doctor can run: all its steps are for you to do"
     missing = [s.step.argv[0] for s in way.runnable() if shutil.which(s.step.argv[0]) is None]
     if missing:
         return f"{missing[0]} is not installed here"
     waiting = unfinished(places)
     if waiting:
-        return f"an earlier plan was cut short here: `attn-doctor fix --undo --target {places.python}` first"
+        return f"an earlier plan was interrupted here: first run `attn-doctor fix --undo --target {places.python}`"
     return None
 
 
@@ -151,7 +151,7 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
     shutil.copyfile(restore.__file__, folder / "undo.py")
     (folder / "freeze.txt").write_text(freeze(own(work.facts)) + _conda_revision(work.places))
     (folder / "kept").mkdir()
-    work.say(f"keeping what is there, beside it in {folder}")
+    work.say(f"making a backup in {folder}")
     before: dict[str, dict[str, restore.Entry]] = {}
     for number, root in enumerate(roots):
         before[root.path] = restore.manifest(root.path, root.skip)
@@ -161,7 +161,7 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
             except NoRoom as error:
                 raise Cannot(f"nothing was done: {error}") from error
             except OSError as error:
-                raise Cannot(f"nothing was done: {root.path} cannot be set aside: {error}") from error
+                raise Cannot(f"nothing was done: {root.path} cannot be backed up: {error}") from error
     _write(folder / restore.MANIFEST, before)
     restore.write_event(str(folder), at="kept")
 
@@ -188,7 +188,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
-    """Run the steps and examine the result. Returns the reason of a failure, and the findings that are left."""
+    """Run the steps and examine the result. Returns the reason of a failure, and the findings that remain."""
     environ = _environ(way, work)
     for number, planned in enumerate(way.runnable(), 1):
         work.say(f"step {number} of {len(way.runnable())}: {planned.words}")
@@ -196,7 +196,7 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
         if not done.ok:
             log = folder / f"step-{number}.log"
             return f"step {number} fails ({planned.words}): {after_fix_verdict.explain(log, way.goal)}", ()
-    work.say("examining what it made")
+    work.say("examining the result")
     try:
         report = after_fix_verdict.examine(
             work.places.python, way.goal, environ, work.timeout, gpu=work.gpu, root=work.root

@@ -24,7 +24,7 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 
 
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
-    """Return the way with the variables and cost of its build; a sentence if the build cannot succeed. Others are unchanged."""
+    """Return the way with the variables and cost of its build; a sentence if the build cannot succeed. A way without a build is returned unchanged."""
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
@@ -73,7 +73,7 @@ def _same_again(facts: Facts, step: Step) -> bool:
 
 
 def _stopped(then: Facts, draft: Draft) -> str | None:
-    """Return what still stops a build when the way comes to it: a cause of which the way holds no fix."""
+    """Return the cause that stops the build at its turn, because the way has no fix for the cause; None: there is none."""
     done = {action(step) for step in draft.steps}
     for finding in implied(then, Goal.FLASH_ATTN):
         held = any(all(action(step) in done for step in fix.steps) for fix in finding.fixes)
@@ -93,7 +93,7 @@ _JUDGED = ("flash-attn-cxx20-required", "flash-attn-newer-than-torch", "out-of-m
 
 
 def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
-    """Return the way with the packages that setup.py imports and nobody has installed by then, in front of the build."""
+    """Return the way with a step before the build that installs the packages which setup.py imports and which are missing then."""
     step, listed = draft.steps[place], then.packages.distributions
     if isinstance(listed, Unknown) or not isinstance(step, Install) or not step.no_build_isolation:
         return draft
@@ -130,13 +130,13 @@ def is_unreleased(step: Step) -> bool:
 
 
 def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
-    """Return why a build cannot succeed with this torch: its build, the C++ standard, the Python or the GPU, which no step changes.
+    """Return why no build can succeed: because of torch's build, the C++ standard, the Python or the GPU. No step changes these.
 
-    The main branch passes the standard that torch's headers need (flash-attention#2879); of its Pythons no table knows.
+    The main branch passes the standard that torch's headers need (flash-attention#2879); no table says which Pythons it supports.
     """
     key = key_of(facts)
     if facts.torch.cuda is None and facts.torch.hip is None and isinstance(key.torch, str):
-        return f"torch {key.torch} is a CPU build, and flash-attn is compiled for a GPU's"
+        return f"torch {key.torch} is a CPU build, and flash-attn needs a GPU build"
     answers = []
     if isinstance(key.torch, str) and not unreleased:
         header = facts.torch.header_cxx if isinstance(facts.torch.header_cxx, int) else None
@@ -161,7 +161,7 @@ def cost_text(cost: Cost | None) -> str | None:
         return None
     about = "" if cost.verified else " (measured on another release)"
     return (
-        f"about {cost.hours:g} hours ({cost.cpu_hours:g} CPU hours for {len(cost.archs)} architecture"
+        f"about {cost.duration} ({cost.cpu_hours:g} CPU hours for {len(cost.archs)} architecture"
         f"{'s' if len(cost.archs) > 1 else ''}) and {cost.gigabytes:g} GB of memory{about}"
     )
 
@@ -172,5 +172,5 @@ def disk(facts: Facts) -> str | None:
     for place in () if isinstance(disks, Unknown) else disks:
         if place.purpose == "tmp" and isinstance(place.free_bytes, int) and place.free_bytes < _OBJECTS_BYTES:
             free = place.free_bytes / GIGABYTE
-            return f"{place.path} has {free:.1f} GB left; the objects of a build may take more: set TMPDIR to a folder with room"
+            return f"{place.path} has {free:.1f} GB left; a build may need more: set TMPDIR to a folder with more space"
     return None

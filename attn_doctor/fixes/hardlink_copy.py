@@ -16,8 +16,8 @@ from attn_doctor.system import files
 
 _RESERVE = 512 << 20  # bytes to leave free if files have to be copied
 
-# Files that installers rewrite in place. They replace all others: pip and uv unlink a file, or rename a new one over it, and
-# Python does the same with its bytecode (importlib's _write_atomic), so that a hard link keeps the old one.
+# Files that installers rewrite in place. Any other file is replaced: pip and uv unlink the file, or rename a new file over it, and
+# Python does the same with its bytecode (importlib's _write_atomic). So a hard link keeps the old content.
 _IN_PLACE_SUFFIXES = (".pth", ".egg-link", ".cfg", ".toml", ".lock")
 _IN_PLACE_FOLDERS = (".dist-info", ".egg-info", "conda-meta")
 _SCRIPT_BYTES = 1 << 16
@@ -28,7 +28,7 @@ class NoRoom(OSError):
 
 
 class Kept(Record, frozen=True, kw_only=True):
-    """The counts of one copied tree."""
+    """Count the files and bytes of one copied tree."""
 
     files: int = 0
     copied_bytes: int = 0
@@ -75,7 +75,7 @@ class _Keeper:
             else:
                 return
         if self.copied + status.st_size > self.free - _RESERVE:
-            raise NoRoom(f"{source} and others would have to be copied, and there is no room for them")
+            raise NoRoom(f"{source} and others would have to be copied, and the disk has no space for them")
         shutil.copyfile(source, copy)
         _as(status, source, copy)
         self.copied += status.st_size

@@ -11,7 +11,7 @@ from attn_doctor.model.steps import Install, Step
 
 
 def blocks(facts: Facts, step: Step) -> str | None:
-    """Return why the settings of the user stop this step, and what to change; None where they do not, as far as is known.
+    """Return why the settings of the user stop this step, and what to change; None: no setting is known to stop it.
 
     A constraint makes the installer refuse another version, and PIP_NO_INDEX makes it find nothing, whatever the command
     says. A constraint under a condition (`numpy<2; python_version < "3.12"`) is left to the installer.
@@ -28,7 +28,7 @@ def blocks(facts: Facts, step: Step) -> str | None:
     said = next(
         (text for pin in settings.constraints if ";" not in pin.requirement for text in excluded(pin, step)), None
     )
-    return None if said is None else f"{said}: {settings.installer} goes by that line until it is changed"
+    return None if said is None else f"{said}: {settings.installer} obeys that line until you change it"
 
 
 def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
 
 
 def _of(facts: Facts, step: Step) -> InstallerSettings | None:
-    """Return the settings of the installer that carries out a step; None where that has none. pipx runs pip, Poetry and PDM do not."""
+    """Return the settings of the installer that carries out a step; None: it has none. pipx runs pip and obeys pip's settings; Poetry and PDM do not."""
     told = facts.interpreter.settings
     if not isinstance(step, Install) or not isinstance(told, tuple):
         return None

@@ -1,4 +1,4 @@
-"""Join the fixes of several causes to one way: their order, what one makes needless, and the intent of all. Pure."""
+"""Join the fixes of several causes into one way: put them in order, and leave out steps that another step makes needless. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attn_doctor.judging.diagnose import implied
 from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Goal
-from attn_doctor.model.steps import AddPip, Install, SetVariable, Step, Uninstall, action
+from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
@@ -37,11 +37,20 @@ def intent_of(steps: Iterable[Step]) -> Intent:
     return WITHOUT if removed & FLASH_PACKAGES else RIGHT
 
 
+def leaves(steps: Iterable[Step]) -> bool:
+    """Return whether the work goes on in another system: "use a system with glibc", "install it in WSL"."""
+    return any(isinstance(step, RunByHand) and step.elsewhere for step in steps)
+
+
 def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
+    """Return the fixes as one way. A fix that leaves this system is the whole way: nothing else is repaired here."""
+    away = next((fix for _, fix in chosen if leaves(fix.steps)), None)
+    if away is not None:
+        chosen = [(tuple(code for codes, _ in chosen for code in codes), away)]
     parts = [part for choice in chosen for part in _parted(choice)]
     ordered = _needed(facts, sorted(parts, key=lambda choice: _rank(choice[1])), goal)
     together: list[Step] = []
-    for _, fix in ordered:  # one fix may hold a step twice: a removal for each record
+    for _, fix in ordered:  # one fix may contain a step twice: a removal for each record
         known = {action(step) for step in together}
         new = [step for step in fix.steps if action(step) not in known]
         narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
@@ -60,7 +69,7 @@ def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
 
 
 def _parted(choice: Choice) -> tuple[Choice, ...]:
-    """Return a fix that brings a torch and then a flash-attn for it as two: torch comes before what depends on it, flash-attn last."""
+    """Split a fix that installs torch and then flash-attn in two: torch comes before what depends on it, flash-attn comes last."""
     codes, fix = choice
     installs = [step if isinstance(step, Install) else None for step in fix.steps]
     place = next((i for i, step in enumerate(installs) if step and FLASH_PACKAGES & set(step.names())), 0)
@@ -70,9 +79,9 @@ def _parted(choice: Choice) -> tuple[Choice, ...]:
 
 
 def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
-    """Return the choices without those whose cause is gone, or not known, once another torch is there.
+    """Return the choices whose cause is still known to be there after another torch is installed.
 
-    `pip install triton==2.2.0` is for the torch 2.2 that is there, and breaks the one that an earlier step brings.
+    `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
     """
     made: list[Choice] = []
     for codes, fix in ordered:
@@ -112,7 +121,7 @@ def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _rank(fix: Fix) -> int:
-    """Return the place of a fix: by hand and environment first, then what others depend on, flash-attn last."""
+    """Return the rank of a fix in the order: steps by hand and variables first, then packages that others depend on, flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0

@@ -1,4 +1,4 @@
-"""Find the requirements that a way breaks: of the project in the current folder, and of installed packages. Pure."""
+"""Find the requirements that a way breaks, in the project of the current folder and in installed packages. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset
 
 
 def excluded(pin: Pin, step: Install) -> tuple[str, ...]:
-    """Return a sentence where a constraint and what a step asks for exclude each other."""
+    """Return a sentence if a constraint and a requirement of a step exclude each other."""
     return tuple(_against(pin, _ends(None, step), "allows"))
 
 
@@ -88,7 +88,7 @@ def _exclude(one: Requirement, other: Requirement) -> bool:
     """Return whether two requirements exclude each other, judged by their exact versions alone."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
-        bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 takes 2.5.1+cu124
+        bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 accepts 2.5.1+cu124
         if any(not _met(second if "+" in version else bare, version) for version in exact):
             return True
     return False

@@ -18,7 +18,7 @@ WITHOUT: Intent = "do without flash-attn"
 
 
 class Change(Record, frozen=True, kw_only=True):
-    """A package before and after; None: not installed."""
+    """Hold the version of a package before and after; None: not installed."""
 
     package: str
     before: str | None
@@ -61,7 +61,7 @@ class PlannedStep(Record, frozen=True, kw_only=True):
 
 
 class Attempt(Record, frozen=True, kw_only=True):
-    """The outcome of trying a way in a throw-away copy."""
+    """Hold the outcome of trying a way in a throw-away copy."""
 
     verified: bool
     summary: str

@@ -21,12 +21,12 @@ from attn_doctor.model.steps import Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
-# A step with its command for pip or uv, and the variables that the way sets.
+# Asks pip or uv what a step would change, under the variables that the alternative sets.
 Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 
 def unresolved(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
-    """Answer for the resolver of a plan that is made offline or on another machine: the installer was not asked."""
+    """Answer in place of the installer, for a plan made offline or on another machine: the installer was not asked."""
     return Resolved(None, "the installer was not asked")
 
 
@@ -54,7 +54,7 @@ def make(
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
     beside = [lock for lock in here.locks if name not in KEEPERS.values() and lock in KEEPERS]
     notes += tuple(
-        f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} takes back what it did not add itself"
+        f"{lock} says what is in this environment: the next run of {KEEPERS[lock]} removes or replaces what it did not install itself"
         for lock in beside
     )
     notes += installer_settings.notes(facts, (one.step for way in ways for one in way.steps))
@@ -76,7 +76,7 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, completed by what it leads to, and why it is no cure; None where nothing speaks against it."""
+    """Return the way, with the steps that its result makes necessary, and the reason why it is no cure; None: no reason is known."""
     way = build(draft)
     if facts.grade == "stated":
         return way, None
@@ -101,7 +101,7 @@ def _foreseen(
 
 
 def _told(way: Way) -> dict[int, dict[str, str | None]]:
-    """Return what the installer said that each step changes, by the place of the step."""
+    """Return the changes that the installer predicted for each step, by the index of the step."""
     asked = ((place, one.changes) for place, one in enumerate(way.steps) if one.changes is not None)
     return {place: {change.package: change.after for change in changes} for place, changes in asked}
 
@@ -130,7 +130,7 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, which the settings of pip and uv may stop: an installer that was asked says only that it found nothing."""
+    """Return the step, marked as impossible where settings of pip or uv stop it: the installer says only that it found nothing."""
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 

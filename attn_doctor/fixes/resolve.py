@@ -40,7 +40,7 @@ _NETWORK = (
     (r"proxy", "the proxy refuses, or does not answer"),
     (
         r"certificate",
-        "its certificate is not trusted (a proxy's own authority is named with PIP_CERT, or SSL_CERT_FILE for uv)",
+        "its certificate is not trusted (set PIP_CERT, or SSL_CERT_FILE for uv, to the certificate file of the proxy)",
     ),
     (
         r"name resolution|Name or service|getaddrinfo|dns error",
@@ -54,7 +54,7 @@ _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
 class InstallerFeature(Row, frozen=True, kw_only=True):
-    """A feature of an installer, and the version that brought it."""
+    """Name a feature of an installer, and the version that brought it."""
 
     TABLE = "installers"
 
@@ -64,9 +64,9 @@ class InstallerFeature(Row, frozen=True, kw_only=True):
 
 
 class Resolved(NamedTuple):
-    """The resolver's answer. `changes` is None, and `why` a sentence, if it could not be asked or gave no answer.
+    """Hold the resolver's answer. `changes` is None, and `why` a sentence, if the resolver could not be asked or gave no answer.
 
-    `impossible`: it was asked, it reached its index, and the requirements cannot be met.
+    `impossible`: the resolver reached its index, and the requirements cannot be met.
     """
 
     changes: tuple[Change, ...] | None
@@ -130,7 +130,7 @@ def _refused(step: Install, pip: str | None, downloads: bool) -> str | None:
     if lean and have < lean and not downloads and any(_LARGE.fullmatch(name) for name in step.names()):
         return (
             f"pip {pip} would download whole wheels to answer ({since('dry-run-reads-metadata-only')} and newer do not): "
-            "--online lets it, --verify runs it"
+            "--online allows this, --verify tries the step in a copy"
         )
     return None
 
@@ -145,7 +145,7 @@ def _from_report(report: Mapping[str, Any], have: Mapping[str, str]) -> Resolved
 
 
 def _local_bytes(urls: Sequence[str]) -> int | None:
-    """Return the total size of files that are already on this machine; None if one of them is not."""
+    """Return the total size of files that are already on this machine; None if one file is not."""
     total = 0
     for url in urls:
         parts = urlparse(url)
@@ -173,7 +173,7 @@ def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environme
 
 
 def _lock_of_uv(argv: Sequence[str]) -> Path | None:
-    """Return the file that uv makes in an environment to lock it, also for a dry run, and leaves there."""
+    """Return the lock file that uv makes in an environment, even for a dry run, and does not remove."""
     named = [argv[at + 1] for at, word in enumerate(argv[:-1]) if word == "--python"]
     return Path(named[0]).parent.parent / ".lock" if named else None
 

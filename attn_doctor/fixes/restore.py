@@ -1,10 +1,11 @@
 """Restore an environment from the backup that was made before a plan was applied. Standard library, Python 3.8 grammar.
 
 A copy of this file lies in the backup as `undo.py`: attn-doctor may be installed in the environment that a plan broke,
-and then any other Python can run the copy. It only renames, links and creates files as the backup says. It can be ended
+and then any other Python can run the copy. It only renames, links and creates files as the backup says. It can be stopped
 at any moment and run again. docs/fixes.md explains how undoing works.
 
-Because it runs alone, it calls locks, process groups and owners itself, where all other rooms ask `attn_doctor.system`.
+Because it runs without attn-doctor, it has its own code for locks, process groups and owners; all other packages use
+`attn_doctor.system`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Busy(Exception):
 
 
 def events(folder: str) -> list[dict[str, Any]]:
-    """Return the events of the journal. A last line that a kill cut short was never acted on, and is left out."""
+    """Return the events of the journal. An incomplete last line, from a kill, is left out: its action had not begun."""
     found: list[dict[str, Any]] = []
     with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, JOURNAL), encoding="utf-8") as file:
         for line in file:
@@ -95,10 +96,10 @@ def _alike(one: Entry | None, other: Entry | None) -> bool:
 
 
 def take_lock(home: str) -> int:
-    """Take the lock of an environment; return a descriptor that an installer inherits. It is free once all of them have ended."""
+    """Take the lock of an environment; return a descriptor that an installer inherits. The lock is free when attn-doctor and its installers have ended."""
     if sys.platform == "win32":
         raise Busy(
-            "this system has no lock for an environment: what attn-doctor applies and undoes is of Linux and macOS"
+            "this system has no lock for an environment: attn-doctor applies and undoes plans on Linux and macOS only"
         )
     import fcntl
 
@@ -112,7 +113,7 @@ def take_lock(home: str) -> int:
 
 
 def started(pid: int) -> str | None:
-    """Return the start time of a process, to tell it from a later one with the same number; None if there is none."""
+    """Return the start time of a process, to tell it from a later process with the same number; None: there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -13,7 +13,7 @@ from attn_doctor.fixes.resolve import by_hand, wanted
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import Install, Uninstall
 
-Records = dict[str, list[str]]  # normal name -> versions of all its records, the one that is found first in front
+Records = dict[str, list[str]]  # normal name -> versions of all its records, in the order in which Python finds them
 
 
 def records(facts: Facts) -> Records:
@@ -35,7 +35,7 @@ def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context)
             made.append(planned)
             continue
         changes = _removed(step, left) if isinstance(step, Uninstall) else _installed(planned.changes, step, left, have)
-        # Two records cannot be installed side by side by hand: only `fix --undo` brings them back.
+        # A package that has two records (two dist-info folders) cannot be put back with commands: only `fix --undo` restores both.
         doubled = any(len(have.get(change.package, ())) > 1 for change in changes)
         undo = () if doubled or not changes else by_hand(changes, here)
         made.append(msgspec.structs.replace(planned, changes=changes, undo=undo))

@@ -1,4 +1,4 @@
-"""Check that a step holds only allowed words. Names and paths come from files, logs and reports, so they are untrusted. Pure.
+"""Check that a step contains only allowed words. Names and paths come from files, logs and reports, so they are untrusted. Pure.
 
 Steps are rendered as argv and never reach a shell. The dangers that are left: an option in place of a name, an address
 in place of an index, a path outside of the environment, and another program.
@@ -42,7 +42,7 @@ _COMMANDS = (
 def fault(step: Step, facts: Facts) -> str | None:
     """Return the reason why a step may not be offered; None if it may."""
     if any(_CONTROL.search(word) for word in _words(step)):
-        return "a control character stands in a command"
+        return "a command contains a control character"
     if isinstance(step, Install | Uninstall):
         return _in_requirements(step) or (_in_options(step) if isinstance(step, Install) else None)
     if isinstance(step, Remove):
@@ -50,7 +50,7 @@ def fault(step: Step, facts: Facts) -> str | None:
     if isinstance(step, Run):
         python = commands.python(facts)
         if tuple("PYTHON" if word == python else word for word in step.argv) not in _COMMANDS:
-            return f"`{commands.quoted(step.argv)}` is no command that a plan runs"
+            return f"`{commands.quoted(step.argv)}` is not a command that a plan may run"
     return None
 
 
@@ -69,16 +69,16 @@ def _words(step: Step) -> tuple[str, ...]:
 
 def _in_requirements(step: Install | Uninstall) -> str | None:
     wrong = next((text for text in step.requirements if not _is_requirement(text)), None)
-    return f"{wrong!r} is no name of a package" if wrong is not None else None
+    return f"{wrong!r} is not the name of a package" if wrong is not None else None
 
 
 def _in_options(step: Install) -> str | None:
     if step.index_url is not None and not _INDEX.fullmatch(step.index_url):
-        return f"{step.index_url!r} is no index that a plan names"
+        return f"{step.index_url!r} is not an index that a plan may use"
     if step.find_links is not None and not built_packages.is_page(step.find_links):
-        return f"{step.find_links!r} is no page of wheels that a plan names"
+        return f"{step.find_links!r} is not a page of wheels that a plan may use"
     if step.from_folder not in (None, "wheels"):
-        return f"{step.from_folder!r} is no folder of wheels that a plan names"
+        return f"{step.from_folder!r} is not a folder of wheels that a plan may use"
     return None
 
 
@@ -103,5 +103,5 @@ def _in_removal(paths: tuple[str, ...], facts: Facts) -> str | None:
     for text in paths:
         path = PurePath(text)
         if not isinstance(packages, str) or path.parent != PurePath(packages) or not path.name.startswith("~"):
-            return f"{text!r} is nothing that a plan removes"
+            return f"{text!r} is not a path that a plan may remove"
     return None

@@ -1,4 +1,4 @@
-"""Ask the target where an installer would put packages, and tell its own packages from those on PYTHONPATH."""
+"""Ask the target where an installer would put packages, and separate its own packages from packages on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -68,13 +68,15 @@ class Places(Layout, frozen=True, kw_only=True):
         if self.kind == "venv" or not self.prefix.startswith("/usr"):
             listed += [f"{self.data}/{name}" for name in ("include", "share", "etc", "man")]
         if self.kind == "venv":
-            listed.append(f"{self.prefix}/pipx_metadata.json")  # what pipx injected; mostly it is not there
+            listed.append(
+                f"{self.prefix}/pipx_metadata.json"
+            )  # lists what pipx injected; only environments of pipx have it
         listed += self.user
         real = list(dict.fromkeys(os.path.realpath(path) for path in listed))
         return tuple(Root(path=path) for path in real if not any(path.startswith(f"{other}/") for other in real))
 
 
-# Of a base installation of conda: other environments, and the packages that all of them are linked from.
+# Folders in conda's base that do not belong to the base: other environments, and the packages to which all environments link.
 _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
@@ -103,7 +105,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return normal name -> version of the package that is imported: of equal names the first."""
+    """Return normal name -> version of the package that is imported: of several with one name, the first."""
     found: dict[str, str] = {}
     for item in distributions:
         found.setdefault(item.name, item.version if isinstance(item.version, str) else "")

@@ -31,7 +31,7 @@ class Mirror(Record, frozen=True, kw_only=True):
     kept: tuple[Kept, ...] = ()
 
     def word(self, word: str, python: str) -> str:
-        """Return a word of a command for the target, whose interpreter is `python`, as one for the copy."""
+        """Translate a word of a command from the target to the copy. `python`: the target's interpreter."""
         return self.python if word == python else self.path(word)
 
     def path(self, text: str) -> str:
@@ -41,7 +41,7 @@ class Mirror(Record, frozen=True, kw_only=True):
         return text
 
     def word_back(self, word: str, python: str) -> str:
-        """Return a word of a command for the copy as one for the target."""
+        """Translate a word of a command from the copy to the target."""
         return python if word == self.python else self._path_back(word)
 
     def _path_back(self, text: str) -> str:
@@ -57,7 +57,7 @@ class Touched(AttnDoctorError, RuntimeError):
 
 @contextmanager
 def mirrored(places: Places) -> Iterator[Mirror]:
-    """Make a copy of the target, and delete it at the end. Raises Cannot if none can be made, Touched if the target was changed."""
+    """Make a copy of the target, and delete it at the end. Raises Cannot if no copy can be made, Touched if the target was changed."""
     before = {root: restore.manifest(root.path, root.skip) for root in places.roots()}
     folder = _folder(places)
     try:
@@ -97,7 +97,7 @@ def _folder(places: Places) -> Path:
     ]
     same = [place for place in usable if place.stat().st_dev == device]
     if not usable:
-        raise Cannot("no throw-away copy can be made: there is no folder for it that may be written and run from")
+        raise Cannot("no throw-away copy can be made: no folder allows both writing files and running programs")
     return Path(tempfile.mkdtemp(prefix="attn-doctor-copy-", dir=(same or usable)[0])).resolve()
 
 

@@ -1,4 +1,4 @@
-"""Try ways in throw-away copies of the target until one holds. The target itself is never changed."""
+"""Try ways in throw-away copies of the target until one works. The target itself is never changed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import Run, RunByHand, Step, action, bare, moved
 
-MORE_ROUNDS = 2  # how often a way may be extended by the findings after it
+MORE_ROUNDS = 2  # how many times a way may get more steps from the findings after its last step
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
 
 
 class Trying(NamedTuple):
-    """The inputs of a try, beside the way."""
+    """Hold the inputs of a try, except the way."""
 
     places: Places
     goal: Goal
@@ -67,7 +67,7 @@ def attempt(way: Way, trying: Trying) -> Way:
     except (Cannot, NoAnswer) as error:
         carried, made = way, Attempt(verified=False, summary=f"could not be tried: {error}")
     if way.by_hand() and not made.verified:
-        made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without the steps that are left to you)")
+        made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without the steps that only you can do)")
     made = msgspec.structs.replace(made, seconds=round(time.monotonic() - began, 1))
     return msgspec.structs.replace(carried, attempt=made)
 
@@ -75,7 +75,7 @@ def attempt(way: Way, trying: Trying) -> Way:
 def _not_to_be_tried(way: Way) -> str | None:
     if way.runnable() or way.variables():
         return None
-    return "only you can take these steps: nothing of them can be tried in a copy"
+    return "only you can do these steps: none of them can be tried in a copy"
 
 
 def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
@@ -121,7 +121,7 @@ def _examined(mirror: Mirror, goal: Goal, environ: Mapping[str, str], trying: Tr
 def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]) -> dict[str, str]:
     conda = trying.places.kind == "conda"
     made = step_runner.environment(trying.environ, mirror.prefix, mirror.scripts, variables, conda=conda)
-    # The project's tool works on the copy of the environment, and leaves the project itself, whose source is not copied.
+    # The project's tool installs into the copy, but not the project itself, whose source is not copied.
     return {**made, "UV_PROJECT_ENVIRONMENT": mirror.prefix, "UV_NO_INSTALL_PROJECT": "1", "PDM_NO_SELF": "1"}
 
 
@@ -143,9 +143,9 @@ def _run(
 
 
 def _project(here: Context, folder: Path) -> Path | None:
-    """Return a copy of the project's own files, for a tool that writes into them; None for one that does not.
+    """Return a copy of the project's own files, for a tool that writes into them; None: the tool writes into no file.
 
-    pixi would make another environment for it, so pip tries its steps.
+    pixi would make a new environment for such a copy, so pip tries the steps of pixi.
     """
     if not keeps_books(here) or not here.folder or here.installer == "pixi":
         return None
@@ -179,7 +179,7 @@ def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Pa
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
-    """Return the next steps that the examination suggests, with the target's own paths, without steps already taken."""
+    """Return the next steps that the examination suggests, with the target's own paths, without steps already done."""
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
         steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
@@ -200,7 +200,7 @@ def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str]) 
     errors = [f for f in left if f.severity.rank == 2]
     parts = [f"{len(left)} finding{'' if len(left) == 1 else 's'}"]
     if errors:
-        parts.append(f"{errors[0].slug} stays as it was, and is not this plan's to change")
+        parts.append(f"{errors[0].slug} is still there, and this plan does not treat it")
     served = [name for name in backends if name != "eager"] or list(backends)
     if served:
         parts.append(f"{' and '.join(served)} run{'s' if len(served) == 1 else ''}")

@@ -38,7 +38,7 @@ _PLACEHOLDER = re.compile(r"<[a-z]+(?:-\d+)?>")
 
 
 class FixRequest(NamedTuple):
-    """The options of the command line."""
+    """Hold the options of the command line."""
 
     environ: Mapping[str, str]  # the user's
     root: str = "/"
@@ -57,7 +57,7 @@ class FixRequest(NamedTuple):
 
 
 class Suggested(NamedTuple):
-    """A plan, and the data it was made from."""
+    """Hold a plan, and the data from which it was made."""
 
     plan: Plan
     facts: Facts
@@ -67,7 +67,7 @@ class Suggested(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """The outcome of undoing."""
+    """Hold the outcome of undoing."""
 
     plan: str
     wrong: tuple[str, ...]
@@ -102,7 +102,7 @@ def suggest(request: FixRequest, say: Say) -> Suggested:
 
 
 def _check_name(places: Places) -> None:
-    """Raise Cannot for a folder name that is no UTF-8: a plan holds escaped names, which a step might not find."""
+    """Raise Cannot for a folder name that is not UTF-8: a plan contains names in escaped form, which a step might not find."""
     for name in (places.python, places.prefix, places.purelib):
         if foreign_text.text(name) != name:
             why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
@@ -126,7 +126,7 @@ def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
         return examine(options, say), request.facts is None
     report = decode_report(read_file(request.report), request.report)
     if request.goal not in (None, report.goal):
-        raise Cannot(f"{request.report} was made with --goal {report.goal.value}: make one with the other goal")
+        raise Cannot(f"{request.report} was made with --goal {report.goal.value}: make a report with the other goal")
     plain = _put_back(report)
     if not _is_of_this_machine(plain):
         return report, False

@@ -1,7 +1,7 @@
 """Work out the facts of a machine after steps were carried out, as far as the steps tell. Pure.
 
-What a step may have changed and nobody can know beforehand becomes unknown: a rule then says nothing. So a failure that
-is still found in these facts is really left, and one that is found for the first time really comes.
+A fact that a step may change in an unforeseeable way becomes unknown, and a rule says nothing about unknown facts. So a
+failure that is still found in these facts really stays, and a failure that is found here for the first time really follows.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ Versions = Mapping[str, str | None]  # normal name -> version; None: removed
 
 
 class After(Record, frozen=True, kw_only=True):
-    """Hold the facts after steps, and whether something was done whose effect is not known: a command, a hand, a variable."""
+    """Hold the facts after steps, and whether a step (a command, work by hand, a variable) has an unknown effect."""
 
     facts: Facts
     vague: bool
 
 
 def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | None = None) -> After:
-    """Return the facts after these steps. `told`: place of a step -> what the installer said that it changes."""
+    """Return the facts after these steps. `told`: index of a step -> the changes that the installer predicted."""
     vague = False
     for place, step in enumerate(steps):
         if isinstance(step, Install | Uninstall):
@@ -64,7 +64,7 @@ def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | No
 
 
 def as_installed_now(facts: Facts, then: Facts) -> Facts:
-    """Return the later facts with the packages as they are installed now: unknown stays only what the steps make unknown."""
+    """Return the later facts with the packages as they are installed now; only what the steps make unknown stays unknown."""
     seen = {name: getattr(then.torch, name) for name in _SEEN_OF_TORCH}
     return msgspec.structs.replace(
         then,
@@ -75,7 +75,7 @@ def as_installed_now(facts: Facts, then: Facts) -> Facts:
     )
 
 
-# What only running torch shows.
+# Fields of `torch` that are known only by running torch.
 _SEEN_OF_TORCH = (
     "importable",
     "fault",
@@ -121,7 +121,7 @@ _OF_CONDA = {"pytorch": "torch", "pytorch-gpu": "torch"}
 
 
 def _by_conda(facts: Facts, step: Run | RunByHand) -> Facts:
-    """Return the facts after a command: what conda installs is another one afterwards, and so is all that comes with a torch."""
+    """Return the facts after a command of conda: the versions of its packages, and of all that comes with torch, become unknown."""
     words = step.argv[2:] if step.argv[1:2] == ("install",) and step.argv[0] in _CONDAS else ()
     names = {_OF_CONDA.get(word, word) for text in words if (word := re.split("[=<>]", text)[0])}
     listed = facts.packages.distributions
@@ -135,7 +135,7 @@ def _by_conda(facts: Facts, step: Run | RunByHand) -> Facts:
 def _with_torch(
     ends: Mapping[str, str | Unknown | None], step: Install, listed: tuple[Distribution, ...]
 ) -> dict[str, str | Unknown | None]:
-    """Return what an installer brings with a torch: the packages that it asks for exactly, and a torchvision that fits it."""
+    """Return the versions of what an installer adds with a torch: packages that torch pins, and a torchvision that fits torch."""
     made: dict[str, str | Unknown | None] = {
         d.name: Unknown(LATER) for d in listed if d.name not in ends and re.fullmatch("nvidia-.*|.*triton", d.name)
     }
@@ -151,7 +151,7 @@ def _with_torch(
 def _recorded(
     facts: Facts, ends: Mapping[str, str | Unknown | None], listed: tuple[Distribution, ...], *, removal: bool
 ) -> Facts:
-    """Put the versions into the list of packages. An uninstallation takes the first of two records, an installation too."""
+    """Put the versions into the list of packages. If a package has two records, the first is removed or replaced."""
     left = list(listed)
     for name in ends:
         first = next((d for d in left if d.name == name), None)
@@ -187,7 +187,7 @@ def _recorded(
 
 
 def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | None]) -> bool:
-    """Return whether a requirement is met after the steps, or nobody can tell."""
+    """Return whether a requirement is met after the steps, or this is not known."""
     if canonicalize_name(package.split(maxsplit=1)[0]) in ends:
         return True
     name = name_of(requires)
@@ -206,7 +206,7 @@ def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | 
 
 
 def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknown | None] | None = None) -> Facts:
-    """Return the facts in which all is unknown that packages of these names decide."""
+    """Return the facts with everything unknown that depends on packages of these names."""
     touched = set(names)
     wide = any(name in ("torch", "numpy", "triton") or name.startswith("nvidia-") for name in touched)
     before = facts
@@ -228,14 +228,14 @@ def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknow
 
 
 def _models(facts: Facts) -> tuple[ModelFile, ...] | Unknown:
-    """Return the weights, of which nobody knows which classes another ultralytics lacks."""
+    """Return the weights; unknown in them becomes which classes the changed ultralytics lacks."""
     if isinstance(facts.models, Unknown):
         return facts.models
     return tuple(msgspec.structs.replace(file, absent=Unknown(LATER)) for file in facts.models)
 
 
 def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -> Facts:
-    """Make it unknown whether torch imports, unless another package is to blame that is there and stays as it is."""
+    """Make it unknown whether torch imports, unless the import fails because of another package that no step changes."""
     fault = before.torch.fault
     if before.torch.importable is False and fault is not None and _stays(before, fault, "torch", touched):
         return _with(facts, "torch", importable=False, fault=fault)
@@ -243,7 +243,7 @@ def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -
 
 
 def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
-    """Return whether a package that no step touches is to blame, which is installed: no installer repairs it then."""
+    """Return whether the fault lies in an installed package that no step changes: then no step repairs the fault."""
     blamed = culprit(facts, fault, importing)
     listed = facts.packages.distributions
     if blamed is None or blamed.distribution is None or isinstance(listed, Unknown):
@@ -253,7 +253,7 @@ def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
 
 
 def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:
-    """Make it unknown whether modules import. A failed import stays failed where an untouched package is to blame."""
+    """Make it unknown whether modules import. A failed import stays failed if the fault lies in a package that no step changes."""
     if isinstance(facts.imports, Unknown):
         return facts
 
@@ -267,7 +267,7 @@ def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> F
 
 
 def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
-    """Return what is known of a torch by its version alone. The registry's build is told by the tables."""
+    """Return what the version of a torch shows. For a version without a local part the tables know the CUDA of PyPI's build."""
     made = all_unknown(Torch, LATER)
     if version is None:
         return msgspec.structs.replace(made, version=None, cuda=None, hip=None, shim=None, location=None)
@@ -287,7 +287,7 @@ def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
 
 
 def _another_index(facts: Facts) -> bool:
-    """Return whether the user's installer may ask another index than the registry."""
+    """Return whether the user's installer may ask another index than PyPI."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -330,7 +330,7 @@ def _variable(facts: Facts, step: SetVariable) -> tuple[Facts, bool]:
     if isinstance(listed, Unknown):
         return facts, True
     if next((v.value for v in listed if v.name == step.name), None) == step.value:
-        return facts, False  # it is so already
+        return facts, False  # the variable has this value already
     others = [v for v in listed if v.name != step.name]
     new = [] if step.value is None else [Variable(name=step.name, value=step.value)]
     facts = msgspec.structs.replace(facts, environment=(*others, *new))

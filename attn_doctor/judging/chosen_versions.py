@@ -10,7 +10,7 @@ from attn_doctor.model.facts import Distribution, Unknown
 from attn_doctor.model.steps import Install
 
 LATER = "known once the steps are carried out"
-# The oldest NumPy 2 that every supported Python takes. A range without an upper bound gets it or a newer one.
+# The newest NumPy for Python 3.9. With a newer Python, a range without an upper bound gives this version or a newer one.
 _NUMPY_2 = "2.0.2"
 
 
@@ -32,7 +32,7 @@ def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
     if exact:
         flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
         return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
-    stays = not step.upgrade and not step.reinstall  # a package that is installed again is the newest of its index
+    stays = not step.upgrade and not step.reinstall  # a reinstalled package becomes the newest of its index
     if had is not None and stays and requirement.url is None and meets(requirement, had):
         return had
     bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]

@@ -60,8 +60,8 @@ def diagnose(
 ) -> Diagnosis:
     """Return all findings, root causes first, and the modes that could not be judged.
 
-    Of facts that only a log states, the logs are judged: what they say of the machine chooses the cures. Of a machine that
-    was examined, each cure is judged as if it had been carried out (`foresight`), and then rendered for its installer.
+    If only a log states the facts, the logs are judged, and what they say about the machine chooses the cures. For an examined
+    machine, each cure is judged as if it had been carried out (`foresight`), and then rendered for the machine's installer.
     """
     modules = tuple(modules)
     made = _diagnosis(facts, goal, tuple(logs), trials, modules)
@@ -72,12 +72,12 @@ def diagnose(
 
 
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
-    """Return the findings that facts alone imply, with fixes that are neither judged again nor rendered."""
+    """Return the findings that facts alone imply, with fixes that `foresight` has not judged and that are not rendered."""
     return _diagnosis(facts, goal, (), None, tuple(modules)).findings
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
-    """Return the findings with the fixes that are cures, as far as facts tell."""
+    """Return the findings without the fixes that, by the facts, are no cures."""
     now = foresight.Now(
         facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
     )
@@ -97,7 +97,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes, each only once: of two that have the reader do the same, whatever they are called, the first."""
+    """Return the fixes without repetitions: of several with the same actions, the first, whatever their titles are."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)
@@ -118,12 +118,13 @@ def _diagnosis(
         elif (
             facts.grade != "stated" and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed)
         ):
-            undetermined.append(doubt.entry)  # what would be no more than a note is not worth a doubt
+            # A mode that would be a mere note is not listed, unless its rule failed.
+            undetermined.append(doubt.entry)
     explained = _explanations(met)
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    if facts.graphics.stated is True:  # whoever names a GPU that is elsewhere knows that its driver was not seen
+    if facts.graphics.stated is True:  # who states a GPU of another machine knows that its driver was not seen
         undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(
@@ -134,9 +135,9 @@ def _diagnosis(
 
 
 def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
-    """The logs that are left to a catch-all: those in which no cause was found of what it says has no known cause.
+    """Return the logs that a catch-all mode may judge: logs without a finding that explains the mode.
 
-    A cause that facts alone imply is of no certain log: then none is left. An info is the cause of an info only.
+    If facts alone imply such a finding, it may explain any log, so no log is returned. An info explains only an info.
     """
     causes = [
         cause
@@ -150,7 +151,7 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
 ) -> tuple[Hit | None, _Doubt | None]:
-    """One failure mode over everything that is known. One of the two places that catch everything: a rule may be wrong."""
+    """Judge one failure mode by everything that is known. One of the two places that catch every exception: a rule may fail."""
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)
@@ -174,7 +175,7 @@ def _judge(
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
-    """Return the hit with the lines that state the facts of its evidence; of facts of a machine, the hit as it is."""
+    """Return the hit with the log lines that state its evidence; with facts of an examined machine, return the hit as it is."""
     if hit is None or facts.grade != "stated":
         return hit
     return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))
@@ -191,7 +192,7 @@ def _in_line(evidence: Evidence, facts: Facts) -> Evidence:
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
-    """The failure mode as logs show it: every proof line is evidence; hints alone are weak evidence."""
+    """Return the failure mode as logs show it: every proof line is evidence; hints alone are weak evidence."""
     lines = [match for log in logs for match in log.matches if match.slug == module.MODE.slug]
     proofs = [m for m in lines if m.strength == "proof"]
     if not proofs and not any(m.strength == "hint" for m in lines):
@@ -223,9 +224,9 @@ def _observed(hit: Hit) -> Hit:
 
 
 def _join(hit: Hit, seen: Hit | None) -> Hit:
-    """Join what facts and a log say of one failure mode: it was observed, and both are the evidence.
+    """Join the hits that facts and a log give for one failure mode: it counts as observed, with the evidence of both.
 
-    Facts are of the machine that is to be put right. So they choose the variant; the log does where they name none.
+    Facts describe the machine that is to be repaired. So they choose the variant; the log chooses it if they name none.
     """
     if seen is None:
         return hit
@@ -245,7 +246,7 @@ def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermin
 
 
 def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
-    """Slug of a finding -> slug of the root cause that explains it. An info explains only infos."""
+    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos."""
     direct: dict[str, str] = {}
     for slug, effect in met.items():
         causes = [
@@ -271,7 +272,7 @@ def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, 
 
 
 def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
-    """The end of the chain of explanations; of a circle the gravest member, so that somebody is to blame."""
+    """Return the end of the chain of explanations; in a circle, its gravest member: there must be one root cause."""
     chain = [slug]
     while chain[-1] in direct:
         following = direct[chain[-1]]
@@ -283,7 +284,7 @@ def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
 
 
 def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
-    """Of several explanations: the gravest, seen where the effect was seen (in the same log, say), surest, observed."""
+    """Return the rank of an explanation: by severity, same kind of evidence as the effect (as a log), confidence, observed or not."""
     together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
     return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
 
@@ -310,7 +311,7 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """Return the fixes of a finding, without those that need an unknown fact: a wrong suggestion is worse than none.
 
-    If nothing is known of torch, or nothing but what a log states, the usual fixes are described instead.
+    If nothing is known of torch, or only what a log states, the usual fixes are described instead.
     """
     try:
         made = module.fixes(facts, hit)
@@ -325,7 +326,9 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def _order(
     finding: Finding, met: _Met, explained: Mapping[str, str]
 ) -> tuple[bool, int, int, bool, bool, int, int, int, str]:
-    """Root causes first; among equals the graver, surer, specific, observed one, what stops training too, what explains more, and came first."""
+    """Return the sort key: root causes first; then by severity, confidence, specific mode, observed, severity for training, number of
+    explained findings, first line.
+    """
     for_training = met.hit.severity or met.module.MODE.severity(Goal.TRAIN)
     return (
         not finding.root_cause,

@@ -1,7 +1,7 @@
 """Judge a cure before anybody carries it out: what it would leave, and what it would break. Pure.
 
-Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is none. One that
-leads to a new error is completed by the cure of that error, or it is none either.
+Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is rejected. A cure
+that leads to a new error gets the steps that cure this error, or is rejected too.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from attn_doctor.model.steps import Install, RunByHand, Step, action
 
 # Return the findings that facts alone imply; their fixes are not judged again.
 Diagnose = Callable[[Facts], Sequence[Finding]]
-ROUNDS = 2  # how often a cure may be completed
+ROUNDS = 2  # how many times a cure may get further steps
 
 
 class Foreseen(Record, frozen=True, kw_only=True):
     """Hold what steps would lead to."""
 
     facts: Facts
-    left: tuple[Finding, ...] = ()  # causes that the steps are to cure, and do not
+    left: tuple[Finding, ...] = ()  # causes that the steps should cure, but do not
     new: tuple[Finding, ...] = ()  # errors that the steps bring
 
     @property
     def against(self) -> str | None:
-        """The reason why these steps are no cure; None where nothing speaks against them."""
+        """Return the reason why these steps are no cure; None: no reason is known."""
         if self.left:
             return f"{self.left[0].slug} would still be there"
         return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None
 
 
 class Now(Record, frozen=True, kw_only=True):
-    """Hold the machine as it is: its facts, what they alone imply, and the way to diagnose other facts."""
+    """Hold the present machine: its facts, the findings that they imply, and the function that diagnoses other facts."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -49,9 +49,9 @@ class Now(Record, frozen=True, kw_only=True):
 def foreseen(
     now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
 ) -> Foreseen:
-    """Return what the steps lead to. `slugs`: the causes that they are to cure. `told`: what the installer said, by step.
+    """Return what the steps lead to. `slugs`: the causes to cure. `told`: the changes that the installer predicted, by index of the step.
 
-    An error that stops nothing but a build is not counted: a plan has other ways to flash-attn than that build.
+    An error that stops only a build is not counted: a plan has ways to flash-attn without that build.
     """
     then = after(now.facts, steps, told)
     found = now.diagnose(then.facts)
@@ -60,14 +60,15 @@ def foreseen(
     left = () if then.vague else tuple(f for f in found if f.slug in wanted and f.severity.rank > 0)
     new = tuple(f for f in found if f.severity.rank == 2 and f.root_cause and f.slug not in known)
     if new:
-        # A rule that goes by versions may be silent now only because the import was seen to work. That is no effect of the steps.
+        # A rule that compares versions is silent while the import is seen to work. After the steps that is unknown, so it may speak for
+        # the first time: no fault that the steps make.
         already = {f.slug for f in now.diagnose(as_installed_now(now.facts, then.facts))}
         new = tuple(f for f in new if f.slug not in already)
     return Foreseen(facts=then.facts, left=left, new=new)
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with the steps that it needs to be a cure; None where it is none."""
+    """Return a fix with the further steps that it needs to be a cure; None: it is no cure."""
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))

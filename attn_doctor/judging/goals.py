@@ -13,7 +13,7 @@ from attn_doctor.logs.reader import Log, Pattern
 from attn_doctor.model.findings import Goal, Severity
 
 _NAMED, _TRAINING = "names flash-attn", "a run of ultralytics"
-# What in a log tells what was wanted; searched for together with the signs.
+# Texts in a log that show its goal; searched for together with the signs.
 PATTERNS = (
     *(
         Pattern(_NAMED, literal, re.compile(r"(?i)flash[-_]attn"), "context")
@@ -28,7 +28,7 @@ PATTERNS = (
 def implied_by(logs: Iterable[Log]) -> Goal:
     """Return the goal of the people who wrote these logs: to build or import flash-attn or another extension, or else to train.
 
-    A log that shows what only stands in the way of an extension is of one, whatever its name.
+    A failure that stops only extensions shows this goal too, even if no line names flash-attn.
     """
     modes = {m.MODE.slug: m.MODE for m in ALL}
     for log in logs:

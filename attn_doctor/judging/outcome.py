@@ -1,4 +1,4 @@
-"""Decide the outcome of an examination: healthy only if everything that was asked for was seen to work. Pure."""
+"""Decide the outcome of an examination: healthy only if everything that was to be examined was seen to work. Pure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Asked(NamedTuple):
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True
-    elsewhere: bool = False  # the GPU that is judged for is in another machine
+    elsewhere: bool = False  # the judged GPU is in another machine
 
 
 class Seeing(NamedTuple):
-    """Hold the outcome, what was seen to work, and what was asked for and could not be examined, each as a sentence."""
+    """Hold the outcome, what was seen to work, and what was requested but could not be examined, each as a sentence."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]
@@ -36,8 +36,8 @@ class Seeing(NamedTuple):
 def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: Asked) -> Seeing:
     """Return the outcome of an examination, and the reasons for it.
 
-    "sick": an error was found. "healthy": torch was seen to import, ultralytics too where it is installed, flash-attn under that
-    goal, and in a trial the model to train. "unknown": anything else; what should have been seen and could not be is named.
+    "sick": an error was found. "healthy": torch was seen to import, ultralytics too if it is installed, flash-attn if it is the
+    goal, and in a trial the model was seen to train. "unknown": anything else, with the name of what could not be examined.
     Example: `--static` without an error is "unknown", and names nothing, since nothing was to be imported.
     """
     seen = tuple(_seen(facts, trials))
@@ -79,7 +79,7 @@ def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[
 
 
 def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
-    """Name what was asked for and not found out, neither to work nor to fail."""
+    """Name what was requested, but is neither known to work nor known to fail."""
     for file in facts.models if isinstance(facts.models, tuple) else ():
         if file.asked and isinstance(file.problem, str):
             yield f"the weights {file.path}: {file.problem}"

@@ -25,13 +25,13 @@ _FUSED = {b.name for b in ALL if b.family == "pytorch" and not b.composed}
 _FLASH_ATTN = {b.name for b in ALL if b.package and b.package.startswith("flash-attn")}
 
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
-_IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors no driver and no other attention puts right
+_IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors neither a driver nor another backend cures
 
 WORTH_SAVING = 0.15  # of the peak memory of a training step
 
 
 class _Advice(Record, frozen=True, kw_only=True):
-    """A backend (None: none can be named), the sentence that says so, and why."""
+    """Hold a backend (None: none can be named), the sentence that recommends it, and the reasons."""
 
     backend: str | None = None
     said: str
@@ -45,9 +45,9 @@ def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendat
     blocked = [f for f in diagnosis.findings if f.root_cause and f.severity is Severity.ERROR and f.fixes]
     do = tuple(fix.title for f in diagnosis.findings if f.root_cause for fix in f.fixes[:1])
     do += tuple(_switch(facts, advice.backend))
-    # A finding whose cure is to leave eager is put right by the advice itself.
+    # A finding whose cure is another backend than eager is cured by the advice itself.
     blocked = [f for f in blocked if not (advice.backend and _is_about_eager(f))]
-    first = f"First put {blocked[0].slug} right. " if blocked else ""
+    first = f"First fix {blocked[0].slug}. " if blocked else ""
     tail = {
         "yes": " flash-attn is worth installing here.",
         "no": " flash-attn is not worth installing here.",
@@ -79,7 +79,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
         )
     stopped = next((f for f in diagnosis.findings if f.root_cause and _stops_training(f, trials)), None)
     if stopped is not None:
-        text = f"{stopped.slug} stands in the way: {stopped.message}"
+        text = f"{stopped.slug} prevents it: {stopped.message}"
         return _Advice(
             said="No backend can be named before that.", because=(Reason(text=text, refers_to=stopped.code),)
         )
@@ -95,10 +95,10 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Return whether it is an error under the goal of training too, and no other attention cures it.
+    """Return whether the finding prevents advice: an error for the goal "train" too, which no other backend cures.
 
-    Advice from facts alone says that nothing was measured, and holds for the time after the cure, as it does for a GPU whose
-    driver is to be put right. Where importing or building was seen to fail there is none either.
+    Without a trial, advice is for the time after the cure (for example after a driver is repaired), so most findings do not
+    prevent it. A failure of an import or of the model's code that was seen prevents it.
     """
     if finding.severity is not Severity.ERROR or _is_about_eager(finding):
         return False
@@ -123,15 +123,15 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
     eager = next(((i, r) for i, r in rows if r.backend == "eager"), None)
     if found.row is None:
         if found.why == "none right":
-            text = "No backend is named: none of those that were tried ran to its end with right numbers."
+            text = "No backend is named: no tried backend finished with right numbers."
         else:
-            text = "No backend is named: eager, which all others are held against, gave no numbers."
+            text = "No backend is named: eager, with which all others are compared, gave no numbers."
         return _Advice(said=text, because=tuple(_became(i, r) for i, r in rows if r.status != "ruled-out")[:3])
     index = next(i for i, r in rows if r is found.row)
     row = found.row
     where = f"{row.model or 'YOLO12 attention'} at {row.imgsz}, batch {row.batch}, {row.device}, {dtype}"
     if found.why == "only" or eager is None:
-        said = f"Use {row.backend}, the quickest of those that were asked for ({where}); eager was not tried."
+        said = f"Use {row.backend}, the fastest of the requested backends ({where}); eager was not tried."
         return _Advice(backend=row.backend, said=said, because=(_reason(index, row),), measured=True)
     if found.why == "right":
         about = next((f.slug for f in diagnosis.findings if f.root_cause and _is_about_eager(f)), None)
@@ -153,7 +153,7 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
     if undecided:
         why = _open_question(row, max(undecided, key=lambda r: r.step_gain.ratio if r.step_gain else 0.0))
     elif not others:
-        why = "no other backend ran to its end with right numbers"
+        why = "no other backend finished with right numbers"
     return _Advice(
         backend="eager",
         said=f"Keep eager, the attention as installed: {why} ({where}).",
@@ -163,16 +163,16 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _open_question(eager: Trial, other: Trial) -> str:
-    """Say which backend is probably faster, and the command with the rounds that would settle it."""
+    """Say which backend is probably faster, and the command that runs enough rounds to prove it."""
     gain = other.step_gain
     assert gain
     if gain.ratio < 1 + WORTH_NAMING or gain.more_rounds is None or not (eager.step_ms and other.step_ms):
-        return f"in {gain.n} rounds no difference can be told"
+        return f"in {gain.n} rounds no difference was found"
     seconds = gain.more_rounds * (eager.step_ms.median + other.step_ms.median) / 1e3
     model = f" --model {shlex.quote(other.model)}" if other.model else ""
     return (
         f"{other.backend} is likely {gain.ratio:.2f} times as fast, but {gain.n} rounds do not prove it; about {gain.more_rounds}"
-        f" more ({max(1.0, seconds):.0f} s) would settle it: attn-doctor trial{model} --imgsz {other.imgsz} --batch {other.batch}"
+        f" more ({max(1.0, seconds):.0f} s) would decide it: attn-doctor trial{model} --imgsz {other.imgsz} --batch {other.batch}"
         f" --backend {other.backend} --repeats {gain.n + gain.more_rounds}"
     )
 
@@ -196,7 +196,7 @@ def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
     least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
     if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
         saved = 1 - least / base.peak_bytes
-        text = f"where memory is short: {row.backend} needs {saved:.0%} less of it for a step than eager"
+        text = f"if memory is short: {row.backend} needs {saved:.0%} less memory for a step than eager"
         yield Reason(text=text, refers_to=f"trials.{index}")
 
 
@@ -216,13 +216,13 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
-        reason = Reason(text="there is no torch that imports", refers_to=refers)
+        reason = Reason(text="no torch here can be imported", refers_to=refers)
         return _Advice(said=f"No backend can be named yet ({why}).", because=(reason,))
     gpu = first_gpu(facts)
     if gpu is not None and _usable(facts, diagnosis):
         index, card, device = gpu
         name = card.name if isinstance(card.name, str) else "the GPU"
-        # What torch says of its own flash kernel goes before a table of systems on which it is compiled.
+        # What torch says about its own flash kernel counts more than the table of systems for which the kernel is compiled.
         os = "linux" if facts.torch.flash_compiled is True or not isinstance(facts.system.os, str) else facts.system.os
         call = Call(capability=device, dtype="float16", head_dim=YOLO12_HEAD_DIM, training=True, os=os)
         for kernel in ("sdpa-flash", "sdpa-efficient"):
@@ -234,12 +234,12 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
                 reason = Reason(text=text, refers_to=f"graphics.gpus.{index}.compute_capability")
                 said = f"Use {kernel}, a fused kernel of PyTorch itself. Not measured: {why}."
                 return _Advice(backend=kernel, said=said, because=(reason,))
-    reason = Reason(text="PyTorch takes the best kernel that the device has", refers_to="torch.version")
+    reason = Reason(text="PyTorch chooses the best kernel for the device", refers_to="torch.version")
     return _Advice(backend="sdpa", said=f"Use sdpa, PyTorch's own choice. Not measured: {why}.", because=(reason,))
 
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
-    """Return whether torch would run kernels on the GPU: it was seen to start CUDA, or was not asked, and no error speaks against it."""
+    """Return whether torch would run kernels on the GPU: CUDA was seen to start, or was not tried and no error says that it cannot."""
     in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 

@@ -12,7 +12,7 @@ from attn_doctor.model.machine import NAMELESS
 
 ELSEWHERE = "the GPU is elsewhere"
 _CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?(?:(\d{1,2})\.(\d)|(\d{1,2})(\d))[af]?", re.IGNORECASE)
-_OLDEST, _MOST = (3, 0), (12, 9)  # majors of NVIDIA's list; 13 may come, so a number beyond it is only unlikely
+_OLDEST, _MOST = (3, 0), (12, 9)  # range of NVIDIA's list; up to three later majors are accepted too
 
 
 def read(text: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def read(text: str) -> tuple[str, str]:
 
 
 def elsewhere(facts: Facts, text: str) -> Facts:
-    """Return the facts with this GPU in place of the machine's own; nothing else is known of it. Raises Refused."""
+    """Return the facts with this GPU in place of the machine's own; nothing else is known of the GPU's machine. Raises Refused."""
     name, capability = read(text)
     away = Unknown(ELSEWHERE)
     graphics, torch = facts.graphics, facts.torch
@@ -54,7 +54,7 @@ def elsewhere(facts: Facts, text: str) -> Facts:
         power_limit_watts=None,
         visible=True,
     )
-    # What was seen of the driver here says nothing of the machine that has the GPU.
+    # The driver of this machine says nothing about the machine with the GPU.
     judged = msgspec.structs.replace(
         all_unknown(type(graphics), ELSEWHERE),
         pci=graphics.pci,

@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Severity, Unrecognised
 
 
 class Met(Protocol):
-    """Describe a failure mode that was met, as `diagnose` holds it."""
+    """Describe a failure mode that was met, as `diagnose` stores it."""
 
     @property
     def module(self) -> Module: ...
@@ -24,9 +24,9 @@ class Met(Protocol):
 
 
 def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
-    """Return the errors of each log for which no failure mode that was met has a word.
+    """Return the errors of each log that no found failure mode explains.
 
-    Once the cause of a failure is named, what follows it is its consequence, until the log shows that things went well again.
+    Errors after an explained error count as its consequences, until the log shows a success.
     """
     named = {slug: m for slug, m in met.items() if not (m.module.MODE.catch_all and m.severity is Severity.INFO)}
     known = {*named, *(slug for m in met.values() for slug in consequences(m.module.MODE))}
@@ -50,7 +50,7 @@ def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecogni
     return tuple(found)
 
 
-_NEAR = 4  # lines: an error so near to a warning is the same matter
+_NEAR = 4  # lines: an error this near to a warning belongs to the warning
 
 
 def _accounted(error: LogError, lines: set[int]) -> bool:
@@ -58,5 +58,5 @@ def _accounted(error: LogError, lines: set[int]) -> bool:
 
 
 def _grave(mode: FailureMode, hit: Hit) -> bool:
-    """Return whether it can end a program or a build, whatever the user's goal makes of it."""
+    """Return whether a finding can end a program or a build, under any goal."""
     return Severity.ERROR in (mode.train, mode.flash_attn) and hit.severity is not Severity.INFO

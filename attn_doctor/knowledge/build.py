@@ -60,6 +60,14 @@ class Cost(Record, frozen=True, kw_only=True):
     likely_gigabytes: float  # if one job does, and the others need half as much
     verified: bool  # False: measured on another release
 
+    @property
+    def duration(self) -> str:
+        """Return the time on the wall clock in words: "25 minutes", "1.5 hours", "13 hours"."""
+        minutes = max(5, 5 * round(self.hours * 12))
+        if minutes < 90:
+            return f"{minutes} minutes"
+        return f"{self.hours:.1f} hours" if self.hours < 3 else f"{self.hours:.0f} hours"
+
 
 class Prediction(Record, frozen=True, kw_only=True):
     """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""

@@ -10,13 +10,14 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from attn_doctor.knowledge import flash_attention, other_wheel_sources, wheels
+from attn_doctor.knowledge import flash_attention, other_wheel_sources, wheel_parts, wheels
 from attn_doctor.knowledge.tables import unlisted
-from attn_doctor.knowledge.wheel_key import UNREADABLE, Candidate, Key, numbers
+from attn_doctor.knowledge.wheel_key import Candidate, Key, numbers
+from attn_doctor.knowledge.wheel_parts import AGREES
 from attn_doctor.knowledge.wheels import Wheel
-from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no
 from attn_doctor.model.facts import Record, Unknown
-from attn_doctor.model.versions import Pair, dotted, parse
+from attn_doctor.model.versions import Pair
 
 _SOURCE = {
     "matrix": "official",
@@ -24,7 +25,6 @@ _SOURCE = {
     "reported": "official, reported once",
     "asked for": "the name that setup.py asks for",
 }
-_AGREES = yes("agrees")
 
 
 class Found(Record, frozen=True, kw_only=True):
@@ -63,22 +63,13 @@ def find(key: Key, *, release: str | None = None) -> Found:
 
 def judge(wheel: Wheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
     """Return whether this wheel fits this key, with every reason why not; each reason names both values."""
-    against: list[str] = []
-    unknown: list[str] = []
-    for part in _parts(wheel, key):
-        if isinstance(part, Unknown):
-            unknown.append(part.why)
-        elif not part.yes:
-            against.append(part.why)
-    if against:
-        return False, tuple(against)
-    return (None, tuple(unknown)) if unknown else (True, ())
+    return wheel_parts.joined(_parts(wheel, key))
 
 
 def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
-    yield _compare(key.platform, wheel.platform, f"built for {wheel.platform}", "the platform")
-    yield _compare(key.python, wheel.python, f"built for Python {wheel.python}", "the Python version")
-    yield _torch(wheel, key.torch)
+    yield wheel_parts.compare(key.platform, wheel.platform, f"built for {wheel.platform}", "the platform")
+    yield wheel_parts.compare(key.python, wheel.python, f"built for Python {wheel.python}", "the Python version")
+    yield wheel_parts.of_torch(wheel.torch, key.torch)
     yield _cuda(wheel, key.cuda)
     yield _abi(wheel, key.cxx11_abi)
     if key.platform == wheel.platform or isinstance(key.platform, Unknown):
@@ -92,36 +83,18 @@ def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
         yield unlisted(f"which wheels flash-attn {wheel.release} has")
 
 
-def _compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
-    if isinstance(have, Unknown):
-        return Unknown(f"{built}, and {what} here is not known: {have.why}")
-    return _AGREES if have == built_for else no(f"{built}, you have {have}")
-
-
-def _torch(wheel: Wheel, torch: str | Unknown | None) -> Judgement:
-    built = f"built for torch {wheel.torch}"
-    if isinstance(torch, Unknown):
-        return Unknown(f"{built}, and the torch here is not known: {torch.why}")
-    if torch is None:
-        return no(f"{built}, and there is no torch here")
-    minor = numbers(torch)
-    if minor == numbers(wheel.torch):
-        return _AGREES
-    return no(f"{built}, you have {dotted(minor) if minor != UNREADABLE else torch}")
-
-
 def _same_kind(wheel: Wheel, torch: str) -> Judgement:
     """Return whether a wheel and a torch are both releases or both nightlies; else they may export different symbols.
 
     NGC's "2.6.0a0+..." are nightlies.
     """
     if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
-        return _AGREES
+        return AGREES
     if wheel.nightly:
         return Unknown(f"built against the nightly {wheel.built_against}: undefined symbols are possible with yours")
-    if _prerelease(torch):
+    if wheel_parts.prerelease(torch):
         return Unknown(f"built for releases of torch, yours is the pre-release {torch}: undefined symbols are possible")
-    return _AGREES
+    return AGREES
 
 
 def _cuda(wheel: Wheel, cuda: str | Unknown | None) -> Judgement:
@@ -130,7 +103,7 @@ def _cuda(wheel: Wheel, cuda: str | Unknown | None) -> Judgement:
         return Unknown(f"{built}, and the CUDA of torch is not known: {cuda.why}")
     if cuda is None:
         return no(f"{built}, your torch is built without CUDA")
-    return _AGREES if numbers(cuda)[0] == wheel.cuda_major else no(f"{built}, your torch is built for CUDA {cuda}")
+    return AGREES if numbers(cuda)[0] == wheel.cuda_major else no(f"{built}, your torch is built for CUDA {cuda}")
 
 
 def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
@@ -140,12 +113,12 @@ def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
         return Unknown(f"{built}, and that of torch is not known: {abi.why}")
     if abi is None:
         return no(f"{built}, and torch has no such ABI here")
-    return _AGREES if wheel.really is abi else no(f"{built}, your torch has {'TRUE' if abi else 'FALSE'}")
+    return AGREES if wheel.really is abi else no(f"{built}, your torch has {'TRUE' if abi else 'FALSE'}")
 
 
 def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
     if not wheel.platform.startswith("linux"):
-        return _AGREES
+        return AGREES
     if isinstance(glibc, Unknown):
         return Unknown(f"the glibc here is not known: {glibc.why}")
     return no("needs glibc, and the C library here is another") if glibc is None else _glibc_of(wheel.release, glibc)
@@ -161,22 +134,16 @@ def _glibc_of(release: str, glibc: str) -> Judgement:
     if isinstance(row, Unknown):
         return row
     if row.needs_glibc is not None:
-        return _AGREES if have >= numbers(row.needs_glibc) else no(f"needs glibc {row.needs_glibc}, here {glibc}")
+        return AGREES if have >= numbers(row.needs_glibc) else no(f"needs glibc {row.needs_glibc}, here {glibc}")
     if row.runner_glibc is None or have >= numbers(row.works_on_glibc or row.runner_glibc):
-        return _AGREES
+        return AGREES
     return Unknown(f"built on glibc {row.runner_glibc}; whether it needs that is not known, here {glibc}")
 
 
 def _gpus(wheel: Wheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
-    """Return the best judgement over all GPUs: one GPU that runs the wheel is enough."""
     if isinstance(gpus, Unknown):
         return Unknown(f"the GPU here is not known: {gpus.why}")
-    if not gpus:
-        return yes("no GPU is here that could refuse it")  # a login node, CI, docker build
-    answers = [_gpu(wheel.release, wheel.cuda, device) for device in gpus]
-    able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
-    unknown = [answer for answer in answers if isinstance(answer, Unknown)]
-    return (able or unknown or answers)[0]
+    return wheel_parts.of_gpus(lambda device: _gpu(wheel.release, wheel.cuda, device), gpus)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -264,10 +231,6 @@ def _judged(wheel: Wheel, key: Key) -> Candidate:
         source=_SOURCE[wheel.grounds],
         fits=fits,
         reasons=reasons,
+        kind="official",
+        listed=wheel.grounds != "asked for",
     )
-
-
-@functools.lru_cache(maxsize=1024)
-def _prerelease(version: str) -> bool:
-    parsed = parse(version)
-    return parsed is not None and parsed.is_prerelease

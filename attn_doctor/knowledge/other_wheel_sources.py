@@ -5,9 +5,10 @@ They are links; nothing is promised.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
-from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge import flash_attention, wheel_parts
 from attn_doctor.knowledge.rows import Elsewhere
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.wheel_key import UNREADABLE, Candidate, Key, numbers
@@ -46,6 +47,8 @@ def _pointer(row: Elsewhere, key: Key) -> Candidate:
         source=f"{row.kind}: {row.name}",
         fits=False if against else None,
         reasons=(*against, *unknown, row.trust),
+        kind="other",
+        package=row.package.replace("-", "_"),
     )
 
 
@@ -65,7 +68,7 @@ def _parts(row: Elsewhere, key: Key) -> Iterator[Judgement]:
     if isinstance(key.python, str) and row.pythons and key.python not in row.pythons:
         yield Unknown(f"was seen for Python {row.pythons[0]} to {row.pythons[-1]}, you have {key.python}")
     if not isinstance(key.gpus, Unknown):
-        yield _gpus(row.package, key.gpus)
+        yield wheel_parts.of_gpus(functools.partial(_gpu, row), key.gpus)
 
 
 def _torch(row: Elsewhere, torch: str) -> Judgement:
@@ -79,18 +82,16 @@ def _torch(row: Elsewhere, torch: str) -> Judgement:
     return yes("no bound on torch is broken")
 
 
-def _gpus(package: str, gpus: tuple[str, ...]) -> Judgement:
-    if not gpus:
-        return yes("no GPU is here that could refuse it")
-    answers = [_gpu(package, device) for device in gpus]
-    able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
-    unknown = [answer for answer in answers if isinstance(answer, Unknown)]
-    return (able or unknown or answers)[0]
-
-
-def _gpu(package: str, device: str) -> Judgement:
-    if package != flash_attention.FLASH_ATTN:
-        return flash_attention.package_runs_on(package, device)
+def _gpu(row: Elsewhere, device: str) -> Judgement:
+    if row.capabilities:
+        only = names(row.capabilities)
+        return (
+            yes(f"is for {device}")
+            if device in row.capabilities
+            else no(f"is for compute capability {only}, your GPU is {device}")
+        )
+    if row.package != flash_attention.FLASH_ATTN:
+        return flash_attention.package_runs_on(row.package, device)
     # These builds choose their own architectures; only what the code itself refuses can be said.
     oldest = flash_attention.latest().min_capability
     if capability(device) < capability(oldest):

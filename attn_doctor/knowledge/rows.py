@@ -132,7 +132,6 @@ class FlashRelease(Row, frozen=True, kw_only=True):
     majors: tuple[int, ...]  # capability majors that its own check accepts; empty: all from min_capability on
     max_head_dim: int
     backward_limits: tuple[BackwardLimit, ...]
-    known_bad: tuple[str, ...]
 
 
 class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,12 +201,9 @@ class FlashPackage(Row, frozen=True, kw_only=True):
     forward: tuple[str, ...]  # capabilities, "9.0", or whole majors, "9"
     backward: tuple[str, ...]
     forward_unverified: tuple[str, ...]  # accepted by the code, not named by the documentation
-    head_dims: dict[str, str]  # capability major -> in words
     dtypes: tuple[str, ...]
     dropout: bool
     min_nvcc: str | None  # None: nothing is compiled at installation
-    min_python: str | None
-    min_torch: str | None
     pypi: bool
     torch_sdpa_majors: tuple[int, ...]  # majors that torch's own registry accepts; empty: not usable through torch
 
@@ -327,13 +323,14 @@ class Elsewhere(Row, frozen=True, kw_only=True):
 
     name: str
     package: str
-    kind: Literal["community", "index", "conda", "hub", "pypi", "none"]
+    kind: Literal["community", "index", "conda", "hub", "pypi", "source", "none"]
     url: str
     platforms: tuple[str, ...]  # empty: not stated
     torch_first: str | None
     torch_last: str | None
     cuda_majors: tuple[int, ...]
     pythons: tuple[str, ...]
+    capabilities: tuple[str, ...] = ()  # the only GPUs that it is for; empty: those of the package
     trust: str  # the builder, and the properties that cannot be checked
 
 

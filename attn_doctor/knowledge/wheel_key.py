@@ -6,6 +6,7 @@ Judges nothing.
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.versions import Pair, dotted, pair
@@ -38,6 +39,9 @@ class Candidate(Record, frozen=True, kw_only=True):
     source: str
     fits: bool | None
     reasons: tuple[str, ...]
+    kind: Literal["official", "community", "other"]  # a wheel of the authors, of other people, or a link to a page
+    package: str = "flash_attn"
+    listed: bool = True  # False: nobody lists it, and its own setup.py would ask for this name
 
 
 def key_of(facts: Facts) -> Key:

@@ -1,4 +1,4 @@
-"""Define the facts of a Python environment and of the project around it. Others import them from `model.facts`."""
+"""Define the facts of a Python environment and of the project around it. Other modules import them from `model.facts`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ChosenPython(NamedTuple):
 
 
 class Interpreter(Record, frozen=True, kw_only=True):
-    """Describe the target: its interpreter, and the environment that this belongs to."""
+    """Describe the target: its interpreter, and the environment of that interpreter."""
 
     python: Text = UNRECORDED
     why: Text = UNRECORDED  # why it was chosen
@@ -36,14 +36,18 @@ class Interpreter(Record, frozen=True, kw_only=True):
     indexes: tuple[str, ...] | Unknown = (
         UNRECORDED  # addresses of package indexes in settings of pip and uv, no passwords
     )
-    settings: tuple[InstallerSettings, ...] | Unknown = UNRECORDED  # of pip and of uv, where they say anything
+    settings: tuple[InstallerSettings, ...] | Unknown = (
+        UNRECORDED  # of pip and of uv; a tool without settings is left out
+    )
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED
     headers: Flag = UNRECORDED  # Python.h is there
-    differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules found elsewhere under -I
+    differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules that -I finds in another place
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
-    shadows_loaded: tuple[str, ...] | Unknown = UNRECORDED  # those of them whose module torch or ultralytics loads
+    shadows_loaded: tuple[str, ...] | Unknown = (
+        UNRECORDED  # those files of `shadowed_here` whose module torch or ultralytics loads
+    )
     standard_hidden: tuple[str, ...] | Unknown = (
         UNRECORDED  # files on PYTHONPATH that hide modules of the standard library
     )
@@ -51,14 +55,14 @@ class Interpreter(Record, frozen=True, kw_only=True):
 
 
 class InstallerSettings(Record, frozen=True, kw_only=True):
-    """Hold what variables and configuration files say of every installation by pip, or by uv, beside the indexes."""
+    """Hold the settings of pip or uv that count for every installation, from variables and configuration files. The indexes are in `Interpreter`."""
 
     installer: Literal["pip", "uv"]
     find_links: tuple[str, ...] = ()  # folders and pages of wheels, no passwords
-    no_index: str | None = None  # the setting that keeps it from asking any index: "PIP_NO_INDEX", "/etc/pip.conf"
+    no_index: str | None = None  # the place of the setting that forbids every index: "PIP_NO_INDEX", "/etc/pip.conf"
     constraints: tuple[
         Pin, ...
-    ] = ()  # versions that it may take; `file` names the setting too where that is another place
+    ] = ()  # versions that the tool may install; `file` names the setting too, if that is another place
 
 
 class Distribution(Record, frozen=True, kw_only=True):
@@ -79,7 +83,7 @@ class Conflict(Record, frozen=True, kw_only=True):
 
 class Packages(Record, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
-    named: tuple[Distribution, ...] = ()  # those that a log names: more may be installed
+    named: tuple[Distribution, ...] = ()  # the packages that a log names; more may be installed
     duplicates: tuple[str, ...] | Unknown = UNRECORDED
     remnants: tuple[str, ...] | Unknown = UNRECORDED  # "~orch"
     broken: tuple[str, ...] | Unknown = UNRECORDED
@@ -87,17 +91,17 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """Say how the import of one module ended, in a child of its own. "requirements": what ultralytics imports at first use."""
+    """Say how the import of one module ended, in a child of its own. The module "requirements" stands for the modules that ultralytics imports at its first use."""
 
     module: str
     ok: Flag = UNRECORDED
-    failed: Text = UNRECORDED  # of several modules the one that did not import
+    failed: Text = UNRECORDED  # if several modules were imported: the module that failed
     fault: Fault | None = None
     path: Text = UNRECORDED
     version: Text = UNRECORDED
     seconds: Real = UNRECORDED
     warnings: tuple[str, ...] = ()
-    works_without: Text = UNRECORDED  # "PYTHONPATH", "user site", "LD_LIBRARY_PATH" ...: with it left out, it imports; None: nothing helps
+    works_without: Text = UNRECORDED  # "PYTHONPATH", "user site", "LD_LIBRARY_PATH" ...: the module imports without it; None: no such setting helps
 
 
 class TorchDevice(Record, frozen=True, kw_only=True):
@@ -109,7 +113,7 @@ class TorchDevice(Record, frozen=True, kw_only=True):
 class Torch(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
-    shim: Text = UNRECORDED  # what is found under the name torch and is no torch: a file or a folder; None: it is torch
+    shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is no torch; None: it is torch
     cuda: Text = UNRECORDED  # torch.version.cuda
     hip: Text = UNRECORDED
     cxx11_abi: Flag = UNRECORDED
@@ -122,13 +126,13 @@ class Torch(Record, frozen=True, kw_only=True):
     works_without: Text = UNRECORDED  # as in Import
     available: Flag = UNRECORDED  # torch.cuda.is_available()
     cuda_fault: Fault | None = None
-    cuda_error: Text = UNRECORDED  # text behind available == False
+    cuda_error: Text = UNRECORDED  # the reason if `available` is False
     devices: tuple[TorchDevice, ...] | Unknown = UNRECORDED
     mps: Flag = UNRECORDED
     numpy_bridge: Flag = UNRECORDED  # torch.ones(1).numpy() works
     numpy_error: Text = UNRECORDED
     threads: Number = UNRECORDED
-    chatter: Text = UNRECORDED  # what importing it printed
+    chatter: Text = UNRECORDED  # the output of `import torch`
 
 
 class FlashAttention(Record, frozen=True, kw_only=True):
@@ -139,14 +143,14 @@ class FlashAttention(Record, frozen=True, kw_only=True):
     namespace_only: Flag = UNRECORDED  # flash_attn without __init__.py
     fa3: Text = UNRECORDED  # version of flash-attn-3 / flash_attn_interface
     fa4: Text = UNRECORDED  # version of flash-attn-4 / flash_attn.cute
-    wheel_torch: Text = UNRECORDED  # torch that the local version names, "2.8"
+    wheel_torch: Text = UNRECORDED  # the torch in the local version of the wheel, "2.8"
     wheel_cuda: Text = UNRECORDED  # "12"
     wheel_abi: Flag = UNRECORDED
 
 
 YoloKind = Literal["mainline", "fork"]
-AttentionCall = Literal["eager", "sdpa", "flash-attn"]  # a way to compute attention that a source file holds
-YoloLayout = Literal["qkv", "qk+v"]  # how the projections are kept: it decides whose checkpoints load
+AttentionCall = Literal["eager", "sdpa", "flash-attn"]  # a way to compute attention that is in a source file
+YoloLayout = Literal["qkv", "qk+v"]  # how the projections are stored; checkpoints with the other layout do not load
 
 
 class Yolo(Record, frozen=True, kw_only=True):
@@ -158,23 +162,25 @@ class Yolo(Record, frozen=True, kw_only=True):
     attention: Text = UNRECORDED  # class name, "AAttn"
     calls: tuple[AttentionCall, ...] | Unknown = UNRECORDED
     layout: YoloLayout | Unknown | None = UNRECORDED
-    flash_error: Text = UNRECORDED  # the exception behind the fork's swallowed import; None: imports
+    flash_error: Text = (
+        UNRECORDED  # the exception that the fork hides if its import of flash_attn fails; None: it imports
+    )
 
 
-# "zip": as torch.save writes since 1.6 · "legacy": as before, pickles one after the other · "pickle": one pickle alone
+# "zip": torch.save since 1.6 · "legacy": torch.save before 1.6, several pickles one after the other · "pickle": one pickle alone
 ModelFormat = Literal["zip", "legacy", "pickle", "torchscript", "other"]
 
 
 class ModelFile(Record, frozen=True, kw_only=True):
     """Describe a file of weights that was read without loading it: no class that it names was imported."""
 
-    path: str  # as given, or from the current folder: "runs/detect/train/weights/best.pt"
-    asked: bool = False  # given by --model; else it lies beside the project
+    path: str  # as the user gave it, or relative to the current folder: "runs/detect/train/weights/best.pt"
+    asked: bool = False  # named by --model; else it was found in the project's folders
     size_bytes: Number = UNRECORDED
     format: ModelFormat | Unknown | None = UNRECORDED
-    classes: tuple[str, ...] | Unknown = UNRECORDED  # of ultralytics, that it holds objects of
-    absent: tuple[str, ...] | Unknown = UNRECORDED  # those of them that the installed ultralytics lacks
-    layout: YoloLayout | Unknown | None = UNRECORDED  # of its AAttn; None: it has none
+    classes: tuple[str, ...] | Unknown = UNRECORDED  # the classes of ultralytics whose objects are in the file
+    absent: tuple[str, ...] | Unknown = UNRECORDED  # those of `classes` that the installed ultralytics lacks
+    layout: YoloLayout | Unknown | None = UNRECORDED  # of its AAttn modules; None: it has no AAttn
     written_by: Text = UNRECORDED  # version of the ultralytics that wrote it, "8.3.63"; None: it does not say
     date: Text = UNRECORDED
     problem: Text = UNRECORDED  # why it could not be read; None: it was read
@@ -185,8 +191,8 @@ class Pin(Record, frozen=True, kw_only=True):
     line: int
     requirement: str
     isolated: bool = True  # False: a command installs it with --no-build-isolation
-    by_command: bool = False  # a command of a Dockerfile installs it, so that all its options are known
-    without_torch: bool = False  # and nothing that ran before it in that image brings torch
+    by_command: bool = False  # a command of a Dockerfile installs it, so all options of the installation are known
+    without_torch: bool = False  # with `by_command`: no earlier command in the image installs torch
 
 
 class Project(Record, frozen=True, kw_only=True):
@@ -194,7 +200,7 @@ class Project(Record, frozen=True, kw_only=True):
 
     folder: Text = UNRECORDED
     environment_of: Text = (
-        UNRECORDED  # folder of the project whose environment the target is; None: of none that is known
+        UNRECORDED  # folder of the project whose environment the target is; None: no such project is known
     )
     locks: tuple[str, ...] | Unknown = UNRECORDED  # lock files of that project: "uv.lock"
     pins: tuple[Pin, ...] | Unknown = UNRECORDED
@@ -203,11 +209,11 @@ class Project(Record, frozen=True, kw_only=True):
 
 
 class Needed(Record, frozen=True, kw_only=True):
-    """Describe a shared library that a binary names in DT_NEEDED, and where the loader would take it from."""
+    """Describe a shared library that a binary names in DT_NEEDED, and the file that the loader would load for it."""
 
     name: str
     found: Text = UNRECORDED  # path; None: nowhere
-    package: Text = UNRECORDED  # distribution that would bring it
+    package: Text = UNRECORDED  # the distribution that contains it
 
 
 BinaryVerdict = Literal["loads", "fails"]
@@ -232,14 +238,14 @@ BinaryCause = Literal[
 
 
 class Binary(Record, frozen=True, kw_only=True):
-    """Describe one compiled extension, read from its file alone against the torch of the target."""
+    """Describe one compiled extension, judged by its file alone and the torch of the target."""
 
     module: str
     path: str
-    verdict: BinaryVerdict | Unknown | None = UNRECORDED  # None where it makes no sense
+    verdict: BinaryVerdict | Unknown | None = UNRECORDED  # None if a verdict makes no sense
     because: tuple[str, ...] = ()
     needs: tuple[Needed, ...] | Unknown = UNRECORDED
-    undefined: tuple[str, ...] | Unknown = UNRECORDED  # symbols that nobody exports
+    undefined: tuple[str, ...] | Unknown = UNRECORDED  # symbols that no library exports
     cause: BinaryCause | Unknown | None = UNRECORDED
     built_for_torch: Text = UNRECORDED
     glibc: Text = UNRECORDED  # newest GLIBC_ version that it needs

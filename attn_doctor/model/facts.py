@@ -135,7 +135,7 @@ SCHEMA_VERSION = 1
 
 
 class ProbeRun(Record, frozen=True, kw_only=True):
-    """Say how one probe went: for the reader who wonders why a value is unknown, and for timing."""
+    """Say how one probe ended and how long it took: it helps a reader who asks why a value is unknown."""
 
     name: str
     seconds: float
@@ -146,20 +146,20 @@ Doing = Literal["building", "installing", "importing", "running"]
 
 
 class Subject(Record, frozen=True, kw_only=True):
-    """Describe the package that failed in a log, and the command that was typed. A machine alone has none."""
+    """Describe the package that failed in a log, and the command that the user typed. Without a log there is no subject."""
 
     package: Text = UNRECORDED  # normal name of the distribution: "causal-conv1d"
     doing: Doing | Unknown | None = (
-        UNRECORDED  # "installing": looked for, or downloaded; "running": a function was called
+        UNRECORDED  # "installing": pip looked for it or downloaded it; "running": one of its functions was called
     )
     command: Text = UNRECORDED
-    asked: Text = UNRECORDED  # the version of it that a pin asks for, or that a project's tool tried to build: "2.8.3"
+    asked: Text = UNRECORDED  # the version that a pin asks for, or that a project's tool tried to build: "2.8.3"
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
-    folder: Text = UNRECORDED  # of the sources that were built where they lie: a checkout
-    address: Text = UNRECORDED  # of the repository that pip took its source from: "git+https://..."
+    folder: Text = UNRECORDED  # the folder of the sources, if they were built in place: a checkout
+    address: Text = UNRECORDED  # the repository from which pip took the source: "git+https://..."
 
 
-# "static": nothing of the target was imported. "stated": nothing but what a log says of its machine is known.
+# "static": no module of the target was imported. "stated": all facts are what a log says about its machine.
 Grade = Literal["dynamic", "static", "stated"]
 
 
@@ -198,7 +198,7 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def paths_of(facts: Facts, unknown: Unknown) -> list[str]:
-    """Return the paths that hold this very Unknown (by identity: an equal reason elsewhere is another fact)."""
+    """Return the paths of the fields whose value is this same Unknown object. An Unknown with an equal reason in another field is another fact."""
     return [path for path, value in walk(facts) if value is unknown]
 
 

@@ -23,8 +23,8 @@ class Severity(str, enum.Enum):
 
 
 class Certainty(str, enum.Enum):
-    OBSERVED = "observed"  # it happened: in a child, or in a log
-    PREDICTED = "predicted"  # facts imply it
+    OBSERVED = "observed"  # it was seen to happen, in a child or in a log
+    PREDICTED = "predicted"  # the facts imply it, and nobody saw it happen
 
 
 class Confidence(str, enum.Enum):
@@ -50,7 +50,7 @@ class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: EvidenceKind
     text: str
-    path: str | None = None  # of a fact, e.g. "torch.cuda"; of a trial row, e.g. "trials.2"
+    path: str | None = None  # path of a fact ("torch.cuda") or of a trial row ("trials.2")
     file: str | None = None
     line: int | None = None
 
@@ -77,7 +77,7 @@ def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
 class Fix(Record, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     steps: tuple[Step, ...]
-    verify: tuple[str, ...]  # argv whose exit code 0 shows that it worked
+    verify: tuple[str, ...]  # argv whose exit code 0 shows that the fix worked
 
 
 class Finding(Record, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class Diagnosis(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[Undetermined, ...] = ()
     unrecognised: tuple[Unrecognised, ...] = ()
-    stated: tuple[Evidence, ...] = ()  # of a log alone: what it says of its machine
+    stated: tuple[Evidence, ...] = ()  # if only a log was judged: what it says about its machine
 
     def worst(self) -> Severity | None:
         return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)

@@ -1,8 +1,8 @@
-r"""Text that comes from elsewhere (names of files, variables, exceptions, reports), made fit to be written as UTF-8.
+r"""Make foreign text (names of files, variables, exceptions, reports) fit to be written as UTF-8.
 
-Python keeps a byte that is no UTF-8 as a lone surrogate (PEP 383), which neither JSON nor a terminal takes. Such a byte is
-written as an escape from here on: "caf" and the byte E9 become "caf\xe9". What was escaped is remembered, so that the
-file itself can still be opened or started by its real name.
+Python stores a byte that is not UTF-8 as a lone surrogate (PEP 383), which neither JSON nor a terminal accepts. Here such a byte
+becomes an escape: "caf" and the byte E9 become "caf\xe9". The original text is remembered, so that a
+file can still be opened or started by its real name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE = re.compile("[\udc80-\udcff]")
-_raw: dict[str, str] = {}  # text with escapes -> as it was
+_raw: dict[str, str] = {}  # text with escapes -> the original text
 
 
 def text(given: str) -> str:
@@ -29,12 +29,12 @@ def text(given: str) -> str:
 
 
 def raw(shown: str) -> str:
-    """Return the name that `text` made this of in this process, to open or to start it."""
+    """Return the original name from which `text` made this one in this process, to open or start the file."""
     return _raw.get(shown, shown)
 
 
 def plain(value: Any) -> Any:
-    """Return plain data (dicts, lists, texts) with every text in it fit to be written."""
+    """Return plain data (dicts, lists, texts) with every text made fit for UTF-8."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, dict):
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def record(given: T) -> T:
-    """Return the record with every text in it fit to be written: itself, unless there is an odd one."""
+    """Return the record with every text made fit for UTF-8: the record itself where each text is so already."""
     try:
         msgspec.json.encode(given)
     except UnicodeEncodeError:
@@ -54,7 +54,7 @@ def record(given: T) -> T:
 
 
 def json_bytes(data: bytes) -> bytes:
-    r"""Return JSON as UTF-8 where a byte is none: a Latin-1 "\xe9" in a string becomes the escape, four characters."""
+    r"""Return JSON as UTF-8. Bytes that are not UTF-8 become escapes: the Latin-1 byte E9 becomes the four characters \xe9."""
     decoded = data.decode("utf-8", "surrogateescape")
     return _BYTE.sub(lambda match: "\\" + _escape(match), decoded).encode()
 

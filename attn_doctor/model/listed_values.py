@@ -1,6 +1,6 @@
-"""Reads records of elsewhere: a value that its list does not hold becomes Unknown, where the field may be unknown.
+"""Read records that another version of attn-doctor wrote: a value that is not on the field's list becomes Unknown, if the field may be unknown.
 
-A child of the target, a saved report or a facts file may be of another version of attn-doctor, whose lists are longer.
+The lists of that version may be longer, in a saved report or a facts file for example.
 Example: `system.os` "freebsd" becomes Unknown("attn-doctor does not know the value 'freebsd'").
 """
 
@@ -14,11 +14,11 @@ import msgspec
 T = TypeVar("T")
 
 _NOT_LISTED = re.compile(r"Invalid enum value '(.*)' - at `\$\.", re.DOTALL)
-_EVERY = "[...]"  # so msgspec names any item of a mapping
+_EVERY = "[...]"  # the word with which msgspec names any item of a mapping
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """Return the record that this JSON holds. Raises msgspec.ValidationError."""
+    """Return the record from JSON. Raises msgspec.ValidationError."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
@@ -26,7 +26,7 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def convert(plain: Any, kind: type[T]) -> T:
-    """Return the record that these plain values, which may be changed, stand for. Raises msgspec.ValidationError."""
+    """Return the record from plain values, which the function may change. Raises msgspec.ValidationError."""
     first: dict[str, msgspec.ValidationError] = {}  # path of a field -> why its value was refused
     while True:
         try:
@@ -41,7 +41,7 @@ def convert(plain: Any, kind: type[T]) -> T:
 
 
 def _forget(plain: Any, path: list[str], value: str) -> None:
-    """Put Unknown for the value, at every place that the path names."""
+    """Replace the value by Unknown, at every place that the path names."""
     step, rest = path[0], path[1:]
     here: Any = int(step) if isinstance(plain, list) and step.isdigit() else step
     several = range(len(plain)) if isinstance(plain, list) else list(plain)

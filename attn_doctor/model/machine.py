@@ -1,6 +1,6 @@
-"""Answers that several rooms need of the facts: which GPU there is, which imports went how, whether flash-attn works, the goal. Pure.
+"""Answer questions about the facts that several packages ask: the GPU, the imports, whether flash-attn works, the goal. Pure.
 
-Each is worked out here and nowhere else. No answer raises: it is Unknown where the facts do not tell.
+No other module works these answers out. A function returns Unknown, and does not raise, if the facts do not contain the answer.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from attn_doctor.model.findings import Goal
 _FLASH_REQUIREMENT = re.compile(r"(?i)^flash[-_]attn\b|(?:^|/)flash_attn-")
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"  # PCI vendors, https://pci-ids.ucw.cz
 
-NAMELESS = "the stated GPU"  # the name of a GPU of which only the compute capability was stated (--gpu 8.9)
+NAMELESS = "the stated GPU"  # the name of a GPU if only its compute capability was stated (--gpu 8.9)
 
 FlashAttn = Literal["absent", "fails", "works", "not tried"]
 
 
 def nvidia_on_bus(facts: Facts) -> tuple[PciDevice, ...] | Unknown:
-    """Return the NVIDIA devices on the PCI bus. Under WSL none shows there, although the machine has one."""
+    """Return the NVIDIA devices on the PCI bus. Under WSL the bus shows no GPU, even if the machine has one."""
     bus = facts.graphics.pci
     return bus if isinstance(bus, Unknown) else tuple(device for device in bus if device.vendor == NVIDIA)
 
 
 def nvidia_present(facts: Facts) -> bool | Unknown:
-    """Return whether the machine has an NVIDIA GPU, whether or not anything can use it. Each Jetson and DGX Spark has one."""
+    """Return whether the machine has an NVIDIA GPU, usable or not. Each Jetson and DGX Spark has one."""
     if facts.system.board in ("jetson", "dgx-spark"):
         return True
     gpus, on_bus = facts.graphics.gpus, nvidia_on_bus(facts)
     for seen in (gpus, on_bus):
         if isinstance(seen, tuple) and seen:
             return True
-    # Under WSL only the driver can tell, and without it nobody can.
+    # Under WSL only the driver can answer this; without a driver it is unknown.
     return gpus if isinstance(gpus, Unknown) else on_bus if isinstance(on_bus, Unknown) else False
 
 
 def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
-    """Return the AMD GPUs that somebody may mean to compute on: none beside an NVIDIA GPU.
+    """Return the AMD GPUs that a user may want to compute on: none if there is an NVIDIA GPU.
 
-    The graphics of a processor, as in most laptops with a Ryzen, shows as an AMD GPU too.
+    In most laptops with a Ryzen, the graphics unit of the processor is listed as an AMD GPU too.
     """
     amd = facts.graphics.amd
     return () if isinstance(amd, Unknown) or nvidia_present(facts) is True else amd
 
 
 def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
-    """Return place, GPU and compute capability of the first NVIDIA GPU that programs see; None where none is known."""
+    """Return index, GPU and compute capability of the first NVIDIA GPU that programs see; None if none is known."""
     for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
         if gpu.visible is not False and isinstance(gpu.compute_capability, str):
             return index, gpu, gpu.compute_capability
@@ -55,24 +55,24 @@ def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
 
 
 def tried(facts: Facts) -> tuple[Import, ...]:
-    """Return the imports that were tried; none where nothing was imported."""
+    """Return the imports that were tried; empty if nothing was imported."""
     return facts.imports if isinstance(facts.imports, tuple) else ()
 
 
 def failed_flash_attn(facts: Facts) -> Import | None:
-    """Return the import of flash-attn 2 that failed: of the package or of its extension."""
+    """Return the import of flash-attn 2 that failed: that of the package or that of its extension."""
     return next((i for i in tried(facts) if i.module in ("flash_attn", "flash_attn_2_cuda") and i.ok is False), None)
 
 
 def extension_tried(facts: Facts) -> bool:
-    """Return whether the extension of flash-attn 2 was imported here, well or badly: then its name predicts nothing any more."""
+    """Return whether the extension of flash-attn 2 was imported here, with or without success: then its file name need not be judged."""
     return any(i.module == "flash_attn_2_cuda" and isinstance(i.ok, bool) for i in tried(facts))
 
 
 def flash_attn(facts: Facts) -> FlashAttn | Unknown:
-    """Return what became of flash-attn 2: its import, or where nothing was imported what its file says.
+    """Return the state of flash-attn 2: by its import, or by its file if nothing was imported.
 
-    "not tried": it is there, and nothing speaks against it.
+    "not tried": it is installed, and its file shows no fault.
     """
     if isinstance(facts.flash_attention.version, Unknown):
         return facts.flash_attention.version
@@ -85,7 +85,7 @@ def flash_attn(facts: Facts) -> FlashAttn | Unknown:
 
 
 def flash_attn_cannot_load(facts: Facts) -> bool:
-    """Return whether, where nothing was imported, the file of flash-attn 2 says that it cannot load."""
+    """Return whether nothing was imported and the file of flash-attn 2 shows that it cannot load."""
     files = facts.binaries if isinstance(facts.imports, Unknown) and isinstance(facts.binaries, tuple) else ()
     return any(binary.module == "flash_attn_2_cuda" and binary.verdict == "fails" for binary in files)
 

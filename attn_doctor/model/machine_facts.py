@@ -1,4 +1,4 @@
-"""Define the facts of a machine: system, processor, GPUs, toolkits and compilers. Others import them from `model.facts`."""
+"""Define the facts of a machine: system, processor, GPUs, toolkits and compilers. Other modules import them from `model.facts`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Disk(Record, frozen=True, kw_only=True):
 
 
 OsName = Literal["linux", "windows", "darwin"]
-Board = Literal["jetson", "dgx-spark"]  # machines whose torch is another than a desktop's or a server's
-Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebooks whose system belongs to somebody else
+Board = Literal["jetson", "dgx-spark"]  # machines that need a special build of torch
+Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebook services: the user does not administrate the system
 
 
 class System(Record, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class System(Record, frozen=True, kw_only=True):
     distribution_name: Text = UNRECORDED
     kernel: Text = UNRECORDED
     machine: Text = UNRECORDED  # as `uname -m`
-    glibc: Text = UNRECORDED  # None: another libc
+    glibc: Text = UNRECORDED  # None: another C library
     musl: Text = UNRECORDED
     libstdcxx: Text = UNRECORDED  # path of the libstdc++ that would be loaded
     glibcxx: Text = UNRECORDED  # newest GLIBCXX_ version in it
@@ -101,15 +101,17 @@ class AmdGpu(Record, frozen=True, kw_only=True):
 
 
 class Graphics(Record, frozen=True, kw_only=True):
-    """Describe GPUs, and what stands between them and a program."""
+    """Describe the GPUs, and the parts between a GPU and a program: driver, libraries, device nodes."""
 
     pci: tuple[PciDevice, ...] | Unknown = UNRECORDED
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
-    stated: Flag = False  # the GPU was stated by --gpu: it is elsewhere, and nothing of this section was seen of it
+    stated: Flag = (
+        False  # --gpu stated the GPU: it is in another machine, and no value of this section was read from it
+    )
     driver: Text = UNRECORDED  # "580.65.06"; None: no NVIDIA driver
-    driver_cuda: Text = UNRECORDED  # most that the driver supports, "13.0"
+    driver_cuda: Text = UNRECORDED  # the newest CUDA that the driver supports, "13.0"
     kernel_module: Text = UNRECORDED  # version of the loaded module; None: not loaded
-    libcuda: Text = UNRECORDED  # path of the libcuda.so.1 that the loader would take
+    libcuda: Text = UNRECORDED  # path of the libcuda.so.1 that the loader would load
     libcuda_version: Text = UNRECORDED
     nvml_error: Text = UNRECORDED  # None: NVML answered
     nvml_code: Number = UNRECORDED
@@ -118,14 +120,14 @@ class Graphics(Record, frozen=True, kw_only=True):
     device_nodes: tuple[str, ...] | Unknown = UNRECORDED  # /dev/nvidia*
     uvm: Flag = UNRECORDED  # /dev/nvidia-uvm
     fabric_manager: Text = UNRECORDED  # "active", "inactive", ...; None: no NVSwitch here
-    cuda_error: Text = UNRECORDED  # what cuInit answered, e.g. "803 system has unsupported ..."; None: it worked
+    cuda_error: Text = UNRECORDED  # the error of cuInit, "803 system has unsupported ..."; None: it worked
     amd: tuple[AmdGpu, ...] | Unknown = UNRECORDED
     rocm: Text = UNRECORDED
     apple: Flag = UNRECORDED  # Apple silicon
 
 
 class Toolkit(Record, frozen=True, kw_only=True):
-    """Describe one CUDA toolkit, counted once whatever links lead to it."""
+    """Describe one CUDA toolkit, counted once even if several links lead to it."""
 
     root: str
     found_by: tuple[str, ...] = ()  # "CUDA_HOME", "PATH", "/usr/local/cuda", "conda", "pip"
@@ -153,7 +155,7 @@ class Shadow(Record, frozen=True, kw_only=True):
 class Toolchain(Record, frozen=True, kw_only=True):
     toolkits: tuple[Toolkit, ...] | Unknown = UNRECORDED
     nvcc_on_path: Text = UNRECORDED
-    cuda_home: Text = UNRECORDED  # what torch's cpp_extension would choose
+    cuda_home: Text = UNRECORDED  # the folder that torch's cpp_extension would choose
     cuda_home_by: Text = UNRECORDED  # "CUDA_HOME", "CUDA_PATH", "nvcc on PATH", "/usr/local/cuda"
     cuda_home_problem: Text = (
         UNRECORDED  # "is a list", "is a file", "does not exist", "has no bin/nvcc", ...; None: sound

@@ -1,6 +1,6 @@
-"""Reads reports of older schema versions: turns their plain data into the data of today. Pure.
+"""Convert reports of older schema versions: their plain data becomes data of today's schema. Pure.
 
-Version 1 held a step as an argv, with options among the requirements, and a risk as "medium: why".
+In version 1 a step was an argv, with options among the requirements, and a risk was a text such as "medium: why".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SWITCHES = {
 
 
 def upgraded(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a report of schema version 1 as that of version 2. Data that is no such report stays as it is."""
+    """Return the data of a version 1 report in the form of version 2. Other data is returned unchanged."""
     findings = report.get("findings")
     for finding in findings if isinstance(findings, list) else ():
         fixes = finding.get("fixes") if isinstance(finding, dict) else None
@@ -44,7 +44,7 @@ def _step(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _action(argv: Sequence[str], kind: object) -> dict[str, Any]:
-    """Return the kind and the fields of a step. A command of an installer that is not understood is left to the user."""
+    """Return the kind and the fields of a step. A command of an unknown installer becomes a step that the user does by hand."""
     by_hand = {"kind": "by-hand", "argv": list(argv)}
     if kind == "environment" and argv:
         return {"kind": "variable", "name": argv[0], "value": argv[1] if len(argv) > 1 else None}

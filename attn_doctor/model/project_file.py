@@ -1,4 +1,4 @@
-"""The record types of what a project file asks for. Values only."""
+"""Define the records of what a project file asks for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Kind = Literal["requirements", "pyproject", "lock", "conda", "dockerfile"]
 
 
 class Wish(Record, frozen=True, kw_only=True):
-    """A package that a file asks for."""
+    """Describe a package that a file asks for."""
 
     name: str  # normal name: "flash-attn"
-    text: str  # as it stands there, "flash-attn==2.5.8", or the address of a wheel
+    text: str  # the text in the file: "flash-attn==2.5.8", or the address of a wheel
     line: int  # from 1
-    version: str | None = None  # where it is exact: "2.5.8"; of conda's "pytorch=2.1" it is "2.1"
+    version: str | None = None  # the version, if it is exact: "2.5.8"; "2.1" for conda's "pytorch=2.1"
     conda: bool = False
     isolated: bool = True  # False: installed with --no-build-isolation
-    by_command: bool = False  # of a Dockerfile
-    without_torch: bool = False  # of a Dockerfile: neither its image nor an earlier command brings torch
-    build: str | None = None  # of conda: "py3.10_cuda12.1_cudnn8_0"
+    by_command: bool = False  # a command of a Dockerfile installs it
+    without_torch: bool = False  # in a Dockerfile: neither the image nor an earlier command contains torch
+    build: str | None = None  # conda's build string: "py3.10_cuda12.1_cudnn8_0"
 
     @property
     def requirement(self) -> str:
@@ -34,36 +34,36 @@ class Wish(Record, frozen=True, kw_only=True):
 
 
 class Said(Record, frozen=True, kw_only=True):
-    """Another thing that a file settles, and its line."""
+    """Hold a value that a file sets, and its line."""
 
     value: str
     line: int
 
 
 class Image(Record, frozen=True, kw_only=True):
-    """The image on which a Dockerfile builds, as far as its name tells."""
+    """Describe the base image of a Dockerfile, as far as its name says."""
 
     name: str  # "nvidia/cuda:12.4.1-runtime-ubuntu22.04"
     line: int
-    toolkit: str | None = None  # "12.4" where nvcc is in it
-    without_toolkit: bool = False  # its name says that nvcc is not in it
-    compiler: bool | None = None  # None: its name does not tell
+    toolkit: str | None = None  # "12.4", if nvcc is in the image
+    without_toolkit: bool = False  # the name says that nvcc is not in the image
+    compiler: bool | None = None  # None: the name does not say it
 
 
 class ProjectFile(Record, frozen=True, kw_only=True):
-    """Hold what one file asks for."""
+    """Hold all that one file asks for."""
 
     file: str
     kind: Kind
     wishes: tuple[Wish, ...] = ()
-    whole: bool = False  # a lock file: the packages are all that would be installed
+    whole: bool = False  # a lock file: no other packages would be installed
     os: OsName | None = None
     python: Said | None = None  # "3.13"
-    flavour: Said | None = None  # of torch, by the index that is named: "cu121", "cpu", "rocm6.2"
+    flavour: Said | None = None  # the build of torch, by the index in the file: "cu121", "cpu", "rocm6.2"
     image: Image | None = None
     distribution: Said | None = None  # "ubuntu 22.04"
     musl: bool = False
-    variables: tuple[Variable, ...] = ()  # of a Dockerfile
+    variables: tuple[Variable, ...] = ()  # set by a Dockerfile
 
     def lines(self) -> set[int]:
         """Return the lines that ask for a package or name the image."""

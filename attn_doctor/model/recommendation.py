@@ -1,4 +1,4 @@
-"""The advice of one run: which attention backend to use, whether to install flash-attn, and why."""
+"""Define the advice of one run: the attention backend to use, whether to install flash-attn, and the reasons."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ class Recommendation(Record, frozen=True, kw_only=True):
     measured: bool
     summary: str
     because: tuple[Reason, ...] = ()
-    do: tuple[str, ...] = ()  # titles of fixes, first things first; then how to take the backend
+    do: tuple[str, ...] = ()  # titles of fixes in the order to do them, then how to use the backend

@@ -1,4 +1,4 @@
-"""Define the base of all records, the value of what could not be told, and how foreign code ends."""
+"""Define the base of all records, the value for an unknown fact, and the ways in which foreign code ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stand for a value that could not be told. In JSON: ``{"unknown": why}``.
+    """Represent a value that could not be found out. In JSON: ``{"unknown": why}``.
 
-    It is neither true nor false: ``if facts.system.container:`` would take a machine of which nothing is known for a
-    container. Its truth value raises TypeError.
+    It is neither true nor false, and ``bool()`` of it raises TypeError. Otherwise ``if facts.system.container:`` would take an
+    unknown machine for a container.
     """
 
     unknown: str
@@ -27,7 +27,7 @@ class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.unknown
 
 
-# The reason of a value that only a program, or the driver's library, could report.
+# The reason if only a program or the driver's library could report a value.
 NOT_ASKED = "not read: --static starts no tool"
 
 
@@ -52,7 +52,7 @@ R = TypeVar("R", bound=Record)
 
 
 def all_unknown(kind: type[R], why: str, **known: Any) -> R:
-    """Return a record of this kind with every field unknown that can be, for one reason."""
+    """Return a record of this kind in which every field that may be unknown is unknown, for the same reason."""
     blank = kind(**known)
     fields = {
         name: Unknown(why)
@@ -62,25 +62,25 @@ def all_unknown(kind: type[R], why: str, **known: Any) -> R:
     return msgspec.structs.replace(blank, **fields)
 
 
-# How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised so, in a trial.
+# How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised that error in a trial.
 FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of-memory"]
 
 
 class Fault(Record, frozen=True, kw_only=True):
-    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never came back."""
+    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never returned."""
 
     kind: FaultKind
     type: str | None = None  # exception type, e.g. "ImportError"
     message: str | None = None
     signal: str | None = None  # e.g. "SIGSEGV"
     exit_code: int | None = None
-    where: str | None = None  # innermost frame or open section
+    where: str | None = None  # the innermost frame, or the section that was running
     traceback: str | None = None
     seconds: float | None = None
 
     @property
     def headline(self) -> str:
-        """Return the line of the message that says most. NumPy puts a page of advice before "Original error was: ..."."""
+        """Return the line of the message that says most. In NumPy's message a page of advice comes before "Original error was: ..."."""
         text = (self.message or "").strip()
         original = text.partition("Original error was:")[2].strip()
         lines = (original or text).splitlines()

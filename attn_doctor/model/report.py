@@ -15,7 +15,7 @@ from attn_doctor.model.old_reports import upgraded
 from attn_doctor.model.recommendation import Recommendation
 from attn_doctor.model.trials import Trial, TrialRun
 
-SCHEMA_VERSION = 2  # 2: a step holds its fields (model/steps.py); old_reports reads version 1
+SCHEMA_VERSION = 2  # 2: a step has fields (model/steps.py); old_reports reads version 1
 
 
 class Tool(Record, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Target(Record, frozen=True, kw_only=True):
     version: str | None
 
 
-# "healthy": all that was asked for was seen to work · "sick": an error was found · "unknown": neither
+# "healthy": everything that was asked for was seen to work · "sick": an error was found · "unknown": neither
 Outcome = Literal["healthy", "sick", "unknown"]
 Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", "model built", "eager trained"]
 
@@ -45,7 +45,7 @@ class Report(Record, frozen=True, kw_only=True):
     exit_code: int
     outcome: Outcome = "unknown"
     seen: tuple[Seen, ...] = ()  # what was seen to work
-    unexamined: tuple[str, ...] = ()  # what was asked for and could not be examined, a phrase each
+    unexamined: tuple[str, ...] = ()  # a phrase for each thing that was asked for and could not be examined
     facts: Facts
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
@@ -59,12 +59,12 @@ class Report(Record, frozen=True, kw_only=True):
 
 
 class Unreadable(Refused):
-    """Report that a file which should hold facts or a report does not. The text is one sentence for the user."""
+    """Report that a file has neither facts nor a report. The text is one sentence for the user."""
 
 
 class _Header(msgspec.Struct):
     schema_version: int | None = None
-    facts: msgspec.Raw = msgspec.Raw()  # empty: this is no report but facts themselves
+    facts: msgspec.Raw = msgspec.Raw()  # empty: the file is no report; it has the facts alone
 
 
 def decode_facts(data: bytes, name: str) -> Facts:
@@ -76,7 +76,7 @@ def decode_facts(data: bytes, name: str) -> Facts:
             return listed_values.decode(bytes(header.facts), Facts)
         return listed_values.decode(data, Facts)
     except msgspec.ValidationError as error:
-        raise Unreadable(f"{name} does not hold facts: {error}") from error
+        raise Unreadable(f"{name} does not contain facts: {error}") from error
 
 
 def decode_report(data: bytes, name: str) -> Report:
@@ -121,7 +121,7 @@ def _header(data: bytes, name: str) -> _Header:
 
 
 def encode(records: Any) -> bytes:
-    """Return a report, or other records or plain data, as JSON to be read."""
+    """Return a report, or other records or plain data, as indented JSON."""
     clean = foreign_text.plain(msgspec.to_builtins({"records": records}))["records"]
     return msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n"
 
@@ -138,7 +138,7 @@ def schema() -> bytes:
 
 
 class Broken(AttnDoctorError):
-    """Report that the doctor itself failed when there were facts already. `report` holds what was found until then."""
+    """Report that attn-doctor itself failed after it had collected facts. `report` has the results until then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("attn-doctor itself failed")

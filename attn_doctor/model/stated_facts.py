@@ -1,4 +1,4 @@
-"""The record types of what a log says of the machine that wrote it. Values only: nothing here reads a log.
+"""Define the records of what a log says about the machine that wrote it. No function here reads a log.
 
 A log states few facts. A field that it does not state is ``Unknown("the log does not say")``, which never means "absent".
 """
@@ -12,17 +12,19 @@ import msgspec
 from attn_doctor.model.facts import Board, Doing, Hosted, OsName, Record, Unknown
 
 NOT_SAID = "the log does not say"
-FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are a few pins, and no list of an environment
+FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are pins, and not the list of an environment
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted
 Shell = Literal["powershell", "cmd", "bash", "notebook"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
-# "user": packages of one user beside a Python of the system, ~/.local/lib/python3.10.
+# "user": packages of one user for the system's Python, in ~/.local/lib/python3.10.
 EnvironmentKind = Literal["venv", "conda", "pixi", "pipx", "system", "standalone", "user"]
 CondaTool = Literal["conda", "mamba", "micromamba"]
 Flavour = Literal["cuda", "cpu", "rocm", "xpu"]  # of a torch build
-How = Literal["said", "implied"]  # a tool prints the value itself; or it is read off a path, a file name, an error text
+How = Literal[
+    "said", "implied"
+]  # "said": a tool prints the value; "implied": a path, a file name or an error text contains it
 
 T = TypeVar("T")
 
@@ -48,9 +50,9 @@ class StatedPackage(Record, frozen=True, kw_only=True):
     """Hold the installed version of a distribution, as a log states it."""
 
     name: str  # normalised: "flash-attn"
-    version: str  # empty: it is there, in a version that is not told
+    version: str  # empty: the package is installed, and the log does not say its version
     place: Place
-    installer: Literal["pip", "conda"] | None = None  # the one that keeps its books, where a list tells
+    installer: Literal["pip", "conda"] | None = None  # the tool that installed it, if a list in the log says so
 
 
 def _not_said() -> Unknown:
@@ -61,7 +63,7 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 
 
 class StatedFacts(Record, frozen=True, kw_only=True):
-    """Hold the statements of logs about their machine. Lists hold only the things that were named."""
+    """Hold the statements of logs about their machine. A list has only the things that the logs name."""
 
     os: Stated[OsName] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
@@ -81,18 +83,18 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
     prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"
-    conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # the one of its family that is there
+    conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # which tool of the conda family is installed
     interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
     python: Stated[str] | Unknown = _NOT_SAID
-    torch: Stated[str] | Unknown = _NOT_SAID  # as told, "2.5.1+cu124"
+    torch: Stated[str] | Unknown = _NOT_SAID  # as the log says it, "2.5.1+cu124"
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
     torch_cuda: Stated[str] | Unknown = _NOT_SAID  # torch.version.cuda, "12.4"
     torch_hip: Stated[str] | Unknown = _NOT_SAID
     available: Stated[bool] | Unknown = _NOT_SAID  # torch.cuda.is_available() said True; a False is not kept
     packages: tuple[StatedPackage, ...] = ()
-    whole: bool = False  # `packages` are all that are installed there
+    whole: bool = False  # no other packages than `packages` are installed
     driver: Stated[str] | Unknown = _NOT_SAID
-    driver_cuda: Stated[str] | Unknown = _NOT_SAID  # most that the driver supports
+    driver_cuda: Stated[str] | Unknown = _NOT_SAID  # the newest CUDA that the driver supports
     gpus: tuple[Stated[str], ...] = ()  # names, each once
     capability: Stated[str] | Unknown = _NOT_SAID  # "8.9"
     gfx: Stated[str] | Unknown = _NOT_SAID  # "gfx1100"
@@ -100,17 +102,17 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     toolkit: Stated[str] | Unknown = _NOT_SAID  # release of nvcc, "12.4"
     cuda_home: Stated[str] | Unknown = _NOT_SAID
     compiler: Stated[str] | Unknown = _NOT_SAID  # "gcc 11.4.0"
-    yolo_location: Stated[str] | Unknown = _NOT_SAID  # the folder of the ultralytics whose frame stands last
+    yolo_location: Stated[str] | Unknown = _NOT_SAID  # the folder of the ultralytics in the last frame
     package: Stated[str] | Unknown = _NOT_SAID  # being built, installed, imported or run when it failed
     doing: Stated[Doing] | Unknown = _NOT_SAID
     asked: Stated[str] | Unknown = _NOT_SAID  # version of the package that a project's tool tried to build
     locked: Stated[bool] | Unknown = _NOT_SAID  # uv had resolved the project
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
-    folder: Stated[str] | Unknown = _NOT_SAID  # of sources that were built where they lie
-    address: Stated[str] | Unknown = _NOT_SAID  # of the repository that the package came from
+    folder: Stated[str] | Unknown = _NOT_SAID  # the folder of the sources, if they were built in place
+    address: Stated[str] | Unknown = _NOT_SAID  # the repository that the package came from
 
     def version_of(self, package: str) -> str | None:
-        """Return the stated version of a package, None where none is stated."""
+        """Return the stated version of a package; None if no log states it."""
         return next((p.version for p in self.packages if p.name == package), None)
 
 

@@ -1,7 +1,7 @@
-"""The steps of a fix, as values: one record for each kind of action. Nothing here runs or renders a command.
+"""Define the steps of a fix: one record for each kind of action. No function here runs or renders a command.
 
-Options are fields, never words among the requirements. `argv` is the command that a reader can paste; it is rendered once, by
-`commands.installers`, when a fix or a plan is finished, and no code reads it to learn what a step is for.
+Options are fields, never words among the requirements. `argv` is the command that a reader can paste. `commands.installers`
+renders it once, when a fix or a plan is finished, and no code reads it to find out the action of a step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RISKS: tuple[Risk, ...] = ("none", "low", "medium", "high")
 
 
 def name_of(requirement: str) -> str | None:
-    """Return the normal name of what a requirement, a wheel's address or a wheel's file asks for."""
+    """Return the normal name of the package in a requirement, in the address of a wheel or in the name of a wheel's file."""
     if requirement.endswith(".whl"):
         try:
             return parse_wheel_filename(requirement.rpartition("/")[2].replace("%2B", "+"))[0]
@@ -45,37 +45,37 @@ _NO_COMMAND: Any = msgspec.field(default_factory=_no_command)
 
 
 class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """Hold what every step says beside its action."""
+    """Hold the fields that every step has, whatever its action."""
 
     why: str
     changes: str
     risk: Risk = "low"
-    risk_text: str | None = None  # what the risk is, "a reboot"
-    takes: str | None = None  # time and download, where known
+    risk_text: str | None = None  # the risk in words, "a reboot"
+    takes: str | None = None  # time and size of the download, if known
     undo: tuple[str, ...] | None = None  # argv
-    into: str | None = None  # a file, into which the shell writes all that the command says
-    argv: tuple[str, ...] = _NO_COMMAND  # the command; empty for a variable, and for what only hands can do
+    into: str | None = None  # a file into which the shell writes the output of the command
+    argv: tuple[str, ...] = _NO_COMMAND  # the command; empty for a variable, and for a step without a command
 
     @property
     def risk_in_words(self) -> str:
-        """Return the risk, and after a colon what it is: "medium: a reboot"."""
+        """Return the risk and its words: "medium: a reboot"."""
         return f"{self.risk}: {self.risk_text}" if self.risk_text else self.risk
 
 
 class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="install"):
     """Install packages into the target."""
 
-    requirements: tuple[str, ...]  # names with versions, addresses of wheels, a repository of sources
+    requirements: tuple[str, ...]  # names with versions, addresses of wheels, or a repository with sources
     index_url: str | None = None
-    from_folder: str | None = None  # take wheels from this folder, and from no index
-    find_links: str | None = None  # a page of wheels, beside the index
+    from_folder: str | None = None  # install wheels from this folder, and ask no index
+    find_links: str | None = None  # a page of wheels, in addition to the index
     upgrade: bool = False
-    reinstall: bool = False  # also where the version is there
+    reinstall: bool = False  # even if this version is installed
     no_deps: bool = False
     no_build_isolation: bool = False
     no_cache: bool = False
-    no_binary: bool = False  # compile these packages, also where the index has a finished wheel
-    only_binary: bool = False  # take these packages as wheels, also where a newer source is there
+    no_binary: bool = False  # compile these packages, even if the index has a finished wheel
+    only_binary: bool = False  # install these packages from wheels, even if a newer source exists
     verbose: bool = False
 
     def names(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Return the names of the fields, beside the requirements, that are set."""
+        """Return the names of the fields that are set, without the requirements."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 
@@ -113,7 +113,7 @@ class Uninstall(Action, frozen=True, kw_only=True, omit_defaults=True, tag="unin
 
 
 class AddPip(Action, frozen=True, kw_only=True, omit_defaults=True, tag="add-pip"):
-    """Put a pip into a target that has none, by its own ensurepip."""
+    """Install pip into a target that has no pip, with the target's own ensurepip."""
 
 
 class Remove(Action, frozen=True, kw_only=True, omit_defaults=True, tag="remove"):
@@ -134,30 +134,30 @@ class Run(Action, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
 
 
 class RunByHand(Action, frozen=True, kw_only=True, omit_defaults=True, tag="by-hand"):
-    """Ask the user to act, mostly as administrator or on another machine. Without `argv` the words of `why` say it all."""
+    """Ask the user to act, in most cases as administrator or on another machine. If `argv` is empty, `why` says what to do."""
 
-    elsewhere: bool = False  # the work goes on in another system: nothing else is put right in this one
+    elsewhere: bool = False  # the user continues in another system: no further step changes this system
 
 
 Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  # noqa: UP007 - msgspec, Python 3.10
 
 
 def bare(step: Step) -> Step:
-    """Return the step without a command that was rendered from its fields."""
+    """Return the step without its rendered command."""
     return step if isinstance(step, Run | RunByHand | SetVariable) else msgspec.structs.replace(step, argv=())
 
 
 def action(step: Step) -> Step:
-    """Return what a step does, without words about it: two steps that do the same are equal then.
+    """Return the step without its words, so that two steps with the same action are equal.
 
-    A step by hand that has no command is told by its reason, which stays.
+    A step by hand without a command keeps its reason, because only the reason says what it does.
     """
     why = step.why if isinstance(step, RunByHand) and not step.argv else ""
     return msgspec.structs.replace(bare(step), why=why, changes="", risk="low", risk_text=None, takes=None, undo=None)
 
 
 def moved(step: Step, word: Callable[[str], str]) -> Step:
-    """Return the step with `word` applied to each path and word that may hold a path of the target."""
+    """Return the step with `word` applied to each path, and to each word that may contain a path of the target."""
     if isinstance(step, Remove):
         return msgspec.structs.replace(step, paths=tuple(map(word, step.paths)))
     if isinstance(step, Run | RunByHand):

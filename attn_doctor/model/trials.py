@@ -1,4 +1,4 @@
-"""The record types of a trial: what is asked for, and its results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
+"""Define the records of a trial: the request and the results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Gain(Record, frozen=True, kw_only=True):
     p: float  # after Holm's correction over the backends of this dtype
     verdict: GainVerdict | None = None
     coverage: float = 0.95  # of the interval from `low` to `high`
-    more_rounds: int | None = None  # that would settle an undecided comparison, about; None: not known
+    more_rounds: int | None = None  # about so many more rounds would decide an undecided comparison; None: not known
 
 
 class AttentionCalls(Record, frozen=True, kw_only=True):
@@ -89,13 +89,13 @@ class Trial(Record, frozen=True, kw_only=True):
     backend: str
     status: Status
     dtype: Dtype
-    reason: str | None = None  # why it is not ok, in PyTorch's or the package's own words where it has any
+    reason: str | None = None  # why it is not ok, in the words of PyTorch or the package if they give a reason
     scope: Scope = "model"
     model: str | None = None
     device: str = "cpu"
     batch: int = 0
     imgsz: int | None = None
-    shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, where shapes were asked for
+    shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, if shapes were asked for
     threads: int | None = None
     kernels: tuple[str, ...] = ()
     kernel_shares: tuple[KernelShare, ...] = ()  # of attention alone, the largest first
@@ -105,20 +105,20 @@ class Trial(Record, frozen=True, kw_only=True):
     peak_bytes: int | None = None
     output_error: float | None = None  # at the attention operator, against float64
     gradient_error: float | None = None
-    deterministic: bool | None = None  # two passes over the same numbers gave the same bits, gradients included
+    deterministic: bool | None = None  # two passes with the same numbers gave the same bits, gradients included
     attention_share: float | None = None  # of the step's time, 0..1
     model_output_error: float | None = None  # of the whole model, against the same in float64
     model_gradient_error: float | None = None
-    wrong_by: float | None = None  # of a row that is "wrong": how far its numbers are off
+    wrong_by: float | None = None  # for a row that is "wrong": the error of its numbers
     wrong_module: str | None = None  # the module of torch whose gradient is wrong with it, e.g. "BatchNorm2d"
     forward_gain: Gain | None = None
     step_gain: Gain | None = None
-    forward_samples: tuple[float, ...] = ()  # milliseconds, round by round
+    forward_samples: tuple[float, ...] = ()  # milliseconds, one value for each round
     step_samples: tuple[float, ...] = ()
 
 
 def refused(rows: Sequence[Trial]) -> Trial | None:
-    """Return eager's row where a GPU refused even that, and no other row has run: nothing runs on that GPU."""
+    """Return eager's row if the GPU refused even eager and no other row has run: then nothing runs on that GPU."""
     if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
@@ -132,7 +132,7 @@ def refused(rows: Sequence[Trial]) -> Trial | None:
 
 
 class ReferenceCheck(Record, frozen=True, kw_only=True):
-    """Compare finite differences with autograd: whether the gradients that everything else is held to are right at all."""
+    """Compare finite differences with autograd: whether the reference gradients, with which all others are compared, are right."""
 
     ok: bool | None = None
     error: float | None = None
@@ -141,7 +141,7 @@ class ReferenceCheck(Record, frozen=True, kw_only=True):
 
 
 class Stages(Record, frozen=True, kw_only=True):
-    """Hold the times of one image in ultralytics' predictor, stage by stage: medians of `n` calls, milliseconds an image."""
+    """Hold the times of one image in ultralytics' predictor, for each stage: medians of `n` calls, in milliseconds per image."""
 
     backend: str
     dtype: Dtype
@@ -167,9 +167,9 @@ class Range(Record, frozen=True, kw_only=True):
 
 
 class GpuWatch(Record, frozen=True, kw_only=True):
-    """Describe the GPU during the measured rounds, by NVML, in `n` looks at it. None: this GPU does not tell."""
+    """Describe the GPU during the measured rounds: `n` readings by NVML. None: this GPU does not report the value."""
 
-    joules_an_image: float | None = None  # of a training step, over all backends; whole GPU
+    joules_an_image: float | None = None  # in a training step, for all backends together, of the whole GPU
     sm_megahertz: Range | None = None
     celsius: Range | None = None
     slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"
@@ -189,7 +189,7 @@ class TrialRun(Record, frozen=True, kw_only=True):
     stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
     optimised: tuple[OptimisedStep, ...] = ()  # the same
     gpu: GpuWatch | None = None
-    fault: Fault | None = None  # why nothing could be run at all, e.g. a torch that did not come up
+    fault: Fault | None = None  # why nothing could be run at all, for example a torch that does not import
     model_fault: Fault | None = None  # why the model could not be built: the attention alone was tried then
     forward_fault: Fault | None = None  # why the model that was built does not run
     notes: tuple[str, ...] = ()
@@ -199,4 +199,4 @@ class Trials(Record, frozen=True, kw_only=True):
     rows: tuple[Trial, ...] = ()
     run: TrialRun = TrialRun()
     skipped: str | None = None  # why there are no rows
-    attempted: bool = False  # a process was started to try something, whatever became of it
+    attempted: bool = False  # a process was started to try something, with or without success

@@ -13,7 +13,7 @@ Pair = tuple[int, int]
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
-    """Return a version, odd ones too: "2.0.0.nv23.05", "2.1.0a0+32f93b1". None if the text does not begin with a number."""
+    """Return a version, also for unusual texts: "2.0.0.nv23.05", "2.1.0a0+32f93b1". None if the text does not begin with a number."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -44,13 +44,13 @@ def dotted(numbers: Pair) -> str:
 
 
 def sm(text: str) -> Pair | None:
-    """Return the capability of an arch name: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for others."""
+    """Return the capability of an arch name: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for any other text."""
     match = re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[af]?", text)
     return (int(match[1]), int(match[2])) if match else None
 
 
 class FlashBuild(NamedTuple):
-    """The build of a flash-attn wheel, as the local part of its version names it."""
+    """Hold the build of a flash-attn wheel, from the local part of its version."""
 
     torch: str  # "2.8"
     cuda: str  # "12", or "12.2" where the wheel names the minor
@@ -63,7 +63,7 @@ _FLASH_BUILD = re.compile(r"cu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FAL
 
 
 def flash_build(text: str | None) -> FlashBuild | None:
-    """Return the build that a text names: a local version, a file name or an address; None where it names none."""
+    """Return the build that a text names: a local version, a file name or an address; None if it names no build."""
     match = _FLASH_BUILD.search(text or "")
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Collect the facts: our side of the probes, one module for each section of the facts.
+"""Collect the facts, with one module for each section of the facts. These modules run in attn-doctor's own process.
 
-Each lists its sources in order of trust.
+Each module lists its sources, the most reliable first.
 """

@@ -1,6 +1,6 @@
 """Ask a Python about itself: version, origin of its modules, installed packages.
 
-Nothing in it is imported: target/inventory.py reads metadata and files. The answer is a record; without an answer,
+Nothing of that Python's packages is imported: target/inventory.py reads metadata and files. The answer is a record; without an answer,
 NoAnswer is raised with one sentence, the same for every command.
 """
 
@@ -23,7 +23,7 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
-Section = What | Literal["isolated", "not-run"]  # of an answer: "isolated" and "not-run" come without being asked for
+Section = What | Literal["isolated", "not-run"]  # the sections of an answer; "isolated" and "not-run" are always there
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -40,7 +40,7 @@ SCRIPTS = ("target/channel.py", "target/hidden_modules.py", "target/inventory.py
 STATIC_SCRIPTS = ("target/channel.py", "target/search_path.py", *SCRIPTS[1:])
 # Looking at an environment must not write bytecode into it.
 QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
-# -I without its name: Python 2.7 has no -I, and could not say what it is. The channel drops the current folder itself.
+# The effect of -I. Python 2.7 has no -I, and would end before it could say its version. The channel drops the current folder itself.
 _ALONE = ("-B", "-E", "-s", "-S")
 
 
@@ -68,12 +68,12 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """Hold the installed packages. Of equal names the first on sys.path comes first: it is the one that is imported."""
+    """Hold the installed packages. If a name is there twice, the first on sys.path comes first, because Python imports that one."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
-    present: tuple[str, ...] = ()  # requirements that no distribution meets by name, but whose module is there
+    present: tuple[str, ...] = ()  # requirements whose module is there, although no distribution of that name is
 
 
 class Layout(Record, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Layout(Record, frozen=True, kw_only=True):
     scripts: str
     data: str
     path: tuple[str, ...] = ()
-    user: tuple[str, ...] = ()  # folders of the user site, where it is on
+    user: tuple[str, ...] = ()  # folders of the user site; empty if it is off
 
 
 def _not_asked() -> Unknown:
@@ -105,9 +105,9 @@ class Answer(Record, frozen=True, kw_only=True):
     interpreter: Interpreter = msgspec.field(default_factory=Interpreter)
     layout: Layout | Unknown = _NOT_ASKED
     modules: tuple[Module, ...] | Unknown = _NOT_ASKED
-    isolated: tuple[Module, ...] | Unknown = _NOT_ASKED  # only where nothing of it was run
+    isolated: tuple[Module, ...] | Unknown = _NOT_ASKED  # only if no code of the environment was run
     path: tuple[str, ...] = ()
-    not_run: tuple[str, ...] = ()  # files of .pth lines that would have been run
+    not_run: tuple[str, ...] = ()  # .pth files with lines that Python would run at its start
     here: tuple[str, ...] | Unknown = _NOT_ASKED
     standard: tuple[str, ...] | Unknown = _NOT_ASKED
     pth: tuple[str, ...] | Unknown = _NOT_ASKED
@@ -116,7 +116,7 @@ class Answer(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
 
     def module(self, name: str) -> Module:
-        """Return the place of a module; a module that is nowhere, if the answer does not name it."""
+        """Return the place of a module; a `Module` without an origin if the answer does not name it."""
         modules = () if isinstance(self.modules, Unknown) else self.modules
         return next((module for module in modules if module.name == name), Module(name=name))
 
@@ -133,10 +133,11 @@ def ask(
     static: bool = False,
     on_slow: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Ask a Python. Raises NoAnswer where it does not answer, or is none.
+    """Ask a Python about itself. Raises NoAnswer if it does not answer, or is no Python.
 
-    `what`: the sections that are asked for. `environ`: the environment that it is started in; `without`: variables that are taken out of it. `modules`: the names that the section "modules" is about. `options`: of the
-    interpreter, such as -I. `static`: start it without `site`, so that nothing of the environment runs; then
+    `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to remove from them.
+    `modules`: the module names to look up for the section "modules". `options`: options of the interpreter, such as -I.
+    `static`: start it without `site`, so that no code of the environment runs; then
     target/search_path.py works out sys.path.
     """
     config = {
@@ -207,7 +208,7 @@ def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
 
 
 def _last_words(chatter: str, python_path: str) -> str:
-    """Quote the end of the output of a Python that died at its start, and the file, if PYTHONPATH brought it."""
+    """Quote the end of the output of a Python that died at its start. Names the file that failed, if it is in a folder of PYTHONPATH."""
     said = (chatter.strip().splitlines() or [""])[-1][:400]
     file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
     folders = [os.path.abspath(p) + os.sep for p in python_path.split(os.pathsep) if p]  # noqa: PTH100
@@ -227,7 +228,7 @@ def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, p
 
 
 def _section(said: Mapping[str, Any], outcome: child.Outcome, name: Section, kind: type[T]) -> T | Unknown:
-    """Return the record of one section, or why there is none."""
+    """Return the record of one section, or Unknown with the reason why there is none."""
     if name not in said:
         raised = outcome.raised(name)
         if raised:

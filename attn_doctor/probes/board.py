@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:
-    """Return board, JetPack and service; None for what this is not."""
+    """Return the board, the JetPack version and the notebook service, each None if this machine is or has none."""
     board = _board(tree)
     return Place(board, _jetpack(tree) if board == "jetson" else None, _hosted(tree, environ))
 
@@ -39,7 +39,7 @@ def _board(tree: Root) -> Board | None:
     kernel = tree.text("/proc/sys/kernel/osrelease") or ""
     if kernel.endswith("-tegra") or tree.exists("/etc/nv_tegra_release"):
         return "jetson"
-    # The other makers of the DGX Spark's board write names of their own; the GPU is called the same.
+    # Other makers build the DGX Spark's board too, under their own names; the name of the GPU is the same.
     folder = "/proc/driver/nvidia/gpus"
     cards = [tree.text(f"{folder}/{name}/information") or "" for name in tree.entries(folder)]
     named = (tree.text("/sys/class/dmi/id/product_name") or "").replace("_", " ")

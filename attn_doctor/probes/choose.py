@@ -1,4 +1,4 @@
-"""Choose the Python to examine where the user names none, and say why. Starts nothing: it only reads files.
+"""Choose the Python to examine if the user names none, and say why. Starts no program: it only reads files.
 
 It uses os.path, not Path: until Python 3.14 the methods of Path raise for a folder without search permission.
 """
@@ -28,7 +28,7 @@ _SHOWN = 200  # characters of a name in a message
 def choose(
     named: str | None, environ: Mapping[str, str], own_prefix: str = sys.prefix, own: str = sys.executable
 ) -> ChosenPython:
-    """Return the interpreter to examine. Raises NoAnswer when one was named that cannot be it."""
+    """Return the interpreter to examine. Raises NoAnswer if the path that the user named cannot be a Python."""
     if named is not None:
         return ChosenPython(_check(named, environ), "named with --target")
     for variable, what in (
@@ -41,8 +41,8 @@ def choose(
             if python:
                 return ChosenPython(python, f"{what} ({variable})")
     if not is_holder(own_prefix) and _holds_patient(Path(own_prefix)):
-        # `.venv/bin/attn-doctor check` without activating: the doctor is installed beside the torch that the user
-        # means.
+        # `.venv/bin/attn-doctor check` without activating the environment: the user means the torch that is installed
+        # beside the doctor.
         return ChosenPython(own, "the environment that attn-doctor is installed in, which holds PyTorch")
     for name in ("python", "python3"):
         for folder in environ.get("PATH", os.defpath).split(os.pathsep):
@@ -102,5 +102,5 @@ def _here(shown: str) -> str:
     try:
         return os.getcwd()
     except OSError as error:
-        why = f"is no absolute path, and the current folder is gone ({error.strerror})"
+        why = f"is no absolute path, and the current folder was deleted ({error.strerror})"
         raise NoAnswer(f"--target {shown}", why) from error

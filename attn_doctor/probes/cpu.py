@@ -1,4 +1,4 @@
-"""The processor, and the instruction sets that PyTorch's CPU kernels choose by, from files: done in a millisecond."""
+"""Read the processor and its instruction sets, by which PyTorch chooses its CPU kernels, from files: takes a millisecond."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Find the CUDA toolkit that torch.utils.cpp_extension would build with, and the problems of that choice.
 
 The rule is the same in every PyTorch from 2.0 to 2.15, read in their sources: CUDA_HOME, else CUDA_PATH; else the
-folder two above the nvcc on PATH, links not followed; else /usr/local/cuda. Up to 2.3 the program `which` searched for
-nvcc, so without that program none was found. A PyTorch without CUDA never searches: that is judged elsewhere.
+folder two above the nvcc on PATH, links not followed; else /usr/local/cuda. Up to 2.3 PyTorch used the program `which` to search for
+nvcc, so without that program it found no nvcc. A PyTorch without CUDA never searches; another rule judges that case.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows:
 
 
 def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Chosen:
-    """Return the choice again after every nvcc was run: an nvcc that does not run is the first problem of a build."""
+    """Return the choice, completed after every nvcc was run: if its nvcc does not run, this is the first problem of a build."""
     nvcc = f"{chosen.path}/bin/nvcc"
     if chosen.path is None or not tree.is_file(nvcc) or not os.access(tree.at(nvcc), os.X_OK):
         return chosen
@@ -60,7 +60,7 @@ def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Cho
 
 
 def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) -> str | None:
-    """Return the problem that keeps a build from finding its compiler and headers there; None for no problem."""
+    """Return the problem that keeps a build from finding its compiler and headers in this folder; None if there is none."""
     if tree.is_dir(value) and value == value.strip():
         return _problem_of_folder(tree, environ, value, windows)
     if value != value.strip():
@@ -71,7 +71,7 @@ def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) 
         return "holds a variable that was not expanded"
     if not windows and re.match(r"[A-Za-z]:[\\/]", value):
         return "is a path of Windows"
-    folders = re.split(";" if windows else "[:;]", value)  # the colon of a Windows drive is no separator
+    folders = re.split(";" if windows else "[:;]", value)  # on Windows a colon is a part of "C:", and separates nothing
     if len(folders) > 1:
         given = [folder for folder in folders if folder]
         if len(given) > 1:

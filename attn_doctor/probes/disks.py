@@ -23,7 +23,7 @@ def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> 
 
 
 def disk(root: Root, purpose: Purpose, path: str) -> Disk:
-    """Return the properties of the file system of a folder; for a folder that does not exist yet, of its parent."""
+    """Return the properties of the file system that a folder is on. If the folder does not exist yet, its parent counts."""
     here = root.at(path)
     try:
         while not os.path.exists(here) and here != here.parent:

@@ -24,16 +24,16 @@ _VERSION = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)*)$")
 
 class DriverFiles(NamedTuple):
     kernel_module: Text
-    libcuda: str | None  # path that the loader would take
+    libcuda: str | None  # path of the file that the loader would load
     libnvml: str | None
     nvidia_smi: str | None
     nodes: tuple[str, ...]
-    card: bool | None  # the machine has an NVIDIA GPU; None: it may have one that is not visible from here
+    card: bool | None  # True: the machine has an NVIDIA GPU; None: it may have one, which cannot be seen from here
     wsl: bool
 
     @property
     def signs(self) -> bool:
-        """Return whether there is any sign of NVIDIA. Without one, no driver is asked."""
+        """Return whether there is any sign of NVIDIA. Without a sign no driver is asked."""
         files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
         return bool(files) or self.kernel_module is not None or self.card is not False
 
@@ -70,7 +70,7 @@ def _file(tree: Root, *paths: str) -> str | None:
 
 
 def version_in_name(tree: Root, path: str) -> Text:
-    """Return the driver's version, from the name of the file to which a library's links lead."""
+    """Return the driver's version, from the name of the file that a library's links point to."""
     real = tree.resolve(path)
     written = _VERSION.search(real)
     return written[1] if written else Unknown(f"the name {PurePath(real).name} holds no version")

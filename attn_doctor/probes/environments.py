@@ -14,7 +14,7 @@ LOCKS = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
 def owner(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Path | None, tuple[str, ...]]:
     """Return the folder of the project whose environment `prefix` is, and its lock files; None and () if there is none.
 
-    `folder` is the current folder. A lock file counts where its tool would work on this very environment.
+    `folder` is the current folder. A lock file counts only if its tool would use this same environment.
     """
     real = Path(os.path.realpath(prefix))
     for place in dict.fromkeys(_places(folder, real)):
@@ -27,7 +27,7 @@ def owner(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Path |
 
 
 def _places(folder: Path, prefix: Path) -> Iterator[Path]:
-    """Yield the folders that may hold the project: of the environment, as pixi has it, and the current one upwards."""
+    """Yield the folders in which the project may be: the folder that contains the environment, pixi's project, the current folder and its parents."""
     yield prefix.parent
     if prefix.parent.name == "envs" and prefix.parent.parent.name == ".pixi":
         yield prefix.parent.parent.parent

@@ -12,8 +12,8 @@ def extensions(
 ) -> tuple[Binary, ...] | Unknown:
     """Return one record for each extension that exists. `path` is the target's sys.path. Nothing is imported.
 
-    The files are those of this machine, even where `root` is a folder with a simulated machine: the target and its
-    loader run here.
+    The files of this machine are read, even if `root` is a folder with a simulated machine: the target and its
+    loader run on this machine.
     """
     from attn_doctor.probes import binaries
     from attn_doctor.probes.binaries.installed import installed

@@ -43,7 +43,7 @@ def _wheel_of(version: str | None, distributions: Iterable[Distribution]) -> dic
             return {"torch": build.torch, "cuda": build.cuda, "abi": build.cxx11_abi}
     if version is None:
         return {"torch": None, "cuda": None, "abi": None}
-    why = Unknown("its version has no local part that names it (built here, or by others)")
+    why = Unknown("its version has no local part that names the build (built on this machine, or by somebody else)")
     return {"torch": why, "cuda": why, "abi": why}
 
 

@@ -47,12 +47,12 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 Section = tuple[R, dict[str, str]]
 
-# Top-level modules that a file or folder of the same name elsewhere can hide.
+# Top-level modules. A file or folder of the same name in another place can hide each of them.
 WATCHED = (
     "torch torchvision torchaudio numpy flash_attn flash_attn_2_cuda flash_attn_interface flash_attn_3 xformers triton "
     "ultralytics cv2 einops transformers packaging setuptools wheel psutil ninja"
 ).split()
-# Variables that change how something is built, found or run. No others are recorded.
+# Variables that change how something is built, found or run. Only these are recorded.
 VARIABLES = (
     "CUDA_HOME CUDA_PATH CUDACXX CC CXX CUDAHOSTCXX NVCC_PREPEND_FLAGS NVCC_APPEND_FLAGS LD_LIBRARY_PATH LD_PRELOAD "
     "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES "
@@ -77,11 +77,11 @@ class GatherRequest(NamedTuple):
     timeout: float = 120.0
     on_slow: Callable[[str], None] | None = None
     root: Path = Path("/")
-    weights: str | None = None  # a file of model weights that is asked about, beside those of the current folder
+    weights: str | None = None  # a file of model weights that the user names; those of the current folder are read too
 
 
 def gather(request: GatherRequest) -> Facts:
-    """Collect all facts. Raises NoAnswer for a target that does not answer, or is no Python that can be examined."""
+    """Collect all facts. Raises NoAnswer if the target does not answer, or is no Python that can be examined."""
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
         try:
             return _gather(request, pool)
@@ -103,9 +103,9 @@ def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
 
 
 class _Runner:
-    """Starts probes and records how they ended.
+    """Start probes and record how they ended.
 
-    One of the two places that catch every exception: a probe may have a bug.
+    This is one of the two places that catch every exception, because a probe may have a bug.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -119,7 +119,7 @@ class _Runner:
         return self.attempt(name, probe, lambda why: (all_unknown(kind, why), {}))
 
     def attempt(self, name: str, probe: Callable[[], T], otherwise: Callable[[str], T]) -> T:
-        """Return the result of a probe, or that of `otherwise(reason)` where the probe fails."""
+        """Return the result of a probe, or `otherwise(reason)` if the probe fails."""
         started = time.monotonic()
         note = None
         try:
@@ -137,7 +137,7 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
 
     environ, root, ask = request.environ, request.root, request.tools
     prefix = str(Path(request.choice.python).parent.parent)
-    # PATH as if the target were activated: a build in it would find its ninja and its compilers first.
+    # PATH as if the target were activated, because a build in the target finds the ninja and the compilers of the target first.
     inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
     return {
         "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
@@ -248,7 +248,7 @@ def _unknown_settings(why: str) -> dict[str, Any]:
 
 
 def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
-    """Return the fields of what pip and uv are configured to do, by the project in the current folder too."""
+    """Return the fields about the configuration of pip and uv, which includes that of the project in the current folder."""
     from attn_doctor.probes.indexes import indexes
     from attn_doctor.probes.installer_settings import installer_settings
 
@@ -259,7 +259,7 @@ def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:
-    """Return whether an installed distribution has modules that only an unexecuted line of a .pth file would find."""
+    """Return whether an installed distribution has modules that only a line of a .pth file finds, and --static runs no such line."""
     installed = answer.distributions
     found = () if isinstance(installed, Unknown) else installed.found
     return bool(answer.not_run) and any(d.name.lower() == name for d in found)

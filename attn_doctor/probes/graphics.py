@@ -92,7 +92,7 @@ def _ask(
 ) -> _Asked:
     """Ask NVML and libcuda at the same time; nvidia-smi only where NVML failed without hanging."""
     environment = dict(environ)
-    if not tree.real:  # a folder with a simulated machine: the loader of this machine does not use it
+    if not tree.real:  # `tree` is a folder with a simulated machine, which the loader of this machine does not use
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join([*within, environ.get("LD_LIBRARY_PATH", "")])
     cuda = pool.submit(_cuda, tree, files, environment, deadline, on_slow)
@@ -137,7 +137,7 @@ def _told(
         {management.source: management.gpus, "nvidia-smi": smi.gpus, "libcuda": cuda.gpus},
         absent=False,
     )
-    # Without a driver no GPU is reported by one, and `pci` lists the hardware. An empty list would be a guess where the
+    # Without a driver nothing reports GPUs, and `pci` lists the hardware. An empty list would be a guess if the
     # bus shows nothing (WSL), and where a driver is present but fails (mismatch, a lost GPU, a hang).
     if isinstance(gpus, Unknown) and management.nobody_there and smi.error is not None and files.card is not None:
         gpus, gpus_source = (), management.source
@@ -169,7 +169,7 @@ def _told(
 def _first(answers: Mapping[str, Any], *, absent: bool) -> tuple[Any, str]:
     """Return the first known answer and the name of its source.
 
-    Without one: None where the thing is known to be absent, else the first Unknown.
+    If no answer is known: None if a source says that the thing is absent, else the first Unknown.
     """
     for source, answer in answers.items():
         if answer is not None and not isinstance(answer, Unknown):
@@ -202,7 +202,7 @@ def _with_visibility(
         Identity(
             uuid=gpu.uuid if isinstance(gpu.uuid, str) else None,
             mig_uuids=mig_uuids[number] if number < len(mig_uuids) else (),
-            kind=(str(gpu.name), str(gpu.memory_bytes)),
+            model=(str(gpu.name), str(gpu.memory_bytes)),
         )
         for number, gpu in enumerate(gpus)
     ]
@@ -246,7 +246,7 @@ def _rocm_version(tree: Root, environ: Mapping[str, str]) -> tuple[Text, str | N
     program = tree.program("rocminfo", environ.get("PATH", "") + os.pathsep + "/opt/rocm/bin")
     if version:
         return version[0], program
-    return Unknown("rocminfo is there; its version is not") if program else None, program
+    return Unknown("rocminfo is installed, but no file says its version") if program else None, program
 
 
 def _line(agent: str, label: str) -> Text:

@@ -1,4 +1,4 @@
-"""Read GPUs and driver from files only, for an examination that starts no program and loads no library."""
+"""Read GPUs and driver from files alone, for `--static`: no program is started and no library is loaded."""
 
 from __future__ import annotations
 

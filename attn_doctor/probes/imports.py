@@ -1,4 +1,4 @@
-"""Importing, in a child of the target: torch, then every module that concerns attention; and what the imports came to."""
+"""Import torch, and then every module that has to do with attention, in a child of the target; make records of the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Target(NamedTuple):
 
 
 def import_everything(target: Target) -> child.Outcome:
-    """Import everything. A module that cannot be imported in a fork (Windows has none) gets a child of its own."""
+    """Import everything. On Windows, which has no fork, each module gets a child of its own."""
     try:
         outcome = _imports(target)
         for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
@@ -34,7 +34,7 @@ def import_everything(target: Target) -> child.Outcome:
             if alone.fault and alone.open_section == message.section:
                 lost = {"module": message.section, "ok": False, "fault": msgspec.to_builtins(alone.fault)}
                 outcome.messages.append(child.Message("fact", message.section, lost))
-    except OSError:  # the inventory says the same, and it is the one that is reported
+    except OSError:  # the inventory fails in the same way, and reports it
         return child.Outcome([], None, "", None, 0.0, None)
     return outcome
 
@@ -53,7 +53,7 @@ def _imports(
             [target.python],
             ["target/channel.py", "target/forks.py", "target/imports.py"],
             config={
-                "each": quiet * 0.9,  # before the whole is given up
+                "each": quiet * 0.9,  # seconds for each module, less than for the whole child
                 "only": list(only) if only else None,
                 "ultralytics_environment": child.harmless(folder),
             },
@@ -67,10 +67,10 @@ def _imports(
 
 
 def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, user_site: bool) -> dict[str, str | None]:
-    """Return the variables without which a failed import works. Starts nothing where every import worked."""
+    """Return, for each failed import, the variable without which it works. Starts no child if every import worked."""
     lost = [i.module for i in imports if i.ok is False]
     if torch.importable is False:
-        lost = ["torch"]  # the others cannot be told without it
+        lost = ["torch"]  # without torch no other module can be judged
     good = [i.seconds for i in imports if i.ok is True and isinstance(i.seconds, (int, float))]
     return second_look.look_again(
         lost,
@@ -94,7 +94,7 @@ def shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[st
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """Return the import records; a section that was open when the child died is one too."""
+    """Return the import records, with one for the import that was running when the child died."""
     records = [
         _import_record(m.data)
         for m in outcome.messages
@@ -115,7 +115,7 @@ def _import_record(data: dict[str, Any]) -> Import:
 
 
 def behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """Return the exception that the fork swallows when it finds no usable flash_attn: ours, from importing the same thing."""
+    """Return the exception that the yolov12 fork hides when flash_attn is not usable: the exception of our own import of the same module."""
     if yolo.kind != "fork":
         return yolo
     attempt = next((i for i in imports if i.module == "flash_attn"), None)

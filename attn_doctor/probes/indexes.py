@@ -23,7 +23,7 @@ _VARIABLES = (
     "UV_EXTRA_INDEX_URL",
 )
 _URL = re.compile(r"https?://[^\s\"',\]]+")
-# The tables of a TOML file that hold indexes: of uv.toml the top, of pyproject.toml those of uv, poetry and pdm.
+# The tables of a TOML file that list indexes: the top level of uv.toml; the tables of uv, poetry and pdm in pyproject.toml.
 _TABLE = re.compile(r"^\[+(?:tool\.uv(?:\.index|\.pip)?|tool\.(?:poetry|pdm)\.source|index|pip)\]+$")
 _KEY = re.compile(
     r"^\s*(?:default-index|index-url|extra-index-url|url)\s*=\s*(?P<value>\[[^\]]*\]|\"[^\"]*\"|'[^']*')", re.MULTILINE
@@ -31,7 +31,7 @@ _KEY = re.compile(
 
 
 def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None) -> tuple[str, ...]:
-    """Return the addresses, each once. `prefix`: of the target; `folder`: of the project."""
+    """Return the addresses, each once. `prefix`: the folder of the target; `folder`: the folder of the project."""
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     found = [url for name in _VARIABLES for url in _URL.findall(environ.get(name, ""))]
     for path in pip_files(environ, prefix):
@@ -77,7 +77,7 @@ def _of_pip(text: str) -> list[str]:
 
 
 def _of_toml(text: str, *, whole: bool) -> list[str]:
-    """Return the addresses of indexes. Read by lines: Python 3.10 has no reader of TOML."""
+    """Return the addresses of indexes. The file is read line by line, because Python 3.10 has no TOML parser."""
     parts, here = [""], whole
     for line in text.splitlines():
         if line.startswith("["):

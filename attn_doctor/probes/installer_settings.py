@@ -1,4 +1,4 @@
-"""Read the settings of pip and uv that decide what any command of theirs finds: folders of wheels, no index, constraints.
+"""Read the settings of pip and uv that decide which packages every command finds: folders of wheels, no index, constraints.
 
 A variable wins over the files, a later file over an earlier one. https://pip.pypa.io/en/stable/topics/configuration/,
 https://docs.astral.sh/uv/reference/environment/, https://docs.astral.sh/uv/reference/settings/
@@ -26,7 +26,7 @@ _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 def installer_settings(
     root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None
 ) -> tuple[InstallerSettings, ...]:
-    """Return the settings of pip and of uv, of each if it has any. `prefix`: of the target; `folder`: of the project."""
+    """Return the settings of pip and of uv; a tool without settings is left out. `prefix`: the folder of the target; `folder`: the folder of the project."""
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     read = (_of_pip(tree, environ, prefix, folder), _of_uv(tree, environ, folder))
     return tuple(one for one in read if one != InstallerSettings(installer=one.installer))
@@ -47,7 +47,7 @@ def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | 
 
 
 def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> InstallerSettings:
-    """Read uv's. It has no variable for `no-index` (0.13.9), and an overriding version it takes in the place of any other."""
+    """Read the settings of uv. It has no variable for `no-index` (0.13.9). A version in its `override-dependencies` replaces every other request."""
     links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
     no_index: str | None = None
     constraints: list[Pin] = []
@@ -79,7 +79,7 @@ def _links(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ini(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings of a pip.conf that hold for `pip install`, those of its own section last."""
+    """Yield the settings of a pip.conf that count for `pip install`; those of the section [install] come last."""
     read = configparser.RawConfigParser(strict=False)
     try:
         read.read_string(text)
@@ -91,7 +91,7 @@ def _ini(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _uv_tables(text: str, path: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the tables of a uv.toml, or those of uv in a pyproject.toml; none of a file that is no TOML."""
+    """Yield the tables of a uv.toml, or the tables of uv in a pyproject.toml; nothing if the file is no TOML."""
     try:
         document: Any = toml_files.parse(text, path)
     except NotExamined:
@@ -109,11 +109,13 @@ def _texts(value: object) -> list[str]:
 
 
 def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin]:
-    """Return the constraints of a file; of one that lies in the network none, for it is not fetched."""
+    """Return the constraints of a file; none if it is an address in the network, because it is not downloaded."""
     path = name.removeprefix("file://")
     if "://" in path:
         return []
-    path = str(folder / path) if folder else path  # a relative one is read from where the installer is started
+    path = (
+        str(folder / path) if folder else path
+    )  # a relative path starts at the folder in which the installer is started
     return [
         Pin(file=f"{path} ({where})", line=pin.line, requirement=pin.requirement)
         for pin in _wishes(tree.text(path) or "")
@@ -121,7 +123,7 @@ def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin
 
 
 def _wishes(text: str) -> list[Pin]:
-    """Return the requirements of these lines that a failure mode uses."""
+    """Return those requirements in the lines that a failure mode uses."""
     found = requirements.read(text, "").wishes
     return [
         Pin(file="", line=wish.line, requirement=_LOGIN.sub("", wish.requirement))

@@ -1,4 +1,4 @@
-"""The target interpreter itself, from its answer, and from what differs under ``-I``."""
+"""Make the section of the target interpreter, from its answer and from the differences under ``-I``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def interpreter(
     distributions: Sequence[Distribution],
     environ: Mapping[str, str],
 ) -> tuple[Interpreter, dict[str, str]]:
-    """Return the section, and where it was read. `isolated`: where the same modules come from under -I."""
+    """Return the section, and its sources. `isolated`: the places of the same modules under -I."""
     record = msgspec.structs.replace(
         answer.interpreter,
         python=choice.python,
@@ -35,7 +35,7 @@ def interpreter(
 
 
 def _differences(usual: Sequence[Module] | Unknown, isolated: Sequence[Module] | Unknown) -> tuple[str, ...] | Unknown:
-    """Return the modules that come from elsewhere once PYTHONPATH and user-site are out of the way."""
+    """Return the modules that come from another place without PYTHONPATH and the user site."""
     if isinstance(usual, Unknown):
         return usual
     if isinstance(isolated, Unknown):
@@ -54,7 +54,7 @@ def _place(module: Module) -> str:
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tools that could install into this target, first the one that made it, where files show that."""
+    """Return the tools that can install into this target. If files show which tool made the target, it comes first."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

@@ -63,7 +63,7 @@ class LibrarySearch:
     def _fits(self, path: str) -> bool:
         """Return whether the loader would take this file.
 
-        It skips a file of another class or machine without an error.
+        The loader skips a file of another class or machine without an error.
         """
         try:
             with self.root.at(path).open("rb") as file:

@@ -65,7 +65,7 @@ class Quota(NamedTuple):
 
 
 class _Hierarchy(NamedTuple):
-    """One mounted control group hierarchy, with the groups of this process, the innermost first."""
+    """Describe one mounted control group hierarchy, with the groups of this process, the innermost first."""
 
     version: int
     folders: tuple[str, ...]
@@ -86,7 +86,7 @@ def quota(root: Root) -> Quota:
 
 
 def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarchy]:
-    """Yield the hierarchies of a controller.
+    """Yield the cgroup hierarchies of a controller ("cpu", "memory"), with the groups of this process in each.
 
     Format of the mount lines: proc_pid_mountinfo(5); of the group lines: cgroups(7).
     """
@@ -109,7 +109,9 @@ def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarc
             continue
         mounted, at = fields[3], fields[4]
         if mounted != "/" and (path == mounted or path.startswith(mounted + "/")):
-            path = path[len(mounted) :]  # a container sees a part of the tree, but its group is named from the root
+            path = path[
+                len(mounted) :
+            ]  # a container sees only a part of the tree, but the name of its group starts at the root
         parts = [p for p in path.split("/") if p and p != ".."]
         yield _Hierarchy(version, tuple("/".join([at.rstrip("/"), *parts[:n]]) for n in range(len(parts), -1, -1)))
 

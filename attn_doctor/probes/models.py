@@ -1,7 +1,7 @@
 """Read files of model weights (.pt) without loading them: the classes that they hold, and the layout of their YOLO12 attention.
 
-Only the pickle of a file is read, never its tensors. A file that is asked for by name is always read; those that lie in the
-current folder, in weights/ and in the weights/ folders of runs/ are read as far as that is quick.
+Only the pickle of a file is read, never its tensors. A file that the user names is always read. Files in the current folder, in
+weights/ and in the weights/ folders of runs/ are read until 0.3 s are over.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from attn_doctor.probes.pickle_tree import NoPickle, PickleStream, Thing
 _MOST_FILES = 4  # the newest
 _MOST_NAMES = 500  # looked at in a folder
 _MOST_FOLDERS = 100
-_MOST_SECONDS = 0.3  # after which no further file is begun that was not asked for
-_LARGEST = 512 << 20  # bytes of a file that was not asked for; the largest YOLO12 has 120 MB
+_MOST_SECONDS = 0.3  # then no further file is begun, but for the file that the user named
+_LARGEST = 512 << 20  # bytes of a file that the user did not name; the largest YOLO12 has 120 MB
 _LARGEST_PICKLE = 16 << 20  # bytes of the pickle alone; that of YOLO12x has 0.3 MB
 _MOST_CLASSES = 200
-_MOST_INSTRUCTIONS = 300_000  # of a pickle that was not asked for; YOLO12x has 130,000
-_MAGIC = 0x1950A86A20F9469CFC6C  # begins what torch.save wrote before 1.6
+_MOST_INSTRUCTIONS = 300_000  # in a pickle of a file that the user did not name; YOLO12x has 130,000
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first number in a file of torch.save before 1.6
 _ATTENTION = "AAttn"
 _OURS = "ultralytics."
 
 
 def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
-    """Return the weights file that was asked for, and the newest of those that lie in a project's folder."""
+    """Return the weights file that the user named, and the newest weights files in the project's folder."""
     started = time.monotonic()
     found = [model_file(folder / asked, asked, asked=True)] if asked else []
     there = {os.path.realpath(folder / asked)} if asked else set[str]()
@@ -58,7 +58,7 @@ def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
 
 
 def against(found: tuple[ModelFile, ...] | Unknown, yolo: Yolo) -> tuple[ModelFile, ...] | Unknown:
-    """Return the files with the classes that the installed ultralytics lacks. Its files are read as text."""
+    """Return the files, each with those of its classes that the installed ultralytics lacks. The files of ultralytics are read as text."""
     if isinstance(found, Unknown) or not found:
         return found
     if yolo.version is None:
@@ -92,7 +92,7 @@ def _beside(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the first entries of a folder. A name that cannot be printed would stand in a command."""
+    """Yield the first entries of a folder, without names that cannot be printed: such a name would appear in a command."""
     try:
         with os.scandir(folder) as entries:
             for _, entry in zip(range(_MOST_NAMES), entries, strict=False):
@@ -114,7 +114,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return the status of what a name leads to; None where it leads nowhere, or in a circle."""
+    """Return the status of the file that a path or link leads to; None for a broken link or a circle of links."""
     try:
         return entry.stat()
     except OSError:
@@ -131,9 +131,9 @@ class _Read(NamedTuple):
 
 
 def model_file(path: Path, shown: str, *, asked: bool = False) -> ModelFile:
-    """Return what one file of weights holds. A file that cannot be read says so, and its fields are unknown."""
+    """Return the record of one file of weights. If it cannot be read, `problem` says why and the other fields are unknown."""
     try:
-        # O_NONBLOCK: a pipe of that name would wait for a writer.
+        # O_NONBLOCK: if the file is a pipe, open would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:  # noqa: PTH123 - an open descriptor has no path
             status = os.fstat(file.fileno())
@@ -172,7 +172,7 @@ def _described(read: _Read, shown: str, size: int, *, asked: bool) -> ModelFile:
 
 
 def _layout(root: object) -> YoloLayout | Unknown | None:
-    """Return how the YOLO12 attention of a model keeps its projections, by the names of its submodules."""
+    """Return how the YOLO12 attention of a model stores its projections ("qkv" or "qk+v"), by the names of its submodules."""
     found: set[YoloLayout | None] = set()
     for thing in pickle_tree.things(root):
         if not thing.kind.endswith(f".{_ATTENTION}") or not isinstance(thing.state, Thing):
@@ -182,7 +182,7 @@ def _layout(root: object) -> YoloLayout | Unknown | None:
         found.add("qkv" if "qkv" in names else "qk+v" if {"qk", "v"} <= names else None)
     if len(found) == 1:
         return found.pop()
-    return Unknown("its AAttn are of several kinds") if found else None
+    return Unknown("its AAttn modules are not all of the same layout") if found else None
 
 
 def _read(file: IO[bytes], most: int) -> _Read:
@@ -224,7 +224,7 @@ def _ours(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class _Bounded(io.RawIOBase):
-    """A file of which nothing is read in larger pieces: a directory of an archive may claim any size."""
+    """Wrap a file and refuse large reads, because the directory of an archive may claim any size."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -252,14 +252,14 @@ class _Bounded(io.RawIOBase):
 
 
 class _Installed:
-    """The names in the source files of an ultralytics, each file read once."""
+    """Find names in the source files of an ultralytics; each file is read once."""
 
     def __init__(self, location: Path) -> None:
         self._location = location
         self._texts: dict[str, str | None] = {}
 
     def has(self, name: str) -> bool:
-        """Return whether a class is there, or is taken for another one when weights are loaded."""
+        """Return whether ultralytics has the class, or replaces it by another class when it loads weights."""
         module, _, last = name.rpartition(".")
         text = self._text(module)
         if text is not None and (re.search(rf"\b{re.escape(last)}\b", text) or "import *" in text):

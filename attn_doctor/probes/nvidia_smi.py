@@ -1,4 +1,4 @@
-"""Run nvidia-smi where NVML could not be asked: read its table of GPUs, and its message where it fails.
+"""Run nvidia-smi if NVML could not be asked: read its table of GPUs, or its message if it fails.
 
 It may hang in the kernel, so it has a deadline of a few seconds.
 """
@@ -14,7 +14,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Flag, Gpu, Number, Real, Text, Unknown
 from attn_doctor.probes.nvml import ended
 
-# Old drivers do not know the last ones, and then refuse the whole query.
+# Old drivers lack the last fields, and then refuse the whole query.
 _COLUMNS = ("index", "name", "uuid", "memory.total", "memory.free", "power.limit")
 _NEWER = ("ecc.mode.current", "mig.mode.current", "compute_cap")
 _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")

@@ -1,6 +1,6 @@
 """Ask NVML and libcuda, each in a child of our own interpreter, and make records of their answers.
 
-Both are code of the driver. A child that hangs or crashes is recorded as an answer too.
+Both run code of the driver, which may hang or crash; that is recorded as an answer too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault, Gpu, Text, Unknown, all_unknown
 from attn_doctor.system import own_path
 
-OnSlow = Callable[[str], None] | None  # called with the name of the slow source
+OnSlow = Callable[[str], None] | None  # a function that is called with the name of a slow source
 
 _LIBRARY_NOT_FOUND = 12
 _DRIVER_NOT_LOADED = 9

@@ -1,4 +1,4 @@
-"""Makes the section of packages from the answer of the target: distributions, duplicates, remnants, conflicts."""
+"""Make the section of packages from the answer of the target: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages
 
 
 def distributions_of(inventory: Installed) -> tuple[Distribution, ...]:
-    """Return all distributions by name. Of one name the first on sys.path comes first: it is the one that is imported."""
+    """Return all distributions by name. If a name is there twice, the first on sys.path comes first, because Python imports that one."""
     return tuple(sorted((_distribution(item) for item in inventory.found), key=lambda d: d.name))
 
 
@@ -48,9 +48,9 @@ def _distribution(item: Metadata) -> Distribution:
 
 
 def _doubled(items: Sequence[Metadata]) -> bool:
-    """Return whether one folder holds two records of a distribution: one installation over another.
+    """Return whether one folder has two records of a distribution, because it was installed twice.
 
-    In two folders the first one is used, which is layering and no fault.
+    If the records are in two folders, Python uses the first one: this is no fault.
     """
     return max(Counter(i.location for i in items).values()) > 1
 
@@ -64,7 +64,7 @@ def _conflicts(
 ) -> list[Conflict]:
     """Return the unmet requirements of installed distributions, as `pip check` reports them.
 
-    `present`: requirements whose module exists though no distribution of that name does. They count as met.
+    `present`: requirements whose module exists, although no distribution of that name does. They count as met.
     """
     conflicts = []
     for items in by_name.values():

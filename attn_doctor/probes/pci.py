@@ -55,7 +55,7 @@ def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu
 
 
 def _kfd_node(tree: Root, node: str) -> AmdGpu | None:
-    """Return a GPU of the amdkfd topology; None for a processor. 90402 stands for gfx942, 90010 for gfx90a."""
+    """Return a GPU of the amdkfd topology; None for a processor. Its number 90402 means gfx942, 90010 means gfx90a."""
     number = re.search(r"^gfx_target_version (\d+)$", tree.text(f"{node}/properties") or "", re.MULTILINE)
     if number is None or int(number[1]) == 0:
         return None
@@ -84,7 +84,7 @@ def _device(tree: Root, slot: str) -> PciDevice:
 
 def _of_windows() -> tuple[PciDevice, ...] | Unknown:
     """Return the adapters that Windows lists, by EnumDisplayDevicesW of winuser.h."""
-    why = Unknown("Windows is not asked for it")
+    why = Unknown("attn-doctor does not ask Windows for it")
     found: dict[tuple[str, str], PciDevice] = {}
     for name in windows.display_devices():
         ids = re.search(r"VEN_([0-9A-F]{4})&DEV_([0-9A-F]{4})", name.upper())

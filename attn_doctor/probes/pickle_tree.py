@@ -1,8 +1,8 @@
-"""Read a pickle as a tree of plain values, for the names that it holds. Nothing of it is imported, called or built.
+"""Read a pickle as a tree of plain values, to find the names in it. Nothing that it names is imported, called or built.
 
 A pickle is a program for a stack machine (https://docs.python.org/3/library/pickletools.html). Loading it runs code that it
-names. Here the same instructions move inert records instead: a class is its name, and an object of it is a `Thing`.
-A hostile pickle can waste no more than a number of instructions, and no memory beyond its own size and one record each.
+names. Here the same instructions make inert records instead: a class is its name, and an object of it is a `Thing`.
+The number of instructions is limited, and the memory too: the size of the pickle and one record for each instruction.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _LONGEST_LINE = 4096  # of the old opcodes that end at a line break: int() of a 
 
 
 class NoPickle(ValueError):
-    """Say that bytes are no pickle that can be read to its end. The text is the reason, as the end of a sentence."""
+    """Report bytes that cannot be read as a pickle. The text is the reason, as the end of a sentence."""
 
 
 class Thing:
-    """Hold an object: the name of its class, what was put into it (pairs of a dictionary, items of a list), and its state."""
+    """Hold an object: the name of its class, its content (pairs of a dictionary, items of a list), and its state."""
 
     __slots__ = ("args", "items", "kind", "state")
 
@@ -49,7 +49,7 @@ class PickleStream(io.BytesIO):
 def read(data: PickleStream, most: int = MOST) -> tuple[object, frozenset[str]]:
     """Return the value of the pickle at the stream's position, and the classes and functions that it names in full.
 
-    The stream stands behind the end of the pickle then.
+    Afterwards the position is behind the end of the pickle.
 
     Raises NoPickle.
     """
@@ -80,7 +80,7 @@ def things(root: object) -> Iterator[Thing]:
 
 
 def _word(value: object) -> str:
-    """Return a name. str() of anything else could take for ever: tuples in tuples, each there twice."""
+    """Return a name if the value is a text. str() of another value could take for ever: nested tuples, each of which has the next one twice."""
     return value if isinstance(value, str) else "?"
 
 
@@ -108,7 +108,7 @@ class _Machine:
 
     def _need(self, count: int) -> None:
         if len(self.stack) - (self._marks[-1] if self._marks else 0) < count:
-            raise NoPickle("its pickle takes more from the stack than is there")
+            raise NoPickle("its pickle takes more values from the stack than the stack has")
 
     def _pop(self) -> object:
         self._need(1)

@@ -9,7 +9,7 @@ from attn_doctor.probes.root import Root
 
 
 def prefixes_of(prefix: str | None) -> list[str]:
-    """Return the target's folder, and for a virtual environment also that of the interpreter that made it."""
+    """Return the target's folder; for a virtual environment also the folder of the interpreter that it was made from."""
     if prefix is None:
         return []
     try:

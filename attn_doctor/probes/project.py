@@ -72,7 +72,7 @@ def _pins(path: Path) -> Iterator[Pin]:
     try:
         file = read(path.read_text("utf-8", "replace"), path.name)
     except NotExamined:
-        return  # the syntax is wrong; `diagnose FILE` says where
+        return  # wrong syntax: `diagnose FILE` names the line
     for wish in file.wishes if file else ():
         if wish.name in RELEVANT:
             yield Pin(file=path.name, line=wish.line, requirement=wish.requirement)

@@ -1,6 +1,6 @@
 """Read the file tree of the machine: `/`, or a folder with a simulated machine.
 
-Reads only. Paths go in and come out as the machine would name them; links are followed without leaving the tree.
+Arguments and results are paths as the machine names them; links are followed without leaving the tree.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _MOST_LINKS = 40  # as in the kernel
 
 
 class Root:
-    """Read a file tree: `/`, or a folder that stands for it.
+    """Read a file tree: `/`, or a folder with a simulated machine.
 
-    `outside` names folders of the real tree that are used where this tree lacks them: the target's own.
+    `outside` names folders of the real tree that are used if this tree lacks them, such as the folder of the target.
     """
 
     def __init__(self, top: Path = Path("/"), outside: Iterable[str] = ()) -> None:
@@ -110,7 +110,7 @@ class Root:
 
 
 def _raise_if_exhausted(error: Exception) -> None:
-    """Raise an error of a process that may open no more files: it does not show that a file is absent."""
+    """Raise the error again if this process may open no more files: then it does not mean that the file is absent."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         raise error
 

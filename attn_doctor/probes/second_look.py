@@ -1,7 +1,7 @@
 """Try failed imports again, each time without one setting that may hide the environment's own files.
 
 PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. If a
-module imports once one of them is left out, then that setting kept it from importing: observed, not guessed.
+module imports without one of them, that setting kept the module from importing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from attn_doctor import child
 
-LEAST_SECONDS = 20.0  # for a second import, where no successful one shows how long an import takes
+LEAST_SECONDS = 20.0  # for a second import, if no successful import shows how long one takes
 TIMES_AS_LONG = 3.0  # times the duration of a successful import here
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
 
@@ -27,9 +27,9 @@ class Way(NamedTuple):
 
 
 def ways(environ: Mapping[str, str], *, user_site: bool) -> tuple[Way, ...]:
-    """Return the ways that differ from the first import; where there are several, all of them together come last.
+    """Return the ways that differ from the first import. If there are several, the last way leaves out all settings.
 
-    Example: PYTHONPATH and LD_LIBRARY_PATH are set: without the first, without the second, without both.
+    Example: PYTHONPATH and LD_LIBRARY_PATH are set. The ways are: without the first, without the second, without both.
     """
     found = [Way(name, {name: None}) for name in ("PYTHONPATH", *_LIBRARY_VARIABLES) if environ.get(name)]
     if user_site:
@@ -47,11 +47,11 @@ def look_again(
     *,
     good_seconds: float | None = None,
 ) -> dict[str, str | None]:
-    """Return the setting to leave out so that each module imports; None where no way helps.
+    """Return, for each module, the setting without which it imports; None if no way helps.
 
     All ways are tried at the same time, and ended as soon as one of them makes all modules import.
-    `importing(environment, modules, deadline, stop)` imports the modules in a child. `good_seconds`: duration of a
-    successful import here, where one was seen.
+    `importing(environment, modules, deadline, stop)` imports the modules in a child. `good_seconds`: the seconds that a
+    successful import took on this machine; None if there was none.
     """
     if not modules or not those:
         return dict.fromkeys(modules)
@@ -66,7 +66,7 @@ def look_again(
             return
         works[way.without] = imported(importing(way.environment, modules, left, stop))
         if works[way.without] >= set(modules) and way is not those[-1]:
-            stop.set()  # the last way may leave out more than necessary: the others are waited for
+            stop.set()  # the last way leaves out all settings, more than necessary: so wait for the other ways
 
     with ThreadPoolExecutor(max_workers=len(those), thread_name_prefix="second-look") as pool:
         list(pool.map(attempt, those))

@@ -1,6 +1,6 @@
 """Read the machine apart from its GPUs: operating system, C libraries, WSL, container, memory, cores and disks.
 
-Read from files under the root; the limits and the disks have modules of their own. Only on macOS a program is run.
+The files are below the root; limits and disks have modules of their own. A program is run only on macOS.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def system(
         disks=disks.disks(tree, environ, folders.get("site-packages") or site_packages(tree, prefix)),
         loader_cache=tuple(f"{e.soname} => {e.path}" for e in loader.cache or () if CUDA_LIBRARY.match(e.soname)),
         shell=_shell(tree, environ),
-        # https://lmod.readthedocs.io and https://modules.readthedocs.io both set the first and one of the others.
+        # Lmod and Environment Modules set the first variable and one of the others: https://lmod.readthedocs.io, https://modules.readthedocs.io
         modules=any(name in environ for name in ("MODULEPATH", "LMOD_CMD", "MODULESHOME")),
     )
     return record, {
@@ -119,7 +119,7 @@ def _release(tree: Root) -> _Release:
 
 
 def _os(tree: Root) -> OsName | Unknown:
-    """Return the operating system. A folder that stands for a machine is always one with Linux."""
+    """Return the operating system. A folder with a simulated machine is always a Linux."""
     if not tree.real:
         return "linux"
     return platforms.name() or Unknown("attn-doctor does not know this operating system")
@@ -128,7 +128,7 @@ def _os(tree: Root) -> OsName | Unknown:
 def _kernel(tree: Root) -> Text:
     """Return the kernel release: from a file, else from uname(2).
 
-    The call returns the host's release under a simulated WSL.
+    For a simulated WSL uname(2) would return the host's release.
     """
     release = tree.text("/proc/sys/kernel/osrelease")
     if release:
@@ -142,7 +142,7 @@ def machine_of(tree: Root) -> str:
 
 
 def _c_library(tree: Root, loader: LibrarySearch) -> tuple[Text, Text]:
-    """Return the versions of glibc and musl; None for the one that the machine does not use."""
+    """Return the versions of glibc and musl; None for the C library that the machine does not use."""
     if tree.real and not platforms.LINUX:
         return None, None
     told = this_machine.c_library() if tree.real else None

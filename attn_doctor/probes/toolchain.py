@@ -1,6 +1,6 @@
 """Read what a source build would use: CUDA toolkits, PyTorch's choice among them, compilers, ninja, cmake, git.
 
-Each program is asked for its version, all at the same time. Whether the versions fit together is judged elsewhere.
+Each program is asked for its version, all at the same time. Whether the versions fit together is judged by the failure modes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def toolchain(
 ) -> tuple[Toolchain, dict[str, str]]:
     """Return the section and its sources. `prefix`: the target's folder, which may hold a toolkit of its own.
 
-    Without `ask` no program is started: its path is known, and its version only where a file holds it.
+    Without `ask` no program is started: its path is recorded, and its version only if a file has it.
     """
     prefixes = prefixes_of(prefix)
     tree = Root(root, outside=prefixes)

@@ -1,4 +1,4 @@
-"""Find all CUDA toolkits, each counted once, whichever links and scripts lead to it.
+"""Find all CUDA toolkits. A toolkit is counted once, even if several links and scripts lead to it.
 
 nvcc is run for its version and architectures; the rest is read from the toolkit's files.
 """
@@ -19,8 +19,8 @@ from attn_doctor.model.versions import dotted, sm
 from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms
 
-# Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. A partial toolkit fails late, in the
-# compiler.
+# Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. With a partial toolkit a build fails late, in
+# the compiler.
 HEADERS = (
     "cuda.h",
     "cuda_runtime.h",
@@ -48,7 +48,7 @@ class Where(NamedTuple):
 
 
 class _Nvcc(NamedTuple):
-    """The toolkit of an nvcc. `script`: the wrapper in between. `problem`: why it leads to no toolkit."""
+    """Describe the toolkit of an nvcc. `script`: the wrapper script, if `nvcc` is one. `problem`: why it leads to no toolkit."""
 
     root: str
     nvcc: str
@@ -116,7 +116,7 @@ def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packa
 
 
 def _is_toolkit(tree: Root, folder: str) -> bool:
-    """Return whether a named folder is a toolkit, perhaps a partial one; /usr/local and the like are not."""
+    """Return whether a named folder is a toolkit, perhaps a partial one; a folder such as /usr/local is none."""
     marks = (f"bin/{_NVCC}", "version.json", "version.txt", "include/cuda.h", "targets", "nvvm")
     return PurePath(folder).is_absolute() and any(tree.exists(f"{folder}/{mark}") for mark in marks)
 
@@ -226,7 +226,7 @@ def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...]
 def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
     """Return the version from a file of NVIDIA's installer, or from cuda.h.
 
-    For a toolkit whose nvcc is missing, does not answer, or was not run.
+    It is for a toolkit whose nvcc is missing, does not answer, or was not run.
     """
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])

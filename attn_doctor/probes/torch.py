@@ -40,9 +40,9 @@ NOT_INSTALLED: dict[str, Any] = {
 
 
 def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
-    """Return the section of torch as torch/version.py, its headers, libraries and metadata have it.
+    """Return the section of torch, from torch/version.py, the headers, the libraries and the metadata.
 
-    `module`: where the target would import torch from. The metadata alone does not show whether it is a CPU or a CUDA
+    `module`: the place from which the target would import torch. The metadata alone does not show whether it is a CPU or a CUDA
     build: the wheels on PyPI have no local version.
     """
     recorded = next((d for d in distributions if d.name == "torch"), None)
@@ -139,7 +139,7 @@ def _texts(value: Any) -> list[str]:
 def _record(merged: dict[str, Any]) -> Torch:
     """Return the record of these fields.
 
-    Where torch gave a field an impossible value (`torch.version.cuda = 12`), all are unknown.
+    If torch gave one field an impossible value (`torch.version.cuda = 12`), all fields are unknown.
     """
     why = "the target says something about its torch that cannot be understood"
     for _ in range(len(merged)):

@@ -1,7 +1,7 @@
 """Apply CUDA_VISIBLE_DEVICES to a list of GPUs: whether a program sees each of them. Pure.
 
-The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html, and where they
-are silent, PyTorch's own reading of the variable (torch/cuda/__init__.py), which follows the driver.
+The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html. Cases that are
+missing there follow PyTorch's own reading of the variable (torch/cuda/__init__.py), which does what the driver does.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """Hold the names by which the variable can select a GPU. `kind` is equal for GPUs of one model."""
+    """Hold the names by which the variable can select a GPU. `model` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()
-    kind: object = None
+    model: object = None
 
 
 def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
     """Return whether a program sees each of the GPUs, which are given in bus order.
 
-    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA numbers the fastest GPU first, by an undocumented
-    measure.
+    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA gives number 0 to the fastest GPU; how it decides that is not
+    documented.
     """
     if setting is None:
         return [True] * len(gpus)
     if setting.startswith(("GPU-", "MIG-")):
         return _by_uuid(gpus, setting)
     chosen = _by_index(len(gpus), setting)
-    same = len({gpu.kind for gpu in gpus}) <= 1
+    same = len({gpu.model for gpu in gpus}) <= 1
     if same or bus_order or len(chosen) in (0, len(gpus)):
         return [number in chosen for number in range(len(gpus))]
     why = (
@@ -44,7 +44,7 @@ def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> l
 def _by_index(count: int, setting: str) -> list[int]:
     """Return the indexes before the first one that names no GPU.
 
-    Of an item such as "1x" the leading number is read. An index that is listed twice hides all GPUs.
+    From an item such as "1x" the number at its start is read. An index that is listed twice hides all GPUs.
     """
     chosen: list[int] = []
     for item in setting.split(","):
@@ -59,7 +59,7 @@ def _by_index(count: int, setting: str) -> list[int]:
 
 
 def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
-    """Return the visible GPUs by UUIDs, abbreviated or not, before the first that fits no GPU or more than one."""
+    """Return the visible GPUs by UUIDs, which may be abbreviated. Reading ends at a UUID that fits no GPU, or more than one."""
     if any(gpu.uuid is None for gpu in gpus):
         return [Unknown("CUDA_VISIBLE_DEVICES names UUIDs, and that of a GPU is not known") for _ in gpus]
     chosen: list[int] = []

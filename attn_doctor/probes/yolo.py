@@ -94,7 +94,7 @@ def _name(function: ast.expr) -> str:
 
 
 def _layout(attention: ast.ClassDef) -> YoloLayout | None:
-    """Return how the projections are stored: "qkv" (mainline) or "qk+v" (fork). It decides which checkpoints load."""
+    """Return how the projections are stored: "qkv" (mainline) or "qk+v" (fork). Checkpoints with the other layout do not load."""
     assigned = {
         target.attr
         for node in ast.walk(attention)

@@ -29,4 +29,4 @@ def files_in(folder: Path) -> Iterator[ProjectFile]:
             ):
                 yield found
         except (OSError, NotExamined):
-            continue  # the file is not the question of `check`; `diagnose FILE` says what is wrong with it
+            continue  # `check` is not asked about this file; `diagnose FILE` says what is wrong with it

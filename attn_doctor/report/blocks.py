@@ -39,7 +39,7 @@ class Command(NamedTuple):
     """Hold a line to copy: never truncated, never wrapped."""
 
     line: str | None
-    note: str  # who and why
+    note: str  # who runs it, and why
     by_hand: bool = False
 
 

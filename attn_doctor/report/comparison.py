@@ -100,7 +100,7 @@ def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tup
 def _home(facts: Facts) -> Home:
     """Return the folders of the environment and their placeholders, the longest first.
 
-    Their paths are no difference between two environments.
+    Different paths of these folders do not count as a difference.
     """
     places = ((facts.interpreter.site_packages, "<site-packages>"), (facts.interpreter.prefix, "<env>"))
     return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
@@ -155,7 +155,7 @@ def _shown(value: object, home: Home) -> str | None:
 
 
 def _named(items: tuple[object, ...]) -> Iterator[tuple[str, object]]:
-    """Yield the items of a list with names that identify them, numbered where two have the same name."""
+    """Yield the items of a list with names that identify them, numbered if two have the same name."""
     seen: dict[str, int] = {}
     for item in items:
         key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")

@@ -19,7 +19,7 @@ from attn_doctor.errors import Refused
 from attn_doctor.model import foreign_text
 from attn_doctor.system import files, streams
 
-# Errors of a rename that direct writing avoids: a folder that takes no new file, one file that is mounted alone.
+# Errors of a rename after which the file itself may still be writable: its folder allows no new file, or the file is a mount.
 _NOT_BY_RENAME = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS)
 
 

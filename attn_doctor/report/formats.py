@@ -1,7 +1,7 @@
 """List the formats of the files that commands write: one class and one entry in FORMATS each.
 
 The command line reads the list when it makes its options, so nothing heavy is imported here: a format imports its renderer
-when it renders. The terminal is no format, because it is always there and takes no file name.
+when it renders. The terminal is not in the list: it is always there and needs no file name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _no_blocks() -> tuple[Block, ...]:
 
 
 class Answer(NamedTuple):
-    """Hold the answer of a command as formats take it. Redacted: a format writes all that is in it.
+    """Hold the answer of a command, as formats accept it. It is redacted already: a format writes all that is in it.
 
     `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
     reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.

@@ -55,4 +55,4 @@ def runs_on(record: Binary, gpu: str) -> Judgement:
     if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown):
         return Unknown("its GPU code could not be read")
     names = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]
-    return question.runs(names, gpu) if names else Unknown("it holds no GPU code")
+    return question.runs(names, gpu) if names else Unknown("it contains no GPU code")

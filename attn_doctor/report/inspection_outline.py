@@ -18,7 +18,7 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 
 def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
     """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
-    blocks: list[Block] = [Fields((Field("against", _printable(f"{choice.python} ({choice.why})")),))]
+    blocks: list[Block] = [Fields((Field("against", printable(f"{choice.python} ({choice.why})")),))]
     for record in records:
         blocks += _file(record, gpus)
     return blocks
@@ -26,18 +26,16 @@ def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str]
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     verdict = record.verdict
-    told: tuple[str, Tone] = (
-        ("cannot be told: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
-    )
+    told: tuple[str, Tone] = ("not known: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
     head, tone = told
-    yield Heading(_printable(record.path))
-    yield Verdict(_printable(head), tone)
+    yield Heading(printable(record.path))
+    yield Verdict(printable(head), tone)
     if record.because:
-        yield Notes("because", tuple(_printable(reason) for reason in record.because))
+        yield Notes("because", tuple(printable(reason) for reason in record.because))
     if not isinstance(record.needs, Unknown) and record.needs:
-        yield Notes("needs", tuple(_printable(line) for line in _needs(record)))
+        yield Notes("needs", tuple(printable(line) for line in _needs(record)))
     held = tuple(
-        Field(title, _printable(value))
+        Field(title, printable(value))
         for title, value in (
             ("was compiled for", record.built_for_torch),
             ("needs glibc", record.glibc),
@@ -50,9 +48,9 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     if held:
         yield Fields(held)
     if gpus and record.sm == record.ptx == ():
-        yield Paragraph("holds no GPU code")
+        yield Paragraph("contains no GPU code")
     elif gpus:
-        yield Notes("on a GPU of compute capability", tuple(_printable(_on(record, gpu)) for gpu in gpus))
+        yield Notes("on a GPU of compute capability", tuple(printable(_on(record, gpu)) for gpu in gpus))
 
 
 def _needs(record: Binary) -> Iterator[str]:
@@ -63,11 +61,11 @@ def _needs(record: Binary) -> Iterator[str]:
 
 def _on(record: Binary, gpu: str) -> str:
     answer = runs_on(record, gpu)
-    said = "cannot be told" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
+    said = "not known" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
     return f"{gpu}: {said}: {answer.why}"
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """Return a line without control characters: names come from untrusted files."""
     return "".join(c if c.isprintable() else "\ufffd" for c in foreign_text.text(line))
 

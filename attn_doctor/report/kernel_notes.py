@@ -11,7 +11,7 @@ from attn_doctor.trials.paired_rounds import COVERAGE
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
 _LEAST = 0.001  # share of a step: smaller ones only prepare for a kernel
-_MOST = 4  # kernels in one line: the others take almost no time
+_MOST = 4  # kernels in one line: the other kernels need almost no time
 
 
 def kernels(rows: Sequence[Trial]) -> list[Block]:
@@ -36,16 +36,14 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
 
 
 def ranges(rows: Iterable[Trial]) -> list[str]:
-    """Return one line on the ranges behind the times: how sure they are, by the number of rounds."""
+    """Return one line that explains the ranges behind the times: their confidence, by the number of rounds."""
     found = {(t.n, round(t.coverage, 4)) for row in rows for t in (row.forward_ms, row.step_ms) if t and t.n > 1}
     if not found:
         return []
     few = sorted(pair for pair in found if pair[1] < COVERAGE)
     said = [f"{coverage:.0%} where n is {n}" for n, coverage in few]
     whole = ["95 %" + (" in the rest" if few else "")] if len(few) < len(found) else []
-    return [
-        f"in brackets: an interval of the median, which holds it in {', '.join([*said, *whole])}; n: measured rounds"
-    ]
+    return [f"in brackets: a confidence interval of the median ({', '.join([*said, *whole])}); n: measured rounds"]
 
 
 def short(name: str) -> str:
@@ -81,7 +79,7 @@ def by_reason(rows: Iterable[Trial]) -> list[str]:
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
     """Return the errors of torch itself, found by finite differences.
 
-    Comparisons with torch's gradients are doubtful there.
+    For these modules a comparison with torch's gradients proves little.
     """
     return tuple(
         dict.fromkeys(
@@ -97,4 +95,4 @@ def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
     names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
     if not names:
         return ()
-    return (f"not the same to the last bit when run twice on the same numbers: {', '.join(names)}",)
+    return (f"results that differ in their last bits between two runs on the same numbers: {', '.join(names)}",)

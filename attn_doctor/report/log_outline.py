@@ -16,7 +16,7 @@ from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.report.blocks import Block, Notes, Verdict
 from attn_doctor.report.outline import not_recognised, problems, undetermined
 
-_FEWEST = 2  # words on a machine: one alone ("Linux") tells a reader nothing
+_FEWEST = 2  # facts about a machine: one fact alone ("Linux") is not worth a line
 
 
 def of_diagnosis(
@@ -33,7 +33,7 @@ def of_diagnosis(
         blocks += [Notes("The log and this machine disagree", wrong)] if wrong else []
         blocks += undetermined(diagnosis.undetermined)
     else:
-        blocks += [Notes("The log is of", (of_machine(log),)) for log in logs if of_machine(log)]
+        blocks += [Notes("The log comes from", (of_machine(log),)) for log in logs if of_machine(log)]
     return blocks
 
 
@@ -41,7 +41,7 @@ _FLASH_ATTN = re.compile(r"(?i)flash[-_ ]?att")
 
 
 def _of_interest(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Sequence[Finding]:
-    """Return the findings without the note that a GPU is too old for flash-attn, where neither the logs nor the facts name flash-attn."""
+    """Return the findings; the note that a GPU is too old for flash-attn is left out if neither logs nor facts name flash-attn."""
     version = facts.flash_attention.version
     if (
         facts.grade != "stated"
@@ -56,7 +56,7 @@ _TOO_OLD = "gpu-arch-unsupported-by-flash-attn"
 
 
 def of_machine(log: Log) -> str:
-    """Return one line on the machine that a log describes: "Windows 11, Python 3.11 (line 3, 8)". Empty where it says too little."""
+    """Return one line on the machine that a log describes: "Windows 11, Python 3.11 (line 3, 8)". Empty if the log says too little."""
     said = words(stated_facts([log]))
     if len(said) < _FEWEST:
         return ""
@@ -80,7 +80,7 @@ def _not_stated(facts: Facts) -> str:
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")
-    return f" Not told: {', '.join(missing)}." if missing else ""
+    return f" Not stated: {', '.join(missing)}." if missing else ""
 
 
 def _of_files(facts: Facts, files: Sequence[ProjectFile]) -> Verdict:
@@ -89,7 +89,7 @@ def _of_files(facts: Facts, files: Sequence[ProjectFile]) -> Verdict:
 
 
 def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict:
-    """Return one sentence where no finding is an error. A tick is shown only where no log holds an error."""
+    """Return one sentence for a diagnosis without an error. Its tone is "good" only if no log contains an error line."""
     number = sum(log.lines for log in logs)
     lines = f"{number} line{'' if number == 1 else 's'}"
     if diagnosis.unrecognised:
@@ -97,12 +97,12 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
         return Verdict(f"Not recognised. The last error in {lines}, line {last.line}: {last.text}", "warn")
     ends = [(log, log_end(log)) for log in logs]
     if any(end.errors for _, end in ends):
-        return Verdict(f"Nothing in {lines} keeps training from working; the failures are listed below.", "warn")
+        return Verdict(f"{lines} read: none of the failures below keeps training from working.", "warn")
     caught = next(((log, end.continued) for log, end in ends if end.continued), None)
     if caught:
         log, error = caught
         return Verdict(
-            f"No error at the end of {lines}. Line {error.line} is an error, and the program went on after it: "
+            f"The log ends without an error ({lines}). Line {error.line} shows an error, after which the program went on: "
             f"{log.file}:{error.line}: {error.text}",
             "warn",
         )

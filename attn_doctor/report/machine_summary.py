@@ -95,7 +95,7 @@ def _stated(graphics: Graphics, gpu: Gpu) -> str:
     said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
     cards = isinstance(graphics.pci, tuple) and any(d.vendor in (NVIDIA, AMD) for d in graphics.pci)
     own = "this machine's own is not judged" if cards else "there is none in this machine"
-    return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'nothing of it was seen'}"
+    return f"{said}, stated by --gpu; {own if isinstance(graphics.pci, tuple) else 'the GPUs of this machine are not known'}"
 
 
 def _toolkit(facts: Facts) -> str:
@@ -175,7 +175,7 @@ def _flash_attn(facts: Facts) -> tuple[str, Tone]:
     if state == "works":
         parts.append("imports")
     elif state == "fails":
-        parts.append("does not import" if failed_flash_attn(facts) else "cannot be loaded, by its file")
+        parts.append("does not import" if failed_flash_attn(facts) else "cannot be loaded (judged by its file)")
     return ", ".join(parts), "bad" if state == "fails" else ""
 
 
@@ -198,7 +198,7 @@ def _yolo(facts: Facts) -> tuple[str, Tone]:
 
 
 def _asked(facts: Facts) -> tuple[ModelFile, ...]:
-    """Return the weights that were asked about. Others lie there, and are named only where they do not fit."""
+    """Return the weights that the user asked about. Other weights in the folder are named only if they do not fit."""
     return tuple(file for file in facts.models if file.asked) if isinstance(facts.models, tuple) else ()
 
 
@@ -227,7 +227,7 @@ def watched(gpu: GpuWatch) -> str:
     if gpu.slowed_by:
         parts.append(f"{', '.join(gpu.slowed_by)} seen")
         hot = any("thermal" in r or "hardware" in r or "brake" in r for r in gpu.slowed_by)
-        return "the GPU: " + ", ".join(parts) + (": times are not to be trusted" if hot else "")
+        return "the GPU: " + ", ".join(parts) + (": the times are not reliable" if hot else "")
     return "the GPU: " + ", ".join(parts)
 
 

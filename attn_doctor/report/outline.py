@@ -73,15 +73,15 @@ def _target(report: Report) -> tuple[Field, ...]:
 
 
 def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
-    """Return the errors in logs that no failure mode knows, and the text to send so that one will."""
+    """Return the errors in logs that no failure mode recognises, and the text that the user can send to us."""
     if not errors:
         return []
     shown = tuple(f"{e.file}:{e.line}: {e.text}" for e in errors[-_MOST_ERRORS:])
     left = len(errors) - len(shown)
-    more = (f"{left} more stand in the JSON",) if left else ()
+    more = (f"the JSON has {left} more",) if left else ()
     file = shlex.quote(errors[-1].file) if errors[-1].file != "standard input" else "FILE"
     send = (
-        "To have it known: send the whole log with the lines above the error, or the file that this writes: "
+        "To have it recognised: send the whole log with the lines above the error, or the file that this command writes: "
         f"attn-doctor check --log {file} --json report.json"
     )
     return [Notes("Not recognised", (*shown, *more, send))]
@@ -103,13 +103,13 @@ def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
 
 
 def _project(report: Report) -> list[Block]:
-    """Return what the project files of the current folder ask for and would not work here, with the line to write instead."""
+    """Return the requirements in the current folder's project files that would not work here, each with the line to write instead."""
     lines = []
     for finding in report.project:
         places = " and ".join(f"{e.file}:{e.line} ({e.text})" for e in finding.evidence if e.kind == "log")
         cure = next((step.why for fix in finding.fixes for step in fix.steps), "")
         lines.append(f"{places}: {finding.message}" + (f" Cure: {cure}." if cure else ""))
-    return [Notes("This project asks for what would not work here", tuple(lines))] if lines else []
+    return [Notes("Requirements of this project that would not work here", tuple(lines))] if lines else []
 
 
 def _concerns(note: Finding, facts: Facts) -> bool:
@@ -141,9 +141,9 @@ def problem(finding: Finding, consequences: list[Finding], shell: str) -> Proble
 
 
 def _goes_with(effect: Finding, cause: Finding) -> str | None:
-    """Return what a consequence adds to its cause; None for another reading of the lines that are quoted for the cause.
+    """Return what a consequence adds to its cause; None if it comes from log lines that are quoted for the cause already.
 
-    Of a log its line is quoted: its message would name a cause of its own, which is not so.
+    A consequence from a log is shown by its line, not by its message: the message would name a second cause.
     """
     if any(e.kind != "log" for e in effect.evidence):
         return f"{effect.code} {effect.slug}: {effect.message}"
@@ -153,7 +153,7 @@ def _goes_with(effect: Finding, cause: Finding) -> str | None:
 
 
 def _is_in_message(text: str, message: str) -> bool:
-    """Return whether the message already holds this text.
+    """Return whether the message already contains this text.
 
     Example: "import torch: killed by SIGSEGV" in "... is killed by SIGSEGV".
     """
@@ -172,7 +172,7 @@ def cure(fix: Fix, shell: str) -> Cure:
 
 
 def _why(step: Step, shell: str) -> str:
-    """Return the reason of a step, and what another shell of the same system wants otherwise."""
+    """Return the reason of a step, and how its command must differ in PowerShell."""
     other = commands.in_powershell(step, shell)
     return f"{step.why}; {other}" if other else step.why
 

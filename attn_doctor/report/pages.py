@@ -86,7 +86,7 @@ def listing(modules: Iterable[Module]) -> list[Block]:
         for m in sorted(modules, key=lambda m: m.MODE.code)
     )
     if not rows:
-        return [Notes("None", ("no failure mode answers to this",))]
+        return [Notes("None", ("no failure mode matches",))]
     return [Table(f"{len(rows)} failure modes", ("code", "slug", "what it is", "to train", "for flash-attn"), rows)]
 
 

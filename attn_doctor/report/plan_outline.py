@@ -53,31 +53,29 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
 
 
 def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
-    """Return why the versions before and after some steps are not known, each reason once."""
+    """Return the reasons why versions before and after some steps are not known, each once."""
     reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible)
     return tuple(
-        dict.fromkeys(f"The versions before and after are not known of every step: {reason}." for reason in reasons)
+        dict.fromkeys(f"For some steps the versions before and after are not known: {reason}." for reason in reasons)
     )
 
 
 def _verdict(made: Plan) -> Verdict:
     if not made.causes and not made.ways:
-        return Verdict("Nothing has to be put right here.", "good")
+        return Verdict("Nothing needs a fix here.", "good")
     if not made.ways:
         return Verdict("No known step helps against this; `attn-doctor explain CODE` says what is known.", "bad")
     verified = next((w for w in made.ways if w.attempt and w.attempt.verified), None)
     if verified and verified.attempt:
         return Verdict(
-            f"{verified.name} was tried in a copy of this environment and holds: {verified.attempt.summary}.", "good"
+            f"{verified.name} was tried in a copy of this environment and works: {verified.attempt.summary}.", "good"
         )
     if any(w.attempt for w in made.ways):
-        return Verdict("No way was found to verify in a copy of this environment.", "bad")
+        return Verdict("No way of this plan worked in a copy of this environment.", "bad")
     if made.goal is Goal.FLASH_ATTN and not made.causes:
-        return Verdict("Nothing stands in the way of flash-attn here; this puts it in.", "good")
+        return Verdict("Nothing prevents flash-attn here; this plan installs it.", "good")
     if all(w.impossible() for w in made.ways):
-        return Verdict(
-            "Nothing that is known to help can be had here: the installer was asked, and finds no solution.", "bad"
-        )
+        return Verdict("No known cure can be installed here: the installer was asked, and finds no solution.", "bad")
     number = len(made.ways)
     how = "One way" if number == 1 else f"{number} ways, the best first"
     if made.elsewhere:
@@ -136,7 +134,7 @@ def way(one: Way, shell: str) -> Problem:
         code=f"to {one.intent}",
         slug=one.title,
         qualifiers=_for(one),
-        message=message or "What it changes, nobody could say beforehand.",
+        message=message or "Its changes are not known beforehand.",
         evidence=(),
         consequences=one.attempt.left if one.attempt else (),
         cures=(Cure("as follows", tuple(lines)),),
@@ -168,7 +166,7 @@ def _steps(number: int, steps: Sequence[PlannedStep], shell: str) -> list[Comman
     made = [Command(None, f"{number}. {step.why}", isinstance(step, RunByHand))]
     made.append(Command(_line(planned, shell), "; ".join(p for p in parts if p)))
     made += [Command(_line(more, shell), "and") for more in steps[1:]]
-    made += [Command(f"# {commands.quoted(argv, shell)}", "to take it back by hand") for argv in planned.undo]
+    made += [Command(f"# {commands.quoted(argv, shell)}", "to undo it by hand") for argv in planned.undo]
     return made
 
 
@@ -181,8 +179,8 @@ def _changed(planned: PlannedStep) -> str:
     if planned.changes is None:
         return f"{what}; cannot be done: {planned.unresolved}" if planned.impossible else what
     if isinstance(planned.step, Uninstall):
-        return listed(planned.changes) or f"{what}, where anything of it is left"
-    return listed(planned.changes) or "changes nothing: all of it is there already"
+        return listed(planned.changes) or f"{what}, if any of it is still installed"
+    return listed(planned.changes) or "changes nothing: all of it is installed already"
 
 
 def listed(changes: Sequence[Change]) -> str:
@@ -204,7 +202,7 @@ def _summed(one: Way) -> str:
         words.append(
             f"sets {', '.join(variables)} in your shell"
             if any(variables.values())
-            else f"takes {', '.join(variables)} out of your shell"
+            else f"unsets {', '.join(variables)} in your shell"
         )
     return "; ".join([*([listed(known)] if known else []), *dict.fromkeys(words)])
 
@@ -224,8 +222,8 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
     target, goal = made.target, made.goal
     heads: dict[ApplyOutcome, tuple[str, Tone, str]] = {
         "applied": ("✓", "good", f"{one.name} is applied: {one.title}"),
-        "rolled back": ("!", "warn", f"{one.name} did not hold and was taken back: everything is as it was"),
-        "not undone": ("×", "bad", f"{one.name} failed, and not everything could be put back"),
+        "rolled back": ("!", "warn", f"{one.name} did not work and was undone: everything is as it was"),
+        "not undone": ("×", "bad", f"{one.name} failed, and not everything could be restored"),
     }
     mark, tone, head = heads[result.outcome]
     cures = []
@@ -236,20 +234,20 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
         if result.by_hand:
             cures.append(Cure("left to you", tuple(Command(None, text, by_hand=True) for text in result.by_hand)))
     if result.undo:
-        cures.append(Cure("take it back", (Command(commands.quoted(result.undo, shell), "file for file"),)))
-        gone = Command(commands.quoted(("rm", "-r", str(result.kept)), shell), "frees what the old files take")
-        cures.append(Cure("keep it for good", (gone,)))
+        cures.append(Cure("undo it", (Command(commands.quoted(result.undo, shell), "file by file"),)))
+        gone = Command(commands.quoted(("rm", "-r", str(result.kept)), shell), "frees the space of the old files")
+        cures.append(Cure("keep it, and delete the backup", (gone,)))
     if result.outcome == "rolled back":
         look = ("attn-doctor", "fix", "--suggest", "--verify", "--goal", goal.value, "--target", target)
         cures.append(
             Cure(
-                "see which way holds, in a throw-away copy",
-                (Command(commands.quoted(look, shell), "nothing of yours is touched"),),
+                "see which way works, in a throw-away copy",
+                (Command(commands.quoted(look, shell), "your environment is not changed"),),
             )
         )
     if result.outcome == "not undone":
         again = Command(commands.quoted((target, f"{result.kept}/undo.py"), shell), "any Python from 3.8 on will do")
-        cures.append(Cure("try again to put it back", (again,)))
+        cures.append(Cure("try again to undo it", (again,)))
     block = Problem(
         mark=mark,
         tone=tone,
@@ -262,19 +260,15 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
         cures=tuple(cures),
         docs="",
     )
-    return (
-        (block, Notes(f"Not as they were; what was kept is in {result.kept}", result.wrong))
-        if result.wrong
-        else (block,)
-    )
+    return (block, Notes(f"Not restored; the backup is in {result.kept}", result.wrong)) if result.wrong else (block,)
 
 
 def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
-    """Return the changes that an undo would revert beside those of the plan."""
+    """Return the later changes that an undo would revert together with the plan."""
     shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
     return (
         Verdict(
-            "The environment was changed after the plan had been applied, and undoing takes that back too.", "warn"
+            "The environment was changed after the plan was applied. Undo takes these later changes back too.", "warn"
         ),
         Notes("Changed since", shown),
     )
@@ -284,10 +278,10 @@ def undone(title: str, wrong: Sequence[str], kept: str | None) -> tuple[Block, .
     """Return the outcome of undoing."""
     if wrong:
         return (
-            Verdict("Undone, but for files that something changed in place.", "bad"),
-            Notes("Not as they were", tuple(wrong)),
+            Verdict("Undone, except for files that were changed in place.", "bad"),
+            Notes("Not restored", tuple(wrong)),
         )
-    blocks: list[Block] = [Verdict(f"Undone ({title}): the environment is as it was before, file for file.", "good")]
+    blocks: list[Block] = [Verdict(f"Undone ({title}): the environment is as it was before, file by file.", "good")]
     if kept:
-        blocks.append(Notes("What had been changed since was not thrown away", (f"it lies in {kept}",)))
+        blocks.append(Notes("Changes made after the plan were not deleted", (f"they are in {kept}",)))
     return tuple(blocks)

@@ -1,6 +1,6 @@
 """Remove private data from a report. Placeholders are the same within a report and between runs.
 
-`<home>`, `<user>` and `<host>` stand for this machine's own, so that the machine that wrote a report can put them back.
+`<home>`, `<user>` and `<host>` replace this machine's own names, so that the machine that wrote a report can restore them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HOMES = re.compile(r"(?i)(?:/home/|/Users/|[A-Z]:\\\\?Users\\\\?)([^/\\\s'\":]+
 _SERIAL = re.compile(r"(?i)\b(serial(?:[ _-]?(?:number|no))?\s*[:=]\s*)([\w-]{6,})")
 _HARMLESS_IPS = ("127.", "0.0.0.0", "255.255.255")  # noqa: S104 - texts, no sockets
 
-# Fields with these names are versions and tags: four numbers are no address there.
+# Fields with these names are versions and tags: four numbers in them are not an address.
 _VERBATIM = frozenset(
     "version wheel_tag driver driver_cuda kernel kernel_module libcuda_version rocm cuda hip cudnn compute_capability tag ninja cmake"
     " git glibc glibcxx distribution_version installers fa3 fa4 wheel_torch wheel_cuda slug code created".split()
@@ -149,7 +149,7 @@ class _Redactor:
 
 
 def _quoted_anew(cleaned: dict[str, Any]) -> dict[str, Any]:
-    """Return a planned step whose lines for shells are made of its redacted words: a shell reads a bare <home> as two files."""
+    """Return a planned step whose lines for shells are made from its redacted words: a shell reads a bare <home> as two redirections."""
     shown, step = cleaned.get("shown"), cleaned.get("step")
     if not isinstance(shown, dict) or not isinstance(step, dict):
         return cleaned

@@ -46,16 +46,16 @@ def outline(study: Study, facts: Facts | None = None, prescription: str | None =
 def _verdict(study: Study) -> Verdict:
     """Return the verdict; `check` gives the same advice from the same rows."""
     if study.best is None:
-        lost = "eager, which all others are held against, gave no numbers"
+        lost = "eager, with which all others are compared, gave no numbers"
         return Verdict(
             f"No backend is named: {lost if study.best_why == 'lost' else 'none ended with right numbers'}.", "warn"
         )
     if study.best_why == "right":
         return Verdict(f"Use {study.best}, to be right: eager's numbers are wrong here.", "warn")
     if study.best_why == "only":
-        return Verdict(f"Use {study.best}, the quickest of those that were asked for; eager was not tried.", "")
+        return Verdict(f"Use {study.best}, the fastest of the requested backends; eager was not tried.", "")
     if study.best_why == "kept":
-        return Verdict("Keep eager: no other backend is faster beyond doubt.", "good")
+        return Verdict("Keep eager: no other backend is measurably faster.", "good")
     return Verdict(f"Use {study.best}.", "good")
 
 
@@ -205,8 +205,8 @@ def _pipeline_notes(study: Study) -> list[Block]:
 
 def _ceilings(study: Study) -> list[Block]:
     items = tuple(
-        f"{c.imgsz} pixels, {c.dtype}: attention is {c.share:.0%} of a training step of eager's; one that took no time would"
-        f" make it about {c.most:.2f} times as fast, by that share"
+        f"{c.imgsz} pixels, {c.dtype}: attention is {c.share:.0%} of a training step with eager; an attention that needed no time would"
+        f" make the step about {c.most:.2f} times as fast"
         for c in study.ceilings
     )
     return [Notes("What a free attention would gain (an estimate)", items)] if items else []
@@ -219,7 +219,12 @@ def _growth(study: Study) -> list[Block]:
         mine = [g for g in study.growth if (g.backend, g.dtype) == (backend, dtype)]
         items.append(f"{backend} ({dtype}): " + ", ".join(f"{g.cost} to the power {g.exponent:.2f}" for g in mine))
     return (
-        [Notes("Growth with the side of the image (pixels alone: 2; attention over all of them: 4)", tuple(items))]
+        [
+            Notes(
+                "Growth with the side of the image (exponent 2: as the pixels; 4: as attention over all pixels)",
+                tuple(items),
+            )
+        ]
         if items
         else []
     )
@@ -239,7 +244,7 @@ def _loader(loader: LoaderSettings) -> list[Block]:
     if not loader.verified:
         ran = max((p.batch for p in loader.measured.points), default=0)
         notes.append(f"batches up to {ran} were run; larger ones are computed from their memory")
-    columns = ("backend", "memory of a step", "and an image", "largest batch")
+    columns = ("backend", "memory of a step", "more for an image", "largest batch")
     blocks: list[Block] = []
     if rows:
         blocks.append(Table(f"Memory of training, image size {loader.measured.imgsz}", columns, rows, tuple(notes)))

@@ -7,7 +7,7 @@ from attn_doctor.report.blocks import Block, Notes
 
 
 def unread(facts: Facts) -> list[Block]:
-    """Return the programs here and the driver that were not asked; empty where nothing was left out."""
+    """Return a note of what --static left unread: tools that were not started, and the driver; nothing where all was read."""
     names = list(dict.fromkeys(_names(facts)))
     if facts.grade != "static":
         return []

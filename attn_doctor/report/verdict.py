@@ -1,4 +1,4 @@
-"""Sum up a report in one sentence: healthy only by observation, and where nothing was run it says so. Pure."""
+"""Sum up a report in one sentence: healthy only if everything was seen to work; it says if nothing was run. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verdict(report: Report) -> Verdict:
     if report.unexamined:
         return Verdict(f"Could not tell {'; nor '.join(report.unexamined)}.", "warn")
     if report.unrecognised:
-        return Verdict("Not recognised: a log holds an error that no failure mode here knows.", "warn")
+        return Verdict("Not recognised: a log has an error that attn-doctor does not know.", "warn")
     if report.facts.grade == "static":
         return Verdict(f"Files show nothing in the way of {purpose}{know}. Nothing was run.", "warn" if roots else "")
     if report.goal is Goal.FLASH_ATTN and "torch imported" in report.seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from attn_doctor import commands
@@ -15,7 +16,7 @@ from attn_doctor.model.findings import show
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
 from attn_doctor.wheels.answer import Answered, Asked
 
-_MOST, _ASKED = 8, 4  # releases in a list
+_MOST, _ASKED, _FEW = 8, 4, 4  # releases in a list
 _LABELS = (
     ("python", "Python"),
     ("torch", "torch"),
@@ -28,10 +29,11 @@ _LABELS = (
 
 
 def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
-    fitting = [c for c in found.candidates if c.fits and c.filename]
-    open_ones = [c for c in found.candidates if c.fits is None and c.filename]
-    refused = [c for c in found.candidates if c.fits is False and c.filename]
-    elsewhere = [c for c in found.candidates if not c.filename]
+    named = [c for c in found.candidates if c.filename]
+    fitting = [c for c in named if c.fits]
+    ours, theirs = ([c for c in fitting if c.kind == kind] for kind in ("official", "community"))
+    open_ones = [c for c in named if c.fits is None]
+    refused = [c for c in named if c.fits is False and c.kind == "official"]
     blocks: list[Block] = [
         Heading("Wheels of flash-attn"),
         Fields(tuple(Field(label, _part(found, name)) for name, label in _LABELS)),
@@ -39,14 +41,30 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
     ]
     if fitting:
         blocks.append(_install(fitting[0], facts, found.key.gpus))
-    if len(fitting) > 1:
-        blocks.append(Notes("Older ones that fit too", tuple(str(c.filename) for c in fitting[1:_MOST])))
+    if len(ours) > 1:
+        blocks.append(Notes("Older releases that fit too", tuple(str(c.filename) for c in ours[1:_MOST])))
+    others = theirs if ours else theirs[1:]
+    if others:
+        blocks.append(
+            Notes(
+                "Built by other people, unsigned; judged by their names, these fit too",
+                tuple(map(_named, others[:_FEW])),
+            )
+        )
     if open_ones:
         blocks.append(
-            Notes("Not known to fit", tuple(f"{c.filename}: {'; '.join(c.reasons)}" for c in open_ones[:_MOST]))
+            Notes("Not known to fit", tuple(f"{_named(c)}: {'; '.join(c.reasons)}" for c in open_ones[:_MOST]))
         )
     if refused:
         blocks.append(_refused(refused))
+    if not theirs:
+        nearest = [c for c in named if c.fits is False and c.kind == "community"]
+        blocks.append(
+            Notes(
+                "Also not these, built by other people",
+                tuple(f"{_named(c)}: {'; '.join(c.reasons)}" for c in nearest[:_FEW]),
+            )
+        )
     if found.asked:
         blocks.append(Notes("setup.py would ask for", tuple(_asked(a) for a in found.asked[:_ASKED])))
     if found.nearest:
@@ -55,9 +73,15 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
         blocks.append(Notes("Changing torch", (found.nearest_why,)))
     if found.build:
         blocks.append(_build(found.build))
-    blocks.append(Notes("Elsewhere, and doing without", tuple(_pointer(c) for c in elsewhere)))
-    notes = (*found.notes, f"The tables are of {found.knowledge_date} and know nothing newer.")
+    elsewhere = tuple(_pointer(c) for c in found.candidates if not c.filename)
+    blocks.append(Notes("Other sources, and working without flash-attn", elsewhere))
+    notes = (*found.notes, f"The tables are of {found.knowledge_date}: newer wheels are not in them.")
     return (*(block for block in blocks if not isinstance(block, Notes) or block.items), Notes("Good to know", notes))
+
+
+def _named(candidate: Candidate) -> str:
+    """Return the file, and who built it where that is not the authors of FlashAttention."""
+    return str(candidate.filename) if candidate.kind == "official" else f"{candidate.filename} ({candidate.source})"
 
 
 def _part(found: Answered, name: str) -> str:
@@ -74,11 +98,20 @@ def _part(found: Answered, name: str) -> str:
 
 
 def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[Candidate]) -> Verdict:
-    if fitting:
+    if found.too_old:
+        return Verdict(found.too_old, "bad")
+    if fitting and fitting[0].kind == "official":
         return Verdict(f"A finished wheel fits: flash-attn {fitting[0].release}.", "good")
+    if fitting:
+        return Verdict(
+            f"No wheel of flash-attn's authors fits. By its name, a wheel that somebody else built fits: flash-attn {fitting[0].release}.",
+            "warn",
+        )
     unknown = [label for name, label in _LABELS if isinstance(getattr(found.key, name), Unknown)]
     if open_ones and unknown:
-        return Verdict(f"Whether a finished wheel fits cannot be told: not known here: {', '.join(unknown)}.", "warn")
+        return Verdict(
+            f"Whether a finished wheel fits is not known, because this is not known: {', '.join(unknown)}.", "warn"
+        )
     if open_ones:
         return Verdict("No wheel in the tables fits; a newer one may exist.", "warn")
     if not any(c.filename for c in found.candidates):
@@ -89,33 +122,45 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
 def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unknown) -> Problem:
     step = commands.rendered(facts or Facts(), commands.install(best.url, why="", changes=""))
     line = commands.shown(step, commands.shell_of(facts) if facts else "bash")
+    official = best.kind == "official"
+    by_address = Cure(
+        "install it by its address", (Command(line, "not by name: setup.py may ask for another file, and compile"),)
+    )
     return Problem(
-        mark="✓",
-        tone="good",
+        mark="✓" if official else "!",
+        tone="good" if official else "warn",
         slug=str(best.filename),
         code=best.source,
         qualifiers=f"release {best.release}",
-        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if gpus != () else ' and C++ ABI'}: nothing is compiled.",
+        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if gpus != () else ' and C++ ABI'}: nothing is compiled."
+        if official
+        else _UNSIGNED,
         evidence=(),
         consequences=(),
-        cures=(
-            Cure(
-                "install it by its address", (Command(line, "not by name: setup.py may ask for another, and compile"),)
-            ),
-        ),
+        cures=(by_address,) if official else (_read_first(best), by_address),
         docs="",
     )
+
+
+_UNSIGNED = "Only its name was judged: nobody guarantees its content, and an import runs it. PyTorch's own attention (SDPA) needs no such file."
+
+
+def _read_first(wheel: Candidate) -> Cure:
+    """Return the command that downloads a wheel and inspects it before any of its code runs."""
+    line = shlex.join(("attn-doctor", "wheels", "--prove", wheel.url))
+    note = "downloads it and installs nothing: shows whether its content fits; it cannot show that the file is harmless"
+    return Cure("inspect it before any of its code runs", (Command(line, note),))
 
 
 def _refused(refused: Sequence[Candidate]) -> Table:
     rows = tuple((Cell(c.release, "strong"), Cell("; ".join(c.reasons))) for c in refused[:_MOST])
     rest = len(refused) - len(rows)
-    notes = (f"and {rest} older releases, with as many reasons",) if rest > 0 else ()
+    notes = (f"and {rest} older releases, each with a reason",) if rest > 0 else ()
     return Table("Not these: the nearest wheel of each release", ("release", "why not"), rows, notes)
 
 
 def _asked(asked: Asked) -> str:
-    states = {True: "it is there", False: "it is not there, so it would compile", None: asked.why}
+    states = {True: "exists", False: "does not exist, so setup.py would compile", None: asked.why}
     return f"{asked.release}: {asked.filename}: {states[asked.exists]}"
 
 

@@ -91,20 +91,21 @@ def own_descriptor(path: str) -> int | None:
     if sys.platform == "win32":
         return None
     for _ in range(_MOST_LINKS):
-        absolute = _absolute(path)
-        match = _OWN_DESCRIPTOR.fullmatch(absolute)
-        owner = re.match(r"/proc/(\d+)/", absolute)
+        place = absolute(path)
+        match = _OWN_DESCRIPTOR.fullmatch(place)
+        owner = re.match(r"/proc/(\d+)/", place)
         if match and (owner is None or int(owner[1]) == os.getpid()):
             return int(match[1])
         try:
-            path = os.path.join(os.path.dirname(absolute), os.readlink(path))
+            path = os.path.join(os.path.dirname(place), os.readlink(path))
         except (OSError, ValueError):
             return None
     return None
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """Return the absolute path, its links not followed; the path itself where the current folder was deleted."""
     try:
         return os.path.abspath(path)
-    except OSError:  # the current folder is gone
+    except OSError:
         return path

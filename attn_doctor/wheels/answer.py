@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +12,12 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.fixes.build_forecast import prediction
 from attn_doctor.fixes.target_paths import Cannot
 from attn_doctor.judging import stated_gpu
-from attn_doctor.knowledge import flash_attention, pytorch, wheels
+from attn_doctor.knowledge import community_wheels, flash_attention, pytorch, wheels
 from attn_doctor.knowledge.build import Prediction
 from attn_doctor.knowledge.finder import Found, find
 from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, normal_platform
+from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, normal_platform, numbers
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.trials import Trial
@@ -58,10 +58,14 @@ class Answered(Record, frozen=True, kw_only=True):
     key: Key
     sources: dict[str, str]
     candidates: tuple[Candidate, ...]
+    fits: bool | None  # whether a finished flash-attn fits; None: not known
+    # True: a wheel of the authors fits. False: only a wheel that somebody else built. None: no wheel fits.
+    official: bool | None
     asked: tuple[Asked, ...]
+    too_old: str | None = None  # the GPU is too old for FlashAttention 2, whatever the wheel
     nearest: Nearest | None = None
-    nearest_why: str | None = None  # why there is none
-    build: Prediction | None = None  # of a source build, where nothing finished fits
+    nearest_why: str | None = None  # why `nearest` is None
+    build: Prediction | None = None  # for a source build, if no finished wheel fits
     knowledge_date: str
     notes: tuple[str, ...] = ()
 
@@ -78,9 +82,9 @@ _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """Return the key, and the source of each part. A named torch brings its own CUDA and ABI. Raises Cannot."""
+    """Return the key, and the source of each part. The CUDA and ABI of a torch named on the command line come from its version. Raises Cannot."""
     _check(wanted)
-    missing = Unknown("neither named nor read from a target")
+    missing = Unknown("neither given as an option nor read from a target")
     here = (
         key_of(facts)
         if facts
@@ -110,10 +114,10 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
     key = msgspec.structs.replace(here, **given)
     if wanted.torch and wanted.cuda is None:
         key = msgspec.structs.replace(key, cuda=_cuda_of(wanted.torch, key.platform))
-        sources["cuda"] = "its local version" if local(wanted.torch) else "what PyPI gives of this torch"
+        sources["cuda"] = "its local version" if local(wanted.torch) else "PyPI's build of this torch"
     if wanted.abi is None and (wanted.torch or not isinstance(key.cxx11_abi, bool)) and isinstance(key.torch, str):
         key = msgspec.structs.replace(key, cxx11_abi=_abi_of(key))
-        sources["cxx11_abi"] = "the table: what the wheels of this torch are built with"
+        sources["cxx11_abi"] = "the table: the ABI of this torch's wheels"
     return key, sources
 
 
@@ -126,15 +130,15 @@ def _check(wanted: Wanted) -> None:
         ("glibc", wanted.glibc),
     ):
         if text is not None and not re.fullmatch(r"\d+\.\d+[\w.+-]*", text):
-            raise Cannot(f"--{option} {text!r} is no version")
+            raise Cannot(f"--{option} {text!r} is not a version")
     if wanted.platform and not re.fullmatch(r"\w+", wanted.platform.replace("-", "_")):
-        raise Cannot(f"--platform {wanted.platform!r} is no platform tag")
+        raise Cannot(f"--platform {wanted.platform!r} is not a platform tag")
     if wanted.glibc and wanted.platform and _of_tag(wanted.platform) == {"glibc": None}:
-        raise Cannot(f"--platform {wanted.platform} has no glibc, and --glibc {wanted.glibc} is named")
+        raise Cannot(f"--platform {wanted.platform} has no glibc, but --glibc {wanted.glibc} is given")
 
 
 def _capability(text: str) -> str:
-    """Return a compute capability, given itself or by the name of a GPU in the table. Raises Refused."""
+    """Return the compute capability that a text gives, as a number or as the name of a GPU in the table. Raises Refused."""
     return stated_gpu.read(text)[1]
 
 
@@ -170,11 +174,12 @@ def answer(
 ) -> Answered:
     """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Cannot."""
     if wanted.release and pair(wanted.release) is None:
-        raise Cannot(f"--release {wanted.release!r} is no version")
+        raise Cannot(f"--release {wanted.release!r} is not a version")
     key, sources = key_for(wanted, facts)
     found: Found = find(key, release=wanted.release)
-    candidates = _merged(found.candidates, seen)
-    fits = any(c.fits and c.filename for c in candidates)
+    candidates = _merged((*found.candidates, *community_wheels.candidates(key, release=wanted.release)), seen)
+    kinds = {c.kind for c in candidates if c.fits and c.filename and c.package == community_wheels.FLASH_ATTN}
+    fits = "official" in kinds
     nearest = None if fits or wanted.release else _nearest(key, facts)
     ours = facts is not None and sources["torch"] == _HERE
     release = wanted.release or (building.wanted_release(facts) if facts else flash_attention.latest().release)
@@ -183,6 +188,9 @@ def answer(
         key=key,
         sources=sources,
         candidates=candidates,
+        fits=True if kinds else None if any(map(_may_fit, candidates)) else False,
+        official=fits if kinds else None,
+        too_old=_too_old(key),
         asked=_asked(key, wanted.release),
         nearest=nearest if isinstance(nearest, Nearest) else None,
         nearest_why=None if nearest is None or isinstance(nearest, Nearest) else nearest.why,
@@ -193,13 +201,22 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates with those seen online, each in its list: fits, may fit, does not fit."""
+    """Return the candidates, best first: those that fit, may fit, do not fit; in each group first the authors' wheels, then wheels of others, then links."""
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
-    order: Mapping[bool | None, int] = {True: 0, None: 1, False: 2}
-    if not seen:
-        return tuple(ours)
-    return tuple(sorted([*seen, *rest], key=lambda c: order[c.fits]))
+    return tuple(sorted([*seen, *rest], key=_rank))
+
+
+def _rank(candidate: Candidate) -> tuple[int, bool, int]:
+    fits = {True: 0, None: 1, False: 2}[candidate.fits]
+    kind = ("official", "community", "other").index(candidate.kind)
+    return fits, candidate.package != community_wheels.FLASH_ATTN, kind
+
+
+def _may_fit(candidate: Candidate) -> bool:
+    """Return whether a listed file may fit: part of the key is not known, or its name does not tell enough."""
+    ours = candidate.package == community_wheels.FLASH_ATTN
+    return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 
 
 def _nearest(key: Key, facts: Facts | None) -> Nearest | Answer | Unknown:
@@ -251,15 +268,26 @@ def _asked_of(release: str, key: Key) -> Asked | None:
 def _nowhere(key: Key) -> tuple[str, ...]:
     """Return the note for a machine without a GPU: the answers hold for the GPU that will run flash-attn."""
     oldest = flash_attention.latest().min_capability
-    note = f"There is no NVIDIA GPU here: flash-attn runs where there is one of compute capability {oldest} or newer (--gpu CC judges for one)."
+    note = f"There is no NVIDIA GPU here: flash-attn needs one of compute capability {oldest} or newer (--gpu CC judges for such a GPU)."
     return (note,) if key.gpus == () else ()
+
+
+def _too_old(key: Key) -> str | None:
+    """Return the sentence for GPUs that no FlashAttention 2 runs on, Turing and older; None where one is newer, or not known."""
+    oldest = flash_attention.latest().min_capability
+    if not isinstance(key.gpus, tuple) or not key.gpus or any(numbers(gpu) >= numbers(oldest) for gpu in key.gpus):
+        return None
+    return (
+        f"flash-attn 2 never runs on a GPU of compute capability {max(key.gpus, key=numbers)}: it needs {oldest} (Ampere) or newer. PyTorch's own "
+        "attention (SDPA) runs there, with its memory-efficient kernel."
+    )
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
     """Return a note on versions that are in no table: an old table is no evidence against them."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
-    return tuple(f"{row.why}: that is no word against it." for row in (torch, flash) if isinstance(row, Unknown))
+    return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -272,5 +300,5 @@ def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
     share = round(100 * rows[0].attention_share)
     where = f"{rows[0].model or 'YOLO12 attention'} on {rows[0].device}"
     return (
-        f"In the trial of {where}, attention takes {share} % of a training step with sdpa-flash: no other kernel gains more.",
+        f"In the trial of {where}, attention takes {share} % of a training step with sdpa-flash: no other kernel can save more.",
     )

@@ -40,13 +40,13 @@ Say = Callable[[str], None]
 
 
 class NotReached(NotExamined):
-    """Report that a page could not be had. The text is one phrase for the user."""
+    """Report that a page could not be fetched. The text is one phrase for the user."""
 
 
 class Page(NamedTuple):
     content: Any
     fetched: dt.datetime
-    stale: str | None = None  # why it comes from the cache although that is old
+    stale: str | None = None  # why an old page of the cache was used
 
 
 def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
@@ -60,7 +60,7 @@ def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, 
             candidates, said = read(page, key)
         except NotReached as error:
             notes.append(
-                f"{what} of flash-attn could not be asked ({error}): the tables of {knowledge_date()} are all there is"
+                f"{what} of flash-attn could not be asked ({error}): only the tables of {knowledge_date()} were used"
             )
             continue
         except (KeyError, TypeError, AttributeError) as error:
@@ -107,6 +107,7 @@ def _candidate(name: str, url: str, key: Key, page: Page) -> Candidate | None:
         source=f"official, seen on the release page on {page.fetched:%Y-%m-%d}",
         fits=fits,
         reasons=reasons,
+        kind="official",
     )
 
 
@@ -117,16 +118,16 @@ def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # 
         for text in page.content["releases"]
         if (v := parse(text)) and newest and v > newest and not v.is_prerelease
     ]
-    return [], [f"PyPI has flash-attn {', '.join(later)}, which the tables do not know"] if later else []
+    return [], [f"PyPI has flash-attn {', '.join(later)}, which the tables do not have"] if later else []
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int]:
     """Return the bytes of each file, if its server gives the size."""
     found = {}
     for url in urls:
-        request = urllib.request.Request(url, method="HEAD", headers=_HEADERS)  # noqa: S310 - https alone, see _open
+        request = urllib.request.Request(url, method="HEAD", headers=HEADERS)  # noqa: S310 - https alone, see open_address
         try:
-            with _open(request) as answer:
+            with open_address(request) as answer:
                 found[url] = int(answer.headers["Content-Length"])
         except (NotReached, TypeError, ValueError):
             continue
@@ -140,7 +141,7 @@ def fetch(url: str) -> Page:
     if cached and now - cached.fetched < _FRESH:
         return cached
     try:
-        with _open(urllib.request.Request(url, headers=_HEADERS)) as answer:  # noqa: S310 - https alone, see _open
+        with open_address(urllib.request.Request(url, headers=HEADERS)) as answer:  # noqa: S310 - https alone, see open_address
             content = json.loads(answer.read(_LARGEST))
     except (NotReached, ValueError) as error:
         if cached:
@@ -150,10 +151,11 @@ def fetch(url: str) -> Page:
     return Page(content, now)
 
 
-_HEADERS = {"User-Agent": f"attn-doctor/{__version__}", "Accept": "application/json"}
+AGENT = f"attn-doctor/{__version__}"
+HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 
 
-def _open(request: urllib.request.Request) -> Any:
+def open_address(request: urllib.request.Request) -> Any:
     """Open a connection through the proxies and certificates of the environment. Raises NotReached."""
     if request.type != "https":
         raise NotReached("not an https address")
@@ -172,7 +174,7 @@ def _words(reason: object) -> str:
     through = " through the proxy that HTTPS_PROXY names" if "https" in proxies else ""
     text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else str(reason)
     if "CERTIFICATE" in text:
-        return f"its certificate is not trusted{through}: SSL_CERT_FILE may name your own authority"
+        return f"its certificate is not trusted{through}: set SSL_CERT_FILE to your own certificate file"
     if "Name or service" in text or "name resolution" in text or "getaddrinfo" in text:
         return f"its name cannot be resolved{through}: is there a network here?"
     if isinstance(reason, TimeoutError) or "timed out" in text:
@@ -193,7 +195,7 @@ def _cached(url: str) -> Page | None:
 
 
 def _keep(url: str, content: Any, when: dt.datetime) -> None:
-    """Write to the cache. A cache that cannot be written is no error."""
+    """Write to the cache. If the cache cannot be written, nothing is raised."""
     place = _place(url)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ import pytest
 from attack import ROOT, doctor, some
 from targets import add_metadata, make_target, site_packages, torch_of
 
+from attn_doctor.report.formats import FORMATS
+
 ODD = "caf\udce9"  # how Python holds the bytes "caf\xe9"
 SHOWN = "caf\\xe9"
 # What the doctor asks of a torch, in a few lines; a place for what is odd about it.
@@ -41,24 +43,13 @@ def plain(tmp_path_factory) -> Path:
 
 def check(*argv, cwd, environ=None, codes=(0, 1)):
     """The report of a check, with the whole of it as text; standard error without a traceback."""
-    done = doctor(
-        "check",
-        "--no-trial",
-        *argv,
-        "--json",
-        "r.json",
-        "--markdown",
-        "r.md",
-        "--html",
-        "r.html",
-        cwd=cwd,
-        environ=environ,
-    )
+    outputs = [word for one in FORMATS for word in (f"--{one.option}", f"r.{one.option}")]
+    done = doctor("check", "--no-trial", *argv, *outputs, cwd=cwd, environ=environ)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert done.returncode in codes
     text = (cwd / "r.json").read_text("utf-8")
-    assert (cwd / "r.md").read_text("utf-8")
-    assert (cwd / "r.html").read_text("utf-8")
+    for one in FORMATS:
+        assert (cwd / f"r.{one.option}").read_text("utf-8")
     return json.loads(text), text, done.stdout.decode()
 
 

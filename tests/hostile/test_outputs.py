@@ -10,6 +10,8 @@ import threading
 import pytest
 from attack import device, doctor, one_sentence, ordinary, shell
 
+from attn_doctor.report.formats import FORMATS
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
@@ -26,8 +28,8 @@ def content_is_a_report(path) -> bool:
 
 def test_a_device_stays_one(report, tmp_path):
     null = device(tmp_path, "null")
-    for option in ("--json", "--markdown", "--html"):
-        assert doctor("show", str(report), option, str(null)).returncode == 0
+    for one in FORMATS:
+        assert doctor("show", str(report), f"--{one.option}", str(null)).returncode == 0
         assert stat.S_ISCHR(null.stat().st_mode)
     assert doctor("explain", "AD311", "--markdown", str(null)).returncode == 0
     assert doctor("list", "--json", str(null)).returncode == 0

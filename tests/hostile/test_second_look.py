@@ -18,15 +18,6 @@ DEATHS = {
     "hangs": "import time\ntime.sleep(1000)\n",
     "is hollow": "",
 }
-# A library that lacks what the module in the environment needs of it; the module says so when it is imported.
-NEEDS_LIBRARY = "import ctypes\nctypes.CDLL('libneeded.so.1').needed\n"
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("yolo") / "env"
-    yolo_target(folder)
-    return folder
 
 
 def library(path, text):

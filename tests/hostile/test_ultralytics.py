@@ -28,13 +28,6 @@ CASES = [(way, PLACES[number % len(PLACES)]) for number, way in enumerate(WAYS)]
 CASES += [("segfaults", PLACES[1]), ("exits with 0", PLACES[2]), ("raises", PLACES[2]), ("raises", PLACES[3])]
 
 
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("yolo") / "env"
-    yolo_target(folder)
-    return folder
-
-
 @pytest.fixture
 def env(healthy, tmp_path):
     shutil.copytree(healthy, tmp_path / "env", symlinks=True)

@@ -131,7 +131,7 @@ def detect(facts: Facts) -> Hit | None:
     if cost is None or cost.hours < LONG:
         return None
     return Hit(
-        message=f"Compiling flash-attn {release} here takes some {cost.hours:.0f} hours, and pip prints nothing meanwhile.",
+        message=f"Compiling flash-attn {release} here takes some {cost.duration}, and pip prints nothing meanwhile.",
         evidence=(
             fact(facts, "system.cores", f"{cost.cpu_hours:.0f} hours of processor time on this machine's cores"),
         ),

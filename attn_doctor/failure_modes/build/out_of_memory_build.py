@@ -320,7 +320,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
         steps.extend(commands.variable(name, value, "less memory at once") for name, value in variables.items())
         cost = foreseen.cost if foreseen else None
-        takes = f": about {cost.hours:.0f} hours and {cost.gigabytes:.0f} GB of memory" if cost else ""
+        takes = f": about {cost.duration} and {cost.gigabytes:.0f} GB of memory" if cost else ""
         steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
     else:
         steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]

@@ -87,7 +87,7 @@ class Function(NamedTuple):
 
 
 class Literal(NamedTuple):
-    kind: str
+    type_name: str
     value: str
 
 
@@ -190,11 +190,11 @@ def _parameters(node: object) -> list[Parameter]:
 
 
 def _literal(node: Literal) -> str:
-    if node.kind == "bool" and node.value in ("0", "1"):
+    if node.type_name == "bool" and node.value in ("0", "1"):
         return "true" if node.value == "1" else "false"
-    if node.kind in _SUFFIXES:
-        return node.value + _SUFFIXES[node.kind]
-    return f"({node.kind}){node.value}"
+    if node.type_name in _SUFFIXES:
+        return node.value + _SUFFIXES[node.type_name]
+    return f"({node.type_name}){node.value}"
 
 
 def _qualified(node: Qualified, index: int | None) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from attn_doctor.model.facts import (
     Unknown,
 )
 from attn_doctor.model.machine import AMD, INTEL, NVIDIA
-from attn_doctor.model.stated_facts import Contradiction, Place, Stated, StatedFacts
+from attn_doctor.model.stated_facts import Contradiction, Flavour, Place, Stated, StatedFacts
 from attn_doctor.model.versions import flash_build, pair
 
 GB10 = "12.1"  # the compute capability of the DGX Spark and of no other, https://developer.nvidia.com/cuda-gpus
@@ -224,7 +224,7 @@ def _default_build(made: _Filling, stated: StatedFacts) -> None:
             made.set("torch.hip", None, source)
 
 
-def _flavour(made: _Filling, flavour: Stated[Any]) -> None:
+def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
     """Set the fields that a build of torch leaves empty: a CPU build has neither CUDA nor ROCm."""
     if flavour.value != "cuda":
         made.set("torch.cuda", None, flavour)

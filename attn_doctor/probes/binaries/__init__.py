@@ -2,7 +2,7 @@
 
 Nothing is executed or imported.
 
-`read` judges extensions against a target; `torch_static` reads a torch; `libstdcxx` the versions of a libstdc++.
+`read` judges extensions against a target, `torch_static` reads a torch, `libstdcxx` reads the versions of a libstdc++.
 docs/binaries.md lists the rules that are followed, and the limits.
 """
 
@@ -31,6 +31,14 @@ def read(
     "torch._C" stands for that import itself. `site_packages`: the folders of sys.path in which torch looks for NVIDIA's
     libraries. Paths are as the machine under `root` names them.
     """
+    if isinstance(interpreter.platform, str) and interpreter.platform.startswith("win"):
+        from attn_doctor.probes.binaries import windows
+
+        base = interpreter.base_prefix if isinstance(interpreter.base_prefix, str) else None
+        beside = windows.folders_of(str(interpreter.python), base, torch_location, environ)
+        return tuple(
+            windows.library(path, beside, has_system=True, module=module) for module, path in extensions.items()
+        )
     from attn_doctor.probes.binaries.files import Files
     from attn_doctor.probes.binaries.package_consistency import Judged, settle
     from attn_doctor.probes.binaries.target import Target

@@ -1,8 +1,6 @@
 """Read the parts of an ELF file that the dynamic loader uses, by mapping the file and reading few pages.
 
-Judges nothing.
-
-Every damaged file ends in one DamagedFile: no other exception, no endless loop, no read outside the file.
+Every damaged file raises DamagedFile: no other exception, no endless loop, no read outside the file.
 Layout: System V gABI (https://www.sco.com/developers/gabi/latest/contents.html) and the GNU additions of <elf.h>.
 """
 
@@ -73,7 +71,7 @@ class Elf:
     """Describe one 64-bit little-endian ELF file. All but its program headers is read on demand."""
 
     def __init__(self, file: Mapped) -> None:
-        """Read the program headers. Raises DamagedFile where the file is no such file, or is cut short."""
+        """Read the program headers. Raises DamagedFile if this is no such ELF file, or if it is cut short."""
         self.file = file
         self.identity = identify(file.take(0, min(20, file.size)))
         if self.identity.bits != 64 or not self.identity.little:
@@ -220,7 +218,7 @@ class Elf:
 
     @cached_property
     def strings(self) -> tuple[int, int]:
-        """Return where the string table begins and ends in the file."""
+        """Return the offsets where the string table begins and ends in the file."""
         size = self.dynamic.get(_DT_STRSZ, 0)
         if _DT_STRTAB not in self.dynamic:
             raise DamagedFile("has no string table")

@@ -1,7 +1,7 @@
 """Read which GPU code a library holds: the architectures with machine code (cubins) and with PTX. Reads headers only.
 
 nvcc packs the code of each source file into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with
--rdc. NVIDIA does not document the layout; this one gives the counts of cuobjdump on every file tried
+-rdc. NVIDIA does not document the layout; the layout below gives the same counts as cuobjdump on every file that was tried
 (docs/binaries.md). Compressed entries have readable headers, so nothing is decompressed.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple, Protocol
 
-from attn_doctor.probes.binaries.elf import Elf, Section
+from attn_doctor.probes.binaries.elf import Section
+from attn_doctor.probes.binaries.mapped import Mapped
 
 # Code that runs is in the first section. With -rdc the second holds the code that was linked into it.
-SECTIONS = (".nv_fatbin", "__nv_relfatbin")
+SECTIONS = (".nv_fatbin", "__nv_relfatbin", ".nv_fatb")  # the last is the name in a PE file, which holds 8 characters
 
 _MAGIC = 0xBA55ED50
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)
@@ -27,6 +28,15 @@ _FLAGS_AT = 40
 _PTX, _CUBIN = 1, 2
 _ARCHITECTURE_SPECIFIC, _FAMILY_SPECIFIC = 0x100000, 0x200000  # sm_90a, sm_100f
 _NOBITS = 8
+
+
+class HasSections(Protocol):
+    """Describe a library of any system: its file, and its sections by name."""
+
+    file: Mapped
+
+    @property
+    def sections(self) -> Mapping[str, Section]: ...
 
 
 CodeKind = Literal["sm", "ptx"]  # "sm": machine code
@@ -44,10 +54,10 @@ class Code(NamedTuple):
         return f"{'sm' if self.kind == 'sm' else 'compute'}_{self.capability.replace('.', '')}"
 
 
-def gpu_code(elf: Elf) -> Counter[Code]:
-    """Count the pieces of GPU code of each kind in a library; empty for one without GPU code.
+def gpu_code(elf: HasSections) -> Counter[Code]:
+    """Count the pieces of GPU code of each kind in a library; empty for a library without GPU code.
 
-    Raises DamagedFile where its section table is lost.
+    Raises DamagedFile if the file has lost its section table.
     """
     for name in SECTIONS:
         section = elf.sections.get(name)
@@ -65,8 +75,8 @@ def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
 def baseline(codes: Counter[Code]) -> tuple[str, ...]:
     """Return the architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
 
-    Single kernels are compiled for further ones (sm_90a for some matrix products). The library as a whole does not run
-    on those.
+    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not
+    run on these.
     """
     most = max(codes.values(), default=0)
     chosen = [code for code, count in codes.items() if 2 * count > most]
@@ -74,7 +84,7 @@ def baseline(codes: Counter[Code]) -> tuple[str, ...]:
     return tuple(code.arch for code in chosen)
 
 
-def _codes(elf: Elf, section: Section) -> Iterator[Code]:
+def _codes(elf: HasSections, section: Section) -> Iterator[Code]:
     for start, end in _regions(elf, section.offset, section.offset + section.size):
         place = start
         while place + _FLAGS_AT + _FLAGS.size <= end:
@@ -88,8 +98,8 @@ def _codes(elf: Elf, section: Section) -> Iterator[Code]:
             place += header + payload
 
 
-def _regions(elf: Elf, place: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield where the entries of each container begin and end. Containers are padded to 8 bytes, sometimes to more."""
+def _regions(elf: HasSections, place: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the offsets where the entries of each container begin and end. Containers are padded to 8 bytes, sometimes to more."""
     end = min(end, elf.file.size)
     while place + _REGION.size <= end:
         magic, _, header, size = elf.file.unpack(_REGION, place)

@@ -1,4 +1,4 @@
-"""Read the files that the loader of the target can see: its file tree, and on top of it the files of a wheel.
+"""Read the files that the loader of the target can see: the file tree, and the files of a wheel as if it were installed.
 
 Reads only.
 """

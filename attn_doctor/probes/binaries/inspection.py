@@ -1,8 +1,7 @@
-"""Judge files named by the user, libraries and wheels, against a target. Of the target only the interpreter is run."""
+"""Judge libraries and wheels that the user names, against a target. Only the target's interpreter is run, none of its packages."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,15 +9,16 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.model.facts import Binary, BinaryVerdict, Interpreter, Unknown
+from attn_doctor.model.facts import Binary, BinaryCause, BinaryVerdict, Interpreter, Unknown
 from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.ask import ask
-from attn_doctor.probes.binaries import naming, wheel
+from attn_doctor.probes.binaries import naming, wheel, windows
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.package_consistency import Judged, settle
 from attn_doctor.probes.binaries.target import Target, newest_version
 from attn_doctor.probes.binaries.verdict import judge
+from attn_doctor.system.files import absolute
 
 
 class Place(NamedTuple):
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Ask an interpreter what it is, without importing anything. Raises NoAnswer where it does not say so."""
+    """Ask an interpreter what it is, without importing anything. Raises NoAnswer if it does not answer."""
     answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
     if isinstance(answer.modules, Unknown):
         raise NoAnswer(text(python), f"does not say where its torch is: {answer.modules.why}")
@@ -38,22 +38,58 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
     return Place(answer.interpreter, str(Path(torch).parent) if torch else None, tuple(p for p in answer.path if p))
 
 
-def inspect(paths: Sequence[str], place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
-    """Yield one record for a library, one for each extension in a wheel. A file that cannot be read has an unknown verdict."""
+def inspect(
+    paths: Sequence[str], place: Place, environ: Mapping[str, str], beside: Sequence[str] = ()
+) -> Iterator[Binary]:
+    """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read.
+
+    Files for Windows are judged by its rules: on a Windows machine, or anywhere else with the libraries of the folders `beside`.
+    """
+    here = place.interpreter.platform
+    on_windows = isinstance(here, str) and here.startswith("win")
     for path in paths:
-        absolute = _absolute(path)
-        if path.endswith(".whl"):
-            yield from _wheel(absolute, place, environ)
+        location = absolute(path)  # links are left as they are: $ORIGIN depends on them
+        if windows.is_for_windows(path) and (on_windows or beside or not path.endswith(".whl")):
+            yield from _of_windows(location, place, environ, beside, on_windows=on_windows)
+        elif path.endswith(".whl"):
+            yield from _wheel(location, place, environ)
         else:
             target = Target(Files(), place.interpreter, place.torch, place.path, environ)
-            yield judge(target, naming.parse(Path(path).name).module, absolute).record
+            yield judge(target, naming.parse(Path(path).name).module, location).record
 
 
-def _absolute(path: str) -> str:
+def _of_windows(
+    path: str, place: Place, environ: Mapping[str, str], beside: Sequence[str], *, on_windows: bool
+) -> Iterator[Binary]:
+    python, base = place.interpreter.python, place.interpreter.base_prefix
+    there = (
+        windows.folders_of(str(python), base if isinstance(base, str) else None, place.torch, environ)
+        if on_windows
+        else ()
+    )
+    folders = (*beside, *there)
+    name = Path(path).name
     try:
-        return os.path.abspath(path)  # noqa: PTH100 - links are left as they are: $ORIGIN depends on them
-    except OSError:  # the current folder was deleted
-        return path
+        if not path.endswith(".whl"):
+            yield windows.library(path, folders, has_system=on_windows)
+            return
+        refusal = wheel.refused_on_windows(name, place.interpreter) if on_windows else None
+        judged = list(windows.members(path, folders, has_system=on_windows))
+    except (DamagedFile, OSError) as error:
+        yield _unread(path, name, error)
+        return
+    if not judged:
+        yield Binary(
+            module=name, path=path, verdict=None, because=("it holds no compiled extension",), sm=(), ptx=(), needs=()
+        )
+    for record in judged:
+        yield record if refusal is None else _refused(record, refusal)
+
+
+def _unread(path: str, name: str, error: DamagedFile | OSError) -> Binary:
+    if isinstance(error, DamagedFile):
+        return Binary(module=name, path=path, verdict="fails", cause="damaged", because=(f"it {error}",))
+    return Binary(module=name, path=path, verdict=Unknown(f"{path} cannot be read ({error.strerror or error})"))
 
 
 def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Binary]:
@@ -68,15 +104,15 @@ def _wheel(path: str, place: Place, environ: Mapping[str, str]) -> Iterator[Bina
             if not archive.extensions:
                 because = (*([refusal] if refusal else []), "it holds no compiled extension")
                 verdict: BinaryVerdict | None = "fails" if refusal else None
-                yield Binary(module=name, path=path, verdict=verdict, because=because, sm=(), ptx=(), needs=())
+                cause: BinaryCause | None = "wheel-tag" if refusal else None
+                yield Binary(
+                    module=name, path=path, verdict=verdict, cause=cause, because=because, sm=(), ptx=(), needs=()
+                )
             judged = [_member(target, path, member, archive.place(member, folder)) for member in archive.extensions]
             for record in settle(judged, target.torch_minor):
                 yield record if refusal is None else _refused(record, refusal)
-    except DamagedFile as error:
-        yield Binary(module=name, path=path, verdict="fails", cause="damaged", because=(f"it {error}",))
-    except OSError as error:
-        why = f"{path} cannot be read ({error.strerror or error})"
-        yield Binary(module=name, path=path, verdict=Unknown(why))
+    except (DamagedFile, OSError) as error:
+        yield _unread(path, name, error)
 
 
 def _member(target: Target, path: str, member: str, place: str) -> Judged:

@@ -27,8 +27,8 @@ KNOWN = (
 def installed(path: Sequence[str], suffix: str | None, root: Root | None = None) -> dict[str, str]:
     """Return module -> file for the modules of KNOWN that exist. `path` is sys.path, `suffix` the target's own.
 
-    Of several files for one module, the one that Python would import. Where their names are for another Python, so that
-    it would import none of them, the first.
+    If a module has several files, the one that Python would import counts. If Python would import none of them, because their
+    names are for another Python, the first counts.
     """
     tree = root or Root()
     found = {}

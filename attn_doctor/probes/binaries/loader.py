@@ -17,7 +17,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.symbol_table import Undefined, gnu_hash
 
 _SHARED_OBJECT = 3
-# Folders that glibc was built to search. Distributions use different ones of them.
+# Folders that glibc searches by default. Each distribution builds glibc with some of them.
 _DEFAULT_FOLDERS = ("/lib/{t}", "/usr/lib/{t}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _TRIPLETS = {"x86-64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc64": "powerpc64le-linux-gnu"}
 
@@ -41,7 +41,7 @@ class Library:
 
 
 class Missing(NamedTuple):
-    """Describe a needed library that does not exist. `other_kind`: a file of that name for another machine was skipped."""
+    """Describe a needed library that does not exist. `other_kind`: a file of that name, which the loader skips because it is for another machine."""
 
     name: str
     wanted_by: str
@@ -57,7 +57,7 @@ class Broken(NamedTuple):
 
 
 class Lacking(NamedTuple):
-    """Describe a library that was found, but is older than the one that was linked against."""
+    """Describe a library that was found, but is older than the library that the file was linked against."""
 
     need: Need
     path: str
@@ -77,7 +77,7 @@ Trouble = Missing | Broken | Lacking | Unresolved
 class Opening(NamedTuple):
     """Hold the simulated result of loading a file.
 
-    The loader stops at the first error; here all are listed, in its order.
+    The loader stops at the first error; here all errors are listed, in the order in which the loader would report them.
     """
 
     library: Library | None
@@ -91,7 +91,7 @@ class Process:
     def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
         """Start with an executable.
 
-        `program`: its path; None where it cannot be read here, then `machine` is assumed.
+        `program`: its path. If it cannot be read here, `program` is None, and the process is one for `machine`.
         """
         self.files = files
         self.libraries: list[Library] = []
@@ -141,7 +141,7 @@ class Process:
         return self._names.get(name)
 
     def branch(self) -> Process:
-        """Return a copy of this process, in which another file can be tried."""
+        """Return a copy of this process, to load a further file in."""
         twin = Process(self.files, {}, None, self.machine)
         twin.libraries, twin._names, twin.program = list(self.libraries), dict(self._names), self.program
         twin._global_scope, twin._folders = list(self._global_scope), self._folders
@@ -149,14 +149,14 @@ class Process:
 
     @property
     def python(self) -> Library | None:
-        """Return the library that calls dlopen for an import: libpython where the program has one, else the program."""
+        """Return the library that calls dlopen for an import: libpython if the program loads one, else the program itself."""
         shared = (lib for lib in self.libraries if "/libpython" in lib.path)
         return next(shared, self.program)
 
     def dlopen(self, path: str, *, everybody: bool = False, trusted: str | None = None) -> Opening:
         """Load a file by its path, with RTLD_NOW.
 
-        `everybody`: RTLD_GLOBAL. `trusted`: a folder whose symbols are not checked.
+        `everybody`: load it with RTLD_GLOBAL. `trusted`: a folder with libraries whose symbols are not checked.
         """
         known = next((lib for lib in self.libraries if lib.real == self.files.real(path)), None)
         if known is not None:
@@ -180,7 +180,7 @@ class Process:
     # Mapping
 
     def _map(self, roots: list[Library]) -> list[Trouble]:
-        """Map all libraries that these need, breadth first."""
+        """Map all libraries that the given libraries need, breadth first."""
         troubles: list[Trouble] = []
         queue = list(roots)
         for library in queue:
@@ -265,7 +265,7 @@ class Process:
     def _may_lack(self, library: Library) -> bool:
         """Return whether the versions of a library can be checked.
 
-        Where the program cannot be read, the process has no C library yet, so that one is not checked.
+        If the program cannot be read, the process has no C library yet, so the C library is not checked.
         """
         return self.program is not None or not any(v.startswith("GLIBC_") for v in library.binary.elf.defines.values())
 
@@ -300,7 +300,7 @@ class Process:
 
 
 class _Search:
-    """The symbol search in one scope."""
+    """Search for symbols in one scope."""
 
     def __init__(self, scope: list[Library]) -> None:
         self._scope = scope

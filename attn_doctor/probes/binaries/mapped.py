@@ -1,4 +1,4 @@
-"""Read bytes of a file within bounds: a read outside the file raises DamagedFile, and nothing else does."""
+"""Read bytes of a file within bounds: a read outside the file raises DamagedFile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class DamagedFile(ValueError):
-    """Report that the file is damaged. The text completes a sentence that begins with its name: "is empty"."""
+    """Report that the file is damaged. The text is the end of a sentence that begins with the file's name: "is empty"."""
 
 
 class ForeignFile(DamagedFile):
@@ -50,5 +50,5 @@ class Mapped:
         return self._data.find(needle, min(start, self.size), min(end, self.size))
 
     def says(self, offset: int, text: bytes) -> bool:
-        """Return whether these bytes stand at the offset; False also after the end."""
+        """Return whether the file has these bytes at the offset; False also after the end."""
         return offset <= self.size and self._data[offset : offset + len(text)] == text

@@ -26,7 +26,7 @@ def parse(name: str) -> FileName:
 
 
 def refused(name: str, interpreter: Interpreter) -> str | None:
-    """Return why the target would not import a file of this name; None where it would, or may."""
+    """Return why the target would not import a file of this name; None if it would or may import it."""
     tag = parse(name).tag
     suffix = interpreter.extension_suffix
     if tag is None or not isinstance(suffix, str) or suffix == f".{tag}.so":

@@ -1,7 +1,7 @@
 """Compare the extensions of one package: they were compiled together, for one torch. Pure.
 
-A file that uses few symbols of torch may find all of them in a torch that it was not compiled for, and crash in its
-first statement, because a structure behind an inline function has changed. The other files of its package show this.
+A file that uses few symbols of torch may find all of them in a torch that it was not compiled for. Then it crashes in its
+first statement, because a structure behind an inline function has changed. The other files of its package show the right torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Judged(NamedTuple):
 def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
     """Return the records of one package, given the target's torch minor.
 
-    A verdict "loads" becomes unknown where the other files were compiled for another torch.
+    A verdict "loads" becomes unknown if the other files of the package were compiled for another torch.
     """
     fits = [set(judged.fits) for judged in package if judged.fits is not None]
     common = set.intersection(*fits) if fits else set()

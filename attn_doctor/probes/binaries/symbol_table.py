@@ -1,7 +1,7 @@
-"""Read the dynamic symbols of an ELF file: the undefined ones, and whether it exports a given one. Judges nothing.
+"""Read the dynamic symbols of an ELF file: its undefined symbols, and whether it exports a given symbol.
 
-Names are looked up through DT_GNU_HASH, as the loader does it, so that of the 78,000 symbols of libtorch_cpu.so only a
-few words are read. Rules: glibc's elf/dl-lookup.c (do_lookup_x, check_match).
+Names are looked up through DT_GNU_HASH, as the loader does it, so that only a few words are read of the 78,000 symbols of
+libtorch_cpu.so. Rules: glibc's elf/dl-lookup.c (do_lookup_x, check_match).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class SymbolTable:
                 yield self._elf.string(row[0])
 
     def exports(self, name: bytes, version: str | None = None, hashed: int | None = None) -> bool:
-        """Return whether a search for this name and version would end here. `hashed`: gnu_hash(name), where known."""
+        """Return whether the loader's search for this name and version would end at this file. `hashed`: gnu_hash(name), where known."""
         table = self._gnu_hash
         candidates: Iterable[int] = range(self._count)
         if table is not None:
@@ -109,7 +109,7 @@ class SymbolTable:
     def _fits(self, index: int, version: str | None) -> bool:
         """Return whether the symbol at an index satisfies a version.
 
-        A library without versions satisfies every version. Without a version, the oldest or the default one is taken.
+        A library without versions satisfies every version. A search without a version accepts the oldest or the default version.
         """
         if self._versions_at is None:
             return True

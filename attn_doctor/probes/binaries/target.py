@@ -94,7 +94,7 @@ class Target:
         return self.brings("libc10_cuda.so")
 
     def brings(self, soname: str) -> bool:
-        """Return whether torch itself has a library of this name."""
+        """Return whether torch itself contains a library of this name."""
         return self.torch is not None and self.files.exists(library_of(self.files, self.torch, soname))
 
     @cached_property
@@ -104,13 +104,13 @@ class Target:
 
 
 def library_of(files: Files, torch: str, name: str) -> str:
-    """Return the path of a library of torch: in torch's folder, or with conda in that of the environment."""
+    """Return the path of a library of torch: in torch's folder, or in the lib folder of a conda environment."""
     places = (f"{torch}/lib/{name}", posixpath.normpath(f"{torch}/../../../{name}"))
     return next((place for place in places if files.exists(place)), places[0])
 
 
 def strings_of(files: Files, torch: str) -> bool | None:
-    """Return whether a torch has the new C++ ABI, from the names in its libc10.so; None where that cannot be read."""
+    """Return whether a torch has the new C++ ABI, from the names in its libc10.so; None if that file cannot be read."""
     try:
         symbols = files.open(library_of(files, torch, "libc10.so")).symbols
         names = (name.decode("ascii", "replace") for name in symbols.exported())
@@ -149,7 +149,7 @@ def _last_part(platform: object) -> str:
 
 
 def newest_version(binary: Binary, prefix: str) -> str | None:
-    """Return the newest version of a family that a library defines: "3.4.30" for GLIBCXX; None for no version."""
+    """Return the newest version of a family that a library defines: "3.4.30" for GLIBCXX; None if it defines none."""
     return newest(binary.elf.defines.values(), prefix)
 
 

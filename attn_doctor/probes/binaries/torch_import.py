@@ -1,7 +1,7 @@
-"""Compute which libraries `import torch` maps, from its files. A mapped library then has precedence over every search.
+"""Compute which libraries `import torch` maps, from its files. The loader takes a mapped library before it searches any folder.
 
 Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from
-site-packages, where that fails, or since 2.6 also where it succeeds; then torch._C with all libraries that it needs.
+site-packages (up to 2.5 only if the first step failed); then torch._C with all libraries that it needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Preload(NamedTuple):
 
 
 class _Preloads(NamedTuple):
-    """The NVIDIA libraries that torch/__init__.py names, in its order."""
+    """List the NVIDIA libraries that torch/__init__.py names, in its order."""
 
     when_it_fails: list[_Preload]
     when_it_works: list[_Preload]
@@ -117,7 +117,7 @@ def _first_match(files: Files, folder: str, pattern: str, site_packages: Sequenc
 
 
 def _named(trouble: Trouble) -> str:
-    """Return the part of the loader's message in which torch looks for the name of a library."""
+    """Return that part of the loader's message which torch searches for the name of a library."""
     if isinstance(trouble, Missing):
         return trouble.name
     if isinstance(trouble, Broken):

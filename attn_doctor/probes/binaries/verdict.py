@@ -23,7 +23,7 @@ from attn_doctor.probes.binaries.package_consistency import Judged, built_for
 from attn_doctor.probes.binaries.target import Target, newest
 
 _MOST_REASONS = 6  # further missing symbols are only counted; `undefined` holds all of them
-# Operators that register themselves when the library is loaded. Such a file is no Python module and needs no PyInit_.
+# The mark of operators that register themselves when the library is loaded. Such a file is no Python module and needs no PyInit_.
 _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_library_init_")
 
 
@@ -90,7 +90,7 @@ def _unlike(target: Target, binary: Binary) -> Reason | None:
 
 
 def _other_rules(target: Target) -> Unknown | None:
-    """Return why the loader of this target follows other rules than those implemented here."""
+    """Return why the loader of this target follows rules that are not implemented here; None if it does not."""
     platform = target.interpreter.platform
     if isinstance(platform, str) and not platform.startswith("linux"):
         return Unknown(f"the loader of {platform} has other rules than that of Linux")
@@ -126,11 +126,11 @@ def _is_module(name: str, entries: Sequence[str]) -> bool:
 
 
 class Operators(NamedTuple):
-    """Describe a library that is loaded by its path and registers its operators then: no Python module."""
+    """Describe a library that is no Python module: it is loaded by its path, and then registers its operators."""
 
 
 def _entries(binary: Binary) -> list[str] | Operators | DamagedFile:
-    """Return the functions by which Python could initialise a file; none for one that is only loaded by its path."""
+    """Return the functions by which Python could initialise a file; empty for a file that is only loaded by its path."""
     try:
         found = [_text(name) for name in binary.symbols.exported_like(b"PyInit_")]
         if not found and any(symbol.name.startswith(_REGISTERS) for symbol in binary.symbols.undefined):
@@ -233,7 +233,7 @@ def _dating(target: Target, binary: Binary | None) -> str | None:
 
 
 def _held(blank: Record, binary: Binary) -> Judged:
-    """Return the record of the values that the file alone shows."""
+    """Return a record with the values that the file alone shows."""
     record = replace(blank, **_gpu_code(binary))
     try:
         names = [_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak]

@@ -51,6 +51,15 @@ class WheelFile:
         """Return members that may be extension modules: shared objects outside the folder of vendored libraries."""
         return sorted(m for m in self._members if m.endswith(".so") and ".libs/" not in m)
 
+    @property
+    def of_windows(self) -> list[str]:
+        """Return the libraries and extension modules for Windows."""
+        return sorted(m for m in self._members if m.lower().endswith((".pyd", ".dll")))
+
+    def opener(self, member: str) -> Callable[[], Mapped]:
+        """Return the function that unpacks a member when it is called."""
+        return partial(self._read, member)
+
     def laid_over(self, site_packages: str) -> dict[str, Callable[[], Mapped]]:
         """Return every shared object, by the path at which it would be installed."""
         shared = (m for m in self._members if m.endswith(".so") or ".so." in m)
@@ -83,7 +92,7 @@ class WheelFile:
 
 
 def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None) -> str | None:
-    """Return why an installer would refuse a wheel of this name; None where it would not, or where that is not known.
+    """Return why an installer would refuse a wheel of this name; None if it would not, or if that is not known.
 
     `machine` is as in ELF names ("x86-64"). `glibc`: the target's version; None for another C library.
     """
@@ -92,13 +101,28 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
     try:
         _, _, _, tags = parse_wheel_filename(name)
     except InvalidWheelFilename:
-        return "its name is no wheel's, so no installer takes it"
+        return "its name is not the name of a wheel, so no installer accepts it"
     for_python = [tag for tag in tags if tag in _supported(interpreter.tag, tag.platform)]
     if not for_python:
         made_for = ", ".join(sorted({f"{tag.interpreter}-{tag.abi}" for tag in tags}))
         return f"its name says {made_for}, and the target is {interpreter.tag}: an installer refuses it"
     doubts = [_platform_refused(tag.platform, machine, glibc) for tag in for_python]
     return None if None in doubts else doubts[0]
+
+
+def refused_on_windows(name: str, interpreter: Interpreter) -> str | None:
+    """Return why pip would refuse a wheel of this name in a Python of Windows; None where it would not, or where that is not known."""
+    if not isinstance(interpreter.tag, str) or not isinstance(interpreter.platform, str):
+        return None
+    here = interpreter.platform.replace("-", "_")
+    try:
+        _, _, _, tags = parse_wheel_filename(name)
+    except InvalidWheelFilename:
+        return "its name is no wheel's, so no installer takes it"
+    if any(tag in _supported(interpreter.tag, tag.platform) and tag.platform in ("any", here) for tag in tags):
+        return None
+    made_for = ", ".join(sorted(map(str, tags)))
+    return f"its name says {made_for}, and the target is {interpreter.tag} on {here}: an installer refuses it"
 
 
 def _supported(tag: str, platform: str) -> set[Tag]:
@@ -134,7 +158,7 @@ def _platform_refused(platform: str, machine: str, glibc: str | None) -> str | N
 
 
 def _floor(platform: str) -> Pair | None:
-    """Return the oldest glibc that a platform tag allows; None for "linux_x86_64", which names none."""
+    """Return the oldest glibc that a platform tag allows; None for "linux_x86_64", which names no glibc."""
     parts = platform.split("_")
     if parts[0] in _LEGACY:
         return _LEGACY[parts[0]]

@@ -1,0 +1,264 @@
+"""List the wheels of FlashAttention that single people built, and judge them for a key by their names.
+
+A name proves nothing of the bytes: `attn-doctor inspect FILE` reads those. Nobody signs these files, and none was run here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+import msgspec
+
+from attn_doctor.knowledge import flash_attention, pytorch, wheel_parts
+from attn_doctor.knowledge.rows import Row
+from attn_doctor.knowledge.tables import load
+from attn_doctor.knowledge.wheel_key import Candidate, Key, numbers
+from attn_doctor.knowledge.wheel_parts import AGREES
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Record, Unknown
+from attn_doctor.model.versions import dotted, parse
+
+FLASH_ATTN = "flash_attn"
+
+
+class File(msgspec.Struct, frozen=True, array_like=True):
+    """Describe the files that differ in nothing but the Python: an array in the table, because there are thousands."""
+
+    tag: str  # of the release on the builder's page; "" where there is none
+    cuda: str  # "12.8"
+    torch: str  # "2.8", or "2.8.0" where the name has the whole version
+    suffix: str  # a commit in the name, "gite2743ab"
+    platform: str  # as in the name, "manylinux_2_24_x86_64.manylinux_2_28_x86_64"
+    tags: str  # "cp311-cp311 cp313-cp313t"
+
+
+class CommunityWheels(Row, frozen=True, kw_only=True):
+    """Describe the wheels of one release of a package by one builder."""
+
+    TABLE: ClassVar[str] = "community_wheels"
+
+    builder: str
+    package: str  # as in the name: "flash_attn", "flash_attn_3"
+    release: str
+    page: str
+    url: str  # with {tag} and {name}
+    name: str  # with {package}, {release}, {cuda}, {torch}, {suffix}, {tags} and {platform}
+    files: tuple[File, ...]
+
+
+class CommunityWheel(Record, frozen=True, kw_only=True):
+    """Describe one file. `listed`: its builder lists it; else others only name its address."""
+
+    builder: str
+    package: str
+    release: str
+    tag: str
+    cuda: str
+    torch: str
+    python: str  # "3.12", "3.13t"; "abi3" runs under every Python from 3.9 on
+    platform: str
+    filename: str
+    url: str
+    listed: bool
+
+
+def community() -> Iterator[CommunityWheel]:
+    """Yield every file of the table."""
+    for row in load(CommunityWheels):
+        for file in row.files:
+            for tags in file.tags.split():
+                name = row.name.format(
+                    package=row.package,
+                    release=row.release,
+                    cuda=file.cuda.replace(".", ""),
+                    torch=file.torch,
+                    suffix=file.suffix,
+                    tags=tags,
+                    platform=file.platform,
+                )
+                yield CommunityWheel(
+                    builder=row.builder,
+                    package=row.package,
+                    release=row.release,
+                    tag=file.tag,
+                    cuda=file.cuda,
+                    torch=file.torch,
+                    python=_python(tags),
+                    platform=file.platform,
+                    filename=name,
+                    url=row.url.format(tag=file.tag, name=name.replace("+", "%2B")),
+                    listed=row.verified,
+                )
+
+
+def _python(tags: str) -> str:
+    """Return the Python of a pair of tags: "3.13t" for "cp313-cp313t", "abi3" for "cp39-abi3"."""
+    abi = tags.partition("-")[2]
+    return abi if abi == "abi3" else f"{abi[2]}.{abi[3:]}"
+
+
+def candidates(key: Key, *, release: str | None = None) -> tuple[Candidate, ...]:
+    """Return the best file of each release for this key, best first: those that fit, that may fit, that do not.
+
+    FlashAttention 3 is another package and comes after FlashAttention 2. A release of which nothing is near is left out: only files for this
+    platform and Python are considered where there are some.
+    """
+    best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
+    for wheel in community():
+        if release is not None and wheel.release != release:
+            continue
+        if isinstance(key.platform, str) and _platform(wheel) != key.platform:
+            continue  # thousands of files are for other platforms, and say no more than that
+        fits, reasons = judge(wheel, key)
+        rank = (*_order(fits), len(reasons), *_away(wheel, key))
+        place = (wheel.package, wheel.release)
+        if place not in best or rank < best[place][0]:
+            best[place] = rank, _candidate(wheel, fits, reasons)
+    made = sorted(best.values(), key=lambda pair: (pair[1].package != FLASH_ATTN, *_newest(pair[1].release)))
+    return tuple(candidate for _, candidate in sorted(made, key=lambda pair: _order(pair[1].fits)))
+
+
+def _order(fits: bool | None) -> tuple[int]:
+    return ({True: 0, None: 1, False: 2}[fits],)
+
+
+def _newest(release: str) -> tuple[bool, object]:
+    """Return a key that sorts the newest release first; 2.7.4.post1 is newer than 2.7.4."""
+    version = parse(release)
+    return (version is None, tuple(-n for n in (*version.release, version.post or 0)) if version else ())
+
+
+def _away(wheel: CommunityWheel, key: Key) -> tuple[object, ...]:
+    """Return how far a file is from the key, nearest first: torch, CUDA, no listed file, the older glibc, the older build."""
+    torch = numbers(key.torch) if isinstance(key.torch, str) else None
+    cuda = numbers(key.cuda) if isinstance(key.cuda, str) else None
+    return (
+        abs(_steps(numbers(wheel.torch)) - _steps(torch)) if torch else -_steps(numbers(wheel.torch)),
+        abs(_steps(numbers(wheel.cuda)) - _steps(cuda)) if cuda else -_steps(numbers(wheel.cuda)),
+        not wheel.listed,
+        not wheel.platform.startswith("manylinux"),
+        tuple(-int(n) for n in re.findall(r"\d+", wheel.tag)),
+    )
+
+
+def _steps(version: tuple[int, int]) -> int:
+    return 100 * version[0] + version[1]
+
+
+def _candidate(wheel: CommunityWheel, fits: bool | None, reasons: tuple[str, ...]) -> Candidate:
+    how = "" if wheel.listed else ", named by others"
+    return Candidate(
+        release=wheel.release,
+        filename=wheel.filename,
+        url=wheel.url,
+        source=f"built by {wheel.builder}, unsigned{how}",
+        fits=fits,
+        reasons=reasons,
+        kind="community",
+        package=wheel.package,
+    )
+
+
+def judge(wheel: CommunityWheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
+    """Return whether this file fits this key by its name, with every reason why not; each reason names both values."""
+    return wheel_parts.joined(_parts(wheel, key))
+
+
+def _platform(wheel: CommunityWheel) -> str:
+    """Return the platform as keys spell it: "linux_x86_64" for each of its manylinux tags."""
+    if "linux" in wheel.platform:
+        return "linux_aarch64" if wheel.platform.endswith("aarch64") else "linux_x86_64"
+    return wheel.platform
+
+
+def _parts(wheel: CommunityWheel, key: Key) -> Iterator[Judgement]:
+    platform = _platform(wheel)
+    yield wheel_parts.compare(key.platform, platform, f"built for {platform}", "the platform")
+    yield _of_python(wheel, key.python)
+    yield wheel_parts.of_torch(dotted(numbers(wheel.torch)), key.torch)
+    if isinstance(key.torch, str) and wheel_parts.prerelease(key.torch):
+        yield Unknown(
+            f"built for releases of torch, yours is the pre-release {key.torch}: undefined symbols are possible"
+        )
+    yield _of_cuda(wheel, key.cuda)
+    if platform.startswith("linux"):
+        yield _of_abi(wheel, key)
+        yield _of_glibc(wheel, key.glibc)
+    yield _of_gpus(wheel, key.gpus)
+
+
+def _of_python(wheel: CommunityWheel, python: str | Unknown) -> Judgement:
+    if wheel.python != "abi3" or isinstance(python, Unknown):
+        return wheel_parts.compare(python, wheel.python, f"built for Python {wheel.python}", "the Python version")
+    if python.endswith("t"):
+        return no(f"built for the stable ABI, which a free-threaded Python lacks: you have {python}")
+    return AGREES if numbers(python) >= (3, 9) else no(f"built for Python 3.9 and newer, you have {python}")
+
+
+def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
+    """Return whether the CUDA agrees. Within a major a wheel mostly loads (minor-version compatibility), which its name cannot promise."""
+    built = f"built for CUDA {wheel.cuda}"
+    if isinstance(cuda, Unknown):
+        return Unknown(f"{built}, and the CUDA of torch is not known: {cuda.why}")
+    if cuda is None:
+        return no(f"{built}, your torch is built without CUDA")
+    if numbers(cuda) == numbers(wheel.cuda):
+        return AGREES
+    if numbers(cuda)[0] == numbers(wheel.cuda)[0]:
+        return Unknown(f"{built}, your torch is built for CUDA {cuda}: within one major it mostly loads")
+    return no(f"{built}, your torch is built for CUDA {cuda}")
+
+
+def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
+    """Return whether the C++ ABI agrees: the names do not tell it, and it is that of the torch which a wheel was built with."""
+    built = pytorch.cxx11_abi(wheel.torch, wheel.cuda, _platform(wheel))
+    if isinstance(built, Unknown) or not isinstance(key.cxx11_abi, bool) or built.yes is key.cxx11_abi:
+        return yes("nothing is known against it")
+    have, has = ("TRUE" if value else "FALSE" for value in (key.cxx11_abi, built.yes))
+    return no(f"built with a torch of cxx11abi {has}, your torch has {have}")
+
+
+# The images and machines that built the files for Linux: manylinux_2_28 for x86-64 from v0.7.0 on, before that and for ARM Ubuntu 22.04.
+# https://github.com/mjun0812/flash-attention-prebuild-wheels/blob/main/.github/workflows/build.yml
+_IMAGE, _UBUNTU = "2.28", "2.35"
+
+
+def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
+    """Return whether the glibc is new enough: by the oldest of the manylinux tags, else by the system that built the file."""
+    if isinstance(glibc, Unknown):
+        return Unknown(f"the glibc here is not known: {glibc.why}")
+    if glibc is None:
+        return no("needs glibc, and the C library here is another")
+    promised = [f"{a}.{b}" for a, b in re.findall(r"manylinux_(\d+)_(\d+)_", wheel.platform)]
+    if promised:
+        oldest = min(promised, key=numbers)
+        return AGREES if numbers(glibc) >= numbers(oldest) else no(f"needs glibc {oldest}, here {glibc}")
+    image = wheel.platform == "linux_x86_64" and numbers(wheel.tag.lstrip("v") or "0.0") >= (0, 7)
+    built = _IMAGE if image else _UBUNTU
+    if numbers(glibc) >= numbers(built):
+        return yes("as new as that of the system that built it")
+    return Unknown(f"built on glibc {built}; whether it needs that is not known, here {glibc}")
+
+
+def _of_gpus(wheel: CommunityWheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
+    """Return the best judgement over all GPUs. The builder chose the GPU code: only what the package itself refuses is known."""
+    if isinstance(gpus, Unknown):
+        return Unknown(f"the GPU here is not known: {gpus.why}")
+    return wheel_parts.of_gpus(lambda gpu: _of_gpu(wheel, gpu), gpus)
+
+
+def _of_gpu(wheel: CommunityWheel, gpu: str) -> Judgement:
+    if wheel.package != FLASH_ATTN:
+        return flash_attention.package_runs_on(wheel.package.replace("_", "-"), gpu)
+    row = flash_attention.release(wheel.release)
+    if isinstance(row, Unknown):  # "2.7.4", which PyPI never had
+        row = flash_attention.latest()
+        if numbers(gpu) >= (10, 0):
+            return Unknown(f"which GPU code is in it is not known, your GPU is {gpu}")
+    code = tuple(f"sm_{arch}" for arch in row.archs if numbers(wheel.cuda) >= _NVCC_FROM.get(arch, (0, 0)))
+    return flash_attention.runs_on(row.release, gpu, code=code, cuda=wheel.cuda)
+
+
+_NVCC_FROM = {"90": (11, 8), "100": (12, 8), "120": (12, 8)}  # the first CUDA whose compiler knows the architecture

@@ -1,0 +1,64 @@
+"""Judge single parts of a wheel's name against a key, for wheels of every builder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+from attn_doctor.knowledge.wheel_key import UNREADABLE, numbers
+from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import dotted, parse
+
+AGREES = yes("agrees")
+
+
+def joined(parts: Iterable[Judgement]) -> tuple[bool | None, tuple[str, ...]]:
+    """Return one judgement from those of the parts: False with what is against it, None with what is not known, or True."""
+    against: list[str] = []
+    unknown: list[str] = []
+    for part in parts:
+        if isinstance(part, Unknown):
+            unknown.append(part.why)
+        elif not part.yes:
+            against.append(part.why)
+    if against:
+        return False, tuple(against)
+    return (None, tuple(unknown)) if unknown else (True, ())
+
+
+def compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
+    """Return whether a part of the key is what a wheel was built for; `built` and `what` begin the sentence."""
+    if isinstance(have, Unknown):
+        return Unknown(f"{built}, and {what} here is not known: {have.why}")
+    return AGREES if have == built_for else no(f"{built}, you have {have}")
+
+
+def of_torch(minor_built: str, torch: str | Unknown | None) -> Judgement:
+    """Return whether this torch has the minor that a wheel was built for: symbols change from minor to minor."""
+    built = f"built for torch {minor_built}"
+    if isinstance(torch, Unknown):
+        return Unknown(f"{built}, and the torch here is not known: {torch.why}")
+    if torch is None:
+        return no(f"{built}, and there is no torch here")
+    minor = numbers(torch)
+    if minor == numbers(minor_built):
+        return AGREES
+    return no(f"{built}, you have {dotted(minor) if minor != UNREADABLE else torch}")
+
+
+def of_gpus(judged: Callable[[str], Judgement], gpus: tuple[str, ...]) -> Judgement:
+    """Return the best judgement over all GPUs: one GPU that runs the wheel is enough."""
+    if not gpus:
+        return yes("no GPU is here that could refuse it")  # a login node, CI, docker build
+    answers = [judged(device) for device in gpus]
+    able = [answer for answer in answers if not isinstance(answer, Unknown) and answer.yes]
+    unknown = [answer for answer in answers if isinstance(answer, Unknown)]
+    return (able or unknown or answers)[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def prerelease(version: str) -> bool:
+    """Return whether this torch is a nightly or another pre-release."""
+    parsed = parse(version)
+    return parsed is not None and parsed.is_prerelease

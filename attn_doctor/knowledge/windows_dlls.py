@@ -1,0 +1,58 @@
+"""Say who brings a library that an extension for Windows needs. Pure."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import ClassVar
+
+from attn_doctor.knowledge.rows import Row
+from attn_doctor.knowledge.tables import load
+
+WINDOWS, PYTHON = "windows", "python"
+TORCH = ("c10.dll", "torch_cpu.dll", "torch.dll", "torch_python.dll", "shm.dll", "torch_global_deps.dll")
+CUDA_TORCH = ("c10_cuda.dll", "torch_cuda.dll", "caffe2_nvrtc.dll", "torch_cuda_linalg.dll")
+_SETS = re.compile(r"(api|ext)-ms-(win|onecore)-[\w-]+\.dll")  # names that Windows itself turns into files of its own
+_CUDA = re.compile(
+    r"(cudart|cublas|cublaslt|cufft|curand|cusolver|cusparse|nvrtc|nvjitlink|cupti|nvrtc-builtins)\d*_?(\d+)"
+)
+
+
+class WindowsLibraries(Row, frozen=True, kw_only=True):
+    """Hold the names of libraries that come together. `whose`: "windows", "python", or words for what brings them."""
+
+    TABLE: ClassVar[str] = "windows_dlls"
+
+    whose: str
+    names: tuple[str, ...]
+
+
+def owner(name: str) -> str | None:
+    """Return whose library this is: "windows", "python", or words for what brings it; None where the table does not know."""
+    plain = name.lower()
+    if _SETS.fullmatch(plain):
+        return WINDOWS
+    if re.fullmatch(r"python3\d*t?\.dll", plain):
+        return PYTHON
+    return _by_name().get(plain)
+
+
+def package_of(name: str) -> str | None:
+    """Return what brings a library that is not there, in words; None where that is not known."""
+    plain = name.lower()
+    whose = owner(plain)
+    if whose not in (None, WINDOWS, PYTHON):
+        return whose
+    if plain in CUDA_TORCH:
+        return "a CUDA build of torch"
+    if plain.startswith("cudnn"):
+        return "a CUDA build of torch, or NVIDIA's cuDNN"
+    cuda = _CUDA.match(plain)
+    if cuda:
+        return f"a torch for CUDA {cuda[2][:2]}, or its CUDA toolkit"
+    return None
+
+
+@functools.cache
+def _by_name() -> dict[str, str]:
+    return {name: row.whose for row in load(WindowsLibraries) for name in row.names}

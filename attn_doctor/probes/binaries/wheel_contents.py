@@ -1,0 +1,109 @@
+"""Read a wheel as an archive: its digest, the names inside, its metadata, and what would run or lie outside its own package."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+import zipfile
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+from attn_doctor.model.wheel_file import WheelContents
+from attn_doctor.probes.binaries.mapped import DamagedFile
+
+_BLOCK = 4 << 20
+_LARGEST_TEXT = 1 << 20  # bytes of METADATA, WHEEL, RECORD or entry_points.txt that are read
+_MOST_MEMBERS = 100_000  # torch has about 12,000
+
+
+def contents(path: Path) -> WheelContents:
+    """Read the archive's table and its small texts; nothing is unpacked to disk. Raises OSError and DamagedFile."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _of(archive, path, digest.hexdigest())
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DamagedFile(f"is no readable wheel ({error})") from None
+
+
+def _of(archive: zipfile.ZipFile, path: Path, sha256: str) -> WheelContents:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) > _MOST_MEMBERS:
+        raise DamagedFile(f"has {len(members)} members, more than any wheel")
+    info = next(
+        (
+            m.filename.partition("/")[0]
+            for m in members
+            if m.filename.count("/") == 1 and m.filename.endswith(".dist-info/METADATA")
+        ),
+        None,
+    )
+    metadata = Parser().parsestr(_text(archive, f"{info}/METADATA"), headersonly=True)
+    about = Parser().parsestr(_text(archive, f"{info}/WHEEL"), headersonly=True)
+    listed = {
+        line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in _text(archive, f"{info}/RECORD").splitlines()
+    }
+    names = [member.filename for member in members]
+    schemes = {name: _scheme(name) for name in names}
+    installed = [inside for scheme, inside in schemes.values() if scheme in ("platlib", "purelib")]
+    return WheelContents(
+        path=str(path),
+        size=path.stat().st_size,
+        sha256=sha256,
+        unpacked=sum(member.file_size for member in members),
+        name=metadata["Name"],
+        version=metadata["Version"],
+        tags=tuple(about.get_all("Tag", ())),
+        packages=tuple(sorted({inside.partition("/")[0] for inside in installed if not inside.startswith(f"{info}/")})),
+        leaving=tuple(m.filename for m in members if _leaves(m)),
+        at_startup=tuple(
+            name for name in names if re.search(r"(?:^|/)(?:[^/]+\.pth|(?:site|user)customize\.py)$", name)
+        ),
+        scripts=(
+            *(name for name, (scheme, _) in schemes.items() if scheme == "scripts"),
+            *_entry_points(archive, info),
+        ),
+        elsewhere=tuple(name for name, (scheme, _) in schemes.items() if scheme in ("data", "headers")),
+        unlisted=tuple(
+            name for name in names if listed and name not in listed and not name.startswith(f"{info}/RECORD")
+        ),
+    )
+
+
+def _scheme(name: str) -> tuple[str, str]:
+    """Return where a member goes, and its name there: ("scripts", "ninja") for "x-1.data/scripts/ninja"."""
+    head, _, rest = name.partition("/")
+    scheme, _, inside = rest.partition("/")
+    return (scheme, inside) if head.endswith(".data") and inside else ("platlib", name)
+
+
+def _leaves(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member would be written outside of the archive's folder, or is a link."""
+    name = member.filename
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    link = stat.S_ISLNK(member.external_attr >> 16)
+    return link or name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name) is not None
+
+
+def _entry_points(archive: zipfile.ZipFile, info: str | None) -> list[str]:
+    """Return the programs of entry_points.txt: "torchrun"."""
+    found, within = [], False
+    for line in _text(archive, f"{info}/entry_points.txt").splitlines():
+        if line.startswith("["):
+            within = line.strip() in ("[console_scripts]", "[gui_scripts]")
+        elif within and "=" in line:
+            found.append(line.partition("=")[0].strip())
+    return found
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    """Return a small text of the archive; empty where there is none, or it is too large."""
+    try:
+        with archive.open(name) as file:
+            return file.read(_LARGEST_TEXT).decode("utf-8", "replace")
+    except KeyError:
+        return ""

@@ -1,0 +1,203 @@
+"""Judge extensions and wheels for Windows: whether they would load, from the files of their folder, of torch and of other folders alone."""
+
+from __future__ import annotations
+
+import contextlib
+import ntpath
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from attn_doctor.knowledge import windows_dlls
+from attn_doctor.model.facts import Binary, BinaryCause, Needed, Unknown
+from attn_doctor.probes.binaries import fatbin, wheel
+from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
+from attn_doctor.probes.binaries.windows_loader import (
+    Folder,
+    Library,
+    Missing,
+    NoFunction,
+    Process,
+    Trouble,
+)
+
+SUFFIXES = (".pyd", ".dll")
+_MOST_REASONS = 6
+_TAG = re.compile(r"\.(?P<tag>cp\d+t?-win_\w+)\.pyd$|\.pyd$|\.dll$", re.IGNORECASE)
+
+
+def is_for_windows(name: str) -> bool:
+    """Return whether a file is judged by the rules of Windows, by its name: a .pyd, a .dll, or a wheel that is tagged so."""
+    return name.lower().endswith(SUFFIXES) or re.search(r"-win(_amd64|_arm64|32)\.whl$", name) is not None
+
+
+def folders_of(python: str, base_prefix: str | None, torch: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders in which the Python of a Windows machine looks, System32 last, as torch/__init__.py sets them.
+
+    A program without an add_dll_directory of its own is assumed; CUDA_PATH counts where torch has no cudart of its own.
+    """
+    found = [ntpath.join(torch, "lib")] if torch else []
+    home = base_prefix or ntpath.dirname(python)
+    found += [ntpath.join(home, "Library", "bin"), ntpath.dirname(python), home, ntpath.join(home, "DLLs")]
+    if environ.get("CUDA_PATH"):
+        found.append(ntpath.join(environ["CUDA_PATH"], "bin"))
+    found.append(ntpath.join(environ.get("SYSTEMROOT") or r"C:\Windows", "System32"))
+    return tuple(dict.fromkeys(found))
+
+
+def library(path: str, beside: Sequence[str] = (), *, has_system: bool = False, module: str | None = None) -> Binary:
+    """Judge one file. `beside`: further folders in which Windows would look, the one of torch's libraries first."""
+    own = Folder.of(Path(path).parent)
+    name = Path(path).name
+    found = own.get(name) or Library(path, partial(Mapped.open, Path(path)))
+    module = module or _TAG.sub("", name)
+    try:
+        found.pe  # noqa: B018 - opens it
+    except OSError as error:
+        return Binary(module=module, path=path, verdict=Unknown(f"{path} cannot be read ({error.strerror or error})"))
+    except DamagedFile as error:
+        return _unreadable(module, path, error)
+    return _judged(found, own, Process(_folders(beside), has_system=has_system), path, module)
+
+
+def _unreadable(module: str, path: str, error: DamagedFile) -> Binary:
+    cause: BinaryCause = "machine" if isinstance(error, ForeignFile) else "damaged"
+    return Binary(module=module, path=path, verdict="fails", cause=cause, because=(f"it {error}",))
+
+
+def members(path: str, beside: Sequence[str] = (), *, has_system: bool = False) -> Iterator[Binary]:
+    """Judge each extension of a wheel as if it were installed. Raises OSError and DamagedFile for a wheel that cannot be read."""
+    with wheel.WheelFile(Path(path)) as archive:
+        folders = _in_wheel(archive)
+        every = [folder for folder in folders.values() if list(folder.libraries())]
+        modules = [m for m in archive.of_windows if m.lower().endswith(".pyd")]
+        for member in modules or _loaded_by_path(archive, folders):
+            place = archive.place(member, "")[1:]
+            own = folders[posixpath.dirname(place)]
+            found = own.get(posixpath.basename(place))
+            if found is None:
+                continue
+            # A package adds its own folders of libraries before it imports the extension (os.add_dll_directory).
+            package = place.partition("/")[0]
+            near = [
+                f for at, f in folders.items() if at.partition("/")[0] in (package, f"{package}.libs") and f is not own
+            ]
+            search = [*near, *_folders(beside)] if beside else [*near, *(f for f in every if f not in near)]
+            yield _judged(found, own, Process(search, has_system=has_system), f"{path}/{member}", _module(place))
+
+
+def _in_wheel(archive: wheel.WheelFile) -> Mapping[str, Folder]:
+    """Return the folders of a wheel, by their place in site-packages, with the libraries in each."""
+    found: dict[str, dict[str, Library]] = {}
+    for member in archive.of_windows:
+        place = archive.place(member, "")[1:]
+        folder, name = posixpath.split(place)
+        found.setdefault(folder, {})[name] = Library(place, archive.opener(member))
+    return {folder: Folder(files) for folder, files in found.items()}
+
+
+def _loaded_by_path(archive: wheel.WheelFile, folders: Mapping[str, Folder]) -> list[str]:
+    """Return the libraries of a wheel without modules that no other of its libraries names: a program loads them by their path."""
+    named: set[str] = set()
+    for folder in folders.values():
+        for one in folder.libraries():
+            with contextlib.suppress(OSError, DamagedFile):
+                named.update(wanted.library.lower() for wanted in one.pe.imports)
+    return [member for member in archive.of_windows if posixpath.basename(member).lower() not in named]
+
+
+def _module(place: str) -> str:
+    parts = PurePosixPath(place)
+    return ".".join([*parts.parent.parts, _TAG.sub("", parts.name)])
+
+
+def _folders(beside: Sequence[str]) -> list[Folder]:
+    return [Folder.of(Path(folder)) for folder in beside]
+
+
+def _judged(found: Library, own: Folder, process: Process, path: str, module: str) -> Binary:
+    troubles = process.load(found, own)
+    reasons = [_reason(trouble) for trouble in troubles]
+    texts = [text for _, text in reasons]
+    doubts = tuple(dict.fromkeys(process.doubts))
+    verdict: object = "fails" if reasons else "loads"
+    if not reasons and doubts:
+        verdict = Unknown(
+            " and ".join(f"{dll} comes with {windows_dlls.owner(dll)}" for dll in doubts)
+            + ": whether it is there was not seen"
+        )
+    shown = (
+        texts
+        if len(texts) <= _MOST_REASONS
+        else [*texts[:_MOST_REASONS], f"and {len(texts) - _MOST_REASONS} more like these"]
+    )
+    return Binary(
+        module=module,
+        path=path,
+        verdict=verdict,  # type: ignore[arg-type]
+        cause=reasons[0][0] if reasons else None,
+        because=tuple(shown),
+        needs=_needs(found, own, process),
+        undefined=tuple(dict.fromkeys(t.function for t in troubles if isinstance(t, NoFunction))),
+        built_for_torch=Unknown("names of C++ functions on Windows are not dated"),
+        glibc=None,
+        glibcxx=None,
+        cxx11_abi=None,
+        **_gpu_code(found),
+    )
+
+
+def _reason(trouble: Trouble) -> tuple[BinaryCause, str]:
+    """Return the cause, and a sentence with the words of Windows for it."""
+    if isinstance(trouble, Missing):
+        package = windows_dlls.package_of(trouble.name)
+        text = f"{trouble.name}, which {trouble.wanted_by} needs, is in none of the folders that Windows searches"
+        tail = f"; {package} has it" if package else ""
+        plain = trouble.name.lower()
+        cause: BinaryCause = (
+            "cuda-flavour"
+            if plain in windows_dlls.CUDA_TORCH
+            else "torch-missing"
+            if plain in windows_dlls.TORCH
+            else "library"
+        )
+        return cause, f"{text}{tail} (Windows says: The specified module could not be found)"
+    if isinstance(trouble, NoFunction):
+        cause = (
+            "torch-version" if trouble.library.lower() in (*windows_dlls.TORCH, *windows_dlls.CUDA_TORCH) else "symbol"
+        )
+        return cause, (
+            f"{trouble.wanted_by} takes {trouble.function} from {trouble.library}, which does not have it (Windows says: The specified "
+            "procedure could not be found)"
+        )
+    return ("machine" if trouble.foreign else "damaged"), f"{trouble.name} {trouble.why}"
+
+
+def _needs(found: Library, own: Folder, process: Process) -> tuple[Needed, ...] | Unknown:
+    try:
+        wanted = [one.library for one in found.pe.imports]
+    except (OSError, DamagedFile) as error:
+        return Unknown(f"it {error}")
+    return tuple(_needed(name, process.found(name, own), process) for name in dict.fromkeys(wanted))
+
+
+def _needed(name: str, there: Library | None, process: Process) -> Needed:
+    if there is not None:
+        return Needed(name=name, found=there.path, package=None)
+    if process.brought(name):
+        return Needed(
+            name=name,
+            found=f"of {'Windows' if windows_dlls.owner(name) == windows_dlls.WINDOWS else 'Python'}",
+            package=None,
+        )
+    return Needed(name=name, found=None, package=windows_dlls.package_of(name))
+
+
+def _gpu_code(found: Library) -> dict[str, tuple[str, ...] | Unknown]:
+    try:
+        codes = fatbin.gpu_code(found.pe)
+    except (OSError, DamagedFile) as error:
+        return dict.fromkeys(("sm", "ptx"), Unknown(f"it {error}"))
+    return {kind: fatbin.ordered(codes, kind) for kind in ("sm", "ptx")}

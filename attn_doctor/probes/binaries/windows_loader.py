@@ -1,0 +1,163 @@
+"""Follow the loader of Windows, as Python calls it for an extension: which libraries it finds, and which functions they lack.
+
+Python asks for LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR since 3.8, so PATH and the current folder do not count:
+https://docs.python.org/3/library/os.html#os.add_dll_directory,
+https://learn.microsoft.com/windows/win32/dlls/dynamic-link-library-search-order. A library whose name is loaded already is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from attn_doctor.knowledge import windows_dlls
+from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
+from attn_doctor.probes.binaries.pe import Pe
+
+
+class Missing(NamedTuple):
+    """Report a library that is in none of the folders. Windows: "The specified module could not be found"."""
+
+    name: str
+    wanted_by: str
+
+
+class NoFunction(NamedTuple):
+    """Report a function that a library lacks. Windows: "The specified procedure could not be found"."""
+
+    function: str
+    library: str
+    wanted_by: str
+
+
+class Unreadable(NamedTuple):
+    """Report a library that Windows refuses: damaged, or for another processor."""
+
+    name: str
+    why: str
+    foreign: bool
+
+
+Trouble = Missing | NoFunction | Unreadable
+
+
+class Library:
+    """Describe one file, read on demand."""
+
+    def __init__(self, path: str, opener: Callable[[], Mapped]) -> None:
+        self.path = path
+        self._opener = opener
+
+    @property
+    def name(self) -> str:
+        return self.path.replace("\\", "/").rpartition("/")[2]
+
+    @cached_property
+    def pe(self) -> Pe:
+        """Return the content. Raises OSError where it cannot be opened, DamagedFile where it is damaged."""
+        return Pe(self._opener())
+
+
+class Folder:
+    """Hold the libraries of one folder by name; Windows does not tell capitals from small letters."""
+
+    def __init__(self, files: Mapping[str, Library]) -> None:
+        self._files = {name.lower(): library for name, library in files.items()}
+
+    @classmethod
+    def of(cls, path: Path) -> Folder:
+        """Read the names in a folder; none where it cannot be read."""
+        try:
+            found = [entry for entry in path.iterdir() if entry.suffix.lower() in (".dll", ".pyd", ".exe")]
+        except OSError:
+            found = []
+        return cls({entry.name: Library(str(entry), partial(Mapped.open, entry)) for entry in found})
+
+    def get(self, name: str) -> Library | None:
+        return self._files.get(name.lower())
+
+    def libraries(self) -> Iterable[Library]:
+        return self._files.values()
+
+
+class Process:
+    """Follow what is loaded into one process. `folders`: where it searches, in this order, after the folder of the file itself."""
+
+    def __init__(self, folders: Sequence[Folder], machine: str = "x86-64", *, has_system: bool = False) -> None:
+        """Begin an empty process. `has_system`: the folders hold System32, so a library of Windows has to be in them too."""
+        self._folders = folders
+        self._machine = machine
+        self._has_system = has_system
+        self.loaded: dict[str, Library] = {}  # by name in small letters
+        self.doubts: list[str] = []  # libraries that Windows or an installer may have brought, and that nobody saw
+
+    def load(self, library: Library, own: Folder) -> list[Trouble]:
+        """Load a file with all that it needs, and return what stops it: the first trouble is the one that Windows reports."""
+        troubles: list[Trouble] = []
+        self._load(library, own, troubles)
+        return troubles
+
+    def found(self, name: str, own: Folder) -> Library | None:
+        """Return the library that this name leads to."""
+        known = self.loaded.get(name.lower()) or own.get(name)
+        return known or next((there for folder in self._folders if (there := folder.get(name))), None)
+
+    def brought(self, name: str) -> bool:
+        """Return whether a library that no folder holds comes with Windows or Python, and is taken to be there."""
+        return not self._has_system and windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
+
+    def _load(self, library: Library, own: Folder, troubles: list[Trouble]) -> None:
+        try:
+            if library.pe.machine != self._machine:
+                troubles.append(
+                    Unreadable(library.name, f"is for {library.pe.machine}, and the target is {self._machine}", True)
+                )
+                return
+            self.loaded[library.name.lower()] = library
+            for name, functions in library.pe.imports:
+                self._take(library, name, functions, own, troubles)
+        except OSError as error:
+            troubles.append(Unreadable(library.name, f"cannot be read ({error.strerror or error})", False))
+        except DamagedFile as error:
+            troubles.append(Unreadable(library.name, str(error), isinstance(error, ForeignFile)))
+
+    def _take(
+        self, library: Library, name: str, functions: Sequence[str], own: Folder, troubles: list[Trouble]
+    ) -> None:
+        there = self.found(name, own)
+        if there is None:
+            if not self.brought(name):
+                self._miss(name, library, troubles)
+            return
+        if name.lower() not in self.loaded:
+            self._load(there, own, troubles)
+        lacking = [function for function in functions if not self._exports(there, function, own)]
+        troubles.extend(NoFunction(function, there.name, library.name) for function in lacking)
+
+    def _miss(self, name: str, library: Library, troubles: list[Trouble]) -> None:
+        if windows_dlls.owner(name) is not None and not self._has_system:
+            self.doubts.append(name)
+        else:
+            troubles.append(Missing(name, library.name))
+
+    def _exports(self, library: Library, function: str, own: Folder, depth: int = 0) -> bool:
+        """Return whether a library has a function, also one that it forwards to another library."""
+        try:
+            exports = library.pe.exports
+        except (OSError, DamagedFile):
+            return True  # reported where it was loaded
+        if function not in exports:
+            return False
+        target = exports[function]
+        if target is None or depth > _DEEPEST:
+            return True
+        name, _, wanted = target.rpartition(".")
+        there = self.found(f"{name}.dll", own)
+        if there is None:
+            return self.brought(f"{name}.dll") or windows_dlls.owner(f"{name}.dll") is not None
+        return self._exports(there, wanted, own, depth + 1)
+
+
+_DEEPEST = 8  # forwards in a row: kernel32 to kernelbase to ntdll are two

@@ -1,0 +1,47 @@
+"""Build the outline of `attn-doctor wheels --prove`: the verdict on one file, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.report.blocks import Block, Command, Cure, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
+from attn_doctor.report.inspection_outline import printable
+from attn_doctor.wheels.proof import Proof
+from attn_doctor.wheels.proof import Verdict as Judged
+
+_HEADS: Mapping[Judged, tuple[str, Tone]] = {
+    "fits": ("This file fits: its extension would load here, and it keeps to its name.", "good"),
+    "refused": ("This file is refused.", "bad"),
+    "cannot be told": ("Whether this file fits cannot be told.", "warn"),
+}
+
+
+def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
+    head, tone = _HEADS[proof.verdict]
+    main = ", ".join(proof.main) or "none"
+    others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""
+    fields = [
+        Field("file", printable(str(path))),
+        Field("sha256", proof.sha256),
+        Field("main extension", printable(main)),
+    ]
+    blocks: list[Block] = [
+        Heading("One wheel, by its bytes"),
+        Fields((*fields, *([Field("beside it", others)] if others else []))),
+    ]
+    blocks.append(Verdict(head, tone))
+    for title, items in (
+        ("because", proof.against),
+        ("not known", proof.open_questions),
+        ("know before you install it", proof.notices),
+    ):
+        if items:
+            blocks.append(Notes(title, tuple(map(printable, items))))
+    if proof.verdict == "fits":
+        step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
+        line = commands.shown(step, commands.shell_of(facts))
+        blocks.append(Cure("install the file that was read", (Command(line, "and no other of the same name"),)))
+    return (*blocks, *([] if proof.verdict == "refused" else [Paragraph(proof.meaning)]))

@@ -1,0 +1,161 @@
+"""Judge one wheel file by its bytes, before anything of it is installed or runs: does it fit, and does it keep to what its name says. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from attn_doctor.knowledge import gpu as question
+from attn_doctor.model.facts import Binary, Record, Unknown
+from attn_doctor.model.versions import flash_build, parse
+from attn_doctor.model.wheel_file import WheelContents
+
+Verdict = Literal["fits", "refused", "cannot be told"]
+MEANING = "This proof says that the file fits, never that it is harmless: nobody here looked at what its code does."
+_SHOWN = 5  # names in one sentence
+_GIGABYTE = 1 << 30
+_LARGEST = 16 * _GIGABYTE
+
+
+class Proof(Record, frozen=True, kw_only=True):
+    """Hold the verdict on one wheel: `against` refuses it, `open_questions` leave it open, `notices` should be known before it is installed."""
+
+    file: str
+    sha256: str
+    verdict: Verdict
+    against: tuple[str, ...]
+    open_questions: tuple[str, ...]
+    notices: tuple[str, ...]
+    main: tuple[str, ...]  # modules without which the package cannot be imported
+    loads: int  # of the other extensions
+    others: int
+    meaning: str = MEANING
+
+
+def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | Unknown) -> Proof:
+    """Judge a wheel by its file name, its contents and the records of its extensions. `gpus`: the capabilities here, "8.9"."""
+    file = Path(seen.path).name
+    main, others = _parted(records)
+    against = [*_dangers(seen), *_disagreements(file, seen, main)]
+    doubts: list[str] = []
+    for record in main:
+        if record.verdict == "fails":
+            against.extend(f"{record.module}: {why}" for why in record.because)
+        elif isinstance(record.verdict, Unknown):
+            doubts.append(f"{record.module}: {record.verdict.why}")
+    against += _no_code(main, gpus)
+    if not records:
+        doubts.append("it holds no compiled extension that could be read")
+    verdict: Verdict = "refused" if against else "cannot be told" if doubts else "fits"
+    return Proof(
+        file=file,
+        sha256=seen.sha256,
+        verdict=verdict,
+        against=tuple(dict.fromkeys(against)),
+        open_questions=tuple(doubts),
+        notices=tuple(_notices(seen, others, gpus)),
+        main=tuple(record.module for record in main),
+        loads=sum(record.verdict == "loads" for record in others),
+        others=len(others),
+    )
+
+
+def _parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
+    """Return the main extensions, and the others: those at the top, or _C of a package, are main; where there is none, all are."""
+    main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
+    return (main, [r for r in records if r not in main]) if main else (list(records), [])
+
+
+def _dangers(seen: WheelContents) -> list[str]:
+    found = []
+    if seen.leaving:
+        found.append(f"members leave the folder of the archive, or are links: {_names(seen.leaving)}")
+    if seen.at_startup:
+        found.append(f"it brings code that runs whenever Python starts: {_names(seen.at_startup)}")
+    if seen.unpacked > _LARGEST:
+        found.append(f"its members unpack to {seen.unpacked // _GIGABYTE} GB")
+    return found
+
+
+def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> list[str]:
+    """Return where the file's name differs from what is inside."""
+    try:
+        name, version, _, _ = parse_wheel_filename(file)
+    except InvalidWheelFilename:
+        return ["its name is no wheel's, so no installer takes it"]
+    found = []
+    if seen.name is None or canonicalize_name(seen.name) != name:
+        found.append(f"its name says {name}, its METADATA {seen.name or 'nothing'}")
+    inside = parse(seen.version or "")
+    # Builds by others are often renamed: "2.8.3" inside of "2.8.3+cu128torch2.8".
+    if inside is None or (inside.public != version.public):
+        found.append(f"its name says version {version.public}, its METADATA {seen.version or 'nothing'}")
+    build = flash_build(file)
+    for record in main:
+        if (
+            build
+            and build.cxx11_abi is not None
+            and isinstance(record.cxx11_abi, bool)
+            and record.cxx11_abi is not build.cxx11_abi
+        ):
+            said, has = ("TRUE" if abi else "FALSE" for abi in (build.cxx11_abi, record.cxx11_abi))
+            found.append(f"its name says cxx11abi{said}, and {record.module} was compiled with {has}")
+        made_for = (
+            re.fullmatch(r"torch (\d+\.\d+)", record.built_for_torch)
+            if isinstance(record.built_for_torch, str)
+            else None
+        )
+        if build and made_for and made_for[1] != build.torch:
+            found.append(f"its name says torch {build.torch}, and {record.module} was compiled for torch {made_for[1]}")
+    return found
+
+
+def _no_code(main: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]:
+    """Return which extension has GPU code, and none that a GPU here runs."""
+    if isinstance(gpus, Unknown) or not gpus:
+        return []
+    found = []
+    for record in main:
+        if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown) or not (record.sm or record.ptx):
+            continue
+        codes = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]
+        answers = [question.runs(codes, gpu) for gpu in gpus]
+        if all(not isinstance(answer, Unknown) and not answer.yes for answer in answers):
+            found.append(f"{record.module} has GPU code for {', '.join(codes)}, and the GPU here is {', '.join(gpus)}")
+    return found
+
+
+def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]:
+    found = []
+    failing = [record for record in others if record.verdict == "fails"]
+    if failing:
+        found.append(
+            f"{len(failing)} of {len(others)} other extensions would not load, and may not be needed: {_names([r.module for r in failing])}"
+        )
+    if seen.scripts:
+        found.append(f"it installs programs: {_names(seen.scripts)}")
+    if seen.elsewhere:
+        found.append(f"it puts files outside of site-packages: {_names(seen.elsewhere)}")
+    if seen.unlisted:
+        found.append(f"its RECORD does not list {_names(seen.unlisted)}")
+    strangers = [one for one in seen.packages if not _own(one, seen.name)]
+    if strangers:
+        found.append(f"it installs more than its own package: {_names(strangers)}")
+    if isinstance(gpus, Unknown) or not gpus:
+        found.append("which GPU will run it is not known here, so its GPU code was not judged (--gpu CC names one)")
+    return found
+
+
+def _own(top: str, name: str | None) -> bool:
+    """Return whether a top-level name belongs to a package: flash_attn_2_cuda.so to flash-attn."""
+    plain = canonicalize_name(name or "").replace("-", "_")
+    return bool(plain) and top.lower().startswith(plain.partition("_")[0])
+
+
+def _names(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

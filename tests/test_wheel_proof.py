@@ -1,0 +1,344 @@
+"""A wheel before it is installed: what is inside, whether it keeps to its name, and the verdict. Real archives and extensions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from extensions import SUFFIX, build, module
+
+from attn_doctor.errors import Refused
+from attn_doctor.model.facts import Binary, Unknown
+from attn_doctor.model.wheel_file import WheelContents
+from attn_doctor.probes.binaries.mapped import DamagedFile
+from attn_doctor.probes.binaries.wheel_contents import contents
+from attn_doctor.wheels import quarantine
+from attn_doctor.wheels.online import NotReached
+from attn_doctor.wheels.proof import MEANING, prove
+
+TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+NAME = f"probe_attn-1.0-{TAG}-{TAG}-linux_x86_64.whl"
+
+
+def packed(
+    path: Path, files: dict[str, bytes], *, metadata: str = "Name: probe-attn\nVersion: 1.0\n", listed: bool = True
+) -> Path:
+    """A wheel with these members and its own dist-info."""
+    name, version = path.name.split("-")[:2]
+    info = f"{name}-{version}.dist-info"
+    members = {**files, f"{info}/METADATA": b"Metadata-Version: 2.1\n" + metadata.encode(), f"{info}/WHEEL": f"Wheel-Version: 1.0\nTag: {TAG}-{TAG}-linux_x86_64\n".encode()}  # fmt: skip
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+        lines = [f"{member},sha256=x,1" for member in members] if listed else []
+        archive.writestr(f"{info}/RECORD", "".join(f"{line}\n" for line in (*lines, f"{info}/RECORD,,")))
+    return path
+
+
+def seen(tmp_path: Path, files: dict[str, bytes], **how) -> WheelContents:
+    return contents(packed(tmp_path / NAME, files, **how))
+
+
+# --- what is inside
+
+
+def test_the_archive_is_described(tmp_path):
+    found = seen(
+        tmp_path,
+        {
+            "probe_attn/__init__.py": b"",
+            "probe_attn_cuda.so": b"x" * 10,
+            "stranger/__init__.py": b"",
+            "probe_attn-1.0.data/scripts/run-probe": b"#!python",
+            "probe_attn-1.0.data/data/etc/x.conf": b"",
+            "probe_attn-1.0.data/purelib/probe_more/__init__.py": b"",
+            "probe_attn-1.0.dist-info/entry_points.txt": b"[console_scripts]\nprobe = probe_attn:main\n[other]\nno = x:y\n[gui_scripts]\nwindow=x:y\n",
+        },
+    )
+    path = tmp_path / NAME
+    assert (found.sha256, found.size) == (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
+    assert (found.name, found.version, found.tags) == ("probe-attn", "1.0", (f"{TAG}-{TAG}-linux_x86_64",))
+    assert found.packages == ("probe_attn", "probe_attn_cuda.so", "probe_more", "stranger")
+    assert found.scripts == ("probe_attn-1.0.data/scripts/run-probe", "probe", "window")
+    assert found.elsewhere == ("probe_attn-1.0.data/data/etc/x.conf",)
+    assert (found.leaving, found.at_startup, found.unlisted) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    "member", ["../evil.py", "a/../../evil.py", "/etc/evil", "\\evil", "C:\\evil.py", "a\\..\\..\\evil.py"]
+)
+def test_members_that_leave_the_archive_are_named(tmp_path, member):
+    path = packed(tmp_path / NAME, {"probe_attn/__init__.py": b""})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(member), b"")
+    assert len(contents(path).leaving) == 1
+
+
+def test_a_link_counts_as_leaving(tmp_path):
+    path = packed(tmp_path / NAME, {})
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("probe_attn/link.so")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    assert contents(path).leaving == ("probe_attn/link.so",)
+
+
+@pytest.mark.parametrize(
+    ("member", "counts"),
+    [
+        ("evil.pth", True),
+        ("probe_attn/evil.pth", True),
+        ("sitecustomize.py", True),
+        ("usercustomize.py", True),
+        ("probe_attn/weights.pth.txt", False),
+        ("mysitecustomize.py", False),
+    ],
+)
+def test_what_runs_whenever_python_starts(tmp_path, member, counts):
+    assert (seen(tmp_path, {member: b""}).at_startup == (member,)) is counts
+
+
+def test_a_member_that_record_does_not_list(tmp_path):
+    path = packed(tmp_path / NAME, {"probe_attn/__init__.py": b""})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("probe_attn/late.py", b"")
+    assert contents(path).unlisted == ("probe_attn/late.py",)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 torn"])
+def test_what_is_no_archive(tmp_path, content):
+    path = tmp_path / NAME
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match="is no readable wheel"):
+        contents(path)
+
+
+def test_an_archive_without_metadata_is_described_too(tmp_path):
+    with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
+        archive.writestr("x.py", "")
+    found = contents(tmp_path / NAME)
+    assert (found.name, found.version, found.tags, found.packages) == (None, None, (), ("x.py",))
+
+
+# --- the verdict
+
+FLASH = "flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl"
+INSIDE = WheelContents(path=FLASH, size=1, sha256="ab", unpacked=2, name="flash-attn", version="2.8.3", packages=("flash_attn", "flash_attn_2_cuda.so", "hopper"))  # fmt: skip
+GOOD = Binary(
+    module="flash_attn_2_cuda",
+    path="x",
+    verdict="loads",
+    built_for_torch="torch 2.8",
+    cxx11_abi=True,
+    sm=("8.0", "9.0"),
+    ptx=(),
+)
+
+
+def changed(of, **parts):
+    return msgspec.structs.replace(of, **parts)
+
+
+def test_a_file_that_fits():
+    found = prove(INSIDE, [GOOD], ("8.9",))
+    assert (found.verdict, found.against, found.open_questions) == ("fits", (), ())
+    assert (found.file, found.sha256, found.main, found.meaning) == (FLASH, "ab", ("flash_attn_2_cuda",), MEANING)
+    assert found.notices == ("it installs more than its own package: hopper",)
+
+
+@pytest.mark.parametrize(
+    ("record", "inside", "gpus", "why"),
+    [
+        ({"verdict": "fails", "because": ("it asks for c10::x",)}, {}, ("8.9",), "flash_attn_2_cuda: it asks for c10::x"),
+        ({"cxx11_abi": False}, {}, ("8.9",), "its name says cxx11abiTRUE, and flash_attn_2_cuda was compiled with FALSE"),
+        ({"built_for_torch": "torch 2.7"}, {}, ("8.9",), "its name says torch 2.8, and flash_attn_2_cuda was compiled for torch 2.7"),
+        ({}, {}, ("12.0",), "flash_attn_2_cuda has GPU code for sm_80, sm_90, and the GPU here is 12.0"),
+        ({}, {"name": "other"}, ("8.9",), "its name says flash-attn, its METADATA other"),
+        ({}, {"name": None}, ("8.9",), "its name says flash-attn, its METADATA nothing"),
+        ({}, {"version": "2.8.2"}, ("8.9",), "its name says version 2.8.3, its METADATA 2.8.2"),
+        ({}, {"version": None}, ("8.9",), "its name says version 2.8.3, its METADATA nothing"),
+        ({}, {"path": "flash.whl"}, ("8.9",), "its name is no wheel's, so no installer takes it"),
+        ({}, {"at_startup": ("evil.pth",)}, ("8.9",), "it brings code that runs whenever Python starts: evil.pth"),
+        ({}, {"leaving": ("../a", "../b")}, ("8.9",), "members leave the folder of the archive, or are links: ../a, ../b"),
+        ({}, {"unpacked": 17 << 30}, ("8.9",), "its members unpack to 17 GB"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_refused_with_the_proof(record, inside, gpus, why):
+    found = prove(changed(INSIDE, **inside), [changed(GOOD, **record)], gpus)
+    assert (found.verdict, found.against) == ("refused", (why,))
+
+
+@pytest.mark.parametrize(
+    ("record", "inside", "gpus"),
+    [
+        ({"built_for_torch": "torch 2.7 to 2.9"}, {}, ("8.9",)),
+        ({"built_for_torch": Unknown("x"), "cxx11_abi": None}, {}, ("8.9",)),
+        ({}, {"version": "2.8.3+cu12torch2.8cxx11abiTRUE"}, ("8.9",)),
+        ({}, {"name": "Flash.Attn"}, ("8.9",)),
+        ({}, {"path": "flash_attn-2.8.3+cu128torch2.8-cp312-cp312-linux_x86_64.whl"}, ("8.9",)),
+        ({"cxx11_abi": False}, {"path": "flash_attn-2.8.3+cu128torch2.8-cp312-cp312-linux_x86_64.whl"}, ("8.9",)),
+        ({}, {}, ("12.0", "8.6")),
+        ({}, {}, ()),
+        ({}, {}, Unknown("x")),
+        ({"sm": (), "ptx": ()}, {}, ("12.0",)),
+        ({"sm": Unknown("x")}, {}, ("12.0",)),
+        ({"ptx": ("8.0",)}, {}, ("12.0",)),
+        ({}, {"unpacked": 16 << 30}, ("8.9",)),
+    ],
+)
+def test_what_refuses_nothing(record, inside, gpus):
+    assert prove(changed(INSIDE, **inside), [changed(GOOD, **record)], gpus).verdict == "fits"
+
+
+def test_what_cannot_be_told():
+    found = prove(INSIDE, [changed(GOOD, verdict=Unknown("musl"))], ("8.9",))
+    assert (found.verdict, found.open_questions) == ("cannot be told", ("flash_attn_2_cuda: musl",))
+    found = prove(INSIDE, [], ("8.9",))
+    assert (found.verdict, found.open_questions) == (
+        "cannot be told",
+        ("it holds no compiled extension that could be read",),
+    )
+
+
+def test_other_extensions_that_fail_are_a_notice():
+    others = [changed(GOOD, module="a.b.image", verdict="fails", because=("x",)), changed(GOOD, module="a.b.c")]
+    found = prove(INSIDE, [GOOD, *others], ("8.9",))
+    assert (found.verdict, found.main, found.loads, found.others) == ("fits", ("flash_attn_2_cuda",), 1, 2)
+    assert "1 of 2 other extensions would not load, and may not be needed: a.b.image" in found.notices
+    assert prove(INSIDE, others, ("8.9",)).main == ("a.b.image", "a.b.c")
+    stable = [changed(GOOD, module="torchvision._C_stable"), changed(GOOD, module="torchvision.image", verdict="fails")]
+    assert prove(INSIDE, stable, ("8.9",)).main == ("torchvision._C_stable",)
+
+
+def test_what_should_be_known_before_it_is_installed():
+    many = tuple(f"p{number}" for number in range(7))
+    found = prove(changed(INSIDE, scripts=("x",), elsewhere=("y",), unlisted=("z",), packages=many), [GOOD], ())
+    assert found.notices == (
+        "it installs programs: x",
+        "it puts files outside of site-packages: y",
+        "its RECORD does not list z",
+        "it installs more than its own package: p0, p1, p2, p3, p4 and 2 more",
+        "which GPU will run it is not known here, so its GPU code was not judged (--gpu CC names one)",
+    )
+
+
+# --- fetching
+
+
+class Answer:
+    def __init__(self, *blocks: bytes | Exception) -> None:
+        self.blocks = list(blocks)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ended):
+        return None
+
+    def read(self, size: int) -> bytes:
+        block = self.blocks.pop(0) if self.blocks else b""
+        if isinstance(block, Exception):
+            raise block
+        return block
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    answers = []
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answers.pop(0))
+    return answers, tmp_path / "cache" / "attn-doctor" / "quarantine"
+
+
+def test_a_wheel_is_fetched_under_its_own_name_into_a_folder_of_the_user(web):
+    answers, folder = web
+    answers.append(Answer(b"one", b"two"))
+    path = quarantine.fetch(
+        "https://host/releases/v1/flash_attn-1%2Bcu128torch2.8-cp312-cp312-win_amd64.whl?x=1", lambda _: None
+    )
+    assert path == folder / "flash_attn-1+cu128torch2.8-cp312-cp312-win_amd64.whl"
+    assert path.read_bytes() == b"onetwo"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [p.name for p in folder.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("url", ["https://host/", "https://host/a.tar.gz", "https://host/a%00b.whl"])
+def test_an_address_of_no_wheel_is_refused(web, url):
+    with pytest.raises(Refused, match="is no address of a wheel"):
+        quarantine.fetch(url, lambda _: None)
+
+
+def test_only_https_is_fetched(web):
+    with pytest.raises(NotReached, match="not an https address"):
+        quarantine.fetch("http://host/a-1-py3-none-any.whl", lambda _: None)
+
+
+def test_nothing_is_left_of_a_file_that_was_not_read_to_its_end(web, monkeypatch):
+    answers, folder = web
+    answers.append(Answer(b"one", OSError("reset")))
+    with pytest.raises(NotReached, match=re.escape("was not read to its end (reset)")):
+        quarantine.fetch("https://host/a-1-py3-none-any.whl", lambda _: None)
+    monkeypatch.setattr(quarantine, "_LARGEST", 4)
+    answers.append(Answer(b"one", b"two"))
+    with pytest.raises(NotReached, match="it is larger than"):
+        quarantine.fetch("https://host/a-1-py3-none-any.whl", lambda _: None)
+    assert list(folder.iterdir()) == []
+
+
+# --- the command
+
+
+def command(tmp_path: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "attn_doctor", "wheels", "--target", sys.executable, "--prove", *argv]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+
+def extension(tmp_path: Path, *asks: str) -> bytes:
+    return build(tmp_path / "build" / f"probe_attn_cuda{SUFFIX}", module("probe_attn_cuda", asks)).read_bytes()
+
+
+def test_the_command_on_a_file_that_fits(tmp_path):
+    path = packed(tmp_path / NAME, {f"probe_attn_cuda{SUFFIX}": extension(tmp_path)})
+    done = command(tmp_path, str(path))
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "✓ This file fits: its extension would load here, and it keeps to its name." in said
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in said
+    assert MEANING in said
+    assert f"pip install {path}" in said
+
+
+def test_the_command_on_a_file_with_a_missing_symbol(tmp_path):
+    path = packed(tmp_path / NAME, {f"probe_attn_cuda{SUFFIX}": extension(tmp_path, "_ZN3c1010not_a_nameEv")})
+    done = command(tmp_path, str(path), "--json", "-")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "refused"
+    assert "c10::not_a_name()" in found["against"][0]
+
+
+def test_the_command_on_a_file_that_runs_code_at_startup(tmp_path):
+    path = packed(tmp_path / NAME, {f"probe_attn_cuda{SUFFIX}": extension(tmp_path), "evil.pth": b"import os"})
+    done = command(tmp_path, str(path))
+    assert done.returncode == 1
+    assert "it brings code that runs whenever Python starts: evil.pth" in " ".join(done.stdout.split())
+    assert "pip install" not in done.stdout
+    assert MEANING not in " ".join(done.stdout.split())
+
+
+def test_the_command_on_what_is_no_wheel(tmp_path):
+    (tmp_path / NAME).write_bytes(b"no archive")
+    done = command(tmp_path, NAME)
+    assert (done.returncode, "is no readable wheel" in done.stderr) == (2, True)
+    gone = command(tmp_path, "gone.whl")
+    assert (gone.returncode, "cannot be read: No such file" in gone.stderr) == (2, True)
