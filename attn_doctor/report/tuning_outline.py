@@ -225,6 +225,11 @@ def _answer(found: Pass, loader: LoaderSettings | None, file: str | None) -> lis
     notes = caveats(found, row.changes)
     notes += [f"{name}: {CHANGES[name].words}; `--without {name}` switches it off" for name in row.changes]
     notes += _more(found)
+    notes += [
+        f"{' + '.join(r.changes)} was {r.gain.ratio:.2f} times as fast in {r.gain.n} rounds, which do not decide it: --seconds gives it more"
+        for r in found.rows
+        if r.gain and r.gain.verdict == "undecided" and r.gain.ratio > 1 and r not in beyond(found)
+    ]
     if notes:
         blocks.append(Notes(f"What it changes for {found.what}", tuple(notes)))
     return blocks

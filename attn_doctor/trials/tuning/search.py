@@ -25,6 +25,7 @@ WORTH_TAKING = 1.02  # times as fast, in the median, and faster in each round
 HOPELESS = 0.97  # below it, a change is not measured again
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
+SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
 DECIDING = 8  # rounds with one winner that decide between two or three combinations
 
 
@@ -76,7 +77,10 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
     beyond = [name for name in candidates if not allowed(name, level)]
     # Attention was the start of the search: with all else changed it may not help any more.
     bare = tuple(name for name in best if name != "attention")
-    rows = run.compare([start, best, *(added(best, name) for name in beyond)], [bare, first])
+    rows = run.compare([start, best], [bare, first])
+    # In rounds of their own: a combination that is not prescribed must not push out the one that is.
+    extra = run.compare([start, *(added(best, name) for name in beyond)], [], SHARE_OF_EXTRA) if beyond else ()
+    rows = (*rows, *(row for row in extra if row.changes), *run.refused())
     names = {c for c in (start, first, best, bare) if all(allowed(name, level) for name in c)}
     return Found(_with_applied(rows, names), tuple(run.steps), tuple(run.not_tried))
 
@@ -98,6 +102,7 @@ class _Search:
         self.meter = meter
         self.budget = budget
         self.checked: dict[Combination, Checked] = {}
+        self.compared = False
         self.last: dict[Combination, float] = {}  # milliseconds
         self.steps: list[Step] = []
         self.not_tried: list[NotTried] = []
@@ -186,11 +191,13 @@ class _Search:
     def _leave(self, name: str, why: str) -> None:
         self.not_tried.append(NotTried(change=name, why=why))
 
-    def compare(self, needed: Sequence[Combination], wished: Sequence[Combination]) -> tuple[Row, ...]:
+    def compare(
+        self, needed: Sequence[Combination], wished: Sequence[Combination], share: float = 1.0
+    ) -> tuple[Row, ...]:
         """Measure the program as shipped and what was found in rounds, and return a row for each.
 
-        `wished`: others, which are measured where the rounds of a decision fit into the time that is left. Slow programs get as much
-        time again as the whole search had.
+        `wished`: others, which are measured where the rounds of a decision fit into the time that is left. A slow program gets more than
+        that: `share` of the time that the whole search had.
         """
         left = max(0.0, self.budget - self.meter.seconds())
         wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]
@@ -199,10 +206,13 @@ class _Search:
             spent += self.last.get(combination, spent)
             if combination not in wanted and spent * DECIDING / 1e3 <= left and self.is_right(combination):
                 wanted.append(combination)
+        if len(wanted) == 1 and self.compared:
+            return ()
+        self.compared = True
         names = {" + ".join(c) or "as shipped": c for c in wanted}
         race = Race(list(names), "as shipped", ROUNDS_OF_RESULT, left, fixed=False)
         began = self.meter.seconds()
-        most = max(left, self.budget)
+        most = max(left, share * self.budget)
         another = bool(names)
         while another:
             for name in list(race.left):
@@ -213,8 +223,11 @@ class _Search:
                     race.add(name, taken)
             spent = self.meter.seconds() - began
             another = race.end_round(spent) and spent < most
-        refused = [Row(changes=c, checked=seen) for c, seen in self.checked.items() if c and seen.status != "ok"]
-        return (*self._rows(race, names), *refused)
+        return tuple(self._rows(race, names))
+
+    def refused(self) -> list[Row]:
+        """Return a row for each combination whose numbers were wrong, or that failed."""
+        return [Row(changes=c, checked=seen) for c, seen in self.checked.items() if c and seen.status != "ok"]
 
     def _rows(self, race: Race, names: dict[str, Combination]) -> list[Row]:
         base = race.times.get("as shipped", [])
