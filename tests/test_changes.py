@@ -69,6 +69,13 @@ def test_boxes_are_decoded_in_float32(model):
     assert float((boxes[:, :4] * 4 - (boxes[:, :4] * 4).round()).abs().max()) > 1e-3
 
 
+def test_a_model_on_another_device_is_left_alone(model, seen):
+    model.eval()
+    with torch.no_grad(), Applied({}, {"channels-last": True}, device="cuda"):
+        model(IMAGES)
+    assert [layout for _, layout in seen] == [False, False]
+
+
 def test_another_model_is_left_alone(model, seen):
     with Applied({"channels-last": True}, {"channels-last": True}, fits=lambda _: False):
         model.eval()

@@ -146,13 +146,20 @@ ALONE = {
     "exchange/kernels": set(),
     "exchange/layers": set(),
     "exchange/tolerance": set(),
+    "changes/apply": set(),
+    "changes/table": set(),
     "trials/paired_rounds": set(),
     "prescription/prescribe": {"exchange", "prescription"},
     "prescription/proof": {"exchange"},
     "prescription/stored_proofs": {"exchange", "prescription"},
+    "prescription/prescribed": {"changes", "prescription"},
+    "prescription/prescription_file": {"changes", "system"},
     "prescription/proof_files": {"system"},
     "system/cache_folder": set(),
     "system/files": set(),
+    "system/machine": {"system"},
+    "system/own_folder": {"system"},
+    "system/windows": set(),
 }
 
 

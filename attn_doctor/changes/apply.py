@@ -39,7 +39,9 @@ class Applied:
         training: Mapping[str, Any],
         predicting: Mapping[str, Any],
         fits: Callable[[Any], bool] | None = None,
+        device: str | None = None,
     ) -> None:
+        self.device = device  # "cpu", "cuda": the type of device that they are for; None: any
         self.settings = {True: dict(training), False: dict(predicting)}
         self._fits = fits
         self._known: Any = weakref.WeakKeyDictionary()  # model -> whether these changes are for it
@@ -133,7 +135,7 @@ def _changed_forward(original: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(x, torch.Tensor) or x.dim() != 4 or not _in_force or _is_exported():
             return original(self, x, *args, **kwargs)
         mine = _in_force[-1]
-        if not mine.fits(self):
+        if mine.device not in (None, x.device.type) or not mine.fits(self):
             return original(self, x, *args, **kwargs)
         settings = mine.settings[torch.is_grad_enabled() and self.training]
         if not _is_compiled():

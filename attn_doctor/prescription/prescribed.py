@@ -101,6 +101,13 @@ def in_process(
 
     def fits(subject: Any) -> bool:
         right = structure_of(subject) == model.get("structure")
+        gpu = prescription.get("gpu")
+        if right and gpu and torch.cuda.is_initialized() and torch.cuda.get_device_name() != gpu:
+            text = f"the prescription is for another GPU ({gpu}): only attention is exchanged"
+            if say is not None and text not in said:
+                said.add(text)
+                say(text)
+            return False
         text = (
             f"the prescription for {model.get('name')} is in force"
             if right
@@ -120,4 +127,5 @@ def in_process(
         }
         for what in (TRAINING, PREDICTING)
     }
-    return Applied(chosen[TRAINING], chosen[PREDICTING], fits)
+    device = str(prescription.get("device", "cpu")).partition(":")[0]
+    return Applied(chosen[TRAINING], chosen[PREDICTING], fits, device)

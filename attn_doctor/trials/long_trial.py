@@ -233,6 +233,7 @@ def _with_tuning(
             level=request.allowed,
             asked=request.asked,
             contiguous=wrong,
+            peak_bytes=max((row.peak_bytes or 0 for row in _last(found.trials)), default=0) or None,
             seconds=request.seconds,
         )
         try:

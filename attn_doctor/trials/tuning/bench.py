@@ -144,15 +144,15 @@ class Bench:
         """Return the process with these variables that keeps to these cores (none: to all); it is started at the first call."""
         name = json.dumps([dict(variables), list(cores), script, config], sort_keys=True)
         if name not in self._workers:
-            base = Path(self._temporary.name)
-            place = base / str(len(self._workers))
+            # A folder each: two programs that begin at once would write ultralytics' settings into one file.
+            place = Path(self._temporary.name) / str(len(self._workers))
             self._workers[name] = Worker(
                 self._python,
                 place,
                 {**self._config, **config, "cores": list(cores)},
                 timeout=self._timeout,
                 environ=self._environ,
-                changes={**child.harmless(str(base)), **self._waiting, **variables},
+                changes={**child.harmless(str(place)), **self._waiting, **variables},
                 script=script,
             )
         return self._workers[name]

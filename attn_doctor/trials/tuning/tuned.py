@@ -15,7 +15,8 @@ from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.tuning.bench import Bench, Ended, Worker
 from attn_doctor.trials.tuning.fitting import allocators, fitting
 from attn_doctor.trials.tuning.judged import SIXTEEN_BITS, judged
-from attn_doctor.trials.tuning.rows import Checked, Pass
+from attn_doctor.trials.tuning.loader_settings import SHARE_OF_MEMORY, room_on_cpu
+from attn_doctor.trials.tuning.rows import Checked, NotTried, Pass
 from attn_doctor.trials.tuning.search import Combination, search
 
 Say = Callable[[str], None]
@@ -27,6 +28,7 @@ SHARES = {
 
 
 SLOW_SECONDS = 900.0
+PROCESS_BYTES = 700 * 2**20  # of torch and ultralytics before the first pass, and a margin
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     level: str = "rounding"  # the changes of numbers that may be prescribed
     asked: tuple[str, ...] = ()  # slow changes that were asked for
     contiguous: tuple[str, ...] = ()  # modules whose gradients a trial found wrong in the layout that they get
+    peak_bytes: int | None = None  # that one pass of eager needs, where it was measured
     seconds: float = 60.0  # for all kinds of pass together
     seed: int = 0
 
@@ -84,7 +87,7 @@ def tuned(
             asked=wanted.asked,
             libraries=allocators(root, prefix),
         )
-        values = fits.values
+        values, crowded = _with_room(fits.values, facts, wanted.peak_bytes)
         meter = _Meter(bench, wanted, values, say, os.environ if environ is None else environ)
         meter.prepare()
         found = search(meter, tuple(values), level=wanted.level, budget=budget)
@@ -97,11 +100,26 @@ def tuned(
             rows=found.rows,
             steps=found.steps,
             values=values,
-            not_tried=(*found.not_tried, *fits.not_tried),
+            not_tried=(*found.not_tried, *fits.not_tried, *crowded),
             notes=tuple(bench.notes),
             seconds=round(meter.seconds(), 1),
         )
     return made, about
+
+
+def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
+    """Return the changes whose processes fit into memory beside each other, and those that do not.
+
+    Each environment has a process of its own, which keeps its memory until the end.
+    """
+    room = room_on_cpu(facts)
+    own = [name for name in values if CHANGES[name].how == "environment"]
+    if room is None or peak is None:
+        return values, []
+    fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)  # one as shipped, one of a combination
+    lost = own[fit:]
+    kept = {name: value for name, value in values.items() if name not in lost}
+    return kept, [NotTried(change=name, why="memory does not hold another process with the model") for name in lost]
 
 
 class _Meter:
