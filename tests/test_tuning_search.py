@@ -134,5 +134,11 @@ def test_the_limits_of_errors():
     assert judged(("bf16",), {**right, "output_error": 0.01, "gradient_error": 0.3}, None).status == "ok"
     assert judged((), {**right, "finite": False}, None).reason == "it gives values that are no numbers"
     assert judged((), {"failed": "RuntimeError: no\nmore"}, None).reason == "RuntimeError: no"
-    assert judged(("bf16",), {"finite": True, "box_overlap": 0.7}, None).status == "wrong"
-    assert judged((), {"finite": True, "box_overlap": 0.985}, None).status == "wrong"
+    boxes = Checked(box_overlap=0.999, score_error=1e-4)
+    assert judged(("bf16",), {"finite": True, "box_overlap": 0.7}, boxes).status == "wrong"
+    assert judged(("threads",), {"finite": True, "box_overlap": 0.985}, boxes).status == "wrong"
+    assert judged(("threads",), {"finite": True, "score_error": 0.01}, boxes).status == "wrong"
+    # How far float32 moves the boxes of a model is no fault of the program as shipped, and sets the limit of the others.
+    assert judged((), {"finite": True, "box_overlap": 0.98, "score_error": 0.01}, None).status == "ok"
+    moved = Checked(box_overlap=0.98, score_error=0.01)
+    assert judged(("threads",), {"finite": True, "box_overlap": 0.965, "score_error": 0.015}, moved).status == "ok"

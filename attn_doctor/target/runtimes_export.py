@@ -29,7 +29,7 @@ def export(place, name):
     from ultralytics import YOLO
 
     options = {"format": name, "imgsz": CONFIG["imgsz"], "device": CONFIG["device"].replace("cuda:", "")}
-    if missing(("onnxslim",)):
+    if name in ("onnx", "engine") and missing(("onnxslim",)):
         options["simplify"] = False
     started = time.monotonic()
     made = YOLO(place).export(**options)

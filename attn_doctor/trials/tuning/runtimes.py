@@ -202,7 +202,7 @@ def _measured(
         precision = told[name].get("precision")
         most = SIXTEEN_BITS if precision in _SIXTEEN or "bf16" in entry.settings else FLOAT32
         seen = told[name] if told[name].get("failed") else entry.ask("check")
-        checked = judged((), seen, None, most)
+        checked = judged((), seen, rows[SHIPPED].checked if rows else None, most)
         rows[name] = msgspec.structs.replace(entry.row, precision=precision, checked=checked)
     race = _race({name: entry for name, entry in entries.items() if rows[name].checked.status == "ok"}, say)
     return (*_with_advice(_with_times(rows, race), level), *lost)
