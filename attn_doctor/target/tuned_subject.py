@@ -123,7 +123,8 @@ class TunedSubject(ModelSubject):
 
 
 def compared_boxes(got, expected):
-    """Return how far the boxes with the highest scores are off: their smallest overlap (IoU), and the largest difference of scores.
+    """Return how far the boxes with the highest scores are off: the overlap (IoU) that 95 of 100 have at least, and the
+    largest difference of their scores.
 
     Both hold [images, 4 + classes, places] of a head that decodes every place. Of any other output nothing is said.
     """
@@ -133,7 +134,7 @@ def compared_boxes(got, expected):
     best = expected[4:].max(dim=0).values.topk(min(BOXES, expected.shape[1])).indices
     overlap = overlaps(got[:4, best], expected[:4, best])
     score = (got[4:, best] - expected[4:, best]).abs().max()
-    return {"box_overlap": float(overlap.min()), "score_error": float(score)}
+    return {"box_overlap": float(overlap.sort().values[len(overlap) // 20]), "score_error": float(score)}
 
 
 def overlaps(some, others):

@@ -19,7 +19,9 @@ class Checked(Record, frozen=True, kw_only=True):
     reason: str | None = None
     output_error: float | None = None
     gradient_error: float | None = None  # of training alone
-    box_overlap: float | None = None  # of predicting alone: the smallest IoU of the boxes with the highest scores
+    box_overlap: float | None = (
+        None  # of predicting alone: the IoU that 95 of the 100 boxes with the highest scores have at least
+    )
     score_error: float | None = None  # the largest difference of their scores
     first_ms: float | None = None  # of the first pass, which compiles where something is compiled
 
