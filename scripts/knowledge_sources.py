@@ -1,6 +1,6 @@
 """Read the public sources of the knowledge tables: git, pip and web pages.
 
-Only `refresh_knowledge.py` uses it. It knows the format of each source, and nothing of the tables.
+Only `refresh_knowledge.py` uses it. It has code for the format of each source, and none for the tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class NotReached(Exception):
-    """A source that did not answer; the text is the reason."""
+    """Report a source that did not answer; the text is the reason."""
 
 
 def git(clone: Path, *arguments: str) -> str:
@@ -74,7 +74,7 @@ def fetch(url: str) -> bytes:
 
 
 def cuda_of(requirements: Iterable[str]) -> str | None:
-    """Return the CUDA of a torch wheel from its requirements; its metadata does not hold the version."""
+    """Return the CUDA of a torch wheel from its requirements; its metadata does not contain the version."""
     for text in requirements:
         found = re.match(r"(?:cuda-toolkit(?:\[[^]]*\])?|nvidia-cuda-runtime(?:-cu\d+)?)\s*\(?==(\d+\.\d+)", text)
         if found:
@@ -83,7 +83,7 @@ def cuda_of(requirements: Iterable[str]) -> str | None:
 
 
 def required(requirements: Iterable[str], package: str) -> str | None:
-    """Return the bare requirement: "triton==3.6.0" of "triton (==3.6.0) ; platform_system == ..." and newer forms."""
+    """Return the bare requirement: "triton==3.6.0" for "triton (==3.6.0) ; platform_system == ..." and newer forms."""
     for text in requirements:
         found = re.match(rf"({package}[\w.-]*?)\s*\(?([=~<>!]=?[^;)\s]+)", text)
         if found:
@@ -98,7 +98,7 @@ def release_facts(setup: str) -> Row:
     python = re.search(r'python_requires="([^"]+)"', setup)
     standards = {int(text) for text in re.findall(r"-std=c\+\+(\d+)", setup)}
     if lowest is None or python is None:
-        raise NotReached("setup.py has another shape than the known ones")
+        raise NotReached("setup.py has none of the known forms")
     later = re.findall(r'bare_metal_version >= Version\("([\d.]+)"\).*?\n(?:.*\n)?.*code=sm_(\d+)"', setup)
     return {
         "requires_python": python[1],
@@ -114,7 +114,7 @@ def release_facts(setup: str) -> Row:
 
 
 def wheel_tag(setup: str) -> dict[str, str]:
-    """Return the CUDA part of the wheel's name: one number where setup.py prints the major only, else two."""
+    """Return the CUDA part of the wheel's name: one number if setup.py prints only the major, else two."""
     chosen = re.findall(r'parse\("(\d+\.\d+)"\)', setup[setup.index("def get_wheel_url") :])
     major_only = 'f"{torch_cuda_version.major}"' in setup
     spelt = ["cu" + (text.partition(".")[0] if major_only else text.replace(".", "")) for text in chosen]
@@ -122,7 +122,7 @@ def wheel_tag(setup: str) -> dict[str, str]:
 
 
 def matrix(workflow: str) -> Row:
-    """Return the build matrix of publish.yml, by its few own lines: no YAML reader is needed."""
+    """Return the build matrix of publish.yml, from its few lines, without a YAML parser."""
     axes = {name: ast.literal_eval(re.sub(r"(ubuntu-[\w.-]+)", r"'\1'", _axis(workflow, name)))
             for name in ("os", "python-version", "torch-version", "cuda-version", "cxx11_abi")}  # fmt: skip
     listed = workflow.partition("exclude:")[2].partition("steps:")[0].partition("uses:")[0]
@@ -144,7 +144,7 @@ def _axis(workflow: str, name: str) -> str:
 
 
 def wheel_rows(workflow: str, tags: dict[str, str]) -> Row:
-    """Return the fields of a wheel matrix that publish.yml gives, in the table's words."""
+    """Return the fields of a wheel matrix that are in publish.yml, with the names of the table."""
     read = matrix(workflow)
     axes = read["axes"]
     minors = {text: ".".join(text.split(".")[:2]) for text in axes["torch-version"]}
@@ -191,9 +191,9 @@ _ADDRESS = re.compile(
 
 
 def community_files(page: str) -> dict[tuple[str, str], list[list[str]]]:
-    """Return (package, release) -> files as the table has them, from a page with their addresses.
+    """Return (package, release) -> files, in the form of the table, from a page with their addresses.
 
-    Files that differ in nothing but the Python are one: [tag, CUDA, torch, suffix, platform, Python tags].
+    Files that differ only in their Python are one entry: [tag, CUDA, torch, suffix, platform, Python tags].
     """
     found: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
     for match in _ADDRESS.finditer(page):

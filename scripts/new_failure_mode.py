@@ -1,9 +1,9 @@
-"""Begin a failure mode: write its module and its fixtures with blanks, and say what is left to do.
+"""Begin a failure mode: write its module and its fixtures with blanks, and print the next steps.
 
     python scripts/new_failure_mode.py SLUG --area model_code --title "What it is called"
 
 `--facts-only` is for a failure mode that no log shows: the module gets a `detect` and no signs, and no log is written.
-docs/adding-a-failure-mode.md explains the blanks, which all hold the words FILL IN.
+docs/adding-a-failure-mode.md explains the blanks, all of which have the words FILL IN.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ Left to do (docs/adding-a-failure-mode.md says how):
 
 
 def next_code(folder: Path, area: Area) -> str:
-    """Return the first code of the area after all that are taken."""
+    """Return the code after the highest code of the area."""
     text = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
     taken = [int(number) for number in re.findall(rf'code="{area.prefix}(\d\d)"', text)]
     return f"{area.prefix}{max(taken, default=0) + 1:02}"
@@ -135,7 +135,7 @@ def main() -> int:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
         parser.error(f"{slug!r} is no name of small letters, digits and hyphens")
     if '"' in arguments.title or "\\" in arguments.title:
-        parser.error("the title stands in double quotes and can hold neither them nor a backslash")
+        parser.error("the title can contain neither a double quote nor a backslash")
     area = next(area for area in AREAS if area.folder == arguments.area)
     modes, logs = root / "attn_doctor" / "failure_modes", root / "fixtures" / "logs"
     module = modes / area.folder / f"{slug.replace('-', '_')}.py"

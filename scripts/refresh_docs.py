@@ -17,7 +17,7 @@ _HELP = re.compile(r"<!-- help: (attn-doctor[\w -]*) -->\n.*?<!-- /help -->\n", 
 
 
 def help_of(command: str) -> str:
-    """Return the output of `COMMAND --help` when it is not on a terminal."""
+    """Return the output of `COMMAND --help` as it is without a terminal."""
     words = command.split()[1:]
     argv = [sys.executable, "-m", "attn_doctor", *words, "--help"]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,8 @@
 """Compare the knowledge tables with their public sources and, with --write, update them.
 
 For maintainers only: it needs a network and git, and attn-doctor itself never runs it. For each table it prints the
-sources, the differences, and the sources that it could not reach. Fields that no source gives in a readable form are kept.
-Tables that it does not name are maintained by hand: see docs/knowledge.md.
+sources, the differences, and the sources that it could not reach. A field is kept if no source has it in a readable form.
+The other tables are maintained by hand: see docs/knowledge.md.
 
     python scripts/refresh_knowledge.py                              what differs
     python scripts/refresh_knowledge.py --write                      and write it
@@ -84,7 +84,7 @@ def _wheel_for(pythons: list[str]) -> tuple[str, ...]:
 
 
 def torchvision(old: list[Row]) -> list[Row]:
-    # From 0.29.1 on the demand names no single torch; which one a release came with is known by hand.
+    # From 0.29.1 on the requirement allows several torch versions; the torch of such a release is found out by hand.
     came_with = {row["torchvision"]: row["built_for"] for row in old}
     rows = []
     for version in reversed(versions_on_pypi("torchvision", "--python-version", "3.11", "--only-binary=:all:")):
@@ -125,7 +125,7 @@ def flash_attn_wheels(old: list[Row], clone: Path) -> list[Row]:
 
 
 def community_wheels(old: list[Row]) -> list[Row]:
-    """Return the rows with what the list of the largest builder has now; those of others are kept."""
+    """Return the rows with the present list of the largest builder; the rows of other builders are kept."""
     fresh = community_files(fetch(COMMUNITY).decode())
     rows = {_name(row): row for row in old}
     ours = next(row for row in old if row["page"] in COMMUNITY_PAGES)
@@ -137,13 +137,13 @@ def community_wheels(old: list[Row]) -> list[Row]:
 
 
 def at_tag(clone: Path, row: Row, path: str) -> str | None:
-    """Return a file as a release had it; None for a release without a tag."""
+    """Return the text of a file in a release; None for a release without a tag."""
     tag = f"v{row['release']}"
     return git(clone, "show", f"{tag}:{path}") if git(clone, "tag", "--list", tag).strip() else None
 
 
 def compare_with_release_pages() -> None:
-    """Compare with the release pages, which list the wheels that exist; the matrix is only the plan."""
+    """Compare with the release pages, which list the wheels that exist; the matrix says only which wheels were planned."""
     sys.path.insert(0, str(DATA.parent.parent.parent))
     from attn_doctor.knowledge import wheels
 
@@ -169,7 +169,7 @@ def compare_with_torch_index() -> None:
 
 
 def write(table: str, content: Row) -> None:
-    """Write one field a line: a change of one fact is a change of one line."""
+    """Write one field on each line, so that a changed fact is one changed line."""
     rows = ",\n".join(
         "    {\n" + ",\n".join(_field(*item) for item in row.items()) + "\n    }" for row in content["rows"]
     )
@@ -186,7 +186,7 @@ def _field(name: str, value: Any) -> str:
 
 
 def refresh(table: str, fresh: Callable[[list[Row]], list[Row]], *, save: bool) -> bool:
-    """Return whether the source was reached."""
+    """Update or compare one table. Returns whether the source was reached."""
     content = json.loads((DATA / f"{table}.json").read_text(encoding="utf-8"))
     old = content["rows"]
     try:

@@ -4,8 +4,8 @@
 
 For the newest release of each torch minor it reads the exports of torch's own libraries; for several releases of
 packages that are compiled against torch it reads their undefined symbols. It keeps the names that not all minors have.
-A wheel is never stored: its members are found by its zip directory and read by range requests, and only the lists of
-names are kept in the cache folder. A first run reads about 10 GB; later ones only what is new.
+A wheel is never stored: the script reads its zip directory and the needed members by range requests, and keeps only the lists of
+names in the cache folder. The first run reads about 10 GB, a later run only new wheels.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _BLOCK = 1 << 20
 
 
 class RemoteWheel:
-    """A wheel at a URL, read in ranges."""
+    """Read a wheel at a URL by ranges."""
 
     def __init__(self, name: str, url: str, sha256: str | None) -> None:
         self.name, self.url, self.sha256 = name, url, sha256
@@ -81,7 +81,7 @@ class RemoteWheel:
 
 
 class _Ranges(io.RawIOBase):
-    """A URL as a seekable file."""
+    """Wrap a URL as a seekable file."""
 
     def __init__(self, url: str) -> None:
         self._url, self._at = url, 0
@@ -170,13 +170,13 @@ def newest_of_minor(wheels: list[RemoteWheel]) -> dict[str, RemoteWheel]:
 
 
 def releases(wheels: list[RemoteWheel], first: str) -> list[RemoteWheel]:
-    """Return the newest release of every minor; all releases of a project that only counts its third number."""
+    """Return the newest release of every minor. A project whose versions differ only in the third number: all its releases."""
     found = {w.version.release[:2] if any(w.version.release[:2]) else w.version.release: w for w in wheels}
     return [wheel for wheel in found.values() if wheel.version >= Version(first)]
 
 
 def names_in(wheel: RemoteWheel, cache: Path, wanted: re.Pattern[str], *, exported: bool) -> dict[str, list[str]]:
-    """Return names by library: the exported or the undefined ones. From the cache where they are there."""
+    """Return the exported or the undefined names of each library, from the cache if they are in it."""
     kept = cache / f"{wheel.name}.{'exports' if exported else 'asks'}.json.gz"
     if kept.exists():
         return dict(json.loads(gzip.decompress(kept.read_bytes())))
@@ -202,7 +202,7 @@ def names_in(wheel: RemoteWheel, cache: Path, wanted: re.Pattern[str], *, export
 def worth_keeping(name: str, signature: str) -> bool:
     """Return whether a name is one of torch's own C++ or C names, and short enough.
 
-    Templates that fill half a page distinguish minors no better than short names.
+    Very long templates do not distinguish the minors better than short names.
     """
     if name.startswith("_Z"):
         return torch_symbols.TORCH_NAME.match(name) is not None and len(signature) <= 240
@@ -210,7 +210,7 @@ def worth_keeping(name: str, signature: str) -> bool:
 
 
 def spans(minors: list[str], covered: set[str]) -> str:
-    """Return the runs of minors, in the order of the list: "2.0-2.2 2.5-2.5"."""
+    """Return the ranges of minors, in the order of the list: "2.0-2.2 2.5-2.5"."""
     runs: list[list[str]] = []
     for minor in minors:
         if minor in covered:
@@ -250,7 +250,7 @@ def select(exports: dict[str, dict[str, list[str]]], asked: set[str]) -> dict[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", required=True, help="a package index as pip takes it (PEP 503)")
+    parser.add_argument("--index", required=True, help="a package index in the form that pip accepts (PEP 503)")
     parser.add_argument("--cache", required=True, type=Path, help="folder for the lists of names")
     parser.add_argument("--date", required=True, help="the day of this check, YYYY-MM-DD")
     parser.add_argument("--output", type=Path, default=TARGET, help="where to write the table")

@@ -28,6 +28,11 @@ def at(folder: str) -> str:
     return (WINDOWS if "\\" in folder else POSIX).format(folder)
 
 
+def frame(file: str) -> str:
+    """A traceback in which a program's own file imports torch."""
+    return f'  File "{file}", line 9, in <module>\n    import torch\n{BUILD}'
+
+
 def facts_of(text: str) -> Facts:
     return as_facts(stated_facts([READER.read(io.BytesIO(text.encode()), "log")]), Facts(grade="stated")).facts
 
@@ -143,8 +148,31 @@ ENVIRONMENTS = {
     ),
     "a portable Python": (
         at("D:\\ComfyUI\\python_embeded\\Lib\\site-packages"),
-        pip("D:\\ComfyUI\\python_embeded\\python.exe"),
+        pip("D:\\ComfyUI\\python_embeded\\python.exe -s"),
     ),
+    # programs that start a Python of their own, known by the folder of the program
+    "a web UI": (frame("D:\\a\\stable-diffusion-webui-forge\\launch.py"), pip("D:\\a\\stable-diffusion-webui-forge\\venv\\Scripts\\python.exe")),
+    "a web UI, Linux": (frame("/home/me/stable-diffusion-webui/launch.py"), pip("/home/me/stable-diffusion-webui/venv/bin/python")),
+    "a web UI in an active environment": (
+        "(sd) me@box:~$ python launch.py\n" + frame("/home/me/stable-diffusion-webui/launch.py"), pip("python")
+    ),
+    "kohya_ss": (frame("D:\\kohya_ss\\sd-scripts\\train.py"), pip("D:\\kohya_ss\\venv\\Scripts\\python.exe")),
+    "InvokeAI": (frame("C:\\invokeai\\run.py"), pip("C:\\invokeai\\.venv\\Scripts\\python.exe")),
+    "text-generation-webui": (frame("D:\\text-generation-webui\\server.py"), pip("D:\\text-generation-webui\\installer_files\\env\\python.exe")),
+    "SwarmUI": (frame("C:\\SwarmUI\\dlbackend\\comfy\\ComfyUI\\main.py"), pip("C:\\SwarmUI\\dlbackend\\comfy\\python_embeded\\python.exe -s")),
+    "Forge's package": (frame("D:\\webui_forge_cu121_torch231\\webui\\launch.py"), pip("D:\\webui_forge_cu121_torch231\\system\\python\\python.exe")),
+    "Pinokio": (frame("C:\\pinokio\\api\\wan.git\\app\\wgp.py"), pip("C:\\pinokio\\api\\wan.git\\app\\env\\Scripts\\python.exe")),
+    "Stability Matrix": (frame("C:\\SM\\StabilityMatrix\\Data\\Packages\\Fooocus\\launch.py"), pip("C:\\SM\\StabilityMatrix\\Data\\Packages\\Fooocus\\venv\\Scripts\\python.exe")),
+    "GPT-SoVITS": (frame("E:\\GPT-SoVITS-v2-240821\\webui.py"), pip("E:\\GPT-SoVITS-v2-240821\\runtime\\python.exe")),
+    "ComfyUI's package in words": (f"I run ComfyUI portable here\n{BUILD}", pip(".\\python_embeded\\python.exe -s")),
+    "ComfyUI's package, its prompt": (f"E:\\ComfyUI_windows_portable>pause\n{BUILD}", pip("E:\\ComfyUI_windows_portable\\python_embeded\\python.exe -s")),
+    "a folder called runtime": (at("D:\\voice\\runtime\\lib\\site-packages"), pip("D:\\voice\\runtime\\python.exe")),
+    "a folder called python": (at("E:\\tool\\python\\lib\\site-packages"), pip("E:\\tool\\python\\python.exe")),
+    "a path without its front": (at("runtime\\lib\\site-packages"), pip(".\\runtime\\python.exe")),
+    "a program beside its Python": (
+        frame("E:\\tools\\Find\\main.py") + at("E:\\tools\\Find\\lib\\site-packages"), pip("E:\\tools\\Find\\python.exe")
+    ),
+    "a program elsewhere": (frame("E:\\work\\main.py") + at("E:\\tools\\Find\\lib\\site-packages"), pip("python", word=CMD)),
     # conda, mamba, micromamba
     "conda, active": (
         "(seg) me@box:~$ python t.py\n" + at("/home/me/miniconda3/envs/seg/lib/python3.10/site-packages"),
@@ -226,6 +254,18 @@ ENVIRONMENTS = {
     ),
     # images and notebooks
     "a Dockerfile": (f"#9 [5/8] RUN pip install x\n{PIP}", pip("RUN python3")),
-    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), pip("!python")),
+    "Colab": ('  File "/content/x.py", line 1\n' + at("/usr/local/lib/python3.12/dist-packages"), ['%pip install --no-deps "ninja<2"', None]),  # and in words: restart the session
+    "Jupyter, Windows": (
+        f"Cell In[4], line 1\n{at('C:/Users/me/anaconda3/envs/seg/lib/site-packages')}", ['%pip install --no-deps "ninja<2"', None]
+    ),
+    "Jupyter, a command in a cell": (
+        f"!pip install x\n{at('/home/me/p/.venv/lib/python3.11/site-packages')}", ['%pip install --no-deps "ninja<2"', None]
+    ),
+    "docker compose": (
+        "".join(f"web-1  | {line}\n" for line in [*at("/usr/local/lib/python3.12/site-packages").splitlines(), "a", "b"]),
+        pip("RUN python3.12"),
+    ),
+    "a cluster": (f"[ana@login02 p]$ pip install x\n{PIP}", pip("python3")),
+    "a development container": (f"vscode ➜ /workspaces/p (main) $ pip install x\n{PIP}", pip("python3")),
     "WSL, active": (f"(venv) me@PC:/mnt/c/Users/me/p$ pip install x\n{PIP}", pip("python")),
 }  # fmt: skip

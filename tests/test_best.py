@@ -158,7 +158,7 @@ def test_where_eager_is_wrong_a_right_backend_is_advised_whatever_its_speed(fact
     made = advice(row("eager", *STEADY, **WRONG), slow, run=CHECK)
     assert made.backend == "sdpa-flash"
     assert "eager's numbers are 140% off here (torch-cpu-batchnorm-gradient)" in made.summary
-    assert "those of sdpa-flash are right" in made.summary
+    assert "the numbers of sdpa-flash are right" in made.summary
     assert "Keep eager" not in made.summary
     assert found(row("eager", *STEADY, **WRONG), slow, run=CHECK) == {"torch-cpu-batchnorm-gradient": Severity.ERROR}
 

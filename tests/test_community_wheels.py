@@ -102,7 +102,7 @@ def test_what_speaks_against_a_file_for_windows(changed, fits, why):
     [
         ({"glibc": "2.24"}, True, None),
         ({"glibc": "2.23"}, None, "built on glibc 2.28; whether it needs that is not known, here 2.23"),
-        ({"glibc": None}, False, "needs glibc, and the C library here is another"),
+        ({"glibc": None}, False, "needs glibc, and the C library here is not glibc"),
         ({"cxx11_abi": False}, False, "built with a torch of cxx11abi TRUE, your torch has FALSE"),
         ({"gpus": ("12.0",)}, True, None),
     ],

@@ -49,9 +49,11 @@ RELEASE = "Cuda compilation tools, release {}, V{}.1\n"
 def test_the_toolset_is_one_that_nvcc_takes(text, toolset):
     facts, finding = first(text)
     assert (facts.system.os, finding.slug) == ("windows", "host-compiler-unsupported")
-    install, prompt = finding.fixes[-1].steps
+    install, prompt, variable = finding.fixes[-1].steps
     assert f"Component.VC.{toolset}." in install.argv[-1]
-    assert f"-vcvars_ver={toolset}`" in prompt.why
+    assert prompt.argv[0] == "call"
+    assert prompt.argv[-1] == f"-vcvars_ver={toolset}"
+    assert (variable.name, variable.value) == ("DISTUTILS_USE_SDK", "1")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_where_no_limit_is_known_the_limits_are_said():
 def test_the_toolkit_is_one_that_knows_the_architecture(text, floor, archs):
     _, finding = first(text)
     newer, older = finding.fixes
-    assert floor in f"{newer.title} {newer.steps[-1].why}"
+    assert floor in f"{newer.title} {newer.steps[0].why}"
     assert cures(text)[-1] == [archs and f"export TORCH_CUDA_ARCH_LIST={archs}"]
     assert archs or "nvcc --list-gpu-arch" in older.steps[0].why
 

@@ -14,7 +14,7 @@ from attn_doctor.failure_modes import find
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Distribution, Facts, Unknown, Variable
 from attn_doctor.model.findings import Fix, Goal
-from attn_doctor.model.steps import Install, RunByHand, SetVariable
+from attn_doctor.model.steps import Install, SetVariable
 
 SLUG = "torch-load-weights-only"
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -69,10 +69,10 @@ def test_a_release_is_upgraded_and_a_checkout_is_kept():
         (FRAME + REFUSED.format("numpy._core.multiarray._reconstruct"), Unknown("a log alone"), Install),
         (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), Unknown("a log alone"), Install),
         (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), "8.3.100", Install),  # another program took it back
-        (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), "8.3.162", RunByHand),  # not a call of ultralytics
-        (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), None, RunByHand),
-        (REFUSED.format("numpy._core.multiarray._reconstruct"), Unknown("a log alone"), RunByHand),
-        (REFUSED.format("models.yolo.Model"), "8.2.63", RunByHand),
+        (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), "8.3.162", SetVariable),  # not a call of ultralytics
+        (REFUSED.format("ultralytics.nn.tasks.SegmentationModel"), None, SetVariable),
+        (REFUSED.format("numpy._core.multiarray._reconstruct"), Unknown("a log alone"), SetVariable),
+        (REFUSED.format("models.yolo.Model"), "8.2.63", SetVariable),
     ],
 )
 def test_the_cure_is_for_whose_call_it_was(text, ultralytics, first):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from ailing_machines import H
 from one_rule import found
@@ -58,14 +61,29 @@ def test_a_conda_environment_with_torch_of_pypi_does_without_mkl():
     steps = [fix.steps[0] for fix in found(SLUG, in_conda("pip")).fixes]
     assert steps[0].argv[:4] == ("conda", "install", "--prefix", r"C:\Users\user\miniconda3\envs\vision")
     assert steps[0].argv[-1] == "nomkl"
-    assert steps[1].argv[0] == "where.exe"
-    assert isinstance(steps[2], SetVariable)
+    assert isinstance(steps[1], SetVariable)
 
 
-def test_elsewhere_the_copies_are_looked_for_and_the_workaround_comes_last():
+def test_elsewhere_the_program_starts_again_and_the_copies_are_looked_for_in_the_environment():
     for facts in (in_conda("conda"), aborted("torch")):
-        fixes = found(SLUG, facts).fixes
-        assert isinstance(fixes[0].steps[0], RunByHand)
-        assert "nomkl" not in fixes[0].steps[0].argv
-        assert isinstance(fixes[-1].steps[0], SetVariable)
-        assert "wrong results" in fixes[-1].steps[0].why
+        (fix,) = found(SLUG, facts).fixes
+        allow, look, _ = fix.steps
+        assert isinstance(allow, SetVariable)
+        assert "wrong results" in allow.why
+        assert isinstance(look, RunByHand)
+        assert look.argv[0] == facts.interpreter.python
+        assert "sys.prefix" in look.argv[-1]
+
+
+def test_the_command_that_looks_for_the_copies_lists_them(tmp_path):
+    facts = aborted("torch")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libiomp5md.dll").touch()
+    program = found(SLUG, facts).fixes[0].steps[1].argv[-1]
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.prefix = {str(tmp_path)!r}; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == [str(tmp_path / "lib" / "libiomp5md.dll")]

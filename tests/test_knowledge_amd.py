@@ -26,9 +26,13 @@ def test_what_every_build_holds_has_none(gfx):
         ("AMD Radeon RX 6700 XT", "gfx1031"),
         ("Radeon RX 6600", "gfx1032"),
         ("AMD Radeon 780M Graphics", "gfx1103"),
-        ("AMD Radeon RX 7900 XTX", None),
+        ("AMD Radeon RX 7900 XTX", "gfx1100"),
         ("AMD Radeon RX 7700S", None),
-        ("AMD Instinct MI300X", None),
+        ("AMD Instinct MI300X", "gfx942"),
+        ("AMD Radeon Pro WX 5100", "gfx803"),
+        ("AMD Radeon RX Vega 64", "gfx900"),
+        ("AMD Radeon VII", "gfx906"),
+        ("AMD Radeon Vega 8 Graphics", None),
     ],
 )
 def test_the_number_of_a_card_by_its_name(card, gfx):

@@ -57,7 +57,7 @@ def test_the_defaults_of_setup_py_want_four_times_as_much():
         ({"nvcc": "12.8"}, "nvcc is 12.8, torch was built with CUDA 13.0: the majors differ"),
         ({"nvcc": "11.5", "torch_cuda": "11.8", "torch": "2.2.2"}, "needs nvcc 11.7 or newer, here 11.5"),
         ({"nvcc": "12.4", "torch_cuda": "12.4", "compiler_version": "14.1.0", "torch": "2.5.1"},
-         "nvcc 12.4 takes gcc up to 13, here 14.1.0"),
+         "nvcc 12.4 accepts gcc up to 13, here 14.1.0"),
         ({"compiler_version": None}, "there is no gcc"),
         ({"python": "3.8"}, "needs Python >=3.9, here 3.8"),
         ({"gpus": ("7.5",)}, "needs compute capability 8.0"),

@@ -56,7 +56,7 @@ def test_every_release_is_answered_for():
         ({"torch": "2.15.0+cu132", "cuda": "13.2"}, "2.8.3.post1", False, "built for CUDA 12, your torch is built for CUDA 13.2"),
         ({"glibc": "2.28"}, "2.8.3", False, "needs glibc 2.32, here 2.28"),
         ({"glibc": "2.31"}, "2.8.3", False, "needs glibc 2.32, here 2.31"),
-        ({"glibc": None}, "2.8.3", False, "needs glibc, and the C library here is another"),
+        ({"glibc": None}, "2.8.3", False, "needs glibc, and the C library here is not glibc"),
         ({"torch": "2.6.0", "cuda": "12.4", "cxx11_abi": False, "gpus": ("12.0",)}, "2.7.4.post1", False,
          "holds sm_80 and sm_90, your GPU is 12.0"),
         ({"torch": "2.6.0", "cuda": "12.4", "cxx11_abi": False}, "2.8.3", False,
@@ -218,7 +218,7 @@ def test_unknown_parts_are_named():
 def test_pointers_are_never_promises():
     for parts in ({}, {"torch": "2.15.0", "cuda": "13.2"}, {"gpus": ("9.0",)}):
         pointers = [candidate for candidate in finder.find(key(**parts)).candidates if candidate.filename is None]
-        assert len(pointers) == 7
+        assert len(pointers) == 9
         assert all(pointer.fits is not True and pointer.reasons for pointer in pointers)
 
 
@@ -301,4 +301,14 @@ def test_the_key_of_a_target():
 def test_the_contract_of_wheels_json():
     plain = msgspec.to_builtins(finder.find(HEALTHY))
     assert set(plain) == {"key", "candidates"}
-    assert set(plain["candidates"][0]) == {"release", "filename", "url", "source", "fits", "reasons"}
+    assert set(plain["candidates"][0]) == {
+        "release",
+        "filename",
+        "url",
+        "source",
+        "fits",
+        "reasons",
+        "kind",
+        "package",
+        "listed",
+    }

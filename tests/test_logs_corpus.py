@@ -28,14 +28,19 @@ def first_root(diagnosis: Diagnosis) -> Finding | None:
     return first if first and first.root_cause else None
 
 
-# The newest torch that supports every GPU, as a cure names it where nothing is known of the GPU: `{torch}` in an expectation.
-NEWEST = "torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cu126"
+# The newest torch that supports every GPU, as a cure names it where nothing is known of GPU and Python: `{torch}` in an expectation.
+NEWEST = "torch torchvision --index-url https://download.pytorch.org/whl/cu126"
 
 
 def _plain(argv: tuple[str, ...]) -> str:
-    """Return a command; one that asks the torch there for its version without the program that does, and with <torch> for {torch}."""
-    if any("torch.__version__.partition" in word for word in argv):
-        return " ".join(("(asks torch)", *argv[3:])).replace("{", "<").replace("}", ">")
+    """Return a command as an expectation has it.
+
+    The lines that set NVIDIA's repository up, in whichever Ubuntu or Debian it is, are of one wording: tests/test_system_lines.py has it.
+    """
+    if argv[:2] == ("sh", "-c"):
+        argv = argv[2:]
+    if any("cuda-keyring" in word and "os-release" in word for word in argv):
+        return "(NVIDIA's repository)"
     return " ".join(argv)
 
 

@@ -148,7 +148,7 @@ def test_a_file_that_is_cut_off_says_so(tmp_path, layer):
         (b"I" + b"9" * 100_000 + b"\n", "no end"),
         (b"X\xff\xff\xff\x7fabc", "ends early"),
         (b"(tt", "ends early"),
-        (b"0000", "takes more from the stack"),
+        (b"0000", "takes more values from the stack"),
         (b"h\x07", "ends early"),
     ],
     ids=["endless", "long-number", "claims-2-GB", "marks", "pops", "memo"],

@@ -178,7 +178,7 @@ def test_numbers_of_eager_that_are_wrong_are_left_for_right_ones():
     wrong = row("eager", status="wrong", wrong_by=0.25)
     made = advice(wrong, row("sdpa", 120.0))
     assert (made.backend, made.measured) == ("sdpa", True)
-    assert "eager's numbers are 25% off here, those of sdpa are right" in made.summary
+    assert "eager's numbers are 25% off here, the numbers of sdpa are right" in made.summary
     assert [r.refers_to for r in made.because[:2]] == ["trials.0", "trials.1"]
     named = advice(wrong, row("sdpa", 120.0), findings=(error("torch-cpu-zork", "AD998", blocks=("eager",)),))
     assert "25% off here (torch-cpu-zork)" in named.summary

@@ -15,7 +15,7 @@ from whole_machines import CARD, RTX_4090, changed, gpu, packages, without_drive
 
 from attn_doctor import commands
 from attn_doctor.examination import log_reader
-from attn_doctor.failure_modes.shared import torch_carried_over, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_carried_over, torch_here, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, own_index
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import torch_choice
@@ -76,9 +76,29 @@ CHOSEN = {
         "cu128",
     ),
     "RTX 5070 named in a log, driver not known": (
-        {**PC, "capabilities": ("12.0",)},
+        {**PC, "capabilities": ("12.0",), "python": "3.12"},
         "torch==2.11.0 torchvision==0.26.0",
         "cu128",
+    ),
+    "RTX 5070, Python not known: no release is pinned": (
+        {**PC, "capabilities": ("12.0",)},
+        "torch torchvision",
+        "cu128",
+    ),
+    "Windows, driver 581, Python not known: cu130 begins with Python 3.10": (
+        {**WIN, "capabilities": ("8.9",), "driver": "581.57"},
+        "torch torchvision",
+        "cu128",
+    ),
+    "driver 580, Python not known: the registry has a torch for each": (
+        {**PC, "capabilities": ("8.9",), "driver": "580.95.05"},
+        "torch torchvision",
+        "",
+    ),
+    "an old YOLO, Python not known": (
+        {**PC, "driver": "550.144.03", "before": "2.6"},
+        "torch<2.6 torchvision<0.21",
+        "",
     ),
     "CentOS 7, glibc 2.17": (
         {**PC, "capabilities": ("8.0",), "driver": "580.95.05", "python": "3.11", "glibc": "2.17"},
@@ -120,7 +140,7 @@ CHOSEN = {
         "torch==2.14.1 torchvision==0.29.1",
         "cu126",
     ),
-    "Windows, nothing else known": ({"os": "windows"}, "torch==2.14.1 torchvision==0.29.1", "cu126"),
+    "Windows, nothing else known": ({"os": "windows"}, "torch torchvision", "cu126"),
     "Windows without a GPU": (
         {"os": "windows", "maker": "none", "python": "3.12"},
         "torch==2.15.0 torchvision==0.29.2",
@@ -535,12 +555,12 @@ def facts_of(text):
     [
         (
             r'File "C:\Users\me\ai\venv\Lib\site-packages\torchvision\_meta_registrations.py", line 26',
-            "torch==2.14.1 torchvision==0.29.1",
+            "torch torchvision",
             "cu126",
         ),
         (
             "OS: Windows 11\nGPU 0: NVIDIA GeForce RTX 5080 (UUID: GPU-1)\nDriver Version: 577.00",
-            "torch==2.11.0 torchvision==0.26.0",
+            "torch torchvision",
             "cu128",
         ),
         (
@@ -552,14 +572,14 @@ def facts_of(text):
 )
 def test_a_log_alone_gets_a_torch_with_an_index(lines, requirements, index):
     facts = facts_of(lines)
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     assert " ".join(found.requirements()) == requirements
     assert found.index_url == WHL + index
 
 
 def test_a_log_of_a_jetson_gets_nvidias_torch():
     facts = facts_of("Linux ubuntu 5.15.148-tegra\nJetPack 6.2\nPython 3.10.12")
-    assert torch_steps.choice(facts).index_url == "https://pypi.jetson-ai-lab.io/jp6/cu126"
+    assert torch_install.choice(facts).index_url == "https://pypi.jetson-ai-lab.io/jp6/cu126"
 
 
 # -- where no index is reached
@@ -614,6 +634,7 @@ ALLOWED = {
     "knowledge/torch_choice.py",
     "knowledge/torch_machine.py",
     "failure_modes/shared/torch_here.py",
+    "failure_modes/shared/torch_install.py",
     "failure_modes/shared/torch_steps.py",
     "fixes/step_safety.py",
     "project_files/dockerfile.py",  # reads the tag of an image as a wish

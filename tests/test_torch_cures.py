@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 from first_cures import cures, first
 
-from attn_doctor.commands import by_the_torch_there
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_here, torch_install
 from attn_doctor.logs.stated_facts.typed import answers
-from attn_doctor.model.facts import Facts, Gpu, Graphics, Yolo
-from attn_doctor.model.steps import Install
+from attn_doctor.model.facts import Facts, Gpu, Graphics, System, Yolo
 
 NO_HOME = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
 NVCC = "Cuda compilation tools, release 12.6, V12.6.20\n"
@@ -60,8 +54,8 @@ FIRST = {
     "an nvcc answers, and torch found no CUDA_HOME": (
         f"C:\\work\\rast>python setup.py install\n{NO_HOME}\nC:\\work\\rast>nvcc --version\n{NVCC}",
         [
-            f"{AGAIN}torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
-            f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            f"{AGAIN}torch torchvision --index-url {WHL}/cu126",
+            f"python -m pip install torch torchvision --index-url {WHL}/cu126",
             'set "CUDA_HOME=C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v12.6"',
         ],
     ),
@@ -99,8 +93,8 @@ FIRST = {
     "a CPU build of a nightly, which no index has for CUDA": (
         f"torch.__version__: 2.10.0.dev20251101+cpu\n{UBUNTU}{NO_CUDA}",
         [
-            f"{AGAIN}torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
-            f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126",
+            f"{AGAIN}torch torchvision --index-url {WHL}/cu126",
+            f"python -m pip install torch torchvision --index-url {WHL}/cu126",
         ],
     ),
     "versions that a session of Python answered": (
@@ -111,7 +105,7 @@ FIRST = {
     "a Triton that is too old, on a Thor": (TEGRA.format("6.8.12") + PTXAS.format("110a"), PTXAS_HERE),
     "a Triton that is too old for an RTX 50": (
         f"{UBUNTU}PyTorch version: 2.6.0+cu124\n{PTXAS.format('120')}",
-        [f"python -m pip install torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128"],
+        [f"python -m pip install --upgrade torch torchvision --index-url {WHL}/cu128"],
     ),
     "a build that was killed": (
         KILLED,
@@ -121,8 +115,8 @@ FIRST = {
     "an architecture that torch does not know": (
         f"{UBUNTU}PyTorch version: 2.5.1+cu124\nGPU 0: NVIDIA GeForce RTX 5080\n{REFUSED.format('12.0')}",
         [
-            f"{AGAIN}torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128",
-            f"python -m pip install torch==2.11.0 torchvision==0.26.0 --index-url {WHL}/cu128",
+            f"{AGAIN}torch torchvision --index-url {WHL}/cu128",
+            f"python -m pip install torch torchvision --index-url {WHL}/cu128",
         ],
     ),
     "an architecture that the GPU there does not need": (
@@ -142,7 +136,10 @@ FIRST = {
             "12.2     |\n|   0  Tesla P100-PCIE-16GB           On  | 00000000:00:04.0 Off |\nRuntimeError: The NVIDIA driver on your system is too "
             "old (found version 12020). Please update your GPU driver\n"
         ),
-        [f"python -m pip install torch==2.14.1 torchvision==0.29.1 --index-url {WHL}/cu126"],
+        [  # the release that is there, as its Python is not known
+            f"{AGAIN}torch==2.9.1 torchvision==0.24.1 --index-url {WHL}/cu126",
+            f"python -m pip install torch==2.9.1 torchvision==0.24.1 --index-url {WHL}/cu126",
+        ],
     ),
     "no driver, a Pascal card of lspci, os-release": (
         f'NAME="Fedora Linux"\nVERSION_ID=43\nID=fedora\n{LSPCI}{NO_DRIVER}',
@@ -205,24 +202,19 @@ def test_an_answer_is_read_by_the_expression_that_was_typed(text):
     assert {answer.fact: answer.value for answer in found} == TYPED[text]
 
 
-@pytest.mark.parametrize(
-    ("version", "cuda", "wanted"),
-    [
-        ("2.6.0+cu124", "12.4", "0.21 cu124 2.6.0 3.2"),
-        ("2.4.1", "12.1", "0.19 cu121 2.4.1 3.1"),
-        ("2.11.0.dev20260101", None, "0.26 cpu 2.11.0.dev20260101 3.6"),
-        ("2.9.1+rocm6.4", None, "0.24 rocm6.4 2.9.1 3.5"),
-    ],
-)
-def test_the_torch_there_is_asked_for_what_belongs_to_it(tmp_path, version, cuda, wanted):
-    (tmp_path / "torch.py").write_text(f"__version__ = {version!r}\nclass version: cuda = {cuda!r}\n")
-    echo = ("-c", "import sys; print(*sys.argv[1:])", "{vision}", "{flavour}", "{torch}", "{triton}")
-    step = by_the_torch_there(Facts(), Install(requirements=("{triton}",), why="", changes=""))
-    argv = (sys.executable, *step.argv[1:3], sys.executable, *echo)
-    done = subprocess.run(
-        argv, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
+def test_where_nobody_knows_the_torch_it_is_looked_at_and_the_line_is_written_out_for_one():
+    machine = Facts(grade="stated", graphics=Graphics(gpus=(Gpu(index=0, compute_capability="12.0"),)))
+    look, line = torch_here.vision_of_the_torch_there(machine)
+    assert look.argv == ("python", "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    assert " ".join(line.argv) == (
+        f"python -m pip install --force-reinstall --no-deps torchvision==0.26.0 --index-url {WHL}/cu128"
     )
-    assert done.stdout.split() == wanted.split()
+    assert "for torch 2.11.0+cu128" in line.why
+    board = Facts(grade="stated", system=System(board="jetson", jetpack="6.2"))
+    assert (
+        "git+https://github.com/pytorch/vision.git@release/0.20"
+        in torch_here.vision_of_the_torch_there(board)[1].argv[-1]
+    )
 
 
 SHARED = "NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.\n"
@@ -235,7 +227,7 @@ def test_an_old_yolo_gets_a_torch_that_still_loads_its_checkpoints():
     rtx50 = Gpu(index=0, name="NVIDIA GeForce RTX 5080", compute_capability="12.0")
     old, new = Yolo(version="8.2.63"), Yolo(version="8.2.64")
     torches = [
-        torch_steps.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
+        torch_install.choice(Facts(yolo=yolo, graphics=Graphics(gpus=gpus))).torch
         for yolo, gpus in ((old, ()), (new, ()), (old, (rtx50,)))
     ]
     assert torches == ["2.5.1", "2.14.1", "2.11.0"]  # code for an RTX 50 is in newer ones alone
@@ -316,4 +308,4 @@ def test_a_gcc_that_the_headers_of_torch_refuse_is_told_by_collect_env(torch, gc
 def test_what_is_compiled_at_its_first_use_needs_the_torch_of_the_toolkit():
     told = commands_of(JIT)
     assert "DS_BUILD_OPS" not in told
-    assert f"torch==1.10.1+cu111 torchvision==0.11.2+cu111 --find-links {WHL}/torch_stable.html" in told
+    assert f"torch==1.10.2+cu111 torchvision==0.11.3+cu111 --find-links {WHL}/torch_stable.html" in told

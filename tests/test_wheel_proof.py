@@ -167,7 +167,7 @@ def test_a_file_that_fits():
         ({}, {"name": None}, ("8.9",), "its name says flash-attn, its METADATA nothing"),
         ({}, {"version": "2.8.2"}, ("8.9",), "its name says version 2.8.3, its METADATA 2.8.2"),
         ({}, {"version": None}, ("8.9",), "its name says version 2.8.3, its METADATA nothing"),
-        ({}, {"path": "flash.whl"}, ("8.9",), "its name is no wheel's, so no installer takes it"),
+        ({}, {"path": "flash.whl"}, ("8.9",), "its name is not the name of a wheel, so no installer accepts it"),
         ({}, {"at_startup": ("evil.pth",)}, ("8.9",), "it brings code that runs whenever Python starts: evil.pth"),
         ({}, {"leaving": ("../a", "../b")}, ("8.9",), "members leave the folder of the archive, or are links: ../a, ../b"),
         ({}, {"unpacked": 17 << 30}, ("8.9",), "its members unpack to 17 GB"),
@@ -206,7 +206,7 @@ def test_what_cannot_be_told():
     found = prove(INSIDE, [], ("8.9",))
     assert (found.verdict, found.open_questions) == (
         "cannot be told",
-        ("it holds no compiled extension that could be read",),
+        ("it contains no compiled extension that could be read",),
     )
 
 
@@ -274,7 +274,7 @@ def test_a_wheel_is_fetched_under_its_own_name_into_a_folder_of_the_user(web):
 
 @pytest.mark.parametrize("url", ["https://host/", "https://host/a.tar.gz", "https://host/a%00b.whl"])
 def test_an_address_of_no_wheel_is_refused(web, url):
-    with pytest.raises(Refused, match="is no address of a wheel"):
+    with pytest.raises(Refused, match="is not the address of a wheel"):
         quarantine.fetch(url, lambda _: None)
 
 
@@ -312,7 +312,7 @@ def test_the_command_on_a_file_that_fits(tmp_path):
     done = command(tmp_path, str(path))
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "✓ This file fits: its extension would load here, and it keeps to its name." in said
+    assert "✓ This file fits: its extension would load here, and its content agrees with its name." in said
     assert hashlib.sha256(path.read_bytes()).hexdigest() in said
     assert MEANING in said
     assert f"pip install {path}" in said

@@ -99,7 +99,7 @@ def test_of_one_release_each_wheel_fits_its_own_key_alone():
     [
         ({"python": "3.13t"}, "built for Python 3.13, you have 3.13t"),
         ({"platform": "linux_aarch64"}, "built for linux_x86_64, you have linux_aarch64"),
-        ({"platform": "musllinux_1_2_x86_64", "glibc": None}, "needs glibc, and the C library here is another"),
+        ({"platform": "musllinux_1_2_x86_64", "glibc": None}, "needs glibc, and the C library here is not glibc"),
         ({"platform": "win_amd64", "glibc": None, "torch": "2.8.0+cu128"}, "built for linux_x86_64, you have win_amd64"),
         ({"platform": "manylinux_2_28_x86_64", "glibc": None}, "needs glibc 2.32, here 2.28"),
         ({"torch": "2.8.0+cpu"}, "built for CUDA 12, your torch is built without CUDA"),

@@ -14,8 +14,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="examine this machine, try the attention backends, and say what to do",
         description="Examines the target environment, runs a short YOLOv12 training under every attention backend that "
         "this machine can run, and says what is wrong, what to do and which backend to use.",
-        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 something that "
-        "was asked for could not be examined, or a log has an unknown error; 70 attn-doctor itself failed; "
+        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something found; 2 wrong usage; 3 something that "
+        "was requested could not be examined, or a log has an unknown error; 70 attn-doctor itself failed; "
         "130 interrupted.",
         formatter_class=formatter,
     )

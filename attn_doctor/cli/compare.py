@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     found = compare(before, after)
     shown = (Path(names[0]).name, Path(names[1]).name)  # a folder may name its owner
     blocks = outline(before, after, found, shown)
-    write(arguments, lambda: Answer(found, lambda: blocks))  # redacted, as saved reports are
+    write(arguments, lambda: Answer(found, lambda: blocks))  # redacted: saved reports are redacted already
     if on_terminal(arguments):
         show_blocks(blocks)
     least = fail_on(arguments)

@@ -45,7 +45,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--installer",
         choices=("pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"),
-        help="use this installer (default: the one that manages this environment)",
+        help="use this installer (default: the installer that manages this environment)",
     )
     parser.add_argument(
         "--verify",

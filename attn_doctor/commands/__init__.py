@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from attn_doctor.commands.installers import by_own_tool, by_the_torch_there, chosen, context, in_order, rendered
+from attn_doctor.commands import places
+from attn_doctor.commands.installers import by_own_tool, chosen, context, in_order, rendered
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import in_powershell, quoted, shell_of, shown
-from attn_doctor.commands.target_python import examining, python, starting
+from attn_doctor.commands.target_python import examining, program, python, starting
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
@@ -16,11 +17,12 @@ from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, 
 __all__ = [
     "by_hand",
     "by_own_tool",
-    "by_the_torch_there",
     "check",
+    "in_front",
     "in_powershell",
     "install",
     "prepared",
+    "program",
     "python",
     "quoted",
     "reinstall",
@@ -148,9 +150,37 @@ def variable(name: str, value: str | None, why: str) -> Step:
     return SetVariable(name=name, value=value, why=why, changes=f"{name}, in this shell alone", risk="none")
 
 
+def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
+    """Build a step that puts a folder in front of what a list of folders (PATH, LD_LIBRARY_PATH) holds now.
+
+    An empty part of such a list is the current folder, so the colon comes only where something stands behind it.
+    """
+    held = facts.environment if isinstance(facts.environment, tuple) else None
+    if held is None and shell_of(facts) == "bash":
+        line = f"export {name}={folder}${{{name}:+:${name}}}"
+        return by_hand(("sh", "-c", line), why, f"{name}, in this shell alone", "none")
+    old = next((v.value for v in held or () if v.name == name and isinstance(v.value, str) and v.value), "")
+    return variable(name, f"{folder}:{old}" if old else folder, why)
+
+
 def prepared(facts: Facts, fix: Fix) -> Fix:
     """Return the fix with its commands rendered for the installer that records the packages of the target."""
-    return msgspec.structs.replace(fix, steps=in_order(context(facts, chosen(facts)[0]), fix.steps))
+    steps = in_order(context(facts, chosen(facts)[0]), fix.steps)
+    changed = any(isinstance(step, Install | Uninstall) for step in steps)
+    return msgspec.structs.replace(fix, steps=(*steps, *(_restart(facts) if changed else ())))
+
+
+# https://research.google.com/colaboratory/faq.html, https://jupyterlab.readthedocs.io/en/stable/user/notebook.html
+_RESTARTS = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & clear cell outputs"}
+
+
+def _restart(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that starts a notebook's Python anew: the running one keeps the modules that it has imported."""
+    if shell_of(facts) != "notebook":
+        return ()
+    where = _RESTARTS.get(str(places.hosted(facts)), "Kernel > Restart")
+    why = f"then restart the notebook's Python ({where}), and run its cells again from the first: until then it keeps what it has imported"
+    return (by_hand((), why, "the variables of this session", "none"),)
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.commands import places
+from attn_doctor.knowledge.pytorch import pypi_cuda
+from attn_doctor.knowledge.rows import TorchRelease
+from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import dotted, pair
 
 # CUDA release -> its last patch release at https://hub.docker.com/r/nvidia/cuda
 TAGS = {
+    (11, 7): "11.7.1",
     (11, 8): "11.8.0",
     (12, 1): "12.1.1",
     (12, 2): "12.2.2",
@@ -26,21 +33,49 @@ TAGS = {
 _SYSTEMS = {"ubuntu2004": "ubuntu20.04", "ubuntu2204": "ubuntu22.04", "ubuntu2404": "ubuntu24.04", "rhel8": "rockylinux8", "rhel9": "rockylinux9"}  # fmt: skip
 
 
+# Who has a Python of this release as the system's own: https://packages.ubuntu.com/search?keywords=python3
+_UBUNTU_OF = {"3.8": "ubuntu20.04", "3.10": "ubuntu22.04", "3.12": "ubuntu24.04"}
+_SMALL = re.compile(r"-(?:runtime|base)(?=$|-)")
+
+
 def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> str | None:
     """Return the image that has this toolkit on the system of this container; None: there is no such image."""
     tag, system = TAGS.get(version), _SYSTEMS.get(repository or "")
     if system is None and not isinstance(facts.system.distribution, str):
-        system = "ubuntu22.04" if version < (12, 6) else "ubuntu24.04"
+        python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+        by_python = _UBUNTU_OF.get(dotted(python)) if python and facts.interpreter.kind != "conda" else None
+        system = by_python or ("ubuntu22.04" if version < (12, 6) else "ubuntu24.04")
     return f"nvidia/cuda:{tag}-devel-{system}" if tag and system else None
 
 
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
-    """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204")."""
-    name = _image(facts, version, repository) if version else None
+    """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
+
+    Where torch's CUDA is not known, `version` is None: the image is that of the log, or fits the newest torch of its Python.
+    """
+    now = facts.subject.image if isinstance(facts.subject.image, str) else ""
+    usual = None if version else _of_newest_torch(facts)
+    name = _SMALL.sub("-devel", now) if _SMALL.search(now) else _image(facts, version or usual or (12, 8), repository)
+    hold = "-devel images hold nvcc and its headers, -runtime and -base do not"
+    if usual and not _SMALL.search(now):
+        hold += f"; CUDA {dotted(usual)} is that of the newest torch for the Python there: for a torch that is pinned take the tag of its CUDA"
     if name is None:
-        why = "begin with the -devel variant of the image that is used now: -runtime and -base have no nvcc"
-    elif places.container(facts) == places.BUILD:
-        why = f"begin the Dockerfile with `FROM {name}`: -devel images hold nvcc and its headers, -runtime and -base do not"
-    else:
-        why = f"start from {name}: -devel images hold nvcc and its headers, -runtime and -base do not"
-    return commands.by_hand((), why, "another image")
+        return commands.by_hand(
+            (), f"begin with the -devel variant of the image that is used now: {hold}", "another image"
+        )
+    if places.container(facts) == places.BUILD:
+        return commands.by_hand(
+            ("FROM", name), f"the first line of the Dockerfile, in the place of yours: {hold}", "another image"
+        )
+    return commands.by_hand((), f"start from {name}: {hold}", "another image")
+
+
+def _of_newest_torch(facts: Facts) -> tuple[int, int]:
+    """Return the CUDA of the torch that pip takes for the Python there; of the newest of all where no Python is known."""
+    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    for row in sorted(load(TorchRelease), key=lambda row: pair(row.minor) or (0, 0), reverse=True):
+        cuda = pypi_cuda(row.minor)
+        found = pair(cuda) if isinstance(cuda, str) else None
+        if found in TAGS and (python is None or dotted(python) in row.pythons):
+            return found
+    return (12, 8)

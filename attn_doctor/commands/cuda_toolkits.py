@@ -27,11 +27,11 @@ from attn_doctor.model.versions import dotted, pair
 
 Version = tuple[int, int]
 DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
-_REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
-    """A repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
+    """Describe a repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
 
     folder: str
     oldest: Version
@@ -80,7 +80,7 @@ _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
 
 def torch_cuda(facts: Facts) -> Version | None:
-    """Return torch.version.cuda; None where it is not known or torch has none."""
+    """Return torch.version.cuda; None if it is not known or torch has none."""
     return pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
 
 
@@ -195,7 +195,9 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     image_first = Fix(
         title="Begin with a -devel image", steps=(cuda_images.another(facts, version, folder),), verify=verify
     )
-    return (image_first, made) if packaged(facts, version) else (image_first,)
+    if not packaged(facts, version):
+        return (image_first,)
+    return (image_first, made) if places.container(facts) == places.BUILD else (made, image_first)
 
 
 def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
@@ -256,18 +258,16 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
         return ()
     with_ = with_ or "apt-get"
-    folder = f"{_REPOSITORIES}/{found.folder}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     package = f"cuda-toolkit-{version[0]}-{version[1]}"
     never = (
-        " (never `cuda` or a driver package: the driver is that of Windows)"
+        " (never `cuda` or a driver package: WSL uses the Windows driver)"
         if found is _WSL
-        else ", which brings no driver"
+        else ", which installs no driver"
     )
     why = f"the toolkit alone{never}"
     root = places.as_root
     steps: list[Step] = [
-        commands.by_hand(argv, said, "NVIDIA's repository")
-        for argv, said in _set_up(facts, found.folder, folder, with_)
+        commands.by_hand(argv, said, "NVIDIA's repository") for argv, said in set_up(facts, found.folder, with_)
     ]
     install_it = {
         "apt-get": root(facts, "apt-get", "install", "-y", package),
@@ -278,8 +278,9 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     return *steps, commands.variable("CUDA_HOME", f"/usr/local/cuda-{dotted(version)}", "where that package puts it")
 
 
-def _set_up(facts: Facts, name: str, folder: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Return the commands that set NVIDIA's repository up, each with its reason."""
+def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return the commands that set NVIDIA's repository up, each with its reason. `name`: its folder, as "ubuntu2204"."""
+    folder = f"{REPOSITORIES}/{name}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     root = places.as_root
     if with_ == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
@@ -320,8 +321,7 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
         get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
         return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
-        why = f"choose your distribution at {DOWNLOADS} and install cuda-toolkit-{version[0]}-{version[1]} (without root: {conda})"
-        return (commands.by_hand((), why, adds, takes=takes),)
+        return as_ubuntu(facts, f"{version[0]}-{version[1]}", label, f"without root: {conda}")
     here = f"{facts.system.distribution} {facts.system.distribution_version}"
     said = (
         f"NVIDIA has no repository for {here}"
@@ -329,6 +329,37 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
         else f"NVIDIA's repository for {here} has no CUDA {label}"
     )
     return (commands.by_hand((), f"{said}: {conda}, or {runfile}", adds, takes=takes),)
+
+
+# The folder of the repository is called by the distribution's own names: ubuntu2204, debian12.
+_KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
+
+
+def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
+    """Return the steps for a Linux that a log does not name, as Ubuntu and Debian take them. `dashed`, `label`: "12-8", "12.8"."""
+    windows = (
+        ""
+        if facts.system.os == "linux"
+        else f"; on Windows: winget install --id Nvidia.CUDA -e --version {label}"
+        if label[0].isdigit()
+        else ""
+    )
+    why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}"
+    lines = (
+        (_KEYRING, why, "a file cuda-keyring_1.1-1_all.deb"),
+        (
+            "sudo dpkg -i cuda-keyring_1.1-1_all.deb && sudo apt-get update",
+            "sets that repository up",
+            "NVIDIA's repository",
+        ),
+        (
+            f"sudo apt-get install -y cuda-toolkit-{dashed}",
+            "the toolkit alone, which brings no driver",
+            "adds the CUDA toolkit",
+        ),
+        (f"export CUDA_HOME=/usr/local/cuda-{label}", "where that package puts it", "CUDA_HOME, in this shell alone"),
+    )
+    return tuple(commands.by_hand(("sh", "-c", line), said, changes) for line, said, changes in lines)
 
 
 def ask_torch(facts: Facts) -> Step:

@@ -22,7 +22,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 def too_old(facts: Facts) -> str | None:
-    """Return the version of the archive's driver, where the torch here needs a newer one; else None."""
+    """Return the version of the archive's driver if this torch needs a newer driver; else None."""
     version, needed = _ARCHIVE.get(_release(facts)), _needed(facts, None)
     if facts.system.distribution != "debian" or version is None or needed is None:
         return None
@@ -35,7 +35,7 @@ def newer_exists(facts: Facts) -> bool:
 
 
 def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
-    """Return the archive's driver where it is new enough, else that of NVIDIA's repository. `old`: the machine has a GPU older than Turing."""
+    """Return the archive's driver if it is new enough, else the driver of NVIDIA's repository. `old`: the machine has a GPU older than Turing."""
     release, needed = _release(facts), _needed(facts, least)
     version, folder = _ARCHIVE.get(release), _folder(facts, needed)
     if version is None or needed is None or _branch(version) >= needed or folder is None:
@@ -70,7 +70,7 @@ def _folder(facts: Facts, needed: int | None) -> str | None:
 
 
 def _needed(facts: Facts, least: str | None) -> int | None:
-    """Return the branch of the oldest driver that is new enough: for `least` where it is given, else for the CUDA of this torch."""
+    """Return the branch of the oldest driver that is new enough: for `least` if it is given, else for the CUDA of this torch."""
     cuda = facts.torch.cuda
     floor = least or (driver_needed(cuda) if isinstance(cuda, str) else None)
     found = pair(floor) if isinstance(floor, str) else None
@@ -86,7 +86,7 @@ def _headers(facts: Facts) -> str:
 
 
 def _release(facts: Facts) -> int:
-    """Return the release of the distribution; 0 where it is not known."""
+    """Return the release of the distribution; 0 if it is not known."""
     text = facts.system.distribution_version
     found = pair(text) if isinstance(text, str) else None
     return found[0] if found else 0

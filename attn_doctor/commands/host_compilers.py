@@ -36,7 +36,7 @@ _LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
 
 
 class _Msvc(NamedTuple):
-    """An older toolset of MSVC that Visual Studio's installer offers, and the CUDA releases whose nvcc accepts it."""
+    """Describe an older toolset of MSVC that Visual Studio's installer offers, and the CUDA releases whose nvcc accepts it."""
 
     version: str
     component: str
@@ -78,7 +78,7 @@ def newer(facts: Facts) -> tuple[Step, ...]:
 
 
 def release_here(facts: Facts) -> str | None:
-    """Return the CUDA release of the toolkit on this machine, else torch's, whose major the toolkit must have; None: not known."""
+    """Return the CUDA release of the toolkit on this machine; without a toolkit, that of torch; None: not known."""
     return toolkit_here(facts) or (facts.torch.cuda if isinstance(facts.torch.cuda, str) else None)
 
 
@@ -91,7 +91,7 @@ def toolkit_here(facts: Facts) -> str | None:
 def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
     """Return the steps that install the newest gcc up to `limit`, and set it for nvcc and for C++. None: the limit is not known.
 
-    On Windows they bring a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, as 2019.
+    On Windows the steps install a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, for example 2019.
     """
     if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)
@@ -217,10 +217,14 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
             takes="about 1 GB",
         ),
         commands.by_hand(
-            (),
-            f'open a Command Prompt, type `"{_VCVARSALL}" x64 -vcvars_ver={chosen.version}` and `set DISTUTILS_USE_SDK=1`, activate your '
-            "environment in it, and build there",
-            "a new prompt",
+            ("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"),
+            "in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH in that prompt alone; activate your environment in it",
+            "this prompt",
             "none",
+        ),
+        commands.variable(
+            "DISTUTILS_USE_SDK",
+            "1",
+            "the build takes the compiler of this prompt, in the Command Prompt of the line above",
         ),
     )

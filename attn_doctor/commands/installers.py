@@ -23,16 +23,14 @@ from attn_doctor.commands.environment_tools import (
     of_packages,
 )
 from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject, taken_in
-from attn_doctor.knowledge import pytorch
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.steps import AddPip, Install, Run, RunByHand, Step, Uninstall, action, name_of
+from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
 
 __all__ = [
     "INSTALLERS",
     "KEEPERS",
     "Context",
     "by_own_tool",
-    "by_the_torch_there",
     "chosen",
     "context",
     "in_order",
@@ -153,7 +151,7 @@ def context(facts: Facts, name: str) -> Context:
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:
-    """Return what the pyproject.toml of the target's own folder asks for, where uv made the target and no lock file is there."""
+    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or not such an environment."""
     project, target = facts.project, facts.interpreter
     if not isinstance(project.locks, Unknown) and project.locks:
         return frozenset()
@@ -173,33 +171,6 @@ def rendered(facts: Facts, step: Step) -> Step:
 def by_own_tool(facts: Facts, step: Install) -> Step:
     """Return the step with a command of the environment's own pip or uv, which writes into no file of a project."""
     return of_packages(context(facts, chosen(facts)[0])).rendered(step)
-
-
-# Asks the installed torch for its release, its minor and its CUDA ("124"), puts them in place of the braces in its arguments, and runs
-# these as a command. The program contains no quotation mark and no point inside a text: so every shell can pass it on in quotes. A torch
-# without "+cu124" in its version is a build for torch.version.cuda, or for the CPU where that is None.
-_BY_TORCH = (
-    "import subprocess, sys, torch; v, _, f = torch.__version__.partition(chr(43)); m = v.split(chr(46)); "
-    "c = (torch.version.cuda or str()).replace(chr(46), str()); f = f or (chr(99) + chr(117) + c if c else chr(99) + chr(112) + chr(117)); "
-    "sys.exit(subprocess.call([a.format(torch=v, minor=chr(46).join(m[:2]), cuda=c, flavour=f, "
-    "vision=chr(48) + chr(46) + str(int(m[1]) + (15 if int(m[0]) > 1 else 1)){more}) for a in sys.argv[1:]]))"
-)
-_OF_TRITON = ", triton=str(3) + chr(46) + str({minors}[int(m[1]) - {first}])"
-
-
-def by_the_torch_there(facts: Facts, step: Install) -> Step:
-    """Return the step that installs packages for the installed torch whose version is not known: the command asks torch.
-
-    In requirements, index and page of the step "{torch}" means the release ("2.6.0"), "{minor}" for "2.6", "{cuda}" for "124",
-    "{flavour}" for its index ("cu124", "cpu"), "{vision}" for the minor of its torchvision ("0.21"), "{triton}" for the version of its triton.
-    """
-    made = of_packages(context(facts, chosen(facts)[0])).rendered(step)
-    named = any("{triton}" in word for word in made.argv)
-    first, minors = pytorch.triton_minors() if named else (0, [])
-    more = _OF_TRITON.replace("{minors}", str(minors)).replace("{first}", str(first)) if named else ""
-    argv = (*target_python.starting(facts), "-c", _BY_TORCH.replace("{more}", more), *made.argv)
-    why = f"{made.why}; the first part replaces the braces by the release and the CUDA of the installed torch"
-    return RunByHand(argv=argv, why=why, changes=step.changes, risk=step.risk, takes=step.takes)
 
 
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -31,7 +31,7 @@ _SHARED = re.compile(
 
 
 def manager(facts: Facts) -> Manager | None:
-    """Return the package manager of this Linux; None where its distribution is not known, and on other systems."""
+    """Return the package manager of this Linux; None if its distribution is not known, and on other systems."""
     name = facts.system.distribution
     found = _MANAGERS.get(name) if isinstance(name, str) and facts.system.os not in ("windows", "darwin") else None
     version = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
@@ -74,7 +74,7 @@ def dgx_spark(facts: Facts) -> bool:
 
 
 def architecture(facts: Facts) -> str:
-    """Return the architecture, "x86_64" or "aarch64"; x86_64 where it is not known."""
+    """Return the architecture, "x86_64" or "aarch64"; x86_64 if it is not known."""
     machine = facts.system.machine
     return "aarch64" if isinstance(machine, str) and machine.lower() in ("aarch64", "arm64") else "x86_64"
 

@@ -24,7 +24,7 @@ _CHANGES = "the environment of the project"
 
 
 def fails_itself(facts: Facts) -> str | None:
-    """Return the tool that failed to install its own project, by the log: in "uv sync" or "poetry install", not in "uv add"."""
+    """Return the tool that, by the log, failed to install the project (`uv sync`, `poetry install`, but not `uv add`); None: no tool."""
     command, locks = facts.subject.command, facts.project.locks
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
@@ -46,7 +46,7 @@ class ProjectBuild(Record, frozen=True, kw_only=True):
 def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     """Return the steps that build one package of the project without isolation, and install all else before it.
 
-    Raises KeyError where no tool failed at its own project.
+    Raises KeyError if no tool failed at its own project.
     """
     return _TOOLS[fails_itself(facts) or ""](facts, wanted)
 
@@ -86,7 +86,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
             argv=("uv", "lock", "--no-build-isolation-package", wanted.name), why="writes uv.lock", changes="uv.lock"
         )
         before = (made, lock, *before)
-    kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml keeps the option'
+    kept = f'[tool.uv] no-build-isolation-package = ["{wanted.name}"] in pyproject.toml makes the option permanent'
     last = RunByHand(
         argv=("uv", "sync", *options, "--no-build-isolation-package", wanted.name),
         why=f"{wanted.why}; uv removes the build tools again; {kept}",

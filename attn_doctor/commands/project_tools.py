@@ -35,7 +35,7 @@ class Project(Installer):
         return self.here.declared.issuperset(step.names())
 
     def where(self, option: str) -> Argv:
-        """Return the option that names the project's folder; nothing where it is not known."""
+        """Return the option that names the project's folder; nothing if it is not known."""
         return (option, self.here.folder) if self.here.folder else ()
 
 
@@ -69,7 +69,7 @@ class UvProject(Project):
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say what later runs of uv need, and that a range in pyproject.toml stays."""
+        """Say which setting later runs of uv need, and that a range in pyproject.toml is not changed."""
         if step.no_build_isolation:
             listed = ", ".join(f'"{name}"' for name in step.names())
             # https://docs.astral.sh/uv/concepts/projects/config/#build-isolation

@@ -52,7 +52,7 @@ def _fedora(release: int | None, *, old: bool) -> Lines:
 
 
 def _red_hat(facts: Facts, file: str, release: int | None, *, old: bool) -> Lines:
-    """Return the commands for Red Hat, its like and Amazon Linux. Red Hat 10 locks versions, as it has no modules."""
+    """Return the commands for Red Hat, its clones and Amazon Linux. Red Hat 10 locks versions, as it has no modules."""
     locks = release is not None and release >= _WITHOUT_MODULES and facts.system.distribution != "amzn"
     branch: Lines = ()
     if locks and old:

@@ -17,17 +17,17 @@ _NO_SIGNS = re.compile(r"[ !#&-_a-~]+")  # ASCII without " $ % `, which PowerShe
 _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd, "Remarks"
 _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
-# Signs that mean in double quotes what they mean without: to sh, cmd and PowerShell alike. No " $ % ` \ and no !, which bash expands.
+# Characters that sh, cmd and PowerShell leave as they are in double quotes. Not among them: " $ % ` \, and !, which bash expands.
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
 _SCRIPT = 3  # words of `sh -c SCRIPT`
 # Programs of the host, which are no step of an image.
-_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi")
+_OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi", "FROM")
 
 
 def shown(step: Step, shell: str = "bash") -> str | None:
     """Return a step as one line for the given shell; None for a step without a command.
 
-    `shell`: one of those of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
+    `shell`: a shell of `quoted`, "notebook" (a cell of Jupyter, Colab or Kaggle) or "dockerfile". If the step names a
     file for the output, the line ends with `> FILE 2>&1`, which all of these accept.
     """
     line = _line(step, shell)
@@ -54,7 +54,10 @@ def _line(step: Step, shell: str) -> str | None:
         # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
         return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
     if shell == "notebook":
-        return f"!{quoted(step.argv)}"
+        # %pip is the pip of the notebook's own Python; `python` on PATH may be another one.
+        # https://ipython.readthedocs.io/en/stable/interactive/magics.html#magic-pip
+        own = step.argv[1:3] == ("-m", "pip") and step.argv[0] in ("python", "python3")
+        return f"%{quoted(step.argv[2:])}" if own else f"!{quoted(step.argv)}"
     if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:
         return f"RUN {quoted(step.argv)}"
     return quoted(step.argv, shell)
@@ -133,7 +136,7 @@ def shell_of(facts: Facts) -> str:
     if places.hosted(facts) in ("colab", "kaggle"):
         return "notebook"
     name = facts.system.shell if isinstance(facts.system.shell, str) else ""
-    if name in ("fish", "powershell", "cmd", "notebook"):
+    if name in ("fish", "powershell", "cmd", "notebook", "dockerfile"):
         return name
     if name.startswith("pwsh"):
         return "powershell"

@@ -4,7 +4,7 @@ The answer depends on the place: Windows, a distribution's package manager, an e
 do not show the place, one step names every possible way.
 
 Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
-software.opensuse.org; those of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
+software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
 The C++ workload of Build Tools: https://learn.microsoft.com/visualstudio/install/workload-component-id-vs-build-tools
 """
 
@@ -68,6 +68,21 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
     return (install,)
 
 
+def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
+    """Return the step for a Linux whose distribution is not known: one line, by apt-get where there is one, else by dnf."""
+    line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
+    return commands.by_hand(
+        ("sh", "-c", line),
+        f"{why}; by apt-get (Debian, Ubuntu), else by dnf (RHEL, Rocky, Fedora); without sudo as root",
+        changes,
+    )
+
+
+def _is_any_linux(facts: Facts) -> bool:
+    """Say whether it is a Linux whose distribution is not known. One that is known, and has no manager here, has neither apt-get nor dnf."""
+    return facts.system.os == "linux" and not isinstance(facts.system.distribution, str)
+
+
 def every_manager(names: dict[Manager, Argv]) -> str:
     """Return the commands for a Linux whose distribution is not known, in words."""
     of: dict[Manager, str] = {"apt-get": "Debian, Ubuntu", "dnf": "RHEL, Rocky, Fedora"}
@@ -89,6 +104,9 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
     found = packages(facts, _PACKAGES["compiler"], why, "adds gcc, g++ and make")
     if found:
         return found
+    if _is_any_linux(facts):
+        why = f"{why}; without root: conda install -c conda-forge gxx_linux-64"
+        return (either(_PACKAGES["compiler"], why, "adds gcc, g++ and make"),)
     unknown = f"install gcc and g++: {every_manager(_PACKAGES['compiler'])}; without root: conda install -c conda-forge gxx_linux-64"
     if facts.system.os != "linux":
         unknown += f". On Windows: Visual Studio Build Tools with the C++ workload, and the {NATIVE_PROMPT}"
@@ -96,7 +114,7 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
 
 
 def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) -> Step:
-    """Return the step that adds conda-forge's gcc to this environment, of a major version where one is wanted."""
+    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given."""
     name = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}"
     again = "gcc and g++ inside this environment; activate it again, which sets CC and CXX"
     return commands.by_hand(
@@ -147,6 +165,8 @@ def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
     if places.on_cluster(facts):
         return module(facts, name, name, name)
     found = packages(facts, _PACKAGES[name], f"{name} of the distribution", changes)
+    if not found and _is_any_linux(facts):
+        return (either(_PACKAGES[name], f"{name} of the distribution", changes),)
     return found or (commands.by_hand((), f"install {name}: {every_manager(_PACKAGES[name])}", changes),)
 
 
@@ -171,12 +191,12 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
         return _headers_beside(folder, label)
     if places.environment_tool(facts):
         exact = f"python={label}" if label else "python"
-        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python brings its headers", "python"),)
+        return (commands.by_hand(places.conda_install(facts, exact), "conda's Python includes its headers", "python"),)
     if facts.system.os == "windows":
         return (
             commands.by_hand(
                 ("winget", "install", "--id", f"Python.Python.{label or '3.12'}", "-e"),
-                "the installer of python.org brings headers and libraries, the embedded Python has none: make the environment again with it",
+                "the installer of python.org has headers and libraries, the embedded Python has none: make the environment again with the new Python",
                 "adds a whole Python",
             ),
         )
@@ -191,6 +211,9 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     if found:
         return found
     names: dict[Manager, Argv] = {"apt-get": (f"python{label or '3'}-dev",), "dnf": ("python3-devel",)}
+    if _is_any_linux(facts):
+        names = {**names, "dnf": (f"python{label or '3'}-devel",)}
+        return (either(names, "the headers of exactly this Python; a Python of conda or uv has them", "adds Python.h"),)
     why = f"install the headers of exactly this Python: {every_manager(names)}; or take a Python of conda or uv, which has them"
     return (commands.by_hand((), why, "adds Python.h"),)
 

@@ -7,6 +7,7 @@ starts Python (`poetry run python`), or nothing.
 from __future__ import annotations
 
 import re
+import shlex
 
 from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts, Unknown
@@ -27,6 +28,9 @@ _RUN: dict[str, Argv] = {
 _CONDA_RUN = re.compile(
     r"\b(?:conda|mamba|micromamba) run(?: (?:(?:-n|--name|-p|--prefix)[ =][\w./\\:-]+|--no-capture-output|--live-stream))+"
 )
+# ComfyUI's package runs its Python with -s: without it, pip finds packages of the user as already installed, which the program never sees.
+# https://docs.comfy.org/installation/comfyui_portable_windows
+_EMBEDDED = re.compile(r"(?:^|[\\/])python_embed+ed[\\/]python\.exe$")
 # Prefixes into which uv installs only with --system: Pythons that are no environment, and conda's base.
 _SYSTEM = re.compile(
     r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
@@ -60,6 +64,10 @@ def starting(facts: Facts) -> Argv:
     """Return the command that starts the target's Python."""
     if facts.grade != "stated":
         return (python(facts),)
+    if isinstance(facts.interpreter.python, str) and _EMBEDDED.search(facts.interpreter.python):
+        return (facts.interpreter.python, "-s")
+    if facts.system.shell == "notebook":
+        return ("python",)  # of a cell: commands.shells makes %pip of it, the pip of the notebook's own Python
     command = facts.subject.command if isinstance(facts.subject.command, str) else ""
     if typed := _CONDA_RUN.search(command):
         return (*typed[0].split(), "python")
@@ -138,3 +146,21 @@ def for_uv(facts: Facts) -> Argv:
         return ()  # uv finds an active environment, and what the command of the log found; a bare name does not help uv
     named = isinstance(python, str) and python not in ("python", "python3")
     return ("--system", "--python", str(python)) if named else ("--system",)
+
+
+_PROGRAM = re.compile(r"(?:python[\d.]*|yolo|torchrun|accelerate|deepspeed)(?:\.exe)? \S")
+
+
+def program(facts: Facts) -> Argv:
+    """Return the command of the program that failed, as it was typed; the word COMMAND where a log does not hold it whole."""
+    typed = facts.subject.command
+    if (
+        not isinstance(typed, str)
+        or not _PROGRAM.match(typed)
+        or re.search(r"\.\.\.|[|&;<>`$]| -m pip | setup\.py ", typed)
+    ):
+        return ("COMMAND",)
+    try:
+        return tuple(shlex.split(typed, posix=facts.system.os != "windows"))
+    except ValueError:
+        return ("COMMAND",)

@@ -192,7 +192,7 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
 
 
 def _with_wheels(facts: Facts, fix: Fix) -> Fix:
-    """Return a fix that installs torch, changed to the torch for which others have built flash-attn for Windows; any other fix unchanged."""
+    """Return a fix that installs torch, with its torch replaced by one that has flash-attn wheels for Windows; any other fix unchanged."""
     minor = torch_with_wheels(machine_of(facts).platform) if facts.system.os == "windows" else None
     row = pytorch.release(minor) if minor else Unknown("")
     brings = any(isinstance(step, Install) and "torch" in step.names() for step in fix.steps)
@@ -336,7 +336,7 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
 
 
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
-    """Yield choices of one fix for each cause: all first fixes, all second fixes, ...; then all first fixes but one."""
+    """Yield choices of one fix for each cause: all first fixes, all second fixes, ...; then all first fixes, with one of them replaced by a later fix."""
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
     if not helped:
         return

@@ -120,7 +120,7 @@ def apply(way: Way, work: Work) -> Applied:
         return _rolled_back(home, folder, failed, left)
     return Applied(
         outcome="applied",
-        summary="applied and verified" if not left else f"applied and verified; {len(left)} to know about",
+        summary="applied and verified" if not left else f"applied and verified; findings that remain: {len(left)}",
         undo=("attn-doctor", "fix", "--undo", "--target", work.places.python),
         kept=str(folder),
         left=left,
@@ -248,7 +248,7 @@ def _run(this: _Journalled, environ: Mapping[str, str], work: Work, lock: int) -
 
 
 def _finish(folder: Path) -> None:
-    """Mark the plan as applied, and record the state of the environment, with which a later undo compares."""
+    """Mark the plan as applied, and record the state of the environment, so that a later undo can compare."""
     journal = restore.events(str(folder))
     after = {root["path"]: restore.manifest(root["path"], root["skip"]) for root in restore.roots(journal)}
     _write(folder / restore.AFTER, after)

@@ -36,7 +36,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     if building_finds_wheel(then) and not unreleased:
         return draft
     if isinstance(then.torch.hip, str):
-        return draft  # the forecast and its variables are those of nvcc
+        return draft  # the forecast and its variables are for nvcc only
     release = building.wanted_release(facts)
     against = _never(then, release, unreleased=unreleased)
     if not _same_again(facts, step):
@@ -93,7 +93,7 @@ _JUDGED = ("flash-attn-cxx20-required", "flash-attn-newer-than-torch", "out-of-m
 
 
 def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
-    """Return the way with a step before the build that installs the packages which setup.py imports and which are missing then."""
+    """Return the way with a step before the build: it installs the packages that setup.py imports and that are missing."""
     step, listed = draft.steps[place], then.packages.distributions
     if isinstance(listed, Unknown) or not isinstance(step, Install) or not step.no_build_isolation:
         return draft

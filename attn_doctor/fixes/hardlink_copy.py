@@ -24,7 +24,7 @@ _SCRIPT_BYTES = 1 << 16
 
 
 class NoRoom(OSError):
-    """The files would have to be copied, and the disk is too full. The text is one sentence for the user."""
+    """Report that files would have to be copied, and the disk is too full. The text is one sentence for the user."""
 
 
 class Kept(Record, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class _Keeper:
             try:
                 files.link(source, copy)
             except OSError:
-                self.unlinkable += 1  # another file system, one without hard links, or a file of another user
+                self.unlinkable += 1  # on another file system, on one without hard links, or owned by another user
             else:
                 return
         if self.copied + status.st_size > self.free - _RESERVE:

@@ -19,9 +19,9 @@ Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the ins
 
 
 def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return a sentence for each requirement that is not met after these steps, taken in this order.
+    """Return a sentence for each requirement that is not met after these steps, carried out in this order.
 
-    `kept`: packages whose line in the project's own files (pyproject.toml, a lock) the steps write anew.
+    `kept`: packages whose line in the project's own files (pyproject.toml, a lock) the steps rewrite.
     """
     pins = facts.project.pins
     ends: dict[str, str | Requirement | None] = {}  # the version, the requirement, or None: removed

@@ -43,7 +43,7 @@ def variables(steps: Iterable[Step]) -> dict[str, str | None]:
 
 
 class PlannedStep(Record, frozen=True, kw_only=True):
-    """A step with its command for the chosen installer, and the changes that the resolver predicts."""
+    """Hold a step with its command for the chosen installer, and the changes that the resolver predicts."""
 
     step: Step
     changes: tuple[Change, ...] | None = None  # None: the installer was not asked
@@ -65,7 +65,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 
     verified: bool
     summary: str
-    left: tuple[str, ...] = ()  # findings of warning and above that are left
+    left: tuple[str, ...] = ()  # warnings and errors that remain
     ran: tuple[str, ...] = ()  # backends that served every attention call of a short trial
     changes: tuple[Change, ...] = ()  # the real changes
     seconds: float = 0.0
@@ -102,7 +102,7 @@ class Way(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """A root cause, as in the diagnosis."""
+    """Name a root cause, as in the diagnosis."""
 
     code: str
     slug: str
@@ -122,7 +122,7 @@ class Plan(Record, frozen=True, kw_only=True):
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """A way before its steps are rendered for an installer."""
+    """Hold a way whose steps are not yet rendered for an installer."""
 
     title: str
     intent: Intent

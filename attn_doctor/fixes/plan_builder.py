@@ -21,7 +21,7 @@ from attn_doctor.model.steps import Install, Step, Uninstall
 
 SHELLS = ("bash", "fish", "powershell")
 NAMES = "ABCDEFGHIJ"
-# Asks pip or uv what a step would change, under the variables that the alternative sets.
+# A function that asks pip or uv for the changes of a step, with the variables that the way sets.
 Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 
@@ -49,7 +49,7 @@ def make(
             unordered.append(way)
         else:
             notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
-    # Ways that the resolver excludes come last, ways that break a requirement before them; else the order stays.
+    # Ways without a solution come last; before them, ways that break a requirement. All others keep their order.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
     beside = [lock for lock in here.locks if name not in KEEPERS.values() and lock in KEEPERS]

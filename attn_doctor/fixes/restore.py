@@ -30,7 +30,7 @@ Entry = Any  # [kind: d, l or f; mode; size; mtime in nanoseconds; link target]
 
 
 class Busy(Exception):
-    """Another process still changes the environment. The text is one sentence for the user."""
+    """Report that another process still changes the environment. The text is one sentence for the user."""
 
 
 def events(folder: str) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
     running = [event for event in journal if event["at"] in ("running", "ended")][-1:]
     if running and running[0]["at"] == "running":
         pid, since = running[0]["pid"], running[0]["started"]
-        if started(pid) in (since, None):  # the leader may be gone while its group lives
+        if started(pid) in (since, None):  # the first process may have ended while others of its group still run
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform != "win32":
                     os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Work out the changes of each step after the steps before it: the resolver knows only the present state. Pure."""
+"""Work out the changes of each step from the state after its earlier steps: the resolver sees only the present state. Pure."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ BOOKS = (
 
 
 class Cannot(Refused):
-    """A request that cannot be carried out here. The text is one sentence for the user."""
+    """Report a request that cannot be carried out here. The text is one sentence for the user."""
 
 
 class Root(Record, frozen=True, kw_only=True):
-    """A folder or file that an installer may change, except for the names in `skip`."""
+    """Name a folder or file that an installer may change, except for the names in `skip`."""
 
     path: str
     skip: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ PlacesKind = Literal["conda", "venv", "bare"]
 
 
 class Places(Layout, frozen=True, kw_only=True):
-    """The folders of the target that an installer writes into."""
+    """Hold the folders of the target that an installer writes into."""
 
     @property
     def kind(self) -> PlacesKind:

@@ -27,7 +27,7 @@ class Mirror(Record, frozen=True, kw_only=True):
     python: str
     prefix: str
     scripts: str
-    moved: tuple[tuple[str, str], ...]  # (folder of the target, folder of the mirror), the longest first
+    moved: tuple[tuple[str, str], ...]  # (folder of the target, folder of the copy), the longest path first
     kept: tuple[Kept, ...] = ()
 
     def word(self, word: str, python: str) -> str:
@@ -52,7 +52,7 @@ class Mirror(Record, frozen=True, kw_only=True):
 
 
 class Touched(AttnDoctorError, RuntimeError):
-    """The target was changed, which must never happen. The text names the files."""
+    """Report that the target was changed, which must never happen. The text names the files."""
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Trying(NamedTuple):
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
-    """Return the plan with its ways tried in order, up to the first that verifies, which then stands first."""
+    """Try the ways in order, up to the first that verifies; return the plan with this way in front."""
     tried: list[Way] = []
     for index, way in enumerate(plan.ways):
         if tried and tried[-1].attempt and tried[-1].attempt.verified:

@@ -62,7 +62,7 @@ class Suggested(NamedTuple):
     plan: Plan
     facts: Facts
     findings: tuple[Finding, ...]
-    places: Places | None  # None: the report is of another machine
+    places: Places | None  # None: the report comes from another machine
     here: bool
 
 

@@ -1,4 +1,4 @@
-"""Work out the facts of a machine after steps were carried out, as far as the steps tell. Pure.
+"""Work out the facts of a machine after steps were carried out, as far as the steps show them. Pure.
 
 A fact that a step may change in an unforeseeable way becomes unknown, and a rule says nothing about unknown facts. So a
 failure that is still found in these facts really stays, and a failure that is found here for the first time really follows.
@@ -267,7 +267,7 @@ def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> F
 
 
 def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
-    """Return what the version of a torch shows. For a version without a local part the tables know the CUDA of PyPI's build."""
+    """Return what the version of a torch shows. For a version without a local part the tables have the CUDA of PyPI's build."""
     made = all_unknown(Torch, LATER)
     if version is None:
         return msgspec.structs.replace(made, version=None, cuda=None, hip=None, shim=None, location=None)
@@ -287,7 +287,7 @@ def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
 
 
 def _another_index(facts: Facts) -> bool:
-    """Return whether the user's installer may ask another index than PyPI."""
+    """Return whether the user's installer may ask an index that is not PyPI."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -320,7 +320,7 @@ def _flash_attention(facts: Facts, ends: Mapping[str, str | Unknown | None]) -> 
 
 # --- variables and files
 
-# Variables whose whole effect a rule sees in `facts.environment`.
+# Variables that rules read from `facts.environment`, and that change no other fact.
 _OF_BUILDS = ("MAX_JOBS", "NVCC_THREADS", "FLASH_ATTN_CUDA_ARCHS", "TORCH_CUDA_ARCH_LIST")
 
 

@@ -15,13 +15,13 @@ _NUMPY_2 = "2.0.2"
 
 
 def have(listed: tuple[Distribution, ...], name: str) -> str | None:
-    """Return the installed version of a package; None where it is not installed, or its version is not known."""
+    """Return the installed version of a package; None if it is not installed, or its version is not known."""
     found = next((d.version for d in listed if d.name == name), None)
     return found if isinstance(found, str) else None
 
 
 def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
-    """Return the version that an installer chooses for a requirement; Unknown where that depends on its index."""
+    """Return the version that an installer chooses for a requirement; Unknown if that depends on its index."""
     if text.endswith(".whl"):
         return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
     try:

@@ -34,7 +34,7 @@ DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/
 
 
 class _Doubt(NamedTuple):
-    """A failure mode that could not be judged, and whether its rule failed."""
+    """Hold a failure mode that could not be judged, and whether its rule failed."""
 
     entry: Undetermined
     rule_failed: bool
@@ -124,7 +124,7 @@ def _diagnosis(
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
-    if facts.graphics.stated is True:  # who states a GPU of another machine knows that its driver was not seen
+    if facts.graphics.stated is True:  # a user who states a GPU of another machine does not need this doubt
         undetermined = [u for u in undetermined if ELSEWHERE not in u.why]
     moot = {slug for m in met.values() if m.severity.rank > 0 for slug in m.explains}
     return Diagnosis(

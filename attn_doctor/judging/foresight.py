@@ -28,7 +28,7 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
     facts: Facts
     left: tuple[Finding, ...] = ()  # causes that the steps should cure, but do not
-    new: tuple[Finding, ...] = ()  # errors that the steps bring
+    new: tuple[Finding, ...] = ()  # errors that the steps cause
 
     @property
     def against(self) -> str | None:
@@ -90,7 +90,7 @@ def lower(title: str) -> str:
 
 
 def joined(first: Sequence[Step], more: Sequence[Step]) -> tuple[Step, ...] | None:
-    """Return the steps of both; None where they ask for two versions of one package.
+    """Return the steps of both; None if they ask for two versions of one package.
 
     A second range for one package narrows the first, so that it is installed once.
     """

@@ -136,8 +136,8 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
     if found.why == "right":
         about = next((f.slug for f in diagnosis.findings if f.root_cause and _is_about_eager(f)), None)
         off = f"{eager[1].wrong_by:.0%} off here" if eager[1].wrong_by else "wrong here"
-        why = f"eager's numbers are {off}{f' ({about})' if about else ''}, those of {row.backend} are right"
-        said = f"Use {row.backend}, to be right: {why} ({where})."
+        why = f"eager's numbers are {off}{f' ({about})' if about else ''}, the numbers of {row.backend} are right"
+        said = f"Use {row.backend} to get right numbers: {why} ({where})."
         return _Advice(
             backend=row.backend, said=said, because=(_became(*eager), _reason(index, row, eager[1])), measured=True
         )

@@ -1,4 +1,4 @@
-"""Name the override under which an AMD GPU runs the code of a neighbour. Pure."""
+"""Name the gfx number of an AMD GPU, and the override under which it runs the code of a neighbour. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from attn_doctor.knowledge.tables import load
 
 
 class AmdOverride(Row, frozen=True, kw_only=True):
-    """The value of HSA_OVERRIDE_GFX_VERSION for one GPU that builds of torch may lack."""
+    """One gfx number, the cards that have it, and the value of HSA_OVERRIDE_GFX_VERSION where builds of torch may lack it."""
 
     TABLE: ClassVar[str] = "amd_overrides"
 
     gfx: str
-    as_version: str | None  # None: no override is safe
+    as_version: str | None  # None: no override is needed, or none is safe
     cards: str  # some of them: "RX 6700, RX 6750"
     dropped: str | None = None  # the ROCm since which neither AMD's nor PyTorch's builds serve it: "4.0"
 
@@ -27,14 +27,15 @@ def _by_gfx() -> dict[str, AmdOverride]:
 
 
 def override(gfx: str) -> AmdOverride | None:
-    """Return the row of a GPU ("gfx1031"); None where the table has none."""
-    return _by_gfx().get(gfx)
+    """Return the row of a GPU ("gfx1031"); None where the table has none, or the wheels of all ROCm of the day hold its code."""
+    row = _by_gfx().get(gfx)
+    return row if row and (row.as_version or row.note or row.dropped) else None
 
 
 def gfx_of(card: str) -> str | None:
     """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None where the table does not name it."""
     for row in load(AmdOverride):
-        if any(re.search(rf"\b{re.escape(name)}\b", card) for name in row.cards.split(", ")):
+        if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card, re.IGNORECASE) for name in row.cards.split(", ")):
             return row.gfx
     return None
 

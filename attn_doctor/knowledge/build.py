@@ -56,8 +56,8 @@ class Cost(Record, frozen=True, kw_only=True):
     cpu_hours: float
     hours: float  # on the wall clock, with these settings
     gigabytes_per_job: float  # peak
-    gigabytes: float  # all jobs together, if each compiles the largest file at once
-    likely_gigabytes: float  # if one job does, and the others need half as much
+    gigabytes: float  # all jobs together, if each compiles the largest file at the same time
+    likely_gigabytes: float  # if one job compiles the largest file, and the others need half as much
     verified: bool  # False: measured on another release
 
     @property
@@ -70,7 +70,7 @@ class Cost(Record, frozen=True, kw_only=True):
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None where it cannot be computed."""
+    """Hold the prediction for a build. `compiles`: whether it can succeed. A cost is None if it cannot be computed."""
 
     compiles: Judgement
     settings: Settings | None  # advised
@@ -149,7 +149,7 @@ def _host_compiler(key: BuildKey, nvcc: str) -> Iterator[Judgement]:
 
 
 def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
-    """Yield one judgement for each GPU: a build that compiles but holds no code for the GPU fails later."""
+    """Yield one judgement for each GPU: a build that compiles but contains no code for the GPU fails later."""
     if isinstance(key.gpus, Unknown):
         return
     code = tuple(f"sm_{arch}" for arch in _compilable(row, key.nvcc))
@@ -159,14 +159,17 @@ def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
             yield answer
         elif isinstance(key.nvcc, str):
             held = gpu.runs(code, device, cuda=key.nvcc)
-            refused = f"nvcc {key.nvcc} is too old to compile for {device}: setup.py leaves it out without a message"
+            refused = (
+                f"nvcc {key.nvcc} is too old to compile for {device}: setup.py leaves this GPU out without a message"
+            )
             yield held if isinstance(held, Unknown) or held.yes else no(refused)
 
 
 def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Unknown | None) -> tuple[str, ...] | None:
-    """Return the architectures to build, as "80"; None where this release serves one of the GPUs with none of them.
+    """Return the architectures to build, as "80": the fewest that these GPUs need.
 
-    The fewest that serve these GPUs. All that nvcc can compile, where no GPU is known or the release has no choice.
+    All that nvcc can compile, if no GPU is known or the release offers no choice. None: nothing that this release and nvcc
+    can compile runs on one of the GPUs.
     """
     able = _compilable(row, nvcc)
     if isinstance(gpus, Unknown) or not gpus:
@@ -185,7 +188,7 @@ def advise(
 ) -> Settings | None:
     """Return the best settings: as many jobs as cores and memory allow, one architecture at a time in each job.
 
-    One architecture at a time has the lowest memory peak. None where cores or memory are not known.
+    One architecture at a time has the lowest memory peak. None if cores or memory are not known.
     """
     if isinstance(cores, Unknown) or isinstance(available_bytes, Unknown):
         return None
@@ -199,7 +202,7 @@ def advise(
 
 
 def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jobs: int, threads: int) -> Cost | None:
-    """Return the hours and gigabytes of a build; None where the cores are not known or there is no architecture.
+    """Return the hours and gigabytes of a build; None if the cores are not known or there is no architecture.
 
     Hours grow linearly with the architectures; memory adds up over the threads of one nvcc.
     """

@@ -1,4 +1,4 @@
-"""Answer questions about packages with CUDA code that are built beside torch: their finished wheels, and what a build needs."""
+"""Answer questions about other packages with CUDA code that need torch: their finished wheels, and the needs of a build."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.tables import load
 from attn_doctor.model.versions import local, pair
 
-# What the setup of an extension of torch imports most often: torch's own BuildExtension asks for ninja and packaging.
+# Distributions that the setup of a torch extension usually imports: torch's own BuildExtension needs ninja and packaging.
 # https://docs.pytorch.org/docs/stable/cpp_extension.html
 USUAL = ("setuptools", "wheel", "packaging", "ninja", "torch")
 _USUAL_GIGABYTES = 4
-# Libraries without compiled code: an error of a compiled library in their frames is of another package.
+# Packages without compiled code: if a compiled library fails below their frames, the library belongs to another package.
 WITHOUT_CODE = frozenset(
     "transformers diffusers accelerate peft trl timm lightning pytorch-lightning ultralytics huggingface-hub sentence-transformers "
     "optimum datasets open-clip-torch kornia gradio comfyui llmcompressor sglang open-webui importlib torchrun".split()
@@ -27,31 +27,31 @@ def _rows() -> dict[str, BuiltPackage]:
 
 
 def row_of(name: str) -> BuiltPackage | None:
-    """Return what is known of a package, by its normalised name; None where nothing is."""
+    """Return what is known of a package, by its normalised name; None: nothing is known."""
     return _rows().get(name)
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup imports: the usual ones where nothing is known of it."""
+    """Return the distributions that a package's setup imports: the usual ones if nothing is known of the package."""
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 
 
 def gigabytes(name: str | None) -> int:
-    """Return the memory that one compiler of a package's build takes at most, in GB."""
+    """Return the memory that one compiler of a package's build needs at most, in GB."""
     row = row_of(name) if name else None
     return row.gigabytes if row else _USUAL_GIGABYTES
 
 
 def of_module(name: str) -> str | None:
-    """Return the package that installs a module, by the module's normalised name; None where none of the table does."""
+    """Return the package that installs a module, by the module's normalised name; None: no package of the table does."""
     rows = load(BuiltPackage)
     found = next((row for row in rows for known in row.extensions if fnmatchcase(name, known)), None)
     return found.name if found else None
 
 
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index, or the page of links, of the wheels for this torch; None where there is none, or the flavour has to be known.
+    """Return the index, or the page of links, of the wheels for this torch; None: there is none, or the flavour is needed and not known.
 
     `flavour`: "cu124", where the version of torch does not say it.
     """
@@ -70,8 +70,15 @@ def is_page(url: str) -> bool:
     )
 
 
+def for_old_torch(row: BuiltPackage | None, torch: str | None) -> str | None:
+    """Return the last release of a package that this torch takes, "2.2.2"; None where the newest takes it, or torch is not known."""
+    minor = pair(torch) if torch else None
+    known = row.last_before.items() if row is not None and minor is not None else ()
+    return next((release for first, release in known if minor is not None and minor < (pair(first) or minor)), None)
+
+
 def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the requirement of the release that was built for this torch: "torchcodec==0.7.*"; None where none is listed."""
+    """Return the requirement of the release that was built for this torch: "torchcodec==0.7.*"; None: no release is listed."""
     minor, flavour = pair(torch), local(torch) or flavour
     release = row.pins.get(f"{minor[0]}.{minor[1]}") if minor else None
     if minor is None or release is None or (row.pin is not None and flavour is None):

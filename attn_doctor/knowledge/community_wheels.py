@@ -1,6 +1,7 @@
-"""List the wheels of FlashAttention that single people built, and judge them for a key by their names.
+"""List the wheels of FlashAttention that people other than its authors built, and judge them for a key by their names.
 
-A name proves nothing of the bytes: `attn-doctor inspect FILE` reads those. Nobody signs these files, and none was run here.
+A file name proves nothing about the content: `attn-doctor inspect FILE` reads the content. The files are not signed, and the
+authors of attn-doctor have run none of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FLASH_ATTN = "flash_attn"
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
-    """Describe the files that differ in nothing but the Python: an array in the table, because there are thousands."""
+    """Describe files that differ only in the Python. In the table it is an array, because there are thousands."""
 
     tag: str  # of the release on the builder's page; "" where there is none
     cuda: str  # "12.8"
@@ -49,7 +50,7 @@ class CommunityWheels(Row, frozen=True, kw_only=True):
 
 
 class CommunityWheel(Record, frozen=True, kw_only=True):
-    """Describe one file. `listed`: its builder lists it; else others only name its address."""
+    """Describe one file. `listed`: its builder lists the file; False: only other people name its address."""
 
     builder: str
     package: str
@@ -102,15 +103,15 @@ def _python(tags: str) -> str:
 def candidates(key: Key, *, release: str | None = None) -> tuple[Candidate, ...]:
     """Return the best file of each release for this key, best first: those that fit, that may fit, that do not.
 
-    FlashAttention 3 is another package and comes after FlashAttention 2. A release of which nothing is near is left out: only files for this
-    platform and Python are considered where there are some.
+    FlashAttention 3 is another package and comes after FlashAttention 2. Only files for this platform and Python
+    are considered, if there are any; a release without such a file is left out.
     """
     best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
     for wheel in community():
         if release is not None and wheel.release != release:
             continue
         if isinstance(key.platform, str) and _platform(wheel) != key.platform:
-            continue  # thousands of files are for other platforms, and say no more than that
+            continue  # thousands of files are for other platforms; a list of them would not help
         fits, reasons = judge(wheel, key)
         rank = (*_order(fits), len(reasons), *_away(wheel, key))
         place = (wheel.package, wheel.release)
@@ -131,7 +132,9 @@ def _newest(release: str) -> tuple[bool, object]:
 
 
 def _away(wheel: CommunityWheel, key: Key) -> tuple[object, ...]:
-    """Return how far a file is from the key, nearest first: torch, CUDA, no listed file, the older glibc, the older build."""
+    """Return the sort key of a file, nearest first: distance in torch, distance in CUDA, listed files first, manylinux files first,
+    newest build first.
+    """
     torch = numbers(key.torch) if isinstance(key.torch, str) else None
     cuda = numbers(key.cuda) if isinstance(key.cuda, str) else None
     return (
@@ -212,7 +215,7 @@ def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
 
 
 def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
-    """Return whether the C++ ABI agrees: the names do not tell it, and it is that of the torch which a wheel was built with."""
+    """Return whether the C++ ABI agrees: names do not show it; it is the ABI of the torch with which the wheel was built."""
     built = pytorch.cxx11_abi(wheel.torch, wheel.cuda, _platform(wheel))
     if isinstance(built, Unknown) or not isinstance(key.cxx11_abi, bool) or built.yes is key.cxx11_abi:
         return yes("nothing is known against it")
@@ -230,7 +233,7 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
     if isinstance(glibc, Unknown):
         return Unknown(f"the glibc here is not known: {glibc.why}")
     if glibc is None:
-        return no("needs glibc, and the C library here is another")
+        return no("needs glibc, and the C library here is not glibc")
     promised = [f"{a}.{b}" for a, b in re.findall(r"manylinux_(\d+)_(\d+)_", wheel.platform)]
     if promised:
         oldest = min(promised, key=numbers)
@@ -238,12 +241,12 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
     image = wheel.platform == "linux_x86_64" and numbers(wheel.tag.lstrip("v") or "0.0") >= (0, 7)
     built = _IMAGE if image else _UBUNTU
     if numbers(glibc) >= numbers(built):
-        return yes("as new as that of the system that built it")
+        return yes("as new as the glibc of the system that built the wheel")
     return Unknown(f"built on glibc {built}; whether it needs that is not known, here {glibc}")
 
 
 def _of_gpus(wheel: CommunityWheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
-    """Return the best judgement over all GPUs. The builder chose the GPU code: only what the package itself refuses is known."""
+    """Return the best judgement over all GPUs. The builder chose the GPU code: only the GPUs that the package itself refuses are known."""
     if isinstance(gpus, Unknown):
         return Unknown(f"the GPU here is not known: {gpus.why}")
     return wheel_parts.of_gpus(lambda gpu: _of_gpu(wheel, gpu), gpus)
@@ -256,7 +259,7 @@ def _of_gpu(wheel: CommunityWheel, gpu: str) -> Judgement:
     if isinstance(row, Unknown):  # "2.7.4", which PyPI never had
         row = flash_attention.latest()
         if numbers(gpu) >= (10, 0):
-            return Unknown(f"which GPU code is in it is not known, your GPU is {gpu}")
+            return Unknown(f"its GPU code is not known, your GPU is {gpu}")
     code = tuple(f"sm_{arch}" for arch in row.archs if numbers(wheel.cuda) >= _NVCC_FROM.get(arch, (0, 0)))
     return flash_attention.runs_on(row.release, gpu, code=code, cuda=wheel.cuda)
 

@@ -41,7 +41,7 @@ def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
 def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Unknown:
     """Judge whether this driver runs programs built with this CUDA.
 
-    Under WSL the driver is that of the Windows host: pass os="windows". A cuda-compat package installs a newer libcuda:
+    Under WSL the driver of the Windows host counts: pass os="windows". A cuda-compat package installs a newer libcuda:
     pass the version of that libcuda as `driver`.
     """
     needs = driver_needed(cuda, os)
@@ -66,7 +66,7 @@ def driver_covers(driver: str, cuda: str, os: OsName = "linux") -> Coverage | Un
     return Coverage(yes=True, why=why, needs=needs, paired=paired, compiles_ptx=compiles)
 
 
-_COMPATIBLE_FROM = 11  # the first CUDA major of which a driver runs all minors
+_COMPATIBLE_FROM = 11  # the first CUDA major whose minors all run on any driver for this major
 
 
 def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
@@ -89,9 +89,9 @@ def releases() -> tuple[Nvcc, ...]:
     return tuple(sorted(load(Nvcc), key=lambda row: pair(row.cuda) or (0, 0)))
 
 
-# nvcc before those of the table. Newest gcc: CUDA_GCC_VERSIONS of
+# Releases of nvcc before the table. Newest gcc: CUDA_GCC_VERSIONS of
 # https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py, but 11.4 to 11.6 cannot read the headers of the gcc 11 that they
-# admit: https://github.com/NVIDIA/nccl/issues/650. Newest architecture: the release notes, https://docs.nvidia.com/cuda/archive/
+# accept: https://github.com/NVIDIA/nccl/issues/650. Newest architecture: the release notes, https://docs.nvidia.com/cuda/archive/
 _BEFORE_THE_TABLE = {
     (10, 2): (8, "7.5"),
     (11, 0): (9, "8.0"),
@@ -106,7 +106,7 @@ _BEFORE_THE_TABLE = {
 
 
 def newest_gcc(cuda: str) -> int | None:
-    """Return the major version of the newest gcc that the nvcc of this CUDA release takes; None: not known."""
+    """Return the major version of the newest gcc that the nvcc of this CUDA release accepts; None: not known."""
     row, version = _nvcc(cuda), pair(cuda)
     if not isinstance(row, Unknown):
         return row.max_gcc
@@ -122,12 +122,12 @@ def first_release_for(device: str) -> str | None:
     return next((row.cuda for row in releases() if f"sm_{device.replace('.', '')}" in row.archs), None)
 
 
-# Of boards (Xavier, Orin, Thor), https://developer.nvidia.com/cuda-gpus: code for them is no help to another GPU.
+# Compute capabilities of boards (Xavier, Orin, Thor), https://developer.nvidia.com/cuda-gpus: no other GPU runs code for them.
 _OF_BOARDS = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
 
 
 def newest_device_of(cuda: str, device: str) -> str | None:
-    """Return the newest compute capability that the nvcc of this CUDA release compiles for and that `device` runs, by PTX at least.
+    """Return the newest compute capability for which this CUDA's nvcc compiles code that `device` runs, at least as PTX.
 
     None: not known.
     """
@@ -142,7 +142,7 @@ def newest_device_of(cuda: str, device: str) -> str | None:
 def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
     """Return whether torch lets this nvcc compile an extension.
 
-    It refuses another major, and warns at another minor.
+    torch refuses a different major, and warns about a different minor.
     """
     have, need = pair(nvcc), pair(torch_cuda)
     if have is None or need is None:
@@ -160,11 +160,11 @@ def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
     limit = row.max_gcc if compiler in {"gcc", "g++"} else row.max_clang if compiler.startswith("clang") else None
     have = parse(version)
     if limit is None or have is None:
-        return unlisted(f"whether nvcc {row.cuda} takes {compiler} {version}")
+        return unlisted(f"whether nvcc {row.cuda} accepts {compiler} {version}")
     sure = "max_gcc" not in row.inferred
     if have.major <= limit:
-        return yes(f"nvcc {row.cuda} takes {compiler} up to {limit}, here {version}", verified=sure)
-    return no(f"nvcc {row.cuda} takes {compiler} up to {limit}, here {version}", verified=sure)
+        return yes(f"nvcc {row.cuda} accepts {compiler} up to {limit}, here {version}", verified=sure)
+    return no(f"nvcc {row.cuda} accepts {compiler} up to {limit}, here {version}", verified=sure)
 
 
 def _floor(cuda: str) -> Floor | Unknown:

@@ -1,6 +1,6 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only where every part of the key is known and agrees; False where a known part disagrees; None where
+`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None if
 nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
 """
 
@@ -110,7 +110,7 @@ def _abi(wheel: Wheel, abi: bool | Unknown | None) -> Judgement:
     label, really = ("TRUE" if value else "FALSE" for value in (wheel.cxx11_abi, wheel.really))
     built = f"built with cxx11abi {really}" if label == really else f"labelled abi{label} but really {really}"
     if isinstance(abi, Unknown):
-        return Unknown(f"{built}, and that of torch is not known: {abi.why}")
+        return Unknown(f"{built}, and the ABI of torch is not known: {abi.why}")
     if abi is None:
         return no(f"{built}, and torch has no such ABI here")
     return AGREES if wheel.really is abi else no(f"{built}, your torch has {'TRUE' if abi else 'FALSE'}")
@@ -121,7 +121,7 @@ def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
         return AGREES
     if isinstance(glibc, Unknown):
         return Unknown(f"the glibc here is not known: {glibc.why}")
-    return no("needs glibc, and the C library here is another") if glibc is None else _glibc_of(wheel.release, glibc)
+    return no("needs glibc, and the C library here is not glibc") if glibc is None else _glibc_of(wheel.release, glibc)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -157,7 +157,7 @@ def _gpu(release: str, cuda: str, device: str) -> Judgement:
 
 
 class _Known(NamedTuple):
-    """The known parts of a key that choose among the wheels of a release."""
+    """Hold the known parts of a key, which choose among the wheels of a release."""
 
     platform: str | None
     python: str | None
@@ -178,7 +178,7 @@ def _known(key: Key) -> _Known:
 
 @functools.lru_cache(maxsize=65536)
 def _nearest(release: str, known: _Known) -> Wheel | None:
-    """Return the wheel that is nearest to the key in a release; None where the wheels of that release are not known.
+    """Return the wheel that is nearest to the key in a release; None if the wheels of that release are not known.
 
     Filters by platform, Python, CUDA, torch and ABI, in this order. A filter that would leave nothing is skipped. Of
     the wheels left, the one with the nearest torch and the newest Python is returned.
@@ -206,7 +206,7 @@ def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
 
 
 def _asked(release: str, key: Key) -> Wheel | None:
-    """Return the wheel whose name setup.py would ask for; None where the key lacks a part of that name."""
+    """Return the wheel whose name setup.py would ask for; None if the key lacks a part of that name."""
     if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
         return None
     if not (isinstance(key.python, str) and isinstance(key.platform, str)):

@@ -40,17 +40,17 @@ def package(name: str) -> FlashPackage | Unknown:
 
 
 def variable(name: str) -> FlashVariable | None:
-    """Return an environment variable that setup.py of some release reads; None where no release reads it."""
+    """Return an environment variable that setup.py of some release reads; None if no release reads it."""
     return next((row for row in load(FlashVariable) if row.name == name), None)
 
 
 def supports_python(version: str, python: str) -> Judgement:
-    """Return whether this release's Requires-Python admits this Python ("3.12")."""
+    """Return whether this release's Requires-Python allows this Python ("3.12")."""
     row = release(version)
     if isinstance(row, Unknown):
         return row
     if SpecifierSet(row.requires_python).contains(python):
-        return yes(f"flash-attn {row.release} takes Python {row.requires_python}")
+        return yes(f"flash-attn {row.release} accepts Python {row.requires_python}")
     return no(f"flash-attn {row.release} needs Python {row.requires_python}, here {python}")
 
 
@@ -77,19 +77,19 @@ def runs_on(
         return no(f"FlashAttention 2 needs compute capability {row.min_capability} or newer, the GPU is {device}")
     if row.majors and target[0] not in row.majors:
         return no(
-            f"flash-attn {row.release} lets compute capability {names(f'{major}.x' for major in row.majors)} through and"
-            f" no other, the GPU is {device}"
+            f"flash-attn {row.release} accepts only compute capability {names(f'{major}.x' for major in row.majors)}, "
+            f"the GPU is {device}"
         )
     held = gpu.runs(code if code is not None else [f"sm_{arch}" for arch in row.archs], device, cuda=cuda)
     if isinstance(held, Unknown) or not held.yes:
         return held
     if head_dim is not None:
         if head_dim > row.max_head_dim:
-            return no(f"FlashAttention 2 takes head dims up to {row.max_head_dim}, here {head_dim}")
+            return no(f"FlashAttention 2 accepts head dims up to {row.max_head_dim}, here {head_dim}")
         if backward and (limit := limit_hit(row.backward_limits, device, head_dim, dropout=dropout)):
             return no(
-                f"the backward pass of flash-attn {row.release} takes head dim {head_dim}"
-                f"{' with dropout' if limit.with_dropout_only else ''} on {names(limit.only_on)} alone, the GPU is {device}"
+                f"the backward pass of flash-attn {row.release} accepts head dim {head_dim}"
+                f"{' with dropout' if limit.with_dropout_only else ''} only on {names(limit.only_on)}, the GPU is {device}"
             )
     return yes(f"flash-attn {row.release}: {held.why}")
 
@@ -118,7 +118,7 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
     if through_torch and int(major) not in row.torch_sdpa_majors:
         listed = names(f"{m}.x" for m in row.torch_sdpa_majors)
         return no(
-            f"torch lets {name} run on {listed} alone, the GPU is {device}",
+            f"torch runs {name} only on {listed}, the GPU is {device}",
             verified="torch_sdpa_majors" not in row.inferred,
         )
     held = row.backward if backward else row.forward
@@ -126,7 +126,7 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
     if device in held or major in held:
         return yes(f"{name} {row.version} has {what} kernels for {device}")
     if device in row.forward_unverified or major in row.forward_unverified:
-        return Unknown(f"the code of {name} lets {device} through, its documentation does not name it: not tried")
+        return Unknown(f"the code of {name} accepts {device}, its documentation does not name {device}: not tried")
     newest = max((capability(text if "." in text else f"{text}.0") for text in held), default=(0, 0))
     if capability(device)[0] > newest[0]:
         return unlisted(f"{name} on {device}")

@@ -129,6 +129,16 @@ def _exceptions() -> dict[Pair, CodeException]:
     return {capability(row.code): row for row in load(CodeException)}
 
 
+# The first CUDA whose compiler knows a GPU of this major. https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/
+_FIRST_CUDA = {8: (11, 0), 9: (11, 8), 10: (12, 8), 11: (13, 0), 12: (12, 8)}
+
+
+def too_new_for(cuda: str, device: str) -> str | None:
+    """Return the first CUDA that knows a GPU of this capability ("8.0"), where this one ("10.2") is older; None where it is not."""
+    have, first = pair(cuda), _FIRST_CUDA.get(capability(device)[0])
+    return dotted(first) if have and first and have < first else None
+
+
 def model(reported: str) -> GpuModel | Unknown:
     """Return the row for a GPU name as drivers report it: "NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"."""
     words = _words(reported)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attn_doctor.model.versions import pair
 
-# First release of Jetson Linux of a JetPack, newest first: 36.4.3 is the first of 6.2, and 36.4.4 is one of 6.2 too.
+# First release of Jetson Linux in each JetPack, newest first. Example: 36.4.3 is the first of JetPack 6.2, and 36.4.4 belongs to 6.2 too.
 _FIRST = (
     ((38, 4), "7.1"),
     ((38, 2), "7.0"),
@@ -23,7 +23,7 @@ _FIRST = (
     ((32, 1), "4.2"),
 )
 
-# Kernels of Jetson Linux ("5.15.136-tegra"), which a container shares with its board. 36.4 to 36.4.4 have one kernel: 6.1 and 6.2 take the same torch.
+# Kernels of Jetson Linux ("5.15.136-tegra"), which a container shares with its board. 36.4 to 36.4.4 have the same kernel: JetPack 6.1 and 6.2 use the same torch.
 # https://docs.nvidia.com/jetson/archives/ (release notes, "Kernel")
 _KERNELS = (
     ("6.8.12", "7.0"),
@@ -40,14 +40,14 @@ _KERNELS = (
 
 
 def jetpack_of_kernel(kernel: str) -> str | None:
-    """Return the JetPack to which the kernel of a board belongs: "6.0" for "5.15.136-tegra"; None where none is known."""
+    """Return the JetPack to which the kernel of a board belongs: "6.0" for "5.15.136-tegra"; None: not known."""
     if "tegra" not in kernel:
         return None
     return next((name for begin, name in _KERNELS if kernel.startswith(begin)), None)
 
 
 def jetpack_of(l4t: str) -> str | None:
-    """Return the JetPack that a release of Jetson Linux belongs to: "6.2" for "36.4.4"; None where none is known."""
+    """Return the JetPack that a release of Jetson Linux belongs to: "6.2" for "36.4.4"; None: not known."""
     if pair(l4t) is None:
         return None
     have = tuple(int(part) for part in l4t.split(".") if part.isdigit())

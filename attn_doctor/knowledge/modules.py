@@ -1,4 +1,4 @@
-"""Map distributions to their modules where the names differ, and list those that training needs.
+"""Map distributions to their modules where the names differ, and list the modules that training needs.
 
 Sources: the distributions' own metadata (top-level modules of their wheels), read on 2026-11-29.
 """
@@ -25,12 +25,12 @@ MODULE_OF = {
 # Distributions whose requirements decide whether YOLO can train. A missing requirement of another package does not matter.
 TRAINING = ("torch", "torchvision", "ultralytics")
 
-# Without these `yolo train` does not get through one epoch, though ultralytics itself may import: measured with ultralytics
-# 8.3.78, 8.3.200 and 8.4.190 on 2026-11-29, each module taken away alone, one epoch of four images.
+# If one of these is missing, `yolo train` fails within one epoch, although ultralytics itself may import. Measured with ultralytics
+# 8.3.78, 8.3.200 and 8.4.190 on 2026-11-29: one module removed at a time, one epoch of four images.
 NEEDED_TO_TRAIN = frozenset(
     "matplotlib numpy opencv-python opencv-python-headless pandas pillow polars pyyaml scipy sympy torch torchvision mpmath".split()
 )
-# With these taken away the same epoch ran, wherever ultralytics itself imports without them (8.3.78 does not without psutil,
+# Without one of these the same epoch ran, if this ultralytics imports without it (8.3.78 does not import without psutil,
 # requests and tqdm).
 NOT_NEEDED_TO_TRAIN = frozenset(
     "filelock fsspec jinja2 networkx nvidia-ml-py psutil py-cpuinfo requests seaborn setuptools tqdm triton ultralytics-platform "
@@ -52,9 +52,9 @@ OF_TRAINING = frozenset(
 
 
 def distribution_of(module: str) -> str | None:
-    """Return the distribution that usually brings a top-level module: "opencv-python" for "cv2".
+    """Return the distribution that usually installs a top-level module: "opencv-python" for "cv2".
 
-    None: no requirement of torch or ultralytics has a module of this name. A package of that name in the registry may
+    None: no requirement of torch or ultralytics has a module of this name. A package of that name on PyPI may
     be something else. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
     """
     if module == "pkg_resources":

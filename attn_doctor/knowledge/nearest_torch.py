@@ -21,7 +21,7 @@ class Nearest(Record, frozen=True, kw_only=True):
     torch: str  # "2.8.0"
     cuda: str
     flavour: str  # "cu128"
-    pypi: bool  # PyPI gives this build; else it is on PyTorch's own index
+    pypi: bool  # PyPI has this build; False: it is on PyTorch's own index
     torchvision: str | Unknown
     wheel: Wheel
     breaks: tuple[str, ...]
@@ -38,7 +38,7 @@ def nearest_torch(
 ) -> Nearest | Answer | Unknown:
     """Return the torch nearest to the key's own that has an official wheel and that this machine can run.
 
-    Python, platform, glibc, GPU and driver must allow it. An Answer (no, and why) where there is none. `torchvision`,
+    Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. `torchvision`,
     `numpy` and `xformers`: installed versions, for `breaks`.
     """
     if isinstance(key.python, Unknown):
@@ -70,9 +70,9 @@ def nearest_torch(
     )
 
 
-@functools.lru_cache(maxsize=32)  # several failure modes ask for one machine, and it takes a tenth of a second
+@functools.lru_cache(maxsize=32)  # several failure modes ask for the same machine, and a search needs 0.1 s
 def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
-    """Return the wheels with the torch builds that they fit, where this machine can run both."""
+    """Return each wheel with each torch build that it fits, if this machine can run the two."""
     platform = str(key.platform)
     machine = Machine(
         os="windows" if platform.startswith("win") else "darwin" if platform.startswith("macos") else "linux",
@@ -118,4 +118,4 @@ def _breaks(torch: str, os: OsName, torchvision: str | None, numpy: str | None, 
         if isinstance(fits, Answer) and not fits.yes:
             yield f"numpy {numpy} must become older than 2"
     if xformers is not None:
-        yield f"xformers {xformers} must become one that takes torch {torch}"
+        yield f"xformers {xformers} must become a release for torch {torch}"

@@ -6,16 +6,17 @@ newer CUDA. https://pytorch.org/get-started/previous-versions/
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import is_yes
 from attn_doctor.knowledge.torch_machine import Machine, exactly
-from attn_doctor.model.facts import Record
+from attn_doctor.model.facts import Record, Unknown
 from attn_doctor.model.versions import capability, pair
 
-WHEELS = f"{torch_choice.INDEX}/torch_stable.html"
 _ELEVEN = (11, 0)
 _AMPERE, _HOPPER, _OLDEST = (8, 0), (9, 0), (3, 7)
 
@@ -33,6 +34,11 @@ class OldBuild(Record, frozen=True, kw_only=True):
         return exactly("torch", self.row.torch + part), exactly("torchvision", self.row.torchvision + part)
 
     @property
+    def torchaudio(self) -> str:
+        """The requirement of the torchaudio that belongs to it: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
+        return exactly("torchaudio", "0.7.2" if self.row.torch == "1.7.1" else f"0.{self.row.torch.partition('.')[2]}")
+
+    @property
     def plain(self) -> bool:
         return self.cuda == self.row.plain
 
@@ -40,7 +46,9 @@ class OldBuild(Record, frozen=True, kw_only=True):
 def build(torch: str, machine: Machine) -> OldBuild | None:
     """Return the CUDA build of this very release, "1.6.0", that the machine runs; None where there is none, or it is newer than 1.13."""
     bare = torch.partition("+")[0]
-    return next((found for row in load(OldTorch) if row.torch == bare and (found := _of(row, machine))), None)
+    return next(
+        (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
+    )
 
 
 def newest(machine: Machine) -> OldBuild | None:
@@ -49,6 +57,13 @@ def newest(machine: Machine) -> OldBuild | None:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
     return next((found for row in rows if (found := _of(row, machine))), None)
+
+
+def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
+    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None where none has, or it is not known."""
+    rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
+    ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
+    return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)
 
 
 def _of(row: OldTorch, machine: Machine) -> OldBuild | None:
@@ -68,3 +83,10 @@ def _runs(cuda: str, machine: Machine) -> bool:
     if machine.driver is not None:
         return is_yes(cuda_rules.driver_covers(machine.driver, cuda, machine.driver_os))
     return machine.driver_cuda is None or is_yes(cuda_rules.driver_cuda_covers(machine.driver_cuda, cuda))
+
+
+def pythons(torch: str) -> tuple[str, ...]:
+    """Return the Pythons ("3.10") for which this release of torch, old or new, has wheels; none where it is in no table."""
+    old = next((row.pythons for row in load(OldTorch) if row.torch == torch), ())
+    row = pytorch.release(torch)
+    return tuple(old) or (() if isinstance(row, Unknown) else tuple(row.pythons))

@@ -1,4 +1,4 @@
-"""Say of NVIDIA cards that only their PCI ids tell whether they are of before Turing or before Ampere. Pure.
+"""Say by the PCI ids of NVIDIA cards, which need no driver, whether the cards are older than Turing or Ampere. Pure.
 
 Device ids grow with the architectures: GV100 (Volta) is 1db1, TU102 (Turing) 1e02, TU116 2182, GA100 (Ampere) 20b0, GA102 2204.
 https://pci-ids.ucw.cz/read/PC/10de
@@ -16,24 +16,24 @@ _AMPERE = 0x2080
 
 
 def is_card(device: PciDevice) -> bool:
-    """Say whether a device on the PCI bus is an NVIDIA display device, and not its audio."""
+    """Say whether a device on the PCI bus is an NVIDIA display device, and not the audio device of a card."""
     return device.vendor == NVIDIA and device.pci_class.startswith("03")
 
 
 def ids(facts: Facts) -> tuple[int, ...]:
-    """Return the device ids of the NVIDIA display devices on the PCI bus; none where the bus is not known."""
+    """Return the device ids of the NVIDIA display devices on the PCI bus; empty if the bus is not known."""
     bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
     cards = [device for device in bus if is_card(device)]
     return tuple(int(card.device, 16) for card in cards if re.fullmatch("[0-9a-fA-F]{4}", card.device))
 
 
 def before_turing(facts: Facts) -> bool:
-    """Say whether one of the cards is known to be of before Turing, for which NVIDIA's open kernel modules and driver 590 are not."""
+    """Say whether a card is known to be older than Turing: NVIDIA's open kernel modules and driver 590 do not support such a card."""
     return any(number < _TURING for number in ids(facts))
 
 
 def too_old_for_flash_attn(facts: Facts) -> str | None:
-    """Return the card in words, where all cards are known to be of before Ampere; else None."""
+    """Return the card in words, if all cards are known to be older than Ampere; else None."""
     cards = ids(facts)
     if not cards or any(number >= _AMPERE and number not in _TURING_16 for number in cards):
         return None

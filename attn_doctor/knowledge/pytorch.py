@@ -41,9 +41,9 @@ def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
 
 
 def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unknown:
-    """Return the GPU code, as "sm_80", that torch's wheel for this CUDA should hold.
+    """Return the GPU code, as "sm_80", that torch's wheel for this CUDA should contain.
 
-    `verified` of the row says how sure.
+    The row's `verified` says whether this was read or inferred.
     """
     wanted = pair(cuda)
     for row in builds(torch, platform):
@@ -103,7 +103,7 @@ def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
     if minor is None or version is None:
         return Unknown(f"cannot read the versions {torch!r} and {numpy!r}")
     if version < (2, 0):
-        return yes(f"numpy {numpy} is older than 2, which every torch takes")
+        return yes(f"numpy {numpy} is older than 2, which every torch accepts")
     for row in load(NumpyPair):
         first, last = pair(row.first), pair(row.last)
         if first is not None and last is not None and first <= minor <= last and os in row.os:
@@ -128,20 +128,8 @@ def torchvision_fits(torch: str, torchvision: str) -> Judgement:
     demand = SpecifierSet(row.torch)
     built = pair(row.torch.lstrip("=>"))
     if demand.contains(have.base_version) or (row.torch.startswith("==") and built == pair(torch)):
-        return yes(f"torchvision {row.torchvision} takes torch {row.torch.lstrip('=')}")
+        return yes(f"torchvision {row.torchvision} needs torch {row.torch.lstrip('=')}")
     return no(f"torchvision {row.torchvision} was built for torch {row.torch.lstrip('=')}, you have {torch}")
-
-
-def triton_minors() -> tuple[int, list[int]]:
-    """Return the first minor of torch 2 that takes a triton 3, and for it and each one after it the minor of triton-windows 3.
-
-    That begins with 3.1, which torch 2.4 takes too: https://github.com/woct0rdho/triton-windows#3-pytorch
-    """
-    rows = [(pair(row.minor), pair(row.triton.removeprefix("triton").lstrip("=~"))) for row in load(TorchRelease)]
-    found = sorted(
-        (torch[1], triton[1]) for torch, triton in rows if torch and triton and torch[0] == 2 and triton[0] == 3
-    )
-    return found[0][0], [max(1, triton) for _, triton in found]
 
 
 def triton_fits(torch: str, triton: str) -> Judgement:
@@ -156,8 +144,8 @@ def triton_fits(torch: str, triton: str) -> Judgement:
     if version is None or wanted is None:
         return Unknown(f"cannot read the triton version {triton!r}")
     if version == wanted:
-        return yes(f"torch {row.minor} takes triton {dotted(wanted)}")
-    return no(f"torch {row.minor} takes triton {dotted(wanted)}, you have {triton}")
+        return yes(f"torch {row.minor} needs triton {dotted(wanted)}")
+    return no(f"torch {row.minor} needs triton {dotted(wanted)}, you have {triton}")
 
 
 def torchvision_for(torch: str) -> str | Unknown:
@@ -182,7 +170,7 @@ def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
 
 
 def first_with_cxx(standard: int) -> str | None:
-    """Return the first minor of torch whose headers need this C++ standard: "2.14" for 20; None where none of the table does."""
+    """Return the first minor of torch whose headers need this C++ standard: "2.14" for 20; None: no torch of the table does."""
     return next((row.minor for row in load(TorchRelease) if row.cxx_minimum >= standard), None)
 
 

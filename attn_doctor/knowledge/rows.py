@@ -1,4 +1,4 @@
-"""Define the rows of the tables, one record for each table. Field meanings stand here, values in `data/`."""
+"""Define the rows of the tables, one record for each table. The meaning of each field is here, its values are in `data/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Define the base of all rows. A row states no more than its source."""
+    """Define the base of all rows. A row says nothing that its source does not say."""
 
     TABLE: ClassVar[str]
 
@@ -27,7 +27,7 @@ class TorchRelease(Row, frozen=True, kw_only=True):
     minor: str
     latest: str
     pythons: tuple[str, ...]
-    pypi_cuda: dict[str, str | None]  # platform tag -> CUDA of the wheel that PyPI gives; None: a CPU build
+    pypi_cuda: dict[str, str | None]  # platform tag -> CUDA of the wheel on PyPI; None: a CPU build
     cxx_default: int  # C++ standard that cpp_extension passes if none is given
     cxx_minimum: int  # oldest C++ standard with which its headers compile under gcc
     cxx_minimum_msvc: int
@@ -45,13 +45,13 @@ class TorchBuild(Row, frozen=True, kw_only=True):
     torch: str
     cuda: str
     platform: str
-    pypi: bool  # this is the build that PyPI gives on that platform
+    pypi: bool  # this is the build on PyPI for that platform
     archs: tuple[str, ...]  # as torch.cuda.get_arch_list() returns them
     glibc: str
 
 
 class FlavourBuild(Row, frozen=True, kw_only=True):
-    """The newest torch on an index of PyTorch for the GPUs of AMD or Intel."""
+    """Describe the newest torch on an index of PyTorch for the GPUs of AMD or Intel."""
 
     TABLE: ClassVar[str] = "torch_flavours"
 
@@ -63,7 +63,7 @@ class FlavourBuild(Row, frozen=True, kw_only=True):
 
 
 class JetsonTorch(Row, frozen=True, kw_only=True):
-    """The place of NVIDIA's torch for a range of JetPacks."""
+    """Say where NVIDIA's torch for a range of JetPacks is."""
 
     TABLE: ClassVar[str] = "torch_jetson"
 
@@ -152,13 +152,13 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
     known: bool = True  # False: the list of wheels is not known
     released: bool = True
     pythons: tuple[str, ...] = ()
-    torch: dict[str, str] = {}  # torch minor -> version that was built against; "dev" in it: a nightly
+    torch: dict[str, str] = {}  # torch minor -> torch version used for the build; "dev" in it: a nightly
     cuda: dict[str, str] = {}  # CUDA part of the name -> toolkit
     torch_flavour: dict[str, dict[str, str]] = {}  # CUDA part -> torch minor -> flavour built against
     cxx11_abi: tuple[bool, ...] = ()
     platforms: tuple[str, ...] = ()
     excludes: tuple[Combination, ...] = ()
-    added: tuple[Combination, ...] = ()  # uploaded by hand beside the matrix
+    added: tuple[Combination, ...] = ()  # uploaded by hand in addition to the matrix
     absent: tuple[Combination, ...] = ()  # looked for and not found
     really: tuple[AbiLabel, ...] = ()
     sm: dict[str, tuple[str, ...]] = {}  # CUDA part -> cubins, "sm_80"
@@ -170,7 +170,7 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe a part of a wheel's key; None stands for every value."""
+    """Describe a part of a wheel's key; None means every value."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -232,7 +232,7 @@ class Driver(Row, frozen=True, kw_only=True):
 
 
 class OldTorch(Row, frozen=True, kw_only=True):
-    """Describe the CUDA builds of a torch before 2.0, which lie on PyTorch's list of all wheels."""
+    """Describe the CUDA builds of a torch before 2.0, which are on PyTorch's list of all wheels."""
 
     TABLE: ClassVar[str] = "torch_before_2"
 
@@ -317,7 +317,7 @@ class Distribution(Row, frozen=True, kw_only=True):
 
 
 class Elsewhere(Row, frozen=True, kw_only=True):
-    """Describe a source of FlashAttention other than the official release; the package "torch" stands for doing without."""
+    """Describe a source of FlashAttention other than the official release; the package "torch" means: no FlashAttention, but PyTorch's own attention."""
 
     TABLE: ClassVar[str] = "elsewhere"
 
@@ -330,7 +330,7 @@ class Elsewhere(Row, frozen=True, kw_only=True):
     torch_last: str | None
     cuda_majors: tuple[int, ...]
     pythons: tuple[str, ...]
-    capabilities: tuple[str, ...] = ()  # the only GPUs that it is for; empty: those of the package
+    capabilities: tuple[str, ...] = ()  # the only GPUs that it supports; empty: all GPUs that the package supports
     trust: str  # the builder, and the properties that cannot be checked
 
 
@@ -346,7 +346,7 @@ class Calibration(Row, frozen=True, kw_only=True):
 
 
 class BuiltPackage(Row, frozen=True, kw_only=True):
-    """A package with CUDA code that is built beside torch: where its finished wheels are, and what a build of it imports."""
+    """Describe another package with CUDA code that needs torch: where its finished wheels are, and what its build imports."""
 
     TABLE: ClassVar[str] = "built_packages"
 
@@ -357,27 +357,29 @@ class BuiltPackage(Row, frozen=True, kw_only=True):
     wheels: Literal["pypi", "pytorch-index", "index", "links", "releases", "none"]
     platforms: tuple[str, ...]  # of the wheels
     url: str | None  # "{flavour}": "cu124"; for torch 2.4 "{torch}" is "24", and "{minor}" is "2.4"
-    get: str | None  # requirement that a build is asked for, where it is not the name
+    get: str | None  # requirement to build, if it is not the name
     imports: tuple[str, ...]  # distributions that its setup imports, torch among them
     torch_bound: bool  # a wheel is for one minor release of torch
-    torch_first: str | None  # of the wheels, where they are for some minor releases alone
+    torch_first: str | None  # first torch minor of the wheels, if they are for some minors only
     torch_last: str | None
     pythons: tuple[str, ...]  # of the wheels; empty: not stated
     attention: bool  # PyTorch's own attention does the same without it
-    compiles_at_run_time: bool  # at the first use; it then keeps the result in `cache`
+    compiles_at_run_time: bool  # it compiles at its first use, and keeps the result in `cache`
     arch_list: bool  # its setup compiles for TORCH_CUDA_ARCH_LIST; False: for a list of its own
-    variables: dict[str, str]  # that its setup reads -> meaning
-    gigabytes: int  # of memory that one compiler takes at most
-    # The newest release has its source at PyPI beside wheels: `--no-binary` compiles it. Without it pip goes back to an old release.
+    variables: dict[str, str]  # variable that its setup reads -> meaning
+    gigabytes: int  # of memory that one compiler needs at most
+    # The newest release has source and wheels at PyPI: `--no-binary` compiles this release. False: pip would go back to an old release.
     source_at_pypi: bool = False
-    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` stands for any text: "gptqmodel-*".
+    # Other modules that it installs, normalised: "selective-scan-cuda" of mamba-ssm; a `*` means any text: "gptqmodel-*".
     extensions: tuple[str, ...] = ()
-    # Its setup.py downloads the wheel for this torch from `url`, and compiles where there is none. The variable with which it compiles nothing.
+    # Not None: its setup.py downloads the wheel for this torch from `url`, and compiles if there is none; this variable forbids it to compile.
     setup_takes_wheel: str | None = None
     linux_only: bool = False  # its authors support no other system
-    only_wheels: bool = False  # PyPI's source is newer than the wheels, and would be taken in place of them
+    only_wheels: bool = False  # PyPI's source is newer than the wheels, and pip would choose the source
     pins: dict[str, str] = {}  # minor of torch -> the release of this package that was built for it
-    # How a wheel is asked for: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
+    # Form of the requirement for a wheel: "natten=={release}+torch{digits}0{flavour}"; None: "name=={release}"
     pin: str | None = None
-    compiled: str | None = None  # the distribution that holds what is compiled, where it is another one
+    # A minor of torch -> the last release of this package that an older torch accepts: {"2.4": "2.2.2"}
+    last_before: dict[str, str] = {}
+    compiled: str | None = None  # the distribution with the compiled code, if it is a separate one
     compiles_nothing: dict[str, str] = {}  # variables with which an installation compiles nothing, and works

@@ -1,6 +1,6 @@
-"""Answer which kernel of PyTorch's scaled_dot_product_attention takes which call, by the source of one torch version.
+"""Answer which kernel of PyTorch's scaled_dot_product_attention accepts which call, by the source of one torch version.
 
-For planning and explaining. The trial decides whether a kernel really ran; PyTorch's own can_use_* have precedence.
+This is for plans and explanations. The trial decides whether a kernel really ran; PyTorch's own can_use_* have precedence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.model.versions import capability
 
 
 class Call(Record, frozen=True, kw_only=True):
-    """Describe one attention call. `head_dim` is that of query and key; `dtype` is a name such as "bfloat16"."""
+    """Describe one attention call. `head_dim` is the head dim of query and key; `dtype` is a name such as "bfloat16"."""
 
     capability: str
     dtype: str
@@ -37,12 +37,13 @@ def kernel(name: str) -> SdpaKernel | Unknown:
 
 
 def takes(name: str, call: Call) -> Judgement:
-    """Return whether this kernel ("sdpa-flash") takes this call. A no holds all reasons."""
+    """Return whether this kernel ("sdpa-flash") accepts this call. A "no" has all reasons."""
     row = kernel(name)
-    return row if isinstance(row, Unknown) else all_of([*_parts(row, call), yes(f"{name} takes this call")])
+    return row if isinstance(row, Unknown) else all_of([*_parts(row, call), yes(f"{name} accepts this call")])
 
 
 def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
+    """Yield a "no" or Unknown for each condition of the kernel that the call does not surely meet."""
     value_dim = call.head_dim if call.value_head_dim is None else call.value_head_dim
     target = capability(call.capability)
     if row.lowest is not None and target < capability(row.lowest):
@@ -50,27 +51,27 @@ def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
     if row.highest is not None and target > capability(row.highest):
         yield unlisted(f"{row.kernel} on {call.capability} (torch {row.torch} ends at {row.highest})")
     if call.dtype not in row.dtypes:
-        yield no(f"{row.kernel} takes {names(row.dtypes)}, not {call.dtype}")
+        yield no(f"{row.kernel} accepts {names(row.dtypes)}, not {call.dtype}")
     elif call.dtype == "bfloat16" and row.bf16_from is not None and target < capability(row.bf16_from):
-        yield no(f"{row.kernel} takes bfloat16 from {row.bf16_from} on, the GPU is {call.capability}")
+        yield no(f"{row.kernel} accepts bfloat16 from {row.bf16_from} on, the GPU is {call.capability}")
     if call.mask and not row.mask:
-        yield no(f"{row.kernel} takes no mask")
+        yield no(f"{row.kernel} accepts no mask")
     if row.equal_head_dims == "all" and value_dim != call.head_dim:
-        yield no(f"{row.kernel} wants one head dim, here {call.head_dim} for query and key and {value_dim} for value")
+        yield no(f"{row.kernel} needs one head dim, here {call.head_dim} for query and key and {value_dim} for value")
     yield from _head_dim(row, call, max(call.head_dim, value_dim))
     if row.last_stride_one and call.last_stride != 1:
-        yield no(f"{row.kernel} wants a last stride of 1, here {call.last_stride}")
+        yield no(f"{row.kernel} needs a last stride of 1, here {call.last_stride}")
     if call.causal and row.causal_needs_equal_lengths and call.queries != call.keys:
-        yield no(f"{row.kernel} wants as many keys as queries for a causal call, here {call.queries} and {call.keys}")
+        yield no(f"{row.kernel} needs as many keys as queries for a causal call, here {call.queries} and {call.keys}")
     if call.os not in row.os:
         yield unlisted(f"{row.kernel} on {call.os}")
 
 
 def _head_dim(row: SdpaKernel, call: Call, largest: int) -> Iterator[Judgement]:
     if row.max_head_dim is not None and largest > row.max_head_dim:
-        yield no(f"{row.kernel} takes head dims up to {row.max_head_dim}, here {largest}")
+        yield no(f"{row.kernel} accepts head dims up to {row.max_head_dim}, here {largest}")
     sixteen_bit = call.dtype in {"float16", "bfloat16"}
     if row.head_dim_multiple is not None and sixteen_bit and largest % row.head_dim_multiple:
-        yield no(f"{row.kernel} wants head dims that are multiples of {row.head_dim_multiple}, here {largest}")
+        yield no(f"{row.kernel} needs head dims that are multiples of {row.head_dim_multiple}, here {largest}")
     if call.training and limit_hit(row.training_limits, call.capability, largest, dropout=call.dropout):
         yield no(f"{row.kernel} does not train head dim {largest} on {call.capability}")

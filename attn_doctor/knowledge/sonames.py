@@ -29,7 +29,7 @@ def _by_name() -> dict[str, Soname]:
 
 
 def package_of(soname: str, cuda: str | None = None) -> str | None:
-    """Return the provider of a library: a requirement for pip, "apt: libgl1", or words; None where the table has none.
+    """Return the provider of a library: a requirement for pip, "apt: libgl1", or words; None if the table has none.
 
     `cuda` is the CUDA major of the target's torch: several packages have a libcudnn.so.9.
     """

@@ -28,7 +28,7 @@ class _Date(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(kind: type[R]) -> tuple[R, ...]:
     """Return all rows of a table, in the order of its file.
 
-    Raises msgspec.ValidationError where the file breaks its schema.
+    Raises msgspec.ValidationError if the file breaks its schema.
     """
     return cast("tuple[R, ...]", _read(kind))
 
@@ -47,5 +47,5 @@ def knowledge_date() -> str:
 
 
 def unlisted(what: str) -> Unknown:
-    """Return the answer for something that the tables do not hold, mostly because it is newer than they are."""
+    """Return the answer for something that is not in the tables, mostly because it is newer than the tables."""
     return Unknown(f"{what} is not known to this table of {knowledge_date()}")

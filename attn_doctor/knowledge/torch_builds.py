@@ -18,7 +18,7 @@ _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to 
 
 
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds that this machine runs: the newest torch first, and of its builds the registry's."""
+    """Return the CUDA builds that this machine runs: the newest torch first, and of its builds first the one on PyPI."""
     rows = [row for row in _builds(machine.platform) if all(is_yes(part) for part in _demands(row, machine))]
     return tuple(sorted(rows, key=lambda row: (row.verified, pair(row.torch), row.pypi, pair(row.cuda)), reverse=True))
 
@@ -34,7 +34,7 @@ def _demands(row: TorchBuild, machine: Machine) -> list[Judgement]:
 
 
 def takes_python(torch: str, python: str | None) -> Judgement:
-    """Return whether a torch has wheels for a Python, "3.13t" being free-threaded; yes where the Python is not known."""
+    """Return whether a torch has wheels for a Python, "3.13t" being free-threaded; yes if the Python is not known."""
     minor, bounds = pair(torch), _FREE_THREADED.get(python or "")
     if python is None:
         return yes("the Python is not known")
@@ -46,7 +46,7 @@ def takes_python(torch: str, python: str | None) -> Judgement:
 
 
 def takes_glibc(needed: str, machine: Machine) -> Judgement:
-    """Return whether a machine has the C library that a wheel needs; yes where that is not known."""
+    """Return whether a machine has the C library that a wheel needs; yes if that is not known."""
     have, least = pair(machine.glibc) if machine.glibc else None, pair(needed)
     if machine.os in ("windows", "darwin") or have is None or least is None or have >= least:
         return yes(f"glibc {needed}")
@@ -55,12 +55,12 @@ def takes_glibc(needed: str, machine: Machine) -> Judgement:
 
 @functools.cache
 def _builds(platform: str) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds for a platform. Windows has those of Linux, on the index alone."""
+    """Return the CUDA builds for a platform. Windows has the builds of Linux, but on PyTorch's index only."""
     if platform == "win_amd64":
         return tuple(r for r in _builds(pytorch.LINUX) if (pair(r.torch) or (0, 0)) <= _WINDOWS_LAST)
     return tuple(row for row in load(TorchBuild) if row.platform == platform)
 
 
 def is_yes(part: Judgement) -> bool:
-    """Return whether a judgement is a yes; what is not known is none."""
+    """Return whether a judgement is a yes; Unknown is not."""
     return isinstance(part, Answer) and part.yes

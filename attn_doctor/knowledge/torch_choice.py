@@ -15,7 +15,6 @@ https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.ht
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -27,19 +26,27 @@ from attn_doctor.knowledge.rows import FlavourBuild, JetsonTorch, TorchBuild, To
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import fitting_builds, is_yes, takes_glibc, takes_python
 from attn_doctor.knowledge.torch_machine import Choice, Machine, NoTorch, exactly
-from attn_doctor.model.facts import OsName, Unknown
-from attn_doctor.model.versions import local, pair
+from attn_doctor.knowledge.torch_names import (
+    INDEX,
+    STABLE,
+    by_others,
+    index_of,
+    index_of_build,
+    numpy_for,
+    same,
+    torchvision,
+    vision_for,
+)
+from attn_doctor.model.facts import Unknown
+from attn_doctor.model.versions import pair
 
-INDEX = "https://download.pytorch.org/whl"
 START = "https://pytorch.org/get-started/locally/"
 JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
-STABLE = f"{INDEX}/torch_stable.html"  # the page of the builds before torch 1.11
 _TITLE = "Install torch and torchvision"
-_FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
-
+_OLD_PYTHON = "3.9"
 
 _Row = TypeVar("_Row", TorchBuild, FlavourBuild)
 _BLACKWELL_DRIVER = (
@@ -49,10 +56,27 @@ _BLACKWELL_DRIVER = (
 
 
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
-    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor."""
+    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor.
+
+    Where the Python is not known, the index alone is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
+    """
+    found = _chosen(machine, below)
+    if isinstance(found, NoTorch) or found.torch is None or machine.python is not None:
+        return found
+    chosen = pair(found.torch) or (0, 0)
+    older = [text for text in (machine.before, below) if text and (pair(text) or chosen) > chosen]
+    return msgspec.structs.replace(
+        found, pinned=False, below=min(older, key=lambda text: pair(text) or (0, 0), default=None)
+    )
+
+
+def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
     if machine.musl:
         words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
         return NoTorch(title=_TITLE, words=words)
+    if machine.narrow:
+        words = "make an environment with a 64-bit Python, and install there: PyTorch has no wheels for 32 bits"
+        return NoTorch(title="Use a 64-bit Python", words=words)
     if machine.board == "jetson":
         return _of_jetson(machine)
     if machine.os == "darwin":
@@ -81,91 +105,14 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
     newest = choose(machine)
     if isinstance(newest, NoTorch) or newest.torch is None:
         return newest
-    return msgspec.structs.replace(newest, torch=torch, torchvision=_vision(torch), beside=_beside(torch, machine))
-
-
-def index_of(flavour: str) -> str:
-    """Return the index of a build: "cu126", "cpu", "rocm7.2", "xpu"."""
-    return f"{INDEX}/{flavour}"
-
-
-# The last torch before 2.0 for a CUDA, and the first and last minor of its Pythons: https://pytorch.org/get-started/previous-versions/
-_BEFORE_TWO = {
-    "9.2": ("1.7.1", 6, 9),
-    "10.1": ("1.8.1", 6, 9),
-    "10.2": ("1.12.1", 7, 10),
-    "11.0": ("1.7.1", 6, 9),
-    "11.1": ("1.10.1", 6, 9),
-    "11.3": ("1.12.1", 7, 10),
-    "11.6": ("1.13.1", 7, 11),
-}
-
-
-def before_two(cuda: str, python: str | None) -> tuple[str, ...]:
-    """Return the requirements of the last torch 1 for a CUDA, of the page STABLE, with their builds; empty where there is none for this Python."""
-    row, version = _BEFORE_TWO.get(cuda), pair(python) if python else None
-    if row is None or version is None or not (3, row[1]) <= version <= (3, row[2]):
-        return ()
-    built = pytorch.flavour(cuda)
-    return tuple(f"{text}+{built}" for text in same(row[0], "torchvision"))
-
-
-def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
-    """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
-
-    A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
-    """
-    flavour = local(torch)
-    if flavour is None or not _FLAVOUR.fullmatch(flavour):
-        return None
-    default = pytorch.pypi_cuda(torch)
-    on_registry = machine is None or (machine.os in ("linux", None) and machine.platform == "linux_x86_64")
-    if on_registry and isinstance(default, str) and flavour == pytorch.flavour(default):
-        return None
-    return index_of(flavour)
-
-
-def of_the_torch_there(name: str = "torch") -> str:
-    """Return the requirement of torch, or of a package with its numbers, for a command that puts the release that is there in the braces."""
-    return f"{name}=={{torch}}"
-
-
-def by_others(torch: str) -> bool:
-    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
-    part = local(torch)
-    return part is not None and _FLAVOUR.fullmatch(part) is None
+    return msgspec.structs.replace(
+        newest, torch=torch, torchvision=torchvision(torch), beside=_beside(torch, machine), pinned=True
+    )
 
 
 def neighbour_of(gfx: str) -> str | None:
     """Return the value of HSA_OVERRIDE_GFX_VERSION by which a card runs the code of a neighbour; None where none is known."""
     return _NEIGHBOURS.get(gfx[:6])
-
-
-def same(torch: str, *names: str) -> tuple[str, ...]:
-    """Return the requirements of this very torch, and of what belongs to it: torchvision, torchaudio."""
-    return _family(torch).requirements("torch", *names)
-
-
-def vision_for(torch: str) -> str:
-    """Return the requirement of the torchvision that belongs to this torch."""
-    return _family(torch).requirements("torchvision")[0]
-
-
-def _family(torch: str) -> Choice:
-    bare = torch.partition("+")[0]
-    return Choice(torch=bare, torchvision=_vision(torch), flavour=local(torch), index_url=None, why="")
-
-
-def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
-    """Return the requirement of a NumPy that this torch takes, within a specifier: "numpy<2" for torch 2.2.
-
-    NumPy 2 passes no array to a torch that was built for NumPy 1, and no metadata says so:
-    https://github.com/pytorch/pytorch/issues/107302
-    """
-    takes_two = pytorch.numpy(torch, "2.0.0", os)
-    if isinstance(takes_two, Unknown) or takes_two.yes:
-        return f"numpy{specifier}"
-    return "numpy" + ",".join(filter(None, [specifier, "<2"]))
 
 
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
@@ -184,9 +131,22 @@ def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
     rows = _before(machine, rows) or rows
     if not rows:
         return _no_build(machine)
-    release = pytorch.release(rows[0].torch)
-    latest = release.latest if isinstance(release, TorchRelease) else rows[0].torch
-    return _as_choice(rows[0], latest, machine)
+    row = rows[0] if machine.python is not None else _for_most_pythons(machine, rows)
+    release = pytorch.release(row.torch)
+    latest = release.latest if isinstance(release, TorchRelease) else row.torch
+    return _as_choice(row, latest, machine)
+
+
+def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuild:
+    """Return the build whose index has a torch for the oldest Python that many people have: cu126 has, cu130 begins with Python 3.10.
+
+    The registry has one for each. A DGX Spark came with Python 3.12.
+    """
+    newest = rows[0]
+    if _of_registry(newest, machine) or machine.board == "dgx-spark":
+        return newest
+    old = [row for row in rows if is_yes(takes_python(row.torch, _OLD_PYTHON)) and not _of_registry(row, machine)]
+    return newest if not old or any(row.cuda == newest.cuda for row in old) else old[0]
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
@@ -196,11 +156,10 @@ def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
 
 
 def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
-    flavour = pytorch.flavour(row.cuda)
-    plain = row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
+    flavour, plain = pytorch.flavour(row.cuda), _of_registry(row, machine)
     return Choice(
         torch=torch,
-        torchvision=_vision(torch),
+        torchvision=torchvision(torch),
         flavour=flavour,
         cuda=row.cuda,
         index_url=None if plain else index_of(flavour),
@@ -208,6 +167,10 @@ def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
         beside=_beside(torch, machine),
         doubt=_doubt(machine, row),
     )
+
+
+def _of_registry(row: TorchBuild, machine: Machine) -> bool:
+    return row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
 
 
 def _why(row: TorchBuild, machine: Machine) -> str:
@@ -359,7 +322,7 @@ def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = N
         if is_yes(takes_python(row.minor, machine.python)) and is_yes(takes_glibc(glibc, machine)):
             return Choice(
                 torch=row.latest,
-                torchvision=_vision(row.latest),
+                torchvision=torchvision(row.latest),
                 flavour=flavour,
                 index_url=index_of(flavour) if flavour else None,
                 why=why,
@@ -410,15 +373,13 @@ def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
     return () if wanted == "numpy" else (wanted,)
 
 
-def _vision(torch: str) -> str | None:
-    found = pytorch.torchvision_for(torch)
-    return found if isinstance(found, str) else None
-
-
 __all__ = [
+    "INDEX",
+    "STABLE",
     "Choice",
     "Machine",
     "NoTorch",
+    "by_others",
     "choose",
     "exactly",
     "fitting_builds",

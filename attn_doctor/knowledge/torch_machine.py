@@ -40,6 +40,11 @@ class Machine(Record, frozen=True, kw_only=True):
         return "linux_aarch64" if arm else "linux_x86_64"
 
     @property
+    def narrow(self) -> bool:
+        """Whether its Python is one of 32 bits."""
+        return (self.machine or "").lower() in ("x86", "i386", "i486", "i586", "i686", "armv6l", "armv7l")
+
+    @property
     def knows_driver(self) -> bool:
         return self.driver is not None or self.driver_cuda is not None
 
@@ -56,22 +61,43 @@ class Choice(Record, frozen=True, kw_only=True):
     beside: tuple[str, ...] = ()  # requirements of other packages, "numpy<2"
     doubt: str | None = None  # what is not known, and how to find it out
     takes: str = "3 to 5 GB"
+    pinned: bool = True  # False: the Python is not known, so the installer takes the newest release of the index for it
+    below: str | None = None  # of one that is not pinned: it has to be older than this minor
 
     def requirements(self, *names: str) -> tuple[str, ...]:
         """Return the requirements of these packages of the family; without names those of torch and torchvision."""
+        names = names or ("torch", "torchvision")
+        if not self.pinned:
+            return (*(f"{name}{self._bound(name)}" for name in names), *self.beside)
         versions = {
             "torch": self.torch,
             "torchvision": self.torchvision,
             "torchaudio": self._torchaudio(),
             "torchtext": self._torchtext(),
         }
-        return (*(exactly(name, versions.get(name)) for name in names or ("torch", "torchvision")), *self.beside)
+        return (*(exactly(name, versions.get(name)) for name in names), *self.beside)
+
+    def _bound(self, name: str) -> str:
+        """Return the bound of a package that is not pinned: torchvision 0.21 belongs to torch 2.6, and 0.20 to 2.5."""
+        minor = pair(self.below) if self.below else None
+        if minor is None:
+            return ""
+        if name == "torchvision" and minor[0] == 2:
+            return f"<0.{minor[1] + 15}"
+        return f"<{self.below}" if name in ("torch", "torchaudio") else ""
+
+    @property
+    def name(self) -> str:
+        """The words for it in a title: "torch 2.14.1"; "a torch" where the release is left to the installer."""
+        return f"torch {self.torch}" if self.pinned and self.torch else "a torch"
 
     @property
     def build(self) -> str:
         """The version with its build: "2.14.1+cu126"; "of NVIDIA" where the index decides."""
         if self.torch is None:
             return "of NVIDIA"
+        if not self.pinned:
+            return f"of {self.flavour or 'its index'}"
         return f"{self.torch}+{self.flavour}" if self.flavour else self.torch
 
     def _torchaudio(self) -> str | None:

@@ -1,7 +1,7 @@
 """Translate messages of shells and of the system, from the table of translated messages. Pure.
 
-bash, gcc, ld, make and Windows speak the language of the user. Python, pip, uv and the dynamic loader speak English in any language:
-Python sets no LC_MESSAGES.
+bash, gcc, ld, make and Windows print messages in the language of the user. Python, pip, uv and the dynamic loader print English in
+any language: Python sets no LC_MESSAGES.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TranslatedMessage(Row, frozen=True, kw_only=True):
 
 @functools.cache
 def translations(english: str) -> tuple[str, ...]:
-    """Return a message in all other languages of the table. Raises LookupError where the table does not hold it."""
+    """Return a message in all other languages of the table. Raises LookupError if the table does not have it."""
     found = next((row.translations for row in load(TranslatedMessage) if row.english == english), None)
     if found is None:
         raise LookupError(english)

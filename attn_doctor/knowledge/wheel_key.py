@@ -29,8 +29,8 @@ class Key(Record, frozen=True, kw_only=True):
 class Candidate(Record, frozen=True, kw_only=True):
     """Describe one way to get FlashAttention, and whether it fits.
 
-    `fits`: None where it cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by others
-    also who made them. `filename` is None where there is no single file.
+    `fits`: None if it cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by others
+    also who made them. `filename` is None if there is no single file.
     """
 
     release: str
@@ -41,7 +41,7 @@ class Candidate(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     kind: Literal["official", "community", "other"]  # a wheel of the authors, of other people, or a link to a page
     package: str = "flash_attn"
-    listed: bool = True  # False: nobody lists it, and its own setup.py would ask for this name
+    listed: bool = True  # False: the file is in no list; setup.py would ask for this name
 
 
 def key_of(facts: Facts) -> Key:
@@ -69,7 +69,7 @@ def normal_platform(platform: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def numbers(version: str) -> Pair:
-    """Return major and minor; UNREADABLE where there are none.
+    """Return major and minor; UNREADABLE if there are none.
 
     Cached: a search compares the same few versions many times.
     """

@@ -14,7 +14,7 @@ AGREES = yes("agrees")
 
 
 def joined(parts: Iterable[Judgement]) -> tuple[bool | None, tuple[str, ...]]:
-    """Return one judgement from those of the parts: False with what is against it, None with what is not known, or True."""
+    """Join the judgements of the parts: False with the reasons against the wheel, None with the unknown parts, or True."""
     against: list[str] = []
     unknown: list[str] = []
     for part in parts:
@@ -28,7 +28,7 @@ def joined(parts: Iterable[Judgement]) -> tuple[bool | None, tuple[str, ...]]:
 
 
 def compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
-    """Return whether a part of the key is what a wheel was built for; `built` and `what` begin the sentence."""
+    """Return whether a part of the key equals the part that a wheel was built for; `built` and `what` begin the sentence."""
     if isinstance(have, Unknown):
         return Unknown(f"{built}, and {what} here is not known: {have.why}")
     return AGREES if have == built_for else no(f"{built}, you have {have}")

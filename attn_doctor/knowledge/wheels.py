@@ -24,7 +24,7 @@ URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}
 class Wheel(Record, frozen=True, kw_only=True):
     """Describe one official wheel file, and the evidence that it exists.
 
-    `cxx11_abi` is the ABI in its name, `really` that of its code. `grounds`: "matrix" (the release workflow was set to
+    `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds`: "matrix" (the release workflow was set to
     build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
     that setup.py makes up; the file may not exist).
     """
@@ -66,7 +66,7 @@ def asked_for(
     """Return the wheel that setup.py of this release asks for, its bugs included.
 
     `cuda` is torch.version.cuda, never nvcc's; a CPU-only torch has none, and setup.py fails before it asks. `python`
-    is "3.12"; a free-threaded "3.13t" asks for cp313 all the same.
+    is "3.12"; a free-threaded "3.13t" asks for cp313 too.
     """
     row = flash_attention.release(release)
     minor = pair(torch)
@@ -100,8 +100,8 @@ def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
 def torches(python: str | None, release: str | None = None) -> tuple[str, ...]:
     """Return the minors of torch that official wheels for Linux on x86-64 were built for, the newest first: "2.8", "2.7".
 
-    `python`: the wheels for this one alone; None: it is not known, so those minors count that have a wheel for most Pythons. `release`: of
-    this flash-attn alone; of one that is not listed, of all.
+    `python`: only minors with a wheel for this Python; None: not known, so only minors with wheels for most Pythons. `release`: only
+    wheels of this flash-attn release; None, or not in the table: wheels of all releases.
     """
     pythons: dict[str, set[str]] = {}
     for wheel in (of_release(release) if release else ()) or official():
@@ -120,7 +120,7 @@ def matrix(release: str) -> WheelMatrix | Unknown:
 
 @functools.cache
 def of_release(release: str) -> tuple[Wheel, ...]:
-    """Return the wheels of one release; an empty tuple where they are not known."""
+    """Return the wheels of one release; an empty tuple if they are not known."""
     row = matrix(release)
     if isinstance(row, Unknown):
         return ()

@@ -1,4 +1,4 @@
-"""Say who brings a library that an extension for Windows needs. Pure."""
+"""Name the source (Windows, Python, a package) of a DLL that an extension for Windows needs. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from attn_doctor.knowledge.tables import load
 WINDOWS, PYTHON = "windows", "python"
 TORCH = ("c10.dll", "torch_cpu.dll", "torch.dll", "torch_python.dll", "shm.dll", "torch_global_deps.dll")
 CUDA_TORCH = ("c10_cuda.dll", "torch_cuda.dll", "caffe2_nvrtc.dll", "torch_cuda_linalg.dll")
-_SETS = re.compile(r"(api|ext)-ms-(win|onecore)-[\w-]+\.dll")  # names that Windows itself turns into files of its own
+_SETS = re.compile(r"(api|ext)-ms-(win|onecore)-[\w-]+\.dll")  # API sets: names that Windows maps to DLLs of its own
 _CUDA = re.compile(
     r"(cudart|cublas|cublaslt|cufft|curand|cusolver|cusparse|nvrtc|nvjitlink|cupti|nvrtc-builtins)\d*_?(\d+)"
 )
 
 
 class WindowsLibraries(Row, frozen=True, kw_only=True):
-    """Hold the names of libraries that come together. `whose`: "windows", "python", or words for what brings them."""
+    """Hold the names of DLLs that have one source. `whose`: "windows", "python", or the source in words."""
 
     TABLE: ClassVar[str] = "windows_dlls"
 
@@ -28,7 +28,7 @@ class WindowsLibraries(Row, frozen=True, kw_only=True):
 
 
 def owner(name: str) -> str | None:
-    """Return whose library this is: "windows", "python", or words for what brings it; None where the table does not know."""
+    """Return the source of a DLL: "windows", "python", or words; None: the table does not have it."""
     plain = name.lower()
     if _SETS.fullmatch(plain):
         return WINDOWS
@@ -38,7 +38,7 @@ def owner(name: str) -> str | None:
 
 
 def package_of(name: str) -> str | None:
-    """Return what brings a library that is not there, in words; None where that is not known."""
+    """Return in words what installs a missing DLL; None: not known."""
     plain = name.lower()
     whose = owner(plain)
     if whose not in (None, WINDOWS, PYTHON):

@@ -8,7 +8,7 @@ from attn_doctor.model.facts import Record, Unknown
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """Answer yes or no, and say why. `verified` is False where the row behind it is inferred or was reported once."""
+    """Answer yes or no, and say why. `verified` is False if the row behind it is inferred or was reported once."""
 
     yes: bool
     why: str
@@ -33,7 +33,7 @@ def _marked(why: str, verified: bool) -> str:
 def all_of(parts: Iterable[Judgement]) -> Judgement:
     """Combine judgements: no if any part is no, else unknown if any part is unknown, else yes.
 
-    The reasons are those of the parts that decided. Example: yes, unknown and no together are no, with the reason of
+    The answer has the reasons of the parts that decided. Example: yes, unknown and no together are no, with the reason of
     the no.
     """
     answers = list(parts)

@@ -13,7 +13,7 @@ from attn_doctor.knowledge import translated_messages
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Pattern
 
-ERROR, WEAK, GOOD, ENVIRONMENT = "mark error", "mark weak error", "mark good", "mark environment"
+ERROR, WEAK, GOOD, ENVIRONMENT, DOUBT = "mark error", "mark weak error", "mark good", "mark environment", "mark doubt"
 
 # Docker's own log files hold one JSON object in each line.
 _JSON = r'^(?:\{?"(?:log|message|msg)":\s?")?'
@@ -76,6 +76,8 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
     # cuDNN before it ends the process, and ctypes of Windows. TensorFlow's "Could not load dynamic library" is a warning.
     (("Could not load library ",), r"(?:^|\] ?)Could not load library lib\S{1,80}\. Error: \S"),
+    (("Could not load library ", "Could not load symbol ", "Could not locate ", "Invalid handle. Cannot load symbol"),
+     r"(?:^|\] ?)(?:Could not load (?:library|symbol) \S{1,80}?\.? Error: \S|Could not locate \S{1,80}\.dll|Invalid handle\. Cannot load symbol)"),
     (("Could not find module '",), r"Could not find module '[^']{1,300}' \(or one of its dependencies\)"),
     (
         ("terminate called ", "Segmentation fault", "segmentation fault", "Bus error", "Illegal instruction", "Aborted", "core dumped)"),
@@ -136,6 +138,23 @@ _WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
     (("FAILURE: Build failed", "BUILD FAILED", "BUILD FAILURE"), r"(?:FAILURE: Build failed|BUILD FAIL(?:ED|URE))"),
 )
 
+# Lines that a program may survive, and that may be all that a person copied of an error. They count where a log shows nothing else.
+_DOUBTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((": cannot open shared object file",), r"(?<!dlerror: )\blib\S{1,100}: cannot open shared object file"),
+    (("BUG REPORT",), r"^=+ ?BUG REPORT ?=+"),
+    (("WARNING: CUDA", "Warning: CUDA", "warning: CUDA"), r"^(?:\S{0,60} )?(?i:warning): CUDA\b.{0,120}\b(?:not|no|fail\w*|unable)\b"),
+    (
+        (" not found", "Not found", " cannot open", "Cannot open", " failed", "Failed ", "failed to", "Could not ", "could not ", "Unable to ", "unable to ", "not supported", "undefined symbol"),
+        r"\b(?:not found|[Cc]annot open|(?<![\d,] )failed\b(?!\s?[=:]\s?0)|Failed\b(?!\s?[=:]\s?0)|[Cc]ould not (?:find|load|locate|open|import|create|initiali[sz]e|run)|[Uu]nable to|not supported|undefined symbol)",
+    ),
+    (("无法", "失败", "找不到", "不支持", "失敗", "無法", "エラー", "見つかりません", "실패", "오류", "찾을 수 없", "не найден", "ошибка", "Ошибка", "fehlgeschlagen", "nicht gefunden", "échoué", "introuvable", "no se pudo", "No se pudo", "não foi possível"), r"无法|失败|找不到|不支持|失敗|無法|エラー|見つかりません|실패|오류|찾을 수 없|не найден|[Оо]шибка|fehlgeschlagen|nicht gefunden|échoué|introuvable|[Nn]o se pudo|não foi possível"),
+)  # fmt: skip
+# What such words are said of where nothing is wrong: an option that goes on without something, and a search that goes on.
+NO_DOUBT = re.compile(
+    r"(?i)\b(?:skipp\w*|ignor\w*|fall(?:ing)? ?back|fallback|using .{0,40} instead|instead|optional|0 failed|none failed|retry\w*|will be (?:created|downloaded)|"
+    r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed"
+)
+
 _GOOD: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Successfully ",), r"^Successfully (?:installed|built|tagged|uninstalled|created|copied|deployed)\b"),
     (
@@ -180,6 +199,7 @@ PATTERNS = tuple(
         (WEAK, _WEAK),
         (GOOD, _GOOD),
         (ENVIRONMENT, _ENVIRONMENT),
+        (DOUBT, _DOUBTS),
     )
     for literals, pattern in table
     for literal in literals

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from attn_doctor.logs.endings import Ending, ending
-from attn_doctor.logs.error_marks import ENVIRONMENT, ERROR, GOOD, WEAK
+from attn_doctor.logs.error_marks import DOUBT, ENVIRONMENT, ERROR, GOOD, NO_DOUBT, WEAK
 from attn_doctor.logs.reader import Log, Match, clean
 
 _MOST = 8  # errors of one log
+_DOUBTFUL = 4  # lines of one log that may be an error
 _LONGEST = 12  # lines of the message of an error
 _FEW = 3  # lines kept from its beginning
 
@@ -57,6 +58,7 @@ class LogEnd(NamedTuple):
     errors: tuple[LogError, ...] = ()
     continued: LogError | None = None  # an exception after which the log continues, and no good end
     pasted: bool = False  # it holds a list of an environment
+    doubtful: tuple[LogError, ...] = ()  # lines that may be an error, where nothing shows that the log ended well
 
 
 def log_end(log: Log) -> LogEnd:
@@ -82,10 +84,12 @@ def log_end(log: Log) -> LogEnd:
     if not chosen and end.failed and end.failed.line > last_good:
         chosen = [LogError(*end.failed, last_good, vague=True)]
     continued = end.continued
+    doubts = [m for m in log.matches if m.slug == DOUBT and m.line > last_good and not NO_DOUBT.search(m.text)]
     return LogEnd(
         errors=tuple(sorted(set(chosen)))[-_MOST:],
         continued=LogError(*continued, 0) if continued and not chosen and continued.line > last_good else None,
         pasted=any(m.slug == ENVIRONMENT for m in log.matches),
+        doubtful=() if chosen else tuple(_error(m, good, log) for m in _few(doubts))[-_DOUBTFUL:],
     )
 
 

@@ -30,7 +30,7 @@ _END = 1 << 16  # bytes of the end that are kept on request
 # Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
     r"^\s*(?:#\d+ (?:\d+\.\d+ )?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
-    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|\d{1,5}\.\d{3} (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
+    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|(?:\d{1,5}\.\d{3}|\d{2}\.\d{2}|\d{3,5}\.\d) (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
 )
 _PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
 # A pattern that is anchored at the start of a line is also tried on the line without such prefixes.

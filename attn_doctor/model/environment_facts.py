@@ -212,7 +212,7 @@ class Needed(Record, frozen=True, kw_only=True):
     """Describe a shared library that a binary names in DT_NEEDED, and the file that the loader would load for it."""
 
     name: str
-    found: Text = UNRECORDED  # path; None: nowhere
+    found: Text = UNRECORDED  # path; None: it was not found
     package: Text = UNRECORDED  # the distribution that contains it
 
 

@@ -1,4 +1,4 @@
-"""Define the record types of all probed facts, and export those of a section. Nothing here reads the machine, judges or renders.
+"""Define the record types of all probed facts, and export those of a section. No function here reads the machine, judges or renders.
 
 A field holds a value, ``None`` if the thing is known to be absent, or ``Unknown(why)`` if it could not be found out.
 Every field has the default "not recorded", so a facts file may hold only the few facts that its author knows.
@@ -157,6 +157,7 @@ class Subject(Record, frozen=True, kw_only=True):
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
     folder: Text = UNRECORDED  # the folder of the sources, if they were built in place: a checkout
     address: Text = UNRECORDED  # the repository from which pip took the source: "git+https://..."
+    image: Text = UNRECORDED  # the image that a Dockerfile begins with, or that a container was started from: "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"
 
 
 # "static": no module of the target was imported. "stated": all facts are what a log says about its machine.

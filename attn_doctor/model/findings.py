@@ -99,7 +99,7 @@ class Finding(Record, frozen=True, kw_only=True):
 class Undetermined(Record, frozen=True, kw_only=True):
     code: str
     slug: str
-    needs: tuple[str, ...]  # paths of the facts that would decide
+    needs: tuple[str, ...]  # paths of the unknown facts that would decide it if they were known
     why: str
 
 

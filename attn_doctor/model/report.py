@@ -132,7 +132,7 @@ def schema() -> bytes:
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "attn-doctor report"
     for definition in made["$defs"].values():
-        if "description" in definition:  # docstrings: Python 3.13 takes their indentation off, older ones do not
+        if "description" in definition:  # docstrings: Python 3.13 removes their indentation, older versions keep it
             definition["description"] = cleandoc(definition["description"])
     return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
 

@@ -16,7 +16,7 @@ FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are pins, and not the 
 
 Wsl = Literal[1, 2]
 Surroundings = Literal["docker", "docker build"] | Hosted
-Shell = Literal["powershell", "cmd", "bash", "notebook"]
+Shell = Literal["powershell", "cmd", "bash", "notebook", "dockerfile"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 # "user": packages of one user for the system's Python, in ~/.local/lib/python3.10.
 EnvironmentKind = Literal["venv", "conda", "pixi", "pipx", "system", "standalone", "user"]
@@ -72,19 +72,24 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     kernel: Stated[str] | Unknown = _NOT_SAID
     wsl: Stated[Wsl] | Unknown = _NOT_SAID
     surroundings: Stated[Surroundings] | Unknown = _NOT_SAID
-    shell: Stated[Shell] | Unknown = _NOT_SAID  # by its prompt; "notebook" by a command in a cell
+    shell: Stated[Shell] | Unknown = (
+        _NOT_SAID  # by its prompt; "notebook" by a command in a cell; "dockerfile" where a program runs in an image
+    )
     modules: Stated[bool] | Unknown = _NOT_SAID  # a cluster on which software is loaded by `module`
     machine: Stated[str] | Unknown = _NOT_SAID  # "x86_64" | "aarch64" | "arm64" (Apple)
     board: Stated[Board] | Unknown = _NOT_SAID
     jetpack: Stated[str] | Unknown = _NOT_SAID
     l4t: Stated[str] | Unknown = _NOT_SAID
     glibc: Stated[str] | Unknown = _NOT_SAID
-    installer: Stated[Installer] | Unknown = _NOT_SAID  # the one that ran last before the error
+    installer: Stated[Installer] | Unknown = _NOT_SAID  # the installer that ran last before the error
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
     prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"
     conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # which tool of the conda family is installed
     interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
+    bundled: Stated[str] | Unknown = (
+        _NOT_SAID  # the Python of the program that the log is of, known by the program's folder
+    )
     python: Stated[str] | Unknown = _NOT_SAID
     torch: Stated[str] | Unknown = _NOT_SAID  # as the log says it, "2.5.1+cu124"
     torch_flavour: Stated[Flavour] | Unknown = _NOT_SAID
@@ -110,6 +115,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
     folder: Stated[str] | Unknown = _NOT_SAID  # the folder of the sources, if they were built in place
     address: Stated[str] | Unknown = _NOT_SAID  # the repository that the package came from
+    image: Stated[str] | Unknown = (
+        _NOT_SAID  # the image that a Dockerfile begins with, or that a container was started from
+    )
 
     def version_of(self, package: str) -> str | None:
         """Return the stated version of a package; None if no log states it."""
@@ -118,9 +126,9 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
-    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "python", "torch", "torch_flavour",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
-    "package", "doing", "asked", "locked", "command", "folder", "address",
+    "package", "doing", "asked", "locked", "command", "folder", "address", "image",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attn_doctor.model.facts import Fault, Record
 
-# "undecided": too few rounds · "dropped": it lost every round to another backend, so the time went to the rest
+# "undecided": too few rounds · "dropped": it lost every round to another backend, so the other backends got its time
 GainVerdict = Literal["faster", "slower", "no difference", "undecided", "dropped"]
 Status = Literal["ok", "wrong", "other-kernel", "ruled-out", "failed", "timeout", "out-of-memory"]
 Dtype = Literal["float32", "float16", "bfloat16"]  # below float32: under autocast
@@ -46,7 +46,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """Hold a median over `n` samples with its interval: of 100 such intervals, 100 x `coverage` hold the true median."""
+    """Hold a median over `n` samples with its interval: of 100 such intervals, 100 x `coverage` contain the true median."""
 
     median: float
     low: float

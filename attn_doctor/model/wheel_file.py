@@ -1,4 +1,4 @@
-"""A wheel file as an archive, as values."""
+"""Define the record of a wheel file, read as an archive."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class WheelContents(Record, frozen=True, kw_only=True):
     path: str
     size: int  # bytes
     sha256: str
-    unpacked: int  # bytes that its members say they have
-    name: str | None = None  # of METADATA
+    unpacked: int  # bytes of all members, as the archive states them
+    name: str | None = None  # from METADATA
     version: str | None = None
-    tags: tuple[str, ...] = ()  # of WHEEL
+    tags: tuple[str, ...] = ()  # from WHEEL
     packages: tuple[str, ...] = ()  # top-level folders and modules that it would install
-    leaving: tuple[str, ...] = ()  # members whose path leaves the archive, and links
+    leaving: tuple[str, ...] = ()  # links, and members whose path leads out of the folder of installation
     at_startup: tuple[str, ...] = ()  # .pth files and sitecustomize: they run whenever Python starts
     scripts: tuple[str, ...] = ()  # programs that it would install
     elsewhere: tuple[str, ...] = ()  # files that go neither to site-packages nor to the folder of programs

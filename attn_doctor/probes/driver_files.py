@@ -18,7 +18,7 @@ from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import wsl
 from attn_doctor.system import platforms
 
-# The driver's version in a file name, "libcuda.so.580.65.06"; WSL's "libcuda.so.1.1" holds none.
+# The driver's version in a file name, "libcuda.so.580.65.06"; WSL's "libcuda.so.1.1" has none.
 _VERSION = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)*)$")
 
 
@@ -77,7 +77,7 @@ def version_in_name(tree: Root, path: str) -> Text:
 
 
 def _kernel_module(tree: Root) -> Text:
-    """Return the version of the loaded module; None where none is loaded."""
+    """Return the version of the loaded module; None if none is loaded."""
     version = tree.text("/sys/module/nvidia/version")
     if version:
         return version

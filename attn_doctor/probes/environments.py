@@ -46,7 +46,7 @@ def _is_environment(lock: str, project: Path, prefix: Path, environ: Mapping[str
 
 
 def _named_by_poetry(project: Path, prefix: Path) -> bool:
-    """Return whether Poetry made this environment for this folder: its name holds a hash of the folder.
+    """Return whether Poetry made this environment for this folder: its name contains a hash of the folder.
 
     `EnvManager.generate_env_name`, https://github.com/python-poetry/poetry/blob/main/src/poetry/utils/env/env_manager.py
     """

@@ -39,8 +39,8 @@ def graphics(
 ) -> tuple[Graphics, dict[str, str]]:
     """Return the section and its sources. Without `ask` no program is started and no library of the driver is loaded.
 
-    `deadline`: seconds for each library that is asked. Where no process keeps the driver loaded, it takes some seconds
-    for each GPU to start, see https://docs.nvidia.com/deploy/driver-persistence/.
+    `deadline`: seconds for each library that is asked. If no process keeps the driver loaded, each GPU needs some seconds
+    to start, see https://docs.nvidia.com/deploy/driver-persistence/.
     """
     tree = Root(root)
     bus = pci.devices(tree)
@@ -212,7 +212,7 @@ def _with_visibility(
 
 
 def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
-    """Return the state that systemd reports for the service; None where there is no NVSwitch."""
+    """Return the state that systemd reports for the service; None if there is no NVSwitch."""
     if not pci.nvswitches(tree):
         return None
     program = tree.program("systemctl", environ.get("PATH", ""))
@@ -226,7 +226,7 @@ def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
 def _rocm(
     tree: Root, environ: Mapping[str, str], found: tuple[AmdGpu, ...] | Unknown, deadline: float
 ) -> tuple[tuple[AmdGpu, ...] | Unknown, Text]:
-    """Return the AMD GPUs by the names of rocminfo, and the version of ROCm; None where there is none."""
+    """Return the AMD GPUs by the names of rocminfo, and the version of ROCm; None if there is none."""
     installed, program = _rocm_version(tree, environ)
     if isinstance(found, Unknown) or not found or program is None:
         return found, installed

@@ -46,7 +46,7 @@ def _imports(
     deadline: float | None = None,
     stop: threading.Event | None = None,
 ) -> child.Outcome:
-    """Import everything, or `only` these modules, in a child. Raises OSError where the interpreter does not start."""
+    """Import everything, or `only` these modules, in a child. Raises OSError if the interpreter does not start."""
     quiet = min(target.timeout, deadline or target.timeout)
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(

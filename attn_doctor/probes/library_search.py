@@ -41,7 +41,7 @@ class LibrarySearch:
 
     @cached_property
     def cache(self) -> tuple[Entry, ...] | None:
-        """Return the entries of /etc/ld.so.cache for this kind of machine, in order; None where there is no file."""
+        """Return the entries of /etc/ld.so.cache for this kind of machine, in order; None if there is no file."""
         raw = self.root.bytes("/etc/ld.so.cache")
         if raw is None:
             return None
@@ -61,7 +61,7 @@ class LibrarySearch:
         return (self.root.name(path) for path in (*named, *cached, *standard) if self._fits(path))
 
     def _fits(self, path: str) -> bool:
-        """Return whether the loader would take this file.
+        """Return whether the loader would load this file.
 
         The loader skips a file of another class or machine without an error.
         """
@@ -95,6 +95,6 @@ def read_cache(raw: bytes) -> Iterator[tuple[int, Entry]]:
 
 
 def _string(raw: bytes, place: int) -> str | None:
-    """Return a string of the cache; None where the file ends inside it."""
+    """Return a string of the cache; None if the file ends inside it."""
     end = raw.find(b"\0", place)
     return raw[place:end].decode("utf-8", "replace") if end >= 0 else None

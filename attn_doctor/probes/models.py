@@ -1,4 +1,4 @@
-"""Read files of model weights (.pt) without loading them: the classes that they hold, and the layout of their YOLO12 attention.
+"""Read files of model weights (.pt) without loading them: the classes in them, and the layout of their YOLO12 attention.
 
 Only the pickle of a file is read, never its tensors. A file that the user names is always read. Files in the current folder, in
 weights/ and in the weights/ folders of runs/ are read until 0.3 s are over.

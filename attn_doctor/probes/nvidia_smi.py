@@ -21,7 +21,7 @@ _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
 
 
 class Answer(NamedTuple):
-    """Hold the values that nvidia-smi reported. `error` is None where it worked."""
+    """Hold the values that nvidia-smi reported. `error` is None if it worked."""
 
     error: Text
     driver: Text
@@ -69,7 +69,7 @@ def _failed(error: str) -> Answer:
 
 
 def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
-    """Return the rows of its CSV by column; None where the text is no such table."""
+    """Return the rows of its CSV by column; None if the text is no such table."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
     if any(len(row) != len(columns) or not row[0].isdigit() for row in rows):
         return None

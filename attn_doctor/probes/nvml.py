@@ -26,7 +26,7 @@ _ONLY_NVML_TELLS = {
 
 
 class Nvml(NamedTuple):
-    """Hold the answer of NVML. `error` is None where it answered for every GPU."""
+    """Hold the answer of NVML. `error` is None if it answered for every GPU."""
 
     error: str | None
     code: int | None
@@ -118,7 +118,7 @@ def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow:
 
 
 def without_library() -> Nvml:
-    """Return the answer of nvidia-ml-py where there is no library to load."""
+    """Return the answer that nvidia-ml-py gives if there is no library to load."""
     why = Unknown("NVML: NVML Shared Library Not Found")
     return Nvml("NVML Shared Library Not Found", _LIBRARY_NOT_FOUND, why, why, why)
 

@@ -68,7 +68,7 @@ def _conflicts(
     """
     conflicts = []
     for items in by_name.values():
-        item = items[0]  # the first on sys.path is the one that is imported
+        item = items[0]  # Python imports the first one on sys.path
         for text in item.requires:
             met, found = _met(text, by_name, markers, present)
             if not met:

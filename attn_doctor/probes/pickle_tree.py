@@ -13,7 +13,9 @@ import struct
 from collections.abc import Callable, Iterator
 
 MOST = 1_000_000  # instructions; YOLO12x, the largest of its family, has 130,000
-_LONGEST_LINE = 4096  # of the old opcodes that end at a line break: int() of a longer one can take minutes
+_LONGEST_LINE = (
+    4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line can take minutes
+)
 
 
 class NoPickle(ValueError):

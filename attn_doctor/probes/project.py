@@ -1,4 +1,4 @@
-"""Read the requirement files of the current folder, whether it holds the source of flash-attn, and whose environment the target is."""
+"""Read the requirement files of the current folder, whether it is the source of flash-attn, and which project the target belongs to."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Root:
         return os.path.isdir(self.at(path))
 
     def text(self, path: str) -> str | None:
-        """Return the text of a file, stripped; None where it does not exist or cannot be read."""
+        """Return the text of a file, stripped; None if it does not exist or cannot be read."""
         raw = self.bytes(path)
         return None if raw is None else raw.decode("utf-8", "replace").strip(" \t\r\n\0")
 
@@ -85,7 +85,7 @@ class Root:
             return None
 
     def entries(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted; empty where it does not exist or cannot be read."""
+        """Return the names in a folder, sorted; empty if it does not exist or cannot be read."""
         try:
             return sorted(entry.name for entry in self.at(folder).iterdir())
         except (OSError, ValueError) as error:

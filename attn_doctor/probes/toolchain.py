@@ -31,7 +31,7 @@ def toolchain(
     *,
     ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """Return the section and its sources. `prefix`: the target's folder, which may hold a toolkit of its own.
+    """Return the section and its sources. `prefix`: the target's folder, which may contain a toolkit of its own.
 
     Without `ask` no program is started: its path is recorded, and its version only if a file has it.
     """
@@ -67,7 +67,7 @@ def toolchain(
 
 
 def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Text:
-    """Return the version of a program; None where it is not on PATH."""
+    """Return the version of a program; None if it is not on PATH."""
     path = tree.program(name, environ.get("PATH", ""))
     if path is None:
         return None

@@ -71,7 +71,7 @@ def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
             return [False] * len(gpus)
         chosen.append(fitting[0])
         if item.startswith("MIG-"):
-            break  # a process gets one MIG device, whatever else is listed
+            break  # a process gets only one MIG device, even if the list has more
     return [number in chosen for number in range(len(gpus))]
 
 

@@ -1,6 +1,6 @@
-"""Reads the files by which a project asks for packages, and makes facts of what they would install. Judges nothing.
+"""Read the files in which a project asks for packages, and make facts of what they would install.
 
-requirements.txt, pyproject.toml, environment.yml, lock files of uv, poetry and PDM, and Dockerfiles.
+The files: requirements.txt, pyproject.toml, environment.yml, lock files of uv, poetry and PDM, and Dockerfiles.
 """
 
 from collections.abc import Iterable

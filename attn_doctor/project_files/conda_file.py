@@ -1,4 +1,4 @@
-"""Reads environment.yml of conda."""
+"""Read conda's environment.yml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPEC = re.compile(
 
 
 def parse(text: str, file: str) -> dict[str, Any] | None:
-    """Return the document where it is an environment.yml, else None. Raises NotExamined with the place of what is no YAML."""
+    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is no YAML, with the line of the error."""
     try:
         document = YAML(typ="rt").load(text)
     except YAMLError as error:
@@ -37,7 +37,7 @@ def parse(text: str, file: str) -> dict[str, Any] | None:
 
 
 def read(document: dict[str, Any], file: str) -> ProjectFile:
-    """Read the dependencies of conda, and those of pip in them."""
+    """Read conda's dependencies, and the list of pip's packages among them."""
     wishes, flavour = [], None
     for item, line in _items(document["dependencies"]):
         if isinstance(item, str) and (wish := _wish(item, line)):

@@ -1,4 +1,4 @@
-"""Reads a Dockerfile: its image, and the packages that its commands install. Nothing is built."""
+"""Read a Dockerfile: its image, and the packages that its commands install. Nothing is built."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SYSTEM_TOOLS = frozenset({"apt-get", "apt", "apk", "dnf", "yum"})
 _COMPILERS = frozenset({"build-essential", "gcc", "g++", "gcc-c++", "build-base", "clang"})
 _TOOLKIT = re.compile(r"^(?:cuda|cuda-toolkit|cuda-nvcc|nvidia-cuda-toolkit)(?:-(?P<major>\d+)-(?P<minor>\d+))?$")
 _BUILT_BY_HAND = re.compile(r"cuda_\d[\w.]*_linux\w*\.run")  # NVIDIA's runfile: it installs a toolkit
-# https://hub.docker.com/r/nvidia/cuda: only images whose name holds "devel" hold nvcc (and gcc, on which it depends).
+# https://hub.docker.com/r/nvidia/cuda: only images with "devel" in their name contain nvcc (and gcc, which nvcc needs).
 _NVIDIA = re.compile(r"(?:^|/)nvidia/cuda(?:-arm64)?:(?P<cuda>\d+\.\d+)[\w.]*-(?P<rest>[\w.-]+)$")
 # https://hub.docker.com/r/pytorch/pytorch/tags
 _PYTORCH = re.compile(
@@ -39,7 +39,7 @@ _CONDA = re.compile(r"(?:^|/)(?:continuumio/(?:mini|ana)conda3|condaforge/\w+|ma
 _SYSTEM = re.compile(
     r"(?P<name>ubuntu|ubi|rockylinux|rocky|centos|debian|oraclelinux|opensuse)(?P<version>\d+(?:\.\d+)?)"
 )
-# A list of requirements, a project, a script, an environment of another stage.
+# Commands that install packages without naming them: a list of requirements, a project, a script, the environment of another stage.
 _BRINGS_MORE = re.compile(
     r"torch|\s-r\b|--requirement|requirements|environment\.ya?ml|\bsync\b|(?:poetry|pdm|pixi) install|\.sh\b|setup\.py|install (?:-\S+ )*[./]|^(?:COPY|ADD) "
 )
@@ -52,7 +52,7 @@ _UV_DOCKER = "ghcr.io/astral-sh/uv:"
 
 
 class _Stage(NamedTuple):
-    """One FROM, and the commands up to the next one."""
+    """Hold one FROM, and the commands before the next FROM."""
 
     image: str
     alias: str | None
@@ -61,7 +61,7 @@ class _Stage(NamedTuple):
 
 
 def read(text: str, file: str) -> ProjectFile | None:
-    """Read the last stage that installs packages, with the stages that it builds on; None where there is no FROM."""
+    """Read the last stage that installs packages, with the stages that it builds on; None if the file has no FROM."""
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))
     if not stages:
@@ -75,7 +75,7 @@ def read(text: str, file: str) -> ProjectFile | None:
     image, wishes, python, distribution = _image(base.image, base.line)
     flavour: Said | None = None
     toolkit, without, compiler = image.toolkit, image.without_toolkit, image.compiler
-    torch = bool(wishes) or not (image.toolkit or image.without_toolkit)  # an image that is not known may hold it
+    torch = bool(wishes) or not (image.toolkit or image.without_toolkit)  # an unknown image may contain torch
     for stage in chain:
         for command, line in stage.commands:
             for part in _COMMANDS.split(command):
@@ -109,7 +109,7 @@ def read(text: str, file: str) -> ProjectFile | None:
 
 
 def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
-    """Yield the stages; values of ARG and ENV are put in, and those of ENV are added to `variables`."""
+    """Yield the stages. Values of ARG and ENV are inserted, and those of ENV are added to `variables`."""
     values: dict[str, str] = {}
     stage: _Stage | None = None
     for name, value, line in _instructions(text):
@@ -130,8 +130,8 @@ def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield name, value and first line of each instruction. The lines of a here-document belong to its RUN."""
-    from dockerfile_parse import DockerfileParser  # it makes its parser of a file or of a file object
+    """Yield name, value and first line of each instruction. The lines of a here-document are a part of its RUN."""
+    from dockerfile_parse import DockerfileParser  # its parser needs a path or a file object
 
     parser = DockerfileParser(fileobj=io.BytesIO(text.encode()))
     marker, held = None, ("", "", 0)
@@ -156,7 +156,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _chain(stages: list[_Stage], index: int) -> list[_Stage]:
-    """Return the stages that one builds on, and itself at the end."""
+    """Return the stages that a stage builds on, with the stage itself at the end."""
     chain = [stages[index]]
     while (base := next((s for s in stages[: stages.index(chain[0])] if s.alias == chain[0].image), None)) is not None:
         chain.insert(0, base)
@@ -182,7 +182,7 @@ def _in_order(wish: Wish, *, without_torch: bool) -> Wish:
 
 
 def _may_bring_torch(command: str, wishes: list[Wish]) -> bool:
-    """Say whether torch may be there after a command: it installs a package that is not known to do without, or what is not written here."""
+    """Say whether a command may install torch: it installs a package that may need torch, or packages that the Dockerfile does not name."""
     return _BRINGS_MORE.search(command) is not None or any(wish.name not in _WITHOUT_TORCH for wish in wishes)
 
 
@@ -198,7 +198,7 @@ def _system_packages(command: str) -> Iterator[str]:
 
 
 def _image(name: str, line: int) -> tuple[Image, list[Wish], Said | None, Said | None]:
-    """Return what the name of an image tells: toolkit and compiler, packages in it, Python, distribution."""
+    """Return the facts in the name of an image: toolkit and compiler, packages, Python, distribution."""
     bare = name.partition("@")[0]
     distribution = (
         Said(value=f"{found['name']} {found['version']}", line=line) if (found := _SYSTEM.search(bare)) else None

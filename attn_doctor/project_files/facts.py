@@ -1,6 +1,6 @@
-"""Makes facts of what project files would install. Pure.
+"""Make facts of what project files would install. Pure.
 
-Only what is exact is a fact: `torch==2.3.1`, never `torch>=2`. Everything else stays unknown.
+Only an exact version becomes a fact: `torch==2.3.1`, never `torch>=2`. Everything else stays unknown.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.versions import flash_build, pair
 
 NOT_ASKED = "the file does not settle it"
-_IN_IMAGE = "/usr/local/cuda"  # https://hub.docker.com/r/nvidia/cuda: where its images have the toolkit
+_IN_IMAGE = "/usr/local/cuda"  # the folder of the toolkit in the images of https://hub.docker.com/r/nvidia/cuda
 _CUDA_OF = ("pytorch-cuda", "cudatoolkit")  # conda's packages that choose the CUDA of torch
 
 
 def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
-    """Return the facts of the grade "stated" of the environment that these files would make on the machine of `base`."""
+    """Return facts of the grade "stated": the environment that these files would make on the machine of `base`."""
     made = _Making(files, base)
     made.system()
     made.torch()
@@ -47,7 +47,7 @@ def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
 
 
 class _Making:
-    """Facts that are being made of files; of a package that several ask for, the last file counts."""
+    """Collect the facts from files. If several files ask for a package, the last file counts."""
 
     def __init__(self, files: Sequence[ProjectFile], base: Facts) -> None:
         self.files = files
@@ -67,14 +67,14 @@ class _Making:
         return next(((s, f.file) for f in reversed(self.files) if (s := getattr(f, name))), None)
 
     def put(self, section: str, record: Any, where: dict[str, tuple[int, str]]) -> None:
-        """Put the known fields of a record into a section, with the lines that settle them."""
+        """Put the known fields of a record into a section, with the lines that set them."""
         known = {n: v for n in record.__struct_fields__ if not isinstance(v := getattr(record, n), Unknown)}
         record = msgspec.structs.replace(getattr(self.facts, section), **known)
         sources = {f"{section}.{field}": f"{file}:{line}" for field, (line, file) in where.items()}
         self.facts = msgspec.structs.replace(self.facts, **{section: record}, sources={**self.facts.sources, **sources})
 
     def system(self) -> None:
-        """Set system and Python, as an image or a specifier of Python settles them."""
+        """Set system and Python, from an image or from a specifier such as `python>=3.11`."""
         docker = next((f for f in self.files if f.kind == "dockerfile"), None)
         fields: dict[str, Any] = {}
         where: dict[str, tuple[int, str]] = {}
@@ -116,7 +116,7 @@ class _Making:
         self.put("torch", record, {"version": (wish.line, file), "cuda": (line, by), "hip": (line, by)})
 
     def _build(self, wish: Wish, version: str, file: str) -> tuple[Any, Any, int, str]:
-        """Return CUDA and ROCm of a torch, and the line that settles them."""
+        """Return CUDA and ROCm of a torch, and the line that sets them."""
         build = version.partition("+")[2]
         unknown = Unknown(NOT_ASKED)
         if cuda := re.fullmatch(r"cu(\d+)(\d)", build):
@@ -139,7 +139,7 @@ class _Making:
         return (default, None, wish.line, file) if isinstance(default, str) else (unknown, unknown, wish.line, file)
 
     def packages(self) -> None:
-        """Set the packages in their exact versions, flash-attn by the wheel that is named, and all requirements."""
+        """Set the packages with their exact versions, flash-attn by the wheel that the file names, and all requirements."""
         wishes = [(w, f.file) for f in self.files for w in f.wishes]
         last = {w.name: (w, file) for w, file in wishes if w.version}
         whole = any(f.whole for f in self.files)
@@ -168,7 +168,7 @@ class _Making:
             self.put("yolo", Yolo(version=yolo[0].version), {"version": (yolo[0].line, yolo[1])})
 
     def _flash_attention(self, last: dict[str, tuple[Wish, str]], *, whole: bool) -> None:
-        """Set flash-attn: a named wheel is installed as it is; from a release it would have to be built, or found."""
+        """Set flash-attn. A wheel that the file names would be installed unchanged; for a release a wheel would have to be found or built."""
         found = last.get("flash-attn")
         build = flash_build(found[0].text) if found else None
         if found and build:
@@ -186,7 +186,7 @@ class _Making:
             self.put("flash_attention", FlashAttention(version=None, fa3=None, fa4=None), {})
 
     def toolchain(self) -> None:
-        """Set toolkit and compiler, as an image, apt or conda bring them."""
+        """Set the toolkit and the compiler that an image, apt or conda installs."""
         docker = next((f for f in self.files if f.kind == "dockerfile"), None)
         kit = next(
             (k for name in ("cuda-toolkit", "cuda-nvcc", "cudatoolkit-dev") if (k := self.wish(name)) and k[0].version),

@@ -1,4 +1,4 @@
-"""Reads the project files of a folder."""
+"""Read the project files of a folder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from attn_doctor.errors import NotExamined
 from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.project_files.read import might_be_one, read
 
-_LARGEST = 1 << 20  # bytes: a larger lock file costs a second to read, `diagnose FILE` takes the time
+_LARGEST = 1 << 20  # bytes: a larger lock file takes more than a second to read; `diagnose FILE` reads it
 _MOST_FILES = 20
 
 
 def files_in(folder: Path) -> Iterator[ProjectFile]:
-    """Yield what each project file of a folder asks for, in the order of their names. A file that cannot be read is left out."""
+    """Yield the record of each project file in a folder, in the order of their names. A file that cannot be read is left out."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError:

@@ -1,6 +1,6 @@
-"""Says a fix as changes of the lines of project files. Pure.
+"""Express a fix as changes to lines of project files. Pure.
 
-A project file is not an environment: the cure of a line is another line.
+A project file is no environment: a line is cured by a changed line, not by a command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attn_doctor.model.steps import Install, RunByHand, Step, Uninstall, name_of
 
 
 def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
-    """Return the diagnosis with each step that installs or removes what a file asks for as a change of that line."""
+    """Return the diagnosis in which each step about a package of a file is a change of the line that asks for the package."""
     findings = tuple(
         msgspec.structs.replace(
             finding,
@@ -28,7 +28,7 @@ def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
 
 
 def _evidence(evidence: Evidence, files: Sequence[ProjectFile]) -> Evidence:
-    """Return the evidence with the text of its line, where a package is asked for there: nothing is installed yet."""
+    """Return the evidence with the text of its line, if that line asks for a package: nothing is installed yet."""
     found = next((w for f in files if f.file == evidence.file for w in f.wishes if w.line == evidence.line), None)
     return msgspec.structs.replace(evidence, text=found.text) if found else evidence
 
@@ -73,7 +73,7 @@ def _asking(name: str | None, files: Iterable[ProjectFile]) -> Iterator[tuple[Wi
 
 
 def _written(text: str, wish: Wish, file: ProjectFile) -> str:
-    """Return a requirement as this file writes it: "pytorch=2.1.2" where conda's name stood."""
+    """Return a requirement in the form of this file: "pytorch=2.1.2" if the file has conda's name."""
     if wish.conda and file.kind == "conda" and "==" in text:
         name = wish.text.partition("=")[0].partition("<")[0].partition(">")[0].strip()
         return f"{name}={text.partition('==')[2]}"

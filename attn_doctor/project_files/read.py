@@ -1,4 +1,4 @@
-"""Recognises a project file by its name and its text, and reads it."""
+"""Recognise a project file by its name and its text, and read it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attn_doctor.model.stated_facts import FEWEST_FROZEN
 from attn_doctor.project_files import requirements
 
 MOST = 32 << 20  # bytes; a lock file of a large project has some hundred thousand lines
-_HEAD = 1 << 16  # characters in which the form of a text is recognised
+_HEAD = 1 << 16  # characters at the start of a text, by which its format is recognised
 
 _INSTRUCTION = re.compile(
     r"(?i)^\s*(?:FROM|RUN|CMD|LABEL|MAINTAINER|EXPOSE|ENV|ADD|COPY|ENTRYPOINT|VOLUME|USER|WORKDIR|ARG|ONBUILD|STOPSIGNAL|HEALTHCHECK|SHELL)\s+\S"
@@ -28,22 +28,22 @@ _TOML = re.compile(
 
 
 def read(text: str, name: str) -> ProjectFile | None:
-    """Return what a project file asks for; None for a text that is none. Raises NotExamined where its syntax is wrong.
+    """Return what a project file asks for; None if the text is no project file. Raises NotExamined if its syntax is wrong.
 
-    `name`: the file's name, or the words that stand for it ("standard input").
+    `name`: the name of the file, or words such as "standard input".
     """
     reader = _reader(text[:_HEAD], name)
     return reader(text, name) if reader else None
 
 
 def might_be_one(head: str, name: str) -> bool:
-    """Return whether the beginning of a text, some 64,000 characters, or its name is that of a project file."""
+    """Return whether a text may be a project file, by its name or by its first 64,000 characters."""
     return _reader(head[:_HEAD], name) is not None
 
 
 def _reader(head: str, name: str) -> Callable[[str, str], ProjectFile | None] | None:
     base = PurePath(name.replace("\\", "/")).name.lower()
-    # "#12 34.5 ERROR: ..." is no comment: docker begins the lines of a build so.
+    # "#12 34.5 ERROR: ..." is no comment: the lines of a docker build begin like this.
     lines = [line for line in head.splitlines() if line.strip() and not re.match(r"\s*#(?!\d+ )", line)]
     if base.endswith((".toml", ".lock")) or _is_toml(lines):
         return _toml
@@ -65,7 +65,7 @@ def _is_toml(lines: list[str]) -> bool:
 
 
 def _is_dockerfile(lines: list[str]) -> bool:
-    """Return whether each line is an instruction, or belongs to one. A Dockerfile with a log behind it is a log."""
+    """Return whether each line is an instruction, or a part of one. A Dockerfile followed by a log is a log."""
     going, marker, starts = False, None, []
     for line in lines:
         if marker is not None:
@@ -82,7 +82,7 @@ def _is_dockerfile(lines: list[str]) -> bool:
 
 
 def _is_requirements(lines: list[str]) -> bool:
-    """Return whether each line is a requirement. Many lines that all name one version are what `pip freeze` prints."""
+    """Return whether each line is a requirement. Many lines with "name==version" and no others are the output of `pip freeze`, and no project file."""
     if len(lines) >= FEWEST_FROZEN and all(_FROZEN.match(line) for line in lines):
         return False
     sure = any(re.search(r"[=<>~!]=|\s@\s|^\s*-r |^\s*--(?:extra-)?index-url", line) for line in lines)

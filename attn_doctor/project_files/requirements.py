@@ -1,4 +1,4 @@
-"""Reads requirement lines: of requirements.txt, of a list in another file, and of a typed `pip install`."""
+"""Read requirement lines: those of requirements.txt, of a list in another file, and of a typed `pip install`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WITH_VALUE = {
 
 
 def wish_of(text: str, line: int) -> Wish | None:
-    """Return the wish of one requirement, or of the name or address of a wheel; None where it is neither."""
+    """Return the wish in a requirement, or in the name or address of a wheel; None for any other text."""
     bare = text.strip()
     address = bare.partition(" @ ")[2].strip() or bare
     path = address.partition("#")[0].partition("?")[0]
@@ -42,18 +42,18 @@ def wish_of(text: str, line: int) -> Wish | None:
 
 
 def _may_hold(marker: str) -> bool:
-    """Return whether a marker can be true under Linux or Windows: one for macOS alone asks for nothing that is judged here."""
+    """Return whether a marker can be true on Linux or Windows. A requirement for macOS alone is not judged."""
     return not re.search(r"(?:sys_platform|platform_system)\s*==\s*['\"](?:darwin|Darwin)['\"]", marker)
 
 
 def exact(requirement: Requirement) -> str | None:
-    """Return the one version that a requirement allows: "2.5.8" of "==2.5.8", "2.5" of "==2.5.*"; None for a range."""
+    """Return the only version that a requirement allows: "2.5.8" for "==2.5.8", "2.5" for "==2.5.*"; None for a range."""
     pinned = [s.version for s in requirement.specifier if s.operator in ("==", "===")]
     return pinned[0].removesuffix(".*") if len(pinned) == 1 else None
 
 
 def flavour_of(text: str, line: int) -> Said | None:
-    """Return the flavour of torch whose index a text names."""
+    """Return the flavour of torch ("cu121", "cpu") whose index is named in a text."""
     found = _INDEX.search(text)
     return Said(value=found["flavour"], line=line) if found else None
 
@@ -71,7 +71,7 @@ def read(text: str, file: str) -> ProjectFile:
 
 
 def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
-    """Yield the wishes of the words behind `pip install`, `uv pip install` or `uv add`."""
+    """Yield the wishes in the words after `pip install`, `uv pip install` or `uv add`."""
     skip, isolated = False, "--no-build-isolation" not in words
     for word in words:
         if skip or word.startswith("-"):
@@ -82,7 +82,7 @@ def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
 
 
 def words_of(command: str) -> list[str]:
-    """Split a command of a shell into words; quotes that do not close are taken as they are."""
+    """Split a shell command into words; a quote that is not closed is kept as a character."""
     try:
         return shlex.split(command, comments=False, posix=True)
     except ValueError:

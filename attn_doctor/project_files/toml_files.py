@@ -1,4 +1,4 @@
-"""Reads pyproject.toml, and the lock files of uv, poetry and PDM."""
+"""Read pyproject.toml, and the lock files of uv, poetry and PDM."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """Return the document. Raises NotExamined with the place of what is no TOML."""
+    """Return the document. Raises NotExamined if it is no TOML, with the place of the error."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -36,7 +36,7 @@ def is_lock(document: Mapping[str, Any]) -> bool:
 
 
 def lock(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
-    """Read uv.lock, poetry.lock or pdm.lock: all packages, each in one version."""
+    """Read uv.lock, poetry.lock or pdm.lock: all packages, each with its version."""
     lines = _places(text)
     wishes = []
     for package in document["package"]:
@@ -90,14 +90,14 @@ def _of_poetry(poetry: Mapping[str, Any], lines: list[str]) -> Iterator[Wish]:
 
 
 def _index(document: Mapping[str, Any], text: str) -> Said | None:
-    """Return the flavour of the one index of PyTorch that uv's or poetry's tables name; None for none or several."""
+    """Return the flavour of the PyTorch index that uv's or poetry's tables name; None if they name no such index or several."""
     tables = [_table(document, "tool", "uv").get("index"), _table(document, "tool", "poetry").get("source")]
     found = [f for value in _texts(tables) if (f := flavour_of(value, line_with(text.splitlines(), value)))]
     return found[0] if len({f.value for f in found}) == 1 else None
 
 
 def _python(value: object, text: str) -> Said | None:
-    """Return the minor of Python where a specifier allows only one: "3.12" of "==3.12.*" and ">=3.12,<3.13"."""
+    """Return the minor of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13"."""
     if not isinstance(value, str):
         return None
     try:
@@ -127,12 +127,12 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def line_with(lines: Sequence[str], value: str) -> int:
-    """Return the number of the first line that holds a text, 1 where none does."""
+    """Return the number of the first line that contains a text; 1 if no line does."""
     return next((number for number, line in enumerate(lines, 1) if value in line), 1)
 
 
 def _places(text: str) -> dict[str, int]:
-    """Return the line of each package's name in a lock file."""
+    """Return, for each package in a lock file, the line of its name."""
     found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.match(r'name = "([^"]+)"', line):

@@ -139,7 +139,7 @@ def _pour(descriptor: int, content: bytes) -> None:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Return the status of a path; None where it does not exist. Raises Unwritable where it cannot be read."""
+    """Return the status of a path; None if it does not exist. Raises Unwritable if it cannot be read."""
     try:
         return os.stat(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Build the outline of `diagnose`: the findings of logs, or a sentence where there are none. Pure."""
+"""Build the outline of `diagnose`: the findings of logs, or a sentence if there are none. Pure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _DECISIVE = {
 
 
 def _not_stated(facts: Facts) -> str:
-    """Return a sentence on what a description of an environment leaves out; empty where all is there."""
+    """Return a sentence on what a description of an environment leaves out; empty if all is there."""
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")
@@ -108,4 +108,11 @@ def _verdict(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Verdict
         )
     if facts.grade == "stated" and is_environment(logs):
         return Verdict(f"Nothing that these {lines} state keeps training from working.{_not_stated(facts)}", "")
+    doubtful = [(log, error) for log, end in ends for error in end.doubtful]
+    if doubtful:
+        word = "this line" if len(doubtful) == 1 else f"{len(doubtful)} lines"
+        said = "; ".join(f"line {error.line}: {error.text}" for _, error in doubtful)
+        return Verdict(
+            f"No error that attn-doctor knows in {lines}. It may be {word}, in {doubtful[0][0].file}: {said}", "warn"
+        )
     return Verdict(f"No error in {lines}.", "good")

@@ -115,7 +115,7 @@ def _project(report: Report) -> list[Block]:
 def _concerns(note: Finding, facts: Facts) -> bool:
     """Return whether a note matters on this machine.
 
-    How flash-attn is built does not matter without a GPU; a variable that the user has set always does.
+    A note on the build of flash-attn does not matter without a GPU; a note on a variable that the user has set always matters.
     """
     if facts.graphics.gpus != () or area_of(note.code) is not BUILD or any(e.kind != "fact" for e in note.evidence):
         return True

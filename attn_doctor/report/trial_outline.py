@@ -51,7 +51,7 @@ def _verdict(study: Study) -> Verdict:
             f"No backend is named: {lost if study.best_why == 'lost' else 'none ended with right numbers'}.", "warn"
         )
     if study.best_why == "right":
-        return Verdict(f"Use {study.best}, to be right: eager's numbers are wrong here.", "warn")
+        return Verdict(f"Use {study.best} to get right numbers: eager's numbers are wrong here.", "warn")
     if study.best_why == "only":
         return Verdict(f"Use {study.best}, the fastest of the requested backends; eager was not tried.", "")
     if study.best_why == "kept":

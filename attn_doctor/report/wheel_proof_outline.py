@@ -13,9 +13,9 @@ from attn_doctor.wheels.proof import Proof
 from attn_doctor.wheels.proof import Verdict as Judged
 
 _HEADS: Mapping[Judged, tuple[str, Tone]] = {
-    "fits": ("This file fits: its extension would load here, and it keeps to its name.", "good"),
+    "fits": ("This file fits: its extension would load here, and its content agrees with its name.", "good"),
     "refused": ("This file is refused.", "bad"),
-    "cannot be told": ("Whether this file fits cannot be told.", "warn"),
+    "cannot be told": ("It is not known whether this file fits.", "warn"),
 }
 
 
@@ -29,7 +29,7 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
         Field("main extension", printable(main)),
     ]
     blocks: list[Block] = [
-        Heading("One wheel, by its bytes"),
+        Heading("One wheel, judged by its content"),
         Fields((*fields, *([Field("beside it", others)] if others else []))),
     ]
     blocks.append(Verdict(head, tone))
@@ -43,5 +43,5 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
     if proof.verdict == "fits":
         step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
         line = commands.shown(step, commands.shell_of(facts))
-        blocks.append(Cure("install the file that was read", (Command(line, "and no other of the same name"),)))
+        blocks.append(Cure("install the file that was read", (Command(line, "and no other file of the same name"),)))
     return (*blocks, *([] if proof.verdict == "refused" else [Paragraph(proof.meaning)]))

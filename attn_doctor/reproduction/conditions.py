@@ -1,4 +1,4 @@
-"""Prepare the conditions of a run: hidden programs, its network, writable folders, and apt's own folders."""
+"""Prepare the conditions of a run: hidden programs, the network, writable folders, and separate folders for apt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UBUNTU = "http://archive.ubuntu.com/ubuntu"
 
 
 def without(bench: Bench, made: of.Without) -> None:
-    """Build a PATH without these programs: a folder that holds one is replaced by links to all its other entries."""
+    """Build a PATH without these programs. A folder with such a program is replaced by a folder of links to all its other entries."""
     parts = []
     for number, part in enumerate(bench.surroundings.get("PATH", os.defpath).split(os.pathsep)):
         if not any((Path(part) / name).exists() for name in made.programs):
@@ -31,8 +31,8 @@ def without(bench: Bench, made: of.Without) -> None:
 
 
 def hidden(bench: Bench, made: of.Hidden) -> None:
-    """Hide the files that a recipe names. If there are none, nothing is done: no namespace is needed then."""
-    folder = Path(bench.filled(made.folder)).resolve()  # /lib64 can be /usr/lib64, which is hidden once
+    """Hide the files that a recipe names. If there are no such files, nothing is done, and no namespace is needed."""
+    folder = Path(bench.filled(made.folder)).resolve()  # /lib64 can be a link to /usr/lib64: hide that folder once
     entry = [str(folder), made.names]
     if entry not in bench.conditions.get("hidden", ()) and any(folder.glob(made.names)):
         bench.conditions.setdefault("hidden", []).append(entry)
@@ -72,18 +72,18 @@ def network(bench: Bench, made: of.Network) -> None:
 
 
 def nvcc(bench: Bench) -> None:
-    """Use the machine's own nvcc, else the registry's, which from CUDA 13 on is a whole compiler."""
+    """Use the machine's own nvcc. If it has none, use the package of the registry, which contains the whole compiler from CUDA 13 on."""
     if host_abilities.nvcc(bench.surroundings):
         return
     bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])
     found = next(bench.site.glob("nvidia/*/bin/nvcc"), None)
     if found is None:
-        raise CannotReproduce("there is no nvcc here, and the registry's package holds none for this machine")
+        raise CannotReproduce("this machine has no nvcc, and the registry's package has none for it")
     bench.words["nvcc"] = str(found)
 
 
 def apt(bench: Bench, made: of.Apt) -> None:
-    """Set up an apt with lists, cache and status of its own: those of the system are neither read nor written."""
+    """Set up an apt with lists, cache and status of its own. The files of the system's apt are neither read nor written."""
     folder = bench.folder / "apt"
     for name in ("state/lists/partial", "cache/archives/partial", "parts"):
         (folder / name).mkdir(parents=True)
@@ -118,7 +118,7 @@ def apt(bench: Bench, made: of.Apt) -> None:
 
 
 def unneeded(bench: Bench) -> None:
-    """Remove tools that were only needed to make other ingredients."""
+    """Remove the tools that were only needed to prepare other ingredients."""
     for path in bench.gone:
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Find what this machine offers for reproductions: compilers, namespaces, tools. Only reads."""
+"""Find what this machine offers for reproductions: compilers, namespaces, tools. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from attn_doctor import child
 from attn_doctor.system import platforms
 
 _NVCC = ("/usr/local/cuda/bin/nvcc",)
-# Variables of the user's shell that change how something is built, found or installed: a reproduction starts without
-# them.
+# Variables that change how something is built, found or installed. They are removed for a reproduction.
 _FOREIGN = re.compile(
     r"(?:PYTHON|CUDA|NVCC|NVIDIA_|FLASH_ATT|TORCH|TRITON|LD_|DYLD_|CONDA|VIRTUAL_ENV|MAX_JOBS|ATTN_DOCTOR|YOLO_|APT_|"
     r"PIP_(?:TARGET|USER|PREFIX|ROOT|REQUIRE|NO_(?!INDEX)|ONLY|CONSTRAINT|REQUIREMENT|BREAK)|(?:CC|CXX|C(?:XX|PP)?FLAGS|LDFLAGS)$)"
@@ -38,7 +37,7 @@ def nvcc(environ: Mapping[str, str]) -> str | None:
 
 @functools.cache
 def namespaces_refused(*, network: bool = False) -> str | None:
-    """Return why a process cannot have namespaces of its own here; None: it can."""
+    """Return why a process cannot get namespaces of its own on this machine; None if it can."""
     if not platforms.LINUX:
         return "namespaces exist only on Linux"
     with tempfile.TemporaryDirectory() as folder:
@@ -54,14 +53,11 @@ def namespaces_refused(*, network: bool = False) -> str | None:
         if done.returncode == 0:
             return None
         said = refusal.read_text() if refusal.exists() else done.stderr.strip()[-200:]
-        return f"this machine lets nobody but root make namespaces ({said})"
+        return f"only root can make namespaces on this machine ({said})"
 
 
 def run_environ(environ: Mapping[str, str], folder: Path, programs: Path) -> dict[str, str]:
-    """Return the environment of a run: the user's, with every cache in `folder`.
-
-    Variables that change the outcome are left out.
-    """
+    """Return the variables of a run: those of the user, with every cache in `folder`, and without variables that change the result."""
     kept = {name: value for name, value in environ.items() if not _FOREIGN.match(name)}
     caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
     return {
@@ -72,7 +68,7 @@ def run_environ(environ: Mapping[str, str], folder: Path, programs: Path) -> dic
         "TEMP": str(folder / "tmp"),
         "TMP": str(folder / "tmp"),
         "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",  # the target's torch is only read
+        "PYTHONDONTWRITEBYTECODE": "1",  # no bytecode is written into the target's torch
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PROGRESS_BAR": "off",

@@ -23,7 +23,7 @@ from attn_doctor.system import platforms
 
 PREPARING = 1800.0  # seconds for one step of preparation: enough for a slow network and a large wheel
 _REFUSED = 125
-# Variables that put a stand-in in place. They are not part of the command that a user would type.
+# Variables that make a program use a stand-in. They are no part of the command that a user would type.
 _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA", "ATTN_DOCTOR_ROOT")
 
 
@@ -42,7 +42,7 @@ class Bench:
         surroundings: Mapping[str, str],
         torch: str | None = None,
     ) -> None:
-        """`surroundings`: the user's environment, which a run starts from."""
+        """Prepare a bench. `surroundings`: the user's environment variables, from which those of a run are made."""
         self.throwaway, self.lender, self.say, self.wanted_torch = throwaway, lender, say, torch
         self.folder, self.surroundings = throwaway.folder, surroundings
         self.programs = self.folder / "environment" / ("Scripts" if platforms.WINDOWS else "bin")
@@ -63,7 +63,7 @@ class Bench:
     # --- running
 
     def filled(self, text: str) -> str:
-        """Return a text with its {words} replaced."""
+        """Return a text in which the {words} are replaced by their values."""
         for name, value in self.words.items():
             text = text.replace(f"{{{name}}}", value)
         return text
@@ -74,16 +74,16 @@ class Bench:
         return {name: value for name, value in base.items() if more.get(name, "") is not None}
 
     def prepare(self, what: str, argv: Sequence[str], **more: str) -> bytes:
-        """Run a step of preparation, outside all conditions. Raises CannotReproduce when it fails."""
+        """Run a step of the preparation, without the conditions of the recipe. Raises CannotReproduce if it fails."""
         ended = self.throwaway.run(argv, self.environ(more), PREPARING)
         if ended.returncode != 0:
             raise CannotReproduce(f"{what}: {_last_error(ended.output)}")
         return ended.output
 
     def run(self, command: Sequence[str], deadline: float) -> tuple[Ended, bytes]:
-        """Run a command of the recipe under its conditions, and return its log too.
+        """Run a command of the recipe under its conditions, and return its end and its log.
 
-        Raises CannotReproduce where it cannot be started.
+        Raises CannotReproduce if it cannot be started.
         """
         argv = [self.filled(word) for word in command]
         staged = argv
@@ -101,7 +101,7 @@ class Bench:
         return ended, self.log(argv, ended, deadline)
 
     def log(self, argv: Sequence[str], ended: Ended, deadline: float) -> bytes:
-        """Return the log as on a user's screen, with the command before the output and the end after it."""
+        """Return the log as a user sees it: the command, its output, and how it ended."""
         shown = {name: value for name, value in self.variables.items() if value is not None and name not in _UNSHOWN}
         assigned = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
         code = ended.returncode
@@ -134,9 +134,9 @@ class Bench:
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
     def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
-        """Put torch into the environment: links to the target's torch, or an installation."""
+        """Put torch into the environment: links to the target's torch, or an installed torch."""
         if borrowed:
-            self.say(f"borrowing torch {borrowed.version} of {self.lender.python}, which is only read")
+            self.say(f"using torch {borrowed.version} of {self.lender.python}, which is not changed")
             place = self.folder / "torch"
             target_torch.lay_out(borrowed, place, made.without)
             (self.site / "borrowed-torch.pth").write_text(f"{place}\n")
@@ -154,14 +154,14 @@ class Bench:
             self.variables |= {"PYTHONPATH": str(shim.parent), "ATTN_DOCTOR_TORCH_CUDA": made.cuda}
 
     def _version_of_torch(self) -> str:
-        """Return the version of the torch that was installed here."""
+        """Return the version of the torch in the throw-away environment."""
         said = self.prepare("torch does not import", [str(self.python), "-c", "import torch; print(torch.__version__)"])
         return said.decode().split()[-1]
 
     def _download_torch(self, requirement: str, *, named: bool) -> None:
         """Install a CPU build from PyTorch's own index, because PyPI's builds for Linux are CUDA builds.
 
-        A torch given with --torch is left to pip.
+        pip alone decides about a torch that --torch names.
         """
         if named:
             self.install([requirement])
@@ -169,11 +169,11 @@ class Bench:
         try:
             self.install([requirement], ("--retries", "1", "--timeout", "20", "--index-url", index_of("cpu")))
         except CannotReproduce as error:
-            hint = "--torch names one that pip is to find elsewhere (a CUDA build takes several gigabytes)"
+            hint = "with --torch pip installs the torch that you name (a CUDA build needs several gigabytes)"
             raise CannotReproduce(f"no CPU build of torch was found at {index_of('cpu')}; {hint}") from error
 
     def source(self, made: of.Source) -> None:
-        """Fetch flash-attn's source by pip, through pip's own index and cache, and keep it unpacked."""
+        """Download flash-attn's source with pip, by pip's own index and cache, and keep the unpacked folder."""
         release = made.release or flash_attention.latest().release
         place = Path(self.words["source"])
         keeper = self.throwaway.program("keep_source.py", "keep_source/sitecustomize.py")
@@ -274,7 +274,7 @@ class Bench:
             self.played.knows(DRIVER)
 
     def machine(self, made: of.PlayedMachine) -> None:
-        """Write the folder of a played machine; the doctor takes it as its root."""
+        """Write the folder of a simulated machine, which attn-doctor then reads as its root."""
         machine = Machine(self.folder / "machine")
         ubuntu(machine)
         if made.wsl:

@@ -1,4 +1,4 @@
-"""Make a folder that stands for the root of a Linux machine, of the pieces that a machine is made of."""
+"""Make a folder with the files of a Linux machine: the root of a simulated machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-# Debian's place for a driver. Not LIBRARIES: a child of the doctor gets this folder in front, and would start with the
-# machine's libc, which is no library but a few bytes that look like one.
+# Debian's folder for a driver. It is not LIBRARIES, because a child of attn-doctor searches this folder first, and would load
+# the simulated libc in LIBRARIES: a few bytes that only look like a library.
 DRIVER = f"{LIBRARIES}/nvidia/current"
 _MACHINES = {"x86_64": (62, 0x0303), "aarch64": (183, 0x0A03), "i386": (3, 0x0003), "x32": (62, 0x0803)}
 _HEADERS = (
@@ -19,7 +19,7 @@ _HEADERS = (
 
 
 class Machine:
-    """An empty machine. `root` is what probes take as its root, `environ` what they take as the environment."""
+    """Build a machine, which is empty at first. Probes read its files below `root`, and `environ` as its environment variables."""
 
     def __init__(self, root: Path, machine: str = "x86_64") -> None:
         self.root = root
@@ -47,19 +47,19 @@ class Machine:
         return file
 
     def link(self, path: str, target: str) -> None:
-        """A symbolic link as it would stand on the machine: an absolute target is one of the machine's."""
+        """Write a symbolic link. An absolute target is a path of the simulated machine."""
         file = self.path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(target)
 
     def script(self, path: str, text: str) -> Path:
-        """A program of the machine, which is really run."""
+        """Write a program of the machine: a script, which is really run."""
         file = self.file(path, "#!/bin/sh\n" + text)
         file.chmod(0o755)
         return file
 
     def library(self, path: str, content: bytes = b"", machine: str = "x86_64") -> None:
-        """A shared library as far as a loader looks at it before it maps it."""
+        """Write a shared library that has only the bytes that a loader reads before it maps a file."""
         code = _MACHINES[machine][0]
         bits = 1 if machine in ("i386", "x32") else 2
         self.file(
@@ -82,7 +82,7 @@ class Machine:
         self.file("/proc/sys/kernel/osrelease", release + "\n")
 
     def mounts(self, lines: Sequence[tuple[str, ...]]) -> None:
-        """(mount point, type, options[, root inside the file system[, options of the file system]]) a line."""
+        """Write the mounts. Each line: mount point, type, options[, root inside the file system[, options of the file system]]."""
         text = ""
         for number, line in enumerate(lines):
             point, kind, options = line[:3]
@@ -112,7 +112,7 @@ class Machine:
             self.link(f"{slot}/driver", f"../../../../bus/pci/drivers/{driver}")
 
     def driver(self, version: str, nodes: Sequence[str] = ("nvidia0", "nvidiactl", "nvidia-uvm")) -> None:
-        """The kernel side of an NVIDIA driver: its module, and the device nodes that a program opens."""
+        """Write the kernel's part of an NVIDIA driver: its module, and the device nodes that a program opens."""
         self.file("/sys/module/nvidia/version", f"{version}\n")
         banner = f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Tue Mar 12 23:53:41 UTC 2024\n"
         self.file("/proc/driver/nvidia/version", banner + "GCC version:  gcc version 12.3.0\n")
@@ -120,7 +120,7 @@ class Machine:
             self.file(f"/dev/{node}")
 
     def knows(self, folder: str) -> None:
-        """Put the driver's libraries in this folder into the loader's cache."""
+        """Add the driver's libraries in this folder to the loader's cache."""
         present = [n for n in ("libcuda.so.1", "libnvidia-ml.so.1") if self.path(f"{folder}/{n}").exists()]
         self.cache([(name, f"{folder}/{name}") for name in present])
 
@@ -134,7 +134,7 @@ class Machine:
         max_gcc: int = 13,
         nvcc: bool = True,
     ) -> None:
-        """A CUDA toolkit whose nvcc is a script that answers as one of that version does."""
+        """Write a CUDA toolkit. Its nvcc is a script with the answers of an nvcc of that version."""
         for header in set(_HEADERS) - set(missing):
             self.file(f"{root}/include/{header}")
         if "crt/host_config.h" not in missing:
@@ -153,7 +153,7 @@ class Machine:
             )
 
     def tools(self, **versions: str) -> None:
-        """Programs in /usr/bin that answer --version with a text."""
+        """Write programs in /usr/bin that answer --version with a text."""
         for name, text in versions.items():
             self.script(f"/usr/bin/{name.replace('_plus', '+')}", f"echo '{text}'\n")
 
@@ -179,7 +179,7 @@ def alpine(machine: M, version: str = "3.20.3", musl: str = "1.2.5-r0") -> M:
 
 
 def wsl2(machine: M) -> M:
-    """Write the files that Microsoft's kernel and WSL leave in a distribution; the driver's libraries come by `stub_drivers`."""
+    """Write the files that Microsoft's kernel and WSL leave in a distribution. `stub_drivers` makes the driver's libraries."""
     machine.kernel("5.15.153.1-microsoft-standard-WSL2")
     machine.folder("/usr/lib/wsl/lib")
     machine.file("/dev/dxg")

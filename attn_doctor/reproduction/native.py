@@ -39,7 +39,7 @@ def library(made: Library) -> str:
 
 
 def _asking(symbols: Sequence[str]) -> str:
-    """Return functions that call these symbols, by their mangled names."""
+    """Return C functions that call these symbols by their mangled names."""
     return "\n".join(
         f'extern void asked{number}(void) __asm__("{_name(symbol)}");\nvoid call{number}(void) {{ asked{number}(); }}'
         for number, symbol in enumerate(symbols)
@@ -47,7 +47,7 @@ def _asking(symbols: Sequence[str]) -> str:
 
 
 def versions(made: Library) -> str | None:
-    """Return a linker version script for symbols that name a version; None: no symbol does."""
+    """Return a linker version script for the symbols that name a version; None if no symbol does."""
     named = [symbol.split("@") for symbol in made.exports if "@" in symbol]
     return "".join(f"{version} {{ global: {name}; }};\n" for name, version in named) or None
 
@@ -57,7 +57,7 @@ def _name(symbol: str) -> str:
 
 
 def argv(gcc: str, source: Path, to: Path, needs: Sequence[Path] = (), script: Path | None = None) -> list[str]:
-    """Return the command that makes a shared object of a C source."""
+    """Return the command that compiles a C source into a shared object."""
     command = [gcc, "-shared", "-fPIC", "-O0", "-w", f"-Wl,-soname,{to.name}", "-o", str(to), str(source)]
     if script:
         command.append(f"-Wl,--version-script={script}")

@@ -1,4 +1,4 @@
-"""Plan one reproduction: its downloads, disk space and time, or why it cannot run here. Only reads the machine."""
+"""Plan one reproduction: its downloads, disk space and time, or why it cannot run here. Changes nothing on the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.reproduction import host_abilities, target_torch
 from attn_doctor.system import platforms
 
-# Megabytes, measured on x86-64 Linux with CPython 3.11 in 2026-11: of the download, and of disk once installed.
+# (megabytes to download, megabytes on disk), measured on x86-64 Linux with CPython 3.11 in 2026-11.
 ENVIRONMENT = (0, 20)  # an environment with pip
 TORCH = (200, 1000)  # a CPU build
 SOURCE = (10, 60)
@@ -28,10 +28,10 @@ _SPARE = 200  # megabytes that must stay free
 
 
 class ReproductionPlan(NamedTuple):
-    """Hold the plan of one reproduction: what it makes, runs, downloads and takes.
+    """Hold the plan of one reproduction: what it makes, runs and downloads, its time and its disk space.
 
-    `obstacles`: why the real failure cannot be produced here; then the simulated `machine` is used, if there is one. No
-    obstacles: the real failure is produced.
+    `obstacles`: why the real failure cannot be produced here. With obstacles, the simulated `machine` is used if there is one;
+    without obstacles, the real failure is produced.
     """
 
     mode: FailureMode
@@ -42,7 +42,7 @@ class ReproductionPlan(NamedTuple):
     disk_mb: int
     obstacles: tuple[str, ...]
     machine: bytes | None  # facts of a simulated machine
-    environ: Mapping[str, str]  # the user's, which a run starts from
+    environ: Mapping[str, str]  # the user's variables, from which those of a run are made
 
     @property
     def simulated(self) -> bool:
@@ -54,7 +54,7 @@ class ReproductionPlan(NamedTuple):
         return bool(self.downloads) and not self.simulated and not self.obstacles
 
     def borrowed(self, made: of.Torch) -> target_torch.BorrowedTorch | None:
-        """Return the target's torch, where it meets the recipe."""
+        """Return the target's torch, if it fits the recipe; else None."""
         torch = self.lender.torch if self.lender else None
         if torch is None or made.build not in ("any", torch.build):
             return None
@@ -106,7 +106,9 @@ def plan(
     disk = sum(part[2] for part in parts) + ENVIRONMENT[1]
     free = shutil.disk_usage(tempfile.gettempdir()).free >> 20
     if free < disk + _SPARE:
-        return made._replace(obstacles=(f"it takes {disk} MB in {tempfile.gettempdir()}, where {free} MB are free",))
+        return made._replace(
+            obstacles=(f"it needs {disk} MB in {tempfile.gettempdir()}, and {free} MB are free there",)
+        )
     downloads = tuple(part[0] for part in parts if part[1])
     return made._replace(downloads=downloads, download_mb=sum(part[1] for part in parts), disk_mb=disk)
 
@@ -136,7 +138,7 @@ def needs_pip(recipe: Recipe, made: ReproductionPlan, torch: str | None) -> bool
 
 
 def _costs(ingredient: of.Ingredient, made: ReproductionPlan, torch: str | None) -> tuple[str, int, int] | None:
-    """Return (name, megabytes to download, megabytes of disk) of an ingredient that is downloaded."""
+    """Return (name, megabytes to download, megabytes of disk) for an ingredient; None if nothing is downloaded."""
     if isinstance(ingredient, of.Torch) and (torch or not (ingredient.if_there or made.borrowed(ingredient))):
         what = (
             f"{torch} (a CPU build; a CUDA build is many times that)"
@@ -163,7 +165,7 @@ def _missing(ingredient: of.Ingredient) -> Iterator[str]:
         elif host_abilities.program("gcc") is None:
             yield "there is no gcc here"
     if isinstance(ingredient, of.PlayedMachine) and not platforms.LINUX:
-        yield "another machine is played on Linux only"
+        yield "another machine can be simulated on Linux only"
     needs_namespace = isinstance(ingredient, of.SmallDisk | of.ReadOnly | of.Network) or (
         isinstance(ingredient, of.Hidden) and bool(list(_matches(ingredient)))
     )
@@ -174,7 +176,7 @@ def _missing(ingredient: of.Ingredient) -> Iterator[str]:
     if isinstance(ingredient, of.Memory) and not platforms.LINUX:
         yield "only Linux limits the memory of a process so"
     if isinstance(ingredient, of.Network) and ingredient.kind != "none" and host_abilities.program("openssl") is None:
-        yield "there is no openssl here to make a certificate with"
+        yield "this machine has no openssl to make a certificate"
     if isinstance(ingredient, of.Apt) and host_abilities.program("apt-get") is None:
         yield "there is no apt here"
     if isinstance(ingredient, of.Without) and not platforms.LINUX:

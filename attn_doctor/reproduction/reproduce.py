@@ -32,7 +32,7 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 class Reproduction(NamedTuple):
     """Hold the outcome of a reproduction.
 
-    `why_not` is None where the failure occurred; otherwise a simulated machine may have been judged.
+    `why_not` is None if the failure occurred; otherwise it says why not, and a simulated machine may have been judged.
     """
 
     slug: str
@@ -163,7 +163,7 @@ def _judge_machine(plan: ReproductionPlan) -> Reproduction:
 
 
 def _examine(bench: Bench, plan: ReproductionPlan) -> tuple[Diagnosis, bytes]:
-    """Run `attn-doctor check` on the throw-away environment, as its user would, under the same conditions."""
+    """Run `attn-doctor check` on the throw-away environment, as a user would do it, under the conditions of the recipe."""
     report = bench.folder / "report.json"
     start = f"import sys; sys.path.insert(0, {bench.words['doctor']}); from attn_doctor.__main__ import main; main()"
     options = ["--target", str(bench.python), "--goal", plan.recipe.goal.value, "--json", str(report)]
@@ -180,7 +180,7 @@ def _examine(bench: Bench, plan: ReproductionPlan) -> tuple[Diagnosis, bytes]:
 def named(mode: FailureMode, diagnosis: Diagnosis, *, of_log: bool) -> bool:
     """Return whether the doctor names the failure mode: as a root cause, or as a note if it is never more than a note.
 
-    A log shows one failure: a note beside another root cause does not count there.
+    A log shows one failure, so for a log a note does not count if there is another root cause.
     """
     ours = [finding for finding in diagnosis.findings if finding.slug == mode.slug]
     other_cause = of_log and any(finding.root_cause for finding in diagnosis.findings)

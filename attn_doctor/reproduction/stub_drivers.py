@@ -1,4 +1,4 @@
-"""Compile the stand-in drivers of `programs/drivers`, and set them up to play GPUs. docs/testing.md says what they can show."""
+"""Compile the stand-in drivers of `programs/drivers`, and set them up to simulate GPUs. docs/testing.md says what they can show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[[list[str]], object]
 
 
 def compile_into(folder: Path, run: Run, *, runtime_of: str = "13") -> None:
-    """Compile all stand-ins into a folder by gcc, which `run` starts. `runtime_of`: the CUDA major of the runtime that is replaced."""
+    """Compile all stand-ins into a folder. `run` starts gcc. `runtime_of`: the CUDA major of the runtime library to replace."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _SOURCES:
         source = resources.files("attn_doctor.reproduction") / "programs" / "drivers" / name
@@ -48,11 +48,11 @@ def put(
     runtime: bool = False,
     working: Sequence[int] = (),
 ) -> dict[str, str]:
-    """Put compiled stand-ins into a folder, named as a driver's files are, and return the environment that puts them in front.
+    """Put compiled stand-ins into a folder, with the names of a driver's files, and return the variables that make programs load them.
 
-    `hang` and `crash` take "nvml" or "cuda". `versioned`: libcuda.so.1 is a link to libcuda.so.580.65.06; WSL has no such names.
-    `runtime`: preload one in front of the CUDA runtime too. `working`: milliwatts, lowest and highest clock in MHz, degrees, throttle
-    reasons as a number; 0: NVML does not tell.
+    `hang` and `crash` are "nvml" or "cuda". `versioned`: libcuda.so.1 is a link to libcuda.so.580.65.06; WSL has no such names.
+    `runtime`: preload a stand-in for the CUDA runtime too. `working`: milliwatts, lowest and highest clock in MHz, degrees, throttle
+    reasons as a number; 0 means that NVML does not report the value.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, wanted in (("libnvidia-ml", nvml), ("libcuda", libcuda)):

@@ -1,4 +1,4 @@
-"""Find what a reproduction takes from the target: its base interpreter, and its torch if that imports. Only reads."""
+"""Find what a reproduction uses from the target: its base interpreter, and its torch if it imports. Changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from attn_doctor.probes.torch import version_py
 
 
 class BorrowedTorch(NamedTuple):
-    """Hold the target's torch: the paths that belong to it, by distribution."""
+    """Hold the paths of the target's torch, by distribution."""
 
     version: str
     cuda: str | None
@@ -38,7 +38,7 @@ class Lender(NamedTuple):
     python: str
     base: str
     version: tuple[int, int]
-    suffix: str  # of its extension modules
+    suffix: str  # the file name ending of its extension modules
     torch: BorrowedTorch | None
     why_no_torch: str = ""
 
@@ -46,9 +46,9 @@ class Lender(NamedTuple):
 def ask(
     python: str, environ: Mapping[str, str], timeout: float = 120.0, *, torch: bool = True, besides: Iterable[str] = ()
 ) -> Lender:
-    """Return what this Python can lend; with `torch`, its torch is imported once, to see that it can be. Raises NoAnswer.
+    """Return what a reproduction can use from this Python. Raises NoAnswer.
 
-    `torch`: import its torch once, to see that it works. `besides`: further distributions to take from it.
+    `torch`: import its torch once, to see that it works. `besides`: further distributions to use.
     """
     answer = asking.ask(python, ("interpreter", "layout", *(("distributions",) if torch else ())), environ, timeout)
     layout, version, suffix = answer.layout, answer.interpreter.version, answer.interpreter.extension_suffix
@@ -64,14 +64,14 @@ def ask(
     installed: dict[str, Metadata] = {
         canonicalize_name(item.name): item for item in reversed(answer.distributions.found)
     }
-    # numpy: torch wants it without saying so
+    # torch uses numpy without requiring it in its metadata
     wanted = _closure(installed, ["torch", "numpy", *besides])
     found, why = _torch({name: _entries(installed[name]) for name in wanted}, python, environ, timeout)
     return lender._replace(torch=found, why_no_torch=why)
 
 
 def _closure(installed: Mapping[str, Metadata], wanted: Iterable[str]) -> list[str]:
-    """Return the names of what is wanted and of all that it requires, as far as it is installed."""
+    """Return the names of the wanted distributions and of all their requirements, as far as they are installed."""
     waiting, names = [canonicalize_name(name) for name in wanted], list[str]()
     while waiting:
         name = waiting.pop()
@@ -84,7 +84,7 @@ def _closure(installed: Mapping[str, Metadata], wanted: Iterable[str]) -> list[s
 
 
 def _entries(item: Metadata) -> tuple[str, ...]:
-    """Return the absolute paths of what a distribution has in site-packages, each named by its first part."""
+    """Return the absolute paths of a distribution's entries in site-packages: only the first part of each path, so a folder counts once."""
     files = PathDistribution(Path(item.folder)).files or ()
     tops = {file.parts[0] for file in files if file.parts}
     return tuple(sorted(str(Path(item.location, top)) for top in tops if top not in ("..", "__pycache__")))
@@ -115,5 +115,5 @@ def lay_out(torch: BorrowedTorch, folder: Path, without: tuple[str, ...] = ()) -
             continue
         for path in paths:
             link = folder / Path(path).name
-            if not link.is_symlink():  # several distributions share nvidia/
+            if not link.is_symlink():  # nvidia/ belongs to several distributions
                 link.symlink_to(path)

@@ -1,8 +1,7 @@
-"""Make the throw-away folder of one reproduction and run its children. Both are removed at the end, whatever happens.
+"""Make the throw-away folder of one reproduction and run its child processes. In any case both are removed at the end.
 
-The environment of a child holds a variable with the folder, and its own children inherit it: so even a process that has
-left the child's process group is found and ended. The next run cleans up after a run of the doctor that was itself
-killed.
+Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has
+left the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from attn_doctor import child
 from attn_doctor.system import files, locks, processes
 
 PREFIX = "attn-doctor-reproduce-"
-MARK = "ATTN_DOCTOR_REPRODUCTION"  # in the environment of every child: the folder
+MARK = "ATTN_DOCTOR_REPRODUCTION"  # the variable of every child that names the folder
 _LOCK = ".running"  # locked while the doctor that made the folder runs
 _MOST_OUTPUT = 32 << 20  # bytes of one command
 _LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """Hold the end of a command. `returncode` is None when it was stopped at its deadline."""
+    """Hold the end of a command. `returncode` is None if the command was stopped at its deadline."""
 
     returncode: int | None
     output: bytes
@@ -74,7 +73,7 @@ class Throwaway:
     def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
         """Run a command to its end or its deadline (in seconds). Returns both output streams, interleaved.
 
-        Raises OSError where it cannot be started.
+        Raises OSError if it cannot be started.
         """
         with tempfile.TemporaryFile(dir=self.folder) as output:
             process = subprocess.Popen(

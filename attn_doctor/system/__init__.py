@@ -1,6 +1,6 @@
-"""All calls that only some operating systems have, and what is of this very process: streams, paths, the last resort.
+"""Make all calls that only some operating systems have; also the streams, the paths and the last error handler of this process.
 
-Other rooms never ask which system they run on in their own words: ruff's rule TID251 (pyproject.toml) forbids `os.killpg`,
-`sys.platform` and their like elsewhere. Each function here says what it does on Linux, macOS and Windows. This file imports
+Other packages never test for themselves on which system they run: ruff's rule TID251 (pyproject.toml) forbids `os.killpg`,
+`sys.platform` and similar names there. Each docstring here says what a function does on Linux, macOS and Windows. This file imports
 nothing, because `own_path`, `streams` and `failure` are imported before the search path is clean.
 """

@@ -1,4 +1,4 @@
-"""The folder for what attn-doctor can measure or fetch again at any time."""
+"""Name the folder for data that attn-doctor can measure or download again at any time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def cache_folder() -> Path:
 
     Linux: $XDG_CACHE_HOME/attn-doctor, by default ~/.cache/attn-doctor
     (https://specifications.freedesktop.org/basedir-spec/latest/). macOS: ~/Library/Caches/attn-doctor.
-    Windows: attn-doctor and in it Cache, in the folder that %LOCALAPPDATA% names.
+    Windows: %LOCALAPPDATA%/attn-doctor/Cache.
     """
     home = Path(os.path.expanduser("~"))  # Path.home() raises for a user without a home
     if sys.platform == "win32":

@@ -1,8 +1,8 @@
-"""Keep code of the current folder out of every program that the doctor starts.
+"""Keep every program that attn-doctor starts from running code of the current folder.
 
 `python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH
-or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 there would be run. So every child starts
-in an empty folder of ours. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
+or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 in that folder would be run. So every child starts
+in an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 
-# Search paths whose relative entries would mean another folder for a child.
+# Search paths. A relative entry would mean a different folder for a child, which starts in the empty folder.
 _SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH")
 # Does what `python -m MODULE` does, without the current folder on the path. `-P` does the same, from Python 3.11 on.
 _MODULE = (
@@ -26,7 +26,7 @@ _made: list[str] = []
 
 
 def where() -> str | None:
-    """Return the current folder, as the user sees it. None: it was deleted, or may not be read."""
+    """Return the current folder, with the path that the user sees. None: it was deleted, or may not be read."""
     try:
         return os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
     except OSError:
@@ -34,7 +34,7 @@ def where() -> str | None:
 
 
 def empty() -> str:
-    """Make the empty folder in which children start, once a process. It is removed when the doctor ends."""
+    """Make the empty folder in which children start. Later calls return the same folder; it is removed when attn-doctor ends."""
     with _lock:
         if not _made or not os.path.isdir(_made[0]):
             _made[:] = [_new()]
@@ -53,8 +53,8 @@ def _new() -> str:
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of an environment whose search paths omit the current folder, and are valid in any folder.
 
-    An entry that is empty, or relative and leads to the current folder, is left out; any other relative one is made
-    absolute. The current folder as an absolute path stays: it was set on purpose, and is valid everywhere.
+    An empty entry, and a relative entry that leads to the current folder, are left out; any other relative entry is made
+    absolute. An absolute path of the current folder is kept: the user set it on purpose, and it is valid in any folder.
     """
     made = dict(environ)
     here = where()
@@ -83,7 +83,7 @@ def _absolute(entry: str, here: str | None) -> str | None:
 
 
 def program(argv: Sequence[str]) -> list[str]:
-    """Return an argv whose program has an absolute path instead of a relative one, to be found from any folder."""
+    """Return an argv in which a relative path of the program is made absolute, so that it can be started from any folder."""
     first, *rest = argv
     if os.path.dirname(first) and not os.path.isabs(first):  # noqa: PTH117, PTH120
         first = os.path.abspath(first)  # noqa: PTH100
@@ -91,7 +91,7 @@ def program(argv: Sequence[str]) -> list[str]:
 
 
 def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str | None]:
-    """Return a command of a plan and its folder, changed so that its Python runs nothing of the current folder.
+    """Return a command of a plan and the folder to start it in, changed so that its Python runs no code of the current folder.
 
     pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and in the
     user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` have no such arguments, and start Pythons of

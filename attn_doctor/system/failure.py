@@ -1,8 +1,6 @@
-"""Report a failure of the doctor itself, in one sentence that names the text to send.
+"""Report a failure of attn-doctor itself, in one sentence with the text to send. This is the last error handler of all commands.
 
-The last error handler of all commands.
-
-Imported after something went wrong, perhaps for lack of memory: it uses only modules that Python itself has loaded.
+It is imported after an error, perhaps for lack of memory, so it uses only modules that Python itself has loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ _LIMITS = {
 
 
 def limit(error: BaseException) -> str | None:
-    """Return the limit of the machine that caused an error, its causes included. None: no limit did."""
+    """Return the limit of the machine that caused an error or one of the causes of the error. None: no limit was met."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:
@@ -39,12 +37,12 @@ def limit(error: BaseException) -> str | None:
 
 
 def code(error: BaseException) -> int:
-    """Return the exit code: 3 where a limit of the machine was met, else 70."""
+    """Return the exit code: 3 if a limit of the machine was met, else 70."""
     return INTERNAL if limit(error) is None else NOT_EXAMINED
 
 
 def sentence(error: BaseException) -> str:
-    """Return one sentence on the error, and for a failure of the doctor itself the text to send."""
+    """Return one sentence about the error; for a failure of attn-doctor itself with the text to send."""
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
@@ -97,9 +95,9 @@ _KEPT = "ATTN_DOCTOR_KEPT_"
 
 
 def restore() -> None:
-    """Put back the variables that `start_again` removed: for the target.
+    """Set the variables again that `start_again` removed, so that the target gets them.
 
-    This process's loader read them at its start.
+    They do not change this process any more: its loader read them at its start.
     """
     for name in _LIBRARY_VARIABLES:
         value = os.environ.pop(_KEPT + name, None)
@@ -114,8 +112,8 @@ _restored: list[str] = []
 def start_again(error: BaseException) -> None:
     """Start the same command again, once, without the variables that made the loader use other libraries.
 
-    A truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading: the doctor would fail from the fault
-    that it should find.
+    Example: a truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading. Then attn-doctor would fail because of
+    the fault that it should find.
     """
     there = [name for name in _LIBRARY_VARIABLES if os.environ.get(name)]
     if (

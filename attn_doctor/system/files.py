@@ -1,4 +1,4 @@
-"""Hard links, owners, modes and open descriptors of files."""
+"""Read and change hard links, owners, modes and open descriptors of files."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import re
 import sys
 
 _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
-_MOST_LINKS = 40  # as the kernel has it
+_MOST_LINKS = 40  # the kernel's own limit
 
 
 def link(existing: str, new: str) -> None:
     """Give a file a second name by a hard link.
 
-    Raises OSError where that cannot be: between two file systems, on one without hard links (FAT), for a file of somebody else
-    (Linux with fs.protected_hardlinks). NTFS of Windows has hard links too.
+    Raises OSError if that is not possible: between two file systems, on a file system without hard links (FAT), for a file of another
+    user (Linux with fs.protected_hardlinks). Windows: works on NTFS.
     """
     os.link(existing, new)
 
 
 def give_owner(path: str, like: os.stat_result) -> None:
-    """Give a file the owner and the group of another one. Raises OSError where a read-only file system refuses.
+    """Give a file the owner and the group of another file. Raises OSError on a read-only file system.
 
-    Linux and macOS: only where this process is root; anybody else owns what it makes. Windows: nothing is changed, a new file
-    has the owner that its folder gives it.
+    Linux and macOS: only if this process is root; a process of any other user owns the files that it makes. Windows: nothing is
+    changed; a new file gets its owner from its folder.
     """
     if sys.platform != "win32" and os.geteuid() == 0:
         os.chown(path, like.st_uid, like.st_gid)
 
 
 def give_owner_if_allowed(path: str, like: os.stat_result) -> None:
-    """Give a file the group and the owner of another one, each as far as this process may. Never raises OSError.
+    """Give a file the group and the owner of another file, as far as this process is allowed to. Never raises OSError.
 
     Linux and macOS: a user may give a file to any of their own groups. Windows: nothing is changed.
     """
@@ -42,19 +42,19 @@ def give_owner_if_allowed(path: str, like: os.stat_result) -> None:
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Return whether a file belongs to the user of this process. Windows keeps no number of the owner: always True there."""
+    """Return whether a file belongs to the user of this process. Windows: always True, because its files have no owner number."""
     return sys.platform == "win32" or status.st_uid == os.getuid()
 
 
 def others_may_write(status: os.stat_result) -> bool:
-    """Return whether the mode lets other users write to a file. Windows has no such bits: always False there."""
+    """Return whether the mode lets other users write to a file. Windows: always False, because it has no such bits."""
     return sys.platform != "win32" and bool(status.st_mode & 0o022)
 
 
 def default_mode() -> int:
     """Return the mode of a new file of this process: 0o644 under the umask 022.
 
-    The umask can only be read by changing it, for a moment. Windows has a umask of its own, which knows "read-only" alone.
+    The umask can only be read by changing it for a moment. Windows has a umask too, with "read-only" as its only bit.
     """
     current = os.umask(0)
     os.umask(current)
@@ -64,7 +64,7 @@ def default_mode() -> int:
 def forbids_programs(folder: str | os.PathLike[str]) -> bool | None:
     """Return whether no program may be run from the file system of a folder (mount option noexec). Raises OSError.
 
-    Linux: asked by statvfs(3). macOS and Windows: None, nobody asks there.
+    Linux: by statvfs(3). macOS and Windows: always None, which means unknown.
     """
     if sys.platform != "linux":
         return None
@@ -72,9 +72,9 @@ def forbids_programs(folder: str | os.PathLike[str]) -> bool | None:
 
 
 def open_to_overwrite(path: str) -> int:
-    """Open what is at a path for writing, emptied if it is a file, and return the descriptor. Raises OSError.
+    """Open a path for writing and return the descriptor; a regular file is emptied. Raises OSError.
 
-    Linux and macOS: a terminal does not become the terminal of this process (O_NOCTTY). Windows has no such thing.
+    Linux and macOS: a terminal does not become the terminal of this process (O_NOCTTY). Windows has no such terminals.
     """
     flags = os.O_WRONLY | os.O_TRUNC
     if sys.platform != "win32":
@@ -83,10 +83,10 @@ def open_to_overwrite(path: str) -> int:
 
 
 def own_descriptor(path: str) -> int | None:
-    """Return the open descriptor that a path such as /dev/fd/3, /proc/self/fd/1 or /dev/stdout stands for, its links followed.
+    """Return the open descriptor that a path such as /dev/fd/3, /proc/self/fd/1 or /dev/stdout names, links followed; None for any other path.
 
-    Such a path is not to be opened anew: that would empty the file behind it, and is refused for a socket. None: the path is
-    any other. Windows has no such paths: always None.
+    Such a path must not be opened again: that would empty its file, and fails for a socket. Windows: always None, because it has no
+    such paths.
     """
     if sys.platform == "win32":
         return None
@@ -104,7 +104,7 @@ def own_descriptor(path: str) -> int | None:
 
 
 def absolute(path: str) -> str:
-    """Return the absolute path, its links not followed; the path itself where the current folder was deleted."""
+    """Return the absolute path, links not followed; the path unchanged if the current folder was deleted."""
     try:
         return os.path.abspath(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Locks a file against other processes. The system frees the lock when the process ends, however it ends."""
+"""Lock a file against other processes. The system frees the lock when the process ends, even after a crash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 def hold(path: Path) -> IO[bytes] | None:
     """Lock a file for this process until the returned file is closed. None: another process holds the lock.
 
-    Linux and macOS: flock(2). Windows: always None, so that the caller takes every folder for one that is in use.
+    Linux and macOS: flock(2). Windows: always None, so that the caller thinks that every folder is in use.
     """
     if sys.platform == "win32":
         return None

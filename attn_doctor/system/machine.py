@@ -1,4 +1,4 @@
-"""Memory, load and C library of this machine, as the running system tells them. What files tell is read in `probes/`."""
+"""Ask the running system for memory, load and C library of this machine. `probes/` reads the facts that are in files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.system import windows
 
 
 def memory_bytes() -> int | None:
-    """Return the bytes of memory in this machine. None: the system does not tell.
+    """Return the bytes of memory in this machine. None: the system does not report it.
 
     Linux and macOS: sysconf(3). Windows: GlobalMemoryStatusEx.
     """
@@ -26,7 +26,7 @@ def memory_bytes() -> int | None:
 
 
 def load_average() -> float | None:
-    """Return the load average of the last minute. None: nobody keeps one, as on Windows."""
+    """Return the load average of the last minute. None: the system has none, such as Windows."""
     if sys.platform == "win32":
         return None
     try:
@@ -36,9 +36,9 @@ def load_average() -> float | None:
 
 
 def processor_time() -> tuple[int, int] | None:
-    """Return for how long all cores together were busy, and all their time, since the start of the machine. The unit is a tick.
+    """Return the busy time and the whole time of all cores together since the start of the machine, in ticks.
 
-    Linux: /proc/stat, https://man7.org/linux/man-pages/man5/proc_stat.5.html. macOS and Windows: None, they have no such file.
+    Linux: /proc/stat, https://man7.org/linux/man-pages/man5/proc_stat.5.html. macOS and Windows: None, because they have no such file.
     """
     try:
         first = Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
@@ -74,5 +74,5 @@ def c_library() -> str | None:
         return None
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
-    except (OSError, ValueError):  # musl knows no such name
+    except (OSError, ValueError):  # musl does not have this name
         return None

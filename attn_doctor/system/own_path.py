@@ -1,17 +1,17 @@
-"""Keep the doctor's own process working in a broken environment: its sys.path holds its own packages and nothing else.
+"""Keep attn-doctor's own process working in a broken environment: its sys.path has only the folders of its own packages.
 
-PYTHONPATH may name the packages of another Python, or a folder with a json.py. The target is examined with it
-unchanged; the doctor itself imports nothing from there. Only `sys` may be imported here before the path is clean.
+PYTHONPATH may name the packages of another Python, or a folder with a json.py. The target is examined with PYTHONPATH
+unchanged; attn-doctor itself imports nothing from there. Only `sys` may be imported here before the path is clean.
 docs/hostile.md has the details.
 """
 
 import sys
 
-# The packages that this package imports, and their dependencies: by the names of their folders and files.
+# The folders and files of the packages that attn-doctor imports, and of their dependencies.
 REQUIRED = (
     "rich rich_argparse packaging msgspec pynvml cpuinfo jinja2 pygments markdown_it mdurl markupsafe typing_extensions"
 ).split()
-# Python imports these before any program. Code that replaces them controls the process already.
+# Python imports these before any program. Code that replaces one of them already controls the process.
 _NOT_REPLACED = frozenset(
     "__main__ _collections_abc abc codecs encodings io os site sitecustomize stat usercustomize".split()
 )
@@ -21,9 +21,9 @@ _kept: "list[str] | None" = None
 def clean() -> None:
     """Remove the entries from sys.path that the environment has put before Python's own modules.
 
-    An entry with a package of ours that is nowhere else stays, at the end: `pip install --target`, or a cluster's
-    modules. Also unloads modules that were imported from there, and moves the user site to the end where the doctor is
-    not installed in it. For a process of the doctor's own only: a program that imports attn_doctor keeps its path.
+    An entry stays, at the end, if it has a package that attn-doctor needs and finds in no other folder (`pip install --target`, the
+    modules of a cluster). Also unloads modules that were imported from removed entries, and moves the user site to the end if
+    attn-doctor is not installed in it. Only for attn-doctor's own process: a program that imports attn_doctor keeps its path.
     """
     global _kept  # noqa: PLW0603 - there is one path in a process
     place = _of_python()
@@ -41,8 +41,8 @@ def clean() -> None:
 
 
 def environment() -> "dict[str, str]":
-    """Return the environment for a child of the doctor's own interpreter: a PYTHONPATH with our packages only."""
-    if _kept is None:  # inside another program, which keeps its path
+    """Return the variables for a child with attn-doctor's own interpreter: PYTHONPATH has the folders of our packages only."""
+    if _kept is None:  # attn_doctor was imported by another program, which keeps its path
         return {}
     import os
 
@@ -50,7 +50,7 @@ def environment() -> "dict[str, str]":
 
 
 def _of_python() -> "int | None":
-    """Return where the part of sys.path begins that Python made itself: with its zip file, which need not exist."""
+    """Return the index in sys.path at which Python's own entries begin. The first one is a zip file, which need not exist."""
     name = "python{}{}.zip".format(*sys.version_info[:2])
     for place, entry in enumerate(sys.path):
         if isinstance(entry, str) and entry.replace("\\", "/").rpartition("/")[2] == name:
@@ -91,7 +91,7 @@ def _forget(os: "Any", front: "list[str]") -> None:
 
 
 def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
-    """Return the folders with a package of ours that the path lacks so far, ours first, without those of `_unasked`."""
+    """Return the folders with a needed package that the path does not have yet, attn-doctor's own folder first, without the folders of `_unasked`."""
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     unasked = _unasked(os) - {home}
     kept: list[str] = []
@@ -103,7 +103,7 @@ def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
 
 
 def _unasked(os: "Any") -> "set[str]":
-    """Return the folders that Python itself put on the path: the current one (`python -m`), and that of the script."""
+    """Return the folders that Python itself put on the path: the current folder (`python -m`), and the folder of the script."""
     try:
         here = {os.getcwd()}
     except OSError:

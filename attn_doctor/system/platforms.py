@@ -1,4 +1,4 @@
-"""Names the operating system that this process runs on. Under WSL that is Linux."""
+"""Name the operating system of this process. Under WSL it is Linux."""
 
 from __future__ import annotations
 

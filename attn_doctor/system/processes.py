@@ -1,4 +1,4 @@
-"""Starts children in a group of their own, ends them with all that they started, and turns this process into another program."""
+"""Start children in a process group of their own, end such groups, and replace this process by another program."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ else:
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a child that was started in a group of its own, and every process that is still in that group. Does not wait for them.
 
-    Linux and macOS: SIGKILL to the group. Windows: TerminateProcess of the child alone; what the child started goes on. A
-    process that is gone, or that belongs to somebody else, is passed over.
+    Linux and macOS: SIGKILL to the group. Windows: TerminateProcess for the child alone; processes that the child
+    started continue. A process that has ended, or that belongs to another user, is skipped.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if sys.platform != "win32":
@@ -33,7 +33,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_marked(variable: str, value: str) -> int:
-    """Kill all processes but this one that were started with a variable of this value. Returns how many were found.
+    """Kill all processes that have a variable with this value, but not this process. Returns the number of processes found.
 
     Linux: reads /proc/<pid>/environ, so that a process which left its group is found too. macOS and Windows do not show the
     environment of other processes: nothing is ended there, and 0 is returned.
@@ -49,7 +49,7 @@ def end_marked(variable: str, value: str) -> int:
 
 def _marked(wanted: str) -> Iterator[int]:
     for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             variables = (entry / "environ").read_bytes().split(b"\0")
             if os.fsencode(wanted) in variables and int(entry.name) != os.getpid():
                 yield int(entry.name)
@@ -70,7 +70,7 @@ def keep_to_cores(cores: Sequence[int]) -> bool:
 
 
 def become(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Replace this process by a program, which then receives all signals itself. Raises OSError where it cannot be started.
+    """Replace this process by a program, which then receives all signals itself. Raises OSError if it cannot be started.
 
     Linux and macOS: never returns. Windows has no such call: the program runs as a child, and its exit code is returned.
     """

@@ -1,8 +1,8 @@
-"""Make standard output and standard error safe: they may be closed, full, a pipe without a reader, of any encoding.
+"""Make writing to standard output and standard error safe, even if they are closed, full, without a reader, or of another encoding.
 
 After `prepare`, writing to them never raises: a character that the encoding lacks is written in ASCII, and text that
-cannot be written is dropped and the error recorded. So a report file is written, and the exit code is right, whatever
-happens to the terminal. Imported for `--version` too: it uses only modules that Python itself has loaded.
+cannot be written is dropped, and the error is recorded. So the report file is written and the exit code is right, even if
+the terminal fails. This module uses only modules that Python itself has loaded, because `--version` imports it too.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def was_closed(name: str) -> bool:
 
 
 def lost(name: str) -> OSError | None:
-    """Return the error that kept a part of "stdout" or "stderr" from being written; None for no error."""
+    """Return the error by which a part of "stdout" or "stderr" was lost; None if nothing was lost."""
     stream = getattr(sys, name)
     if stream is not None:
         stream.flush()
@@ -71,26 +71,26 @@ def lost(name: str) -> OSError | None:
 
 
 def gone(name: str) -> bool:
-    """Return whether the reader of a stream closed it, as `head` does, which is no error."""
+    """Return whether the reader of a stream closed it. `head` does so; this is no error."""
     error = lost(name)
     return error is not None and error.errno == errno.EPIPE
 
 
 def _fill() -> None:
-    """Open the closed ones of the descriptors 0 to 2: otherwise the next opened file would be used as a stream."""
+    """Open those of the descriptors 0 to 2 that are closed. Otherwise the next file that is opened would be used as a standard stream."""
     for wanted in (0, 1, 2):
         try:
             os.fstat(wanted)
         except OSError:
             made = os.open(os.devnull, os.O_RDWR)
             if made != wanted:
-                os.dup2(made, wanted, inheritable=False)  # children get them closed, as we did
+                os.dup2(made, wanted, inheritable=False)  # children get these descriptors closed, as this process did
                 os.close(made)
 
 
 def _tolerant(name: str, stream: io.TextIOWrapper) -> io.TextIOWrapper:
     stream.flush()
-    below: io.RawIOBase = getattr(stream.buffer, "raw", stream.buffer)  # type: ignore[arg-type]  # itself under -u
+    below: io.RawIOBase = getattr(stream.buffer, "raw", stream.buffer)  # type: ignore[arg-type]  # with -u the buffer is the raw stream
     return io.TextIOWrapper(
         io.BufferedWriter(_Raw(name, below)),
         encoding=stream.encoding,
@@ -100,7 +100,7 @@ def _tolerant(name: str, stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 class _Raw(io.RawIOBase):
-    """Writes to another raw stream; data that it refuses is dropped, and the error recorded."""
+    """Write to another raw stream. Data that the other stream refuses is dropped, and the error is recorded."""
 
     def __init__(self, name: str, below: io.RawIOBase) -> None:
         self.name = f"<{name}>"

@@ -1,6 +1,6 @@
-"""Questions to Windows: the registry, and three functions of its libraries. Only to be asked where `platforms.WINDOWS` is true.
+"""Ask Windows: read the registry, and call three functions of its libraries. Call these only if `platforms.WINDOWS` is true.
 
-Elsewhere each raises `NotWindows`: there is nobody to ask.
+On another system each function raises `NotWindows`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class NotWindows(RuntimeError):
-    """Report that a question to Windows was asked on another system: a fault of the caller."""
+    """Report that a function for Windows was called on another system: a fault of the caller."""
 
     def __init__(self) -> None:
         super().__init__(f"asked of Windows, and this is {sys.platform}")
@@ -22,13 +22,13 @@ class MemoryStatus(NamedTuple):
 
     total: int
     available: int
-    total_page_file: int  # of memory and page files together
+    total_page_file: int  # memory and page files together
 
 
 def registry(path: str, name: str) -> str | int | bytes | list[str] | None:
     """Read a value below HKEY_LOCAL_MACHINE, for example the 1 of "LongPathsEnabled".
 
-    Raises OSError where there is no such key or value, and NotWindows on Linux and macOS.
+    Raises OSError if there is no such key or value, and NotWindows on Linux and macOS.
     """
     if sys.platform != "win32":
         raise NotWindows
@@ -79,7 +79,7 @@ def memory() -> MemoryStatus | None:
 def display_devices() -> Iterator[str]:
     r"""Yield the identifier of each display adapter, "PCI\VEN_10DE&DEV_2684&...", by EnumDisplayDevicesW of winuser.h.
 
-    A card with several outputs comes several times. Raises NotWindows on Linux and macOS.
+    A card with several outputs is yielded several times. Raises NotWindows on Linux and macOS.
     """
     if sys.platform != "win32":
         raise NotWindows

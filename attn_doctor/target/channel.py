@@ -1,7 +1,7 @@
 # The channel between a child and the doctor. Runs first, in the target: stdlib only, Python 3.8 grammar.
 #
-# The real standard output is moved to another descriptor and fd 1 points at standard error from here on, so that other
-# output (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the
+# The real standard output is moved to another descriptor and fd 1 points at standard error from here on, so that the
+# output of other code (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the
 # nonce, JSON. It is written at once, so that a crash keeps all earlier records.
 #
 # The current folder was already removed from the path (child.program). -I and -P are not used: -I drops PYTHONPATH and
@@ -20,7 +20,7 @@ _deadline = time.monotonic() + float(CONFIG["deadline"])
 
 
 def _watch():
-    """Print the position of a hang on standard error, shortly before the doctor ends this process."""
+    """Print the stack on standard error shortly before attn-doctor ends this process, to show where it hangs."""
     seconds = min(float(CONFIG["quiet"]), _deadline - time.monotonic())
     if seconds > 0.3:
         faulthandler.dump_traceback_later(seconds - min(1.0, seconds / 4), exit=False, file=2)
@@ -34,14 +34,14 @@ def send(at, section, data=None):
 
 
 def tell(section, data):
-    """Send one fact record of a section."""
+    """Send one record of the kind "fact" for a section."""
     send("fact", section, data)
 
 
 class section:
-    """Name the current step, so that a crash or a hang can be assigned to it.
+    """Name the current step, so that a crash or a hang can be assigned to that step.
 
-    An exception inside is reported and ends it.
+    An exception inside the step is reported, and ends the step.
     """
 
     def __init__(self, name):
@@ -65,7 +65,7 @@ class section:
 
 
 def fault_of(error, seconds=None):
-    """Return an exception as a Fault record: `where` is its innermost frame that is not ours."""
+    """Return an exception as a Fault record. `where` is the innermost frame that is no code of attn-doctor."""
     import traceback
 
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<attn-doctor")]

@@ -1,10 +1,10 @@
-# Forks of this process, each of which attempts one import: the cause of its end, and the place, are recorded
+# Forks of this process, each of which attempts one import. How a fork ended, and at which place, are recorded
 # separately. Runs after channel.py and before imports.py, whose `attempt` a fork calls.
 import re
 import select
 import signal
 
-# The first frame that faulthandler names, without ours and importlib's own: '  File "/x/y.py", line 3 in f'.
+# The first frame that faulthandler names, '  File "/x/y.py", line 3 in f'; frames of attn-doctor and of importlib are skipped.
 FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
@@ -14,7 +14,7 @@ progress = None  # in a fork: the descriptor for the names of modules about to b
 
 
 def begin(module_name):
-    """Write the name of the next import, in case the process crashes in it."""
+    """Write the name of the next import, to know it if the process crashes during that import."""
     if progress is not None:
         os.write(progress, (MARK + module_name + "\n").encode("utf-8", "replace"))
 
@@ -27,7 +27,7 @@ class Fork:
         self.started = time.monotonic()
         self.pipe, writer = os.pipe()
         self.dump, dump_writer = os.pipe()  # the frames at a crash or at the deadline
-        # The watchdog is a thread, and threads do not exist in a fork: its lock would stay locked there for ever.
+        # The watchdog is a thread. Threads do not exist in a fork, so the lock of the watchdog would stay locked there for ever.
         faulthandler.cancel_dump_traceback_later()
         self.pid = os.fork()
         if self.pid == 0:
@@ -50,7 +50,7 @@ class Fork:
 
     @staticmethod
     def leaving(dump_writer):
-        """Replace os._exit, which ends the process without output: the place of the call is written first."""
+        """Replace os._exit by a function that writes the place of its call first, because os._exit ends the process without output."""
 
         def leave(status):
             faulthandler.dump_traceback(file=dump_writer, all_threads=False)
@@ -61,7 +61,7 @@ class Fork:
     def place(self):
         """Return (the module imported last, the frame where the fork ended).
 
-        Of the frames, the innermost one of an installed package.
+        The frame is the innermost frame of an installed package.
         """
         os.set_blocking(self.dump, False)
         try:
@@ -81,7 +81,7 @@ class Fork:
         while not ended:
             left = limit - (time.monotonic() - self.started)
             if not select.select([self.pipe], [], [], max(0.0, left))[0]:
-                break  # also after the deadline, records sent so far count
+                break  # records that were sent count, even after the deadline
             block = os.read(self.pipe, 65536)
             collected += block
             ended = not block

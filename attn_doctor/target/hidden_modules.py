@@ -1,5 +1,5 @@
-# Files that stand in front of a module of their name: in the current folder, on PYTHONPATH; and .pth lines that lead nowhere.
-# Runs before inventory.py, whose find(), PATH and WATCHED it uses once it is asked.
+# Finds files that hide a module of the same name, in the current folder and on PYTHONPATH; and .pth lines that name no existing folder.
+# Runs before inventory.py. The functions are called later, and use its find(), PATH and WATCHED.
 import glob
 import importlib.machinery
 
@@ -9,19 +9,19 @@ STDLIB_OFTEN_HIDDEN = (
     "socket stat statistics string struct subprocess tempfile test threading time token tokenize trace types typing "
     "uuid warnings weakref xml zipfile"
 ).split()
-HERE = CONFIG.get("here")  # the current folder of the user: this process has another one
+HERE = CONFIG.get("here")  # the current folder of the user; this process runs in another folder
 # What ultralytics imports beside those: https://github.com/ultralytics/ultralytics/blob/main/pyproject.toml
 IMPORTED_BY_ULTRALYTICS = (
     "PIL certifi charset_normalizer contourpy cpuinfo cycler dateutil dill filelock fonttools fsspec hub_sdk idna jinja2 "
     "kiwisolver markupsafe matplotlib mpmath networkx pandas polars psutil py pyparsing requests scipy seaborn six sympy thop "
     "tqdm typing_extensions ultralytics_thop urllib3 yaml"
 ).split()
-# Python has imported these before any program begins: a file of that name hides nothing from it.
+# Python imports these before any program begins, so a file of that name hides nothing.
 IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings genericpath io os posixpath site stat".split()
 
 
 def first_of_all(name):
-    """Return whether Python takes a module from itself, whatever lies on the path: built in, frozen, or imported at its start."""
+    """Return whether Python never looks for a module on the path: it is built in, frozen, or imported at Python's start."""
     if name in sys.builtin_module_names or name in IMPORTED_AT_START:
         return True
     try:
@@ -39,7 +39,7 @@ def module_name(entry):
 
 
 def hidden_here():
-    """Return the files and folders of the current folder that a program started there would import instead of the real thing."""
+    """Return the files and folders that a program started in the current folder would import instead of the real module."""
     names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     if HERE is None:
         return unknown("the current folder cannot be named")
@@ -50,7 +50,7 @@ def hidden_here():
     hidden = []
     inside = {os.path.realpath(p) for p in PATH if p}
     if os.path.realpath(HERE) in inside:
-        return hidden  # this folder is on the path for everybody: nothing is hidden, it is the installation
+        return hidden  # the folder is on the path in any case: its files are the installation, and hide nothing
     for entry in entries:
         if installed_from(entry):
             continue
@@ -67,7 +67,7 @@ def hidden_here():
 
 
 def standard_hidden():
-    """Return the files and folders of PYTHONPATH that stand before modules of the standard library of their name."""
+    """Return the files and folders on PYTHONPATH that hide a module of the standard library with the same name."""
     names = set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     inside = {os.path.realpath(p) for p in sysconfig.get_paths().values()}
     hidden = []
@@ -87,9 +87,9 @@ def standard_hidden():
 
 
 def installed_from(entry):
-    """Return whether the installed module comes from this very file or folder: a checkout that was installed with -e."""
+    """Return whether the installed module is this same file or folder: a checkout that was installed with -e."""
     name = module_name(entry) or entry
-    # Asked for "ultralytics.egg-info", a finder would import ultralytics first.
+    # To find "ultralytics.egg-info", a finder would import ultralytics first.
     origin = None if "." in name else find(name).get("origin")
     if not origin or not os.path.exists(origin):
         return False
@@ -98,7 +98,7 @@ def installed_from(entry):
 
 
 def broken_pth():
-    """Return the .pth lines that name folders which are gone, or whose import fails, seen as text only."""
+    """Return the .pth lines that name deleted folders, or modules that do not exist. The lines are only read, not run."""
     problems = []
     for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):

@@ -14,7 +14,7 @@ import warnings
 class Caught:
     """Catch the warnings of a block, as short texts.
 
-    For most of them this is the only place where a library names a problem.
+    A library often reports a problem only in such a warning.
     """
 
     def __enter__(self):
@@ -28,12 +28,12 @@ class Caught:
         return False
 
     def texts(self):
-        # An instance whose state was reset inside the block has no list any more on some torch versions.
+        # With some torch versions, the block resets the state of this instance, which then has no list any more.
         return [str(w.message)[:1500] for w in self._list or ()][:12]
 
 
 def value_of(function, *arguments):
-    """Return the value of a call, or unknown with the text of its exception."""
+    """Return the value of a call; if it raises, unknown with the text of the exception."""
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - a foreign library may raise anything, and what it raised is the answer
@@ -41,7 +41,7 @@ def value_of(function, *arguments):
 
 
 # Requirements of ultralytics and torch that training imports late, in the order of use: distribution, modules. Not
-# matplotlib.pyplot: it makes a font cache, which takes seconds. These three load the same libraries.
+# matplotlib.pyplot, which makes a font cache for seconds: these three modules load the same libraries.
 REQUIREMENTS = [
     ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms"]),
     ("polars", ["polars"]),
@@ -69,7 +69,7 @@ def required():
     return [module for _, names in wanted if found(names[0].split(".")[0]) is not None for module in names]
 
 
-# As `python train.py` imports it. YOLO comes by ultralytics' own __getattr__, which may fail where the package itself
+# As `python train.py` imports it. ultralytics' own __getattr__ loads YOLO, which may fail although the package itself
 # imports.
 ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
@@ -80,7 +80,7 @@ def attempt(name, module_names):
     Returns one record: ok, failed, path, version, warnings, loaded.
 
     A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only
-    where its files differ from the installed ones).
+    if its files differ from its RECORD).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -122,7 +122,7 @@ def attempt(name, module_names):
 
 
 def loaded():
-    """Return the names of the loaded top-level modules: a file of that name in the current folder would hide them."""
+    """Return the names of the loaded top-level modules. A file in the current folder would hide the module of the same name."""
     return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
 
 
@@ -183,7 +183,7 @@ def cuda_facts(torch):
 
 
 def as_installed(distribution):
-    """Return whether all files of a distribution exist, in the size that its RECORD states. False without a RECORD.
+    """Return whether all files of a distribution exist and have the size that its RECORD states. False without a RECORD.
 
     Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
     Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
@@ -214,7 +214,7 @@ def extensions():
     with_torch = [("flash_attn_2_cuda", ["flash_attn_2_cuda"])]
     spec = found("flash_attn")
     if spec is not None:
-        # The modules that the fork of ultralytics and most model code import: that code catches their failure.
+        # The modules that the yolov12 fork and most model code import. Such code hides it if the import fails.
         with_torch.append(("flash_attn", ["flash_attn.flash_attn_interface"]))
         if any(os.path.isdir(os.path.join(p, "cute")) for p in spec.submodule_search_locations or ()):
             with_torch.append(("flash_attn.cute", ["flash_attn.cute.interface"]))
@@ -244,7 +244,7 @@ def wanted(name):
 
 
 def start(name, module_names):
-    """Import in a fork that is waited for at the end; without fork, ask the doctor for a process of its own."""
+    """Import in a fork, and wait for it at the end. On a system without fork, ask attn-doctor for a separate process."""
     if FORKS:
         pending.append(Fork(name, module_names))
     else:
@@ -252,7 +252,7 @@ def start(name, module_names):
             if ONLY:
                 tell("import", attempt(name, module_names))
             else:
-                send("later", name)  # the doctor starts this program again for it
+                send("later", name)  # attn-doctor starts this program again for this module
 
 
 if wanted("numpy"):

@@ -1,4 +1,4 @@
-# What the target is and what is installed in it, from metadata and files alone: nothing is imported that is not stdlib.
+# Describes the target and its installed packages, from metadata and files alone. Imports only the standard library.
 # Runs after hidden_modules.py.
 import importlib.machinery
 import importlib.util
@@ -7,23 +7,23 @@ import re
 import site
 import sysconfig
 
-WATCHED = CONFIG.get("watched", ())  # top-level modules whose place matters
+WATCHED = CONFIG.get("watched", ())  # top-level modules whose place is reported
 
-# An examination that runs nothing of the target has computed the path (target/search_path.py) and uses that one.
+# With --static, target/search_path.py has computed the path, and it is used here.
 ALONE = globals().get("SEARCH_PATH") is not None
 PATH = SEARCH_PATH if ALONE else sys.path  # noqa: F821
 
-MODULE_OF = CONFIG.get("module_of", {})  # modules that have another name than the distribution that brings them
-TRAINING = CONFIG.get("training", ())  # distributions whose requirements decide whether somebody can train
+MODULE_OF = CONFIG.get("module_of", {})  # distribution -> module, if their names differ
+TRAINING = CONFIG.get("training", ())  # distributions whose requirements are needed for training
 
 
 def find(name, path=None):
     """Find the origin of a top-level module, without importing it.
 
-    All finders of this interpreter are asked, as `import` asks them: only a finder of its own may know an editable
-    installation.
+    All finders of this interpreter are asked, as `import` asks them, because an editable installation may have a finder of its
+    own.
     https://setuptools.pypa.io/en/latest/userguide/development_mode.html
-    Where nothing of the target may run, only the folders of a path are searched: `path`, or the computed one.
+    With --static only folders are searched: those of `path`, or those of the computed path.
     """
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, path or PATH) if ALONE else importlib.util.find_spec(name)
@@ -104,7 +104,7 @@ def interpreter():
 def present_modules(found):
     """Return the requirements of TRAINING that no distribution meets by name, but whose module exists.
 
-    conda and opencv-python-headless bring cv2 too. Each name is normalised: "opencv-python".
+    conda's opencv and opencv-python-headless contain cv2 too. Each name is normalised: "opencv-python".
     """
     names = {normal(item["name"]) for item in found}
     present = set()
@@ -182,7 +182,7 @@ def distributions():
             continue
         for base in names:
             if base.startswith("~"):
-                # pip gives a package this name while it replaces it; a remnant shows an interrupted removal.
+                # While pip replaces a package, it gives the old folder this name. A folder with such a name shows that a removal was interrupted.
                 remnants.append(os.path.join(entry, base))
                 continue
             if not base.endswith((".dist-info", ".egg-info")):
@@ -210,7 +210,7 @@ def distributions():
 
 
 def markers():
-    """Return the values that environment markers of requirements are compared with. https://peps.python.org/pep-0508/"""
+    """Return the values for the environment markers of requirements. https://peps.python.org/pep-0508/"""
     full = platform.python_version()
     return {
         "implementation_name": sys.implementation.name,
@@ -238,7 +238,7 @@ def base_interpreter():
 
 
 def layout():
-    """Return the folders where an installer would put things in this environment."""
+    """Return the folders into which an installer would write in this environment."""
     paths = sysconfig.get_paths()
     user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
     return {
@@ -256,7 +256,7 @@ def layout():
     }
 
 
-ANSWERS = (  # name of a section, and the function that makes its record
+ANSWERS = (  # name of a section -> the function that makes its record
     ("interpreter", interpreter),
     ("layout", layout),
     ("modules", lambda: [find(name) for name in WATCHED]),

@@ -13,7 +13,7 @@ def message(library, function, code):
 
 
 def loaded_from(name):
-    """Return the file that is really mapped: only the loader knows it for sure."""
+    """Return the path of the file that is really mapped, which only the loader knows."""
     try:
         with open("/proc/self/maps") as maps:
             for line in maps:
@@ -26,7 +26,7 @@ def loaded_from(name):
 
 
 def number(function, *arguments):
-    """Return the int that a call writes into its first argument; unknown where the call fails."""
+    """Return the int that a call writes into its first argument; unknown if the call fails."""
     value = ctypes.c_int()
     code = function(ctypes.byref(value), *arguments)
     return value.value if code == 0 else unknown("error {}".format(code))
@@ -52,7 +52,7 @@ with section("load"):
     cuda = ctypes.CDLL(CONFIG["library"])
     tell("load", loaded_from(CONFIG["library"].partition(".")[0] + "."))
     with section("cuInit"):
-        version = number(cuda.cuDriverGetVersion)  # works before cuInit, and when that fails
+        version = number(cuda.cuDriverGetVersion)  # works before cuInit, and also if cuInit fails
         if isinstance(version, int):
             version = "{}.{}".format(version // 1000, version % 1000 // 10)
         tell("version", version)

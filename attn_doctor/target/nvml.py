@@ -3,12 +3,12 @@ FABRIC_STATES = {1: "not started", 2: "in progress", 3: "completed"}  # NVML_GPU
 
 
 def known(answer, value):
-    """Return `value` of an answer, where there was one."""
+    """Return `value` of an answer, if there was an answer."""
     return answer if answer is None or isinstance(answer, dict) else value(answer)
 
 
 def mig_uuids(handle):
-    """Return the UUIDs of the MIG devices of a GPU; None where the GPU has no MIG."""
+    """Return the UUIDs of the MIG devices of a GPU; None if the GPU has no MIG."""
     most = ask("nvmlDeviceGetMaxMigDeviceCount", handle)
     if not isinstance(most, int):
         return most
@@ -17,12 +17,12 @@ def mig_uuids(handle):
         try:
             found.append(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)))
         except nvml.NVMLError:
-            continue  # no device with this index
+            continue  # there is no device with this index
     return found
 
 
 def fabric_state(handle):
-    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None: no part of a fabric."""
+    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None: the GPU is not in a fabric."""
     try:
         info = nvml.c_nvmlGpuFabricInfoV_t()
         nvml.nvmlDeviceGetGpuFabricInfoV(handle, nvml.byref(info))

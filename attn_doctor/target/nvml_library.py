@@ -8,8 +8,8 @@ NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED: this GPU does not have the featur
 def bindings():
     """Return the module `pynvml` of nvidia-ml-py, and its path.
 
-    The old distribution "pynvml" holds a package of the same name, and a package has precedence over a module beside
-    it.
+    The old distribution "pynvml" contains a package of the same name, and Python imports a package before a module in the
+    same folder.
     """
     spec = importlib.util.find_spec("pynvml")
     if spec is not None and os.path.basename(spec.origin or "") != "pynvml.py":
@@ -26,7 +26,7 @@ def bindings():
 
 
 def ask(name, *arguments):
-    """Return the answer of one NVML call; None where this GPU lacks the feature; unknown for every other error."""
+    """Return the answer of one NVML call; None if this GPU lacks the feature; unknown for every other error."""
     try:
         answer = getattr(nvml, name)(*arguments)
         return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer  # bytes: the old "pynvml"

@@ -1,11 +1,11 @@
-# Records the state of one GPU during a trial, until the file that the doctor named is deleted. Runs after
-# nvml_library.py. Decides nothing.
+# Records the state of one GPU during a trial, until a file is deleted whose name attn-doctor sent. Runs after
+# nvml_library.py.
 INTERVAL = 0.1  # seconds
 SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 
 
 def number(name, *arguments):
-    """Return the answer of a call if it is a number; None where the GPU lacks the feature."""
+    """Return the answer of a call if it is a number; None if it is not, or if the GPU lacks the feature."""
     answer = ask(name, *arguments)
     return answer if isinstance(answer, int) else None
 
@@ -17,7 +17,7 @@ def state(handle):
         "millijoules": number("nvmlDeviceGetTotalEnergyConsumption", handle),
         "megahertz": number("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
         "celsius": number("nvmlDeviceGetTemperature", handle, SENSOR),
-        "reasons": number("nvmlDeviceGetCurrentClocksThrottleReasons", handle),  # the name that old drivers know too
+        "reasons": number("nvmlDeviceGetCurrentClocksThrottleReasons", handle),  # the name that old drivers have too
         "used_bytes": None if memory is None or isinstance(memory, dict) else memory.used,
     }
 

@@ -1,8 +1,8 @@
-# Measures the work of a program apart from the model: the stages of inference by ultralytics' own predictor, and
-# training steps with an optimiser. Decides nothing.
+# Measures the work of a program outside of the model: the stages of ultralytics' own predictor, and training steps
+# with an optimiser.
 #
 # Runs last, after channel.py, exchange/ and the other scripts of a trial, in one namespace with them. CONFIG["cells"]
-# holds only backends that a trial has proven, each with the dtypes in which it is right.
+# has only backends that a trial has proven, each with the dtypes in which its results are right.
 LEAST_ROUNDS = 3
 STAGES = ("preprocess", "inference", "postprocess")
 
@@ -18,14 +18,14 @@ class Predictor:
         generator = torch.Generator().manual_seed(subject.seed)
         image = torch.randint(0, 256, (subject.imgsz, subject.imgsz, 3), generator=generator, dtype=torch.uint8).numpy()
         self.images = [image.copy() for _ in range(subject.batch)]
-        # `half` is passed only where it is needed: newer versions have another name for it, and warn at each call.
+        # `half` is passed only if it is needed, because newer versions have a new name for it and warn at each call.
         self.options = {"imgsz": subject.imgsz, "device": str(subject.device), "save": False, "verbose": False}
         self.options["batch"] = subject.batch
         if half:
             self.options["half"] = True
 
     def stages(self):
-        """Return the milliseconds of each stage for one image, of one call."""
+        """Return the milliseconds of each stage for one image, from one call."""
         speed = self.model.predict(self.images, **self.options)[0].speed
         return [speed[name] for name in STAGES]
 
@@ -66,7 +66,7 @@ def predicted(subject, cells):
 def optimised(subject, cells):
     """Measure the same step without and with AdamW, one after the other.
 
-    The rate is so small that the weights stay the same.
+    The learning rate is so small that the weights stay the same.
     """
     optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
     clock = Clock(subject.device)

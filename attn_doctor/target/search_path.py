@@ -1,5 +1,5 @@
-# Computes the target's sys.path from its files, for an examination that runs nothing of it. Runs under -E -s -S: no
-# site, so no sitecustomize, usercustomize and no line of a .pth file has run.
+# Computes the target's sys.path from its files, for --static, which runs no code of the target. Runs under -E -s -S: without
+# site, so without sitecustomize, usercustomize and lines of .pth files.
 #
 # The rules are those of https://docs.python.org/3/library/site.html. The target's own site module gives the folders,
 # because Debian's has others. Passes SEARCH_PATH, ISOLATED_PATH (without PYTHONPATH and the user site), USER_SITE,
@@ -12,12 +12,12 @@ LONGEST_PTH = 1 << 20  # bytes
 # setuptools writes one such line for each module: https://setuptools.pypa.io/en/latest/userguide/development_mode.html
 FINDER = re.compile(r"import\s+(__editable___\w+_finder)\b")
 MAPPING = re.compile(r"^MAPPING\b[^=\n]*=\s*(\{.*\})\s*$", re.MULTILINE)
-# Files of setuptools, virtualenv and coverage whose line finds no module: skipping them leaves nothing unknown.
+# Files of setuptools, virtualenv and coverage. Their lines make no module importable, so no module is missed without them.
 FINDS_NOTHING = ("distutils-precedence.pth", "_virtualenv.pth", "a1_coverage.pth")
 
 
 def settings_of_venv(python):
-    """Return folder and settings of the virtual environment of this interpreter; None outside one."""
+    """Return folder and settings of the virtual environment of this interpreter; None if it is in none."""
     programs = os.path.dirname(os.path.abspath(python))
     for folder in (programs, os.path.dirname(programs)):
         try:
@@ -31,7 +31,7 @@ def settings_of_venv(python):
 
 
 def holds_text(code, text):
-    """Return whether a function, or one inside it, has this text among its constants."""
+    """Return whether a function, or a function inside it, has this text among its constants."""
     return any(c == text or (hasattr(c, "co_consts") and holds_text(c, text)) for c in code.co_consts)
 
 
@@ -40,7 +40,7 @@ READS_HIDDEN = not holds_text(site.addsitedir.__code__, ".")
 
 
 def read(path):
-    """Return the text of a file; None where it cannot be read."""
+    """Return the text of a file; None if it cannot be read."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             return file.read(LONGEST_PTH)
@@ -85,7 +85,7 @@ class Path:
                     self.add(entry)
 
     def add_editable(self, folder, line):
-        """Read the table of a setuptools finder as text. Returns False where there is none."""
+        """Read the table of a setuptools finder as text. Returns False if there is none."""
         finder = FINDER.match(line)
         written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
         if written is None:
@@ -132,7 +132,7 @@ PYTHON = CONFIG.get("python") or sys.executable
 found = settings_of_venv(PYTHON)
 inside, settings = found if found else (None, {})
 if inside is not None:
-    sys.prefix = sys.exec_prefix = inside  # as site.venv does it; before sysconfig is imported
+    sys.prefix = sys.exec_prefix = inside  # as site.venv does it, and before sysconfig is imported
 VARIABLE = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
 USER_SITE = site.getusersitepackages() if user_site_is_on(inside, settings) else None
 BUILT = whole(inside, settings, VARIABLE, USER_SITE)

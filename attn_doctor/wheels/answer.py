@@ -273,7 +273,7 @@ def _nowhere(key: Key) -> tuple[str, ...]:
 
 
 def _too_old(key: Key) -> str | None:
-    """Return the sentence for GPUs that no FlashAttention 2 runs on, Turing and older; None where one is newer, or not known."""
+    """Return the sentence for GPUs that no FlashAttention 2 runs on, Turing and older; None if one is newer, or not known."""
     oldest = flash_attention.latest().min_capability
     if not isinstance(key.gpus, tuple) or not key.gpus or any(numbers(gpu) >= numbers(oldest) for gpu in key.gpus):
         return None

@@ -1,4 +1,4 @@
-"""Judge one wheel file by its bytes, before anything of it is installed or runs: does it fit, and does it keep to what its name says. Pure."""
+"""Judge one wheel file by its content, before it is installed or runs: whether it fits, and whether its content agrees with its name. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from attn_doctor.model.versions import flash_build, parse
 from attn_doctor.model.wheel_file import WheelContents
 
 Verdict = Literal["fits", "refused", "cannot be told"]
-MEANING = "This proof says that the file fits, never that it is harmless: nobody here looked at what its code does."
+MEANING = "This proof says that the file fits, never that it is harmless: what its code does was not examined."
 _SHOWN = 5  # names in one sentence
 _GIGABYTE = 1 << 30
 _LARGEST = 16 * _GIGABYTE
 
 
 class Proof(Record, frozen=True, kw_only=True):
-    """Hold the verdict on one wheel: `against` refuses it, `open_questions` leave it open, `notices` should be known before it is installed."""
+    """Hold the verdict on one wheel. `against`: reasons to refuse it; `open_questions`: what is not known; `notices`: to read before an installation."""
 
     file: str
     sha256: str
@@ -49,7 +49,7 @@ def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | 
             doubts.append(f"{record.module}: {record.verdict.why}")
     against += _no_code(main, gpus)
     if not records:
-        doubts.append("it holds no compiled extension that could be read")
+        doubts.append("it contains no compiled extension that could be read")
     verdict: Verdict = "refused" if against else "cannot be told" if doubts else "fits"
     return Proof(
         file=file,
@@ -65,7 +65,7 @@ def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | 
 
 
 def _parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
-    """Return the main extensions, and the others: those at the top, or _C of a package, are main; where there is none, all are."""
+    """Return the main extensions and the others. Main are extensions at the top level and _C of a package; if there are none, all."""
     main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
     return (main, [r for r in records if r not in main]) if main else (list(records), [])
 
@@ -86,7 +86,7 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename:
-        return ["its name is no wheel's, so no installer takes it"]
+        return ["its name is not the name of a wheel, so no installer accepts it"]
     found = []
     if seen.name is None or canonicalize_name(seen.name) != name:
         found.append(f"its name says {name}, its METADATA {seen.name or 'nothing'}")
@@ -115,7 +115,7 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
 
 
 def _no_code(main: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]:
-    """Return which extension has GPU code, and none that a GPU here runs."""
+    """Return a sentence for each extension whose GPU code runs on none of the GPUs."""
     if isinstance(gpus, Unknown) or not gpus:
         return []
     found = []

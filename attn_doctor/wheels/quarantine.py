@@ -21,13 +21,13 @@ _BLOCK = 1 << 20
 
 
 def fetch(url: str, say: Say) -> Path:
-    """Return the wheel at an https address, under its own name. Raises NotReached, and Refused for an address of no wheel.
+    """Return the wheel at an https address, under its own name. Raises NotReached, and Refused if the address is not that of a wheel.
 
-    The folder belongs to the user alone (0700). A file that is there already is fetched again: what was kept is not trusted.
+    The folder belongs to the user alone (0700). A file from an earlier run is fetched again: it is not trusted.
     """
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if not re.fullmatch(r"[\w.+!-]+\.whl", name):
-        raise Refused(f"{url} is no address of a wheel")
+        raise Refused(f"{url} is not the address of a wheel")
     folder = cache_folder() / "quarantine"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     request = urllib.request.Request(url, headers={"User-Agent": AGENT})  # noqa: S310 - https alone, see open_address

@@ -45,7 +45,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import build_log, building, subject
+from attn_doctor.failure_modes.shared import build_log, building, cut_logs, subject
 from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Seen
@@ -88,7 +88,29 @@ MODE = FailureMode(
             "subprocess.CalledProcessError: Command '['ninja', '-v', '-j', '1']' returned non-zero exit status 1.",
             r"Command '\['[^']{0,80}ninja'(?:, '[^']{0,20}'){0,6}\]' returned non-zero exit status",
         ),
-        _tail("Error compiling objects for extension", "RuntimeError: Error compiling objects for extension"),
+        _tail(
+            "Error compiling objects",
+            "RuntimeError: Error compiling objects for extension",
+            r"Error compiling objects(?: for extension| f?o?r?(?: e\w*)?(?:…|\.\.\.)?\s*$|\s*$)",
+        ),
+        # Where a log ends in this function of torch, ninja failed above it.
+        *(
+            cut_logs.frame(
+                r"_run_ninja_build|_write_ninja_file_and_compile_objects|_write_ninja_file_and_build_library",
+                literal,
+                sample,
+            )
+            for literal, sample in (
+                (
+                    "_run_ninja_build",
+                    '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2104, in _run_ninja_build',
+                ),
+                (
+                    "_write_ninja_file_and_",
+                    '  File "C:\\v\\Lib\\site-packages\\torch\\utils\\cpp_extension.py", line 1833, in _write_ninja_file_and_compile_objects',
+                ),
+            )
+        ),
         _tail("Error building extension '", "RuntimeError: Error building extension 'fused_adam'"),
         _tail(
             "Failed building wheel for ",
@@ -264,6 +286,8 @@ class Quoted(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen) and not cut_logs.ends(seen):
+        return None  # the program went on after that frame
     package = seen.group("package")
     if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
         return Hit(

@@ -176,6 +176,8 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
+        if _starts_nvcc(seen):
+            return None  # a folder was found, and nvcc is called in it
         return cut_logs.hit(
             seen,
             "That function stops where PyTorch finds no CUDA toolkit.",
@@ -189,6 +191,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         variant=Isolated() if seen.group("isolated") else None,
     )
+
+
+def _starts_nvcc(seen: Seen) -> bool:
+    """Say whether a frame of subprocess stands below the frame at which a log is cut."""
+    last = max((m.line for m in cut_logs.ends(seen)), default=0)
+    return any("within" in m.groups and m.line > last for log in seen.logs for m in log.of("nvcc-missing"))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

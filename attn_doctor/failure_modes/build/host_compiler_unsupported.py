@@ -164,7 +164,7 @@ def detect(facts: Facts) -> Hit | None:
     own = chosen.max_gcc if isinstance(chosen.max_gcc, int) and compiler.name in ("gcc", "g++") else None
     have = parse(version)
     if own is not None and have is not None:  # the limit in the toolkit's own header counts more than any table
-        fits, said = have.major <= own, f"nvcc {chosen.version} takes gcc up to {own}"
+        fits, said = have.major <= own, f"nvcc {chosen.version} accepts gcc up to {own}"
     else:
         fits = compiler.name == "cl" or holds(cuda.host_compiler(str(chosen.version), compiler.name, version))
         said = f"nvcc {chosen.version} does not take it"

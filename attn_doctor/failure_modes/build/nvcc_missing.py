@@ -28,7 +28,8 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
     INSTALL_SOURCE,
@@ -41,9 +42,10 @@ from attn_doctor.failure_modes.recipe import (
 )
 from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
 from attn_doctor.knowledge import translated_messages
-from attn_doctor.logs.reader import Seen
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Toolkit
-from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD106",
@@ -125,6 +127,31 @@ MODE = FailureMode(
             '  File "/tmp/pip-install-q5/flash-attn_c7/setup.py", line 57, in get_cuda_bare_metal_version',
             called=True,
         ),
+        # The source line that starts nvcc, in setups of DeepSpeed, xformers, apex and others: a log may end in the frames of subprocess below it.
+        *(
+            Sign(
+                pattern=r"(?P<cut>(?:check_output|Popen|run|check_call|getoutput)\(.{0,10}(?:cuda_home|cuda_dir|CUDA_HOME|nvcc)\b.{0,60})",
+                literal=literal,
+                sample=sample,
+                strength="hint",
+            )
+            for literal, sample in (
+                ("nvcc", '    raw = subprocess.check_output([cuda_home + "/bin/nvcc", "-V"], universal_newlines=True)'),
+                ("nvcc,", "    subprocess.check_output([nvcc, '--version'], stderr=subprocess.STDOUT)"),
+            )
+        ),
+        Sign(
+            pattern=r"[\\/]subprocess\.py\", line \d+, in (?P<within>run|check_output|__init__|call|check_call|_execute_child)",
+            literal='subprocess.py", line',
+            sample='  File "/usr/lib/python3.10/subprocess.py", line 421, in check_output',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<named>\bCUDA_(?:HOME|PATH)=['\"]?(?P<home>[^\s'\";]{2,200}))",
+            literal="CUDA_",
+            sample="CUDA_HOME=/opt/cuda-11.4 pip install -e .",
+            strength="context",
+        ),
         *cut_logs.TRACEBACKS,
     ),
     recipe=Recipe(
@@ -172,10 +199,19 @@ def _whole_toolkit(facts: Facts) -> Toolkit | None:
     return next((t for t in toolkits if isinstance(t.version, str) and t.missing_headers == ()), None)
 
 
+class Called(Variant, frozen=True, kw_only=True):
+    """Hold the CUDA_HOME that a log names, in whose bin the build called nvcc; None where it names none."""
+
+    home: str | None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
+        called = _in_call(seen)
+        if called is not None:
+            return called
         return cut_logs.hit(
-            seen,
+            Seen(tuple(m for m in seen.matches if "cut" not in m.groups or not _starts(m)), seen.logs),
             "setup.py asked nvcc for its version there. Probably CUDA's folder holds no nvcc, or no folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
         )
@@ -187,5 +223,61 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence)
 
 
+def _starts(match: Match) -> bool:
+    """Say whether it is the source line that starts nvcc, and not the frame around it."""
+    return ", in " not in match.text and "get_cuda_bare_metal_version" not in match.groups["cut"]
+
+
+def _in_call(seen: Seen) -> Hit | None:
+    """Return the hit of a log that ends in the frames of subprocess, below the line that starts nvcc. None: it does not."""
+    calls = [m for m in seen.matches if "cut" in m.groups and _starts(m)]
+    if not calls:
+        return None
+    last = calls[-1]
+    log = next(log for log in seen.logs if log.file == last.file)
+    below = [m for m in seen.matches if "within" in m.groups and m.file == last.file and m.line > last.line]
+    named = any(m.line > last.line for m in log.about("an exception"))
+    if not below or named:
+        return None
+    home = seen.group("home")
+    where = f" in {home}/bin" if home else ""
+    return Hit(
+        message=f"The log is cut: the build starts nvcc{where} there, and it ends in Python's subprocess, which finds no such program: probably there is "
+        "no nvcc in that folder. To be sure, send the line below it that begins with FileNotFoundError or PermissionError.",
+        evidence=tuple(
+            Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+            for m in (*(m for m in seen.matches if "home" in m.groups), last)
+        )[:4],
+        variant=Called(home=home),
+        confidence=Confidence.LOW,
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    return toolkits.cures(facts)
+    if not isinstance(hit.variant, Called):
+        return toolkits.cures(facts)
+    return (_another_folder(facts, hit.variant.home), *toolkits.cures(facts))
+
+
+_NVCCS = "/usr/local/cuda*/bin/nvcc"
+
+
+def _another_folder(facts: Facts, home: str | None) -> Fix:
+    """Return the fix that looks for a folder with nvcc, and points CUDA_HOME at it."""
+    none = "where it names none, take the next way"
+    if facts.system.os == "windows":
+        look = commands.by_hand(
+            ("where.exe", "nvcc"),
+            f"names each nvcc on PATH: CUDA_HOME has to be the folder above its bin; {none}",
+            "nothing",
+            "none",
+        )
+        return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
+    look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"names each nvcc there; {none}", "nothing", "none")
+    steps: tuple[Step, ...] = (look,)
+    if commands.shell_of(facts) == "bash":
+        not_that = f", in place of {home}" if home else ""
+        line = f'export CUDA_HOME="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'
+        why = f"the folder of the last that the line above names{not_that}; then repeat the build"
+        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, in this shell alone", "none"))
+    return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=steps, verify=building.verify(facts))

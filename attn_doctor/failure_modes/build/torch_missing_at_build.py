@@ -63,6 +63,12 @@ MODE = FailureMode(
             literal="on `torch`, but",
             sample="hint: This error likely indicates that `flash-attn@2.8.3.post2` depends on `torch`, but doesn't declare it",
         ),
+        Sign(
+            pattern=r"(?P<cut>(?P<hook>Getting requirements to build (?:wheel|editable) did not run successfully))",
+            literal="Getting requirements to build",
+            sample="  × Getting requirements to build wheel did not run successfully.",
+            strength="hint",
+        ),
         # Two ways in which a setup.py begins: where the log ends there, this import failed.
         cut_logs.source(r"import torch(?: +#.{0,60})?", "import torch", "    import torch"),
         cut_logs.source(
@@ -209,6 +215,8 @@ def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
+        if (hook := _in_hook(facts, seen)) is not None:
+            return hook
         if not any(building.in_build(seen, m) and _of_setup(seen, m) for m in cut_logs.ends(seen)):
             return None
         return cut_logs.hit(
@@ -220,12 +228,60 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     hinted = any(m.strength == "proof" for m in seen.matches)
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or subject.words(facts)
+    if (
+        not building_it
+        and subject.stated(facts)
+        and facts.subject.doing == "building"
+        and isinstance(facts.torch.version, str)
+    ):
+        return Hit(
+            message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to. The "
+            f"torch {facts.torch.version} of your environment is not seen there.",
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
+        )
     if not building_it:
         return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
         message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to.",
         evidence=building.lines(seen.matches),
     )
+
+
+def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit of a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
+
+    Where the setup of such a package ends there, its import of torch failed, in all logs that are known.
+    """
+    hooks = [m for m in seen.matches if "hook" in m.groups]
+    name = subject.stated(facts)
+    if not hooks or name is None or not _built(name) or not _is_isolated(facts):
+        return None
+    last = hooks[-1]
+    log = next(log for log in seen.logs if log.file == last.file)
+    told = (*log.about("an exception"), *log.about("installation ended well"))
+    if (
+        any(m.line > last.line for m in told)
+        or any(m.strength == "proof" for m in log.matches)
+        or log.lines - last.line > _CUT
+    ):
+        return None
+    return Hit(
+        message=f"The log is cut: it ends where pip asks {name} for its build requirements, and the line that names the error is missing. Probably its setup "
+        "imports torch there, and pip builds in an environment of its own that has none. To be sure, send the line below it that begins with "
+        "ModuleNotFoundError.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in hooks[:2]),
+        confidence=Confidence.LOW,
+    )
+
+
+_CUT = 30  # lines behind the line that begins the hook's output at most: its frames alone
+
+
+def _is_isolated(facts: Facts) -> bool:
+    """Say whether nothing in the command turns isolation off."""
+    command = facts.subject.command
+    return not (isinstance(command, str) and "no-build-isolation" in command)
 
 
 def _of_setup(seen: Seen, match: Match) -> bool:

@@ -29,9 +29,9 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_asked, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -124,26 +124,34 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions: the torch there is asked, and stays.
+    """Return the fixes for a machine of which too little is known to name versions.
 
-    Under Linux torch's own metadata names its triton. A torch for Windows names none.
+    Under Linux torch's own metadata names its triton, and the resolver takes it. A torch for Windows names none.
     """
+    of = torch_asked.example(facts)
+    row = pytorch.release(of.torch)
+    triton = "3.2" if isinstance(row, Unknown) else _minor(row.triton)
     windows = facts.system.os == "windows"
-    step = Install(
-        requirements=("triton-windows=={triton}.*",) if windows else (torch_choice.of_the_torch_there(), "triton"),
-        why="the triton that was made for the torch there: triton-windows 3.1 for torch 2.5, 3.2 for torch 2.6, and so on"
-        if windows
-        else "the resolver takes the triton that the torch there asks for",
+    line = Install(
+        requirements=(f"triton-windows=={triton}.*" if windows else f"triton=={triton}.*",),
+        why="the triton that was made for the torch there",
         changes="triton",
     )
-    title = "Install the triton of the torch that is there"
-    asked = Fix(title=title, steps=(commands.by_the_torch_there(facts, step),), verify=commands.check(facts))
+    steps = torch_asked.steps(
+        facts, line, of, "3.1 is for torch 2.5, 3.2 for 2.6, 3.3 for 2.7, 3.4 for 2.8, 3.5 for 2.9, and so on"
+    )
+    kept = Fix(title="Install the triton of the torch that is there", steps=steps, verify=commands.check(facts))
     if windows:
-        return (asked,)
+        return (kept,)
     both = torch_steps.newest(
         facts,
         "Install torch and its triton together",
-        why="where torch has to change as well, in one command: the resolver takes the triton that this torch asks for",
+        why="in one command: the resolver takes the triton that this torch asks for",
         beside=("triton",),
     )
-    return (asked, *both)
+    return (*both, kept)
+
+
+def _minor(requirement: str) -> str:
+    """Return the minor that a requirement of torch names: "3.2" for "triton==3.2.0"."""
+    return ".".join(requirement.removeprefix("triton").lstrip("=~").split(".")[:2])

@@ -89,14 +89,14 @@ def _is_bad(row: Trial, trials: Trials) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Failing) and hit.variant.backends == ("eager",):
         step = commands.by_hand(
-            ("attn-doctor", "run", "--attention", "auto", "--", "COMMAND"),
+            ("attn-doctor", "run", "--attention", "auto", "--", *commands.program(facts)),
             "your training command with an attention that was seen to be right here",
             "nothing",
             "none",
         )
         return (Fix(title="Exchange the attention", steps=(step,), verify=commands.check(facts)),)
     step = commands.by_hand(
-        ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
+        ("attn-doctor", "run", "--attention", "eager", "--", *commands.program(facts)),
         "your training command without the backend that fails",
         "nothing",
         "none",

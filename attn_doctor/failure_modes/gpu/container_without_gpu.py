@@ -30,7 +30,7 @@ import re
 import shlex
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
@@ -147,10 +147,10 @@ MODE = FailureMode(
 )
 
 _OPTION = {
-    "docker": ("docker", "run", "--gpus", "all", "IMAGE"),
-    "podman": ("podman", "run", "--device", "nvidia.com/gpu=all", "IMAGE"),
-    "apptainer": ("apptainer", "exec", "--nv", "IMAGE", "COMMAND"),
-    "singularity": ("singularity", "exec", "--nv", "IMAGE", "COMMAND"),
+    "docker": ("docker", "run", "--gpus", "all"),
+    "podman": ("podman", "run", "--device", "nvidia.com/gpu=all"),
+    "apptainer": ("apptainer", "exec", "--nv"),
+    "singularity": ("singularity", "exec", "--nv"),
 }
 
 
@@ -271,13 +271,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
     elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
         step = commands.by_hand(again, "your command, on the host, with its GPUs", "a new container", "none")
-    elif kind in _OPTION:
-        step = commands.by_hand(
-            _OPTION[kind], "start the container again, on the host, with its GPUs", "a new container", "none"
-        )
     else:
-        ways = "; ".join(" ".join(argv) for argv in (_OPTION["docker"], _OPTION["podman"], _OPTION["apptainer"]))
+        one = kind if kind in _OPTION else "docker"
+        ways = (
+            ""
+            if kind in _OPTION
+            else "; with podman or apptainer: "
+            + "; ".join(" ".join((*_OPTION[other], container_starts.image(facts))) for other in ("podman", "apptainer"))
+        )
+        again = (
+            container_starts.start(facts, *_OPTION[one][2:], program=one)
+            if one in _PASSED
+            else (*_OPTION[one], container_starts.image(facts), "COMMAND")
+        )
         step = commands.by_hand(
-            (), f"start the container again, on the host, with its GPUs: {ways}", "a new container", "none"
+            again, f"start the container again, on the host, with its GPUs{ways}", "a new container", "none"
         )
     return (Fix(title="Pass the GPU into the container", steps=(step,), verify=verify),)

@@ -36,6 +36,7 @@ from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.knowledge.cuda import Coverage, driver_covers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
@@ -147,7 +148,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         if facts.system.os == "windows" or places.hosted(facts) or places.jetson(facts):
             why = "take /usr/local/cuda/compat off LD_LIBRARY_PATH: the machine's own driver is taken then"
-        steps = (commands.by_hand((), why, "a new container", "none"),)
+            ahead: tuple[Step, ...] = ()
+        else:
+            folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
+            before = "the host's own libcuda lies there (on RHEL and Rocky in /usr/lib64), and is found before that of the compat folder"
+            ahead = (commands.in_front(facts, "LD_LIBRARY_PATH", folder, before),)
+        steps: tuple[Step, ...] = (
+            *ahead,
+            commands.by_hand((), f"for good: {why}" if ahead else why, "a new container", "none"),
+        )
         off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
     # The host's own driver is enough where it runs torch's CUDA: then nothing has to be installed or rebooted.

@@ -32,11 +32,12 @@ from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import rocm_steps, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA, amd_gpus
+from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
 
 MODE = FailureMode(
     code="AD402",
@@ -124,6 +125,16 @@ MODE = FailureMode(
             sample="RuntimeError: CUDA error: no CUDA-capable device is detected",
             strength="hint",
         ),
+        # ZLUDA stands in for CUDA on an AMD GPU.
+        *(
+            Sign(
+                pattern=rf"(?P<zluda>{name})",
+                literal=name,
+                sample=f"C:\\ComfyUI-{name}>{name}\\start.bat",
+                strength="context",
+            )
+            for name in ("zluda", "Zluda", "ZLUDA")
+        ),
     ),
     recipe=Recipe(
         does="starts torch's CUDA on a machine without a driver",
@@ -158,8 +169,10 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-class OfAmd(Variant, frozen=True):
-    """Say that the GPU there is one of AMD, for which no driver of NVIDIA is."""
+class OfAmd(Variant, frozen=True, kw_only=True):
+    """Say that the GPU there is one of AMD, for which no driver of NVIDIA is; and whether ZLUDA stands in for CUDA."""
+
+    zluda: bool = False
 
 
 class Unlinked(Variant, frozen=True):
@@ -176,7 +189,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
     cards = amd_gpus(facts)
-    if proofs and cards:
+    zluda = any("zluda" in m.groups for m in seen.matches)
+    if zluda and (proofs or none_seen):
+        of = f", {gfx}" if (gfx := next(iter(machine_of(facts).gfx), None)) else ""
+        return Hit(
+            message=f"ZLUDA, which stands in for CUDA on an AMD GPU{of}, found none: AMD's HIP SDK or its libraries for this GPU are missing.",
+            evidence=evidence,
+            variant=OfAmd(zluda=True),
+            confidence=Confidence.MEDIUM,
+        )
+    if cards and (proofs or none_seen) and nvidia_present(facts) is not True:
         named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
         return Hit(
             message=f"The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD{named}.",
@@ -208,6 +230,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfAmd) and hit.variant.zluda:
+        return rocm_steps.hip_sdk(facts)
     if isinstance(hit.variant, OfAmd):
         return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
     made = nvidia_drivers.install(facts)

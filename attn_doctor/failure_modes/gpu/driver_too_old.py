@@ -33,10 +33,10 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_steps
+from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
@@ -236,7 +236,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return older
     # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    first = bool(older) and (theirs or places.jetson(facts))
+    # Where no command brings a driver, the torch for the one that is there has one.
+    by_words = not any(step.argv for fix in newer[:1] for step in fix.steps)
+    first = bool(older) and (theirs or by_words or places.jetson(facts))
     return (*older, *newer) if first else (*newer, *older)
 
 
@@ -248,8 +250,8 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
     """
     host = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
     anyway = commands.by_hand(
-        ("docker", "run", "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1", "IMAGE"),
-        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major; IMAGE stands for yours",
+        container_starts.start(facts, "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1"),
+        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major",
         "the container's environment",
         "none",
     )
@@ -267,14 +269,15 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
             if _of_nvidia(facts)
             else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
         )
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     if not machine_of(facts).knows_driver:
         return ()
     if not isinstance(found, Choice) or found.cuda is None:
         old = old_torch_steps.for_driver(facts)
         title = f"Install a torch for CUDA {old.cuda}" if old else ""
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),) if old else ()
-    return torch_steps.newest(facts, f"Install a torch for CUDA {found.cuda}")
+    unknown = isinstance(facts.torch.version, Unknown) and not found.pinned
+    return torch_steps.kept_or_newest(facts, "Install a torch for CUDA {cuda}", reinstall=unknown)
 
 
 def _of_nvidia(facts: Facts) -> bool:

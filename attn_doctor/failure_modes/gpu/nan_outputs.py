@@ -92,7 +92,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     compare = commands.by_hand(
-        ("attn-doctor", "run", "--attention", "eager", "--", "COMMAND"),
+        ("attn-doctor", "run", "--attention", "eager", "--", *commands.program(facts)),
         "the same run with the textbook attention: if it gives no NaN, the kernel is the cause",
         "nothing that is installed",
         "none",

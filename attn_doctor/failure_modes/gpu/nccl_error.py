@@ -32,6 +32,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import container_starts
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.logs.reader import Seen
@@ -170,7 +171,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Give each process its own GPU", steps=(fewer,), verify=verify), asked)
     if kind == "system" and (isinstance(facts.system.container, str) or facts.system.container is not None):
         larger = commands.by_hand(
-            ("docker", "run", "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all", "IMAGE"),
+            container_starts.start(facts, "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all"),
             "if this ran in a container: NCCL shares memory between its processes in /dev/shm, of which a container has 64 MB",
             "how the container is started",
         )

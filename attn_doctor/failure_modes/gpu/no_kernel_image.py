@@ -31,7 +31,15 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import cuda_start, package_cures, subject, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import (
+    building,
+    cuda_start,
+    package_cures,
+    subject,
+    torch_install,
+    torch_steps,
+    wheel_fixes,
+)
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
 from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
 from attn_doctor.knowledge.torch_choice import Choice
@@ -48,7 +56,13 @@ MODE = FailureMode(
     title="No compiled code for this GPU",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    explains=("eager-fails", "model-not-built", "yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=(
+        "eager-fails",
+        "model-not-built",
+        "nccl-error",
+        "yolo12-flash-not-used",
+        "transformers-flash-attn-2-not-installed",
+    ),
     signs=(
         Sign(
             pattern=r"requires device with capability <= \((?P<newest>\d+, \d+)\) but your GPU has capability \((?P<card>\d+, \d+)\) \(too new\)",
@@ -95,6 +109,12 @@ MODE = FailureMode(
             pattern=r"CUDA error: device kernel image is invalid",
             literal="device kernel image is invalid",
             sample="RuntimeError: CUDA error: device kernel image is invalid",
+        ),
+        Sign(
+            pattern=r"unhandled cuda error|ncclUnhandledCudaError",
+            literal="andled",
+            sample="RuntimeError: NCCL error in: ../torch/lib/c10d/ProcessGroupNCCL.cpp:33, unhandled cuda error, NCCL version 2.7.8",
+            strength="hint",
         ),
         Sign(
             pattern=r"supports CUDA capabilities (?P<archs>sm_[\w ]{1,300})",
@@ -252,7 +272,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
-        return None
+        return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
     built = seen.group("built")
     binary = _binary(facts, proofs, seen)
     if built:
@@ -269,6 +289,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
+
+
+def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
+    """Return the hit of NCCL's word for any failed CUDA call, where torch's CUDA is known to be older than the GPU."""
+    gpus, cuda = facts.graphics.gpus, facts.torch.cuda
+    for card in gpus if isinstance(gpus, tuple) and isinstance(cuda, str) and hints else ():
+        first = (
+            gpu.too_new_for(str(cuda), card.compute_capability) if isinstance(card.compute_capability, str) else None
+        )
+        if first is not None:
+            return Hit(
+                message=f"torch there is built for CUDA {cuda}, which knows no {cuda_start.name(card)} ({_sm(card)}): that takes CUDA {first} or newer.",
+                evidence=building.lines(hints),
+                variant=Lacking(binary="torch"),
+                confidence=Confidence.MEDIUM,
+                severity=Severity.ERROR,
+            )
+    return None
 
 
 def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
@@ -292,7 +330,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     there = facts.torch.version
     if (
         isinstance(found, Choice)
@@ -302,13 +340,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # the installed torch holds the code, as far as known: another binary lacks it
     if not _card_is_known(facts):
         return ()
-    title = (
-        f"Install torch {found.torch} for CUDA {found.cuda}"
-        if isinstance(found, Choice) and found.cuda
-        else "Install another torch"
-    )
     unknown = isinstance(there, Unknown)  # pip takes the same release in another build for met
-    return torch_steps.newest(facts, title, why="it holds code for the GPU here", reinstall=unknown)
+    return torch_steps.kept_or_newest(
+        facts, "Install {name} for CUDA {cuda}", "it holds code for the GPU here", reinstall=unknown
+    )
 
 
 def _card_is_known(facts: Facts) -> bool:

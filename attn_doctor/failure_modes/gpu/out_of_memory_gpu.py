@@ -203,7 +203,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     by_attention = isinstance(hit.variant, Full) and hit.variant.by_attention
     if by_attention or facts.yolo.calls == ("eager",):
         step = commands.by_hand(
-            ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
+            ("attn-doctor", "run", "--attention", "sdpa", "--", *commands.program(facts)),
             "your training command with fused attention, which keeps no attention matrix",
             "nothing that is installed",
             "none",

@@ -31,6 +31,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import container_starts
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
@@ -163,7 +164,9 @@ def _module(facts: Facts, where: str) -> Fix:
 def _devices(facts: Facts) -> Fix:
     program = "podman" if facts.system.container == "podman" else "docker"
     surely = "" if in_container(facts) else "if this ran in a container: "
-    argv = (program, "run", "--device=/dev/kfd", "--device=/dev/dri", "--group-add", "video", "IMAGE")
+    argv = container_starts.start(
+        facts, "--device=/dev/kfd", "--device=/dev/dri", "--group-add", "video", program=program
+    )
     step = commands.by_hand(
         argv,
         f"{surely}start the container again, on the host, with the AMD GPU; where /dev/kfd belongs to the group render, add the number of the "
@@ -176,7 +179,7 @@ def _devices(facts: Facts) -> Fix:
 
 def _groups(facts: Facts) -> Fix:
     step = commands.by_hand(
-        ("sudo", "usermod", "-a", "-G", "render,video", "YOUR_USER"),
+        ("sh", "-c", "sudo usermod -a -G render,video $USER"),
         "then log in again; `ls -l /dev/kfd` shows the group that it belongs to",
         "the groups of the user",
     )

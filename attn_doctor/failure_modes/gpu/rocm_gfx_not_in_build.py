@@ -45,7 +45,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-_HIP = r"(?:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
+_HIP = r"(?i:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
 
 MODE = FailureMode(
     code="AD434",
@@ -123,7 +123,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     said = seen.captured()
     gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
     row = amd.override(gfx) if gfx else None
-    card = f"{gfx} ({row.cards})" if row else gfx or "the AMD GPU there"
+    told = _names(facts) or (", ".join(row.cards.split(", ")[:3]) if row else None)
+    card = f"{gfx} ({told})" if gfx and told else gfx or "the AMD GPU there"
     inside = said.get("inside")
     crashed = all(m.strength == "hint" for m in seen.matches)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
@@ -156,6 +157,12 @@ def _gfx(facts: Facts) -> str | None:
         if found:
             return found
     return None
+
+
+def _names(facts: Facts) -> str | None:
+    """Return the name of the first AMD GPU, where one is known and says more than that it is one."""
+    cards = facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ()
+    return next((card.name for card in cards if isinstance(card.name, str) and amd.gfx_of(card.name)), None)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

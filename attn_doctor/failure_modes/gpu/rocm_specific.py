@@ -115,7 +115,7 @@ MODE = FailureMode(
         ),
         Sign(
             # Those of a GPU that the build does not hold are rocm-gfx-not-in-build.
-            pattern=r"HIP error: (?P<hip>(?!invalid device function|no kernel image|device kernel image|shared object init|out of memory)\w[^\n.]{2,60})",
+            pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory))\w[^\n.]{2,60})",
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
         ),

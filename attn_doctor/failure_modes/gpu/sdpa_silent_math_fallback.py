@@ -102,7 +102,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        ("attn-doctor", "run", "--attention", "sdpa", "--", "COMMAND"),
+        ("attn-doctor", "run", "--attention", "sdpa", "--", *commands.program(facts)),
         "your training command with query, key and value laid out as the fused kernels take them",
         "nothing that is installed",
         "none",

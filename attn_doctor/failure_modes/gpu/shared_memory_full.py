@@ -36,6 +36,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import container_starts
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, SmallDisk, Torch
 from attn_doctor.failure_modes.shared import building
@@ -201,7 +202,7 @@ def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
         program = "podman" if kind == "podman" else "docker"
         surely = "" if isinstance(facts.system.container, str) else "if this ran in a container: "
         step = commands.by_hand(
-            (program, "run", "--shm-size=8g", "IMAGE"),
+            container_starts.start(facts, "--shm-size=8g", program=program),
             f"{surely}start the container again, on the host, with a larger /dev/shm (or with --ipc=host, which gives it the host's); in a "
             "compose file: `shm_size: 8gb`; in Kubernetes: an emptyDir with `medium: Memory` at /dev/shm",
             "a new container",

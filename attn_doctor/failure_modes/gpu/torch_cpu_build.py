@@ -32,7 +32,14 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, old_torch_steps, toolkits, torch_facts, torch_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    old_torch_steps,
+    toolkits,
+    torch_facts,
+    torch_install,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
@@ -268,7 +275,7 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
 
 
 def _newest(facts: Facts) -> tuple[Fix, ...]:
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     title = "Install a CUDA build of torch"
     if isinstance(found, Choice) and found.torch is None:
         title = "Install NVIDIA's torch for this JetPack"

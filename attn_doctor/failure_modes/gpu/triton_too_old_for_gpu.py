@@ -40,7 +40,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import pins_torch, with_gpu
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
@@ -191,7 +191,7 @@ def _is_newer(facts: Facts, arch: str) -> bool:
 
     A server of models, such as vLLM, is built for one torch, and its image is there for the sake of that one.
     """
-    found, have = torch_steps.choice(facts), facts.torch.version
+    found, have = torch_install.choice(facts), facts.torch.version
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
     if chosen is None or pins_torch(facts) is not None:
         return False

@@ -262,7 +262,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
         return (Fix(title="Remove the Linux driver from inside WSL", steps=_removal(facts), verify=verify),)
     if libcuda is None:
-        path = commands.variable("LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "the folder of Windows' driver inside WSL")
+        path = commands.in_front(
+            facts, "LD_LIBRARY_PATH", f"{_WSL_FOLDER}lib", "the folder of Windows' driver inside WSL"
+        )
         return (Fix(title="Put WSL's driver folder on the path", steps=(path,), verify=verify),)
     if not isinstance(libcuda, Unknown):
         return (newer,)
@@ -281,11 +283,11 @@ def _on_the_path(facts: Facts) -> Fix:
 
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
     """
-    path = commands.variable(
+    path = commands.in_front(
+        facts,
         "LD_LIBRARY_PATH",
         f"{_WSL_FOLDER}lib",
-        "the folder of Windows' driver inside WSL, for this shell; where LD_LIBRARY_PATH is set already, put its old value behind a colon; the "
-        "same line in ~/.bashrc keeps it",
+        "the folder of Windows' driver inside WSL, for this shell; the same line in ~/.bashrc keeps it",
     )
     look = commands.by_hand(
         ("ls", "-l", f"{_WSL_FOLDER}lib/"),

@@ -104,6 +104,13 @@ MODE = FailureMode(
             sample="ImportError: /v/lib/python3.10/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol:",
             strength="hint",
         ),
+        # As people write it in a title: no colon, and no symbol.
+        Sign(
+            pattern=rf"\b(?P<worded>(?:\w{{0,20}}_)?{_OURS}\w*)(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b(?!: ?\w)",
+            literal="undefined symbol",
+            sample="ImportError: flash_attn_2_cuda undefined symbol on my server (torch 2.5.1, flash-attn 2.8.0)",
+            strength="hint",
+        ),
         # The source line at which a traceback ends whose extension does not load.
         cut_logs.source(
             rf"import \w*{_OURS}\w*_(?:cuda|C)(?: as \w+)?(?: +#.{{0,60}})?",
@@ -183,8 +190,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "A compiled extension is loaded there. Probably it was built for another torch, and lacks a function of it.",
             "ImportError",
         )
-    if all("torn" in m.groups or "cut" in m.groups for m in seen.matches if m.strength != "context"):
-        return _torn(seen)
+    doubtful = [m for m in seen.matches if m.strength != "context"]
+    if all({"torn", "cut", "worded"} & m.groups.keys() for m in doubtful):
+        return _torn(seen) if any("torn" in m.groups for m in doubtful) else _in_words(seen)
     seen = cut_logs.told(seen)
     of_xformers = any(m.groups.get("asked_by") for m in seen.matches)
     for match in seen.matches:
@@ -225,6 +233,17 @@ def _extension(match: Match) -> str | None:
     return match.groups.get("operators") or symbols.package_of(match.text)
 
 
+def _in_words(seen: Seen) -> Hit:
+    """Return the hit of an error that somebody wrote in words, without the symbol."""
+    lines = [m for m in seen.matches if "worded" in m.groups]
+    return Hit(
+        message=f"{lines[-1].groups['worded']} lacks a function that torch should have: it was built for another torch. The line does not name the "
+        "function, which would tell for which.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
+        confidence=Confidence.MEDIUM,
+    )
+
+
 def _torn(seen: Seen) -> Hit:
     """Return the hit of an error that is cut before the symbol that it names."""
     lines = [m for m in seen.matches if "torn" in m.groups]
@@ -238,7 +257,7 @@ def _torn(seen: Seen) -> Hit:
 
 def _of_line(match: Match, named: str | None = None, stated: str | None = None) -> tuple[str, Confidence] | None:
     symbol, groups, who = match.groups.get("symbol"), match.groups, named or "An extension"
-    if "torn" in groups or match.strength == "context":
+    if "torn" in groups or "worded" in groups or match.strength == "context":
         return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:

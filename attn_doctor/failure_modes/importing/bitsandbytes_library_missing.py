@@ -36,7 +36,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD323",
@@ -103,6 +103,25 @@ MODE = FailureMode(
             literal="Could not find module '",
             sample="Could not find module 'C:\\v\\site-packages\\bitsandbytes\\libbitsandbytes_cuda118.dll' (or one of its dependencies).",
         ),
+        # Releases of 0.39 to 0.42 say so of each folder in which they look; they may find it in another.
+        Sign(
+            pattern=r"did not contain \[?'?(?P<sought>libcudart\.so).{0,80} as expected",
+            literal="did not contain ",
+            sample="UserWarning: /opt/env did not contain ['libcudart.so', 'libcudart.so.11.0', 'libcudart.so.12.0'] as expected! Searching further paths...",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<found>CUDA runtime path found|Loading binary \S+bitsandbytes_cuda\d+|Highest compute capability|Detected CUDA version)",
+            literal="CUDA",
+            sample="CUDA SETUP: CUDA runtime path found: /usr/local/cuda/lib64/libcudart.so",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<banner>^=+ ?BUG REPORT ?=+)",
+            literal="BUG REPORT",
+            sample="===================================BUG REPORT===================================",
+            strength="context",
+        ),
         Sign(
             pattern=r"(?P<wsl>^WSL$)",
             literal="WSL",
@@ -141,6 +160,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if old is not None:
         return old
     own = next((place for place in places if not place.endswith(("site-packages", "dist-packages"))), None)
+    if all(m.strength != "proof" for m in seen.matches):
+        return _searching(seen, evidence)
     if own is None:
         return Hit(
             message="bitsandbytes found no compiled library of its own for the CUDA of the torch there.",
@@ -156,7 +177,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Return the hit of a release before 0.43: its setup reports, or files of Linux on Windows."""
     lacks = seen.group("lacks")
-    reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches)
+    reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches if m.strength != "context")
     if seen.group("windows") or (reports and facts.system.os == "windows"):
         message = "The bitsandbytes there is a release for Linux, and this is Windows: 0.43 was the first with a library for Windows."
         return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))
@@ -170,16 +191,32 @@ def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) ->
     return Hit(message=message, evidence=evidence, variant=Old(on="wsl" if wsl else "linux", lacks=lacks))
 
 
+def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit of an old release that looks for CUDA's runtime and is not seen to find it; None where it found one."""
+    sought = [m for m in seen.matches if "sought" in m.groups]
+    if not sought or seen.group("found"):
+        return None
+    message = "An old bitsandbytes, of a release before 0.43, looks for libcudart.so and did not find it as far as the log goes. Newer ones take it from torch."
+    return Hit(
+        message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
+    )
+
+
 def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
     """Return the fixes for a release before 0.43. Later ones take CUDA's libraries from torch, and look for none of the system."""
     verify = commands.check(facts)
     why = (
         "0.43 and newer hold libraries for Windows"
         if old.on == "windows"
+        else "0.46 was the first with a library for ARM, and newer ones use the CUDA that torch brings"
+        if _arm(facts)
         else "0.43 and newer use the CUDA that torch brings"
     )
     newer = commands.install(
-        "bitsandbytes>=0.43", upgrade=True, why=f"{why}, and look for no others", changes="bitsandbytes"
+        "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43",
+        upgrade=True,
+        why=f"{why}, and look for no others",
+        changes="bitsandbytes",
     )
     sees = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"),
@@ -187,13 +224,14 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    first = Fix(title="Take bitsandbytes 0.43 or newer", steps=(newer, sees), verify=verify)
+    first = Fix(
+        title=f"Take bitsandbytes {'0.46' if _arm(facts) else '0.43'} or newer", steps=(newer, sees), verify=verify
+    )
     if old.lacks != "libcuda.so":
         return (first,)
     if old.on == "wsl":
-        path = commands.variable(
-            "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", "WSL has the libcuda.so of Windows' driver in that folder"
-        )
+        why = "WSL has the libcuda.so of Windows' driver in that folder"
+        path = commands.in_front(facts, "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", why)
         return (first, Fix(title="Show the old release where WSL has libcuda.so", steps=(path,), verify=verify))
     smi = commands.by_hand(
         ("nvidia-smi",),
@@ -202,6 +240,11 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
         "none",
     )
     return (Fix(title="See the driver, then take bitsandbytes 0.43 or newer", steps=(smi, newer, sees), verify=verify),)
+
+
+def _arm(facts: Facts) -> bool:
+    """Say whether the machine has an ARM processor, for which older releases have no library: https://pypi.org/project/bitsandbytes/#files."""
+    return facts.system.board == "jetson" or facts.system.machine in ("aarch64", "arm64")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

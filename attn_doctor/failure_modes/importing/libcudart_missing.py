@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import nvidia_wheels, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.knowledge import wheels
@@ -220,4 +220,30 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and "libc10.so" in hit.variant.libraries:
         step = commands.by_hand((), "write `import torch` before the import of the extension", "your program", "none")
         first = (Fix(title="Import torch first", steps=(step,), verify=commands.check(facts)),)
-    return (*first, *wheel_fixes.fixes(facts, "it was built for another CUDA than torch"))
+    made = wheel_fixes.fixes(facts, "it was built for another CUDA than torch")
+    runtime = (
+        _runtime(facts, hit.variant) if isinstance(hit.variant, Missing) and subject.package(facts) is None else ()
+    )
+    return (*first, *runtime, *made)
+
+
+def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:
+    """Return the fix for a package that no line names: the CUDA runtime that it asks for, beside torch's own."""
+    found = next((match for name in missing.libraries if (match := _RUNTIME.match(name))), None)
+    if found is None or facts.system.os == "windows":
+        return ()
+    name = f"nvidia-cuda-runtime-cu{found[1]}" if int(found[1]) < _UNNAMED else f"nvidia-cuda-runtime=={found[1]}.*"
+    get = commands.install(
+        name,
+        why=f"the runtime of CUDA {found[1]} that the package asks for, beside torch's; a package that calls torch has to be of torch's own CUDA: the next way",
+        changes=f"adds {name}",
+    )
+    path = nvidia_wheels.on_the_path(
+        facts, "its folder: the loader looks there in this shell; then start the program again"
+    )
+    return (Fix(title=f"Bring the runtime of CUDA {found[1]}", steps=(get, *path), verify=commands.check(facts)),)
+
+
+_UNNAMED = (
+    13  # the first major whose wheels do not have it in their names: https://pypi.org/project/nvidia-cuda-runtime/
+)

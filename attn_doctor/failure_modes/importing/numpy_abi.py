@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import Choice
@@ -157,7 +157,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
     )
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     if not isinstance(found, Choice) or found.torch is None or found.beside:
         return (first,)  # the newest torch for this machine was still built for NumPy 1
     title = "Install a torch that was built for NumPy 2"

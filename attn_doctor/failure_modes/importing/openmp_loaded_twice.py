@@ -144,23 +144,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     allow = commands.variable(
         _ALLOW,
         "TRUE",
-        "a workaround: both copies run, and the program may crash or silently give wrong results",
+        "the program starts with it at once, but it is a workaround: both copies run, and it may crash or silently give wrong results",
     )
-    return (
-        *made,
-        Fix(title="Find the two copies, and keep one", steps=(_look(facts, second), _keep_one()), verify=verify),
-        Fix(title="Let both run, for a first look only", steps=(allow,), verify=verify),
-    )
+    title = "Let both run for now, then keep one of the two"
+    return (*made, Fix(title=title, steps=(allow, _look(facts, second), _keep_one()), verify=verify))
+
+
+# The end of a library's name -> the files of OpenMP runtimes on that system.
+_FILES = {".dll": "lib*omp*.dll", ".dylib": "lib*omp*.dylib", ".so": "lib*omp*.so*"}
 
 
 def _look(facts: Facts, second: str | None) -> Step:
-    """Return the command that lists the copies of this environment."""
-    prefix = facts.interpreter.prefix
-    windows = facts.system.os == "windows" or (second or "").lower().endswith(".dll")
-    where = prefix if isinstance(prefix, str) else "ENVIRONMENT"
-    argv = ("where.exe", "/R", where, "lib*omp*.dll") if windows else ("find", where, "-name", "lib*omp*")
+    """Return the command that lists the copies of this environment: its own Python knows where that is."""
+    of_system = {"windows": ".dll", "darwin": ".dylib"}.get(str(facts.system.os), ".so")
+    files = _FILES[next((end for end in _FILES if end in (second or "").lower()), of_system)]
+    program = f"import glob, sys; print(*glob.glob(sys.prefix + '/**/{files}', recursive=True), sep=chr(10))"
     why = "lists the copies: the folder tells which package brings each"
-    return commands.by_hand(argv, why, "nothing", "none")
+    return commands.by_hand((*commands.starting(facts), "-c", program), why, "nothing", "none")
 
 
 def _keep_one() -> Step:

@@ -5,7 +5,7 @@ What it is
     imported instead of the real module.
 
 How it shows
-    "AttributeError: module 'torch' has no attribute ...", "ImportError: cannot import name 'X' from 'yaml' (/home/you/project/yaml.py)",
+    "AttributeError: module 'torch' has no attribute ...", "module 'random' has no attribute 'randint'", "ImportError: cannot import name 'X' from 'yaml' (/home/you/project/yaml.py)",
     "partially initialized module": only for programs that are started in that folder. The same import works elsewhere. A folder
     without `__init__.py` says "cannot import name 'LLM' from 'vllm' (unknown location)"; Python 3.13 adds "consider renaming
     '/home/you/project/numpy.py' if it has the same name as a library you intended to import".
@@ -30,6 +30,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe
@@ -37,7 +39,26 @@ from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, module_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.steps import Step
 
+# Modules of the standard library whose names users often give to files of their own.
+_STDLIB = (
+    "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
+    "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
+)
+# Names that each of them has had since Python 3.7: if one is missing, another module was imported. Other names come and go.
+_ALWAYS = (
+    r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
+    r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
+    r"enum' has no attribute '(?:Enum|IntEnum)|inspect' has no attribute '(?:signature|isclass|getmembers)|io' has no attribute "
+    r"'(?:BytesIO|StringIO)|json' has no attribute '(?:loads?|dumps?)|logging' has no attribute '(?:getLogger|Logger|handlers)|"
+    r"math' has no attribute '(?:sqrt|pi|floor)|numbers' has no attribute '(?:Number|Integral)|operator' has no attribute "
+    r"'(?:itemgetter|attrgetter)|platform' has no attribute '(?:system|machine|python_version)|queue' has no attribute 'Queue|"
+    r"random' has no attribute '(?:Random|random|seed|randint|choice|shuffle)|select' has no attribute 'select|signal' has no "
+    r"attribute 'signal|socket' has no attribute 'socket|statistics' has no attribute 'mean|string' has no attribute "
+    r"'(?:ascii_letters|digits|Template)|struct' has no attribute '(?:pack|unpack|Struct)|time' has no attribute '(?:time|sleep)|"
+    r"types' has no attribute '(?:ModuleType|FunctionType|MethodType|SimpleNamespace|GenericAlias)|warnings' has no attribute 'warn"
+)
 _OTHERS = r"(?:torch|flash_attn|google|nvidia|azure|zope|backports|mpl_toolkits|ruamel|opentelemetry|sphinxcontrib|jaraco|hydra_plugins)'"
 
 MODE = FailureMode(
@@ -59,6 +80,22 @@ MODE = FailureMode(
             literal="if it has the same name as a ",
             sample="AttributeError: module 'numpy' has no attribute 'array' (consider renaming '/home/user/numpy.py' if it has the same name as a "
             "library you intended to import)",
+        ),
+        # A file of the user hides a module of the standard library.
+        Sign(
+            pattern=r"since it has the same name as the standard library module named '(?P<shadow>\w+)'",
+            literal="since it has the same name as",
+            sample="(consider renaming '/home/user/random.py' since it has the same name as the standard library module named 'random')",
+        ),
+        Sign(
+            pattern=rf"cannot import name '\w+' from '(?P<shadow>{_STDLIB})' \((?![^)]{{0,300}}lib/python\d)(?P<path>[^)]{{1,300}})\)",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'Random' from 'random' (/home/user/work/random.py)",
+        ),
+        Sign(
+            pattern=rf"partially initialized module '(?P<shadow>{_STDLIB})' has no attribute '\w+'|module '(?P<hidden>{_ALWAYS})'",
+            literal="' has no attribute '",
+            sample="AttributeError: module 'types' has no attribute 'GenericAlias'",
         ),
     ),
     recipe=Recipe(
@@ -111,6 +148,13 @@ class Namespace(Variant, frozen=True, kw_only=True):
     module: str
 
 
+class Standard(Variant, frozen=True, kw_only=True):
+    """Name the module of the standard library that a file hides, and the file where the log names it."""
+
+    module: str
+    file: str | None
+
+
 class Named(Variant, frozen=True, kw_only=True):
     """Name the file of the user that Python itself says has the name of a library."""
 
@@ -118,6 +162,14 @@ class Named(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    standard = seen.group("shadow") or (seen.group("hidden") or "").partition("'")[0]
+    if standard:
+        where = seen.group("path")
+        return Hit(
+            message=f"A file of that name{f' in {where}' if where else ''} hides the module {standard} of the standard library.",
+            evidence=evidence,
+            variant=Standard(module=standard, file=where),
+        )
     file = seen.group("file")
     if file:
         module = file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
@@ -162,11 +214,33 @@ def _of_namespace(facts: Facts, module: str) -> tuple[Fix, ...]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Namespace):
         return _of_namespace(facts, hit.variant.module)
-    hidden = [hit.variant.file] if isinstance(hit.variant, Named) else _hidden(facts)[:6]
+    if isinstance(hit.variant, Standard) and hit.variant.file is None:
+        return (_find(facts, hit.variant.module),)
+    named = hit.variant.file if isinstance(hit.variant, Named | Standard) else None
+    hidden = [named] if named else _hidden(facts)[:6]
     names = ", ".join(hidden)
-    step = commands.by_hand(
-        (),
-        f"rename {names}: it hides the installed module from every program that is started here",
-        "a file of yours",
+    why = "it hides the installed module from every program that is started here"
+    if named:
+        steps = (_renamed(facts, named, f"{why}; write the new name where your own programs import it"),)
+    else:
+        steps = (commands.by_hand((), f"rename {names}: {why}", "a file of yours"),)
+    return (Fix(title=f"Rename {names}", steps=steps, verify=commands.check(facts)),)
+
+
+def _renamed(facts: Facts, file: str, why: str) -> Step:
+    """Return the step that gives a file of the user another name: "my_random.py" for "random.py"."""
+    folder, name = re.fullmatch(r"(.*[\\/])?([^\\/]*)", file, re.DOTALL).groups()  # type: ignore[union-attr]
+    if facts.system.os == "windows":
+        return commands.by_hand(("cmd", "/c", "ren", file, f"my_{name}"), why, "the name of a file of yours")
+    return commands.by_hand(("mv", file, f"{folder or ''}my_{name}"), why, "the name of a file of yours")
+
+
+def _find(facts: Facts, module: str) -> Fix:
+    """Return the fix where no line names the file: Python says which one it takes."""
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", f"import {module}; print({module}.__file__)"),
+        f"run it in the folder of the program that failed: it prints the file that Python takes for {module}. Rename that file, unless it lies in Python's own lib",
+        "nothing",
+        "none",
     )
-    return (Fix(title=f"Rename {names}", steps=(step,), verify=commands.check(facts)),)
+    return Fix(title=f"Rename the file {module}.py of your project", steps=(look,), verify=commands.check(facts))

@@ -33,6 +33,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import torch_here, torch_steps
@@ -268,7 +269,7 @@ def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts, of=torch)
     first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
-    return (*first, *usual(facts))
+    return (*first, *_together(facts))
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
@@ -287,17 +288,22 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name a torch: its own torch is asked, and stays."""
-    both = torch_steps.newest(
-        facts,
-        "Install torch and torchvision together",
-        why="where torch has to change as well: both in one command and from one index, so that they belong together",
-        reinstall=True,
-    )
+    """Return the fixes for a machine of which too little is known to name a torch: both from one index, else torch is asked, and stays."""
+    both = _together(facts)
     if torch_steps.another_image(facts) is not None:
         return both
-    asked = torch_here.vision_of_the_torch_there(facts)
-    return (
-        Fix(title="Install the torchvision of the torch that is there", steps=(asked,), verify=commands.check(facts)),
-        *both,
+    steps = torch_here.vision_of_the_torch_there(facts)
+    kept = Fix(
+        title="Keep the torch that is there, and install its torchvision", steps=steps, verify=commands.check(facts)
+    )
+    return (kept, *both) if places.jetson(facts) else (*both, kept)  # what NVIDIA built for a board stays
+
+
+def _together(facts: Facts) -> tuple[Fix, ...]:
+    return torch_steps.newest(
+        facts,
+        "Install torch and torchvision together",
+        why="both in one command and from one index, so that they belong together; packages that were compiled for the old torch have to be "
+        "built again",
+        reinstall=True,
     )

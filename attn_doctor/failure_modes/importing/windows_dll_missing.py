@@ -39,8 +39,10 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import symbols, torch_here, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import rocm_steps, subject, symbols, torch_here, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
+from attn_doctor.knowledge import built_packages
+from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -107,9 +109,10 @@ MODE = FailureMode(
 
 _PROCEDURE = re.compile(symbols.PROCEDURE)
 _MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
-# Modules that attention needs: a failure to load another module is not reported.
+# Modules that are compiled for one torch, or that attention needs: of another module less is known.
 _OURS = re.compile(
-    r"flash|_C$|_C_|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm", re.IGNORECASE
+    r"flash|^_C$|_C_|^_ext$|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm|_cuda",
+    re.IGNORECASE,
 )
 
 
@@ -117,6 +120,7 @@ class Missing(Variant, frozen=True, kw_only=True):
     """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll. "hip": ZLUDA's, which lacks AMD's."""
 
     of: Literal["torch", "libomp", "flash-attn", "another", "hip"]
+    package: str | None = None  # with "another": the package with code for one torch that it is a part of, "mmcv"
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
@@ -170,18 +174,43 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     libomp = any(_lacks_libomp(m) for m in matches) and _without_the_mend(facts)
     torch = "error" in first.groups or libomp
     flash_attn = any("flash_attn" in m.text for m in matches)
-    name = "torch" if torch else first.groups.get("module", "An extension")
+    package = None if torch or flash_attn else _built_beside_torch(facts)
+    module = first.groups.get("module")
+    ours = torch or package is not None or module is None or _OURS.search(module) is not None
+    name = "torch" if torch else module or "An extension"
+    whose = f" of {package}" if package and package.replace("-", "_") != name else ""
     because = _LIBOMP if libomp else "a DLL that it needs was not found"
+    if package:
+        because += ", or it was built for another torch or CUDA"
     return Hit(
-        message=f"{name} did not load there: {because}.",
+        message=f"{name}{whose} did not load there: {because}.",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
-        variant=Missing(of="libomp" if libomp else "flash-attn" if flash_attn else "torch" if torch else "another"),
-        confidence=Confidence.HIGH
-        if re.search(symbols.MODULE, first.text) and (libomp or not torch)
-        else Confidence.MEDIUM,
-        severity=Severity.ERROR if torch else None,
+        variant=Missing(
+            of="libomp" if libomp else "flash-attn" if flash_attn else "torch" if torch else "another", package=package
+        ),
+        confidence=_confidence(first, sure=libomp or not torch, ours=ours),
+        severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
     )
+
+
+def _confidence(match: Match, *, sure: bool, ours: bool) -> Confidence:
+    if not ours:
+        return Confidence.LOW
+    return Confidence.HIGH if sure and re.search(symbols.MODULE, match.text) else Confidence.MEDIUM
+
+
+def _built_beside_torch(facts: Facts) -> str | None:
+    """Return the package that a log names, where it has compiled code for one torch; None for others."""
+    name = subject.stated(facts)
+    row = built_packages.row_of(name) if name else None
+    return name if row is not None and row.torch_bound else None
+
+
+def _ends(seen: Seen, matches: list[Match]) -> bool:
+    """Say whether such a line is the error at which a log ends: then it is no warning that a program survived."""
+    lines = {(m.file, m.line) for m in matches}
+    return any((log.file, e.line) in lines for log in seen.logs for e in log_end(log).errors)
 
 
 def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
@@ -209,7 +238,10 @@ def _counts(match: Match) -> bool:
     if _PROCEDURE.search(match.text) and match.groups.get("error") != "126":
         return False
     module = match.groups.get("module")
-    return module is None or _OURS.search(module) is not None
+    if module is None or _OURS.search(module):
+        return True
+    # Of another module the words have to say that it is a missing file: the page file may be too small, or the file for another Windows.
+    return re.search(symbols.MODULE, match.groups.get("said") or "") is not None
 
 
 def _lacks_libomp(match: Match) -> bool:
@@ -228,7 +260,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
         return _of_libomp(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
-        return _hip_sdk(facts)
+        return rocm_steps.hip_sdk(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -238,6 +270,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
         made = wheel_fixes.fixes(facts, "it was built for other libraries than those here")
         return (*_cuda_build(facts), *made, runtime)
+    if isinstance(hit.variant, Missing) and hit.variant.package is not None:
+        return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
     return (runtime,)
 
 
@@ -292,30 +326,3 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
         Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
     )
-
-
-_HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\5.7\\bin"
-
-
-def _hip_sdk(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two ways on an AMD GPU: ZLUDA with AMD's HIP SDK, and AMD's own torch, which needs neither.
-
-    https://github.com/patientx/ComfyUI-Zluda/issues/5
-    """
-    look = commands.by_hand(
-        ("hipInfo.exe",),
-        "in a new prompt: has to print the AMD GPU. Where it is not found, the next line; where it is, install the newest driver of AMD, and "
-        "remove what an NVIDIA driver left",
-        "nothing",
-        "none",
-    )
-    words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
-    path = commands.by_hand(
-        ("powershell", "-Command", words),
-        "5.7 stands for the release of the HIP SDK that is there; where there is none, first install the one that the README of your ZLUDA names: "
-        "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
-        "PATH of this user",
-    )
-    verify = commands.check(facts)
-    own = torch_steps.newest(facts, "Install AMD's torch for Windows", maker="amd")
-    return (Fix(title="Put AMD's HIP SDK on PATH", steps=(look, path), verify=verify), *own)

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -42,31 +41,12 @@ from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import moved_torch, stated_conflicts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
-from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting, Pair
-from attn_doctor.logs.reader import Match, Seen
+from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Conflict, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 from attn_doctor.model.steps import Install, Remove, Step
-
-# Modules of the standard library whose names users often give to files of their own.
-_STDLIB = (
-    "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
-    "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
-)
-# Names that each of them has had since Python 3.7: if one is missing, another module was imported. Other names come and go.
-_ALWAYS = (
-    r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
-    r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
-    r"enum' has no attribute '(?:Enum|IntEnum)|inspect' has no attribute '(?:signature|isclass|getmembers)|io' has no attribute "
-    r"'(?:BytesIO|StringIO)|json' has no attribute '(?:loads?|dumps?)|logging' has no attribute '(?:getLogger|Logger|handlers)|"
-    r"math' has no attribute '(?:sqrt|pi|floor)|numbers' has no attribute '(?:Number|Integral)|operator' has no attribute "
-    r"'(?:itemgetter|attrgetter)|platform' has no attribute '(?:system|machine|python_version)|queue' has no attribute 'Queue|"
-    r"random' has no attribute '(?:Random|random|seed|randint|choice|shuffle)|select' has no attribute 'select|signal' has no "
-    r"attribute 'signal|socket' has no attribute 'socket|statistics' has no attribute 'mean|string' has no attribute "
-    r"'(?:ascii_letters|digits|Template)|struct' has no attribute '(?:pack|unpack|Struct)|time' has no attribute '(?:time|sleep)|"
-    r"types' has no attribute '(?:ModuleType|FunctionType|MethodType|SimpleNamespace|GenericAlias)|warnings' has no attribute 'warn"
-)
 
 MODE = FailureMode(
     code="AD212",
@@ -122,22 +102,6 @@ MODE = FailureMode(
             pattern=r"(?:LibMamba)?UnsatisfiableError",
             literal="UnsatisfiableError",
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
-        ),
-        # A file of the user hides a module of the standard library.
-        Sign(
-            pattern=r"since it has the same name as the standard library module named '(?P<shadow>\w+)'",
-            literal="since it has the same name as",
-            sample="(consider renaming '/home/user/random.py' since it has the same name as the standard library module named 'random')",
-        ),
-        Sign(
-            pattern=rf"cannot import name '\w+' from '(?P<shadow>{_STDLIB})' \((?![^)]{{0,300}}lib/python\d)(?P<path>[^)]{{1,300}})\)",
-            literal="cannot import name '",
-            sample="ImportError: cannot import name 'Random' from 'random' (/home/user/work/random.py)",
-        ),
-        Sign(
-            pattern=rf"partially initialized module '(?P<shadow>{_STDLIB})' has no attribute '\w+'|module '(?P<hidden>{_ALWAYS})'",
-            literal="' has no attribute '",
-            sample="AttributeError: module 'types' has no attribute 'GenericAlias'",
         ),
     ),
     recipe=Recipe(
@@ -245,15 +209,6 @@ def _ours(conflict: Conflict) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Read a conflict that pip reports: a warning for a package that attention needs, else a notice."""
-    shadow = seen.group("shadow") or (seen.group("hidden") or "").partition("'")[0]
-    if shadow:
-        where = seen.group("path")
-        place = f" in {where}" if where else ""
-        return Hit(
-            message=f"A file of that name{place} hides the module {shadow} of the standard library.",
-            evidence=evidence,
-            severity=Severity.ERROR,
-        )
     pairs = [m for m in seen.matches if m.groups.get("have")]
     others = [m for m in seen.matches if m.strength == "proof" and not m.groups.get("have")]
     ours = [m for m in pairs if _OURS.match(canonicalize_name(m.groups["requires"]))]
@@ -261,7 +216,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="Packages contradict each other, but none that attention needs.",
             evidence=evidence,
-            variant=_conflicting(pairs),
+            variant=stated_conflicts.reported(pairs),
             severity=Severity.INFO,
         )
     moved = moved_torch.of_pip(ours)
@@ -277,7 +232,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip(' .')}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
-            variant=_conflicting(ours),
+            variant=stated_conflicts.reported(ours),
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
@@ -285,18 +240,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
-
-
-def _conflicting(matches: Sequence[Match]) -> Conflicting:
-    pairs = (
-        Pair(
-            package=canonicalize_name(m.groups["package"].rpartition("conflicts.")[2]),
-            requires=m.groups["requires"] + m.groups["limits"],
-            have=m.groups["have"].strip(" ."),
-        )
-        for m in matches
-    )
-    return Conflicting(pairs=tuple(dict.fromkeys(pairs)))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

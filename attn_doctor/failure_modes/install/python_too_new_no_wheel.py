@@ -28,21 +28,23 @@ References
 
 from __future__ import annotations
 
-import msgspec
+import re
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import own
+from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, torch_steps, uv_lock
-from attn_doctor.knowledge import pytorch
+from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
+from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import dotted, pair
 
 MODE = FailureMode(
     code="AD205",
@@ -120,6 +122,16 @@ MODE = FailureMode(
 )
 
 
+class Asked(Variant, frozen=True, kw_only=True):
+    """Hold the release of torch that was asked for, "1.13.1"."""
+
+    torch: str
+
+
+class Narrow(Variant, frozen=True):
+    """Say that the Python is one of 32 bits."""
+
+
 def detect(facts: Facts) -> Hit | None:
     """Find a pinned torch that is not installed and has no wheels for this Python."""
     if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
@@ -163,6 +175,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
+    if machine_of(facts).narrow:
+        return Hit(
+            message="The Python there is one of 32 bits, and torch has wheels for 64 bits alone.",
+            evidence=building.lines(wanted),
+            variant=Narrow(),
+        )
     if versions is None or versions.startswith("none"):
         message = (
             f"The index has no {name.partition('=')[0]} at all for that Python or platform (or it is the wrong index)."
@@ -171,24 +189,81 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         message = f"The index has no {name} for that Python; it has {versions.strip()[:60]}..."
         sure = Confidence.HIGH
-    return Hit(message=message, evidence=building.lines(wanted), confidence=sure)
+    torch = re.match(r"torch==(\d[\d.]*)", name)
+    return Hit(
+        message=message,
+        evidence=building.lines(wanted),
+        confidence=sure,
+        variant=Asked(torch=torch[1]) if torch else None,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    other = commands.by_hand(
-        ("uv", "venv", "--python", "3.12", ".venv") if own(facts) == "uv" else (),
-        why="make an environment with a Python that the version has wheels for",
-        changes="a new environment; this one stays",
-        risk="none",
-    )
-    found = torch_steps.choice(facts)
+    if isinstance(hit.variant, Narrow):
+        return (_of_64_bits(facts),)
+    asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
+    python, why = _python(facts, asked)
+    found = torch_install.choice(facts)
     package = facts.subject.package
     others = isinstance(package, str) and package not in ("torch", "torchvision", "torchaudio")
-    if others or isinstance(facts.interpreter.version, Unknown) or isinstance(found, NoTorch):
-        # Another package than torch, a Python that is not known, or one that no torch is for.
-        words = found.words if isinstance(found, NoTorch) and not others else other.why
-        step = msgspec.structs.replace(other, why=words)
-        return (Fix(title="Use another Python", steps=(step,), verify=verify),)
-    made = torch_steps.newest(facts, f"Take torch {found.torch}" if found.torch else "Take NVIDIA's torch")
-    return (*made, Fix(title="Use another Python", steps=(other,), verify=verify))
+    here = facts.interpreter.version
+    if isinstance(found, NoTorch) and not others and isinstance(here, str):
+        why = found.words
+    other = Fix(title="Use another Python", steps=new_pythons.another(facts, python, why), verify=verify)
+    if others or isinstance(here, Unknown) or isinstance(found, NoTorch):
+        return (other,)  # another package than torch, a Python that is not known, or one that no torch is for
+    made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch")
+    # A program that makes its own environment installs the torch that it was written for.
+    return (other, *made) if new_pythons.folder_of_a_program(facts) else (*made, other)
+
+
+_USUAL = (
+    3,
+    12,
+)  # flash-attn, mamba-ssm, xformers, detectron2 and all torches of two years have wheels or builds for it
+
+
+def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
+    """Return the Python to take ("3.10"), and why: the newest below that of the log for which the torch that was asked for has wheels."""
+    here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    known_ = [found for text in old_torch.pythons(torch) if (found := pair(text))] if torch else []
+    older = [one for one in known_ if one < (here or _USUAL)]
+    fitting = older or [one for one in known_ if here != one <= _USUAL]
+    if fitting and torch:
+        return dotted(max(fitting)), f"torch {torch} has wheels for Python {dotted(known_[0])} to {dotted(known_[-1])}"
+    version = _USUAL if here is None or here != _USUAL else (3, 11)
+    return dotted(version), "make an environment with a Python that the version has wheels for"
+
+
+def _of_64_bits(facts: Facts) -> Fix:
+    """Return the fix for a Python of 32 bits: the same release with 64, and the environment made anew with it.
+
+    https://docs.python.org/3/using/windows.html#python-launcher-for-windows (-3.10-64),
+    https://learn.microsoft.com/en-us/windows/package-manager/winget/install (--architecture)
+    """
+    title, version = (
+        "Use a 64-bit Python",
+        pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None,
+    )
+    if facts.system.os != "windows":
+        words = "PyTorch has no wheels for 32 bits: install the 64-bit release of this system (aarch64 or x86-64), and a Python of it"
+        return Fix(title=title, steps=(commands.by_hand((), words, "the system"),), verify=commands.check(facts))
+    label = dotted(version) if version else "3.12"
+    prefix = facts.interpreter.prefix
+    folder = prefix if isinstance(prefix, str) and facts.interpreter.kind == "venv" else ".venv"
+    steps = (
+        commands.by_hand(
+            ("winget", "install", "--id", f"Python.Python.{label}", "-e", "--architecture", "x64"),
+            f"Python {label} with 64 bits, beside the one that is there; then open a new prompt",
+            "adds a Python",
+        ),
+        commands.by_hand(
+            ("py", f"-{label}-64", "-m", "venv", "--clear", folder),
+            "makes the environment anew with it: --clear empties the folder first. Then repeat the installation in it",
+            "all packages of this environment",
+            "medium",
+            risk_text="what was installed in this folder is gone",
+        ),
+    )
+    return Fix(title=title, steps=steps, verify=commands.check(facts))

@@ -34,7 +34,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_here, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge import pytorch
@@ -364,7 +364,7 @@ _OF_CUDA = re.compile(
 def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
     """Return another torch, where the index has no wheel of the same one for this Python, and whether the tables say that it has none."""
     python = key_of(facts).python
-    found = torch_steps.choice(facts)
+    found = torch_install.choice(facts)
     if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:
         return None
     have = facts.torch.version if isinstance(facts.torch.version, str) else None

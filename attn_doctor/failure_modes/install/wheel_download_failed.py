@@ -249,19 +249,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     why, changes = "the file that you copied, by its own name", "adds flash-attn"
     steps: list[Step] = []
     if url is None:
-        steps.append(commands.by_hand((), "let attn-doctor name the wheel that fits: attn-doctor wheels", "nothing"))
-        steps.append(
-            commands.by_hand((), "download that file on a machine that reaches GitHub, and copy it here", "nothing")
+        name_it = (
+            "names the wheel that fits: download it on a machine that reaches GitHub, and copy it into this folder"
         )
-        name = "./flash_attn-VERSION.whl"
+        steps.append(commands.by_hand(("attn-doctor", "wheels"), name_it, "nothing", "none"))
     else:
-        name = "./" + url.rpartition("/")[2].replace("%2B", "+")
         fetch = "on a machine that reaches GitHub; then copy the file here"
         steps.append(commands.by_hand(("curl", "-L", "-O", url), fetch, "a file, there", "none", takes="about 250 MB"))
-    install = commands.install(name, no_deps=True, why=why, changes=changes)
+    install = _of_file(subject.FLASH_ATTN, url, why, changes)
     steps.append(commands.by_hand(commands.rendered(facts, install).argv, why, changes))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Carry the wheel over by hand", steps=tuple(steps), verify=verify),)
+
+
+def _of_file(name: str, url: str | None, why: str, changes: str) -> Step:
+    """Return the installation of the file that was copied: by the name in its address, else the one of this package in the folder."""
+    if url is None:
+        return commands.install(name, no_deps=True, from_folder=".", why=why, changes=changes)
+    return commands.install("./" + url.rpartition("/")[2].replace("%2B", "+"), no_deps=True, why=why, changes=changes)
 
 
 def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) -> tuple[Fix, ...]:
@@ -281,9 +286,7 @@ def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) 
         else commands.by_hand((), words, "nothing")
     )
     why, changes = "the file that you copied, by its own name", f"adds {name}"
-    file = url.rpartition("/")[2].replace("%2B", "+") if url else f"{name.replace('-', '_')}-VERSION.whl"
-    install = commands.install(f"./{file}", no_deps=True, why=why, changes=changes)
-    put = commands.by_hand(commands.rendered(facts, install).argv, why, changes)
+    put = commands.by_hand(commands.rendered(facts, _of_file(name, url, why, changes)).argv, why, changes)
     made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
     forced = package_cures.forcing(facts, "the setup compiles and asks nobody for a wheel")
     if forced:

@@ -35,6 +35,7 @@ References
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor import commands
@@ -91,6 +92,19 @@ MODE = FailureMode(
             sample='  File "/venv/lib/python3.11/site-packages/ultralytics/nn/tasks.py", line 732, in torch_safe_load',
             strength="context",
         ),
+        # The frame of the call, and its source line: for the line to write.
+        Sign(
+            pattern=r"(?:^|\s)File \"(?P<file>[^\"]{1,300})\", line (?P<line>\d+)",
+            literal='File "',
+            sample='  File "/srv/app/models/experimental.py", line 118, in attempt_load',
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^\s*(?:[│|>]\s*)?(?P<source>\S.{0,200}\btorch\.load\(.{0,200})$",
+            literal="torch.load(",
+            sample="    ckpt = torch.load(w, map_location=map_location)  # load",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="loads a checkpoint that holds an object",
@@ -107,6 +121,9 @@ class Refused(Variant, frozen=True, kw_only=True):
 
     call: Literal["ultralytics", "own", "unknown", "blocked"]
     name: str | None = None  # the class or function that torch refused: "ultralytics.nn.tasks.DetectionModel"
+    place: str | None = None  # the file and line of the call: "models/experimental.py, line 118"
+    written: str | None = None  # that line with weights_only=False
+    says_true: bool = False  # the call itself says weights_only=True, which no variable overrules
 
 
 def _older(version: str, than: str) -> bool:
@@ -148,8 +165,43 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message="torch.load refused a file there: it reads with weights_only=True, and the file holds more than weights"
         f"{f': {name}' if name else ''}.",
         evidence=evidence,
-        variant=Refused(call=_call(facts, seen, name), name=name),
+        variant=_refused(_call(facts, seen, name), name, seen),
     )
+
+
+def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, seen: Seen) -> Refused:
+    """Return the variant, with the last call of torch.load that the traceback shows outside of packages."""
+    shown = [m for m in seen.matches if "source" in m.groups]
+    for source in reversed(shown):
+        above = [
+            m
+            for m in seen.matches
+            if "file" in m.groups and m.file == source.file and 0 < source.line - m.line <= _WRAPPED
+        ]
+        if not above or _OF_A_PACKAGE.search(above[-1].groups["file"]):
+            continue
+        frame, line = above[-1].groups, source.groups["source"]
+        written = _with_weights_only_false(line)
+        place = f"{frame['file']}, line {frame['line']}"
+        return Refused(call=call, name=name, place=place, written=written, says_true="weights_only=True" in line)
+    return Refused(call=call, name=name)
+
+
+_WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
+_OF_A_PACKAGE = re.compile(r"(?:site|dist)-packages[\\/]")
+
+
+def _with_weights_only_false(line: str) -> str | None:
+    """Return a source line in which torch.load says weights_only=False; None where its call ends on another line."""
+    if "weights_only" in line:
+        return re.sub(r"weights_only\s*=\s*\w+", "weights_only=False", line).partition("  #")[0].rstrip()
+    start = line.find("torch.load(") + len("torch.load(")
+    depth = 1
+    for at in range(start, len(line)):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(line[at], 0)
+        if depth == 0:
+            return f"{line[:at].rstrip(', ')}, weights_only=False{line[at:]}".partition("  #")[0].rstrip()
+    return None
 
 
 def _call(facts: Facts, seen: Seen, name: str | None) -> Literal["ultralytics", "own", "unknown"]:
@@ -185,17 +237,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "for files that you trust: torch then runs whatever code a file holds, if the call does not forbid it",
     )
     forced = Fix(title="Let torch load all of each file", steps=(force,), verify=verify)
+    line = (
+        f"if you trust the file: in {variant.place} write: {variant.written}"
+        if variant.place and variant.written
+        else f"if you trust the file: write weights_only=False into the call of torch.load in {variant.place or 'the line that the traceback names'}"
+    )
     call = commands.by_hand(
         (),
-        "if you trust the file: write torch.load(path, weights_only=False) in the line that the traceback names"
-        + (", or load it with YOLO(path)" if (variant.name or "").startswith("ultralytics.") else ""),
+        line + (", or load it with YOLO(path)" if (variant.name or "").startswith("ultralytics.") else ""),
         "one line of your program",
         "low",
         risk_text="the file can run any code when it is loaded",
     )
     own = Fix(title="Ask torch for all of this file", steps=(call,), verify=verify)
     if variant.call == "own":
-        return (own, forced)
+        return (own, forced) if variant.says_true else (forced, own)
     newer = Fix(
         title="Install a newer ultralytics",
         steps=(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, text, version_here
-from attn_doctor.failure_modes.shared.torch_steps import conda_name
-from attn_doctor.knowledge import old_torch
+from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, of_conda, text, version_here
+from attn_doctor.failure_modes.shared.torch_install import conda_name
+from attn_doctor.knowledge import old_torch, torch_choice
 from attn_doctor.knowledge.old_torch import OldBuild
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
@@ -33,7 +33,8 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
     runs = (
         f"driver {driver} runs it"
         if driver
-        else "nvidia-smi has to show this CUDA Version or a newer one at its top; an RTX 50 runs no torch before 2.7"
+        else "nvidia-smi has to show this CUDA Version or a newer one at its top"
+        + ("" if machine_of(facts).capabilities else "; an RTX 50 runs no torch before 2.7")
     )
     release = found.requirements[0].partition("==")[2].partition("+")[0]
     there = version_here(facts, "torch")
@@ -45,10 +46,12 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
         where = ("--prefix", prefix) if prefix else ()
         argv = ("conda", "install", *where, *names, f"cudatoolkit={found.cuda}", "-c", "pytorch")
         return (commands.by_hand(argv, why, "packages of conda", takes="up to 2 GB"),)
+    audio = (found.torchaudio,) if distribution(facts, "torchaudio") else ()
     return (
         commands.install(
             *found.requirements,
-            find_links=old_torch.WHEELS,
+            *audio,
+            find_links=torch_choice.STABLE,
             # A version without its build counts as met by every build of it.
             reinstall=found.plain and same,
             no_deps=found.plain and same,

@@ -71,6 +71,10 @@ def build(
         if row is not None and row.note is not None:
             words = f"{row.note}: {why}"
         return commands.by_hand((), words, "adds the package", takes=_takes(name))
+    version = facts.torch.version
+    if release is None and asked == name:
+        release = built_packages.for_old_torch(row, version if isinstance(version, str) else None)
+        why += f"; {release} is the last for torch {version}" if release else ""
     return commands.install(
         asked if release is None else f"{name}=={release}",
         why=why,

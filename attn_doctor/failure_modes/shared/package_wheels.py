@@ -7,7 +7,7 @@ neither, the command asks the torch that is there, and needs no reading of versi
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.failure_modes.shared import subject, torch_asked, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, text
 from attn_doctor.knowledge import built_packages, pytorch, torch_choice
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -145,18 +145,8 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
             changes=name,
         )
         return (Fix(title=title, steps=(step,), verify=verify),)
-    both = torch_steps.newest_steps(facts, "both from one index, so that they belong together", reinstall=True)
-    if name == "torchvision":
-        return (Fix(title="Install torch and torchvision together", steps=both, verify=verify),)
-    asked = Install(
-        requirements=(torch_choice.of_the_torch_there(name),),
-        index_url=torch_choice.index_of("cu{cuda}"),
-        reinstall=True,
-        no_deps=True,
-        why=f"{name} has the numbers of torch, up to 2.11, its last",
-        changes=name,
-    )
-    return (Fix(title=title, steps=(commands.by_the_torch_there(facts, asked),), verify=verify),)
+    steps = torch_steps.together(facts, name)
+    return (Fix(title=f"Install torch and {name} together", steps=steps, verify=verify),)
 
 
 def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
@@ -231,30 +221,17 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
             changes=name if again else f"adds {name}",
         )
         return (step,)
-    if torch is None:
-        return torch_steps.newest_steps(facts, f"the torch that {name} is built for", beside=(name,))
-    asking = Install(
-        requirements=(name, torch_choice.of_the_torch_there()),
-        index_url=(row.url or "").format(flavour="cu{cuda}"),
-        upgrade=again,
-        why=f"takes the release of {name} that was built for the torch that is there",
-        changes=name,
-    )
-    return (commands.by_the_torch_there(facts, asking),)
+    return torch_steps.together(facts, name)
 
 
 def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
     """Return the steps to a wheel of a page of links. Where the page has none, pip builds the source that PyPI has, beside torch."""
     if facts.torch.version is None:
         return ()
-    known = isinstance(facts.torch.version, str)
-    page = (
-        built_packages.wheel_index(row, *_torch(facts))
-        if known
-        else (row.url or "").format(flavour="cu{cuda}", minor="{minor}")
-    )
-    exact = built_packages.pinned(row, *_torch(facts)) if known else None
-    if page is None or (row.pins and exact is None):
+    known, of = isinstance(facts.torch.version, str), torch_asked.example_up_to(row.torch_last)
+    torch = _torch(facts) if known else (of.torch, of.flavour)
+    page, exact = built_packages.wheel_index(row, *torch), built_packages.pinned(row, *torch)
+    if page is None or (row.pins and (exact is None or not known)):
         return ()
     step = Install(
         requirements=(exact or name,),
@@ -268,7 +245,7 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
         + ("" if row.only_wheels else "; where that page has none, it is compiled"),
         changes=f"adds {name}",
     )
-    return (step if known else commands.by_the_torch_there(facts, step),)
+    return (step,) if known else torch_asked.steps(facts, step, of, "the page names both: put in those that are there")
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:

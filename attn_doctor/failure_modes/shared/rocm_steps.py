@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import amd
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -46,3 +47,47 @@ def newer(facts: Facts) -> tuple[Fix, ...]:
         takes="20 GB",
     )
     return (Fix(title="Take an image of a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
+
+
+_HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"
+# The GPUs for which AMD's HIP SDK brings the libraries. https://rocm.docs.amd.com/projects/install-on-windows/en/latest/reference/system-requirements.html
+_OF_THE_SDK = ("gfx1030", "gfx1100", "gfx1101", "gfx1102")
+_LIBRARIES = "https://github.com/likelovewant/ROCmLibs-for-gfx1103-AMD780M-APU/releases"
+
+
+def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
+    """Return the two ways of an AMD GPU under Windows: ZLUDA with AMD's HIP SDK, and AMD's own torch, which needs neither.
+
+    https://github.com/patientx/ComfyUI-Zluda/issues/5, https://vladmandic.github.io/sdnext-docs/ZLUDA (libraries for other GPUs)
+    """
+    look = commands.by_hand(
+        ("hipInfo.exe",),
+        "in a new prompt: has to print the AMD GPU. Where it is not found, the next line; where it is, install the newest driver of AMD, and "
+        "remove what an NVIDIA driver left",
+        "nothing",
+        "none",
+    )
+    words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
+    path = commands.by_hand(
+        ("powershell", "-Command", words),
+        "6.2 stands for the release of the HIP SDK that is there; where there is none, first install the one that the README of your ZLUDA names: "
+        "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
+        "PATH of this user",
+    )
+    gfx = next(iter(machine_of(facts).gfx), None)
+    steps: tuple[Step, ...] = (look, path)
+    if gfx is not None and gfx not in _OF_THE_SDK:
+        steps = (*steps, _libraries(gfx))
+    own = torch_steps.newest(facts, "Install AMD's torch for Windows", maker="amd")
+    return (Fix(title="Put AMD's HIP SDK on PATH", steps=steps, verify=commands.check(facts)), *own)
+
+
+def _libraries(gfx: str) -> Step:
+    return commands.by_hand(
+        (),
+        f"the HIP SDK has no rocBLAS for {gfx}: keep a copy of its folder bin\\rocblas\\library, and put the files for {gfx} and this release of the "
+        f"SDK there, with the rocblas.dll beside them ({_LIBRARIES}: built by others than AMD)",
+        "libraries of the HIP SDK",
+        "medium",
+        risk_text="they are built by others than AMD",
+    )

@@ -6,6 +6,8 @@ only for a server of models, which is built for one torch, torch changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -15,6 +17,7 @@ from attn_doctor.failure_modes.mode import Variant
 from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import SERVERS, distribution, machine_of, text
 from attn_doctor.knowledge import torch_choice
+from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
@@ -134,3 +137,16 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
         risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
     )
     return (*((vision,) if vision else ()), *((step,) if names else ()))
+
+
+def reported(matches: Sequence[Match]) -> Conflicting:
+    """Return the conflicts that lines of pip report: "PACKAGE requires X, but you have Y"."""
+    pairs = (
+        Pair(
+            package=canonicalize_name(m.groups["package"].rpartition("conflicts.")[2]),
+            requires=m.groups["requires"] + m.groups["limits"],
+            have=m.groups["have"].strip(" ."),
+        )
+        for m in matches
+    )
+    return Conflicting(pairs=tuple(dict.fromkeys(pairs)))

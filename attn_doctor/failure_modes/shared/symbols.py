@@ -60,7 +60,7 @@ class Explanation(NamedTuple):
 
 
 _LIBRARY = re.compile(
-    r"(?:[\\/](?:site|dist)-packages[\\/](?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}\.so: "
+    r"(?:[\\/](?:site|dist)-packages[\\/]\[?(?P<folder>\w+)|(?P<file>\w+_(?:cuda|C|ext)))\S{0,200}?\.so(?:\]\(\S{1,200}\))?: "
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, cuda_toolkits, places
+from attn_doctor.commands import cuda_images, cuda_toolkits, places, toolkit_of_torch
 from attn_doctor.failure_modes.shared import building, pip_toolkit, subject, wheel_fixes
 from attn_doctor.model.facts import Facts, Toolkit
 from attn_doctor.model.findings import Fix
@@ -17,11 +17,15 @@ from attn_doctor.model.versions import dotted, pair
 
 # The releases by which the commands are shown where torch's CUDA is not known; the second: the first whole major that knows the DGX Spark.
 _EXAMPLE, _EXAMPLE_OF_SPARK = (12, 8), (13, 0)
+# PyPI's newest torch for these: 1.13.1 for CUDA 11.7, and 2.4.1 for CUDA 12.1.
+_OF_OLD_PYTHONS = {(3, 7): (11, 7), (3, 8): (12, 1)}
 
 
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
     """Return the fixes. `floor`: the oldest CUDA that the package takes. `replace`: the toolkit that comes with this system is the wrong one."""
     wheel = building.without_compiling(facts)
+    if subject.package(facts) == "deepspeed" and facts.system.os != "windows":
+        wheel = ()  # its setup asks nvcc for its version also where nothing is compiled: op_builder/builder.py, installed_cuda_version
     here = whole(facts, floor)
     if here is not None:
         return (_point_at(facts, here), *wheel)
@@ -108,27 +112,28 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     there = cuda_toolkits.elsewhere(facts)
     if there is not None:
         return there
-    shell = commands.shell_of(facts)
-    version = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _EXAMPLE
-    example = cuda_toolkits.install(facts, version)[-1]
-    lines = [
-        f"{line} ({other})" if (other := commands.in_powershell(step, shell)) else line
-        for step in example.steps
-        if (line := commands.shown(step, shell))
-    ]
-    how = "; ".join(lines) or example.steps[0].why
+    title = "Install a CUDA toolkit of torch's major"
+    steps = toolkit_of_torch.steps(facts) if floor is None else ()
+    if steps:
+        return Fix(title=title, steps=steps, verify=building.verify(facts))
+    version = _example(facts, floor)
     least = f", and not older than {floor}" if floor else ""
-    steps = (
-        cuda_toolkits.ask_torch(facts),
-        *((cuda_images.another(facts, None, None),) if places.container(facts) else ()),
-        commands.by_hand(
-            (),
-            f"install the toolkit of that release{least}. For {dotted(version)}, for example: {how}",
-            "adds a CUDA toolkit",
-            takes="about 5 GB",
-        ),
+    ask = cuda_toolkits.ask_torch(facts)
+    ask = msgspec.structs.replace(
+        ask,
+        why=f"says for which CUDA torch was built: the toolkit has to be of this major{least}. {dotted(version)} below stands for it",
     )
-    return Fix(title="Install a CUDA toolkit of torch's major", steps=steps, verify=building.verify(facts))
+    if places.container(facts) and not places.environment_tool(facts):
+        return Fix(title=title, steps=(cuda_images.another(facts, None, None), ask), verify=building.verify(facts))
+    steps = (ask, *cuda_toolkits.install(facts, version)[-1].steps)
+    return Fix(title=title, steps=steps, verify=building.verify(facts))
+
+
+def _example(facts: Facts, floor: str | None) -> tuple[int, int]:
+    """Return the release by which the commands are shown: the CUDA of the newest torch for this Python, or the floor of the package."""
+    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    usual = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _OF_OLD_PYTHONS.get(python or (3, 12), _EXAMPLE)
+    return max(usual, pair(floor) or usual) if floor else usual
 
 
 def with_torch_cuda(facts: Facts, cuda: str | None) -> Facts:

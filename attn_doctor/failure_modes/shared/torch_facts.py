@@ -39,7 +39,7 @@ def machine_of(facts: Facts) -> Machine:
         cuda = text(facts.torch.cuda)  # that torch was seen to run, so the driver takes its CUDA
     return Machine(
         os=system.os if isinstance(system.os, str) else None,
-        machine=text(system.machine) or _machine_of_platform(key.platform),
+        machine="x86" if key.platform == "win32" else text(system.machine) or _machine_of_platform(key.platform),
         maker=_maker(facts),
         board=system.board if isinstance(system.board, str) else None,
         jetpack=text(system.jetpack),
@@ -87,12 +87,15 @@ def with_gpu(facts: Facts, capability: str) -> Facts:
 def _assumed_cuda(facts: Facts) -> str:
     """Return the CUDA that a driver of which nothing is known runs at least: the DGX Spark came with driver 580.
 
-    Who has a torch for CUDA 11 may have a driver for it: its builds run on every newer one too.
+    Who has a torch or a toolkit for CUDA 11 may have a driver for it: its builds run on every newer one too.
     https://docs.nvidia.com/dgx/dgx-spark/release-notes.html
     """
     if facts.system.board == "dgx-spark":
         return "13.0"
-    return "11.8" if (text(facts.torch.cuda) or "").startswith("11.") else "12.0"
+    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
+    majors = {(text(kit.version) or "").partition(".")[0] for kit in kits}
+    eleven = (text(facts.torch.cuda) or "").startswith("11.") or (majors and majors <= {"9", "10", "11"})
+    return "11.8" if eleven else "12.0"
 
 
 def own_index(facts: Facts) -> str | None:

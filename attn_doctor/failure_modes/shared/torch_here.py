@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 
 from attn_doctor import commands
 from attn_doctor.commands import places
+from attn_doctor.failure_modes.shared import torch_asked
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
-from attn_doctor.failure_modes.shared.torch_steps import conda_name, conda_step, release
+from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
+from attn_doctor.failure_modes.shared.torch_steps import release
 from attn_doctor.knowledge import pytorch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
@@ -15,6 +17,8 @@ from attn_doctor.model.facts import Facts, OsName
 from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import local, pair
 
+# https://github.com/pytorch/vision#installation has the table
+_NUMBERS = "for another torch the minor of torchvision is 15 more: 0.21 for torch 2.6, 0.24 for 2.9"
 _FIRST_OF_AN_INDEX = (1, 11)  # older ones are on a page, https://pytorch.org/get-started/previous-versions/
 
 
@@ -147,28 +151,31 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
     )
 
 
-def vision_of_the_torch_there(facts: Facts) -> Step:
-    """Return the step to the torchvision that belongs to the torch there, whichever that is. Boards have no wheel of it."""
+def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps to the torchvision that belongs to the torch there, whichever that is. Boards have no wheel of it."""
+    of = torch_asked.example(facts)
     if places.jetson(facts):
         built = Install(
-            requirements=("torchvision @ git+https://github.com/pytorch/vision.git@release/{vision}",),
+            requirements=("torchvision @ git+https://github.com/pytorch/vision.git@release/0.20",),
             reinstall=True,
             no_deps=True,
             no_build_isolation=True,
-            why="no wheel of torchvision belongs to NVIDIA's torch: compiled on the board, with git, for 20 to 60 minutes",
+            why="no wheel of torchvision belongs to NVIDIA's torch",
             changes="torchvision",
             takes="20 to 60 minutes",
         )
-        return commands.by_the_torch_there(facts, built)
-    step = Install(
-        requirements=("torchvision=={vision}.*",),
-        index_url=torch_choice.index_of("{flavour}"),
+        other = f"no wheel of torchvision belongs to NVIDIA's torch: it is compiled on the board, with git; {_NUMBERS}"
+        return torch_asked.steps(facts, built, torch_asked.Example("2.5.0", "12.6"), other)
+    wanted = torch_choice.vision_for(of.torch)
+    line = Install(
+        requirements=(wanted,),
+        index_url=torch_choice.index_of(of.flavour),
         reinstall=True,
         no_deps=True,
-        why="of the same index as torch, which stays",
+        why="torch stays",
         changes="torchvision",
     )
-    return commands.by_the_torch_there(facts, step)
+    return torch_asked.steps(facts, line, of, f"{_NUMBERS}, and the index ends as its version does behind the +")
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:

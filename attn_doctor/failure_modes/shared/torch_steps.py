@@ -9,26 +9,22 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import places
 from attn_doctor.commands.installers import chosen, context, keeps_books
-from attn_doctor.failure_modes.shared import subject
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, pins_torch, text, version_here
-from attn_doctor.knowledge import pytorch, torch_choice, wheels
+from attn_doctor.failure_modes.shared import old_torch_steps, subject
+from attn_doctor.failure_modes.shared.torch_facts import machine_of, pins_torch, text, version_here
+from attn_doctor.failure_modes.shared.torch_install import (
+    by_conda,
+    choice,
+    steps_of,
+    without_index,
+)
+from attn_doctor.knowledge import built_packages, old_torch, pytorch, torch_choice, wheels
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.torch_machine import Machine, Maker
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Risk, Step
-from attn_doctor.model.versions import pair
-
-_FAMILY = ("torch", "torchvision", "torchaudio")
-_OTHERS = "packages that pin torch may complain"
-
-
-def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
-    """Return the newest torch that this machine runs. `maker`: of the GPU, where the finding itself tells it."""
-    machine = machine_of(facts)
-    return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair, parse
 
 
 def newest(
@@ -55,6 +51,76 @@ def newest(
     named = found.title if isinstance(found, NoTorch) else title
     fix = Fix(title=named, steps=steps, verify=commands.check(facts))
     return (*fresh_runtime(facts), fix, *_from_registry(facts, found))
+
+
+def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstall: bool = False) -> tuple[Fix, ...]:
+    """Return the fixes that bring a torch which this machine runs: another build of the release that is there, else the newest.
+
+    The release stays where it is one before 2.0, whose programs mostly need that very one, and where the Python is not known: it has
+    wheels for the one that is there. `title` ends with the CUDA: "Install a torch for CUDA {cuda}".
+    """
+    old, same, rebuilt = old_torch_steps.same_release(facts), _same_release(facts), _built_again(facts)
+    verify = commands.check(facts)
+    if old is not None:
+        named = title.format(cuda=old.cuda, name=f"torch {old.row.torch}")
+        return (Fix(title=named, steps=(*old_torch_steps.steps(facts, old), *rebuilt), verify=verify),)
+    if same is not None and another_image(facts) is None:
+        named = title.format(cuda=same.cuda, name=same.name)
+        return (
+            *fresh_runtime(facts),
+            Fix(title=named, steps=(*steps_of(facts, same, why), *rebuilt), verify=verify),
+        )
+    found = choice(facts)
+    known = isinstance(found, Choice) and found.cuda is not None
+    named = (
+        title.format(cuda=found.cuda, name=found.name)
+        if known and isinstance(found, Choice)
+        else "Install another torch"
+    )
+    made = newest(facts, named, why=why, reinstall=reinstall)
+    return tuple(
+        msgspec.structs.replace(fix, steps=(*fix.steps, *rebuilt)) if fix.title == named else fix for fix in made
+    )
+
+
+def _built_again(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps for the packages that a log names and that were compiled for the torch from before: they do not import with another."""
+    rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
+    sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
+    others = [row.name for row in rows if row.wheels != "none"]
+    steps: list[Step] = [
+        commands.install(
+            str(row.get),
+            reinstall=True,
+            no_deps=True,
+            no_build_isolation=True,
+            no_cache=True,
+            why=f"{row.name} was compiled for the torch from before: it is built again for this one, with a toolkit of its CUDA",
+            changes=row.name,
+            takes="minutes to an hour",
+        )
+        for row in sources
+    ]
+    if others:
+        words = f"{', '.join(others)}: compiled for the torch from before, and to be installed again for this one"
+        steps.append(commands.by_hand((), words, ", ".join(others)))
+    return tuple(steps)
+
+
+def _same_release(facts: Facts) -> Choice | None:
+    """Return another CUDA build of the release that is there, where no Python is known for a newer one; None where there is none."""
+    version, machine = text(facts.torch.version), machine_of(facts)
+    read = parse(version or "")
+    if (
+        version is None
+        or read is None
+        or read.is_prerelease
+        or machine.python is not None
+        or torch_choice.by_others(version)
+    ):
+        return None
+    found = torch_choice.choose_release(machine, version.partition("+")[0])
+    return found if isinstance(found, Choice) and found.cuda is not None and found.build != version else None
 
 
 def another_image(facts: Facts) -> Fix | None:
@@ -97,44 +163,39 @@ def newest_steps(
     """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
     found = choice(facts, maker)
     if isinstance(found, NoTorch):
-        return _without_index(facts, found)
-    by_conda = _by_conda(facts, found)
-    return (by_conda,) if by_conda else _install(facts, found, why, beside, reinstall=reinstall)
+        return without_index(facts, found)
+    of_conda = by_conda(facts, found)
+    return (of_conda,) if of_conda else steps_of(facts, found, why, beside, reinstall=reinstall)
 
 
-def _without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
-    """Return the steps of what is on no index: NVIDIA's own wheel with what it loads, and a torchvision compiled for it; else the words.
+def together(facts: Facts, name: str) -> tuple[Step, ...]:
+    """Return the step that installs a package of which each release is for one torch, with the torch that it wants: the resolver finds the pair.
 
-    https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
+    Neither is pinned: the newest torch has often no release of the package yet.
     """
-    if found.wheel is None:
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
-    blas = commands.by_hand(
-        places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
-        "the wheel loads OpenBLAS",
-        "adds OpenBLAS",
+    found = choice(facts)
+    if isinstance(found, NoTorch):
+        return without_index(facts, found)
+    family = dict.fromkeys(("torch", "torchvision", name))
+    step = commands.install(
+        *msgspec.structs.replace(found, pinned=False, beside=()).requirements(*family),
+        index_url=found.index_url,
+        upgrade=True,
+        why="; ".join(
+            part
+            for part in (
+                f"{name} is built for one torch, and the resolver takes both from one index",
+                found.why,
+                found.doubt,
+            )
+            if part
+        ),
+        changes=f"{name}, torch and torchvision",
+        risk="medium",
+        risk_text="packages that were built for the torch from before have to be built again",
+        takes=found.takes,
     )
-    again = commands.install(
-        found.wheel, why=found.words, changes="torch, to NVIDIA's own", reinstall=True, no_deps=True, takes="1 GB"
-    )
-    needs = commands.install(
-        found.wheel,
-        "numpy<2",
-        why="what it needs and is not there; it was built for NumPy 1",
-        changes="what is missing",
-    )
-    if found.torchvision is None:
-        return blas, again, needs
-    vision = commands.install(
-        f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
-        why="no wheel of torchvision belongs to it: compiled on the board, with git",
-        changes=f"torchvision, to {found.torchvision}",
-        reinstall=True,
-        no_deps=True,
-        no_build_isolation=True,
-        takes="10 to 30 minutes",
-    )
-    return blas, again, needs, vision
+    return (step,)
 
 
 def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: str | None = None) -> tuple[Step, ...]:
@@ -198,7 +259,7 @@ def bare() -> tuple[str, ...]:
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
     """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
     found = choice(facts)
-    return () if isinstance(found, NoTorch) else _install(facts, found, why, reinstall=True)
+    return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=True)
 
 
 def release(
@@ -211,7 +272,7 @@ def release(
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
         return (commands.by_hand((), found.words, "torch and torchvision"),)
-    return _install(facts, found, why, reinstall=reinstall)
+    return steps_of(facts, found, why, reinstall=reinstall)
 
 
 def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
@@ -219,7 +280,7 @@ def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[
     found, reason = _for_flash_attn(facts, release)
     if isinstance(found, NoTorch):
         return newest_steps(facts, why)
-    return _install(facts, found, f"{why}; {reason}" if reason else why)
+    return steps_of(facts, found, f"{why}; {reason}" if reason else why)
 
 
 def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | NoTorch, str | None]:
@@ -247,7 +308,7 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
     found = torch_choice.choose_release(machine_of(facts), wanted)
     if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
         return ()
-    return _install(facts, found, why, reinstall=True)
+    return steps_of(facts, found, why, reinstall=True)
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
@@ -277,19 +338,8 @@ def _with_gpu(facts: Facts) -> Machine:
 
 def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
     """Return the step to the last torch 1 for the CUDA of an old toolkit, where an old Python runs it; none elsewhere."""
-    wanted = torch_choice.before_two(nvcc, machine_of(facts).python)
-    if not wanted:
-        return ()
-    step = commands.install(
-        *wanted,
-        find_links=torch_choice.STABLE,
-        why=f"for CUDA {nvcc}, as the toolkit that is here, and for this Python",
-        changes="torch and torchvision",
-        risk="medium",
-        risk_text=_OTHERS,
-        takes="1 to 2 GB",
-    )
-    return (step,)
+    found = old_torch.for_toolkit(nvcc, machine_of(facts))
+    return old_torch_steps.steps(facts, found) if found else ()
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
@@ -303,43 +353,14 @@ def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[S
     if isinstance(latest, Unknown):
         return ()
     why = f"for CUDA {major}, as the toolkit that is here"
-    return release(facts, latest.latest, why, rows[0].cuda, reinstall=nvcc is not None)
-
-
-def _install(
-    facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
-) -> tuple[Step, ...]:
-    """Return the steps that install a choice. The same release in another build has to be installed again: pip takes it for met."""
-    names, there = _family(facts), version_here(facts, "torch")
-    if not reinstall and not beside and there == found.build:
-        return ()  # this very build is there
-    again = reinstall or (there is not None and there.partition("+")[0] == found.torch)
-    requirements = (*found.requirements(*names), *beside)
-    reason = "; ".join(part for part in (why, found.why, found.doubt) if part)
-    changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
-    risk: Risk = "low" if there is None else "medium"
-    said = None if there is None else _OTHERS
-    if again:
-        return commands.reinstall(
-            *requirements,
-            index_url=found.index_url,
-            why=reason,
-            changes=changes,
-            risk=risk,
-            risk_text=said,
-            takes=found.takes,
-        )
-    return (
-        commands.install(
-            *requirements,
-            index_url=found.index_url,
-            why=reason,
-            changes=changes,
-            risk=risk,
-            risk_text=said,
-            takes=found.takes,
-        ),
-    )
+    machine = machine_of(facts)
+    found = torch_choice.choose_release(machine, latest.latest, rows[0].cuda)
+    if isinstance(found, Choice) and machine.python is None:
+        found = msgspec.structs.replace(found, pinned=False)
+    if isinstance(found, NoTorch):
+        return ()
+    # A newer one for another CUDA may be there, which an installer would keep.
+    return steps_of(facts, found, why, reinstall=nvcc is not None or not found.pinned)
 
 
 def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
@@ -360,52 +381,3 @@ def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
         risk_text="files of the runtime are lost",
     )
     return (Fix(title=f"Take {name}'s own torch again", steps=(step,), verify=commands.check(facts)),)
-
-
-def _by_conda(facts: Facts, found: Choice) -> Step | None:
-    """Return conda-forge's torch where conda installed torch: pip would lay another over it. PyTorch's own channel ended with 2.5.
-
-    https://github.com/pytorch/pytorch/issues/138506
-    """
-    if not of_conda(facts, "torch") or found.flavour == "cpu" or (found.flavour or "").startswith(("rocm", "xpu")):
-        return None
-    names = ("pytorch-gpu" if found.cuda else "pytorch", "torchvision")
-    return conda_step(
-        facts,
-        names,
-        "conda-forge's build; conda takes the CUDA that the driver here runs (`conda info` names it __cuda)",
-    )
-
-
-def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False) -> Step:
-    """Return the step by hand that installs packages of conda-forge into the environment of the target."""
-    prefix = text(facts.interpreter.prefix)
-    tools = facts.interpreter.installers
-    tool = (
-        next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
-        if isinstance(tools, tuple)
-        else "conda"
-    )
-    where = ("--prefix", prefix) if prefix else ()
-    force = ("--force-reinstall",) if again else ()
-    return commands.by_hand(
-        (tool, "install", *where, *force, "-c", "conda-forge", *names), why, "packages of conda", takes="up to 3 GB"
-    )
-
-
-def conda_name(requirement: str) -> str:
-    """Return a requirement of pip as conda writes it: "pytorch=2.9.1"."""
-    name, _, version = requirement.partition("==")
-    return {"torch": "pytorch"}.get(name, name) + (f"={version}" if version else "")
-
-
-def _family(facts: Facts) -> tuple[str, ...]:
-    """Return the packages that change with torch: torchvision where it is there or nothing is, torchaudio where it is there."""
-    names = ["torch"]
-    if (
-        version_here(facts, "torchvision")
-        or version_here(facts, "torch") is None
-        or isinstance(facts.packages.distributions, Unknown)
-    ):
-        names.append("torchvision")
-    return (*names, *(["torchaudio"] if version_here(facts, "torchaudio") else []))

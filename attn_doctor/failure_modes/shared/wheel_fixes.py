@@ -5,9 +5,12 @@ For flash-attn they are the wheel that fits, and doing without it.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
@@ -16,7 +19,7 @@ from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, torch_ch
 from attn_doctor.knowledge.wheel_key import Candidate, key_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 
 
 def torch_abi(facts: Facts) -> bool:
@@ -52,7 +55,15 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
         steps = (*_removal(facts, because), _installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
     elif isinstance(facts.torch.version, Unknown) or facts.grade == "stated":
-        made.append(look_it_up(facts))
+        found = look_it_up(facts)
+        # What does not fit goes first: programs that can do without it run from then on.
+        gone = (
+            ()
+            if any(isinstance(step, Install) for step in found.steps)
+            else _removal(facts, f"{because}: programs that can do without it run then")
+        )
+        title = found.title if not gone else f"Remove flash-attn; then {found.title[0].lower()}{found.title[1:]}"
+        made.append(msgspec.structs.replace(found, title=title, steps=(*gone, *found.steps)))
     removal = _removal(facts, f"{because}, and PyTorch's own fused attention needs no package")
     if removal:
         made.append(Fix(title="Do without flash-attn", steps=removal, verify=commands.check(facts)))
@@ -118,9 +129,12 @@ def look_it_up(facts: Facts) -> Fix:
     """
     if not official(facts):
         return _elsewhere(facts)
+    python = facts.interpreter.python
+    target = ("--target", python) if isinstance(python, str) and re.search(r"[\\/]", python) else ()
+    again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
-        ("attn-doctor", "wheels"),
-        "names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints with --force-reinstall",
+        ("attn-doctor", "wheels", *target),
+        f"names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints by {again}",
         "nothing",
         "none",
     )
@@ -146,6 +160,18 @@ def _elsewhere(facts: Facts) -> Fix:
         words = f"use {_SDPA}: flash-attn's own releases have no wheel for {where}"
         step = commands.by_hand((), words, "nothing", "none")
         return Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts))
+    exact = _for_windows(facts) if key.platform == "win_amd64" else None
+    if exact is not None:
+        step = commands.install(
+            exact,
+            no_deps=True,
+            reinstall=facts.subject.doing in ("importing", "running"),
+            why=f"flash-attn's own releases have no wheel for Windows: this is another person's, for this torch and Python (not checked by anybody here). "
+            f"Or do without: {_SDPA}",
+            changes="adds flash-attn, built by others",
+            risk="medium",
+        )
+        return Fix(title="Take a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
     addresses = " or ".join(c.url for c in found[:2])
     words = (
         f"flash-attn's own releases have no wheel for {where}; other people's have (not checked by anybody here): take the file "
@@ -153,6 +179,16 @@ def _elsewhere(facts: Facts) -> Fix:
     )
     step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
     return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
+
+
+def _for_windows(facts: Facts) -> str | None:
+    """Return the address of a community wheel for the torch and the Python that are stated; None where one is not, or no wheel is known."""
+    torch, python, cuda = facts.torch.version, key_of(facts).python, facts.torch.cuda
+    if not isinstance(torch, str) or not isinstance(python, str) or cuda is None or torch.endswith("+cpu"):
+        return None
+    if isinstance(cuda, str) and not cuda.startswith("12."):
+        return None
+    return other_wheel_sources.windows_wheel(torch, python)
 
 
 _SDPA = "PyTorch's own attention (SDPA, scaled_dot_product_attention), which needs no package"

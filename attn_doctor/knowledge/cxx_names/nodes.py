@@ -135,7 +135,7 @@ def text(node: Node, index: int | None = None) -> str:
 
 
 def _halves(node: Node, index: int | None) -> tuple[str, str]:
-    """Return the texts before and after the place where a declared name would stand."""
+    """Return the texts before and after the place where a declared name would be written."""
     if isinstance(node, (Text, Name)):
         return node.shown, ""
     if isinstance(node, Auto):
@@ -235,5 +235,5 @@ def _pointer(node: Pointer | Member, index: int | None) -> tuple[str, str]:
 
 
 def _plain(node: Node, index: int | None) -> Node:
-    """Return the item that a pack stands for here."""
+    """Return the item of a pack to use at this position, or the node itself."""
     return node.items[index] if isinstance(node, Parameter) and index is not None else node

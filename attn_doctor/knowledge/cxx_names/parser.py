@@ -44,7 +44,7 @@ _SPECIAL_NAMES = {"GV": "guard variable for ", "TH": "TLS init function for ", "
 
 @functools.lru_cache(maxsize=4096)
 def demangle(name: str) -> str:
-    """Return the readable form of a mangled name; the name itself where it is not mangled or cannot be read."""
+    """Return the readable form of a mangled name; the name itself if it is not mangled or cannot be read."""
     base, dot, clone = name.partition(".")
     if not base.startswith("_Z"):
         return name
@@ -59,7 +59,7 @@ def demangle(name: str) -> str:
 
 
 class _Reader(Types):
-    """The grammar of functions and names."""
+    """Parse the grammar of functions and names."""
 
     def encoding(self) -> Node:
         code = self.peek(2)

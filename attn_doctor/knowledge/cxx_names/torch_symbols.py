@@ -1,7 +1,7 @@
 """Find the torch minors that export a set of C++ names, from the table of symbols. Pure.
 
 `attn_doctor/knowledge/cxx_names/torch_symbols.json` is made from real torch wheels by scripts/refresh_torch_symbols.py.
-It holds demangled names, with both kinds of std::string of libstdc++ written as one: the C++ ABI is a separate
+It contains demangled names, in which both kinds of libstdc++'s std::string are written alike: the C++ ABI is a separate
 question.
 """
 
@@ -44,7 +44,7 @@ def signature(name: str) -> str:
 
 
 def flavour(name: str) -> bool | None:
-    """Return True for a name of the new C++ ABI, False for one of the old; None where it holds no string."""
+    """Return True for a name of the new C++ ABI, False for a name of the old ABI; None: the name contains no string."""
     if "__cxx11" in name:
         return True
     if "Ss" in name and "std::string" in demangle(name):
@@ -53,7 +53,7 @@ def flavour(name: str) -> bool | None:
 
 
 def flavours(names: Iterable[str]) -> bool | None:
-    """Return the C++ ABI of a library, from its names; None where no name shows it, or where names disagree."""
+    """Return the C++ ABI of a library, from its names; None if no name shows it, or if names disagree."""
     found = {flavour(name) for name in names} - {None}
     return found.pop() if len(found) == 1 else None
 
@@ -65,12 +65,12 @@ def minors() -> tuple[str, ...]:
 
 
 def exporting(name: str) -> frozenset[str] | None:
-    """Return the minors that export this mangled name; None where the table does not hold it."""
+    """Return the minors that export this mangled name; None: the table does not have the name."""
     return _dated().get(signature(name))
 
 
 def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the minors that export all of these names, oldest first; None where the table holds none of the names."""
+    """Return the minors that export all of these names, oldest first; None: the table has none of the names."""
     known = [spans for spans in map(exporting, names) if spans is not None]
     if not known:
         return None

@@ -8,7 +8,7 @@ from attn_doctor.logs.stated_facts.sign import Sign
 _CARD = (
     r"(?:NVIDIA )?GeForce (?:RTX|GTX|MX|GT) ?\d{3,4}(?: ?Ti)?(?: ?(?:SUPER|Super))?(?: ?D)?(?: with Max-Q Design)?(?: Laptop GPU)?|"
     r"Tesla [A-Z]\d{1,4}(?:[-\w]{0,20})|Quadro (?:RTX |GV|GP|[PTKM])\w{3,5}|NVIDIA TITAN \w{1,4}|"
-    r"NVIDIA (?:A\d{1,4}[A-Z]?|H[12]00|H800|H20|L\d{1,2}S?|B[123]00|T4|V100|RTX|GH200|GB\d{2,3}|DGX|Jetson|Thor|Orin)(?:[-\w. ]{0,40}?)"
+    r"NVIDIA (?:A\d{1,4}[A-Z]?|H[12]00|H800|H20|L\d{1,2}S?|B[123]00|T4|T\d{3,4}|V100S?|RTX|GH200|GB\d{2,3}|DGX|Jetson|Thor|Orin)(?:[-\w. ]{0,40}?)"
 )
 _AMD = r"AMD Radeon (?:RX|PRO|Pro|VII|Graphics|8\d{3}S|7\d{2}M|8\d{2}M)(?: ?[\w-]{1,10}){0,3}|AMD Instinct MI\w{2,5}|AMD Radeon(?:\(TM\))? Graphics"
 _NVIDIA = ("GeForce ", "Tesla ", "Quadro ", "NVIDIA A", "NVIDIA H", "NVIDIA L", "NVIDIA B", "NVIDIA T", "NVIDIA V", "NVIDIA R", "NVIDIA G", "NVIDIA J", "NVIDIA O")  # fmt: skip
@@ -44,6 +44,7 @@ SIGNS = (
     Sign(("your GPU has capability", "GPU has capability"), r"your GPU has capability \((?P<capability>\d+, \d)\)"),
     Sign(("get_device_capability",), r"get_device_capability\(\d?\)[^\d]{1,6}\((?P<capability>\d+, \d)\)"),
     Sign(("ompute capability",), r"(?:[Yy]our GPU|[Dd]evice \d?|GPU \d?).{0,60}(?:has|with|is of) (?:CUDA )?[Cc]ompute [Cc]apability:? (?P<capability>\d{1,2}\.\d)\b"),
+    Sign(("but running on sm",), r"kernel built for sm\S{2,12}, but running on (?P<capability>sm_?\d{2,3})"),
     Sign(("for option 'gpu-name'",), r"Value '(?P<capability>sm_\d{2,3})[af]?' is not defined for option 'gpu-name'", {}, "implied"),
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
     # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz

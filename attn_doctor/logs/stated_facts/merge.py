@@ -11,7 +11,7 @@ import msgspec
 from attn_doctor.knowledge.gpu import model
 from attn_doctor.knowledge.jetson import jetpack_of, jetpack_of_kernel
 from attn_doctor.knowledge.pytorch import pypi_cuda
-from attn_doctor.logs.stated_facts.typed_python import interpreter
+from attn_doctor.logs.stated_facts.typed_python import in_venv, interpreter
 from attn_doctor.model.facts import (
     AmdGpu,
     Compiler,
@@ -60,6 +60,7 @@ _PATHS = {
     "command": ("subject.command", "the command"),
     "folder": ("subject.folder", "the folder of the sources"),
     "address": ("subject.address", "the address of the package"),
+    "image": ("subject.image", "the image"),
 }
 _COMPARED = {"os", "machine"}  # exactly
 _BY_PAIR = {"python", "torch", "driver"}  # by major and minor
@@ -98,6 +99,9 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("interpreter.kind", "system" if kind.value == "user" else kind.value, kind)
     if (word := interpreter(stated)) is not None:
         made.set("interpreter.python", word.value, word)
+    if isinstance(stated.bundled, Stated) and isinstance(made.facts.interpreter.python, Unknown):
+        made.put("interpreter.python", stated.bundled)
+        made.set("interpreter.kind", "venv" if in_venv(stated.bundled.value) else "standalone", stated.bundled)
     if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
         made.set("system.jetpack", jetpack, stated.l4t)
     if isinstance(stated.kernel, Stated) and (jetpack := jetpack_of_kernel(stated.kernel.value)):
@@ -157,6 +161,8 @@ def _lock(stated: StatedFacts) -> str | None:
 
 def _platform(os: str, machine: str) -> str:
     """Return the platform as Python's sysconfig writes it."""
+    if os == "windows" and machine == "x86":
+        return "win32"
     if os == "windows":
         return "win-arm64" if machine == "aarch64" else "win-amd64"
     return f"macosx-11.0-{machine}" if os == "darwin" else f"linux-{machine}"
@@ -233,12 +239,16 @@ def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
 
 
 # By the names of lspci, https://pci-ids.ucw.cz. Which device it is stands there only with -nn.
-_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL}
+_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL, "Arc": INTEL}
+_ARC = "56a0"  # the device id of an Arc A770: torch has code for every Arc
 
 
 def _graphics(made: _Filling, stated: StatedFacts) -> None:
     if stated.pci:
-        bus = tuple(PciDevice(vendor=_VENDORS[maker.value], device="", pci_class="03") for maker in stated.pci)
+        bus = tuple(
+            PciDevice(vendor=_VENDORS[maker.value], device=_ARC if maker.value == "Arc" else "", pci_class="03")
+            for maker in stated.pci
+        )
         made.set("graphics.pci", bus, stated.pci[-1])
     names = stated.gpus
     amd = [gpu for gpu in names if gpu.value.startswith(("AMD", "Radeon"))]

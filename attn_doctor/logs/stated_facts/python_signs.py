@@ -23,11 +23,13 @@ _ENVIRONMENTS = (
     Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>(?:{_PATH}|/)(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
+    # A frame of the standard library: the minor is that of every environment made of it.
+    Sign(("/usr/lib/python", "/usr/lib64/python"), r"^File \"/usr/lib(?:64)?/python(?P<python>3\.\d{1,2})/(?!site-packages|dist-packages)[\w/]+\.py\", line \d", {}, "implied"),
     Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge)\d?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
-    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?!\S{{0,200}}installer_files[\\/]{{1,2}}env[\\/])(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
+    Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?!\S{{0,200}}(?:(?:installer_files|Applio[\w.-]*|alltalk_environment)[\\/]{{1,2}}env|[\\/](?:workenv|python_env))[\\/])(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
@@ -52,10 +54,11 @@ _ENVIRONMENTS = (
 )  # fmt: skip
 
 # pyenv-win's, a runner's of GitHub, and the one in the package of a program: "webui_forge\\system\\python", oobabooga's
-# "installer_files\\env", the voice programs' "runtime"; WinPython's "WPy64-3950\\python-3.9.5.amd64", https://winpython.github.io/
+# "installer_files\\env", the voice programs' "runtime", "python" of many others; WinPython's "WPy64-3950\\python-3.9.5.amd64", https://winpython.github.io/
 _OWN = (
     r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python|installer_files[\\/]{1,2}env|"
-    r"WPy(?:32|64)-\w+[\\/]{1,2}python(?:-3[\w.]+)?|(?:GPT-SoVITS|RVC|Retrieval|so-vits-svc)[\w .-]{0,60}[\\/]{1,2}runtime)"
+    r"WPy(?:32|64)-\w+[\\/]{1,2}python(?:-3[\w.]+)?|runtime|workenv|(?:Applio[\w.-]*|alltalk_environment)[\\/]{1,2}env|[Pp]ython|py3\d{1,2}|"
+    r"[Pp]ython[-_](?:miniconda|portable|env|dist|runtime)|[Pp]ython[-_.]?3[\d.]*|\.ext)"
 )
 # Pythons that are no environment: of the system, of one user's packages, of pyenv, of python.org.
 _SYSTEMS = (
@@ -75,14 +78,16 @@ _SYSTEMS = (
 # "python_embeded" is how ComfyUI's portable package spells it, https://github.com/comfyanonymous/ComfyUI#installing
 _BESIDE = r"(?:python_embed+ed|python_standalone|python[-_]?\d[\d.]*-embed-\w+|python[-_]portable)"
 _PORTABLE = (
-    Sign(("ComfyUI_windows_portable",), rf"{_WINDOWS}(?P<comfyui>{_DRIVE}ComfyUI_windows_portable)(?=[\\/]{{1,2}}ComfyUI[\\/])", {"os": "windows"}, "implied"),
     Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"(?:^|[\s>\"'(])(?P<portable>\.[\\/](?:[\w.-]+[\\/])?{_BESIDE})[\\/]python\.exe\b", {"os": "windows"}, "implied", 1),
     Sign(("ython_embed", "ython_standalone", "-embed-", "ython_portable", "ython-portable"), rf"{_WINDOWS}(?P<portable>{_DRIVE}{_BESIDE})(?=[\\/]{{1,2}}(?:[Ll]ib[\\/]|python\.exe))", {"os": "windows"}, "implied"),
 )  # fmt: skip
 
 _PYTHONS = (
+    Sign(("/python3.",), r"(?<!lib)(?<!lib64)/python(?P<python>3\.\d{1,2})/site-packages\b", {}, "implied", -1),
     Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
-    Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython(?P<python>3\d{1,2})[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
+    # A file of Python's own library: "/usr/lib/python3.8/subprocess.py".
+    Sign(_POSIX_ENVIRONMENT, r"/lib(?:64)?/python(?P<python>3\.\d{1,2})t?/(?!site-packages|dist-packages)[a-z_]\w*(?:/\w+){0,4}\.py\b", {}, "implied"),
+    Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython_?(?P<python>3(?:1[0-5]|[6-9]))\d{0,2}[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
     Sign((" torch-",), rf"\bPython-(?P<python>{_V3}) torch-"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3}) \((?:default|main|tags|heads|v3|\w{{3}} \d|[\w ]+, )"),
     Sign(("Python 3",), rf"^Python (?P<python>{_V3})(?: \|.{{0,80}}\|.{{0,80}})?$"),
@@ -139,6 +144,7 @@ _INSTALLERS = (
     _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
     _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
     _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
+    _ran("uv", ("[stderr]", "[stdout]"), r"^\[std(?:err|out)\]$"),
     _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
     _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
     _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
-from attn_doctor.logs.stated_facts import gpu_signs, python_signs, subject_signs, system_signs, torch_signs
+from attn_doctor.logs.stated_facts import (
+    gpu_signs,
+    programs,
+    prose_signs,
+    python_signs,
+    subject_signs,
+    system_signs,
+    table_signs,
+    torch_signs,
+)
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
 from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
 from attn_doctor.logs.stated_facts.typed import Answer, answers
@@ -19,8 +28,11 @@ from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFac
 _SIGNS = (
     *system_signs.SIGNS,
     *python_signs.SIGNS,
+    *programs.SIGNS,
     *torch_signs.SIGNS,
     *gpu_signs.SIGNS,
+    *table_signs.SIGNS,
+    *prose_signs.SIGNS,
     *subject_signs.SIGNS,
 )
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
@@ -41,6 +53,8 @@ _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
 _COMPOSE = re.compile(
     r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
 )
+# A notebook's cell in front of Debian's Python in /usr/local: so is Colab's. Kaggle's new one is too, but names itself.
+_COLABS = re.compile(r"/usr/local/lib/python3\.\d{1,2}/dist-packages")
 _FIRST_BRANCHES = 430
 # A long command may have been put together with the line below it, as if a terminal had broken one line.
 _NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
@@ -74,8 +88,8 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
         told = tuple(answers(log.end, log.file))
-        made = [*_claims(log), *_of_docker(log), *_of_compose(log), *_of_conda(lists), *_of_answers(told)]
-        made += list(_of_driver(made))
+        made = [*_claims(log), *_of_lines(log), *_of_conda(lists), *_of_answers(told)]
+        made += [*_of_driver(made), *_of_image(log, made)]
         claims = sorted(made, key=lambda claim: claim.place.line)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
@@ -133,6 +147,34 @@ def _place(match: Match) -> Place:
     return Place(file=match.file, line=match.line, text=match.text)
 
 
+def _of_lines(log: Log) -> Iterator[_Claim]:
+    """Yield what several lines say together."""
+    yield from _of_docker(log)
+    yield from _of_compose(log)
+    cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
+    if cell and any(_COLABS.search(text) for _, text in log.end):
+        place = Place(file=log.file, line=cell[0], text=cell[1].strip()[:200])
+        yield _Claim("surroundings", "colab", place, "implied")
+        yield _Claim("os", "linux", place, "implied")
+    for python, number, text in programs.beside_its_python(log.end):
+        yield _Claim("bundled", python, Place(file=log.file, line=number, text=text.strip()[:200]), "implied")
+
+
+def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
+    """Yield the image of a program that runs in it, where nobody typed a command: what is changed has to stand in its Dockerfile."""
+    found = programs.app_of_an_image(log.end)
+    if found is None or any(c.fact in ("command", "shell") for c in claims):
+        return
+    place = Place(file=log.file, line=found[0], text=found[1].strip()[:200])
+    for fact, value in (
+        ("os", "linux"),
+        ("surroundings", "docker"),
+        ("shell", "dockerfile"),
+        ("distribution", "debian"),
+    ):
+        yield _Claim(fact, value, place, "implied")
+
+
 def _of_docker(log: Log) -> Iterator[_Claim]:
     """A log whose last lines all begin as docker build prints them: "#12 34.5 " or "34.56 "."""
     lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
@@ -156,6 +198,7 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker", place, "implied")
         yield _Claim("os", "linux", place, "implied")
+        yield _Claim("shell", "dockerfile", place, "implied")  # a service has no prompt
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
@@ -216,6 +259,9 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
+    equals = [c for c in equals if c.weight == max(c.weight for c in equals)]
+    if name == "bundled":  # words in a text tell the folder below the program, a path tells where that is
+        equals = [c for c in equals if not c.value.startswith((".", "venv"))] or equals
     before = [c for c in equals if c.place.line <= error]
     if name in _BY_NUMBER and equals[0].how == "implied":
         votes = [c.value for c in equals]
@@ -338,7 +384,11 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         sign = _SIGN.get(match.slug)
         if sign is None:
             continue
-        named = {name: text for name, text in match.groups.items() if name in ("torchvision", "ultralytics", "vllm")}
+        named = {
+            name: text
+            for name, text in match.groups.items()
+            if name in ("torchvision", "torchaudio", "ultralytics", "vllm")
+        }
         if "checkout" in match.groups:  # installed by nobody: its repository was cloned
             named[match.groups["checkout"]] = ""
         if "name" in match.groups:

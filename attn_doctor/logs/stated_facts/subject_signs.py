@@ -11,7 +11,8 @@ _IMPORTING, _RUNNING = {"doing": "importing"}, {"doing": "running"}
 # What builds, and is not what is built.
 _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks|build|uv|poetry|pdm|importlib|_virtualenv|numpy\.distutils|ninja)\b"
 
-_SO = r"(?:\.cpython-\S{3,40}|\.abi3)?\.so: "
+_SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum makes a link of the name: "[x.so](http://x.so/): undefined"
+_EXTENSIONS = r"flash_attn_2_cuda|flash_attn\w*|selective_scan_cuda|causal_conv1d\w*|xformers|mamba_ssm|sageattention\w*|natten|mmcv|detectron2|awq_ext"
 
 FAILED, TRIED, FRAME = 3, 2, 1  # weights: it failed; a file of it is being built; a frame of a traceback stands in it
 
@@ -28,10 +29,13 @@ _SUBJECTS = (
     Sign(("not a problem with poetry but with",), rf"not a problem with poetry but with {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("✖ Install ", "✖ Update "), rf"^\s*✖ (?:Install|Update) {_NAME} (?P<asked>\d\S*) failed", _BUILDING, weight=FAILED),
     Sign(("No matching distribution found for",), rf"No matching distribution found for {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
+    Sign(("requires a different Python",), rf"Package '{_NAME}' requires a different Python", _INSTALLING, weight=FAILED),
     Sign(("satisfies the requirement",), rf"Could not find a version that satisfies the requirement {_NAME}{_AFTER}", _INSTALLING, weight=FAILED),
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
     Sign(("is incompatible with the current platform",), r"dependency is incompatible with the current platform: \S{0,300}?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-/\s]*-\S{1,120}\.whl", _INSTALLING, weight=FAILED),
+    # The whole command of an older pip, which stands behind the error: ".../pip-install-ab12cd34/NAME_<hash>/setup.py", before 21.0 "/NAME/setup.py".
+    Sign(("Command errored out with exit status",), r"Command errored out with exit status \d+:.{0,600}?[\\/]+pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)(?:_[0-9a-f]{32})?[\\/]+setup\.py", _BUILDING, weight=FAILED),
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
@@ -41,7 +45,10 @@ _SUBJECTS = (
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # An extension that does not load, or a frame of the traceback.
-    Sign((".so: ",), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/](?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
+    Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
+    Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),
+    # A person's own words: "... when installing flash_attn: ModuleNotFoundError: No module named 'torch'".
+    Sign(("No module named",), r"(?:安装|安裝|install(?:ing)?|build(?:ing)?|インストール)\s?[`'\"]?(?P<package>[A-Za-z][\w.-]*?)[`'\"]?\s?(?:处|时|時|失败|失敗|报错|fails?|failed|:|,|：|，).{0,60}No module named", _BUILDING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*?)(?:-\d[^\s\\/]{{1,80}}\.egg)?[\\/]\S{{1,150}}?{_SO}", _IMPORTING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
@@ -118,4 +125,14 @@ _FOLDER = (
     Sign(("ninja: Entering directory",), rf"^ninja: Entering directory [`']{_UNPACKED}(?P<folder>{_PATH}[^`']{{1,250}}?)[\\/]build[\\/]temp\.", {}, "implied"),
 )  # fmt: skip
 
-SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, _OF_YOLO)
+# An image with its tag, without its digest. The first stage of a Dockerfile may be another image: the last one counts.
+_NAME_OF_IMAGE = (
+    r"(?:docker\.io/)?(?P<image>(?:[a-z0-9][\w.-]*(?::\d+)?/)*[a-z0-9][\w.-]*:[A-Za-z0-9][\w.-]*)(?:@sha256:\w+)?"
+)
+_IMAGE = (
+    Sign(("FROM ",), rf"^(?:=?> )?(?:CACHED )?(?:\[(?:[\w.-]+ )? ?\d+/\d+\] |Step \d+/\d+ : |STEP \d+/\d+: |\s*\d+ \| (?:>>> )?)?FROM (?:--platform=\S+ )?{_NAME_OF_IMAGE}(?=$|\s)", {"os": "linux", "surroundings": "docker build"}, "implied"),
+    Sign(("load metadata for ",), rf"\[internal\] load metadata for {_NAME_OF_IMAGE}(?=$|\s)"),
+    Sign(("docker run ", "podman run "), rf"\b(?:docker|podman) run (?:-\S+(?:[ =](?!-)[^\s]+)? ){{0,14}}?{_NAME_OF_IMAGE}(?=$|\s)"),
+)  # fmt: skip
+
+SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, *_IMAGE, _OF_YOLO)

@@ -22,6 +22,8 @@ _LABEL = (
     r"운영 ?체제(?: 버전)?|시스템|환경|ОС|[Оо]перационная система|[Сс]истема|[Ss]istema [Oo]perativo|[Ss]istema [Oo]peracional|SO|"
     r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
 )
+# Not where somebody says that it works there, or asks whether to go there.
+_WSL = r"(?:WSL|wsl|Wsl) ?2?(?![\w.-])(?!.{0,60}\b(?:works|worked|fine|instead|no (?:problem|issue)))"
 _FIELD = rf"\W{{0,6}}(?:[\w() ]{{1,24}} ?/ ?)?{_LABEL}(?: ?/ ?{_LABEL})?(?: ?[(（][^)）]{{1,24}}[)）])?\W{{0,3}}?\s?[:：=]\W{{0,4}}"
 
 SIGNS = (
@@ -60,7 +62,25 @@ SIGNS = (
         {**_WINDOWS, "machine": "x86_64"},
         "implied",
     ),
+    # Names of files and programs that are Windows' alone, its codecs, and what its shells and its compiler say.
+    Sign((".dll", ".pyd", ".DLL"), r"(?<![\w*])[A-Za-z][\w.+-]{1,80}\.(?:dll|pyd|DLL)\b", _WINDOWS, "implied"),
+    Sign((".exe",), r"(?<![\w/-])(?:pythonw?|nvcc|cl|link|pip|conda|ninja|cmd|uv|py|where)\.exe\b", _WINDOWS, "implied"),
+    Sign(("cp125", "charmap", "'gbk' codec", "'cp949' codec", "'cp932' codec"), r"\bencodings[\\/]cp125\d|'(?:cp125\d|charmap|gbk|cp949|cp932)' codec can't", _WINDOWS, "implied"),
+    Sign(("Microsoft Visual C++", "vcvarsall"), r"\bMicrosoft Visual C\+\+ 14\.\d|\bvcvarsall\.bat\b", _WINDOWS, "implied"),
+    Sign(("is not recognized as",), r"' is not recognized as an internal or external command", {**_WINDOWS, "shell": "cmd"}),
+    Sign(("is not recognized as",), r"is not recognized as (?:the|a) name of a cmdlet", {**_WINDOWS, "shell": "powershell"}),
+    Sign(("At line:",), r"^At line:\d+ char:\d+", {**_WINDOWS, "shell": "powershell"}),
+    # Git Bash and MSYS: drives are folders there.
+    Sign(("/c/Users/", "/d/", "/cygdrive/"), r"(?<![\w.])(?:/cygdrive)?/[cd]/(?:Users|Program|[Aa]naconda|[\w.-]+/[\w./-]*[Ll]ib/site-packages)", {**_WINDOWS, "shell": "bash"}, "implied"),
+    Sign(("_NT-",), r"\b(?:MINGW(?:64|32)|MSYS|CYGWIN)_NT-\d", {**_WINDOWS, "shell": "bash"}),
+    # A 32-bit Python, as it says itself. Its pip takes wheels of win32 alone.
+    Sign((" 32 bit (",), r"\[MSC v\.\d{3,5} 32 bit \((?:Intel|ARM)\)\]", {"os": "windows", "machine": "x86"}),
+    Sign(("-win32.whl",), r"(?:Downloading|Using cached|Processing|filename=)\s?\S{0,300}-win32\.whl", {"os": "windows", "machine": "x86"}, "implied"),
+    Sign(("linux_armv", "linux_i686", "armv7l ", "armv6l ", "i686 GNU"), r"(?:linux_|-linux-|\bLinux \S+ .{0,200} |^Architecture:\s+)(?P<machine>armv[67]l|i686)(?:\.whl| GNU/Linux|$|[\s/])", {"os": "linux"}, "implied"),
     # macOS
+    Sign((".dylib",), r"\w\.dylib\b", _MAC, "implied"),
+    Sign(("Apple M",), r"\bApple M[1-9](?: (?:Pro|Max|Ultra))?\b", {**_MAC, "machine": "arm64"}, "implied"),
+    Sign(("Mac",), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@[\w-]*(?:MacBook|Mac-?[Mm]ini|Mac-Studio|iMac|Mac)[\w.-]* \S{1,80} [%$] ", _MAC, "implied"),
     Sign(("/Users/",), r"(?<![\w:./\\])/Users/(?!runner/)[\w.-]+/", _MAC, "implied"),
     Sign(("/opt/homebrew/",), r"(?<![\w.])/opt/homebrew/", {**_MAC, "machine": "arm64"}, "implied"),
     Sign(("macOS-",), rf"\bmacOS-(?P<os_version>\d+(?:\.\d+)*)-{_MACHINE}", _MAC),
@@ -115,25 +135,30 @@ SIGNS = (
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
     Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
-    # Libraries that Windows alone has by these names.
-    Sign((".dll",), r"\b(?:libiomp5md|libomp140[\w.]*|c10(?:_cuda)?|torch_(?:python|cpu|cuda)|fbgemm|caffe2_nvrtc|nvcuda|libbitsandbytes_\w+)\.dll\b", {"os": "windows"}, "implied"),
-    # In the words of a person: "on my wsl2 machine".
-    Sign(("wsl2", "WSL2", "wsl 2", "WSL 2"), r"\b(?:[Oo]n|[Ii]n|[Uu]nder|[Uu]sing|[Mm]y|[Ii]nside) (?:my |a |an )?(?:wsl ?2|WSL ?2)\b", {**_LINUX, "wsl": "2"}, "implied"),
+    # In the words of a person: "on my wsl2 machine", "Ubuntu 22.04 (WSL)", "WSL2 Ubuntu".
+    Sign(("wsl", "WSL", "Wsl"), rf"\b(?:[Oo]n|[Ii]n|[Uu]nder|[Uu]sing|[Mm]y|[Ii]nside|[Vv]ia|[Tt]hrough|[Ww]ithin) (?:(?:my|a|an|the|[Uu]buntu[ \d.-]*) )?{_WSL}", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("wsl", "WSL", "Wsl"), rf"\b[Uu]buntu[ -]?[\d.]{{0,8}}(?: LTS)? ?[(（,/@-]? ?{_WSL}|\b(?:WSL|wsl) ?2?[ :(（,/-]{{1,2}}[Uu]buntu\b|{_WSL} ?(?:下|里|中|上|环境|環境|で|에서)", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("/usr/lib/wsl/",), r"(?<!\w)/usr/lib/wsl/", {**_LINUX, "wsl": "2"}, "implied"),
-    Sign(("/mnt/c/",), r"(?<![\w/.])/mnt/c/", {**_LINUX, "wsl": "2"}, "implied"),
+    Sign(("/mnt/c/", "/mnt/d/", "/mnt/e/", "/mnt/f/"), r"(?<![\w/.])/mnt/[c-f]/", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("WSL",), r"\bWSL(?: version:? ?|[ -]?v?)(?P<wsl>[12])\b", _LINUX),
     Sign(("Running ", "Stopped "), r"^\*?\s*(?:Ubuntu|Debian)\S*\s+(?:Running|Stopped)\s+(?P<wsl>[12])$", _LINUX),
     # Containers and notebooks
-    Sign(("] RUN ", "] FROM ", "] COPY ", "] WORKDIR "), r"^(?:=> )?(?:ERROR )?\[(?:[\w.-]+ )?\d+/\d+\] (?:RUN|FROM|COPY|WORKDIR) ", _BUILD),
+    Sign(("] RUN ", "] FROM ", "] COPY ", "] WORKDIR "), r"^(?:=?> )?(?:ERROR )?\[(?:[\w.-]+ )? ?\d+/\d+\] (?:RUN|FROM|COPY|WORKDIR) ", _BUILD),
     Sign(("[internal] load",), r"\[internal\] load (?:build definition|metadata|build context)", _BUILD),
     Sign((" : RUN ", " : FROM ", " : COPY "), r"^Step \d+/\d+ : (?:RUN|FROM|COPY) ", _BUILD),
+    Sign(("STEP ",), r"^STEP \d+/\d+: (?:RUN|FROM|COPY|WORKDIR) ", _BUILD),  # podman, buildah
+    Sign(("/bin/sh -c ", "/bin/bash -"), r"failed to solve: process \"/bin/|executor failed running \[/bin/|^The command '/bin/(?:ba)?sh .{1,2000}' returned a non-zero code", _BUILD),
+    Sign(("failed to build",), r"^(?:ERROR: )?Service '[\w.-]+' failed to build", _BUILD),
     Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _BUILD),
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
     # Folders of images: ultralytics' own, and those that their Dockerfiles name "/app". A path of the machine begins otherwise.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
-    Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@[0-9a-f]{12}:", _DOCKER),
+    Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
+    # Folders in which services put a container's work: a development container, GitLab's and GitHub's jobs, rented GPUs.
+    Sign(("/workspaces/", "/__w/", "/builds/"), r"(?<![\w.])/(?:workspaces/[\w.-]+|__w/[\w.-]+/|builds/[\w.-]+/[\w.-]+/)", _DOCKER, "implied"),
+    Sign(("/workspace/", "/workspace#"), r"(?<![\w.])/workspace(?:/|#)", _DOCKER, "implied"),
     Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),
     Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
@@ -142,14 +167,18 @@ SIGNS = (
     Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:> ?)?(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
-    # A cell of a notebook in front of Debian's Python in /usr/local: so is Colab's, and Kaggle's new one, which names itself.
-    Sign(("ipython-input-",), r"(?:^|[\s(<\"/])ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
+    # A cell of a notebook; of Colab in the words that Colab alone has. `read` asks for Debian's Python in /usr/local beside it.
+    Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"^(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
+    Sign(("ipython-input-",), r"ipython-input-\d\S* in <cell line|/tmp/ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
     # Clusters: their modules (Lmod, environment modules), Slurm, and folders for the software of all users
     Sign(("module load", "module avail", "module purge", "module swap", "module add", "module spider"), r"(?:^|[$#>;&] ?)module (?:load|avail|purge|swap|add|spider)\b", _CLUSTER),
     Sign(("Lmod ", "module(s)"), r"^Lmod (?:has detected|Warning|is automatically)|^The following (?:have been reloaded|module\(s\) are unknown)", _CLUSTER),
     Sign(("slurmstepd:", "srun: ", "sbatch: ", "Submitted batch job"), r"^(?:slurmstepd|srun|sbatch): |^Submitted batch job \d", _CLUSTER, "implied"),
+    Sign(("#SBATCH", "#PBS", "salloc: ", "SLURM_JOB_", "slurm-"), r"^#(?:SBATCH|PBS) -|^salloc: |\bSLURM_JOB_\w+=|\bslurm-\d+\.out\b", _CLUSTER, "implied"),
+    Sign(("@login", "@hpc", "@node", "@cn", "@compute", "@slurm", "@gpu", "@head"), r"^(?:\([^()\s]{1,60}\) ?)*\[(?!root@)[\w.-]+@(?:login|hpc|node|cn|compute|slurm|gpu|head)[\w.-]*\d [^\]]{1,80}\] ?\$", _CLUSTER, "implied"),
+    Sign(("/gpfs/", "/lustre/", "/beegfs/", "/scratch/", "/nobackup/", "/glade/"), r"(?<![\w.-])/(?:gpfs|lustre|beegfs|glade|nobackup|scratch/(?:users?|[a-z]\w+/\w+))/", _CLUSTER, "implied"),
     Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/cluster/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software|cluster/(?:software|apps|easybuild))/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
     # Boards
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),

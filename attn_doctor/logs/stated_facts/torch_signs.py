@@ -5,7 +5,7 @@ from __future__ import annotations
 from attn_doctor.logs.stated_facts.sign import VERSION, Sign
 
 _TORCH = rf"(?P<torch>{VERSION})"
-_CUDA, _CUDA2 = r"(?P<torch_cuda>1[0-9]\.\d)", r"(?P<torch_cuda2>1[0-9]\.\d)"
+_CUDA, _CUDA2 = r"(?P<torch_cuda>(?:9|1[0-9])\.\d)", r"(?P<torch_cuda2>(?:9|1[0-9])\.\d)"
 _END = r"(?=$|[\s,;)'\"\]])"
 _PACKAGES = (
     r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
@@ -23,7 +23,7 @@ _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
-    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}$"),
+    Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}{_END}"),
     # The banner of YOLOv5, v7 and v9 checkouts without its Python: "YOLOv5 🚀 v6.0-177-g54 torch 1.10.1+cu113 CUDA:0 (...)", "YOLOR 🚀 2022-7-7 torch 1.12.1 CPU"
     Sign((" torch ",), rf"^(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
     Sign(("YOLO",), r"^(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
@@ -38,6 +38,9 @@ _TORCHES = (
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
     Sign(("torch==",), rf"^torch=={_TORCH}$", {}, "implied"),
     Sign(("torch ",), rf"^torch\s{{1,60}}{_TORCH}(?:\s+(?:pypi_0|\S*cu\S*|/\S*|https\S*))*(?:\s+pypi)?$"),
+    # As people fill in a form, or write a title: "torch+cuda 2.6.0", "(torch 2.6.0/cu124, flash-attn 2.8.2)".
+    Sign(("torch+cu", "Torch+CU"), rf"^(?:Py|py)?[Tt]orch ?\+ ?(?:cuda|CUDA|cu\d{{2,3}})\s*[:=]?\s+{_TORCH}$"),
+    Sign(("/cu1",), r"\b(?:py|Py)?[Tt]orch[ =]{1,2}(?P<torch>\d\.\d{1,2}\.\d)\s?/\s?(?P<index>cu1\d\d)\b"),
     Sign(("torch ",), r"^torch\s{2,60}✅ (?P<torch>\d+\.\d+\.\d+(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign(("pytorch ",), rf"^(?:\+ )?pytorch\s+{_TORCH}\s+(?:py3\.?\d+_cuda(?P<torch_cuda>\d+\.\d+)\w*|cuda(?P<torch_cuda2>\d{{3}})_?\w*|\S+)"),
     Sign(("you have torch ",), rf"\byou have torch {_TORCH} which is incompatible"),
@@ -82,6 +85,14 @@ _INSTALLED = (
     Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
     # A server of models that is built for one torch: by a frame of it.
     Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
+    # Programs whose requirements.txt holds torchaudio, by their folder: it has to move with torch.
+    # https://github.com/comfyanonymous/ComfyUI/blob/master/requirements.txt, https://github.com/RVC-Boss/GPT-SoVITS, https://github.com/m-bain/whisperX
+    Sign(("ComfyUI", "GPT-SoVITS", "RVC", "so-vits-svc", "fish-speech", "F5-TTS", "CosyVoice", "hisperX", "hisperx", "Applio", "audiocraft"), r"[\\/](?:ComfyUI(?:_windows_portable|[\w.-]{0,20})|GPT-SoVITS[\w.-]{0,30}|(?:Retrieval|RVC)[\w.-]{0,60}|so-vits-svc[\w.-]{0,20}|fish-speech|F5-TTS|CosyVoice\d?|[Ww]hisper[Xx]|Applio|audiocraft)(?P<torchaudio>)[\\/]", {}, "implied"),
+    Sign(("import torchaudio", "torchaudio/", "torchaudio\\"), r"(?:^|[\\/ ])(?:import torchaudio\b|-packages[\\/]torchaudio[\\/])(?P<torchaudio>)", {}, "implied"),
+    # The names of loggers, and rows of the tables of detectron2 and mmengine.
+    Sign((" detectron2]: ",), r"^\[\d\d/\d\d \d\d:\d\d:\d\d (?P<name>detectron2)(?P<version>)\]: ", {}, "implied"),
+    Sign(("detectron2  ",), rf"^(?P<name>detectron2)\s{{2,60}}(?P<version>{VERSION})(?= @|$)"),
+    Sign(("MMCV: ",), rf"^(?P<name>MMCV): (?P<version>{VERSION})$"),
     Sign(("/sgl-workspace/",), r"/sgl-workspace/(?P<name>sglang)(?P<version>)/", {}, "implied"),  # SGLang's image
     # vLLM's own log names its file: "ERROR 09-23 18:12:03 [core.py:654] ...", https://github.com/vllm-project/vllm/blob/main/vllm/logger.py
     Sign(("[core.py:", "[multiproc_executor.py:", "[async_llm.py:", "[gpu_worker.py:", "[gpu_model_runner.py:"), r"\b(?:INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[(?:core|multiproc_executor|async_llm|gpu_worker|gpu_model_runner)\.py:\d+\](?P<vllm>)", {}, "implied"),

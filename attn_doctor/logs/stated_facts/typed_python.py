@@ -42,6 +42,11 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
     return _in_folder(stated, os, kind)
 
 
+def in_venv(python: str) -> bool:
+    """Say whether this path of a Python is that of a virtual environment."""
+    return re.search(r"[\\/](?:Scripts|bin)[\\/]python[\d.]*(?:\.exe)?$", python) is not None
+
+
 def _value(fact: object) -> str | None:
     return fact.value if isinstance(fact, Stated) else None
 

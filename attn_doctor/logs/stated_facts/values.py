@@ -36,6 +36,16 @@ _RADEON = re.compile(
     r"(?=.*(?:Radeon|RX|XT|GRE))(?:AMD )?(?:Radeon(?:\(TM\)|™)? ?)?(?:RX[ -]?)?(?P<number>\d{3,4}) ?(?P<kind>XTX|XT|GRE)?",
     re.IGNORECASE,
 )
+# Product lines of AMD without "RX", in AMD's own spelling: "wx5100" is an AMD Radeon Pro WX 5100.
+_AMD_LINES = (
+    (re.compile(r"(?:Instinct )?MI ?(\d{1,3}[AX]?)", re.IGNORECASE), "AMD Instinct MI{}"),
+    (re.compile(r"(?:RX )?Vega ?(\d{2})", re.IGNORECASE), "AMD Radeon RX Vega {}"),
+    (re.compile(r"(?:Pro )?(WX) ?(\d{4})", re.IGNORECASE), "AMD Radeon Pro WX {1}"),
+    (re.compile(r"(?:Pro )?([WV]\d{3,4})", re.IGNORECASE), "AMD Radeon PRO {}"),
+    (re.compile(r"(Pro )?VII", re.IGNORECASE), "AMD Radeon VII"),
+    (re.compile(r"(\d{3,4}[MS])", re.IGNORECASE), "AMD Radeon {}"),
+)
+_ADA = re.compile(r"(?:RTX )?A(\d{4}) Ada", re.IGNORECASE)  # somebody's name for an RTX 6000 Ada
 _GPU_NUMBER = re.compile(r"(?P<series>[1-5]0)[5-9]0(?: Ti| SUPER| Super)*")
 
 
@@ -140,12 +150,29 @@ def _driver_cuda(text: str) -> Pairs:
 
 def _gpu(text: str) -> Pairs:
     name = re.sub(r"\s+", " ", text)
+    plain = re.sub(r"\(TM\)|™|\b(?:AMD|Radeon|Graphics)\b", "", name, flags=re.IGNORECASE).strip()
+    line = next(
+        ((found, words) for pattern, words in _AMD_LINES if (found := pattern.fullmatch(" ".join(plain.split())))), None
+    )
+    if line:
+        yield "gpu", line[1].format(*((part or "").upper() for part in line[0].groups()))
+        return
+    name = _ADA.sub(r"RTX \1 Ada", _MODEL.sub(_spaced, name))
     number = _GPU_NUMBER.fullmatch(name)
     radeon = _RADEON.fullmatch(name)
     if radeon:
         yield "gpu", f"AMD Radeon RX {radeon['number']}" + (f" {radeon['kind'].upper()}" if radeon["kind"] else "")
     else:
         yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
+
+
+_MODEL = re.compile(r"\b(RTX|GTX) ?(A?\d{3,4})(?: ?(Ti|SUPER))?\b", re.IGNORECASE)
+
+
+def _spaced(found: re.Match[str]) -> str:
+    """Return a model as drivers spell it: "RTX 3060 Ti" for "rtx3060ti"."""
+    kind = (found[3] or "").upper().replace("TI", "Ti")
+    return " ".join(filter(None, (found[1].upper(), found[2].upper(), kind)))
 
 
 def _compiler(text: str) -> Pairs:
@@ -162,8 +189,18 @@ def _portable(text: str) -> Pairs:
     yield "interpreter", text.replace("\\\\", "\\").rstrip("\\/") + "\\python.exe"
 
 
-def _comfyui(text: str) -> Pairs:
-    yield from _portable(text + "\\python_embeded")
+def _bundled(below: str) -> Callable[[str], Pairs]:
+    """Return the way of a program's folder to the Python that lies in this folder of it, "venv"."""
+
+    def way(text: str) -> Pairs:
+        folder = text.replace("\\\\", "\\").rstrip("\\/")
+        if re.match(r"[A-Za-z]:|[^/]*$", folder):
+            inside = "Scripts\\" if below.endswith("venv") or below == "env" else ""
+            yield "bundled", f"{folder}\\{below}\\{inside}".rstrip("\\").replace("/", "\\") + "\\python.exe"
+        else:
+            yield "bundled", f"{folder}/{below}/bin/python".replace("\\", "/")
+
+    return way
 
 
 def _gfx(text: str) -> Pairs:
@@ -202,9 +239,18 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "cl": _named("cl"),
     "environment": _environment,
     "portable": _portable,
-    "comfyui": _comfyui,
+    "in_venv": _bundled("venv"),
+    "in_dot_venv": _bundled(".venv"),
+    "in_env": _bundled("env"),
+    "in_installer": _bundled("installer_files\\env"),
+    "in_embedded": _bundled("python_embeded"),
+    "in_system": _bundled("system\\python"),
+    "in_runtime": _bundled("runtime"),
+    "in_scripts": lambda text: iter((("bundled", f"{text}\\Scripts\\python.exe"),)),
+    "beside": lambda text: iter((("bundled", ".\\" + text.replace("\\\\", "\\") + "\\python.exe"),)),
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
+    "torchaudio": _elsewhere,
     "ultralytics": _elsewhere,
     "vllm": _elsewhere,
     "checkout": _elsewhere,

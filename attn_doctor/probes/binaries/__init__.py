@@ -27,8 +27,8 @@ def read(
 ) -> tuple[Binary, ...]:
     """Judge extension modules (name -> path) against an interpreter and the torch in a folder.
 
-    Each extension is judged as if loaded after `import torch`, by a process with this environment; the module
-    "torch._C" stands for that import itself. `site_packages`: the folders of sys.path in which torch looks for NVIDIA's
+    Each extension is judged as if it were loaded after `import torch`, by a process with this environment. The module
+    "torch._C" means the import of torch itself. `site_packages`: the folders of sys.path in which torch looks for NVIDIA's
     libraries. Paths are as the machine under `root` names them.
     """
     if isinstance(interpreter.platform, str) and interpreter.platform.startswith("win"):

@@ -89,7 +89,7 @@ class Elf:
 
     @classmethod
     def open(cls, path: Path) -> Elf:
-        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is damaged."""
+        """Map a file. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
         return cls(Mapped.open(path))
 
     @cached_property
@@ -167,7 +167,7 @@ class Elf:
     def sections(self) -> dict[str, Section]:
         """Return the sections by name. Tools use them, the loader does not; a file may have none.
 
-        Raises DamagedFile where they are cut off.
+        Raises DamagedFile if they are cut off.
         """
         if not self._sections_at or not self._section_count:
             return {}
@@ -230,7 +230,7 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile where it is no ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is no ELF file."""
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

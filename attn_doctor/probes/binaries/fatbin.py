@@ -1,4 +1,4 @@
-"""Read which GPU code a library holds: the architectures with machine code (cubins) and with PTX. Reads headers only.
+"""Read which GPU code a library contains: the architectures with machine code (cubins) and with PTX. Reads headers only.
 
 nvcc packs the code of each source file into a container ("fatbin") in the section .nv_fatbin, or __nv_relfatbin with
 -rdc. NVIDIA does not document the layout; the layout below gives the same counts as cuobjdump on every file that was tried
@@ -15,8 +15,12 @@ from typing import Literal, NamedTuple, Protocol
 from attn_doctor.probes.binaries.elf import Section
 from attn_doctor.probes.binaries.mapped import Mapped
 
-# Code that runs is in the first section. With -rdc the second holds the code that was linked into it.
-SECTIONS = (".nv_fatbin", "__nv_relfatbin", ".nv_fatb")  # the last is the name in a PE file, which holds 8 characters
+# Code that runs is in the first section. With -rdc the code from which it was linked is in the second section.
+SECTIONS = (
+    ".nv_fatbin",
+    "__nv_relfatbin",
+    ".nv_fatb",
+)  # the last is the name in a PE file, where a name has 8 characters
 
 _MAGIC = 0xBA55ED50
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)

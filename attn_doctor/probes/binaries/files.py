@@ -45,7 +45,7 @@ class Files:
         return self._real[path]
 
     def open(self, path: str) -> Binary:
-        """Open a file. Raises OSError where it does not exist, DamagedFile where it is damaged."""
+        """Open a file. Raises OSError if it does not exist, DamagedFile if it is damaged."""
         real = self.real(path)
         if real not in self._opened:
             over = self._laid_over.get(real)
@@ -53,7 +53,7 @@ class Files:
         return self._opened[real]
 
     def cached_libraries(self, machine: str) -> dict[str, str]:
-        """Return the path of each soname in /etc/ld.so.cache; empty where there is no such file."""
+        """Return the path of each soname in /etc/ld.so.cache; empty if there is no such file."""
         if machine not in self._cached:
             found: dict[str, str] = {}
             for flags, entry in read_cache(self.root.bytes("/etc/ld.so.cache") or b""):

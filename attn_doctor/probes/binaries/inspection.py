@@ -43,7 +43,7 @@ def inspect(
 ) -> Iterator[Binary]:
     """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read.
 
-    Files for Windows are judged by its rules: on a Windows machine, or anywhere else with the libraries of the folders `beside`.
+    Files for Windows are judged by the rules of Windows: on a Windows machine, or on another system with the libraries in the folders `beside`.
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")

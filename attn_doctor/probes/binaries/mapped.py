@@ -26,7 +26,7 @@ class Mapped:
 
     @classmethod
     def open(cls, path: Path) -> Mapped:
-        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is empty or no plain file."""
+        """Map a file. Raises OSError if it cannot be opened, DamagedFile if it is empty or no plain file."""
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block until another process writes
             raise DamagedFile("is no plain file")
         with path.open("rb") as file:

@@ -1,8 +1,6 @@
 """Read the parts of a PE file (.dll, .pyd, .exe) that the loader of Windows uses, by mapping the file and reading few pages.
 
-Judges nothing.
-
-Every damaged file ends in one DamagedFile: no other exception, no endless loop, no read outside the file.
+Every damaged file raises DamagedFile: no other exception, no endless loop, no read outside the file.
 Layout: https://learn.microsoft.com/windows/win32/debug/pe-format.
 """
 
@@ -29,23 +27,23 @@ _WORD, _LONG, _QUAD = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<
 _PE32_PLUS = 0x20B
 _DIRECTORIES_AT = 112  # in the optional header of a 64-bit file
 _EXPORTS, _IMPORTS, _DELAYED_IMPORTS = 0, 1, 13  # numbers of directories
-_BY_ADDRESS = 1  # a delayed import whose fields are addresses within the image; 0 in files of before 2002
+_BY_ADDRESS = 1  # the fields of a delayed import are addresses within the image; files from before 2002 have 0 here
 _BY_NUMBER = 1 << 63
 _MOST_LIBRARIES, _MOST_NAMES, _LONGEST_NAME = 4096, 1 << 20, 1 << 14
 
 
 class Import(NamedTuple):
-    """Describe a library that a file names, and the functions that it takes from there: by name, or "#17" by number."""
+    """Describe a library that a file names, and the functions that the file imports from it: by name, or "#17" by number."""
 
     library: str
     names: tuple[str, ...]
 
 
 class Pe:
-    """Describe one 64-bit PE file. All but its section table is read on demand."""
+    """Describe one 64-bit PE file. Everything but its section table is read on demand."""
 
     def __init__(self, file: Mapped) -> None:
-        """Read the headers. Raises DamagedFile where the file is no such file, or is cut short; ForeignFile for a 32-bit file."""
+        """Read the headers. Raises DamagedFile if this is no PE file, or if it is cut short; ForeignFile for a 32-bit file."""
         self.file = file
         if not file.says(0, b"MZ"):
             raise DamagedFile("is no file of Windows")
@@ -66,17 +64,17 @@ class Pe:
 
     @classmethod
     def open(cls, path: Path) -> Pe:
-        """Map a file. Raises OSError where it cannot be opened, DamagedFile where it is damaged."""
+        """Map a file. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
         return cls(Mapped.open(path))
 
     @cached_property
     def sections(self) -> dict[str, Section]:
-        """Return the sections by name; names are cut after 8 characters, ".nv_fatb"."""
+        """Return the sections by name. A name has at most 8 characters: ".nv_fatb" is .nv_fatbin."""
         return {name: Section(0, offset, min(size, held)) for name, held, _, size, offset in self._rows}
 
     @cached_property
     def imports(self) -> tuple[Import, ...]:
-        """Return the libraries that are loaded together with this file, in the order of the file."""
+        """Return the libraries that Windows loads together with this file, in the order of the file."""
         found: list[Import] = []
         place = self._directory(_IMPORTS)
         for number in range(_MOST_LIBRARIES if place else 0):
@@ -88,7 +86,7 @@ class Pe:
 
     @cached_property
     def delayed(self) -> tuple[Import, ...]:
-        """Return the libraries that are loaded at the first call of one of their functions."""
+        """Return the libraries that Windows loads only when one of their functions is called for the first time."""
         found: list[Import] = []
         place = self._directory(_DELAYED_IMPORTS)
         for number in range(_MOST_LIBRARIES if place else 0):
@@ -102,7 +100,7 @@ class Pe:
 
     @cached_property
     def exports(self) -> dict[str, str | None]:
-        """Return each exported name, and "#17" for each number, with the function of another library that it stands for, or None."""
+        """Return each exported name, and "#17" for each number. The value is the function of another library to which it is forwarded, or None."""
         directory = self._directory(_EXPORTS)
         if not directory:
             return {}
@@ -137,7 +135,7 @@ class Pe:
         return tuple(self.file.unpack(shape, self._offset(address))) if count else ()
 
     def _directory(self, number: int) -> int:
-        """Return the address of a directory; 0 where the file has none."""
+        """Return the address of a directory; 0 if the file has none."""
         count = self.file.unpack(_LONG, self._optional + _DIRECTORIES_AT - 4)[0]
         return int(self.file.unpack(_DIRECTORY, self._at(number))[0]) if number < count else 0
 
@@ -148,7 +146,7 @@ class Pe:
         return int(self._optional + _DIRECTORIES_AT + number * _DIRECTORY.size)
 
     def _offset(self, address: int) -> int:
-        """Return where in the file an address of the image lies."""
+        """Return the file offset of an address in the image."""
         for _, held, start, size, offset in self._rows:
             if start <= address < start + max(held, size) and address - start < size:
                 return int(offset + address - start)

@@ -59,7 +59,7 @@ class SymbolTable:
     def undefined(self) -> tuple[Undefined, ...]:
         """Return the names that other libraries must export, in the order of the table."""
         asked = {need.number: need for need in self._elf.needs}
-        # The first of the three words of a symbol ends with the index of its section: 0 where it is undefined.
+        # The first of the three words of a symbol ends with the index of its section: 0 if it is undefined.
         words = array("Q", self._file.take(self._symbols_at, self._count * _SYMBOL.size))[::3] if self._count else ()
         found = []
         for number in [number for number, word in enumerate(words) if not word >> 48 and word & 0xFFFFFFFF]:
@@ -158,7 +158,7 @@ class SymbolTable:
 
     @cached_property
     def _last_hashed(self) -> int | None:
-        """Return the index of the last symbol in the GNU hash table; None where there is no table or it is empty."""
+        """Return the index of the last symbol in the GNU hash table; None if there is no table or it is empty."""
         table = self._gnu_hash
         if table is None:
             return None
@@ -172,7 +172,7 @@ class SymbolTable:
 
     @cached_property
     def _count(self) -> int:
-        """Return the number of dynamic symbols, which no field of the file holds."""
+        """Return the number of dynamic symbols. The file has no field with this number, so it is worked out."""
         if _DT_SYMTAB not in self._elf.dynamic:
             return 0
         if self._last_hashed is not None:

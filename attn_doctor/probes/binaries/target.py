@@ -33,7 +33,7 @@ class Target:
         site_packages: Sequence[str],
         environ: Mapping[str, str],
     ) -> None:
-        """Describe a target. `torch` is the folder of the package, None where there is none."""
+        """Describe a target. `torch` is the folder of the package, None if there is none."""
         self.files = files
         self.interpreter = interpreter
         self.torch = torch

@@ -35,7 +35,7 @@ class Reason(NamedTuple):
 
 
 def judge(target: Target, module: str, path: str) -> Judged:
-    """Judge one extension. `module` is the name by which Python knows it."""
+    """Judge one extension. `module` is its module name in Python."""
     blank = Record(module=module, path=path)
     try:
         binary = target.files.open(path)

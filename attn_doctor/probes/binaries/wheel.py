@@ -31,7 +31,7 @@ class WheelFile:
     """Describe one .whl file."""
 
     def __init__(self, path: Path) -> None:
-        """Open the archive. Raises OSError where it cannot be opened, DamagedFile where it is no archive."""
+        """Open the archive. Raises OSError if it cannot be opened, DamagedFile if it is no archive."""
         self.path = path
         try:
             self._archive = zipfile.ZipFile(path)
@@ -111,14 +111,14 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
 
 
 def refused_on_windows(name: str, interpreter: Interpreter) -> str | None:
-    """Return why pip would refuse a wheel of this name in a Python of Windows; None where it would not, or where that is not known."""
+    """Return why pip would refuse a wheel of this name in a Python of Windows; None if it would not, or if that is not known."""
     if not isinstance(interpreter.tag, str) or not isinstance(interpreter.platform, str):
         return None
     here = interpreter.platform.replace("-", "_")
     try:
         _, _, _, tags = parse_wheel_filename(name)
     except InvalidWheelFilename:
-        return "its name is no wheel's, so no installer takes it"
+        return "its name is not the name of a wheel, so no installer accepts it"
     if any(tag in _supported(interpreter.tag, tag.platform) and tag.platform in ("any", here) for tag in tags):
         return None
     made_for = ", ".join(sorted(map(str, tags)))

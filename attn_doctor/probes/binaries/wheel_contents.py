@@ -1,4 +1,4 @@
-"""Read a wheel as an archive: its digest, the names inside, its metadata, and what would run or lie outside its own package."""
+"""Read a wheel as an archive: its digest, the names of its members, its metadata, and the members that run by themselves or are outside of its own package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_MEMBERS = 100_000  # torch has about 12,000
 
 
 def contents(path: Path) -> WheelContents:
-    """Read the archive's table and its small texts; nothing is unpacked to disk. Raises OSError and DamagedFile."""
+    """Read the table of the archive and its small texts; nothing is unpacked to disk. Raises OSError or DamagedFile."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -75,14 +75,14 @@ def _of(archive: zipfile.ZipFile, path: Path, sha256: str) -> WheelContents:
 
 
 def _scheme(name: str) -> tuple[str, str]:
-    """Return where a member goes, and its name there: ("scripts", "ninja") for "x-1.data/scripts/ninja"."""
+    """Return the kind of folder into which a member is installed, and its name there: ("scripts", "ninja") for "x-1.data/scripts/ninja"."""
     head, _, rest = name.partition("/")
     scheme, _, inside = rest.partition("/")
     return (scheme, inside) if head.endswith(".data") and inside else ("platlib", name)
 
 
 def _leaves(member: zipfile.ZipInfo) -> bool:
-    """Return whether a member would be written outside of the archive's folder, or is a link."""
+    """Return whether a member would be written outside of the folder of installation, or is a link."""
     name = member.filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
     link = stat.S_ISLNK(member.external_attr >> 16)
@@ -90,7 +90,7 @@ def _leaves(member: zipfile.ZipInfo) -> bool:
 
 
 def _entry_points(archive: zipfile.ZipFile, info: str | None) -> list[str]:
-    """Return the programs of entry_points.txt: "torchrun"."""
+    """Return the names of the programs in entry_points.txt, such as "torchrun"."""
     found, within = [], False
     for line in _text(archive, f"{info}/entry_points.txt").splitlines():
         if line.startswith("["):
@@ -101,7 +101,7 @@ def _entry_points(archive: zipfile.ZipFile, info: str | None) -> list[str]:
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
-    """Return a small text of the archive; empty where there is none, or it is too large."""
+    """Return a small text of the archive; empty if it does not exist or is too large."""
     try:
         with archive.open(name) as file:
             return file.read(_LARGEST_TEXT).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Judge extensions and wheels for Windows: whether they would load, from the files of their folder, of torch and of other folders alone."""
+"""Judge whether extensions and wheels for Windows would load, from files alone: those of their folder, of torch and of other folders."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _TAG = re.compile(r"\.(?P<tag>cp\d+t?-win_\w+)\.pyd$|\.pyd$|\.dll$", re.IGNORECA
 
 
 def is_for_windows(name: str) -> bool:
-    """Return whether a file is judged by the rules of Windows, by its name: a .pyd, a .dll, or a wheel that is tagged so."""
+    """Return whether a file is judged by the rules of Windows, by its name: a .pyd, a .dll, or a wheel with a tag for Windows."""
     return name.lower().endswith(SUFFIXES) or re.search(r"-win(_amd64|_arm64|32)\.whl$", name) is not None
 
 
 def folders_of(python: str, base_prefix: str | None, torch: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders in which the Python of a Windows machine looks, System32 last, as torch/__init__.py sets them.
+    """Return the folders that the Python of a Windows machine searches, as torch/__init__.py sets them; System32 is the last.
 
-    A program without an add_dll_directory of its own is assumed; CUDA_PATH counts where torch has no cudart of its own.
+    Folders that a program adds itself by add_dll_directory are not included. CUDA_PATH is included only if torch has no cudart.
     """
     found = [ntpath.join(torch, "lib")] if torch else []
     home = base_prefix or ntpath.dirname(python)
@@ -48,7 +48,7 @@ def folders_of(python: str, base_prefix: str | None, torch: str | None, environ:
 
 
 def library(path: str, beside: Sequence[str] = (), *, has_system: bool = False, module: str | None = None) -> Binary:
-    """Judge one file. `beside`: further folders in which Windows would look, the one of torch's libraries first."""
+    """Judge one file. `beside`: further folders that Windows would search; the first is the folder of torch's libraries."""
     own = Folder.of(Path(path).parent)
     name = Path(path).name
     found = own.get(name) or Library(path, partial(Mapped.open, Path(path)))
@@ -68,7 +68,7 @@ def _unreadable(module: str, path: str, error: DamagedFile) -> Binary:
 
 
 def members(path: str, beside: Sequence[str] = (), *, has_system: bool = False) -> Iterator[Binary]:
-    """Judge each extension of a wheel as if it were installed. Raises OSError and DamagedFile for a wheel that cannot be read."""
+    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
     with wheel.WheelFile(Path(path)) as archive:
         folders = _in_wheel(archive)
         every = [folder for folder in folders.values() if list(folder.libraries())]
@@ -89,7 +89,7 @@ def members(path: str, beside: Sequence[str] = (), *, has_system: bool = False) 
 
 
 def _in_wheel(archive: wheel.WheelFile) -> Mapping[str, Folder]:
-    """Return the folders of a wheel, by their place in site-packages, with the libraries in each."""
+    """Return the folders of a wheel, each with its place in site-packages and its libraries."""
     found: dict[str, dict[str, Library]] = {}
     for member in archive.of_windows:
         place = archive.place(member, "")[1:]
@@ -99,7 +99,7 @@ def _in_wheel(archive: wheel.WheelFile) -> Mapping[str, Folder]:
 
 
 def _loaded_by_path(archive: wheel.WheelFile, folders: Mapping[str, Folder]) -> list[str]:
-    """Return the libraries of a wheel without modules that no other of its libraries names: a program loads them by their path."""
+    """Return those libraries of a wheel that are no modules and that no other library of the wheel names: a program loads them by their path."""
     named: set[str] = set()
     for folder in folders.values():
         for one in folder.libraries():
@@ -141,7 +141,7 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
         because=tuple(shown),
         needs=_needs(found, own, process),
         undefined=tuple(dict.fromkeys(t.function for t in troubles if isinstance(t, NoFunction))),
-        built_for_torch=Unknown("names of C++ functions on Windows are not dated"),
+        built_for_torch=Unknown("C++ names on Windows do not show the torch that a file was compiled for"),
         glibc=None,
         glibcxx=None,
         cxx11_abi=None,
@@ -150,7 +150,7 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
 
 
 def _reason(trouble: Trouble) -> tuple[BinaryCause, str]:
-    """Return the cause, and a sentence with the words of Windows for it."""
+    """Return the cause, and a sentence with the error message of Windows."""
     if isinstance(trouble, Missing):
         package = windows_dlls.package_of(trouble.name)
         text = f"{trouble.name}, which {trouble.wanted_by} needs, is in none of the folders that Windows searches"

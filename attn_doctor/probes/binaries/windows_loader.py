@@ -1,8 +1,8 @@
-"""Follow the loader of Windows, as Python calls it for an extension: which libraries it finds, and which functions they lack.
+"""Simulate the loader of Windows, as Python calls it for an extension: which libraries it finds, and which functions they lack.
 
 Python asks for LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR since 3.8, so PATH and the current folder do not count:
 https://docs.python.org/3/library/os.html#os.add_dll_directory,
-https://learn.microsoft.com/windows/win32/dlls/dynamic-link-library-search-order. A library whose name is loaded already is taken as it is.
+https://learn.microsoft.com/windows/win32/dlls/dynamic-link-library-search-order. If a library of the same name is loaded already, Windows uses that library.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from attn_doctor.probes.binaries.pe import Pe
 
 
 class Missing(NamedTuple):
-    """Report a library that is in none of the folders. Windows: "The specified module could not be found"."""
+    """Report a library that is in none of the folders. The message of Windows: "The specified module could not be found"."""
 
     name: str
     wanted_by: str
 
 
 class NoFunction(NamedTuple):
-    """Report a function that a library lacks. Windows: "The specified procedure could not be found"."""
+    """Report a function that a library lacks. The message of Windows: "The specified procedure could not be found"."""
 
     function: str
     library: str
@@ -33,7 +33,7 @@ class NoFunction(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Report a library that Windows refuses: damaged, or for another processor."""
+    """Report a library that Windows refuses, because it is damaged or for another processor."""
 
     name: str
     why: str
@@ -56,19 +56,19 @@ class Library:
 
     @cached_property
     def pe(self) -> Pe:
-        """Return the content. Raises OSError where it cannot be opened, DamagedFile where it is damaged."""
+        """Return the content. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
         return Pe(self._opener())
 
 
 class Folder:
-    """Hold the libraries of one folder by name; Windows does not tell capitals from small letters."""
+    """Hold the libraries of one folder by name, in small letters, because Windows ignores capitals."""
 
     def __init__(self, files: Mapping[str, Library]) -> None:
         self._files = {name.lower(): library for name, library in files.items()}
 
     @classmethod
     def of(cls, path: Path) -> Folder:
-        """Read the names in a folder; none where it cannot be read."""
+        """Read the names in a folder; empty if the folder cannot be read."""
         try:
             found = [entry for entry in path.iterdir() if entry.suffix.lower() in (".dll", ".pyd", ".exe")]
         except OSError:
@@ -83,29 +83,31 @@ class Folder:
 
 
 class Process:
-    """Follow what is loaded into one process. `folders`: where it searches, in this order, after the folder of the file itself."""
+    """Hold the libraries that one process loads. `folders`: the folders that it searches, in this order, after the folder of the file itself."""
 
     def __init__(self, folders: Sequence[Folder], machine: str = "x86-64", *, has_system: bool = False) -> None:
-        """Begin an empty process. `has_system`: the folders hold System32, so a library of Windows has to be in them too."""
+        """Begin an empty process. `has_system`: System32 is one of the folders, so a library of Windows has to be in them too."""
         self._folders = folders
         self._machine = machine
         self._has_system = has_system
-        self.loaded: dict[str, Library] = {}  # by name in small letters
-        self.doubts: list[str] = []  # libraries that Windows or an installer may have brought, and that nobody saw
+        self.loaded: dict[str, Library] = {}  # by name, in small letters
+        self.doubts: list[
+            str
+        ] = []  # libraries that Windows or an installer may have installed; whether they are there is not known
 
     def load(self, library: Library, own: Folder) -> list[Trouble]:
-        """Load a file with all that it needs, and return what stops it: the first trouble is the one that Windows reports."""
+        """Load a file with all libraries that it needs, and return the troubles. Windows reports the first one."""
         troubles: list[Trouble] = []
         self._load(library, own, troubles)
         return troubles
 
     def found(self, name: str, own: Folder) -> Library | None:
-        """Return the library that this name leads to."""
+        """Return the library that Windows would load for this name."""
         known = self.loaded.get(name.lower()) or own.get(name)
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)
 
     def brought(self, name: str) -> bool:
-        """Return whether a library that no folder holds comes with Windows or Python, and is taken to be there."""
+        """Return whether a library that is in no folder is a part of Windows or Python, so that it is assumed to exist."""
         return not self._has_system and windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
 
     def _load(self, library: Library, own: Folder, troubles: list[Trouble]) -> None:
@@ -143,11 +145,11 @@ class Process:
             troubles.append(Missing(name, library.name))
 
     def _exports(self, library: Library, function: str, own: Folder, depth: int = 0) -> bool:
-        """Return whether a library has a function, also one that it forwards to another library."""
+        """Return whether a library has a function, itself or forwarded to another library."""
         try:
             exports = library.pe.exports
         except (OSError, DamagedFile):
-            return True  # reported where it was loaded
+            return True  # this was reported when the library was loaded
         if function not in exports:
             return False
         target = exports[function]
@@ -160,4 +162,4 @@ class Process:
         return self._exports(there, wanted, own, depth + 1)
 
 
-_DEEPEST = 8  # forwards in a row: kernel32 to kernelbase to ntdll are two
+_DEEPEST = 8  # forwards one after the other; kernel32 to kernelbase to ntdll are two

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001, PTH109 - a program
 """Keep the source that pip has just unpacked. A program, not a module: put on PYTHONPATH as sitecustomize.py.
 
-pip runs the setup.py of a source distribution even for `pip download`, and for flash-attn that fails where torch is not
+pip runs the setup.py of a source distribution even for `pip download`, and the one of flash-attn fails if torch is not
 installed. The first Python that pip starts inside the unpacked source copies the folder and ends.
 """
 

@@ -13,7 +13,7 @@ _CUDA = os.environ.get("ATTN_DOCTOR_TORCH_CUDA", "")
 
 
 class _Finder:
-    """Changes torch just before torch.utils.cpp_extension is imported, which searches for a toolkit at its import."""
+    """Change torch just before torch.utils.cpp_extension is imported, because that module searches for a toolkit during its import."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name != "torch.utils.cpp_extension":

@@ -3,7 +3,7 @@
 
     python -I namespace_launcher.py CONDITIONS COMMAND...        CONDITIONS is JSON, see `main`
 
-Needs no root: a user namespace gives the right to mount, and it ends with the namespace. A condition that cannot be set up is
+Needs no root: inside a user namespace every user may mount. If a condition cannot be set up, the reason is
 written to the file `refusal`, and the exit code is 125. Linux only, standard library only.
 """
 
@@ -23,7 +23,7 @@ import sys
 import tempfile
 from typing import Any, NoReturn
 
-assert sys.platform == "linux"  # mypy reads no further for another system
+assert sys.platform == "linux"  # mypy checks the rest of this file for Linux only
 
 NEW_MOUNTS, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000  # linux/sched.h
 READ_ONLY, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 8, 32, 4096, 16384, 1 << 18  # linux/mount.h
@@ -33,7 +33,7 @@ KEPT = (
 RELATIME_SEEN, RELATIME = 4096, 1 << 21  # its value in statvfs, and its value for mount
 PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
-MOST_ENTRIES = 2000  # entries of a folder that is rebuilt without one of them
+MOST_ENTRIES = 2000  # entries of a folder that is rebuilt without the hidden ones
 REFUSED = 125
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +51,7 @@ def mount(what: str, where: str, kind: str | None, flags: int, options: str = ""
 
 
 def enter(*, network: bool) -> None:
-    """Enter namespaces of our own with the same user, and with the right to mount."""
+    """Enter new namespaces as the same user, with the right to mount."""
     user, group = os.getuid(), os.getgid()
     call("unshare", NEW_USER | NEW_MOUNTS | (NEW_NETWORK if network else 0))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
@@ -61,7 +61,7 @@ def enter(*, network: bool) -> None:
 
 
 def hide(folder: str, pattern: str, spare: str) -> None:
-    """Rebuild a folder, in memory, without the entries that match this pattern."""
+    """Replace a folder by a copy in memory, without the entries that match this pattern."""
     names = os.listdir(folder)
     if not fnmatch.filter(names, pattern):
         return

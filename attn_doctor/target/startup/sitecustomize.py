@@ -1,7 +1,7 @@
-# The file that `attn-doctor run` puts on PYTHONPATH: every Python that the program starts runs it first.
+# `attn-doctor run` puts the folder of this file on PYTHONPATH, so every Python that the program starts runs this file first.
 #
 # It imports only the standard library until the program itself imports the attention of an ultralytics. Then it
-# exchanges that attention, and prints the exchange's messages on standard error. After any error the program continues
+# replaces that attention, and prints the messages on standard error. After any error the program continues
 # with its installed attention. The file parses under any Python, 2.7 included: a program may start an older one.
 import os
 import sys
@@ -19,7 +19,7 @@ def say(text):
 
 
 def exchange():
-    """Put the requested backend into the ultralytics that has just been imported."""
+    """Use the requested backend in the ultralytics that was just imported."""
     backend = os.environ.get(VARIABLE)
     if not backend:
         return
@@ -65,13 +65,13 @@ def apply_prescription():
 
 
 def tell_if_unused(attention, process):
-    """Say at the end of a program that none of the exchanged attention was ever computed: its model has another one."""
+    """Say at the end of a program that it never computed the replaced attention, because its model has another attention."""
     if attention.backend == "none" and os.getpid() == process:
         say("nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows")
 
 
 def load_package():
-    """Load attn_doctor from the folder of this file, whatever this Python has installed."""
+    """Load attn_doctor from the folder of this file, even if this Python has another attn_doctor installed."""
     import importlib.util
 
     if "attn_doctor" in sys.modules:
@@ -101,7 +101,7 @@ class Finder(object):
 
 
 def watch(loader, act):
-    """Make a loader call `act` after it has executed its module. The type of the loader stays the same."""
+    """Make a loader call `act` after it has executed its module. The type of the loader does not change."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return

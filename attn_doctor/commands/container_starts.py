@@ -1,0 +1,56 @@
+"""Builds the command that starts a container again, with more options: the one that was typed, or one for the image that the log names. Pure.
+
+https://docs.docker.com/reference/cli/docker/container/run/
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from attn_doctor.model.facts import Facts
+
+Argv = tuple[str, ...]
+IMAGE = "IMAGE"  # where a log does not name it
+_TYPED = re.compile(r"(?:sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
+
+
+def image(facts: Facts) -> str:
+    """Return the image that the log names; the word IMAGE where it names none."""
+    return facts.subject.image if isinstance(facts.subject.image, str) else IMAGE
+
+
+def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
+    """Return the command that starts the container with these options too: the typed one, where it is whole."""
+    typed = _typed(facts)
+    if typed is None:
+        return (program, "run", *options, image(facts))
+    words, rest = typed
+    return (*words, *options, *_without(rest, options))
+
+
+def _typed(facts: Facts) -> tuple[Argv, Argv] | None:
+    command = facts.subject.command
+    found = _TYPED.match(command) if isinstance(command, str) and "..." not in command else None
+    if found is None:
+        return None
+    try:
+        rest = tuple(shlex.split(found["rest"]))
+    except ValueError:
+        return None
+    return (found["program"], "run"), rest
+
+
+def _without(words: Argv, options: Argv) -> Argv:
+    """Return the words without these very options, so that none stands there twice."""
+    pairs = {(one, options[place + 1] if place + 1 < len(options) else "") for place, one in enumerate(options)}
+    kept, skip = list[str](), False
+    for place, word in enumerate(words):
+        following = words[place + 1] if place + 1 < len(words) else ""
+        if skip:
+            skip = False
+        elif word.startswith("--") and (word, following) in pairs:
+            skip = True
+        elif not ("=" in word and word in options):
+            kept.append(word)
+    return tuple(kept)

@@ -1,0 +1,57 @@
+"""Builds the lines that install the CUDA toolkit of a torch whose CUDA nobody knows: the shell asks torch. Pure."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.commands import cuda_toolkits, places
+from attn_doctor.commands.shells import quoted, shell_of
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Step
+
+_ASKED = "import torch; print(torch.version.cuda)"
+_DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # as a package of NVIDIA's repository is called
+
+
+def steps(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps; none on Windows, in an image, on a cluster and where no package manager has each toolkit."""
+    beside = places.container(facts) or places.on_cluster(facts) or facts.system.os in ("windows", "darwin")
+    if beside or shell_of(facts) != "bash":
+        return ()
+    python = quoted(commands.starting(facts))
+    asked, dashed = (f"$({python} -c '{program}')" for program in (_ASKED, _DASHED))
+    none = "the line asks torch for its CUDA; where that is None, torch is a CPU build"
+    if places.environment_tool(facts):
+        return _by_conda(facts, asked, none)
+    found = cuda_toolkits.repository(facts)
+    if found is None and not isinstance(facts.system.distribution, str):
+        root = f"without root: cuda-toolkit of conda's channel nvidia, in the same release; {none}"
+        return cuda_toolkits.as_ubuntu(facts, dashed, asked, root)
+    if found is None or places.manager(facts) not in ("apt-get", None):
+        return ()
+    made = [
+        commands.by_hand(argv, said, "NVIDIA's repository")
+        for argv, said in cuda_toolkits.set_up(facts, found.folder, "apt-get")
+    ]
+    install = f"{' '.join(places.as_root(facts, 'apt-get', 'install', '-y'))} cuda-toolkit-{dashed}"
+    why = f"the toolkit alone, which brings no driver; {none}"
+    get = commands.by_hand(("sh", "-c", install), why, "adds the CUDA toolkit", takes="about 5 GB")
+    home = f"export CUDA_HOME=/usr/local/cuda-{asked}"
+    where = commands.by_hand(("sh", "-c", home), "where that package puts it", "CUDA_HOME, in this shell alone", "none")
+    return (*made, get, where)
+
+
+def _by_conda(facts: Facts, asked: str, none: str) -> tuple[Step, ...]:
+    """Return the steps for an environment of conda. conda-forge has cuda-toolkit from CUDA 12 on, NVIDIA's channel older ones too.
+
+    A toolkit of the channel nvidia asks for parts of its own release or newer: the compiler and the headers are named with their release.
+    """
+    *before, last = places.conda_install(facts, "cuda-toolkit", channels=("nvidia", "conda-forge"))
+    gcc = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}=11"
+    names = " ".join(f'"{name}={asked}"' for name in (last, "cuda-nvcc", "cuda-cudart-dev"))
+    why = f"a toolkit of torch's CUDA and a gcc that each nvcc takes, inside this environment; {none}"
+    line = f"{quoted(tuple(before))} {names} {gcc}"
+    get = commands.by_hand(("sh", "-c", line), why, "adds a CUDA toolkit to this environment", takes="about 3 GB")
+    prefix = facts.interpreter.prefix
+    if not isinstance(prefix, str):
+        return (get,)
+    return get, commands.variable("CUDA_HOME", prefix, "where conda puts its toolkit")

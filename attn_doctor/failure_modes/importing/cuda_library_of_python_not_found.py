@@ -1,0 +1,150 @@
+"""A program does not find cuDNN, cuBLAS or NVRTC, which the Python environment has or can have.
+
+What it is
+    torch loads the CUDA libraries of its own wheels by their places. Other programs (CTranslate2, which faster-whisper and WhisperX use, ONNX
+    Runtime, cuDNN itself) ask the loader for them by name, and the loader does not look into the environment's folders.
+
+How it shows
+    "Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file", "Could not load library
+    libcudnn_cnn_infer.so.8. Error: libnvrtc.so: cannot open shared object file", "Library libcublas.so.12 is not found or cannot be loaded",
+    "Library cublas64_12.dll is not found or cannot be loaded", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor".
+
+Why it happens
+    The library is not installed, or it lies in site-packages/nvidia, where the loader does not look. cuDNN 8 asks for NVRTC by the name libnvrtc.so,
+    and the wheels of torch up to 2.0 have it under a name with a release (libnvrtc.so.11.2) alone.
+
+What to do
+    Install NVIDIA's wheels of these libraries into the environment, and put their folders on LD_LIBRARY_PATH (on Windows PATH). For libnvrtc.so:
+    a link of that name beside the file that is there, or a torch of 2.1 or newer.
+
+How to reproduce
+    There is no recipe: it takes a GPU, since these libraries are opened at the first use of one.
+
+References
+    https://github.com/SYSTRAN/faster-whisper#gpu
+    https://github.com/pytorch/pytorch/issues/97041
+    https://docs.nvidia.com/deeplearning/cudnn/backend/latest/developer/misc.html
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import nvidia_wheels
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+
+_NAMES = r"lib(?:cudnn|cublas|nvrtc|cudart|cufft|curand|cusparse|cusolver|nvJitLink)\w*\.so[.\d]*"
+
+MODE = FailureMode(
+    code="AD326",
+    slug="cuda-library-of-python-not-found",
+    title="A program does not find cuDNN, cuBLAS or NVRTC",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("segfault",),
+    signs=(
+        Sign(
+            pattern=rf"Could not load library (?P<asks>{_NAMES})\.? Error: (?P<library>{_NAMES}): cannot open shared object file",
+            literal="Could not load library lib",
+            sample="Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file: No such file or directory",
+        ),
+        # CTranslate2: https://github.com/OpenNMT/CTranslate2/blob/master/src/cuda/cublas_stub.cc
+        Sign(
+            pattern=rf"Library (?P<library>{_NAMES}|(?:cublas|cudnn|cudart|nvrtc)\w*\.dll) is not found or cannot be loaded",
+            literal=" is not found or cannot be loaded",
+            sample="RuntimeError: Library libcublas.so.12 is not found or cannot be loaded",
+        ),
+        Sign(
+            pattern=r"Invalid handle\. Cannot load symbol (?P<symbol>cudnn\w+)",
+            literal="Invalid handle. Cannot load symbol",
+            sample="Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor",
+            strength="hint",
+        ),
+    ),
+)
+# There is no `detect`: no fact says which libraries a program will ask for at its first use of a GPU.
+
+
+class Absent(Variant, frozen=True, kw_only=True):
+    """Name the library that was not found: "libcublas.so.12", "libnvrtc.so", "cublas64_12.dll"."""
+
+    library: str
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    library = seen.group("library")
+    if library is None:
+        if any(log.of("ld-library-path-shadowing") for log in seen.logs):
+            return None  # the line before it names the file, and is another failure
+        return Hit(
+            message="A program does not find a part of cuDNN: its folder is not one in which the loader looks.",
+            evidence=evidence,
+            variant=Absent(library="libcudnn.so.9"),
+            confidence=Confidence.MEDIUM,
+        )
+    asks = (seen.group("asks") or "").rstrip(".")
+    for_it = f", which {asks} opens" if asks and asks != library else ""
+    return Hit(
+        message=f"{library}{for_it}, is not found: it is not installed, or its folder is not one in which the loader looks."
+        if for_it
+        else f"{library} is not found: it is not installed, or its folder is not one in which the loader looks.",
+        evidence=evidence,
+        variant=Absent(library=library),
+    )
+
+
+_MAJOR = re.compile(r"(?:\.so\.|64_)(?P<major>\d+)")
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    library = hit.variant.library if isinstance(hit.variant, Absent) else "libcudnn.so.9"
+    if library.startswith("libnvrtc.so") and facts.system.os != "windows":
+        return (_link(facts),)
+    wheels = _wheels(library)
+    get = commands.install(
+        *wheels,
+        why="NVIDIA's wheels of these libraries: no toolkit and no root are needed",
+        changes=f"adds {' and '.join(wheels)}",
+        takes="about 1 GB",
+    )
+    why = "the folders of all NVIDIA wheels of this environment: the loader looks there in this shell; then start the program again"
+    path = nvidia_wheels.on_the_path(facts, why, dll=library.endswith(".dll"))
+    verify = commands.check(facts)
+    title = "Install the library into the environment, and let the loader look there"
+    return (Fix(title=title, steps=(get, *path), verify=verify),)
+
+
+def _wheels(library: str) -> tuple[str, ...]:
+    """Return the requirements that bring a library, and the other one that such programs ask for next."""
+    found = _MAJOR.search(library)
+    major = int(found["major"]) if found else 12
+    if "cudnn" in library:  # the number is cuDNN's own, not CUDA's: cuDNN 8 was made for CUDA 11 and 12
+        return ("nvidia-cublas-cu12", f"nvidia-cudnn-cu12=={major}.*")
+    if major >= 13:
+        return ("nvidia-cublas", "nvidia-cudnn-cu13")
+    return (f"nvidia-cublas-cu{major}", f"nvidia-cudnn-cu{major}")
+
+
+def _link(facts: Facts) -> Fix:
+    """Return the fix that gives NVRTC the name by which cuDNN 8 opens it, beside the file that the environment has.
+
+    torch/lib/libnvrtc-672ee683.so.11.2 in wheels of PyTorch's index, nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2 beside PyPI's.
+    """
+    program = (
+        "import glob, os, sysconfig; p = sysconfig.get_paths()['purelib']; "
+        "f = [n for n in glob.glob(p + '/torch/lib/libnvrtc-*.so*') + glob.glob(p + '/nvidia/*/lib/libnvrtc.so.*') if 'builtins' not in n][0]; "
+        "d = os.path.dirname(f); os.symlink(os.path.basename(f), d + '/libnvrtc.so'); print(d)"
+    )
+    link = commands.by_hand(
+        (*commands.starting(facts), "-c", program),
+        "a link libnvrtc.so beside the NVRTC of this environment: cuDNN 8 opens it by that name; it prints the folder",
+        "adds a link",
+    )
+    path = nvidia_wheels.on_the_path(
+        facts, "so that the loader finds the link, in this shell; then start the program again", torch=True
+    )
+    return Fix(title="Give NVRTC the name that cuDNN opens", steps=(link, *path), verify=commands.check(facts))

@@ -1,0 +1,157 @@
+"""Turn a choice of torch into the steps that install it: by pip, by conda, or NVIDIA's own wheel. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.commands import places
+from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, of_conda, text, version_here
+from attn_doctor.knowledge import torch_choice
+from attn_doctor.knowledge.torch_choice import Choice, NoTorch
+from attn_doctor.knowledge.torch_machine import Maker
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.steps import Risk, Step
+from attn_doctor.model.versions import pair
+
+_OTHERS = "packages that pin torch may complain"
+_FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest of an index is at least this one
+_OWN_PYTHON = "which Python that is is not known: pip takes the newest release that is for it"
+
+
+def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
+    """Return the newest torch that this machine runs. `maker`: of the GPU, where the finding itself tells it."""
+    machine = machine_of(facts)
+    return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
+
+
+def steps_of(
+    facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that install a choice.
+
+    The same release in another build, and one that is not pinned, have to be installed again: pip takes what is there for met.
+    """
+    names, there = _family(facts), version_here(facts, "torch")
+    if not reinstall and not beside and there == found.build:
+        return ()  # this very build is there
+    again = reinstall or (there is not None and not _replaces(found, there))
+    requirements = (*found.requirements(*names), *beside)
+    open_ = None if found.pinned else _OWN_PYTHON
+    reason = "; ".join(part for part in (why, found.why, open_, found.doubt) if part)
+    changes = "adds torch and torchvision" if there is None else f"{' and '.join(names)}, to torch {found.build}"
+    risk: Risk = "low" if there is None else "medium"
+    said = None if there is None else _OTHERS
+    if again:
+        return commands.reinstall(
+            *requirements,
+            index_url=found.index_url,
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
+            takes=found.takes,
+        )
+    return (
+        commands.install(
+            *requirements,
+            index_url=found.index_url,
+            upgrade=not found.pinned and facts.torch.version is not None,  # an older one is there, or may be
+            why=reason,
+            changes=changes,
+            risk=risk,
+            risk_text=said,
+            takes=found.takes,
+        ),
+    )
+
+
+def _replaces(found: Choice, there: str) -> bool:
+    """Say whether an installer takes the choice in the place of the torch that is there: by its number, as it does not compare builds."""
+    if found.pinned:
+        return there.partition("+")[0] != found.torch
+    return (pair(there) or _FOR_OLD_PYTHONS) < min(_FOR_OLD_PYTHONS, pair(found.torch or "") or _FOR_OLD_PYTHONS)
+
+
+def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
+    """Return the steps of what is on no index: NVIDIA's own wheel with what it loads, and a torchvision compiled for it; else the words.
+
+    https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
+    """
+    if found.wheel is None:
+        return (commands.by_hand((), found.words, "torch and torchvision"),)
+    blas = commands.by_hand(
+        places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
+        "the wheel loads OpenBLAS",
+        "adds OpenBLAS",
+    )
+    again = commands.install(
+        found.wheel, why=found.words, changes="torch, to NVIDIA's own", reinstall=True, no_deps=True, takes="1 GB"
+    )
+    needs = commands.install(
+        found.wheel,
+        "numpy<2",
+        why="what it needs and is not there; it was built for NumPy 1",
+        changes="what is missing",
+    )
+    if found.torchvision is None:
+        return blas, again, needs
+    vision = commands.install(
+        f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
+        why="no wheel of torchvision belongs to it: compiled on the board, with git",
+        changes=f"torchvision, to {found.torchvision}",
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=True,
+        takes="10 to 30 minutes",
+    )
+    return blas, again, needs, vision
+
+
+def by_conda(facts: Facts, found: Choice) -> Step | None:
+    """Return conda-forge's torch where conda installed torch: pip would lay another over it. PyTorch's own channel ended with 2.5.
+
+    https://github.com/pytorch/pytorch/issues/138506
+    """
+    if not of_conda(facts, "torch") or found.flavour == "cpu" or (found.flavour or "").startswith(("rocm", "xpu")):
+        return None
+    names = ("pytorch-gpu" if found.cuda else "pytorch", "torchvision")
+    return conda_step(
+        facts,
+        names,
+        "conda-forge's build; conda takes the CUDA that the driver here runs (`conda info` names it __cuda)",
+    )
+
+
+def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False) -> Step:
+    """Return the step by hand that installs packages of conda-forge into the environment of the target."""
+    prefix = text(facts.interpreter.prefix)
+    tools = facts.interpreter.installers
+    tool = (
+        next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
+        if isinstance(tools, tuple)
+        else "conda"
+    )
+    where = ("--prefix", prefix) if prefix else ()
+    force = ("--force-reinstall",) if again else ()
+    return commands.by_hand(
+        (tool, "install", *where, *force, "-c", "conda-forge", *names), why, "packages of conda", takes="up to 3 GB"
+    )
+
+
+def conda_name(requirement: str) -> str:
+    """Return a requirement of pip as conda writes it: "pytorch=2.9.1"."""
+    name, _, version = requirement.partition("==")
+    return {"torch": "pytorch"}.get(name, name) + (f"={version}" if version else "")
+
+
+def _family(facts: Facts) -> tuple[str, ...]:
+    """Return the packages that change with torch: torchvision where it is there or nothing is, torchaudio where it is there."""
+    names = ["torch"]
+    if (
+        version_here(facts, "torchvision")
+        or version_here(facts, "torch") is None
+        or isinstance(facts.packages.distributions, Unknown)
+    ):
+        names.append("torchvision")
+    return (*names, *(["torchaudio"] if distribution(facts, "torchaudio") else []))

@@ -1,0 +1,76 @@
+"""Name the builds of a torch: its index, and the torchvision, torchaudio and NumPy that belong to it. Chooses nothing. Pure.
+
+https://pytorch.org/get-started/previous-versions/
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_machine import Choice, Machine
+from attn_doctor.model.facts import OsName, Unknown
+from attn_doctor.model.versions import local
+
+INDEX = "https://download.pytorch.org/whl"
+STABLE = f"{INDEX}/torch_stable.html"  # the page of the builds before torch 1.11
+_FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
+
+
+def index_of(flavour: str) -> str:
+    """Return the index of a build: "cu126", "cpu", "rocm7.2", "xpu"."""
+    return f"{INDEX}/{flavour}"
+
+
+def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
+    """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
+
+    A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
+    """
+    flavour = local(torch)
+    if flavour is None or not _FLAVOUR.fullmatch(flavour):
+        return None
+    default = pytorch.pypi_cuda(torch)
+    on_registry = machine is None or (machine.os in ("linux", None) and machine.platform == "linux_x86_64")
+    if on_registry and isinstance(default, str) and flavour == pytorch.flavour(default):
+        return None
+    return index_of(flavour)
+
+
+def by_others(torch: str) -> bool:
+    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
+    part = local(torch)
+    return part is not None and _FLAVOUR.fullmatch(part) is None
+
+
+def same(torch: str, *names: str) -> tuple[str, ...]:
+    """Return the requirements of this very torch, and of what belongs to it: torchvision, torchaudio."""
+    return _family(torch).requirements("torch", *names)
+
+
+def vision_for(torch: str) -> str:
+    """Return the requirement of the torchvision that belongs to this torch."""
+    return _family(torch).requirements("torchvision")[0]
+
+
+def _family(torch: str) -> Choice:
+    bare = torch.partition("+")[0]
+    return Choice(torch=bare, torchvision=torchvision(torch), flavour=local(torch), index_url=None, why="")
+
+
+def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
+    """Return the requirement of a NumPy that this torch takes, within a specifier: "numpy<2" for torch 2.2.
+
+    NumPy 2 passes no array to a torch that was built for NumPy 1, and no metadata says so:
+    https://github.com/pytorch/pytorch/issues/107302
+    """
+    takes_two = pytorch.numpy(torch, "2.0.0", os)
+    if isinstance(takes_two, Unknown) or takes_two.yes:
+        return f"numpy{specifier}"
+    return "numpy" + ",".join(filter(None, [specifier, "<2"]))
+
+
+def torchvision(torch: str) -> str | None:
+    """Return the version of the torchvision that belongs to this torch; None where it is not known."""
+    found = pytorch.torchvision_for(torch)
+    return found if isinstance(found, str) else None
