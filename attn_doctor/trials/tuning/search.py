@@ -21,8 +21,8 @@ from attn_doctor.trials.tuning.rows import Checked, NotTried, Row, Step
 Combination = tuple[str, ...]
 
 ROUNDS, LEAST_ROUNDS = 3, 2  # of one comparison in the search
-WORTH_TAKING = 1.02  # times as fast, in the median, and faster in each round
-HOPELESS = 0.97  # below it, a change is not measured again
+WORTH_TAKING = 1.02  # times as fast by the fastest passes, and faster in the median of the rounds
+HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.7  # below it, a change is not measured again: after two rounds, and after one
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
 SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
@@ -97,6 +97,15 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
     return tuple(msgspec.structs.replace(row, applied=row is best) for row in rows)
 
 
+def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
+    """Return how many times as fast the fastest pass was: another program only adds time."""
+    return min(own) / min(taken)
+
+
+def _pairs(own: Sequence[float], taken: Sequence[float]) -> float:
+    return median(own[i] / t for i, t in enumerate(taken))
+
+
 class _Search:
     def __init__(self, meter: Meter, budget: float) -> None:
         self.meter = meter
@@ -150,13 +159,11 @@ class _Search:
                     times[name].append(taken)
             # Half of the candidates go on where the next round would not fit any more.
             running = self._halved(running, own, times, limit)
-        ratios = {name: median(own[i] / t for i, t in enumerate(times[name])) for name in times if times[name]}
+        ratios = {name: _ratio(own, taken) for name, taken in times.items() if taken}
         helps = {
             name: ratio
             for name, ratio in ratios.items()
-            if ratio >= WORTH_TAKING
-            and len(times[name]) >= LEAST_ROUNDS
-            and all(own[i] > t for i, t in enumerate(times[name]))
+            if ratio >= WORTH_TAKING and len(times[name]) >= LEAST_ROUNDS and _pairs(own, times[name]) > 1
         }
         winner = max(helps, key=lambda name: helps[name], default=None)
         self.steps += [
@@ -182,8 +189,10 @@ class _Search:
         self, running: list[str], own: Sequence[float], times: dict[str, list[float]], limit: float
     ) -> list[str]:
         each = (own[-1] + sum(times[name][-1] for name in running)) / 1e3
-        good = sorted(running, key=lambda name: median(own[i] / t for i, t in enumerate(times[name])), reverse=True)
-        good = [name for name in good if times[name][-1] * HOPELESS <= own[-1]]
+        good = sorted(running, key=lambda name: _ratio(own, times[name]), reverse=True)
+        # One slow round may be the fault of another program.
+        least = HOPELESS if len(own) >= LEAST_ROUNDS else HOPELESS_AT_ONCE
+        good = [name for name in good if _ratio(own, times[name]) >= least]
         if self.meter.seconds() + each > limit:
             good = good[: max(1, len(good) // 2)]
         return [name for name in running if name in good]
