@@ -22,7 +22,7 @@ Combination = tuple[str, ...]
 
 ROUNDS, LEAST_ROUNDS = 3, 2  # of one comparison in the search
 WORTH_TAKING = 1.02  # times as fast by the fastest passes, and faster in the median of the rounds
-HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.7  # below it, a change is not measured again: after two rounds, and after one
+HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5  # below it, a change is not measured again: after two rounds, and after one
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
 SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
