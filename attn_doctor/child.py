@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import threading
@@ -29,6 +30,7 @@ SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the 
 _KEEP = 64 * 1024  # bytes of the child's other output that are kept, half from its start and half from its end
 _GRACE = 2.0  # seconds to wait for a killed process, and for pipes that grandchildren keep open
 _SEPARATOR = b"\x1e"
+_IMPORT = re.compile(r"^from attn_doctor\S* import (?:\([^)]*\)|.*)$", re.MULTILINE)
 _alive: set[subprocess.Popen[bytes]] = set()
 
 
@@ -106,8 +108,9 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
 
 
 def _source(script: str | Path) -> str:
+    """Return the text of a script, without its imports from attn_doctor: the scripts before it have what it imports."""
     place = script if isinstance(script, Path) else resources.files("attn_doctor").joinpath(script)
-    return place.read_text("utf-8")
+    return _IMPORT.sub(lambda found: "\n" * found[0].count("\n"), place.read_text("utf-8"))
 
 
 def run(

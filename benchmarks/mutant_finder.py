@@ -11,6 +11,8 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.In: "not in", ast.NotIn: "in", ast.Is: "is not", ast.IsNot: "is",
 }  # fmt: skip
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+# Numbers that `reproduce` only says before it begins: about how long it takes, and how much it downloads. They are not changed.
+WORDS = {"Recipe": ("seconds", "downloads"), "Packages": ("megabytes",)}
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,10 @@ class Finder(ast.NodeVisitor):
                 end = end + self.source[end:].index(b",") + 1 if comma else end
                 if before is None or self.source[start : self.span(one)[0]].strip() == b",":
                     self.add(one, "", f"{self.text(node.func)}(...): without {self.text(one)}", (start, end))
-        self.generic_visit(node)
+        words = WORDS.get(node.func.id, ()) if isinstance(node.func, ast.Name) else ()
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(child, ast.keyword) and child.arg in words):
+                self.visit(child)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if type(node.value) is int:

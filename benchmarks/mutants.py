@@ -34,7 +34,7 @@ ROOMS = (
     "judging", "failure_modes", "commands", "wheels", "fixes", "report/redact.py", "knowledge/finder.py", "knowledge/nearest_torch.py",
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
-TESTS = """best causes_in_front compare compiler_limits cures_of_one_cause cures_on_machines driver_cures environments_of_logs failure_modes_*
+TESTS = """best causes_in_front compare compiler_limits cures_of_each_failure_mode cures_of_one_cause cures_on_machines driver_cures environments_of_logs failure_modes_*
 fixes_apply fixes_copy fixes_plans fixes_restore fixes_safety fixes_verify fixes_workflow foresight installer_settings installers judging
 knowledge_* listed_* log_outline logs logs_corpus logs_long logs_unrecognised machine_claims machines no_gpu_roots package_cures
 package_wheels pasted_environments plan_parts plan_properties platform_cures project_files recommend report reproduction_recipes

@@ -56,6 +56,18 @@ def test_chatter_cannot_corrupt_records_and_is_kept(tmp_path):
     assert "raw bytes" in outcome.chatter
 
 
+def test_a_script_has_what_it_imports_of_the_package_from_the_scripts_before_it(tmp_path):
+    code = (
+        "from attn_doctor.target.channel import tell\n"
+        "from attn_doctor.no_such_room import (\n    tell,\n    section,\n)\n"
+        "import inspect\n"
+        "with section('s'):\n    tell('s', inspect.currentframe().f_lineno)\n"
+    )
+    outcome = run(code, tmp_path)
+    assert outcome.fault is None
+    assert outcome.facts("s") == [8]  # lines keep their numbers
+
+
 def test_what_is_printed_before_the_channel_stands_does_no_harm(tmp_path):
     python = make_target(tmp_path / "env")
     (site_packages(tmp_path / "env") / "sitecustomize.py").write_text(

@@ -250,6 +250,14 @@ def test_the_newest_holds_and_they_may_end_in_any_order(torch, layers, kernels, 
     assert block.AAttn.forward is before
 
 
+def test_the_signature_is_that_of_a_forward(layers, kernels, block):
+    """torch.onnx.export gives a model the defaults of its forward as inputs."""
+    import inspect
+
+    with layers.Exchange(kernels.sdpa):
+        assert list(inspect.signature(block.AAttn(64, 2, 1).forward).parameters) == ["x"]
+
+
 def test_a_forward_that_somebody_put_on_top_is_left(layers, kernels, block):
     before = block.AAttn.forward
     exchange = layers.Exchange(kernels.sdpa)

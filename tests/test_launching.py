@@ -144,6 +144,21 @@ def test_a_program_whose_model_has_another_attention_is_told_so(program):
     )
 
 
+def test_the_attention_that_stays_as_installed_is_named(program):
+    file = Path(path_of(program), "ultralytics", "nn", "modules", "transformer.py")
+    file.write_text("class AIFI:\n    def forward(self, x):\n        print('computed')\n")
+    code = (
+        "import ultralytics.nn.modules.block\nfrom ultralytics.nn.modules.transformer import AIFI\nAIFI().forward(1)\n"
+    )
+    done = run("--", program, "-c", code, PYTHONPATH=path_of(program))
+    file.unlink()
+    assert done.stdout == "computed\n"
+    assert (done.stderr, done.returncode) == (
+        "attn-doctor: nothing was exchanged: the attention of RT-DETR (AIFI) stays as installed\n",
+        0,
+    )
+
+
 def test_what_was_proven_is_kept_and_forgotten(program, tmp_path):
     folder = tmp_path / "cache" / "attn-doctor" / "proofs"
     run("--attention", "sdpa-flash", "--", program, script(program), PYTHONPATH=path_of(program))

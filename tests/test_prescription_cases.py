@@ -86,24 +86,44 @@ def test_a_kernel_that_is_wrong_for_some_calls_only_is_left_out_of_these(prescri
             assert attention.backend == "sdpa-flash"
 
 
-def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
-    """Planted: slow with gradients, quick without."""
+def work(seconds):
+    """Take time of the processor: a race on one thread does not count sleep."""
     import time
 
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def installed(monkeypatch, seconds):
+    """Make the installed attention take so many seconds longer."""
+    from ultralytics.nn.modules import block
+
+    def slow(self, x, own=block.AAttn.forward):
+        work(seconds)
+        return own(self, x)
+
+    monkeypatch.setattr(block.AAttn, "forward", slow)
+
+
+def kernel_that_takes(with_gradients, without):
+    from attn_doctor.exchange import kernels
+
+    def planted(query, key, value, scale):
+        work(with_gradients if query.requires_grad else without)
+        return kernels.sdpa(query, key, value, scale)
+
+    return lambda: planted
+
+
+def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
+    """Planted: slow with gradients, quick without."""
     import torch
 
     from attn_doctor.exchange import kernels
 
-    def eager(query, key, value, scale):
-        time.sleep(0.2)
-        return kernels.sdpa(query, key, value, scale)
-
-    def planted(query, key, value, scale):
-        time.sleep(0.8 if query.requires_grad else 0)
-        return kernels.sdpa(query, key, value, scale)
-
-    monkeypatch.setattr(kernels, "eager", eager)
-    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted)
+    installed(monkeypatch, 0.05)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.2, 0))
     module, x = layer(), torch.rand(2, 64, 8, 8)
     with prescribe("auto", now=False, say=[].append) as attention:
         module(x)
@@ -113,29 +133,71 @@ def test_auto_chooses_for_each_pass(prescribe, monkeypatch):
         assert attention.backend == "sdpa-flash"
 
 
-@pytest.mark.parametrize(("slower", "kept"), [(0.01, False), (0.6, True)])
-def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkeypatch, cache, slower, kept):
-    import time
-
+def test_auto_chooses_for_the_layer_and_in_16_bits_has_the_textbook_formula_too(prescribe, monkeypatch):
+    """Installed slow: without any kernel that is quicker, the exchange's layout alone is worth it. In float32 it is no candidate."""
     import torch
 
     from attn_doctor.exchange import kernels
 
-    def planted(pause):
-        def kernel(query, key, value, scale):
-            time.sleep(pause)
-            return kernels.sdpa(query, key, value, scale)
+    installed(monkeypatch, 0.05)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.2, 0.2))
+    module, x, called = layer(), torch.rand(2, 64, 8, 8), []
+    module.register_forward_hook(lambda *_: called.append(1))
+    before = [tensor.clone() for tensor in module.state_dict().values()]
+    with prescribe("auto", now=False, say=[].append) as attention:
+        module(x)
+        assert attention.backend == "eager"
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            module(x).sum().backward()
+            assert attention.backend == "textbook"
+            with torch.inference_mode():  # an input in 16 bits, as from a convolution in front
+                module(x.bfloat16())
+            assert attention.backend == "textbook"
+    assert called == [1, 1, 1]  # the race is in a copy, without the program's hooks
+    assert all(torch.equal(a, b) for a, b in zip(before, module.state_dict().values(), strict=True))
 
-        return kernel
 
-    monkeypatch.setattr(kernels, "eager", planted(0.3))
-    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", lambda: planted(0.3 + slower))
+@pytest.mark.parametrize(("slower", "kept"), [(0.004, False), (0.12, True)])
+def test_that_nothing_is_faster_is_kept_only_where_it_is_clear(prescribe, monkeypatch, cache, slower, kept):
+    import torch
+
+    from attn_doctor.exchange import kernels
+
+    installed(monkeypatch, 0.08)
+    monkeypatch.setitem(kernels._MAKERS, "sdpa-flash", kernel_that_takes(0.08 + slower, 0.08 + slower))
     monkeypatch.setattr("attn_doctor.prescription.stored_proofs._is_ours", lambda _: True)
     with torch.no_grad(), prescribe("auto", now=False, say=[].append) as attention:
         layer()(torch.rand(2, 64, 8, 8))
         assert attention.backend == "eager"
     entries = [json.loads(file.read_text()) for file in cache.glob("*.json")]
     assert any(name.startswith("auto ") for made in entries for name in made) is kept
+
+
+def test_another_attention_is_named_where_nothing_was_exchanged(prescribe):
+    import torch
+    from ultralytics.nn.modules import block, transformer
+
+    before = transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward
+    image = torch.rand(1, 32, 4, 4)
+    attention = prescribe("sdpa-flash", now=False)
+    transformer.AIFI(32, 64, 2)(image)
+    block.MaxSigmoidAttnBlock(32, 32, ec=32, gc=16)(image, torch.rand(1, 3, 16))
+    assert attention.backend == "none"
+    with pytest.warns(RuntimeWarning, match="nothing was exchanged: the attention of ") as told:
+        attention.restore()
+    assert [str(line.message) for line in told] == [
+        "attn-doctor: nothing was exchanged: the attention of RT-DETR and YOLO-World (AIFI, MaxSigmoidAttnBlock) stays as installed"
+    ]
+    assert (transformer.AIFI.forward, block.MaxSigmoidAttnBlock.forward) == before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attention.restore()
+        with prescribe("sdpa-flash", now=False) as attention:  # a model that has both
+            transformer.AIFI(32, 64, 2)(image)
+            block.AAttn(32, 1, 1).eval()(image)
+        assert attention.nothing is None
+        with prescribe("eager"):
+            transformer.AIFI(32, 64, 2)(image)
 
 
 def test_an_empty_batch_and_vmap_are_computed_as_installed(prescribe):

@@ -19,7 +19,7 @@ def steps(facts: Facts) -> tuple[Step, ...]:
         return ()
     python = quoted(commands.starting(facts))
     asked, dashed = (f"$({python} -c '{program}')" for program in (_ASKED, _DASHED))
-    none = "the line asks torch for its CUDA; where that is None, torch is a CPU build"
+    none = "the line asks torch for its CUDA; if torch has none, it is a CPU build"
     if places.environment_tool(facts):
         return _by_conda(facts, asked, none)
     found = cuda_toolkits.repository(facts)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from attn_doctor.exchange.accuracy import TOLERANCE, directional
-from attn_doctor.exchange.layers import Refused, classes, twins
+from attn_doctor.exchange.layers import classes, twins
+from attn_doctor.exchange.layouts import Refused
 
 
 def is_wrong_alone(device: Any) -> bool:

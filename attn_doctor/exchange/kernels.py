@@ -223,6 +223,9 @@ _MAKERS: dict[str, Callable[[], Kernel]] = {
     "flex": flex,
 }
 NAMES: tuple[str, ...] = tuple(_MAKERS)
+# Eager's formula in the layout of the exchange: a candidate of "auto" alone, for which no attention kernel has to be quick.
+TEXTBOOK = "textbook"
+_MAKERS[TEXTBOOK] = lambda: eager
 
 
 def maker(name: str) -> Any:

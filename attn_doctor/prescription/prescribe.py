@@ -7,18 +7,23 @@ only, Python 3.8.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
 from attn_doctor.exchange import kernels, layers
 from attn_doctor.exchange.alone import is_wrong_alone
+from attn_doctor.exchange.layouts import Refused
+from attn_doctor.exchange.others import OTHERS, Others
 from attn_doctor.exchange.traits import TRAITS, candidates, candidates_alone, compiles_model
-from attn_doctor.prescription.proof import Case, NotProven, prove, quickest
+from attn_doctor.prescription.proof import Case, NotProven, prove
+from attn_doctor.prescription.race import quickest
 from attn_doctor.prescription.stored_proofs import StoredProofs, code_of
 
 AUTO = "auto"
@@ -33,15 +38,39 @@ class Attention:
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
         self._exchange = exchange
+        self._ended = False
+        if choice.asked != AS_INSTALLED:
+            choice.others.watch()
 
     @property
     def backend(self) -> str:
         """Return the backend that computed the last attention; "eager" is the installed one, "none" that none was computed yet."""
         return self._choice.used or "none"
 
+    @property
+    def nothing(self) -> str | None:
+        """Return a sentence if nothing was exchanged although attention was wanted; it names the model's own attention."""
+        if self._choice.used is not None or self._choice.asked == AS_INSTALLED:
+            return None
+        seen = self._choice.others.seen
+        if not seen:
+            return "nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows"
+        models = " and ".join(dict.fromkeys(seen.values()))
+        return f"nothing was exchanged: the attention of {models} ({', '.join(seen)}) stays as installed"
+
+    def watch(self) -> tuple[str, ...]:
+        """Watch which other attention is computed, in all modules imported by now, and return the modules that have some."""
+        self._choice.others.watch()
+        return tuple(OTHERS)
+
     def restore(self) -> None:
+        """End the exchange. Where another attention than that of YOLO was computed, and nothing else, it is said."""
         if self._exchange is not None:
             self._exchange.restore()
+        if not self._ended and self._choice.others.seen and self.nothing:
+            self._choice.tell(self.nothing, warn=True)
+        self._ended = True
+        self._choice.others.restore()
 
     def __enter__(self) -> Attention:
         return self
@@ -71,7 +100,7 @@ def prescribe(
     sentence (`say`, by default a warning), and that kind of call is computed as installed.
 
     Raises ValueError for an unknown name, ImportError where there is no ultralytics or the backend's package does not
-    import, `layers.Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
+    import, `Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = (
@@ -86,7 +115,7 @@ def prescribe(
         choice.prove_usual(torch.device(where))
     try:
         return Attention(choice, choice.exchange())
-    except layers.Refused:
+    except Refused:
         if backend == AS_INSTALLED:
             return Attention(choice, None)
         raise
@@ -106,6 +135,7 @@ class _Choice:
         self._say = say
         self._lock = threading.Lock()
         self._stored = StoredProofs()
+        self.others = Others()
         if asked != AUTO:
             self._kernel(asked)
 
@@ -125,7 +155,7 @@ class _Choice:
             if found is None:
                 if x.is_cuda and torch.cuda.is_current_stream_capturing():
                     return None
-                found = self._find(case, alone=alone)
+                found = self._find(case, layer, x, alone=alone)
             name = found
         self.used = name
         return None if name == AS_INSTALLED else self._kernels[name]
@@ -141,7 +171,7 @@ class _Choice:
                 kernel.stop()
 
     def exchange(self) -> layers.Exchange:
-        """Put this choice into the classes of ultralytics. Raises `layers.Refused` and ImportError."""
+        """Put this choice into the classes of ultralytics. Raises `Refused` and ImportError."""
         codes = {cls: code_of(cls) for cls in layers.classes()}
         for cls, code in codes.items():
             known = self._stored.layout(code) if code else None
@@ -167,34 +197,41 @@ class _Choice:
                     self._kernel(name)
                     self._chosen[case, False] = self._usual[case.device, dtype, gradients] = name
 
-    def _find(self, case: Case, *, alone: bool) -> str:
+    def _find(self, case: Case, layer: Any, x: Any, *, alone: bool) -> str:
         """Prove or choose a backend inside a running program: no error may end it."""
         with self._lock:
             if (case, alone) in self._chosen:
                 return self._chosen[case, alone]
-            # The program may be predicting in inference mode, or training under autocast.
-            with torch.inference_mode(mode=False), torch.autocast(case.device.partition(":")[0], enabled=False):
-                try:
-                    # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
-                    alone_only = alone and self._is_wrong_alone(case.device)
-                    asked = f"{self.asked}, alone" if alone_only else self.asked
-                    name = self._stored.find(asked, case) or self._take(case, alone_only=alone_only)
-                except (NotProven, RuntimeError, NotImplementedError) as error:
-                    self._chosen[case, alone] = AS_INSTALLED
-                    self._tell(str(error), warn=True)
-                    return AS_INSTALLED
-                self._kernel(name)
+            # In a thread of its own: the program may be predicting in inference mode, training under autocast, or inside a
+            # checkpoint, whose hooks would take the tensors of the proof for its own and wait for this lock.
+            try:
+                with ThreadPoolExecutor(1) as aside:
+                    name, alone_only = aside.submit(self._settle, case, layer, x, alone=alone).result()
+            except (NotProven, RuntimeError, NotImplementedError) as error:
+                self._chosen[case, alone] = AS_INSTALLED
+                self.tell(str(error), warn=True)
+                return AS_INSTALLED
             self._chosen[case, alone] = name
             kept = f" for {case.words} (as installed: no tried backend is faster)" if name == AS_INSTALLED else ""
             if alone_only and name != self.asked:
-                self._tell(
+                self.tell(
                     f"a batch of one is computed by {name} on {case.device}: as installed, its gradients are wrong here"
                 )
             else:
-                self._tell(f"the attention is computed by {name} on {case}{kept}")
+                self.tell(f"the attention is computed by {name} on {case}{kept}")
             return name
 
-    def _take(self, case: Case, *, alone_only: bool = False) -> str:
+    def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
+        """Return the backend for this case, and whether any that is right was taken, because the installed one is wrong."""
+        with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
+            # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
+            alone_only = alone and self._is_wrong_alone(case.device)
+            asked = f"{self.asked}, alone" if alone_only else self.asked
+            name = self._stored.find(asked, case) or self._take(case, layer, x, alone_only=alone_only)
+            self._kernel(name)
+        return name, alone_only
+
+    def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
         """Return the backend for this case, proven, and store it. Raises NotProven.
 
         `alone_only`: the installed attention is wrong for this case, so that any backend that is right is better.
@@ -202,7 +239,10 @@ class _Choice:
         if self.asked == AUTO or alone_only:
             names = candidates(case.device.partition(":")[0]) or ["sdpa"]
             first = [self.asked] if self.asked != AUTO else []
-            proven, reason = {} if alone_only else {AS_INSTALLED: kernels.eager}, None
+            if case.device == "cpu" and case.dtype in kernels.HALF:
+                names.append(kernels.TEXTBOOK)
+            proven: dict[str, Any] = {} if alone_only else {AS_INSTALLED: None}
+            reason: Exception | None = None
             for name in dict.fromkeys((*first, *names, *(candidates_alone() if alone_only else ()))):
                 if alone_only and proven:
                     break
@@ -213,7 +253,7 @@ class _Choice:
                     reason = reason or error
             if not proven:
                 raise NotProven(str(reason))
-            name, clear = quickest(proven, case) if len(proven) > 1 else (next(iter(proven)), True)
+            name, clear = quickest(proven, case, layer, x) if len(proven) > 1 else (next(iter(proven)), True)
             if (
                 name == AS_INSTALLED and not clear
             ):  # a busy moment would otherwise leave every later program without a faster one
@@ -238,7 +278,7 @@ class _Choice:
                 raise ImportError(f"{name} cannot be had here: {error}") from error
         return self._kernels[name]
 
-    def _tell(self, text: str, *, warn: bool = False) -> None:
+    def tell(self, text: str, *, warn: bool = False) -> None:
         """Say a sentence once. Without `say` only failures are told, as warnings."""
         if text in self._said:
             return
@@ -255,7 +295,11 @@ def _place(device: torch.device) -> str:
 
 
 def _has_gradients(layer: Any, x: Any) -> bool:
-    return torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in layer.parameters()))
+    if not torch.is_grad_enabled():
+        return False
+    # A replica of DataParallel has its weights as plain attributes, which `parameters` does not list.
+    replica = getattr(layer, "_is_replica", False)
+    return bool(replica or x.requires_grad or any(weight.requires_grad for weight in layer.parameters()))
 
 
 def _computed_in(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Prove and time a backend for one kind of attention call: its device, dtype, pass and shape.
+"""Prove a backend for one kind of attention call: its device, dtype, pass and shape.
 
 The kernel runs at the full shape, because a kernel may be wrong for one image or for 1,600 tokens only. The float64 reference is
 computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all would not fit.
@@ -8,7 +8,6 @@ torch and `exchange` only, Python 3.8.
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,16 +17,12 @@ from attn_doctor.exchange.accuracy import in_double, passes, worst_error
 from attn_doctor.exchange.tolerance import limit
 
 if TYPE_CHECKING:  # names for readers: Python 3.8 cannot subscript them
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     Call = tuple[Any, Any, Any, float]  # query, key, value, scale
 
 _HEADS = 4  # heads that are compared with float64
 _LARGEST = 2**24  # elements of the float64 attention matrices that are compared: 128 MB
-_ROUNDS = 7
-_ENOUGH_SECONDS, _MOST_SECONDS = 0.25, 1.5  # of a race: after the first it ends as soon as one backend leads clearly
-_CLEAR = 1.3
-_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
 
 
 class NotProven(RuntimeError):
@@ -69,13 +64,14 @@ def prove(name: str, kernel: Any, case: Case) -> None:
     """
     try:
         _prove(name, kernel, case)
-    except _no_memory():
+    except no_memory():
         if case.batch == 1:
             raise
         _prove(name, kernel, case._replace(batch=1))
 
 
-def _no_memory() -> type[BaseException]:
+def no_memory() -> type[BaseException]:
+    """Return the class of the error that a GPU without enough memory raises."""
     error: type[BaseException] = getattr(torch.cuda, "OutOfMemoryError", MemoryError)
     return error
 
@@ -87,8 +83,8 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
     ).to(case.dtype)
     try:
         with kernels.in_force(kernel):
-            got = _run(kernel, (query, key, value, scale), cotangent, gradients=case.gradients)
-    except _no_memory():
+            got = run(kernel, (query, key, value, scale), cotangent, gradients=case.gradients)
+    except no_memory():
         raise
     except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
         said = str(error).strip().partition("\n")[0]
@@ -105,10 +101,10 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
         place = slice(image, image + 1), slice(head, head + 1)
         call = query[place], key[place], value[place], scale
         weights = cotangent[place]
-        expected = _run(
+        expected = run(
             kernels.eager, in_double(call, reference), weights.to(reference, torch.float64), gradients=case.gradients
         )
-        base = _run(kernels.eager, call, weights, gradients=case.gradients)
+        base = run(kernels.eager, call, weights, gradients=case.gradients)
         for index, tensor in enumerate(expected):
             off = worst_error(got[index][place], tensor)
             most = limit(worst_error(base[index], tensor), torch.finfo(case.dtype).eps, case.tokens)
@@ -119,7 +115,8 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
                 )
 
 
-def _run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
+def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
+    """Run one call, and its backward pass where gradients are wanted; return the output and the gradients."""
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():
@@ -133,55 +130,3 @@ def _compared(case: Case) -> list[tuple[int, int]]:
     drawn = random.Random(case.tokens)  # noqa: S311 - no secret; its own, because the program's must not move
     others = [(drawn.randrange(case.batch), drawn.randrange(case.heads)) for _ in range(count)]
     return list(dict.fromkeys([last, (0, 0), *others]))[:count]
-
-
-def quickest(works: Mapping[str, Any], case: Case) -> tuple[str, bool]:
-    """Return the name of the fastest kernel for this case, the first of them where none is measurably faster, and whether it leads clearly.
-
-    The runs alternate, and the minimum of each counts, because a disturbance only adds time. A kernel for which the memory does not
-    suffice is no candidate.
-    """
-    call, best = case.call(), {name: float("inf") for name in works}
-    started = time.perf_counter()
-    for number in range(_ROUNDS + 1):
-        for name, kernel in works.items():
-            if number == 0 or best[name] != float("inf"):
-                best[name] = min(best[name], _seconds(kernel, call, case)) if number else _first(kernel, call, case)
-        taken = time.perf_counter() - started
-        times = sorted(best.values())
-        # The warm-up decides nothing: the first kernel starts the threads for all.
-        if number and (
-            taken > _MOST_SECONDS or (taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0]))
-        ):
-            break
-    names = list(works)
-    chosen = names[0]
-    for name in names[1:]:
-        if best[name] * (1.0 if chosen == names[0] else _WORTH_IT) < best[chosen]:
-            chosen = name
-    others = [best[name] for name in names if name != chosen]
-    return chosen, min(others, default=float("inf")) > _CLEAR * best[chosen]
-
-
-def _first(kernel: Any, call: Call, case: Case) -> float:
-    """Return the seconds of the first run, which also warms the kernel up: later rounds lower it."""
-    try:
-        return _seconds(kernel, call, case)
-    except _no_memory():
-        return float("inf")
-
-
-def _seconds(kernel: Any, call: Call, case: Case) -> float:
-    _wait(case.device)
-    started = time.perf_counter()
-    with kernels.in_force(kernel):
-        _run(kernel, call, 1.0, gradients=case.gradients)
-        _wait(case.device)
-    return time.perf_counter() - started
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device.startswith("mps"):
-        torch.mps.synchronize()

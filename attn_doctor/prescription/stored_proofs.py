@@ -66,7 +66,7 @@ class StoredProofs:
         if not isinstance(entry, dict) or not isinstance(entry.get("backend"), str):
             return None
         name = str(entry["backend"])
-        if name not in kernels.NAMES or not _is_ours(name):
+        if name not in (*kernels.NAMES, kernels.TEXTBOOK) or not _is_ours(name):
             return None
         try:
             now = _numbers(name, case)

@@ -36,6 +36,7 @@ import re
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, torch_steps
@@ -322,7 +323,8 @@ def _another_package(facts: Facts) -> Fix:
 
 def _compiler(facts: Facts) -> Fix:
     fedora = facts.system.distribution == "fedora"
-    argv = ("sudo", "dnf", "install", "rocm-hip-devel") if fedora else ("sudo", "apt", "install", "rocm-hip-sdk")
+    words = ("dnf", "install", "rocm-hip-devel") if fedora else ("apt", "install", "rocm-hip-sdk")
+    argv = places.as_root(facts, *words)
     of = (
         "Fedora's package"
         if fedora

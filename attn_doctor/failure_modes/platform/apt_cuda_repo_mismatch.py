@@ -33,7 +33,7 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, nvidia_drivers
+from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.logs.reader import Seen
@@ -145,6 +145,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         and facts.system.distribution == "ubuntu"
     ):
         return nvidia_drivers.install(facts)
+    jetpack = cuda_toolkits.elsewhere(facts) if places.jetson(facts) else None
+    if jetpack is not None:
+        return (jetpack,)  # the repository for arm64 servers has no toolkit for the board
     look = commands.by_hand(
         ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
         "shows which repositories are set up: remove the files that name another release than this",

@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits
+from attn_doctor.commands import cuda_toolkits, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, holds, nvidia_card
@@ -121,6 +121,9 @@ def detect(facts: Facts) -> Hit | None:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    jetpack = cuda_toolkits.elsewhere(facts) if places.jetson(facts) else None
+    if jetpack is not None:
+        return (jetpack,)  # the repository for arm64 servers has no toolkit for the board
     version = cuda_toolkits.wanted(facts)
     steps = cuda_toolkits.packaged(facts, version) if version else ()
     if not steps:

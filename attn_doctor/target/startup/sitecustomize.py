@@ -37,6 +37,8 @@ def exchange():
         import atexit
 
         atexit.register(tell_if_unused, attention, os.getpid())
+        for name in attention.watch():
+            ACTIONS[name] = attention.watch
 
 
 def prescription():
@@ -66,8 +68,8 @@ def apply_prescription():
 
 def tell_if_unused(attention, process):
     """Say at the end of a program that it never computed the replaced attention, because its model has another attention."""
-    if attention.backend == "none" and os.getpid() == process:
-        say("nothing was exchanged: this program computed no attention of YOLO10, 11, 12 or 26 that attn-doctor knows")
+    if attention.nothing and os.getpid() == process:
+        say(attention.nothing)
 
 
 def load_package():
@@ -86,22 +88,21 @@ def load_package():
 
 
 class Finder(object):
-    """Let the other finders find the watched modules, and act after one has been executed."""
+    """Let the other finders find the modules that are waited for, and act after each has been executed."""
 
     def find_spec(self, name, path=None, target=None):
-        act = ACTIONS.get(name)
-        if act is None:
+        if name not in ACTIONS:
             return None
         for finder in list(sys.meta_path):
             found = None if finder is self else getattr(finder, "find_spec", lambda *_: None)(name, path, target)
             if found is not None:
-                watch(found.loader, act)
+                watch(found.loader, ACTIONS[name])
                 return found
         return None
 
 
 def watch(loader, act):
-    """Make a loader call `act` after it has executed its module. The type of the loader does not change."""
+    """Make a loader act after it has executed its module. The type of the loader does not change."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
@@ -113,7 +114,8 @@ def watch(loader, act):
     try:
         loader.exec_module = exec_module
     except AttributeError:
-        say("the attention is left as installed: a %s imports ultralytics here" % type(loader).__name__)
+        if act is exchange:
+            say("the attention is left as installed: a %s imports ultralytics here" % type(loader).__name__)
 
 
 def others():
@@ -129,7 +131,7 @@ def others():
             sys.modules["sitecustomize"] = mine
 
 
-ACTIONS = {ATTENTION: exchange, MODELS: apply_prescription}
+ACTIONS = {ATTENTION: exchange, MODELS: apply_prescription}  # what is called after a module has been executed
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.version_info >= (3, 8) and os.environ.get(VARIABLE):
     sys.meta_path.insert(0, Finder())

@@ -1,0 +1,52 @@
+"""Find the checkpoints (torch.utils.checkpoint) that a layer is computed in, now or again.
+
+A checkpoint stores nothing of its forward pass and computes it again in the backward pass. That may come after an
+exchange has ended, or while another one is active, and torch compares what both passes store: number, shape and dtype
+(https://docs.pytorch.org/docs/stable/checkpoint.html). So the second pass needs the kernel of the first one.
+
+torch names no checkpoint to the code inside it; the calls on Python's stack do. Where a release of torch has other
+names there, no checkpoint is found, and the layer is computed by whatever is active.
+
+Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
+attn_doctor.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.utils.checkpoint
+
+if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+    from collections.abc import Sequence
+    from types import FrameType
+
+_FILE = torch.utils.checkpoint.checkpoint.__code__.co_filename
+_FILES = {str(torch.utils.checkpoint.__file__), _FILE}
+
+
+def checkpoints() -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return the checkpoints whose forward pass runs now, and those that are computed again now; the innermost first.
+
+    A checkpoint is an object of torch that lives as long as its backward pass may come.
+    """
+    made: list[Any] = []
+    again: list[Any] = []
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.currentframe has no depth
+    while frame is not None:
+        if frame.f_code.co_filename in _FILES:
+            seen = frame.f_locals
+            name = frame.f_code.co_name
+            if name in ("forward", "backward") and "ctx" in seen:  # use_reentrant=True
+                (made if name == "forward" else again).append(seen["ctx"])
+            elif name == "unpack_hook" and "frame" in seen:  # use_reentrant=False
+                again.append(seen["frame"])
+            elif "gen" in seen:
+                inner = getattr(seen["gen"], "gi_frame", None)
+                found = None if inner is None else inner.f_locals.get("new_frame")
+                if found is not None:
+                    made.append(found)
+        frame = frame.f_back
+    return made, again

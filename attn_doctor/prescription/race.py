@@ -1,0 +1,134 @@
+"""Find the quickest of the proven backends for one kind of call.
+
+They race in the user's own layer where that can be copied: the attention alone does not tell, because the layout that it
+needs costs time in the convolutions around it. In bfloat16 on a CPU the flash kernel alone is as quick as the textbook
+formula, and the layer with it 1.5 times as quick as installed (docs/measurements/kernels.md).
+torch and `exchange` only, Python 3.8.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attn_doctor.exchange import kernels
+from attn_doctor.exchange.layers import way_of
+from attn_doctor.prescription.proof import no_memory, run
+
+if TYPE_CHECKING:  # names for readers: Python 3.8 cannot subscript them
+    from collections.abc import Callable, Mapping
+
+    from attn_doctor.prescription.proof import Case
+
+_ROUNDS = 7
+_ENOUGH_SECONDS, _MOST_SECONDS = 0.25, 1.5  # of a race: after the first it ends as soon as one backend leads clearly
+_CLEAR = 1.3
+_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
+
+
+def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
+    """Return for each backend a function that runs one pass of a copy of the layer; a kernel of None is the installed one.
+
+    None where the layer cannot be copied, such as a replica of DataParallel.
+    """
+    kind = case.device.partition(":")[0]
+
+    def pass_of(kernel: Any) -> Callable[[], Any]:
+        def once() -> Any:
+            lower = torch.autocast(kind, dtype=case.dtype) if mixed else contextlib.nullcontext()
+            with torch.set_grad_enabled(case.gradients):
+                with lower:
+                    out = compute(twin, image, kernel)
+                # The gradient of a scalar needs no argument, which would make torch import sympy.
+                return torch.autograd.grad((out * torch.ones_like(out)).sum(), wanted) if case.gradients else out
+
+        return once
+
+    try:
+        twin, compute = _without_hooks(layer), way_of(layer)
+        image = x.detach().clone().requires_grad_(case.gradients and x.requires_grad)
+        wanted = [tensor for tensor in (image, *twin.parameters()) if tensor.requires_grad]
+        mixed = any(tensor.dtype != case.dtype for tensor in (image, *twin.parameters()))
+        passes = {name: pass_of(kernel) for name, kernel in works.items()}
+        next(iter(passes.values()))()
+    except (no_memory(), RuntimeError, TypeError, AttributeError):
+        return None
+    return passes
+
+
+def _without_hooks(layer: Any) -> Any:
+    """Return a copy of a layer without the hooks of the program, which may hold on to anything."""
+    names = [name for name in vars(layer) if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
+    hooks = [vars(part)[name] for part in layer.modules() for name in names if name in vars(part)]
+    return copy.deepcopy(layer, {id(found): type(found)() for found in hooks})
+
+
+def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
+    """Return for each backend a function that runs one pass of the attention alone; None is textbook attention."""
+    call = case.call()
+
+    def pass_of(kernel: Any) -> Callable[[], Any]:
+        return lambda: run(kernel or kernels.eager, call, 1.0, gradients=case.gradients)
+
+    return {name: pass_of(kernel) for name, kernel in works.items()}
+
+
+def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
+    """Return the name of the fastest backend, the first of them where none is measurably faster, and whether it leads clearly.
+
+    A kernel of None is the attention as installed. The runs alternate, and the minimum of each counts, because a disturbance only
+    adds time. A kernel for which the memory does not suffice is no candidate.
+    """
+    passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
+    clock = _clock(case)
+    best = {name: float("inf") for name in works}
+    started = time.perf_counter()
+    for number in range(_ROUNDS + 1):
+        for name, kernel in works.items():
+            if number == 0 or best[name] != float("inf"):
+                seconds = _seconds(kernel, passes[name], case, clock)
+                best[name] = min(best[name], seconds) if number else seconds
+        taken = time.perf_counter() - started
+        times = sorted(best.values())
+        # The warm-up decides nothing: the first kernel starts the threads for all.
+        if number and (
+            taken > _MOST_SECONDS or (taken > _ENOUGH_SECONDS and (len(times) < 2 or times[1] > _CLEAR * times[0]))
+        ):
+            break
+    names = list(works)
+    chosen = names[0]
+    for name in names[1:]:
+        if best[name] * (1.0 if chosen == names[0] else _WORTH_IT) < best[chosen]:
+            chosen = name
+    others = [best[name] for name in names if name != chosen]
+    return chosen, min(others, default=float("inf")) > _CLEAR * best[chosen]
+
+
+def _clock(case: Case) -> Callable[[], float]:
+    """Return the clock of a race: one thread's own time of processor does not count other programs, so it is used where it can be."""
+    exact = time.get_clock_info("thread_time").resolution <= 1e-6  # of Windows it is 16 ms
+    return time.thread_time if case.device == "cpu" and exact and torch.get_num_threads() == 1 else time.perf_counter
+
+
+def _seconds(kernel: Any, once: Callable[[], Any], case: Case, clock: Callable[[], float]) -> float:
+    """Return the seconds of one pass; infinite where the memory does not suffice."""
+    _wait(case.device)
+    started = clock()
+    try:
+        with kernels.in_force(kernel):
+            once()
+            _wait(case.device)
+    except no_memory():
+        return float("inf")
+    return clock() - started
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
