@@ -160,6 +160,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     matches = [m for m in seen.matches if m.strength != "context" and "cuda" not in m.groups and _counts(m)]
     if not matches:
         return None
+    # A module that attn-doctor knows is told of before one that it does not.
+    matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
     first = matches[0]
     lines = {m.line for m in matches}
     if all(_untold(m) for m in matches):
