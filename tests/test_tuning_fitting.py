@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING, VARIABLES
@@ -9,7 +12,9 @@ from attn_doctor.model.facts import Cpu, Facts, System
 from attn_doctor.model.trials import Gain, Interval
 from attn_doctor.report.blocks import Command, Cure, Notes, Table, Verdict
 from attn_doctor.report.tuning_outline import tuning_outline
+from attn_doctor.trials.process import COMMON
 from attn_doctor.trials.tuning.advice import Tuning, line, prescription
+from attn_doctor.trials.tuning.bench import SCRIPTS, TUNING
 from attn_doctor.trials.tuning.fitting import allocators, fitting
 from attn_doctor.trials.tuning.rows import Checked, NotTried, Pass, Row, RuntimeRow, Step
 from attn_doctor.trials.tuning.runtimes import absent_rows, exported_name, installed
@@ -213,3 +218,13 @@ def test_runtimes_that_are_not_installed_are_rows_too(modules, there, absent):
 
 def test_where_ultralytics_puts_an_export():
     assert exported_name("a/best.pt", "openvino") == "a/best_openvino_model"
+
+
+def test_the_programs_of_the_bench_share_a_namespace_and_hide_no_function_of_each_other():
+    root = Path(__file__).parent.parent / "attn_doctor"
+    seen: dict[str, str] = {}
+    for file in dict.fromkeys((COMMON[0], *SCRIPTS, TUNING)):
+        for node in ast.parse((root / file).read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                assert node.name not in seen, f"{node.name} is in {seen[node.name]} and in {file}"
+                seen[node.name] = file

@@ -1,6 +1,6 @@
 """List every change that may make a program faster, in one table, with what it changes and how it is applied.
 
-Pure: the standard library only, Python 3.8. The trial runs this text inside the target, and a user's program loads it without msgspec.
+Pure: the standard library only, Python 3.8, because a user's program loads it without msgspec.
 Whether a change fits a machine is decided in `trials/tuning/fitting.py`; how it is made stands in `apply` (in a process) and in
 `variables` below (before the start of a process).
 """
@@ -79,7 +79,7 @@ VARIABLES: dict[str, dict[str, str]] = {
 PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/man-pages/man8/ld.so.8.html
 
 
-def allowed(name: str, level: str) -> bool:
+def is_allowed(name: str, level: str) -> bool:
     """Return whether a change is allowed where changes of numbers up to `level` (of NUMBERS) are."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.changes.table import CHANGES, PRELOADED, allowed
+from attn_doctor.changes.table import CHANGES, PRELOADED, is_allowed
 from attn_doctor.model.facts import Facts
 from attn_doctor.trials.tuning.rows import NotTried
 
@@ -51,7 +51,7 @@ def fitting(
             missing.append(NotTried(change=name, why=found.why))
         elif change.slow and name not in asked:
             missing.append(NotTried(change=name, why=f"it takes minutes before it helps: --try {name} measures it"))
-        elif not allowed(name, level) and change.numbers == "rounding":
+        elif not is_allowed(name, level) and change.numbers == "rounding":
             missing.append(
                 NotTried(change=name, why="it changes the order of float32 sums: --allow rounding measures it")
             )

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from attn_doctor.changes.table import CHANGES, allowed
+from attn_doctor.changes.table import CHANGES, is_allowed
 from attn_doctor.model.trials import Gain
 from attn_doctor.trials.paired_rounds import LEVEL, Race
 from attn_doctor.trials.statistics import compare, decide, interval
@@ -69,19 +69,19 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
         if run.is_right(with_attention):
             best = with_attention
     first = best
-    open_ = [name for name in candidates if name != "attention" and allowed(name, level)]
+    open_ = [name for name in candidates if name != "attention" and is_allowed(name, level)]
     while open_:
         best, open_, went_on = run.extend(best, open_)
         if not went_on:
             break
-    beyond = [name for name in candidates if not allowed(name, level)]
+    beyond = [name for name in candidates if not is_allowed(name, level)]
     # Attention was the start of the search: with all else changed it may not help any more.
     bare = tuple(name for name in best if name != "attention")
     rows = run.compare([start, best], [bare, first])
     # In rounds of their own: a combination that is not prescribed must not push out the one that is.
     extra = run.compare([start, *(added(best, name) for name in beyond)], [], SHARE_OF_EXTRA) if beyond else ()
     rows = (*rows, *(row for row in extra if row.changes), *run.refused())
-    names = {c for c in (start, first, best, bare) if all(allowed(name, level) for name in c)}
+    names = {c for c in (start, first, best, bare) if all(is_allowed(name, level) for name in c)}
     return Found(_with_applied(rows, names), tuple(run.steps), tuple(run.not_tried))
 
 
