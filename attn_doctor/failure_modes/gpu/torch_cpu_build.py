@@ -205,7 +205,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
-    if not (proven or wanted or parsed or (homeless and version) or beside):
+    only_cut = all("cut" in m.groups for m in seen.matches)  # a frame alone says nothing of the build
+    if only_cut or not (proven or wanted or parsed or (homeless and version) or beside):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
                 message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails where torch does not see the GPU that is "

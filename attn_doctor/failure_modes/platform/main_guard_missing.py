@@ -28,9 +28,10 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
-from attn_doctor.failure_modes.shared import data_workers
+from attn_doctor.failure_modes.shared import building, data_workers
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD510",
@@ -39,7 +40,6 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("dataloader-worker-ended",),
-    says="The script starts its work at its top level, so each process that loads data would start it again: if __name__ == '__main__' is missing.",
     signs=(
         # Lib/multiprocessing/spawn.py of Python, one sentence over three lines
         Sign(
@@ -52,9 +52,31 @@ MODE = FailureMode(
             literal="finished its bootstrapping phase",
             sample="        current process has finished its bootstrapping phase.",
         ),
+        # `yolo checks` of Ultralytics: nothing is wrong with the environment.
+        Sign(
+            pattern=r"^Setup complete\b",
+            literal="Setup complete",
+            sample="Setup complete ✅ (16 CPUs, 31.1 GB RAM, 172.2/300.0 GB disk)",
+            strength="context",
+        ),
     ),
 )
 # There is no `detect`: no fact says how a script is written.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    checked = any(
+        m.strength == "context" and m.file == proofs[0].file and m.line > proofs[0].line for m in seen.matches
+    )
+    return Hit(
+        message="The script starts its work at its top level, so each process that loads data would start it again: if __name__ == '__main__' is "
+        "missing.",
+        evidence=building.lines(tuple(proofs)),
+        severity=Severity.INFO if checked else None,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
